@@ -1,0 +1,371 @@
+/*
+ * libshoal: the packet path of Shoal. This header is the whole surface that ffi/ sees.
+ *
+ * Core moves packets between one TUN device and one UDP port, seals and opens them, and reports
+ * facts. It never logs, never decides, never retries and never waits for its caller. Decisions
+ * (when to shake hands, which endpoint, which key) come down as the calls below; facts go up in two
+ * ways: counters and times that the caller copies out (shoal_peer_facts, shoal_device_stats), and
+ * mail (datagrams that are not data, and edges) that it drains after the doorbell rang.
+ *
+ * Conventions
+ *   - Every call returns enum shoal_status as int32_t. On failure nothing has changed.
+ *   - Objects are named by handles (slot + generation << 32), never by pointers. 0 is never valid;
+ *     a handle whose object is gone gives SHOAL_E_STALE, for ever.
+ *   - A struct that crosses travels with its size; another size than the library's own is refused
+ *     (SHOAL_E_SIZE), so that a table of offsets that drifted cannot corrupt memory.
+ *   - Times are nanoseconds of CLOCK_BOOTTIME (R63); 0 means "never".
+ *   - All calls may be made from any thread, one at a time per device; none blocks longer than one
+ *     worker batch (well under a millisecond).
+ *   - R.. are the rules of the WireGuard rule list, quoted in the tests by the same numbers.
+ */
+#ifndef SHOAL_H
+#define SHOAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHOAL_API __attribute__((visibility("default")))
+
+/** Raised by every change of a layout, a constant or a meaning below. */
+#define SHOAL_ABI_VERSION 1u
+
+typedef uint64_t shoal_device_t;
+typedef uint64_t shoal_peer_t;
+
+enum shoal_status {
+    SHOAL_OK = 0,
+    SHOAL_E_INVALID = 1, /* an argument is outside its range */
+    SHOAL_E_SIZE = 2,    /* a struct or buffer size is not the library's */
+    SHOAL_E_STALE = 3,   /* the handle names nothing that lives */
+    SHOAL_E_FULL = 4,    /* a table is at its stated maximum */
+    SHOAL_E_MEMORY = 5,  /* out of memory */
+    SHOAL_E_EXISTS = 6,  /* session index or interface name already in use */
+    SHOAL_E_SYSTEM = 7,  /* the kernel refused; shoal_error says which call and errno */
+    SHOAL_E_STATE = 8,   /* not possible now: no socket bound, no TUN, device closing */
+    SHOAL_E_UNKNOWN = 9, /* a name (AEAD, offload) that this build does not have */
+    SHOAL_E_NO_ROUTE = 10, /* the kernel has no way to that endpoint now (ENETUNREACH and kin) */
+};
+
+/** Why a call failed with SHOAL_E_SYSTEM (or the name it did not know). Filled on failure only. */
+struct shoal_error {
+    int32_t status;    /* enum shoal_status */
+    int32_t sys_errno; /* errno of the failing system call, 0 otherwise */
+    char what[56];     /* NUL-terminated: the system call or argument at fault */
+};
+
+/* ---- Addresses ------------------------------------------------------------------------------ */
+
+enum shoal_family { SHOAL_AF_NONE = 0, SHOAL_AF_INET = 4, SHOAL_AF_INET6 = 6 };
+
+/** An IP address with a port. IPv4 stands in ip[0..3]. v4-mapped IPv6 never appears. */
+struct shoal_address {
+    uint16_t family; /* enum shoal_family */
+    uint16_t port;   /* host byte order */
+    uint32_t scope;  /* IPv6 link-local: interface index; else 0 */
+    uint8_t ip[16];  /* network byte order */
+};
+
+/** Where a peer is, and from which of our addresses we talk to it (R55: sticky source). */
+struct shoal_endpoint {
+    struct shoal_address remote;
+    struct shoal_address local; /* family NONE: the kernel chooses; port unused */
+    uint32_t ifindex;           /* interface it arrived on; 0: the kernel chooses */
+    uint32_t reserved;          /* 0 */
+};
+
+/** An inner network; bits beyond the length must be zero. */
+struct shoal_prefix {
+    uint16_t family; /* SHOAL_AF_INET or SHOAL_AF_INET6 */
+    uint16_t length; /* 0..32 or 0..128 */
+    uint8_t ip[16];
+};
+
+/* ---- Device --------------------------------------------------------------------------------- */
+
+/** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro). */
+enum shoal_offload {
+    SHOAL_OFFLOAD_TUN_TSO = 1u << 0, /* TCP super-packets through the TUN, both directions */
+    SHOAL_OFFLOAD_TUN_USO = 1u << 1, /* UDP super-packets through the TUN (Linux 6.2) */
+    SHOAL_OFFLOAD_UDP_GSO = 1u << 2, /* UDP_SEGMENT on send */
+    SHOAL_OFFLOAD_UDP_GRO = 1u << 3, /* UDP_GRO on receive */
+};
+#define SHOAL_OFFLOAD_ALL 0xfu
+
+enum shoal_device_flags {
+    SHOAL_DEVICE_NO_TUN = 1u << 0,         /* no interface: control datagrams only */
+    SHOAL_DEVICE_TUN_FD = 1u << 1,         /* adopt tun_fd instead of creating ifname */
+    SHOAL_DEVICE_TUN_FD_VNET = 1u << 2,    /* tun_fd is not a TUN (a test's socketpair) and carries
+                                              a 10-byte virtio_net_hdr before each packet */
+    SHOAL_DEVICE_WIREGUARD_ONLY = 1u << 3, /* datagrams of unknown type drop instead of being mailed */
+};
+
+#define SHOAL_IFNAME_SIZE 16
+#define SHOAL_NAME_SIZE 32
+#define SHOAL_MTU_MIN 576
+#define SHOAL_MTU_MAX 65475 /* 65,535 less the 60 bytes of IPv4+UDP+WireGuard */
+#define SHOAL_WORKERS_MAX 64
+
+struct shoal_device_config {
+    uint32_t abi_version;           /* SHOAL_ABI_VERSION, else SHOAL_E_SIZE */
+    uint32_t flags;                 /* enum shoal_device_flags */
+    char ifname[SHOAL_IFNAME_SIZE]; /* NUL-terminated; may hold one %d */
+    int32_t tun_fd;                 /* with SHOAL_DEVICE_TUN_FD; the library takes ownership on OK */
+    uint32_t mtu;                   /* inner MTU in bytes; 0: 1420 */
+    uint32_t workers;               /* 0: chosen by the library */
+    uint32_t offloads_off;          /* mask of enum shoal_offload that must stay off */
+    uint32_t peers_max;             /* 0: 65,536 (R17) */
+    uint32_t routes_max;            /* 0: 1,048,576 prefixes */
+    uint32_t staged_bytes_max;      /* 0: 8 MiB over all peers (128 packets a peer, R16) */
+    uint32_t receive_buffer;        /* SO_RCVBUF(FORCE) per UDP socket in bytes; 0: the default */
+    char aead[SHOAL_NAME_SIZE];     /* "": calibrate; "openssl" or "libsodium" */
+    char io[SHOAL_NAME_SIZE];       /* "" or "poll" */
+    uint8_t seed[32];               /* random bytes: hash keys of the tables */
+};
+
+struct shoal_device_info {
+    char ifname[SHOAL_IFNAME_SIZE]; /* as the kernel named it; "" without TUN */
+    char aead[SHOAL_NAME_SIZE];
+    char io[SHOAL_NAME_SIZE];
+    int32_t doorbell_fd;   /* our end of a socketpair: readable when mail waits. The caller owns it
+                              (and closes it, after shoal_device_close) */
+    uint32_t ifindex;      /* 0 without TUN */
+    uint32_t mtu;          /* inner MTU that core uses now */
+    uint32_t workers;
+    uint32_t offloads_available; /* what the kernel granted at the probe */
+    uint32_t offloads_on;        /* available, not switched off, not demoted */
+    uint32_t port;               /* bound UDP port, host order; 0: not bound */
+    uint32_t fwmark;
+    uint32_t families; /* bound sockets: bit 0 IPv4, bit 1 IPv6 */
+    uint32_t link_up;  /* 1 while the interface is IFF_UP */
+};
+
+SHOAL_API uint32_t shoal_abi_version(void);
+
+/**
+ * Creates (or adopts) the TUN device, starts the workers, opens no UDP socket yet.
+ * @return SHOAL_E_EXISTS when another process holds ifname, SHOAL_E_UNKNOWN for an AEAD or io name,
+ *         SHOAL_E_FULL when the registry's 64 devices are open, SHOAL_E_SYSTEM with *error.
+ */
+SHOAL_API int32_t shoal_device_open(const struct shoal_device_config *config, uint32_t config_size,
+                                    shoal_device_t *device, struct shoal_error *error,
+                                    uint32_t error_size);
+
+/** Rings the workers, joins them, wipes every key, closes every descriptor except the doorbell. */
+SHOAL_API int32_t shoal_device_close(shoal_device_t device);
+
+SHOAL_API int32_t shoal_device_info(shoal_device_t device, struct shoal_device_info *info,
+                                    uint32_t info_size);
+
+/** Our static public key: the gate checks MAC1 with it (R28). All-zero: no handshake passes. */
+SHOAL_API int32_t shoal_device_set_identity(shoal_device_t device, const uint8_t *public_key,
+                                            uint32_t key_size);
+
+/**
+ * Opens one UDP socket per family on port (0: the kernel picks one, the same for both) and gives
+ * the port back. A device that is bound moves: the old sockets serve until the new ones are open.
+ * A family that the kernel lacks is left out; SHOAL_E_SYSTEM with EADDRINUSE when the port is busy.
+ */
+SHOAL_API int32_t shoal_device_bind(shoal_device_t device, uint16_t port, uint32_t fwmark,
+                                    uint16_t *bound_port, struct shoal_error *error,
+                                    uint32_t error_size);
+
+/** Closes the UDP sockets. Nothing is received or sent until the next bind. */
+SHOAL_API int32_t shoal_device_unbind(shoal_device_t device);
+
+SHOAL_API int32_t shoal_device_set_fwmark(shoal_device_t device, uint32_t fwmark);
+
+/** Switches offloads at run time (contract 10): on only where the probe found them. */
+SHOAL_API int32_t shoal_device_set_offloads(shoal_device_t device, uint32_t mask, uint32_t on);
+
+/** "tun-tso" and so on for one bit of enum shoal_offload; NULL for another value. */
+SHOAL_API const char *shoal_offload_name(uint32_t offload);
+
+/** The i-th AEAD back-end of this build ("openssl", "libsodium"); NULL past the last. */
+SHOAL_API const char *shoal_aead_name(uint32_t i);
+
+/* ---- The interface (rtnetlink, in the namespace where the device was opened) ------------------ */
+
+/** mtu 0: leave; up 0: down, 1: up, 2: leave. Core's own MTU follows the link's news. */
+SHOAL_API int32_t shoal_link_set(shoal_device_t device, uint32_t mtu, uint32_t up,
+                                 struct shoal_error *error, uint32_t error_size);
+
+/** The address keeps its host bits: ip is the whole address, length the on-link prefix. */
+SHOAL_API int32_t shoal_link_address(shoal_device_t device, const struct shoal_prefix *address,
+                                     uint32_t prefix_size, uint32_t add, struct shoal_error *error,
+                                     uint32_t error_size);
+
+/** A device route; the same route twice is no error. */
+SHOAL_API int32_t shoal_link_route(shoal_device_t device, const struct shoal_prefix *prefix,
+                                   uint32_t prefix_size, uint32_t add, struct shoal_error *error,
+                                   uint32_t error_size);
+
+/* ---- Peers, routes, sessions ------------------------------------------------------------------ */
+
+/** One-shot edges that the caller arms (shoal_peer_arm) and core disarms by mailing them. */
+enum shoal_edge {
+    SHOAL_EDGE_SESSION_NEEDED = 1u << 0,  /* a packet was staged and no session may send (R45) */
+    SHOAL_EDGE_UNANSWERED_DATA = 1u << 1, /* data sent, nothing authenticated since (R12, R60) */
+    SHOAL_EDGE_UNSENT_REPLY = 1u << 2,    /* data received, nothing sent since (R57, R58) */
+};
+#define SHOAL_EDGE_ALL 0x7u
+
+/**
+ * @param tag  the caller's number for this peer, repeated in its mail.
+ * A new peer has all edges armed, no endpoint, no session, no route.
+ */
+SHOAL_API int32_t shoal_peer_add(shoal_device_t device, uint32_t tag, shoal_peer_t *peer);
+
+/** Wipes its sessions, drops what it staged, removes its routes. */
+SHOAL_API int32_t shoal_peer_remove(shoal_device_t device, shoal_peer_t peer);
+
+SHOAL_API int32_t shoal_peer_set_endpoint(shoal_device_t device, shoal_peer_t peer,
+                                          const struct shoal_endpoint *endpoint,
+                                          uint32_t endpoint_size);
+
+/** Forgets the sticky source address and interface (R54). */
+SHOAL_API int32_t shoal_peer_clear_source(shoal_device_t device, shoal_peer_t peer);
+
+/** Arms edges again. One whose condition holds already is mailed at once. */
+SHOAL_API int32_t shoal_peer_arm(shoal_device_t device, shoal_peer_t peer, uint32_t edges);
+
+enum shoal_keepalive_flags {
+    SHOAL_KEEPALIVE_UNLESS_SENT = 1u << 0, /* only if this session has not sent anything yet (R41) */
+};
+
+/** Sends one empty data message on the current session; SHOAL_E_STATE without a usable one. */
+SHOAL_API int32_t shoal_peer_keepalive(shoal_device_t device, shoal_peer_t peer, uint32_t flags);
+
+/** Drops what waits for a session (R62). */
+SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t peer);
+
+/** Wipes and frees the peer's sessions in all three slots (R61, R65). */
+SHOAL_API int32_t shoal_peer_clear_sessions(shoal_device_t device, shoal_peer_t peer);
+
+enum shoal_role { SHOAL_ROLE_INITIATOR = 1, SHOAL_ROLE_RESPONDER = 2 };
+
+/**
+ * A derived session. Core enforces, beside what is asked here, its own hard limits: no packet is
+ * sealed or opened 180 s after birth (R4) or at counter 2^64 - 2^13 - 1 (R2, R47, R48).
+ */
+struct shoal_session {
+    uint32_t role;         /* enum shoal_role */
+    uint32_t local_index;  /* receiver index of what the peer sends us; unique in the device */
+    uint32_t remote_index; /* receiver index of what we send */
+    uint32_t reserved;     /* 0 */
+    uint64_t birth;        /* when the keys were derived */
+    uint64_t rekey_after_time;     /* sending at or after this mails REKEY_DUE (R3); 0: never */
+    uint64_t rekey_on_receive;     /* receiving at or after this mails REKEY_DUE (R11); 0: never */
+    uint64_t rekey_after_messages; /* send counter that mails REKEY_DUE (R1); 0: never */
+    uint8_t send_key[32];
+    uint8_t receive_key[32];
+};
+
+/**
+ * Initiator: becomes current at once (R41), staged packets leave with it. Responder: becomes next
+ * and is not sent on until the first authenticated packet confirms it (R42, R43).
+ * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already.
+ */
+SHOAL_API int32_t shoal_session_install(shoal_device_t device, shoal_peer_t peer,
+                                        const struct shoal_session *session, uint32_t session_size);
+
+/** Adds an allowed prefix; one that another peer holds moves to this one. */
+SHOAL_API int32_t shoal_route_add(shoal_device_t device, shoal_peer_t peer,
+                                  const struct shoal_prefix *prefix, uint32_t prefix_size);
+
+/** Removes a prefix if this peer holds it; otherwise changes nothing and is no error. */
+SHOAL_API int32_t shoal_route_remove(shoal_device_t device, shoal_peer_t peer,
+                                     const struct shoal_prefix *prefix, uint32_t prefix_size);
+
+SHOAL_API int32_t shoal_route_clear(shoal_device_t device, shoal_peer_t peer);
+
+/* ---- Facts ------------------------------------------------------------------------------------ */
+
+/** Bytes count whole WireGuard data messages (header, padding, tag) as `wg show` does. */
+struct shoal_peer_facts {
+    uint64_t tx_bytes;
+    uint64_t rx_bytes;
+    uint64_t tx_packets;
+    uint64_t rx_packets;
+    uint64_t last_authenticated_receive; /* any data message that opened, keepalives included */
+    uint64_t last_data_receive;          /* the same without keepalives */
+    uint64_t last_authenticated_send;
+    uint64_t last_data_send;
+    uint64_t first_unanswered_data; /* first data sent since the last authenticated receive, or 0 */
+    uint64_t first_unsent_reply;    /* first data received since the last authenticated send, or 0 */
+    uint64_t dropped;               /* packets of this peer dropped for any reason */
+    uint32_t staged;                /* packets waiting for a session */
+    uint32_t sessions;              /* bit 0 previous, bit 1 current, bit 2 next lives */
+    struct shoal_endpoint endpoint; /* where data goes now */
+};
+
+SHOAL_API int32_t shoal_peer_facts(shoal_device_t device, shoal_peer_t peer,
+                                   struct shoal_peer_facts *facts, uint32_t facts_size);
+
+/**
+ * The device's counters as an array of uint64_t, in the order of shoal_counter_name. Names that
+ * start with "drop_" are reasons why a packet was not delivered; each dropped packet counts once.
+ * @param written  how many were written; SHOAL_E_SIZE when capacity is too small.
+ */
+SHOAL_API int32_t shoal_device_counters(shoal_device_t device, uint64_t *counters,
+                                        uint32_t capacity, uint32_t *written);
+
+/** "rx_packets", "drop_replay" and so on; NULL past the last. */
+SHOAL_API const char *shoal_counter_name(uint32_t i);
+
+/* ---- Datagrams and mail ----------------------------------------------------------------------- */
+
+#define SHOAL_DATAGRAM_MAX 1500 /* longer ones that are not data drop, counted */
+
+enum shoal_mail_kind {
+    SHOAL_MAIL_DATAGRAM = 1,         /* payload: the datagram; endpoint: whence and to which address */
+    SHOAL_MAIL_SESSION_NEEDED = 2,   /* edge */
+    SHOAL_MAIL_UNANSWERED_DATA = 3,  /* edge; time: when the first unanswered data left */
+    SHOAL_MAIL_UNSENT_REPLY = 4,     /* edge; time: when the first unreplied data arrived */
+    SHOAL_MAIL_SESSION_CONFIRMED = 5, /* index: local index of the session that is current now (R43) */
+    SHOAL_MAIL_REKEY_DUE = 6,        /* index; value: enum shoal_rekey_why; once per session */
+    SHOAL_MAIL_ENDPOINT_MOVED = 7,   /* endpoint: from authenticated data (R53) */
+    SHOAL_MAIL_LINK = 8,             /* value: enum shoal_link_news; index: MTU */
+    SHOAL_MAIL_OFFLOAD_DEMOTED = 9,  /* value: enum shoal_offload; index: errno */
+    SHOAL_MAIL_WORKER_FAILED = 10,   /* value: errno; the data plane stands still */
+};
+
+enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };
+
+enum shoal_link_news {
+    SHOAL_LINK_UP = 1,
+    SHOAL_LINK_DOWN = 2,
+    SHOAL_LINK_MTU = 3,
+    SHOAL_LINK_GONE = 4, /* the TUN descriptor answers EBADFD: deleted, not moved */
+};
+
+/** One record of the drained buffer; the next one starts `size` bytes further (8-aligned). */
+struct shoal_mail {
+    uint32_t size;   /* of this record with payload and padding */
+    uint16_t kind;   /* enum shoal_mail_kind */
+    uint16_t length; /* payload bytes, directly behind this struct */
+    uint32_t tag;    /* of the peer; 0 where none is meant */
+    uint32_t index;
+    uint32_t value;
+    uint32_t reserved;
+    uint64_t time;
+    struct shoal_endpoint endpoint;
+};
+
+/**
+ * Copies as many whole records as fit and removes them. Reads the doorbell dry is the caller's
+ * part; the bell rings again at the first mail after a drain that emptied the box.
+ * @param used  bytes written; 0 when the box is empty. SHOAL_E_SIZE when capacity < 2,048.
+ */
+SHOAL_API int32_t shoal_mailbox_drain(shoal_device_t device, uint8_t *buffer, uint32_t capacity,
+                                      uint32_t *used);
+
+/**
+ * Sends one datagram from the device's port. Never retried.
+ * @param tos  the whole DSCP+ECN byte (R19: 0x88 for handshakes).
+ * @return SHOAL_E_NO_ROUTE, SHOAL_E_STATE (not bound, or no socket of that family).
+ */
+SHOAL_API int32_t shoal_datagram_send(shoal_device_t device, const struct shoal_endpoint *to,
+                                      uint32_t endpoint_size, uint32_t tos, const uint8_t *bytes,
+                                      uint32_t length);
+
+#endif
