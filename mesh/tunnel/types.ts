@@ -1,0 +1,112 @@
+/**
+ * What goes into and comes out of the tunnel machine besides {@link Command}s: arrivals and edges
+ * from core, facts read at a deadline, and the views that `wg show` and `status` print.
+ */
+import type { Endpoint, Source } from "../endpoint.ts";
+import type { PeerId, Prefix } from "../machine.ts";
+
+/** A handshake datagram (types 1 to 3) that core's gate let through. */
+export interface Arrival {
+  readonly bytes: Uint8Array;
+  readonly from: Endpoint;
+  /** The address of ours that it came to (R55). */
+  readonly source?: Source;
+}
+
+/** News from core about one peer. Times are boot milliseconds. */
+export type Edge =
+  /** A packet was staged and no session may send (R45). Rings once. */
+  | { readonly kind: "sessionNeeded"; readonly peer: PeerId }
+  /** First data sent since the last authenticated receive left at `at` (R12, R60). Rings once. */
+  | { readonly kind: "unansweredData"; readonly peer: PeerId; readonly at: number }
+  /** First data received since the last authenticated send came at `at` (R57). Rings once. */
+  | { readonly kind: "unsentReply"; readonly peer: PeerId; readonly at: number }
+  /** The session of this local index moved from next to current (R43). */
+  | { readonly kind: "sessionConfirmed"; readonly peer: PeerId; readonly index: number }
+  /** A session passed a rekey limit (R1, R3, R11). Rings once per session. */
+  | {
+    readonly kind: "rekeyDue";
+    readonly peer: PeerId;
+    readonly index: number;
+    readonly why: "age" | "receive" | "messages";
+  }
+  /** Authenticated data came from elsewhere (R53). */
+  | {
+    readonly kind: "endpointMoved";
+    readonly peer: PeerId;
+    readonly endpoint: Endpoint;
+    readonly source?: Source;
+  };
+
+/** What core knows about a peer's data messages. Times are boot milliseconds; 0: never. */
+export interface PeerFacts {
+  readonly txBytes: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly rxPackets: number;
+  /** Keepalives included. */
+  readonly lastAuthenticatedReceive: number;
+  /** Keepalives apart. */
+  readonly lastDataReceive: number;
+  readonly lastAuthenticatedSend: number;
+  readonly lastDataSend: number;
+  /** First data sent since the last authenticated receive; 0: none. */
+  readonly firstUnansweredData: number;
+  /** First data received since the last authenticated send; 0: none. */
+  readonly firstUnsentReply: number;
+  /** Packets waiting for a session. */
+  readonly staged: number;
+}
+
+/** Reads a peer's facts; without side effects. Undefined for a peer that core does not know. */
+export type FactReader = (peer: PeerId) => PeerFacts | undefined;
+
+/** What a person may want to know. Secrets never stand in an event. */
+export type TunnelEvent =
+  /** A session is usable: an initiator got its response, or a responder was confirmed. */
+  | {
+    readonly kind: "handshakeDone";
+    readonly peer: PeerId;
+    readonly role: "initiator" | "responder";
+    readonly endpoint: Endpoint;
+  }
+  /** No answer within the attempt window (R5, R62). */
+  | { readonly kind: "handshakeGaveUp"; readonly peer: PeerId; readonly attempts: number }
+  /** The peer's place changed, by authenticated traffic (R53). */
+  | { readonly kind: "endpointMoved"; readonly peer: PeerId; readonly endpoint: Endpoint }
+  /** The peer's timestamp lies ahead of our clock by this much: its clock or ours is wrong (T8). */
+  | { readonly kind: "futureTimestamp"; readonly peer: PeerId; readonly aheadMs: number }
+  /** The peer's static key is of low order (R25): nothing will ever be sent to it. */
+  | { readonly kind: "lowOrderKey"; readonly peer: PeerId }
+  /** The boot clock went back: all sessions were dropped (R64). */
+  | { readonly kind: "clockWentBack"; readonly byMs: number };
+
+/** One peer as `wg show` sees it; byte counters are facts of core. */
+export interface PeerView {
+  readonly id: PeerId;
+  readonly publicKey: Uint8Array;
+  /** 32 bytes, all zero when none is set. Secret: for the operator's socket only. */
+  readonly presharedKey: Uint8Array;
+  readonly endpoint: Endpoint | undefined;
+  readonly source: Source | undefined;
+  /** Seconds; 0: off. */
+  readonly persistentKeepalive: number;
+  readonly routes: Iterable<Prefix>;
+  /** Unix ms at which the newest session became usable; 0: never. */
+  readonly lastHandshakeWall: number;
+  /** The same in boot ms. */
+  readonly lastHandshakeBoot: number;
+  /** A session exists that may send, as far as its age goes. */
+  readonly hasSession: boolean;
+  /** An initiation of ours waits for its response. */
+  readonly isShakingHands: boolean;
+}
+
+/** Outcome of adding a peer. */
+export type AddPeerResult =
+  | { readonly kind: "added"; readonly peer: PeerId }
+  | { readonly kind: "exists"; readonly peer: PeerId }
+  /** The key is our own: as in other WireGuards such a peer is left out. */
+  | { readonly kind: "self" }
+  /** The table is at its limit (R17). */
+  | { readonly kind: "full"; readonly limit: number };
