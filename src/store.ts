@@ -1,0 +1,225 @@
+/**
+ * The state folder: the identity, the mesh key and what a node must remember to come back without
+ * help. Its rules (T45):
+ *
+ * - the folder is 0700 and every file 0600, whatever the umask says: the mode is set on the open
+ *   descriptor before the first byte of content is written;
+ * - nothing is opened through a symbolic link, and a file with a second hard link or another owner
+ *   is refused, because someone else may have put it there;
+ * - a file is replaced whole or not at all: written beside, flushed, renamed, the folder flushed;
+ * - one process at a time: the folder is locked from open to close.
+ *
+ * Calls are synchronous: state is small, and a machine's step must be on disk before its datagrams
+ * leave (a sequence number that was sent and then forgotten could be used twice).
+ */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { Exit, Failure } from "./exit.ts";
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants;
+
+/** No file of a state folder comes near this; a larger one is not ours. */
+const FILE_MAX = 16 * 1024 * 1024;
+
+const FILE_NAME = /^[a-z][a-z0-9.-]*$/;
+
+export class Store {
+  private constructor(readonly dir: string, private readonly lock: Deno.FsFile) {}
+
+  /**
+   * Opens the folder, making it (and its parents) when absent.
+   * @throws {Failure} when it is not a folder of ours alone, cannot be made, or is in use.
+   */
+  static open(dir: string): Store {
+    guard("make", dir, () => fs.mkdirSync(dir, { recursive: true, mode: 0o700 }));
+    const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    try {
+      const stat = fs.fstatSync(fd);
+      refuseForeign(dir, stat.uid);
+      if ((stat.mode & 0o777) !== 0o700) closeToOthers(dir, fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+    return new Store(dir, takeLock(join(dir, "lock")));
+  }
+
+  /** The content of a file, or undefined when there is none. */
+  read(name: string): Uint8Array<ArrayBuffer> | undefined {
+    const path = this.#path(name);
+    let fd: number;
+    try {
+      fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW);
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return undefined;
+      throw explained("read", path, error);
+    }
+    try {
+      const stat = fs.fstatSync(fd);
+      refuseUnsafe(path, stat);
+      if (stat.size > FILE_MAX) {
+        throw new Failure(
+          Exit.failed,
+          `state: ${path} has ${stat.size} bytes, more than the ${FILE_MAX} that a state file may have: ` +
+            `move it away and start again`,
+        );
+      }
+      return guard("read", path, () => Uint8Array.from(fs.readFileSync(fd)));
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  /** Writes a file that must not exist yet: a key is made once. */
+  create(name: string, content: Uint8Array): void {
+    writeNew(this.#path(name), content);
+    this.#flushFolder();
+  }
+
+  /** Replaces a file whole; on failure (a full disk) the old content stands. */
+  write(name: string, content: Uint8Array): void {
+    const path = this.#path(name);
+    const beside = `${path}.new`;
+    guard("remove", beside, () => fs.rmSync(beside, { force: true }));
+    writeNew(beside, content);
+    guard("replace", path, () => fs.renameSync(beside, path));
+    this.#flushFolder();
+  }
+
+  remove(name: string): void {
+    const path = this.#path(name);
+    guard("remove", path, () => fs.rmSync(path, { force: true }));
+    this.#flushFolder();
+  }
+
+  close(): void {
+    this.lock.close();
+  }
+
+  #path(name: string): string {
+    if (!FILE_NAME.test(name)) throw new TypeError(`not a state file name: ${name}`);
+    return join(this.dir, name);
+  }
+
+  #flushFolder(): void {
+    const fd = guard("open", this.dir, () => fs.openSync(this.dir, O_RDONLY | O_DIRECTORY));
+    try {
+      guard("flush", this.dir, () => fs.fsyncSync(fd));
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+}
+
+/** An empty folder becomes ours; one with content may be anything (/tmp, a home), so it is not touched. */
+function closeToOthers(dir: string, fd: number): void {
+  if (fs.readdirSync(dir).length > 0) {
+    throw new Failure(
+      Exit.noPermission,
+      `state: ${dir} is open to others and not empty: chmod 700 it, or choose another --state`,
+    );
+  }
+  guard("chmod", dir, () => fs.fchmodSync(fd, 0o700));
+}
+
+/** O_EXCL never follows a link and never reuses a file that somebody laid out for us. */
+function writeNew(path: string, content: Uint8Array): void {
+  const fd = guard(
+    "create",
+    path,
+    () => fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+  );
+  try {
+    fs.fchmodSync(fd, 0o600);
+    for (let at = 0; at < content.length;) {
+      at += fs.writeSync(fd, content, at, content.length - at);
+    }
+    fs.fsyncSync(fd);
+  } catch (error) {
+    fs.closeSync(fd);
+    fs.rmSync(path, { force: true });
+    throw explained("write", path, error);
+  }
+  fs.closeSync(fd);
+}
+
+function takeLock(path: string): Deno.FsFile {
+  refuseLinked(path);
+  const file = guard(
+    "open",
+    path,
+    () => Deno.openSync(path, { create: true, write: true, mode: 0o600 }),
+  );
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  throw new Failure(
+    Exit.failed,
+    `state: ${path} is locked by a running node: stop it (shoal down) or choose another --state`,
+  );
+}
+
+function refuseLinked(path: string): void {
+  const stat = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (stat !== undefined) refuseUnsafe(path, stat);
+}
+
+function refuseUnsafe(path: string, stat: fs.Stats): void {
+  refuseForeign(path, stat.uid);
+  if (!stat.isFile() || stat.nlink !== 1) {
+    throw new Failure(
+      Exit.noPermission,
+      `state: ${path} is not a plain file with one name (links: ${stat.nlink}): ` +
+        `another program may share it; move it away and start again`,
+    );
+  }
+  if ((stat.mode & 0o077) !== 0) {
+    throw new Failure(
+      Exit.noPermission,
+      `state: ${path} has mode ${(stat.mode & 0o777).toString(8)}, so others may have read it: ` +
+        `chmod 600 it if you trust them, else remove it`,
+    );
+  }
+}
+
+function refuseForeign(path: string, uid: number): void {
+  const me = Deno.uid();
+  if (uid === me) return;
+  throw new Failure(
+    Exit.noPermission,
+    `state: ${path} belongs to user ${uid} and this is user ${me}: chown it or choose another --state`,
+  );
+}
+
+function guard<T>(verb: string, path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw explained(verb, path, error);
+  }
+}
+
+const NEXT_STEP: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full: make room",
+  EDQUOT: "the disk quota is used up: make room",
+  EROFS: "the file system is read-only: choose another --state",
+  EACCES: "no permission: run as its owner or choose another --state",
+  EPERM: "no permission: run as its owner or choose another --state",
+  ELOOP: "a symbolic link stands there: remove it or choose another --state",
+  ENOTDIR: "a part of the path is not a folder: choose another --state",
+  EEXIST: "it exists already: another process made it; look at it before removing it",
+};
+
+function explained(verb: string, path: string, error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  const code = codeOf(error);
+  const denied = code === "EACCES" || code === "EPERM" || error instanceof Deno.errors.NotCapable;
+  const next = NEXT_STEP[code] ?? (error instanceof Error ? error.message : String(error));
+  return new Failure(
+    denied ? Exit.noPermission : Exit.failed,
+    `state: cannot ${verb} ${path}: ${next}`,
+    { cause: error },
+  );
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}

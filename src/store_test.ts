@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Exit, Failure } from "./exit.ts";
+import { Store } from "./store.ts";
+
+function inFolder(body: (dir: string) => void | Promise<void>): () => Promise<void> {
+  return async () => {
+    const root = Deno.makeTempDirSync();
+    const dir = join(root, "state");
+    try {
+      await body(dir);
+    } finally {
+      Deno.removeSync(root, { recursive: true });
+    }
+  };
+}
+
+function failsWith(code: number, text: RegExp, call: () => unknown): void {
+  assert.throws(call, (error) => {
+    assert(error instanceof Failure);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    return true;
+  });
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test(
+  "T45: the folder is 0700 and its files 0600 under umask 000",
+  inFolder((dir) => {
+    const before = Deno.umask(0);
+    try {
+      const store = Store.open(dir);
+      store.create("identity", bytes("secret"));
+      store.write("members", bytes("{}"));
+      store.close();
+    } finally {
+      Deno.umask(before);
+    }
+    assert.equal((Deno.statSync(dir).mode ?? 0) & 0o777, 0o700);
+    for (const name of ["identity", "members", "lock"]) {
+      assert.equal((Deno.statSync(join(dir, name)).mode ?? 0) & 0o777, 0o600, name);
+    }
+  }),
+);
+
+Deno.test(
+  "T45: content is never in a file that others could open, in 1,000 writes watched by a racer",
+  inFolder((dir) => {
+    const store = Store.open(dir);
+    const racer = new Worker(new URL("./store_racer.ts", import.meta.url), {
+      type: "module",
+    });
+    const verdict = new Promise<{ seen: number; looks: number }>((resolve) => {
+      racer.onmessage = (event) => {
+        if (event.data === "ready") {
+          for (let i = 0; i < 1000; i++) store.write("members", bytes(`content ${i}`));
+          racer.postMessage("stop");
+        } else resolve(event.data);
+      };
+    });
+    const before = Deno.umask(0);
+    racer.postMessage(dir);
+    return verdict.then(({ seen, looks }) => {
+      assert.equal(seen, 0, `${seen} of ${looks} looks found a readable window`);
+      assert(looks > 0, "the racer never looked");
+    }).finally(() => {
+      Deno.umask(before);
+      racer.terminate();
+      store.close();
+    });
+  }),
+);
+
+Deno.test(
+  "T45: a symbolic link, a second hard link and a readable file are refused as bait",
+  inFolder((dir) => {
+    const store = Store.open(dir);
+    const elsewhere = join(dir, "..", "elsewhere");
+    Deno.writeTextFileSync(elsewhere, "bait", { mode: 0o600 });
+    Deno.symlinkSync(elsewhere, join(dir, "identity"));
+    failsWith(Exit.failed, /symbolic link/, () => store.read("identity"));
+    failsWith(Exit.failed, /exists already/, () => store.create("identity", bytes("x")));
+    Deno.removeSync(join(dir, "identity"));
+    Deno.linkSync(elsewhere, join(dir, "identity"));
+    failsWith(Exit.noPermission, /links: 2/, () => store.read("identity"));
+    Deno.removeSync(join(dir, "identity"));
+    Deno.writeTextFileSync(join(dir, "identity"), "seen", { mode: 0o644 });
+    failsWith(Exit.noPermission, /mode 644/, () => store.read("identity"));
+    assert.equal(Deno.readTextFileSync(elsewhere), "bait");
+    store.close();
+  }),
+);
+
+Deno.test(
+  "T45: a replaced link beside the file is removed, never written through",
+  inFolder((dir) => {
+    const store = Store.open(dir);
+    const elsewhere = join(dir, "..", "elsewhere");
+    Deno.writeTextFileSync(elsewhere, "bait");
+    Deno.symlinkSync(elsewhere, join(dir, "members.new"));
+    store.write("members", bytes("mine"));
+    assert.equal(Deno.readTextFileSync(elsewhere), "bait");
+    assert.deepEqual(store.read("members"), bytes("mine"));
+    store.close();
+  }),
+);
+
+Deno.test({
+  name: "T45: a folder that belongs to someone else is refused",
+  ignore: Deno.uid() !== 0,
+  fn: inFolder((dir) => {
+    Deno.mkdirSync(dir, { mode: 0o700 });
+    Deno.chownSync(dir, 65534, 65534);
+    failsWith(Exit.noPermission, /belongs to user 65534/, () => Store.open(dir));
+  }),
+});
+
+Deno.test(
+  "a folder with other people's content is refused and keeps its mode",
+  inFolder((dir) => {
+    Deno.mkdirSync(dir, { mode: 0o755 });
+    Deno.writeTextFileSync(join(dir, "thesis.txt"), "…");
+    failsWith(Exit.noPermission, /chmod 700/, () => Store.open(dir));
+    assert.equal((Deno.statSync(dir).mode ?? 0) & 0o777, 0o755);
+  }),
+);
+
+Deno.test(
+  "two processes never share one state: the second is told who holds it",
+  inFolder((dir) => {
+    const store = Store.open(dir);
+    failsWith(Exit.failed, /locked by a running node/, () => Store.open(dir));
+    store.close();
+    Store.open(dir).close();
+  }),
+);
+
+Deno.test(
+  "a file is made once, replaced whole, read back, and absent is not an error",
+  inFolder((dir) => {
+    const store = Store.open(dir);
+    assert.equal(store.read("members"), undefined);
+    store.create("identity", bytes("one"));
+    failsWith(Exit.failed, /exists already/, () => store.create("identity", bytes("two")));
+    assert.deepEqual(store.read("identity"), bytes("one"));
+    store.write("members", bytes("a"));
+    store.write("members", bytes("b"));
+    assert.deepEqual(store.read("members"), bytes("b"));
+    store.remove("members");
+    assert.equal(store.read("members"), undefined);
+    assert.throws(() => store.read("../escape"), TypeError);
+    store.close();
+  }),
+);
+
+Deno.test({
+  name: "a full disk gives one clear line and the old content stands",
+  ignore: Deno.uid() !== 0,
+  fn: inFolder((dir) => {
+    Deno.mkdirSync(dir, { mode: 0o700 });
+    const mount = new Deno.Command("mount", {
+      args: ["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", dir],
+    });
+    assert(mount.outputSync().success);
+    try {
+      const store = Store.open(dir);
+      store.write("members", bytes("old"));
+      failsWith(
+        Exit.failed,
+        /disk is full/,
+        () => store.write("members", new Uint8Array(128 * 1024)),
+      );
+      assert.deepEqual(store.read("members"), bytes("old"));
+      assert.deepEqual([...Deno.readDirSync(dir)].map((entry) => entry.name).sort(), [
+        "lock",
+        "members",
+      ]);
+      store.close();
+    } finally {
+      new Deno.Command("umount", { args: [dir] }).outputSync();
+    }
+  }),
+});
