@@ -1,0 +1,319 @@
+/**
+ * The control socket: newline-delimited JSON over a Unix socket, version 1.
+ *
+ * A client writes one request line `{"v":1,"command":"status",…}` and reads reply lines. A line with
+ * an `event` field reports progress; the first line without one ends the answer: either the document
+ * itself or `{"v":1,"error":"…","exit":N}`. A connection may carry several requests, one at a time.
+ *
+ * Who may ask is the kernel's word, not the client's: the socket is 0660, so strangers cannot open
+ * it; whoever can open it may read; only the owner of the process and root may change anything.
+ */
+import * as fs from "node:fs";
+import * as net from "node:net";
+import { dirname } from "node:path";
+import { Exit, type ExitCode, Failure } from "./exit.ts";
+
+export const CONTROL_VERSION = 1;
+
+/** Beyond these a client is cut off and counted; a person's commands come nowhere near them. */
+const CLIENTS_MAX = 64;
+const LINE_MAX = 64 * 1024;
+const UNREAD_MAX = 1024 * 1024;
+const IDLE_MS = 30_000;
+
+export interface Request {
+  readonly command: string;
+  readonly [argument: string]: unknown;
+}
+
+export type Document = Readonly<Record<string, unknown>>;
+
+export interface Credentials {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One command that the socket answers. */
+export interface Operation {
+  /** False: whoever can open the socket may ask. True: the owner and root only. */
+  readonly changes: boolean;
+  /**
+   * Answers with the document. A `Failure` becomes an error line with its exit code.
+   * @param signal aborted when the client hangs up or the server closes
+   */
+  run(
+    request: Request,
+    report: (event: Document) => void,
+    signal: AbortSignal,
+  ): Promise<Document> | Document;
+}
+
+interface ControlOptions {
+  readonly path: string;
+  readonly operations: Readonly<Record<string, Operation>>;
+  /** SO_PEERCRED of a connected socket. */
+  readonly credentialsOf: (fd: number) => Credentials;
+  /** Told of an error that is no Failure. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+export class ControlServer {
+  /** Clients cut off because a limit above was reached, by reason. */
+  readonly refused = { clients: 0, line: 0, unread: 0, idle: 0 };
+
+  readonly #clients = new Set<net.Socket>();
+  readonly #server: net.Server;
+
+  private constructor(private readonly options: ControlOptions) {
+    this.#server = net.createServer((client) => this.#welcome(client));
+  }
+
+  /** @throws {Failure} when another process answers on the path, or the path cannot be used. */
+  static async listen(options: ControlOptions): Promise<ControlServer> {
+    await clearStale(options.path);
+    const server = new ControlServer(options);
+    const before = Deno.umask(0o117);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.#server.once("error", reject);
+        server.#server.listen(options.path, resolve);
+      });
+    } catch (error) {
+      throw unusable(options.path, error);
+    } finally {
+      Deno.umask(before);
+    }
+    fs.chmodSync(options.path, 0o660);
+    server.#server.on("error", () => {}); // A failed accept concerns that client alone.
+    return server;
+  }
+
+  /** Hangs up on everybody and removes the socket. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const client of this.#clients) client.destroy();
+    await closed;
+    fs.rmSync(this.options.path, { force: true });
+  }
+
+  #welcome(client: net.Socket): void {
+    if (this.#clients.size >= CLIENTS_MAX) {
+      this.refused.clients++;
+      client.destroy();
+      return;
+    }
+    let peer: Credentials;
+    try {
+      peer = this.options.credentialsOf(descriptorOf(client));
+    } catch {
+      client.destroy(); // Gone before it could be asked who it was.
+      return;
+    }
+    this.#clients.add(client);
+    const gone = new AbortController();
+    let pending = Promise.resolve();
+    let text = "";
+    client.setEncoding("utf8");
+    client.setTimeout(IDLE_MS, () => {
+      this.refused.idle++;
+      client.destroy();
+    });
+    client.on("error", () => client.destroy());
+    client.on("close", () => {
+      this.#clients.delete(client);
+      gone.abort();
+    });
+    client.on("data", (chunk: string) => {
+      text += chunk;
+      for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+        const line = text.slice(0, end);
+        text = text.slice(end + 1);
+        if (line.length > LINE_MAX) return this.#cutOff(client);
+        client.pause(); // One request at a time: the next is read when this one is answered.
+        pending = pending.then(() => this.#answer(line, peer, client, gone.signal))
+          .then(() => void client.resume());
+      }
+      if (text.length > LINE_MAX) {
+        text = "";
+        this.#cutOff(client);
+      }
+    });
+  }
+
+  #cutOff(client: net.Socket): void {
+    this.refused.line++;
+    this.#write(client, {
+      error: `control: a request line is longer than ${LINE_MAX} bytes`,
+      exit: Exit.usage,
+    });
+    client.removeAllListeners("data");
+    client.destroySoon();
+  }
+
+  async #answer(
+    line: string,
+    peer: Credentials,
+    client: net.Socket,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      const request = parse(line);
+      const operation = Object.hasOwn(this.options.operations, request.command)
+        ? this.options.operations[request.command]
+        : undefined;
+      if (operation === undefined) {
+        throw new Failure(Exit.usage, `control: there is no command '${request.command}'`);
+      }
+      if (operation.changes && peer.uid !== 0 && peer.uid !== Deno.uid()) {
+        throw new Failure(
+          Exit.noPermission,
+          `${request.command}: user ${peer.uid} may look but not change: ` +
+            `ask root or user ${Deno.uid()}, who runs the node`,
+        );
+      }
+      client.setTimeout(0);
+      const report = (event: Document) => this.#write(client, { event });
+      this.#write(client, await operation.run(request, report, signal));
+    } catch (error) {
+      const failure = error instanceof Failure ? error : this.#defect(error);
+      this.#write(client, { error: failure.message, exit: failure.code });
+    } finally {
+      client.setTimeout(IDLE_MS);
+    }
+  }
+
+  /** A defect in one command must not take the node's traffic down; it is told, and logged. */
+  #defect(error: unknown): Failure {
+    this.options.onDefect(error);
+    return new Failure(Exit.failed, `the node failed at this: ${error}; its log says more`);
+  }
+
+  #write(client: net.Socket, document: Document): void {
+    if (client.destroyed) return;
+    if (client.writableLength > UNREAD_MAX) {
+      this.refused.unread++;
+      client.destroy();
+      return;
+    }
+    client.write(JSON.stringify({ v: CONTROL_VERSION, ...document }) + "\n");
+  }
+}
+
+/**
+ * Asks the node behind a control socket one thing.
+ * @throws {Failure} not running (3), no permission (4), or what the node answered
+ */
+export async function ask(
+  path: string,
+  request: Request,
+  onEvent: (event: Document) => void = () => {},
+): Promise<Document> {
+  const socket = await connect(path);
+  socket.setEncoding("utf8");
+  socket.write(JSON.stringify({ v: CONTROL_VERSION, ...request }) + "\n");
+  let text = "";
+  try {
+    for await (const chunk of socket) {
+      text += chunk;
+      for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+        const reply = JSON.parse(text.slice(0, end));
+        text = text.slice(end + 1);
+        if ("event" in reply) onEvent(reply.event);
+        else if ("error" in reply) throw new Failure(reply.exit as ExitCode, reply.error);
+        else return reply;
+      }
+    }
+  } finally {
+    socket.destroy();
+  }
+  throw new Failure(Exit.failed, `the node behind ${path} hung up before it answered`);
+}
+
+function connect(path: string): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.createConnection(path);
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", (error) => reject(unreachable(path, error)));
+  });
+}
+
+function unreachable(path: string, error: unknown): Failure {
+  const code = codeOf(error);
+  if (code === "EACCES" || code === "EPERM") {
+    return new Failure(
+      Exit.noPermission,
+      `no permission to open ${path}: be root, or in the group of the socket`,
+    );
+  }
+  return new Failure(
+    Exit.notRunning,
+    `no node answers at ${path}: start one, or name it by --interface or --state`,
+  );
+}
+
+async function clearStale(path: string): Promise<void> {
+  try {
+    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  const alive = await connect(path).then((socket) => {
+    socket.destroy();
+    return true;
+  }, () => false);
+  if (alive) {
+    throw new Failure(
+      Exit.failed,
+      `another node answers at ${path}: stop it first, or choose another --interface or --state`,
+    );
+  }
+  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
+    throw new Failure(Exit.failed, `${path} is not a socket: move it away and start again`);
+  }
+  fs.rmSync(path, { force: true });
+}
+
+function unusable(path: string, error: unknown): Failure {
+  const code = codeOf(error);
+  const denied = code === "EACCES" || code === "EPERM";
+  return new Failure(
+    denied ? Exit.noPermission : Exit.failed,
+    `cannot open the control socket ${path} (${code || error}): ` +
+      (denied ? "be root, or choose a --state of your own" : "choose another --state"),
+    { cause: error },
+  );
+}
+
+function parse(line: string): Request {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw new Failure(Exit.usage, `control: not a line of JSON: ${line.slice(0, 40)}`);
+  }
+  const request = value as { v?: unknown; command?: unknown } | null;
+  if (typeof request !== "object" || request === null || typeof request.command !== "string") {
+    throw new Failure(Exit.usage, `control: a request is {"v":1,"command":"…"}`);
+  }
+  if (request.v !== CONTROL_VERSION) {
+    throw new Failure(
+      Exit.usage,
+      `control: version ${JSON.stringify(request.v)} is not spoken here, ${CONTROL_VERSION} is`,
+    );
+  }
+  return request as Request;
+}
+
+/** node:net keeps the descriptor to itself; the handle has carried it under this name for years. */
+function descriptorOf(socket: net.Socket): number {
+  const handle = (socket as { _handle?: { fd?: unknown } })._handle;
+  if (typeof handle?.fd !== "number" || handle.fd < 0) {
+    throw new Error("a connected socket has no descriptor");
+  }
+  return handle.fd;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}

@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import * as net from "node:net";
+import { join } from "node:path";
+import { ask, ControlServer, type Credentials, type Operation } from "./control.ts";
+import { Exit, Failure } from "./exit.ts";
+
+const ME: Credentials = { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 };
+
+const OPERATIONS: Record<string, Operation> = {
+  status: { changes: false, run: () => ({ self: { name: "lyon" } }) },
+  revoke: { changes: true, run: () => ({ revoked: true }) },
+  ping: {
+    changes: false,
+    run: (_request, report) => {
+      report({ seq: 1 });
+      report({ seq: 2 });
+      return { sent: 2 };
+    },
+  },
+  refuse: {
+    changes: false,
+    run: () => {
+      throw new Failure(Exit.notConfigured, "no mesh yet: join one");
+    },
+  },
+  break: {
+    changes: false,
+    run: () => {
+      throw new RangeError("a defect");
+    },
+  },
+  flood: {
+    changes: false,
+    run: (_request, report) => {
+      for (let i = 0; i < 200; i++) report({ pad: "x".repeat(32 * 1024) });
+      return {};
+    },
+  },
+};
+
+async function serving(
+  body: (path: string, server: ControlServer, defects: unknown[]) => Promise<void>,
+  credentials: Credentials = ME,
+): Promise<void> {
+  const dir = Deno.makeTempDirSync();
+  const path = join(dir, "control.sock");
+  const defects: unknown[] = [];
+  const server = await ControlServer.listen({
+    path,
+    operations: OPERATIONS,
+    credentialsOf: () => credentials,
+    onDefect: (error) => defects.push(error),
+  });
+  try {
+    await body(path, server, defects);
+  } finally {
+    await server.close();
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
+async function failsWith(code: number, text: RegExp, call: () => Promise<unknown>) {
+  await assert.rejects(call, (error) => {
+    assert(error instanceof Failure, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    return true;
+  });
+}
+
+/** Writes raw bytes and gives back all that came until the server hung up or was silent. */
+function raw(path: string, bytes: string | Uint8Array, quietMs = 300): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = net.createConnection(path, () => void socket.write(bytes));
+    let text = "";
+    const done = () => {
+      socket.destroy();
+      resolve(text);
+    };
+    let timer = setTimeout(done, quietMs * 10);
+    socket.on("data", (chunk) => {
+      text += chunk;
+      clearTimeout(timer);
+      timer = setTimeout(done, quietMs);
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      clearTimeout(timer);
+      done();
+    });
+  });
+}
+
+Deno.test("a document comes back with its version, progress before it", () =>
+  serving(async (path) => {
+    assert.deepEqual(await ask(path, { command: "status" }), { v: 1, self: { name: "lyon" } });
+    const events: unknown[] = [];
+    const last = await ask(path, { command: "ping" }, (event) => events.push(event));
+    assert.deepEqual(events, [{ seq: 1 }, { seq: 2 }]);
+    assert.deepEqual(last, { v: 1, sent: 2 });
+  }));
+
+Deno.test("T46: the socket is 0660, whoever opens it may read, another user may not change", () =>
+  serving(async (path) => {
+    assert.equal((Deno.statSync(path).mode ?? 0) & 0o777, 0o660);
+    assert.equal((await ask(path, { command: "status" }))["v"], 1);
+    await failsWith(
+      Exit.noPermission,
+      /user 65534 may look but not change/,
+      () => ask(path, { command: "revoke" }),
+    );
+  }, { uid: 65534, gid: 65534 }));
+
+Deno.test("T46: the owner may change", () =>
+  serving(async (path) => {
+    assert.deepEqual(await ask(path, { command: "revoke" }), { v: 1, revoked: true });
+  }));
+
+Deno.test("a failure keeps its line and its exit code; a defect is told and logged", () =>
+  serving(async (path, _server, defects) => {
+    await failsWith(
+      Exit.notConfigured,
+      /^no mesh yet: join one$/,
+      () => ask(path, { command: "refuse" }),
+    );
+    await failsWith(Exit.failed, /a defect/, () => ask(path, { command: "break" }));
+    assert.equal(defects.length, 1);
+    await failsWith(
+      Exit.usage,
+      /no command 'constructor'/,
+      () => ask(path, { command: "constructor" }),
+    );
+  }));
+
+Deno.test("T46: nonsense gets one clear line each", () =>
+  serving(async (path) => {
+    for (
+      const [line, text] of [
+        ["hello", /not a line of JSON/],
+        ["[1]", /a request is/],
+        ["null", /a request is/],
+        ['{"command":"status"}', /version undefined/],
+        ['{"v":2,"command":"status"}', /version 2 is not spoken/],
+      ] as const
+    ) {
+      const reply = await raw(path, line + "\n", 100);
+      assert.match(JSON.parse(reply).error, text, line);
+    }
+  }));
+
+Deno.test("T46: a 10 MiB line is cut off, counted, and the next client is served", () =>
+  serving(async (path, server) => {
+    const reply = await raw(path, "x".repeat(10 * 1024 * 1024));
+    assert(reply === "" || /longer than 65536/.test(reply), reply.slice(0, 80));
+    assert.equal(server.refused.line, 1);
+    assert.equal((await ask(path, { command: "status" }))["v"], 1);
+  }));
+
+Deno.test("T46: of 1,000 clients at once 64 are kept, the rest refused and counted", () =>
+  serving(async (path, server) => {
+    let turnedAway = 0; // by the kernel, whose backlog was full
+    const sockets = Array.from({ length: 1000 }, () => {
+      const socket = net.createConnection(path);
+      socket.on("error", () => turnedAway++);
+      return socket;
+    });
+    for (let i = 0; i < 50 && server.refused.clients + turnedAway < 936; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal(server.refused.clients + turnedAway, 936);
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal((await ask(path, { command: "status" }))["v"], 1);
+  }));
+
+Deno.test("T46: a client that does not read is cut off before it costs memory", () =>
+  serving(async (path, server) => {
+    const socket = net.createConnection(path, () => {
+      socket.pause();
+      socket.write('{"v":1,"command":"flood"}\n');
+    });
+    socket.on("error", () => {});
+    for (let i = 0; i < 50 && server.refused.unread === 0; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal(server.refused.unread, 1);
+    socket.destroy();
+  }));
+
+Deno.test("a stale socket is replaced, a live one is not, nor a file that is no socket", async () => {
+  const dir = Deno.makeTempDirSync();
+  const path = join(dir, "control.sock");
+  const options = {
+    path,
+    operations: OPERATIONS,
+    credentialsOf: () => ME,
+    onDefect: () => {},
+  };
+  await failsWith(Exit.notRunning, /no node answers/, () => ask(path, { command: "status" }));
+  const first = await ControlServer.listen(options);
+  await failsWith(Exit.failed, /another node answers/, () => ControlServer.listen(options));
+  await first.close();
+
+  const listener = Deno.listen({ transport: "unix", path });
+  listener.close(); // Deno leaves the file: just what a killed process leaves.
+  const second = await ControlServer.listen(options);
+  assert.equal((await ask(path, { command: "status" }))["v"], 1);
+  await second.close();
+
+  Deno.writeTextFileSync(path, "not a socket");
+  await failsWith(Exit.failed, /is not a socket/, () => ControlServer.listen(options));
+  Deno.removeSync(dir, { recursive: true });
+});
