@@ -1,0 +1,161 @@
+/** A program that runs inside a laboratory, and its end. */
+
+export interface SpawnOptions {
+  readonly env?: Record<string, string>;
+  /** Default: this program's own working directory. */
+  readonly cwd?: string;
+  readonly stdin?: "piped" | "null";
+  readonly stdout?: "piped" | "null" | "inherit";
+  readonly stderr?: "piped" | "null" | "inherit";
+}
+
+export interface RunOptions {
+  readonly env?: Record<string, string>;
+  readonly cwd?: string;
+  readonly stdin?: string | Uint8Array;
+  /** Milliseconds until the program is killed and `CommandFailed` thrown; default 30,000. */
+  readonly timeout?: number;
+  /** Whether an exit code other than 0 throws `CommandFailed`; default true. */
+  readonly check?: boolean;
+}
+
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command ended with another code than 0, or did not end in time. */
+export class CommandFailed extends Error {
+  override name = "CommandFailed";
+  constructor(where: string, argv: readonly string[], readonly output: Output, why?: string) {
+    const said = (output.stderr.trim() || output.stdout.trim()).split("\n").slice(-5).join("\n");
+    super(
+      `${where}: ${argv.join(" ")}: ${why ?? `exit code ${output.code}`}${said && `: ${said}`}`,
+    );
+  }
+}
+
+/** Owner: the `Host` that spawned it; ends with the laboratory at the latest. */
+export class Process {
+  readonly status: Promise<Deno.CommandStatus>;
+  readonly #child: Deno.ChildProcess;
+  readonly #piped: { readonly out: boolean; readonly err: boolean };
+  #ended = false;
+
+  constructor(argv: readonly string[], options: SpawnOptions) {
+    const [program = "", ...args] = argv;
+    const { stdin = "null", stdout = "null", stderr = "inherit" } = options;
+    this.#piped = { out: stdout === "piped", err: stderr === "piped" };
+    this.#child = new Deno.Command(program, {
+      args,
+      stdin,
+      stdout,
+      stderr,
+      ...(options.env && { env: options.env }),
+    }).spawn();
+    this.status = this.#child.status.finally(() => this.#ended = true);
+  }
+
+  get stdin(): WritableStream<Uint8Array> {
+    return this.#child.stdin;
+  }
+
+  get stdout(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#child.stdout;
+  }
+
+  get stderr(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#child.stderr;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /**
+   * pid of the program itself as seen from outside, undefined when it has ended. Our own child is the `nsenter`
+   * that waits for it: a signal to that one would leave the program running.
+   */
+  async pid(): Promise<number | undefined> {
+    while (!this.#ended) {
+      const pid = await childOf(this.#child.pid);
+      if (pid !== undefined) return pid;
+      await new Promise((wake) => setTimeout(wake, 2)); // between nsenter's start and its fork
+    }
+    return undefined;
+  }
+
+  /** Sends a signal to the program; a program that has ended is left in peace. */
+  async kill(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    const pid = await this.pid();
+    if (pid === undefined) return;
+    try {
+      Deno.kill(pid, signal);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound || error instanceof TypeError)) throw error;
+    }
+  }
+
+  /** Sends a signal and returns when the program has ended; SIGKILL follows after `grace` milliseconds. */
+  async stop(signal: Deno.Signal = "SIGTERM", grace = 2000): Promise<Deno.CommandStatus> {
+    await this.kill(signal);
+    const timer = setTimeout(() => this.kill("SIGKILL"), grace);
+    const status = await this.status;
+    clearTimeout(timer);
+    return status;
+  }
+
+  /** Returns when the program has ended and nothing of it is held any more. */
+  async release(): Promise<void> {
+    await this.status;
+    if (this.#piped.out && !this.stdout.locked) await this.stdout.cancel();
+    if (this.#piped.err && !this.stderr.locked) await this.stderr.cancel();
+  }
+}
+
+/** Runs a command to its end and returns what it said. `where` names the place in errors, `shown` the command. */
+export async function run(
+  where: string,
+  argv: readonly string[],
+  shown: readonly string[],
+  options: RunOptions,
+): Promise<Output> {
+  const process = new Process(argv, {
+    stdin: options.stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+    ...(options.env && { env: options.env }),
+  });
+  const timeout = options.timeout ?? 30_000;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    process.kill("SIGKILL");
+  }, timeout);
+  const [stdout, stderr, status] = await Promise.all([
+    new Response(process.stdout).text(),
+    new Response(process.stderr).text(),
+    process.status,
+    options.stdin === undefined ? undefined : feed(process.stdin, options.stdin),
+  ]);
+  clearTimeout(timer);
+  const output = { code: status.code, stdout, stderr };
+  if (late) throw new CommandFailed(where, shown, output, `no end after ${timeout} ms`);
+  if (status.code !== 0 && options.check !== false) throw new CommandFailed(where, shown, output);
+  return output;
+}
+
+/** A program may end without reading all of its input: that is its own affair, and its exit code tells. */
+async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Array): Promise<void> {
+  const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
+  const writer = stdin.getWriter();
+  await writer.write(bytes).then(() => writer.close()).catch(() => {});
+}
+
+/** The first child of a process of ours, or undefined when it has none (proc(5), `task/TID/children`). */
+export async function childOf(pid: number): Promise<number | undefined> {
+  const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`).catch(() => "");
+  const first = text.trim().split(" ")[0];
+  return first === undefined || first === "" ? undefined : Number(first);
+}
