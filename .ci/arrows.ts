@@ -1,0 +1,103 @@
+/**
+ * Who may import whom: mesh decides, core moves, ffi translates, src acts. The table is the architecture's; whatever it
+ * does not name is refused.
+ */
+import { type Finding, type Import, isTest, type Module } from "./tree.ts";
+
+interface Arrows {
+  /** Folders that may be imported, itself included. */
+  readonly folders: readonly string[];
+  /** Folders of which only types may be imported. */
+  readonly types?: readonly string[];
+  /** Packages; undefined: any of the imports map. */
+  readonly packages?: RegExp;
+}
+
+const PURE = /^@noble\//;
+const ANYTHING = ["", "src", "ffi", "mesh", "lxc", "bench"];
+
+const ARROWS: Readonly<Record<string, Arrows>> = {
+  mesh: { folders: ["mesh"], packages: PURE },
+  ffi: { folders: ["ffi"], types: ["mesh"] },
+  // deno.json holds the version.
+  src: { folders: ["src", "ffi", "mesh", "deno.json"] },
+  // Files of the root: mod.ts.
+  "": { folders: ["src", "ffi", "mesh"] },
+  bench: { folders: ANYTHING },
+  lxc: { folders: ANYTHING },
+  ".ci": { folders: [".ci"] },
+};
+
+// A test may ask for more than its subject: the skip helper, and in src/ the laboratories.
+const TESTS: Readonly<Record<string, Arrows>> = {
+  mesh: { folders: ["mesh"] },
+  ffi: { folders: ["ffi", ".ci/skip.ts"], types: ["mesh"] },
+  src: { folders: ["src", "ffi", "mesh", "lxc", "deno.json", ".ci/skip.ts"] },
+  bench: { folders: [...ANYTHING, ".ci/skip.ts"] },
+  lxc: { folders: [...ANYTHING, ".ci/skip.ts"] },
+};
+
+/** The first part of a path: the room that a file is in. */
+function folderOf(path: string): string {
+  return path.includes("/") ? path.slice(0, path.indexOf("/")) : "";
+}
+
+/** Every import that the table does not allow. */
+export function wrongArrows(modules: readonly Module[]): Finding[] {
+  return modules.flatMap((module) =>
+    module.imports.flatMap((edge) => {
+      const what = refusal(module.path, edge);
+      return what === undefined ? [] : [{ path: module.path, line: edge.line, what }];
+    })
+  );
+}
+
+function refusal(from: string, edge: Import): string | undefined {
+  const folder = folderOf(from);
+  const arrows = (isTest(from) ? TESTS[folder] : undefined) ?? ARROWS[folder];
+  if (arrows === undefined) return `${folder}/ is not a folder of the architecture`;
+  if (edge.path !== undefined) return refusedFile(folder, arrows, edge, edge.path);
+  if (/^(?:https?|jsr|npm):/.test(edge.specifier)) {
+    return `imports ${edge.specifier}: packages come through the imports map of deno.json only`;
+  }
+  if (edge.specifier.startsWith("node:")) {
+    return arrows.packages === undefined ? undefined : `${folder}/ is pure: no ${edge.specifier}`;
+  }
+  return arrows.packages?.test(edge.specifier) === false
+    ? `${folder}/ may not import the package ${edge.specifier}`
+    : undefined;
+}
+
+function refusedFile(
+  folder: string,
+  arrows: Arrows,
+  edge: Import,
+  path: string,
+): string | undefined {
+  const target = folderOf(path);
+  if (isTest(path)) return `imports the test ${path}`;
+  if (arrows.folders.includes(target) || arrows.folders.includes(path)) return undefined;
+  if (arrows.types?.includes(target)) {
+    return edge.typeOnly ? undefined : `${folder}/ may import only types of ${target}/: ${path}`;
+  }
+  return `${folder}/ may not import ${path}`;
+}
+
+// A machine gets time, randomness and input as arguments and gives effects as values (contract 1).
+const WORLD =
+  /\b(?:Deno\.|Date\.now|new Date\(\)|performance\.|Math\.random|setTimeout|setInterval|queueMicrotask|getRandomValues|randomUUID|fetch\(|console\.|async |await )/;
+
+/** Every word in mesh/ that reaches for the world. */
+export function impurities(modules: readonly Module[]): Finding[] {
+  return modules.filter((module) => folderOf(module.path) === "mesh" && !isTest(module.path))
+    .flatMap((module) =>
+      module.code.flatMap((text, i) => {
+        const word = WORLD.exec(text.replace(/"(?:[^"\\]|\\.)*"/g, '""'));
+        return word === null ? [] : [{
+          path: module.path,
+          line: i + 1,
+          what: `mesh/ is pure, its effects are values: '${word[0].trim()}' reaches for the world`,
+        }];
+      })
+    );
+}
