@@ -1,0 +1,73 @@
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { Exit, type ExitCode, Failure } from "../exit.ts";
+
+/** What a command may touch of the world; a test hands in its own. */
+export interface Io {
+  readonly out: (line: string) => void;
+  readonly err: (line: string) => void;
+  readonly env: (name: string) => string | undefined;
+  /** Standard output is a terminal and nobody asked for plain text (NO_COLOR). */
+  readonly color: boolean;
+}
+
+/** One command of the command line. Its options are those that `util.parseArgs` understands. */
+export interface Command {
+  /** The line behind the program's name: `ping [-c N] NAME`. */
+  readonly usage: string;
+  /** What it does, then its options; shown by -h under the usage line. */
+  readonly help: string;
+  /** @throws {Failure} with the exit code and the one line to show */
+  run(args: readonly string[], io: Io): Promise<ExitCode>;
+}
+
+/** How a person starts us here: from a checkout, or installed (the wrappers say so). */
+export function programName(io: Io, command: string): string {
+  const installed = io.env("SHOAL_PROGRAM");
+  if (installed !== undefined && installed !== "") return `${installed} ${command}`;
+  return /^(node|up|wg|install)\b/.test(command) ? `./run ${command}` : `./run shoal ${command}`;
+}
+
+/**
+ * Parses strictly: an option that is not known, or one without its value, is refused.
+ * @throws {Failure} usage (2), with the command's usage line
+ */
+export function parseOptions<const O extends ParseArgsOptionsConfig>(
+  command: Command,
+  args: readonly string[],
+  io: Io,
+  options: O,
+  positionals: { readonly min: number; readonly max: number } = { min: 0, max: 0 },
+) {
+  const usage = `usage: ${programName(io, command.usage)}`;
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new Failure(Exit.usage, `${firstSentence(error.message)}\n${usage}`);
+  }
+  const count = parsed.positionals.length;
+  if (count > positionals.max) {
+    throw new Failure(
+      Exit.usage,
+      `unexpected argument '${parsed.positionals[positionals.max]}'\n${usage}`,
+    );
+  }
+  if (count < positionals.min) throw new Failure(Exit.usage, `an argument is missing\n${usage}`);
+  return parsed;
+}
+
+/** parseArgs goes on to explain `--`, which helps nobody here. */
+function firstSentence(message: string): string {
+  return message.split(/\. (?=[A-Z])/)[0]?.replace(/\.$/, "") ?? message;
+}
+
+/**
+ * A whole number option.
+ * @throws {Failure} usage (2) outside min..max
+ */
+export function wholeNumber(name: string, text: string, min: number, max: number): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (value >= min && value <= max) return value;
+  throw new Failure(Exit.usage, `${name} '${text}' is not a whole number from ${min} to ${max}`);
+}

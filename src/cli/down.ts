@@ -1,0 +1,16 @@
+import { Exit } from "../exit.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, parseOptions } from "./command.ts";
+
+export const down: Command = {
+  usage: "down [--interface IF | --state DIR] [--json]",
+  help: `Stops a running node. It tells the mesh that it leaves.
+
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values } = parseOptions(down, args, io, INSTANCE_OPTIONS);
+    const document = await askNode(values, io, { command: "down" });
+    io.out(values.json ? JSON.stringify(document) : `${document["name"]} left the mesh`);
+    return Exit.done;
+  },
+};

@@ -1,0 +1,35 @@
+import { Exit, Failure } from "../exit.ts";
+import type { StatusDocument } from "../status.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, parseOptions } from "./command.ts";
+
+export const ip: Command = {
+  usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
+  help: `Prints the mesh addresses of this node, or of a peer by its name.
+
+  -4, -6           only this family
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values, positionals } = parseOptions(ip, args, io, {
+      ...INSTANCE_OPTIONS,
+      ip4: { type: "boolean", short: "4" },
+      ip6: { type: "boolean", short: "6" },
+    }, { min: 0, max: 1 });
+    const status = await askNode(values, io, { command: "status" }) as unknown as StatusDocument;
+    const name = positionals[0];
+    const found = name === undefined
+      ? status.self
+      : [status.self, ...status.peers].find((node) => node.name === name);
+    if (found === undefined) {
+      throw new Failure(Exit.failed, `no peer is called '${name}': see the names with peers`);
+    }
+    if (values.json) {
+      io.out(JSON.stringify({ v: 1, name: found.name, ip4: found.ip4, ip6: found.ip6 }));
+      return Exit.done;
+    }
+    const both = !values.ip4 && !values.ip6;
+    if (both || values.ip4) io.out(found.ip4);
+    if (both || values.ip6) io.out(found.ip6);
+    return Exit.done;
+  },
+};

@@ -1,0 +1,50 @@
+import type { Document } from "../control.ts";
+import { Exit } from "../exit.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, parseOptions, wholeNumber } from "./command.ts";
+
+/** One answer or one loss, as the node reports it while it pings. */
+interface Pong extends Document {
+  readonly peer: string;
+  readonly ip4: string;
+  readonly path: string;
+  readonly endpoint: string | null;
+  readonly rtt_ms: number | null;
+  readonly timeout_ms: number;
+}
+
+export const ping: Command = {
+  usage: "ping [-c N] [--timeout MS] [--interface IF | --state DIR] [--json] PEER",
+  help: `Asks a peer (by name, key or mesh address) through the mesh and times the answers.
+Exits with 1 when nothing answered.
+
+  -c N             how many times (default 4)
+  --timeout MS     how long to wait for each answer (default 2000)
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values, positionals } = parseOptions(ping, args, io, {
+      ...INSTANCE_OPTIONS,
+      count: { type: "string", short: "c", default: "4" },
+      timeout: { type: "string", default: "2000" },
+    }, { min: 1, max: 1 });
+    const request = {
+      command: "ping",
+      peer: positionals[0],
+      count: wholeNumber("-c", values.count, 1, 10_000),
+      timeout_ms: wholeNumber("--timeout", values.timeout, 10, 60_000),
+    };
+    const document = await askNode(values, io, request, (event) => {
+      if (!values.json) io.out(pongText(event as Pong));
+    });
+    if (values.json) io.out(JSON.stringify(document));
+    return Number(document["received"]) > 0 ? Exit.done : Exit.failed;
+  },
+};
+
+function pongText(pong: Pong): string {
+  if (pong.rtt_ms === null) {
+    return `no answer from ${pong.peer} (${pong.ip4}) in ${pong.timeout_ms} ms`;
+  }
+  return `pong from ${pong.peer} (${pong.ip4}) via ${pong.endpoint ?? pong.path} ` +
+    `in ${pong.rtt_ms.toFixed(1)}ms`;
+}

@@ -1,0 +1,23 @@
+import { Exit } from "../exit.ts";
+import { type StatusDocument, statusText } from "../status.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, parseOptions } from "./command.ts";
+
+export const status: Command = {
+  usage: "status [--interface IF | --state DIR] [--json]",
+  help: `Shows this node, its peers with their paths, what is wrong and what to do about it,
+and the data plane.
+
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values } = parseOptions(status, args, io, INSTANCE_OPTIONS);
+    const document = await askNode(values, io, { command: "status" });
+    // The node that answers is of the same version of the document (the socket checks it).
+    io.out(
+      values.json
+        ? JSON.stringify(document)
+        : statusText(document as unknown as StatusDocument, io.color),
+    );
+    return Exit.done;
+  },
+};

@@ -1,0 +1,71 @@
+/** Which node on this machine is meant: several may run, told apart by interface or state folder. */
+import { isAbsolute, join, resolve } from "node:path";
+import { Exit, Failure } from "./exit.ts";
+
+export const DEFAULT_INTERFACE = "shoal0";
+
+export interface Instance {
+  readonly interface: string;
+  readonly stateDir: string;
+  readonly controlSocket: string;
+}
+
+/**
+ * - `--state DIR`: DIR/control.sock, for rootless use and for several instances in namespaces that
+ *   share one file system;
+ * - else by interface name, below /var/lib/shoal and /run/shoal for root, below the XDG folders
+ *   for everybody else.
+ */
+export function findInstance(
+  choice: { readonly interface?: string | undefined; readonly state?: string | undefined },
+  env: (name: string) => string | undefined,
+  uid: number | null = Deno.uid(),
+): Instance {
+  const name = checkInterfaceName(
+    choice.interface ?? env("SHOAL_INTERFACE") ?? DEFAULT_INTERFACE,
+  );
+  const chosen = choice.state ?? env("SHOAL_STATE");
+  if (chosen !== undefined) {
+    if (chosen === "") throw new Failure(Exit.usage, "--state is empty: name a folder");
+    const stateDir = resolve(chosen);
+    return { interface: name, stateDir, controlSocket: join(stateDir, "control.sock") };
+  }
+  if (uid === 0) {
+    return {
+      interface: name,
+      stateDir: join("/var/lib/shoal", name),
+      controlSocket: join("/run/shoal", `${name}.sock`),
+    };
+  }
+  const home = env("HOME");
+  const state = absolute(env("XDG_STATE_HOME")) ?? (home && join(home, ".local/state"));
+  const runtime = absolute(env("XDG_RUNTIME_DIR")) ?? state;
+  if (!state || !runtime) {
+    throw new Failure(
+      Exit.usage,
+      "neither HOME nor XDG_STATE_HOME is set: name a folder by --state",
+    );
+  }
+  return {
+    interface: name,
+    stateDir: join(state, "shoal", name),
+    controlSocket: join(runtime, "shoal", `${name}.sock`),
+  };
+}
+
+/** IFNAMSIZ less the NUL; the kernel refuses slashes, colons and white space (dev_valid_name). */
+export function checkInterfaceName(name: string): string {
+  const size = new TextEncoder().encode(name).length;
+  if (size >= 1 && size <= 15 && !/[/:\s\0%]/.test(name) && name !== "." && name !== "..") {
+    return name;
+  }
+  throw new Failure(
+    Exit.usage,
+    `'${name}' cannot be an interface name: 1 to 15 bytes without slash, colon, percent or space`,
+  );
+}
+
+/** The XDG rules: a path that is not absolute is ignored. */
+function absolute(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined;
+}

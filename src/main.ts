@@ -1,0 +1,119 @@
+/** The command line: one table of commands, each in a file of its own that is loaded when asked for. */
+import type { Command, Io } from "./cli/command.ts";
+import { programName } from "./cli/command.ts";
+import { Exit, type ExitCode, Failure } from "./exit.ts";
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  up: {
+    summary: "run a mesh node in the foreground (the same as node)",
+    load: async () => (await import("./cli/node.ts")).node,
+  },
+  node: {
+    summary: "run a mesh node in the foreground",
+    load: async () => (await import("./cli/node.ts")).node,
+  },
+  down: {
+    summary: "stop a running node, leaving the mesh gracefully",
+    load: async () => (await import("./cli/down.ts")).down,
+  },
+  status: {
+    summary: "this node, its peers, their paths and the data plane",
+    load: async () => (await import("./cli/status.ts")).status,
+  },
+  peers: {
+    summary: "the peers alone",
+    load: async () => (await import("./cli/status.ts")).peers,
+  },
+  ping: {
+    summary: "ask a peer through the mesh and time the answer",
+    load: async () => (await import("./cli/ping.ts")).ping,
+  },
+  ip: {
+    summary: "the mesh addresses of this node or a peer",
+    load: async () => (await import("./cli/ip.ts")).ip,
+  },
+  invite: {
+    summary: "print the line that lets a new machine join",
+    load: async () => (await import("./cli/invite.ts")).invite,
+  },
+  approve: {
+    summary: "admit a node that asked to join without a token",
+    load: async () => (await import("./cli/approve.ts")).approve,
+  },
+  trust: {
+    summary: "admit a node by its public key",
+    load: async () => (await import("./cli/trust.ts")).trust,
+  },
+  revoke: {
+    summary: "expel a node from the mesh by its name or public key",
+    load: async () => (await import("./cli/revoke.ts")).revoke,
+  },
+  wg: {
+    summary: "run a plain userspace WireGuard device",
+    load: async () => (await import("./cli/wg.ts")).wg,
+  },
+  version: {
+    summary: "print the version",
+    load: async () => (await import("./cli/version.ts")).version,
+  },
+};
+
+/** Runs one command line and gives back the exit code; every failure is shown on `io.err`. */
+export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "-h" || name === "--help" || name === "help") {
+    const show = name === undefined ? io.err : io.out;
+    for (const line of overview(io)) show(line);
+    return name === undefined ? Exit.usage : Exit.done;
+  }
+  try {
+    const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (entry === undefined) {
+      throw new Failure(
+        Exit.usage,
+        `there is no command '${name}': ${programName(io, "-h")} lists them`,
+      );
+    }
+    const command = await entry.load();
+    if (rest.includes("-h") || rest.includes("--help")) {
+      io.out(`usage: ${programName(io, command.usage)}\n\n${command.help}`);
+      return Exit.done;
+    }
+    return await command.run(rest, io);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    io.err(error.message);
+    return error.code;
+  }
+}
+
+function overview(io: Io): string[] {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  return [
+    `usage: ${programName(io, "COMMAND …")}`,
+    "",
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`),
+    "",
+    "COMMAND -h shows its options. --interface IF or --state DIR picks the node that is meant.",
+  ];
+}
+
+if (import.meta.main) {
+  const encoder = new TextEncoder();
+  const write = (stream: { writeSync(bytes: Uint8Array): number }) => (line: string) => {
+    const bytes = encoder.encode(line + "\n");
+    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+  };
+  const code = await main(Deno.args, {
+    out: write(Deno.stdout),
+    err: write(Deno.stderr),
+    env: (name) => Deno.env.get(name),
+    color: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+  });
+  Deno.exit(code);
+}

@@ -1,0 +1,138 @@
+/** The status document that scripts parse, and the same as a person reads it. */
+
+/** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
+export interface StatusDocument {
+  readonly v: 1;
+  readonly self: {
+    readonly name: string;
+    /** The identity's public key, base64. */
+    readonly key: string;
+    readonly ip4: string;
+    readonly ip6: string;
+    readonly interface: string;
+    readonly port: number;
+    readonly groups: readonly string[];
+  };
+  readonly peers: readonly PeerStatus[];
+  readonly dataplane: DataplaneStatus;
+  readonly health: readonly string[];
+}
+
+export interface PeerStatus {
+  readonly name: string;
+  readonly key: string;
+  readonly ip4: string;
+  readonly ip6: string;
+  readonly groups: readonly string[];
+  readonly state: "alive" | "suspect" | "dead" | "left";
+  readonly path: "direct" | "relay" | "none";
+  /** HOST:PORT, or null while none is known. */
+  readonly endpoint: string | null;
+  readonly rtt_ms: number | null;
+  readonly tx_bytes: number;
+  readonly rx_bytes: number;
+  /** Since the newest handshake; null: none yet. */
+  readonly handshake_age_s: number | null;
+  /** Since the state became what it is. */
+  readonly state_age_s: number;
+  /** Why the state or path is not better; null when there is nothing to explain. */
+  readonly reason: string | null;
+}
+
+export interface DataplaneStatus {
+  readonly aead: string;
+  readonly io: string;
+  readonly workers: number;
+  readonly offloads: Readonly<Record<string, boolean>>;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+/** The whole page: this node, its peers in aligned columns, health, the data plane. */
+export function statusText(status: StatusDocument, color: boolean): string {
+  const { self, dataplane } = status;
+  const offloads = Object.entries(dataplane.offloads);
+  const on = offloads.filter(([, is]) => is).map(([name]) => name);
+  const off = offloads.filter(([, is]) => !is).map(([name]) => name);
+  const drops = Object.entries(dataplane.drops).filter(([, count]) => count > 0);
+  const where = self.interface === "" ? "no interface" : self.interface;
+  const lines = [
+    table([
+      [
+        self.ip4,
+        self.name,
+        self.groups.join(",") || "-",
+        `this node; ${where}, UDP port ${self.port}`,
+      ],
+      ...status.peers.map(row),
+    ]),
+    "",
+    ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
+    `data plane: ${dataplane.aead}, ${dataplane.io}, ${count(dataplane.workers, "worker")}, ` +
+    `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
+    ...(drops.length > 0
+      ? [`dropped: ${drops.map(([reason, times]) => `${reason} ${times}`).join(", ")}`]
+      : []),
+  ];
+  return lines.join("\n");
+}
+
+/** The peers alone, in the same columns. */
+export function peersText(peers: readonly PeerStatus[]): string {
+  return peers.length === 0 ? "no peers yet" : table(peers.map(row));
+}
+
+function row(peer: PeerStatus): string[] {
+  return [peer.ip4, peer.name, peer.groups.join(",") || "-", stateText(peer)];
+}
+
+/** `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`. */
+export function stateText(peer: PeerStatus): string {
+  const why = peer.reason === null ? "" : ` (${peer.reason})`;
+  switch (peer.state) {
+    case "left":
+      return `left ${duration(peer.state_age_s)}`;
+    case "dead":
+      return `offline ${duration(peer.state_age_s)}${why}`;
+    case "suspect":
+      return `suspect ${duration(peer.state_age_s)}${why}`;
+    case "alive":
+      break;
+  }
+  const rtt = peer.rtt_ms === null ? "" : `, ${peer.rtt_ms.toFixed(1)} ms`;
+  const place = peer.endpoint === null ? "" : ` ${peer.endpoint}`;
+  if (peer.handshake_age_s === null) return `idle; ${peer.path}${place}${rtt}${why}`;
+  return `active; ${peer.path}${place}${rtt}, ` +
+    `tx ${size(peer.tx_bytes)} rx ${size(peer.rx_bytes)}${why}`;
+}
+
+/** Columns wide enough for their longest cell; the last is not padded. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((cells) => cells[i]?.length ?? 0)));
+  return rows.map((cells) =>
+    cells.map((cell, i) => i === cells.length - 1 ? cell : cell.padEnd(widths?.[i] ?? 0)).join("  ")
+  ).join("\n");
+}
+
+/** `0`, `17`, `1.2K`, `800M`: powers of 1,024, as ls -h and wg have it. */
+export function size(bytes: number): string {
+  let value = bytes;
+  let unit = "";
+  for (const next of ["K", "M", "G", "T", "P"]) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = next;
+  }
+  return unit === "" || value >= 100 ? `${Math.round(value)}${unit}` : `${value.toFixed(1)}${unit}`;
+}
+
+/** `4s`, `5m`, `3h`, `12d`. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${Math.floor(seconds)}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86_400)}d`;
+}
+
+function count(n: number, noun: string): string {
+  return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
+}

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { duration, type PeerStatus, peersText, size, stateText, statusText } from "./status.ts";
+
+const LYON: PeerStatus = {
+  name: "lyon",
+  key: "a2V5",
+  ip4: "100.64.7.9",
+  ip6: "fd00::9",
+  groups: [],
+  state: "alive",
+  path: "direct",
+  endpoint: "203.0.113.9:51820",
+  rtt_ms: 1.23,
+  tx_bytes: 1.2 * 1024 ** 3,
+  rx_bytes: 800 * 1024 ** 2,
+  handshake_age_s: 12,
+  state_age_s: 300,
+  reason: null,
+};
+
+Deno.test("a peer's state reads as experience.md has it", () => {
+  assert.equal(stateText(LYON), "active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M");
+  assert.equal(stateText({ ...LYON, state: "dead" }), "offline 5m");
+  assert.equal(stateText({ ...LYON, state: "left" }), "left 5m");
+  assert.equal(
+    stateText({ ...LYON, state: "suspect", reason: "no ack" }),
+    "suspect 5m (no ack)",
+  );
+  assert.equal(
+    stateText({ ...LYON, handshake_age_s: null, rtt_ms: null }),
+    "idle; direct 203.0.113.9:51820",
+  );
+  assert.equal(
+    stateText({
+      ...LYON,
+      path: "none",
+      endpoint: null,
+      rtt_ms: null,
+      handshake_age_s: null,
+      reason: "no endpoint known",
+    }),
+    "idle; none (no endpoint known)",
+  );
+});
+
+Deno.test("columns line up, and nothing is coloured unless asked", () => {
+  const text = statusText({
+    v: 1,
+    self: {
+      name: "a-long-name",
+      key: "a2V5",
+      ip4: "100.64.100.100",
+      ip6: "fd00::1",
+      interface: "shoal0",
+      port: 51820,
+      groups: ["servers"],
+    },
+    peers: [LYON],
+    dataplane: {
+      aead: "openssl",
+      io: "poll",
+      workers: 1,
+      offloads: { "tun-tso": true, "udp-gso": false },
+      drops: { replay: 3, no_peer: 0 },
+    },
+    health: ["the certificate ends in 12 days: run shoal invite on an admin"],
+  }, false);
+  assert.equal(
+    text,
+    `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820
+100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
+
+health: the certificate ends in 12 days: run shoal invite on an admin
+data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
+dropped: replay 3`,
+  );
+  assert.equal(peersText([]), "no peers yet");
+});
+
+Deno.test("sizes and durations keep two digits and one unit", () => {
+  assert.deepEqual([0, 1023, 1024, 1536, 150 * 1024].map(size), [
+    "0",
+    "1023",
+    "1.0K",
+    "1.5K",
+    "150K",
+  ]);
+  assert.deepEqual([0.4, 59, 60, 7199, 90_000].map(duration), ["0s", "59s", "1m", "1h", "1d"]);
+});
