@@ -28,10 +28,10 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   ".ci": { folders: [".ci"] },
 };
 
-// A test may ask for more than its subject: the skip helper, and in src/ the laboratories.
+// A test may ask for more than its subject: the skip helpers, and in src/ the laboratories.
 const TESTS: Readonly<Record<string, Arrows>> = {
-  mesh: { folders: ["mesh"] },
-  ffi: { folders: ["ffi", ".ci/skip.ts"], types: ["mesh"] },
+  mesh: { folders: ["mesh", ".ci/skip.ts", ".ci/vectors.ts"] },
+  ffi: { folders: ["ffi", ".ci/skip.ts", ".ci/vectors.ts"], types: ["mesh"] },
   src: { folders: ["src", "ffi", "mesh", "lxc", "deno.json", ".ci/skip.ts"] },
   bench: { folders: [...ANYTHING, ".ci/skip.ts"] },
   lxc: { folders: [...ANYTHING, ".ci/skip.ts"] },

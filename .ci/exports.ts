@@ -1,6 +1,7 @@
 /**
  * What is exported and imported by nobody. Tests do not count as importers, mod.ts does: it is what people import. What
- * exists for tests only (the simulator, the laboratories, the skip helper) is used when a test uses it.
+ * exists for tests only (the simulator, the laboratories, the skip helper) is used when a test uses it. A type is used
+ * when another declaration of its file names it: whoever imports that one may have to name the type.
  */
 import { type Finding, isTest, type Module } from "./tree.ts";
 
@@ -18,7 +19,9 @@ export function unusedExports(modules: readonly Module[]): Finding[] {
   }
   return modules.filter((module) => module.path !== "mod.ts").flatMap((module) =>
     module.exports
-      .filter(({ name }) => !used.has(`${module.path} ${name}`) && !used.has(`${module.path} *`))
+      .filter(({ name, surface }) =>
+        !surface && !used.has(`${module.path} ${name}`) && !used.has(`${module.path} *`)
+      )
       .map(({ name, line }) => ({
         path: module.path,
         line,

@@ -61,3 +61,13 @@ Deno.test("an import by a test is no use of production code, and a use of what i
   assert.deepEqual(unused(tree("mesh/sim")), []);
   assert.deepEqual(unused(tree("lxc")), []);
 });
+
+Deno.test("a type that another declaration of its file names is part of the surface, a value is not", () => {
+  const named = "export interface I {}\nexport const f = (i: I) => i;\n";
+  assert.deepEqual(unused({ "src/a.ts": named, "src/b.ts": 'import { f } from "./a.ts";' }), []);
+  const value = "export const x = 1;\nexport const f = () => x;\n";
+  assert.deepEqual(
+    unused({ "src/a.ts": value, "src/b.ts": 'import { f } from "./a.ts";' }),
+    ["src/a.ts:1 x"],
+  );
+});

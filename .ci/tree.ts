@@ -18,9 +18,11 @@ export interface Import {
 }
 
 /** One name that a file offers to others. */
-export interface Export {
+interface Export {
   readonly name: string;
   readonly line: number;
+  /** A type that this file's own code names, too: part of what its other exports take or give. */
+  readonly surface: boolean;
 }
 
 /** One TypeScript file. */
@@ -70,8 +72,13 @@ export function parse(path: string, text: string): Module {
     );
   }
   const exports: Export[] = [];
-  const offer = (name: string, index: number) => exports.push({ name, line: lineAt(index) });
-  for (const match of code.matchAll(DECLARATION)) offer(match[1] ?? "", match.index);
+  const offer = (name: string, index: number, surface = false) =>
+    exports.push({ name, line: lineAt(index), surface });
+  for (const match of code.matchAll(DECLARATION)) {
+    const [statement, name = ""] = match;
+    const isType = /\b(?:interface|type)\s/.test(statement);
+    offer(name, match.index, isType && occurrences(code, name) > 1);
+  }
   for (const match of code.matchAll(DEFAULT)) offer("default", match.index);
   for (const match of code.matchAll(DESTRUCTURED)) {
     for (const name of listed(match[1] ?? "")) offer(name.outer, match.index);
@@ -82,8 +89,12 @@ export function parse(path: string, text: string): Module {
   return { path, imports, exports, code: code.split("\n") };
 }
 
+function occurrences(code: string, name: string): number {
+  return code.split(new RegExp(`\\b${name.replaceAll("$", "\\$")}\\b`)).length - 1;
+}
+
 /** Blanks comments and keeps every line where it was. Strings are stepped over, so that "//" in one stays. */
-export function withoutComments(text: string): string {
+function withoutComments(text: string): string {
   const token =
     /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`|\/\/[^\n]*|\/\*[^]*?\*\//g;
   return text.replace(

@@ -1,0 +1,56 @@
+/** Running other programs: their exit code and everything they said. */
+
+/** How a program ended. */
+export interface Outcome {
+  /** Exit code; 128 + signal number when a signal ended it. */
+  readonly code: number;
+  /** stdout and stderr as they came. */
+  readonly output: string;
+}
+
+/** Settings of one run. */
+export interface Settings {
+  readonly cwd: string;
+  readonly env?: Record<string, string>;
+  /** After so many seconds the program and all its children are killed (exit code 124 or 137). */
+  readonly timeout: number;
+}
+
+const running = new Set<Deno.ChildProcess>();
+
+/** Makes Ctrl-C and SIGTERM end what runs below, too: `timeout` gives its child a process group of its own. */
+export function endChildrenOnSignals(): void {
+  for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15]] as const) {
+    Deno.addSignalListener(signal, () => {
+      for (const child of running) child.kill("SIGTERM");
+      Deno.exit(128 + number);
+    });
+  }
+}
+
+/** Runs `argv` to its end. */
+export async function run(argv: readonly string[], settings: Settings): Promise<Outcome> {
+  // Both streams into one pipe, in their order.
+  const merged = [
+    "timeout",
+    "--kill-after=10",
+    String(settings.timeout),
+    "sh",
+    "-c",
+    'exec "$@" 2>&1',
+    "sh",
+  ];
+  const [program = "", ...args] = [...merged, ...argv];
+  const child = new Deno.Command(program, {
+    args,
+    cwd: settings.cwd,
+    env: { NO_COLOR: "1", ...settings.env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  running.add(child);
+  const { code, stdout } = await child.output();
+  running.delete(child);
+  return { code, output: new TextDecoder().decode(stdout).trimEnd() };
+}
