@@ -27,7 +27,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   peers: {
     summary: "the peers alone",
-    load: async () => (await import("./cli/status.ts")).peers,
+    load: async () => (await import("./cli/peers.ts")).peers,
   },
   ping: {
     summary: "ask a peer through the mesh and time the answer",

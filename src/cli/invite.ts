@@ -1,0 +1,59 @@
+import { Exit, Failure } from "../exit.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, type Io, parseOptions, programName, wholeNumber } from "./command.ts";
+
+export const invite: Command = {
+  usage:
+    "invite [--uses N] [--expires TIME] [--groups A,B] [--flags relay,admin] [--interface IF | --state DIR] [--json]",
+  help: `Prints the line that lets a new machine join this mesh. The token in it is a secret:
+whoever has it can join until it is used up or expires.
+
+  --uses N         how many machines may join with it (default 1)
+  --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
+  --groups A,B     the groups that the joiner will be in
+  --flags F,G      what the joiner may do: relay, admin
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values } = parseOptions(invite, args, io, {
+      ...INSTANCE_OPTIONS,
+      uses: { type: "string", default: "1" },
+      expires: { type: "string", default: "24h" },
+      groups: { type: "string", default: "" },
+      flags: { type: "string", default: "" },
+    });
+    const document = await askNode(values, io, {
+      command: "invite",
+      uses: wholeNumber("--uses", values.uses, 1, 1000),
+      expires_s: seconds("--expires", values.expires),
+      groups: list(values.groups),
+      flags: list(values.flags),
+    });
+    const seeds = document["seeds"] as readonly string[];
+    io.out(
+      values.json ? JSON.stringify(document) : joinLine(io, seeds, String(document["token"])),
+    );
+    return Exit.done;
+  },
+};
+
+/** What a person pastes on the next machine. */
+export function joinLine(io: Io, seeds: readonly string[], token: string): string {
+  const joins = seeds.map((seed) => `--join ${seed} `).join("");
+  return `${programName(io, "node")} ${joins}--token ${token}`;
+}
+
+function list(text: string): string[] {
+  return text === "" ? [] : text.split(",").map((item) => item.trim());
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+function seconds(option: string, text: string): number {
+  const match = /^(\d{1,6})([smhd])$/.exec(text);
+  const value = Number(match?.[1]) * (UNIT_SECONDS[match?.[2] ?? ""] ?? NaN);
+  if (value >= 1 && value <= 3660 * 86_400) return value;
+  throw new Failure(
+    Exit.usage,
+    `${option} '${text}' is not a time such as 90s, 15m, 24h or 30d (ten years at most)`,
+  );
+}

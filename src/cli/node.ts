@@ -1,0 +1,54 @@
+import { nodeConfig } from "../config.ts";
+import { INSTANCE_HELP } from "./client.ts";
+import { type Command, parseOptions } from "./command.ts";
+
+export const node: Command = {
+  usage:
+    "node [--join HOST:PORT]… [--token T | --token-file FILE] [--name N] [--interface IF] [--listen PORT] [--state DIR] [--no-tun] …",
+  help: `Runs a mesh node in the foreground until SIGINT or SIGTERM. The first start without
+--join makes a new mesh and prints the line that lets the next machine join; a node
+that is a member already needs no option at all.
+
+  --join HOST:PORT   a member to ask; may stand several times
+  --token T          the invite; without one the request waits for approve on a member
+  --token-file FILE  read the invite from FILE (- for standard input), so that it does
+                     not stand in the process list
+  --name N           what the mesh calls this node (default: the host name)
+  --listen PORT      the UDP port (default 51820; 0: any free one)
+  --advertise HOST   the host name or address that invites name (default: found out)
+  --no-tun           no interface: discovery only
+  --open             LABORATORY ONLY: admit whoever asks, without token or approval
+  --log-level L      trace debug info warning error silent (default info)
+
+data plane
+  --workers N        worker threads (default: chosen; more than 1 not yet)
+  --aead NAME        openssl or libsodium (default: the faster, measured at start)
+  --io NAME          poll
+  --without A,B      switch offloads off: tun-tso tun-uso udp-gso udp-gro
+
+${INSTANCE_HELP.split("\n").slice(0, 2).join("\n")}
+
+Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so on.`,
+  async run(args, io) {
+    const { values } = parseOptions(node, args, io, {
+      join: { type: "string", multiple: true },
+      token: { type: "string" },
+      "token-file": { type: "string" },
+      name: { type: "string" },
+      interface: { type: "string" },
+      listen: { type: "string" },
+      advertise: { type: "string" },
+      state: { type: "string" },
+      "no-tun": { type: "boolean" },
+      open: { type: "boolean" },
+      "log-level": { type: "string" },
+      workers: { type: "string" },
+      aead: { type: "string" },
+      io: { type: "string" },
+      without: { type: "string" },
+    });
+    const config = await nodeConfig(values, io.env);
+    const { runDaemon } = await import("../daemon.ts");
+    return await runDaemon(config, io);
+  },
+};

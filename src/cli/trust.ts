@@ -1,0 +1,29 @@
+import { Exit } from "../exit.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, parseOptions } from "./command.ts";
+
+export const trust: Command = {
+  usage: "trust --name NAME [--interface IF | --state DIR] [--json] KEY",
+  help: `Admits a node by its public key, before or without its asking. It joins with
+--join alone, no token needed.
+
+  --name NAME      what the mesh calls it
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values, positionals } = parseOptions(trust, args, io, {
+      ...INSTANCE_OPTIONS,
+      name: { type: "string" },
+    }, { min: 1, max: 1 });
+    const document = await askNode(values, io, {
+      command: "trust",
+      key: positionals[0],
+      name: values.name,
+    });
+    io.out(
+      values.json
+        ? JSON.stringify(document)
+        : `${document["name"]} (${document["key"]}) is trusted now`,
+    );
+    return Exit.done;
+  },
+};

@@ -1,0 +1,137 @@
+/** What a person asked of a mesh node: flags over environment (SHOAL_…), checked once, here. */
+import { hostname } from "node:os";
+import { wholeNumber } from "./cli/command.ts";
+import { Exit, Failure } from "./exit.ts";
+import { findInstance, type Instance } from "./instance.ts";
+import { type LogLevel, parseLogLevel } from "./log.ts";
+
+/** Switches of the data plane, the same for mesh nodes and WireGuard devices. */
+export interface DataplaneConfig {
+  /** 0: the library chooses. */
+  readonly workers: number;
+  /** "": the faster one, measured at start. */
+  readonly aead: string;
+  /** "": the default of this kernel. */
+  readonly io: string;
+  /** Names of offloads that must stay off. */
+  readonly without: readonly string[];
+}
+
+/** A member's host name or address with its port, as typed. */
+export interface Seed {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface NodeConfig {
+  readonly instance: Instance;
+  readonly join: readonly Seed[];
+  /** The invite as pasted; undefined: ask without one. Secret. */
+  readonly token: string | undefined;
+  readonly name: string;
+  /** The port was asked for: when it is busy, that is an error and not a reason to take another. */
+  readonly listen: number | undefined;
+  readonly advertise: string | undefined;
+  readonly tun: boolean;
+  readonly open: boolean;
+  readonly logLevel: LogLevel;
+  readonly dataplane: DataplaneConfig;
+}
+
+type Flags = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>;
+type Env = (name: string) => string | undefined;
+
+/** @throws {Failure} usage (2) naming the value, or why the token file cannot be read */
+export async function nodeConfig(flags: Flags, env: Env): Promise<NodeConfig> {
+  const text = (name: string) => textOf(flags, env, name);
+  const joins = flags["join"] ?? (env("SHOAL_JOIN") ?? "").split(",").filter((seed) => seed !== "");
+  const listen = text("listen");
+  return {
+    instance: findInstance({ interface: text("interface"), state: text("state") }, env),
+    join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed(String(seed))),
+    token: await readToken(text("token"), text("token-file")),
+    name: checkName(text("name") ?? defaultName()),
+    listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
+    advertise: text("advertise"),
+    tun: !switchOf(flags, env, "no-tun"),
+    open: switchOf(flags, env, "open"),
+    logLevel: parseLogLevel(text("log-level") ?? env("LOG_LEVEL") ?? "info"),
+    dataplane: dataplaneConfig(flags, env),
+  };
+}
+
+/** @throws {Failure} usage (2) */
+export function dataplaneConfig(flags: Flags, env: Env): DataplaneConfig {
+  const text = (name: string) => textOf(flags, env, name);
+  return {
+    workers: wholeNumber("--workers", text("workers") ?? "0", 0, 64),
+    aead: text("aead") ?? "",
+    io: text("io") ?? "",
+    without: (text("without") ?? "").split(",").map((name) => name.trim()).filter((name) =>
+      name !== ""
+    ),
+  };
+}
+
+/** `HOST:PORT`, `[v6]:PORT`, or a host alone with WireGuard's usual port. */
+export function parseSeed(text: string): Seed {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s/]+))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3] ?? 51820);
+  if (host !== undefined && port >= 1 && port <= 65_535) return { host, port };
+  throw new Failure(
+    Exit.usage,
+    `--join '${text}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
+  );
+}
+
+/** What other members see in status; a DNS label, so that names can become host names. */
+function checkName(name: string): string {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name;
+  throw new Failure(
+    Exit.usage,
+    `--name '${name}' cannot be a node's name: 1 to 63 small letters, digits and inner hyphens`,
+  );
+}
+
+/** The host name, as far as it can be a node's name. */
+function defaultName(): string {
+  const label = (hostname().split(".")[0] ?? "").toLowerCase().replaceAll(/[^a-z0-9-]/g, "-");
+  return label.replaceAll(/^-+|-+$/g, "").slice(0, 63).replace(/-+$/, "") || "node";
+}
+
+async function readToken(
+  token: string | undefined,
+  file: string | undefined,
+): Promise<string | undefined> {
+  if (file === undefined) return token?.trim();
+  if (token !== undefined) {
+    throw new Failure(Exit.usage, "--token and --token-file are both given: choose one");
+  }
+  try {
+    const text = file === "-"
+      ? await new Response(Deno.stdin.readable).text()
+      : await Deno.readTextFile(file);
+    return text.trim();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new Failure(Exit.failed, `--token-file '${file}' cannot be read: ${error.message}`);
+  }
+}
+
+function textOf(flags: Flags, env: Env, name: string): string | undefined {
+  const flag = flags[name];
+  return typeof flag === "string" ? flag : env(envName(name));
+}
+
+function switchOf(flags: Flags, env: Env, name: string): boolean {
+  if (flags[name] === true) return true;
+  const value = env(envName(name));
+  if (value === undefined || value === "" || value === "0") return false;
+  if (value === "1") return true;
+  throw new Failure(Exit.usage, `${envName(name)}='${value}' is neither 0 nor 1`);
+}
+
+function envName(flag: string): string {
+  return `SHOAL_${flag.toUpperCase().replaceAll("-", "_")}`;
+}

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { nodeConfig, parseSeed } from "./config.ts";
+import { Exit, Failure } from "./exit.ts";
+import { findInstance } from "./instance.ts";
+
+const noEnv = () => undefined;
+
+function usage(text: RegExp) {
+  return (error: unknown) => {
+    assert(error instanceof Failure, String(error));
+    assert.equal(error.code, Exit.usage);
+    assert.match(error.message, text);
+    return true;
+  };
+}
+
+Deno.test("a seed is HOST:PORT, a bracketed IPv6 address, or a host on the usual port", () => {
+  assert.deepEqual(parseSeed("lyon.example:4500"), { host: "lyon.example", port: 4500 });
+  assert.deepEqual(parseSeed("203.0.113.9:51820"), { host: "203.0.113.9", port: 51820 });
+  assert.deepEqual(parseSeed("[2001:db8::1]:51821"), { host: "2001:db8::1", port: 51821 });
+  assert.deepEqual(parseSeed("lyon"), { host: "lyon", port: 51820 });
+  for (
+    const bad of ["", "lyon:0", "lyon:65536", "lyon:port", "2001:db8::1:51820", "a b:1", "[::1"]
+  ) {
+    assert.throws(() => parseSeed(bad), usage(/is not HOST:PORT/), bad);
+  }
+});
+
+Deno.test("flags stand over the environment", async () => {
+  const env = (name: string) =>
+    ({ SHOAL_NAME: "from-env", SHOAL_LISTEN: "4500", SHOAL_JOIN: "a:1,b:2", SHOAL_NO_TUN: "1" })[
+      name
+    ];
+  const config = await nodeConfig({ name: "from-flag", state: "/tmp/x" }, env);
+  assert.equal(config.name, "from-flag");
+  assert.equal(config.listen, 4500);
+  assert.equal(config.tun, false);
+  assert.deepEqual(config.join, [{ host: "a", port: 1 }, { host: "b", port: 2 }]);
+  const flagged = await nodeConfig({ join: ["c:3"], state: "/tmp/x" }, env);
+  assert.deepEqual(flagged.join, [{ host: "c", port: 3 }]);
+});
+
+Deno.test("a value out of range is named with what would be right", async () => {
+  const config = (flags: Record<string, string>) =>
+    nodeConfig({ state: "/tmp/x", ...flags }, noEnv);
+  await assert.rejects(config({ listen: "70000" }), usage(/--listen '70000'.*0 to 65535/));
+  await assert.rejects(config({ name: "Bad Name" }), usage(/--name 'Bad Name'/));
+  await assert.rejects(config({ workers: "many" }), usage(/--workers 'many'/));
+  await assert.rejects(config({ "log-level": "loud" }), usage(/'loud'/));
+  await assert.rejects(config({ token: "x", "token-file": "y" }), usage(/choose one/));
+  await assert.rejects(config({ interface: "much-too-long-name" }), usage(/interface name/));
+  await assert.rejects(
+    nodeConfig({ state: "/tmp/x" }, (name) => name === "SHOAL_NO_TUN" ? "yes" : undefined),
+    usage(/SHOAL_NO_TUN='yes'/),
+  );
+});
+
+Deno.test("a token comes from a file without its line end, and a missing file is named", async () => {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, "shoal1abc\n");
+  assert.equal(
+    (await nodeConfig({ "token-file": path, state: "/tmp/x" }, noEnv)).token,
+    "shoal1abc",
+  );
+  await Deno.remove(path);
+  await assert.rejects(nodeConfig({ "token-file": path, state: "/tmp/x" }, noEnv), (error) => {
+    assert(error instanceof Failure);
+    assert.equal(error.code, Exit.failed);
+    assert.match(error.message, /cannot be read/);
+    return true;
+  });
+});
+
+Deno.test("an instance is found by state folder, else by interface; XDG folders when not root", () => {
+  assert.deepEqual(findInstance({ state: "/srv/a" }, noEnv, 0), {
+    interface: "shoal0",
+    stateDir: "/srv/a",
+    controlSocket: "/srv/a/control.sock",
+  });
+  assert.deepEqual(findInstance({ interface: "mesh1" }, noEnv, 0), {
+    interface: "mesh1",
+    stateDir: "/var/lib/shoal/mesh1",
+    controlSocket: "/run/shoal/mesh1.sock",
+  });
+  const env = (name: string) => ({ HOME: "/home/ada", XDG_RUNTIME_DIR: "/run/user/7" })[name];
+  assert.deepEqual(findInstance({}, env, 7), {
+    interface: "shoal0",
+    stateDir: "/home/ada/.local/state/shoal/shoal0",
+    controlSocket: "/run/user/7/shoal/shoal0.sock",
+  });
+  assert.throws(() => findInstance({}, noEnv, 7), usage(/name a folder by --state/));
+});

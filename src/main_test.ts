@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import type { Io } from "./cli/command.ts";
+import { Exit } from "./exit.ts";
+import { main } from "./main.ts";
+
+async function run(...args: string[]) {
+  const out: string[] = [];
+  const err: string[] = [];
+  const io: Io = {
+    out: (line) => void out.push(line),
+    err: (line) => void err.push(line),
+    env: () => undefined,
+    color: false,
+  };
+  return { code: await main(args, io), out: out.join("\n"), err: err.join("\n") };
+}
+
+Deno.test("every command of the table loads and explains itself under its own name", async () => {
+  const overview = await run("-h");
+  assert.equal(overview.code, Exit.done);
+  const names = [...overview.out.matchAll(/^ {2}(\S+) {2,}\S/gm)].map((match) => match[1] ?? "");
+  assert(names.length >= 12, overview.out);
+  for (const name of names) {
+    const help = await run(name, "-h");
+    assert.equal(help.code, Exit.done, name);
+    assert.match(
+      help.out,
+      new RegExp(`^usage: \\./run (shoal )?${name === "up" ? "node" : name}\\b`),
+    );
+    assert.equal(help.err, "");
+  }
+});
+
+Deno.test("what is not known is named in one line, with exit code 2", async () => {
+  const none = await run();
+  assert.equal(none.code, Exit.usage);
+  assert.match(none.err, /^usage: /);
+  const command = await run("frobnicate");
+  assert.equal(command.code, Exit.usage);
+  assert.match(command.err, /^there is no command 'frobnicate'/);
+  const option = await run("status", "--frobnicate");
+  assert.equal(option.code, Exit.usage);
+  assert.match(option.err, /--frobnicate.*\nusage: .*status/);
+  const argument = await run("status", "extra");
+  assert.equal(argument.code, Exit.usage);
+  assert.match(argument.err, /unexpected argument 'extra'/);
+  const value = await run("invite", "--uses", "0");
+  assert.equal(value.code, Exit.usage);
+  assert.match(value.err, /--uses '0'.*1 to 1000/);
+  assert.equal((await run("invite", "--expires", "soon")).code, Exit.usage);
+  assert.equal((await run("ping")).code, Exit.usage);
+});
+
+Deno.test("a client command without a node says so, with exit code 3", async () => {
+  const dir = await Deno.makeTempDir();
+  for (const command of [["status"], ["peers"], ["ip"], ["invite"], ["ping", "x"], ["down"]]) {
+    const result = await run(...command, "--state", dir);
+    assert.equal(result.code, Exit.notRunning, command.join(" "));
+    assert.match(result.err, /^no node answers at .*control\.sock/);
+  }
+  await Deno.remove(dir);
+});
+
+Deno.test("version prints the version, with --json a document", async () => {
+  assert.match((await run("version")).out, /^shoal \d+\.\d+\.\d+$/);
+  assert.equal(JSON.parse((await run("version", "--json")).out).v, 1);
+});
