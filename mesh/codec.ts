@@ -24,17 +24,13 @@ export const U48_MAX = 0xffff_ffff_ffff;
 
 /** Lower-case hexadecimal text of bytes: how keys are named inside mesh. */
 export function toHex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
-  return text;
+  return bytes.toHex();
 }
 
 /** The bytes of {@link toHex}; undefined for anything else than pairs of lower-case digits. */
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined;
-  const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
-  return bytes;
+  return Uint8Array.fromHex(text);
 }
 
 /** Appends values to a buffer. Values out of range are misuse and throw a RangeError. */

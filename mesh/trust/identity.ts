@@ -1,0 +1,54 @@
+/**
+ * Who a node is: one Ed25519 key. Its X25519 image is the node's WireGuard key, so trust in the
+ * identity is trust in the tunnel, and no second key has to be vouched for.
+ */
+import type { Crypto, SigningKey } from "../crypto.ts";
+import { KEY_LENGTH } from "../crypto.ts";
+import { toHex } from "../codec.ts";
+
+/** A member's name inside mesh: its 32-byte Ed25519 key as 64 lower-case hexadecimal digits. */
+export type MemberId = string;
+
+export interface Identity {
+  readonly id: MemberId;
+  /** Signs records, certificates and tokens. */
+  readonly signing: SigningKey;
+  /** The WireGuard key pair: the X25519 image of {@link signing}. */
+  readonly tunnelPublic: Uint8Array;
+  readonly tunnelSecret: Uint8Array;
+}
+
+/**
+ * The identity of a 32-byte seed.
+ * @throws {RangeError} when the seed has another length.
+ */
+export function identityFromSeed(crypto: Crypto, seed: Uint8Array): Identity {
+  if (seed.length !== KEY_LENGTH) {
+    throw new RangeError(`identity: a seed has ${KEY_LENGTH} bytes, this one ${seed.length}`);
+  }
+  const signing = crypto.ed25519FromSeed(seed);
+  const tunnelSecret = crypto.ed25519ToX25519Secret(seed);
+  return {
+    id: toHex(signing.publicKey),
+    signing,
+    tunnelSecret,
+    tunnelPublic: crypto.x25519PublicKey(tunnelSecret),
+  };
+}
+
+const utf8 = new TextEncoder();
+const MESH_ID = utf8.encode("shoal mesh id 1");
+
+/**
+ * The mesh id: 32 bytes derived from the mesh's public key. It separates the signatures, seals and
+ * addresses of one mesh from those of every other. Without a mesh key (individual trust alone) all
+ * nodes share the id of "no mesh", and only keys that a person named are members.
+ */
+export function meshIdOf(crypto: Crypto, meshKey: Uint8Array | undefined): Uint8Array {
+  return crypto.blake2s(MESH_ID, meshKey ?? new Uint8Array(0));
+}
+
+/** Bytes of the label of a signature: no statement can be taken for another kind's. */
+export function signatureLabel(text: string): Uint8Array {
+  return utf8.encode(`shoal ${text} 1\0`);
+}
