@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { testUnless } from "../.ci/skip.ts";
 import { Exit, Failure } from "./exit.ts";
 import { Store } from "./store.ts";
 
@@ -107,15 +108,17 @@ Deno.test(
   }),
 );
 
-Deno.test({
-  name: "T45: a folder that belongs to someone else is refused",
-  ignore: Deno.uid() !== 0,
-  fn: inFolder((dir) => {
+const ROOT = { right: Deno.uid() === 0 ? undefined : "only root can do this" };
+
+testUnless(
+  ROOT,
+  "T45: a folder that belongs to someone else is refused",
+  inFolder((dir) => {
     Deno.mkdirSync(dir, { mode: 0o700 });
     Deno.chownSync(dir, 65534, 65534);
     failsWith(Exit.noPermission, /belongs to user 65534/, () => Store.open(dir));
   }),
-});
+);
 
 Deno.test(
   "a folder with other people's content is refused and keeps its mode",
@@ -155,10 +158,10 @@ Deno.test(
   }),
 );
 
-Deno.test({
-  name: "a full disk gives one clear line and the old content stands",
-  ignore: Deno.uid() !== 0,
-  fn: inFolder((dir) => {
+testUnless(
+  ROOT,
+  "a full disk gives one clear line and the old content stands",
+  inFolder((dir) => {
     Deno.mkdirSync(dir, { mode: 0o700 });
     const mount = new Deno.Command("mount", {
       args: ["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", dir],
@@ -182,4 +185,4 @@ Deno.test({
       new Deno.Command("umount", { args: [dir] }).outputSync();
     }
   }),
-});
+);
