@@ -1,0 +1,80 @@
+/**
+ * The status document, as far as mesh knows it: `shoal status --json` of the fixed names. Whoever
+ * prints it adds the interface's name and the data plane. Fields may be added, never renamed.
+ */
+import type { MemberId } from "./trust/identity.ts";
+
+export type PeerState = "alive" | "suspect" | "dead" | "left";
+
+export interface PeerStatus {
+  readonly name: string;
+  /** Hexadecimal Ed25519 key. */
+  readonly key: MemberId;
+  /** "" while it must step aside for another holder of its address. */
+  readonly ip4: string;
+  readonly ip6: string;
+  readonly state: PeerState;
+  readonly path: "direct" | "relay" | "none";
+  /** `ADDRESS:PORT`; "" when none is known. */
+  readonly endpoint: string;
+  /** The last measured round trip; null when never measured. */
+  readonly rtt_ms: number | null;
+  readonly tx_bytes: number;
+  readonly rx_bytes: number;
+  /** Seconds since the newest tunnel session became usable; null without one. */
+  readonly handshake_age_s: number | null;
+  /** Why the path is as it is; "" when there is nothing to say. */
+  readonly reason: string;
+  readonly groups: readonly string[];
+  readonly admin: boolean;
+  readonly relay: boolean;
+  /** Seconds since the state began. */
+  readonly since_s: number;
+  /** RFC 3339; "" for an individually trusted key, which does not expire. */
+  readonly expires: string;
+  readonly version: string;
+}
+
+/** Somebody who knocked without a token and waits for `approve`. */
+export interface RequestStatus {
+  readonly name: string;
+  readonly key: MemberId;
+  readonly endpoint: string;
+  /** Seconds since it knocked last. */
+  readonly age_s: number;
+}
+
+export interface SelfStatus {
+  readonly name: string;
+  readonly key: MemberId;
+  /** "" while not a member of a mesh, or while stepping aside for another holder. */
+  readonly ip4: string;
+  readonly ip6: string;
+  readonly port: number;
+  readonly groups: readonly string[];
+  readonly admin: boolean;
+  readonly expires: string;
+}
+
+/** Where a node stands with its mesh. */
+export type JoinState =
+  /** Member of a mesh; nobody else need be reachable. */
+  | "member"
+  /** Knocking at the seeds. */
+  | "joining"
+  /** A seed showed our request to its admin and we wait for `approve`. */
+  | "pending"
+  /** Left; the node will say nothing more. */
+  | "left";
+
+export interface NodeStatus {
+  readonly v: 1;
+  readonly self: SelfStatus;
+  readonly mesh: { readonly key: string; readonly state: JoinState };
+  readonly peers: readonly PeerStatus[];
+  readonly requests: readonly RequestStatus[];
+  /** Sentences with what is wrong and what to do. */
+  readonly health: readonly string[];
+  /** Control datagrams that were dropped, by reason. */
+  readonly control: Readonly<Record<string, number>>;
+}
