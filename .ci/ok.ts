@@ -36,7 +36,7 @@ function files(folder: string, name: RegExp): string[] {
   }).sort();
 }
 
-const make = (...args: string[]) => command("make", "-s", "-C", "core", "-j", "2", ...args);
+const make = (...args: string[]) => command("make", "-s", "-C", "core", ...args);
 const shells = () => ["run", ".ci/run", ".ci/install.sh", ...files("lxc", /\.sh$/)];
 
 const CHECKS: Readonly<Record<string, Check>> = {
@@ -48,7 +48,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   "exports": () => listed(unusedExports(readTree(ROOT))),
   "shell": () => command("shellcheck", "--external-sources", ...shells()),
   "c-format": () => command("clang-format", "--dry-run", "-Werror", ...files("core", /\.[ch]$/)),
-  "c-gcc": () => make("VARIANT=release", "lib", "tests"),
+  "c-gcc": () => make("-j", "2", "VARIANT=release", "lib", "tests"),
   "c-clang": () => make("clang"),
   "c-analysis": () => make("analyze"),
 };

@@ -1,0 +1,307 @@
+/**
+ * Every test of the fast set: core's C tests plain and under sanitizers, its fuzzers with their kept corpus, and every
+ * *_test.ts. One line a file; the output of what failed in full; closes with `N passed, N failed` (and `, N skipped`).
+ *
+ *   ./run test                    everything
+ *   ./run test core mesh          these suites (./run test -h lists them)
+ *   ./run test src/wg             the test files below a path
+ *   ./run test --filter TEXT      only tests whose name contains TEXT (C: whose program's name does)
+ */
+import { parseArgs } from "node:util";
+import { endChildrenOnSignals, run } from "./command.ts";
+import { type Case, readJunit, readTap } from "./reports.ts";
+import { typescriptFiles } from "./tree.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const BUILD = `${ROOT}/.build/core`;
+const RESULTS = `${ROOT}/.build/test`;
+const RIGHTS = ["ffi", "read", "write", "net", "env", "sys", "run"].map((name) =>
+  `--allow-${name}`
+);
+/** Seconds; a bound on a hang, not on speed. */
+const TIMEOUT = { build: 600, program: 300, file: 900 };
+/** Seconds that each fuzzer runs (T16), and how many run at once. */
+const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 30), atOnce: 2 };
+/** Suites whose files share one process; the others call native code or other programs and get one each. */
+const SHARED = new Set(["mesh", ".ci"]);
+
+/** The part of the battery that was asked for. */
+interface Wanted {
+  readonly filter: string | undefined;
+}
+
+interface Suite {
+  /** Runs it, telling about every file or program as it ends. */
+  run(wanted: Wanted): Promise<void>;
+}
+
+const cases: Case[] = [];
+
+/** Counts what a file or program reported and prints its line; its output only when something is wrong. */
+function tell(title: string, reported: readonly Case[], start: number, output: string): void {
+  // A skip without a reason is no skip.
+  const found = reported.map((test) =>
+    test.result === "skipped" && test.why === ""
+      ? { ...test, result: "failed" as const, name: `${test.name} (skipped without saying why)` }
+      : test
+  );
+  cases.push(...found);
+  const failed = found.filter(({ result }) => result === "failed");
+  const skipped = found.filter(({ result }) => result === "skipped");
+  const passed = found.length - failed.length - skipped.length;
+  const counts = [`${passed} passed`];
+  if (failed.length > 0) counts.push(`${failed.length} FAILED`);
+  if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
+  const mark = failed.length > 0 ? "FAILED" : "ok    ";
+  console.log(`${mark} ${seconds} s  ${title.padEnd(36)} ${counts.join(", ")}`);
+  for (const { name, why } of skipped) {
+    console.log(`        skipped: ${name.replace(/ \(skipped: .*\)$/, "")}: ${why}`);
+  }
+  for (const { name } of failed) console.log(`        failed: ${name}`);
+  if (failed.length > 0) console.log(output.replace(/^/gm, "        | "));
+}
+
+// ---- core
+
+/** Names of the programs that core/ makes of files like `folder/NAME_suffix.c`. */
+function programs(folder: string, suffix: string): string[] {
+  try {
+    return [...Deno.readDirSync(`${ROOT}/core/${folder}`)].map(({ name }) => name)
+      .filter((name) => name.endsWith(`${suffix}.c`)).map((name) => name.slice(0, -2)).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+const builds = new Map<string, Promise<boolean>>();
+
+/** Builds `targets` once; false when that failed, which counts as one failed test. */
+function make(variant: string, ...targets: string[]): Promise<boolean> {
+  const argv = ["make", "-s", "-C", "core", "-j", "2", `VARIANT=${variant}`, ...targets];
+  const name = argv.join(" ");
+  const known = builds.get(name);
+  if (known !== undefined) {
+    return known.then((built) => {
+      if (!built) console.log(`        not run, this failed before: ${name}`);
+      return built;
+    });
+  }
+  const start = performance.now();
+  const built = run(argv, { cwd: ROOT, timeout: TIMEOUT.build }).then(({ code, output }) => {
+    if (code !== 0) tell(`core ${variant}`, [{ name, result: "failed", why: "" }], start, output);
+    return code === 0;
+  });
+  builds.set(name, built);
+  return built;
+}
+
+/** The C tests in one variant of the build. */
+function coreSuite(variant: string): Suite {
+  return {
+    async run({ filter }) {
+      const wanted = programs("tests", "_test").filter((name) => name.includes(filter ?? ""));
+      if (wanted.length === 0 || !await make(variant, "tests")) return;
+      for (const name of wanted) {
+        const start = performance.now();
+        const { code, output } = await run([`${BUILD}/${variant}/tests/${name}`], {
+          cwd: ROOT,
+          env: { CMOCKA_MESSAGE_OUTPUT: "TAP", TSAN_OPTIONS: "halt_on_error=1" },
+          timeout: TIMEOUT.program,
+        });
+        tell(`core ${variant} ${name}`, readTap(name, output, code), start, output);
+      }
+    },
+  };
+}
+
+/** Each parser's fuzzer for a bounded time, beginning with its kept corpus; what it finds goes to .build only (T16). */
+const fuzzSuite: Suite = {
+  async run({ filter }) {
+    const queue = programs("tests/fuzz", "_fuzz").filter((name) => name.includes(filter ?? ""));
+    if (queue.length === 0 || !await make("fuzz", "fuzz-build")) return;
+    const work = async () => {
+      for (let name = queue.shift(); name !== undefined; name = queue.shift()) await fuzz(name);
+    };
+    await Promise.all(Array.from({ length: FUZZ.atOnce }, work));
+  },
+};
+
+async function fuzz(name: string): Promise<void> {
+  const start = performance.now();
+  const noun = name.replace(/_fuzz$/, "");
+  const found = `${BUILD}/fuzz/found/${noun}`;
+  const kept = `${ROOT}/core/tests/fuzz/corpus/${noun}`;
+  Deno.mkdirSync(found, { recursive: true });
+  const { code, output } = await run([
+    `${BUILD}/fuzz/tests/fuzz/${name}`,
+    `-max_total_time=${FUZZ.seconds}`,
+    "-timeout=1",
+    "-verbosity=1",
+    "-print_final_stats=1",
+    `-artifact_prefix=${BUILD}/fuzz/crash-${noun}-`,
+    found,
+    ...exists(kept) ? [kept] : [],
+  ], { cwd: ROOT, timeout: FUZZ.seconds + 120 });
+  const inputs = /stat::number_of_executed_units:\s*(\d+)/.exec(output)?.[1] ?? "0";
+  const what = `${noun} reads ${code === 0 ? inputs : "some"} inputs without a fault`;
+  const result = code === 0 && Number(inputs) > 0 ? "passed" : "failed";
+  tell(`core fuzz ${noun}, ${inputs} inputs`, [{ name: what, result, why: "" }], start, output);
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+// ---- TypeScript
+
+/** Environment of Deno tests against the library of a sanitizer's build (T17). */
+async function sanitizerEnv(variant: string): Promise<Record<string, string>> {
+  const library = { SHOAL_CORE: `${BUILD}/${variant}/libshoal.so` };
+  if (variant !== "asan") return { ...library, UBSAN_OPTIONS: "print_stacktrace=1" };
+  const { output } = await run(["gcc", "-print-file-name=libasan.so"], { cwd: ROOT, timeout: 10 });
+  // Deno and V8 keep what they allocate; the leak check is the C tests'.
+  return { ...library, LD_PRELOAD: output, ASAN_OPTIONS: "detect_leaks=0" };
+}
+
+/** Test files below a folder; with a variant, against the library of that build. */
+function denoSuite(files: readonly string[], variant?: string): Suite {
+  return {
+    async run({ filter }) {
+      if (!files.every((file) => SHARED.has(roomOf(file)))) {
+        if (!await make(variant ?? "release", "lib")) return;
+      }
+      const env = variant === undefined ? {} : await sanitizerEnv(variant);
+      const shared = files.filter((file) => SHARED.has(roomOf(file)));
+      const apart = files.filter((file) => !shared.includes(file));
+      const title = variant === undefined ? "" : ` (${variant})`;
+      if (shared.length > 0) {
+        await denoTest(
+          shared,
+          `${[...new Set(shared.map(roomOf))].join(", ")}${title}`,
+          filter,
+          env,
+        );
+      }
+      for (const file of apart) await denoTest([file], `${file}${title}`, filter, env);
+    },
+  };
+}
+
+/** The folder of the architecture that a file is in. */
+function roomOf(file: string): string {
+  return file.slice(0, file.indexOf("/"));
+}
+
+async function denoTest(
+  files: readonly string[],
+  title: string,
+  filter: string | undefined,
+  env: Record<string, string>,
+): Promise<void> {
+  const start = performance.now();
+  const junit = `${RESULTS}/${title.replace(/[^\w.]+/g, "-")}.xml`;
+  Deno.mkdirSync(RESULTS, { recursive: true });
+  if (exists(junit)) Deno.removeSync(junit);
+  const argv = ["test", "--quiet", "--no-check", "--no-prompt", "--cached-only", ...RIGHTS];
+  if (filter !== undefined) argv.push(`--filter=${filter}`);
+  const { code, output } = await run(
+    [Deno.execPath(), ...argv, `--junit-path=${junit}`, ...files],
+    {
+      cwd: ROOT,
+      env,
+      timeout: TIMEOUT.file,
+    },
+  );
+  const found = exists(junit) ? readJunit(Deno.readTextFileSync(junit)) : [];
+  // Filtered tests are not reported; a crash leaves no report, an error outside a test no failed case.
+  if (filter !== undefined && found.length === 0 && code === 0) return;
+  const name = code === 124 || code === 137
+    ? `${title}: not done after ${TIMEOUT.file} s`
+    : `${title}: exit code ${code}${found.length === 0 ? ", no test ran" : " outside a test"}`;
+  const silent = found.length === 0 ||
+    (code !== 0 && !found.some(({ result }) => result === "failed"));
+  tell(title, silent ? [...found, { name, result: "failed", why: "" }] : found, start, output);
+}
+
+// ---- the battery
+
+/** Every suite by its name, in the order in which they run: quick answers first. */
+function suites(files: readonly string[]): Map<string, Suite> {
+  const below = (folder: string) => files.filter((file) => file.startsWith(`${folder}/`));
+  return new Map<string, Suite>([
+    [".ci", denoSuite(below(".ci"))],
+    ["core", coreSuite("release")],
+    ["core-asan", coreSuite("asan")],
+    ["core-tsan", coreSuite("tsan")],
+    ["mesh", denoSuite(below("mesh"))],
+    ["ffi", denoSuite(below("ffi"))],
+    ["ffi-ubsan", denoSuite(below("ffi"), "ubsan")],
+    ["ffi-asan", denoSuite(below("ffi"), "asan")],
+    ["lxc", denoSuite(below("lxc"))],
+    ["src", denoSuite(below("src"))],
+    ["bench", denoSuite(below("bench"))],
+    ["fuzz", fuzzSuite],
+  ]);
+}
+
+/** The suites that the arguments name: by name, by the beginning of a name (`core`), or by a path. */
+function choose(args: readonly string[], files: readonly string[]): Suite[] | string {
+  const all = suites(files);
+  if (args.length === 0) return [...all.values()];
+  const chosen: Suite[] = [];
+  for (const arg of args) {
+    const path = arg.replace(/^\.\//, "").replace(/\/$/, "");
+    const named = [...all].filter(([name]) => name === path || name.startsWith(`${path}-`));
+    const below = files.filter((file) => file === path || file.startsWith(`${path}/`));
+    if (named.length > 0) chosen.push(...named.map(([, suite]) => suite));
+    else if (below.length > 0) chosen.push(denoSuite(below));
+    else {
+      return `'${arg}' is neither a suite (${[...all.keys()].join(" ")}) nor a path with tests`;
+    }
+  }
+  return chosen;
+}
+
+async function main(args: string[]): Promise<number> {
+  const files = typescriptFiles(ROOT).filter((file) => file.endsWith("_test.ts"));
+  const options = { filter: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
+  let parsed;
+  try {
+    parsed = parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    console.error(`test: ${error instanceof Error ? error.message : error}`);
+    return 2;
+  }
+  if (parsed.values.help === true) {
+    console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT]\n");
+    console.log(`suites: ${[...suites(files).keys()].join(" ")}`);
+    return 0;
+  }
+  const chosen = choose(parsed.positionals, files);
+  if (typeof chosen === "string") {
+    console.error(`test: ${chosen}`);
+    return 2;
+  }
+  endChildrenOnSignals();
+  for (const suite of chosen) await suite.run({ filter: parsed.values.filter });
+  return close();
+}
+
+/** The last line, and the exit code: 0 only when something ran and everything passed. */
+function close(): number {
+  const count = (result: Case["result"]) => cases.filter((test) => test.result === result).length;
+  const [passed, failed, skipped] = [count("passed"), count("failed"), count("skipped")];
+  if (passed + failed === 0) console.log("no test ran");
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
+
+Deno.exit(await main(Deno.args));
