@@ -1,0 +1,88 @@
+/** The few calls of the C library that Deno has no name for. */
+import { errnoName } from "./errno.ts";
+
+const CLOCK_BOOTTIME = 7;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const PR_SET_DUMPABLE = 4;
+const TUNGETIFF = 0x800454d2;
+const IFNAMSIZ = 16;
+const RLIMIT_CORE = 4;
+
+const symbols = {
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  __errno_location: { parameters: [], result: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const calls = Deno.dlopen("libc.so.6", symbols).symbols;
+const timespec = new BigInt64Array(2);
+const timespecBytes = new Uint8Array(timespec.buffer);
+
+/** A call into the C library that failed. */
+export class SystemError extends Error {
+  override readonly name = "SystemError";
+  constructor(readonly call: string, readonly errno: number) {
+    super(`${call}: ${errnoName(errno)}`);
+  }
+}
+
+function lastErrno(): number {
+  const location = calls.__errno_location();
+  return location === null ? 0 : new Deno.UnsafePointerView(location).getInt32();
+}
+
+function ensure(call: string, result: number): void {
+  if (result < 0) throw new SystemError(call, lastErrno());
+}
+
+/** Milliseconds since the machine started, the time it slept included (R63). */
+export function bootTime(): number {
+  ensure("clock_gettime", calls.clock_gettime(CLOCK_BOOTTIME, timespecBytes));
+  const [seconds = 0n, nanoseconds = 0n] = timespec;
+  return Number(seconds) * 1000 + Number(nanoseconds) / 1e6;
+}
+
+/** Who is at the other end of a connected Unix socket, by the kernel's word. */
+export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
+  const value = new Uint32Array(3);
+  const size = new Uint32Array([12]);
+  const status = calls.getsockopt(
+    fd,
+    SOL_SOCKET,
+    SO_PEERCRED,
+    new Uint8Array(value.buffer),
+    new Uint8Array(size.buffer),
+  );
+  ensure("getsockopt(SO_PEERCRED)", status);
+  const [pid = 0, uid = 0, gid = 0] = value;
+  return { pid, uid, gid };
+}
+
+/** Memory with keys in it goes into no core dump and to no debugger of the same user (R66, T47). */
+export function forbidCoreDumps(): void {
+  ensure("prctl(PR_SET_DUMPABLE)", calls.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n));
+  const none = new Uint8Array(16);
+  ensure("setrlimit(RLIMIT_CORE)", calls.setrlimit(RLIMIT_CORE, none));
+}
+
+/** Index of a network interface in our namespace; undefined when there is none of that name. */
+export function interfaceIndex(name: string): number | undefined {
+  const index = calls.if_nametoindex(new TextEncoder().encode(`${name}\0`));
+  return index === 0 ? undefined : index;
+}
+
+/**
+ * The interface behind a TUN descriptor.
+ * @throws {SystemError} EBADFD when it is gone, ENOTTY when the descriptor is no TUN
+ */
+export function tunName(fd: number): string {
+  const request = new Uint8Array(40);
+  ensure("ioctl(TUNGETIFF)", calls.ioctl(fd, BigInt(TUNGETIFF), request));
+  const name = request.subarray(0, IFNAMSIZ);
+  return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+}

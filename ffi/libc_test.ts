@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import * as net from "node:net";
+import { bootTime, interfaceIndex, peerCredentials, SystemError, tunName } from "./libc.ts";
+
+Deno.test("R63: the boot clock goes on as /proc/uptime does", () => {
+  const before = bootTime();
+  const uptime = 1000 * Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]);
+  const after = bootTime();
+  assert.ok(before <= after);
+  assert.ok(Math.abs(uptime - before) < 100, `${before} ms, kernel says ${uptime}`);
+});
+
+Deno.test("peer credentials are those of the process at the other end", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/socket`;
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const accepted = new Promise<net.Socket>((resolve) => server.once("connection", resolve));
+  const client = net.createConnection(path);
+  const socket = await accepted as net.Socket & { _handle: { fd: number } };
+  const { pid, uid, gid } = peerCredentials(socket._handle.fd);
+  assert.deepEqual({ pid, uid, gid }, { pid: Deno.pid, uid: Deno.uid(), gid: Deno.gid() });
+  client.destroy();
+  socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a refused call says which one and why", () => {
+  assert.throws(
+    () => peerCredentials(-1),
+    (error) => error instanceof SystemError && error.errno === 9 && /EBADF/.test(error.message),
+  );
+  assert.throws(() => tunName(0), SystemError);
+});
+
+Deno.test("interfaces have an index, names that do not exist have none", () => {
+  assert.equal(interfaceIndex("lo"), 1);
+  assert.equal(interfaceIndex("no-such-iface"), undefined);
+});
