@@ -1,20 +1,17 @@
 import assert from "node:assert/strict";
+import { testUnless } from "../.ci/skip.ts";
 import { dropShare, limitRate } from "./fault.ts";
 import { Lab } from "./lab.ts";
 import { masquerade } from "./nat.ts";
 import { CommandFailed } from "./process.ts";
 import { missingRight } from "./right.ts";
 
-const missing = await missingRight();
+const lack = { right: await missingRight() };
 
 function labTest(name: string, fn: (lab: Lab) => Promise<void>): void {
-  Deno.test({
-    name: `lab: ${name}`,
-    ignore: missing !== undefined,
-    fn: async () => {
-      await using lab = await Lab.open();
-      await fn(lab);
-    },
+  testUnless(lack, `lab: ${name}`, async () => {
+    await using lab = await Lab.open();
+    await fn(lab);
   });
 }
 
@@ -167,19 +164,14 @@ labTest("an orphan that ends leaves no zombie", async (lab) => {
   assert.doesNotMatch(stdout, /\(sleep\)/);
 });
 
-Deno.test({
-  name: "lab: close leaves no process and no namespace",
-  ignore: missing !== undefined,
-  fn: async () => {
-    const lab = await Lab.open();
-    const { a } = await pair(lab);
-    const sleeper = a.spawn(["sleep", "1000"]);
-    const pid = await sleeper.pid();
-    const space = await Deno.readLink(`/proc/${pid}/ns/net`);
-    assert((await spaces()).has(space));
-    await lab.close();
-    assert(!(await spaces()).has(space));
-  },
+testUnless(lack, "lab: close leaves no process and no namespace", async () => {
+  const lab = await Lab.open();
+  const { a } = await pair(lab);
+  const pid = await a.spawn(["sleep", "1000"]).pid();
+  const space = await Deno.readLink(`/proc/${pid}/ns/net`);
+  assert((await spaces()).has(space));
+  await lab.close();
+  assert(!(await spaces()).has(space));
 });
 
 // A program that opens a laboratory, says which namespace its sleeper lives in, and waits to be killed.
@@ -193,23 +185,21 @@ setInterval(() => {}, 1000);
 `;
 
 for (const user of ["this user", "nobody"] as const) {
-  Deno.test({
-    name: `lab: SIGKILL of a program run by ${user} leaves no process and no namespace`,
-    ignore: missing !== undefined || (user === "nobody" && Deno.uid() !== 0),
-    fn: async () => {
-      const folder = await Deno.makeTempDir();
-      try {
-        await killed(folder, user === "nobody");
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
-    },
+  const right = user === "nobody" && Deno.uid() !== 0 ? "only root can become nobody" : lack.right;
+  const name = `lab: SIGKILL of a program run by ${user} leaves no process and no namespace`;
+  testUnless({ right }, name, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await killed(folder, user === "nobody");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
   });
 }
 
 async function killed(folder: string, asNobody: boolean): Promise<void> {
   for await (const { name } of Deno.readDir(new URL(".", import.meta.url))) {
-    if (name.endsWith(".ts")) {
+    if (/^[a-z]+\.ts$/.test(name)) {
       await Deno.copyFile(new URL(name, import.meta.url), `${folder}/${name}`);
     }
   }
