@@ -1,0 +1,347 @@
+/**
+ * Control datagrams: everything that is neither WireGuard nor STUN on the one UDP port.
+ *
+ * ```
+ * sealed  c1 00 00 00 | hint 8 | nonce 24 | XChaCha20-Poly1305( boot 4, counter 6, echo 4, kind 1, payload )
+ * hello   c2 00 00 00 | nonce 24 | box( challenge 16, record, zeros )      always 1,232 bytes
+ * ask     c3 00 00 00 | nonce 24 | box( challenge 16, name, record, zeros ) always 1,232 bytes
+ * answer  c4 00 00 00 | nonce 24 | box( key 32, nonce 24, XChaCha20-Poly1305( … ) )
+ * ```
+ *
+ * The first byte has its two highest bits set, so none of them is WireGuard (1..4, little-endian in
+ * bytes 0-3, R21) or STUN (RFC 8489: two highest bits clear, magic cookie in bytes 4-7).
+ *
+ * **Sealed** datagrams pass between members. The key of each direction comes from X25519 of the two
+ * static keys and the mesh id: no handshake, one scalar multiplication a peer, and who can open it
+ * knows who sealed it. There is no forward secrecy: control datagrams carry what members may know
+ * anyway (records, liveness), never traffic or keys. The *hint* says which key to try: a keyed hash
+ * of sender and receiver under the mesh id. An observer can tell that two datagrams belong to the
+ * same pair, not to whom; outside the mesh it cannot be computed from public keys.
+ *
+ * **Replay**: the sender counts its starts (boot, on disk) and its datagrams (counter). The receiver
+ * keeps a window of 1,024 counters per peer, in memory. So that a restart of the receiver opens no
+ * gap, each datagram echoes the receiver's boot number as the sender knows it, and one that echoes
+ * another is not delivered: it is answered, once a second at most, with a notice from which the
+ * sender learns the number.
+ *
+ * **Hellos** are for first contact, when the receiver does not know the sender. Their box is keyed
+ * by the mesh id, which keeps out whoever does not know the mesh's public key; it is no secret among
+ * members. The answer proves who made it (its inner part is sealed between the two static keys) and
+ * echoes the challenge. A replayed hello earns an answer that only the true sender can open, no
+ * larger than itself, and changes nothing: see door.ts.
+ */
+import type { Crypto } from "./crypto.ts";
+import { KEY_LENGTH } from "./crypto.ts";
+import { type Decoded, Reader, toHex, Writer } from "./codec.ts";
+import type { Random } from "./machine.ts";
+import { ReplayWindow } from "./window.ts";
+import type { Identity, MemberId } from "./trust/identity.ts";
+
+/** IPv6's minimum MTU less 48 bytes of headers: passes everywhere unfragmented. */
+export const DATAGRAM_MAX = 1232;
+
+export type ControlType = "sealed" | "hello" | "ask" | "answer";
+const TYPES: Readonly<Record<ControlType, number>> = {
+  sealed: 0xc1,
+  hello: 0xc2,
+  ask: 0xc3,
+  answer: 0xc4,
+};
+
+const TYPE_SIZE = 4;
+const HINT_SIZE = 8;
+const NONCE_SIZE = 24;
+const TAG_SIZE = 16;
+const INNER_SIZE = 4 + 6 + 4 + 1;
+
+/** Bytes of payload in one sealed datagram at most. */
+export const PAYLOAD_MAX = DATAGRAM_MAX - TYPE_SIZE - HINT_SIZE - NONCE_SIZE - TAG_SIZE -
+  INNER_SIZE;
+
+/** Bytes inside the box of a hello or an ask, padding included. */
+export const HELLO_SIZE = DATAGRAM_MAX - TYPE_SIZE - NONCE_SIZE - TAG_SIZE;
+
+/** Bytes inside the inner seal of an answer at most. */
+export const ANSWER_MAX = HELLO_SIZE - KEY_LENGTH - NONCE_SIZE - TAG_SIZE;
+
+/** What a sealed datagram carries. */
+export const PAYLOADS = [
+  /** A message of swim. */
+  "gossip",
+  "ping",
+  "pong",
+  /** "I know you": ends a join; carries the door's cookie. */
+  "confirm",
+  /** Nothing but its own numbers: from it the other side learns our boot number. */
+  "notice",
+  /** A record: its subject's own, when the subject has fallen behind it. */
+  "record",
+  /** A new chain for the recipient, made by an admin. */
+  "chain",
+] as const;
+export type PayloadKind = typeof PAYLOADS[number];
+
+export interface Opened {
+  readonly from: MemberId;
+  readonly kind: PayloadKind;
+  readonly payload: Uint8Array;
+}
+
+/** What came of a sealed datagram. Everything but `opened` delivers nothing. */
+export type OpenResult =
+  | { readonly kind: "opened"; readonly value: Opened }
+  /** Authentic, but meant for another run of ours, or older than what we know of the sender. */
+  | {
+    readonly kind: "stale";
+    readonly from: MemberId;
+    /** The sender's own boot number in it. */
+    readonly boot: number;
+    /** The sender is behind a boot number that it has used: it lost its state. */
+    readonly isBehind: boolean;
+  }
+  | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
+
+interface Peer {
+  readonly id: MemberId;
+  readonly key: Uint8Array;
+  readonly hint: string;
+  keys: { readonly send: Uint8Array; readonly receive: Uint8Array } | undefined;
+  /** The highest boot number of its that is proven; 0: none. */
+  boot: number;
+  /** Of that boot number. */
+  window: ReplayWindow;
+}
+
+const utf8 = new TextEncoder();
+const HINT = utf8.encode("shoal hint 1");
+const PAIR = utf8.encode("shoal pair 1");
+const ANSWER = utf8.encode("shoal answer 1");
+const BOX = utf8.encode("shoal hello 1");
+
+/** Tells control datagrams by their first four bytes. */
+export function controlType(bytes: Uint8Array): ControlType | undefined {
+  if (bytes[1] !== 0 || bytes[2] !== 0 || bytes[3] !== 0) return undefined;
+  for (const [name, value] of Object.entries(TYPES)) {
+    if (bytes[0] === value) return name as ControlType;
+  }
+  return undefined;
+}
+
+/** The seal between one node and the members that it knows. As large as the member table. */
+export class Seal {
+  readonly #peers = new Map<MemberId, Peer>();
+  readonly #byHint = new Map<string, Peer>();
+  #counter = 0;
+
+  /**
+   * @param boot how often this node has started, on disk before this start; never the same twice.
+   */
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly random: Random,
+    private readonly meshId: Uint8Array,
+    private readonly self: Identity,
+    private readonly boot: number,
+  ) {}
+
+  /** Knows a member from now on; a boot number from its signed record is proof of that number. */
+  know(id: MemberId, key: Uint8Array, boot: number): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) return this.#advance(peer, boot);
+    const hint = this.#hint(key, this.self.signing.publicKey);
+    const fresh: Peer = { id, key, hint, keys: undefined, boot, window: new ReplayWindow() };
+    this.#peers.set(id, fresh);
+    this.#byHint.set(hint, fresh);
+  }
+
+  forget(id: MemberId): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    if (peer.keys) this.crypto.wipe(peer.keys.send, peer.keys.receive);
+    this.#peers.delete(id);
+    this.#byHint.delete(peer.hint);
+  }
+
+  /**
+   * Seals for a member.
+   * @param echo the recipient's boot number where a better one is known than the proven.
+   * @returns undefined when the member is not known or its key is no valid point.
+   */
+  seal(
+    to: MemberId,
+    kind: PayloadKind,
+    payload: Uint8Array,
+    echo?: number,
+  ): Uint8Array | undefined {
+    if (payload.length > PAYLOAD_MAX) {
+      throw new RangeError(`control: a ${kind} of ${payload.length} bytes, over ${PAYLOAD_MAX}`);
+    }
+    const peer = this.#peers.get(to);
+    const keys = peer && this.#keys(peer);
+    if (!peer || !keys) return undefined;
+    const head = new Writer().bytes(header("sealed"))
+      .bytes(Uint8Array.fromHex(this.#hint(this.self.signing.publicKey, peer.key))).finish();
+    const nonce = this.random(NONCE_SIZE);
+    const inner = new Writer().u32(this.boot).u48(++this.#counter).u32(echo ?? peer.boot)
+      .u8(PAYLOADS.indexOf(kind)).bytes(payload).finish();
+    const sealed = this.crypto.xchacha20poly1305Seal(keys.send, nonce, head, inner);
+    return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
+  }
+
+  open(bytes: Uint8Array): OpenResult {
+    const shortest = TYPE_SIZE + HINT_SIZE + NONCE_SIZE + TAG_SIZE + INNER_SIZE;
+    if (bytes.length < shortest || bytes.length > DATAGRAM_MAX) return dropped("malformed");
+    const head = bytes.subarray(0, TYPE_SIZE + HINT_SIZE);
+    const peer = this.#byHint.get(toHex(head.subarray(TYPE_SIZE)));
+    const keys = peer && this.#keys(peer);
+    if (!peer || !keys) return dropped("unknown");
+    const nonce = bytes.subarray(head.length, head.length + NONCE_SIZE);
+    const sealed = bytes.subarray(head.length + NONCE_SIZE);
+    const inner = this.crypto.xchacha20poly1305Open(keys.receive, nonce, head, sealed);
+    if (inner === undefined) return dropped("forged");
+    return this.#judge(peer, new Reader(inner));
+  }
+
+  #judge(peer: Peer, reader: Reader): OpenResult {
+    const boot = reader.u32();
+    const counter = reader.u48();
+    const echo = reader.u32();
+    const kind = PAYLOADS[reader.u8()];
+    const payload = reader.bytes(reader.left);
+    const isBehind = boot < peer.boot;
+    this.#advance(peer, boot);
+    if (echo !== this.boot || isBehind) return { kind: "stale", from: peer.id, boot, isBehind };
+    if (!peer.window.accept(counter)) return dropped("replayed");
+    if (kind === undefined) return dropped("malformed");
+    return { kind: "opened", value: { from: peer.id, kind, payload } };
+  }
+
+  #advance(peer: Peer, boot: number): void {
+    if (boot <= peer.boot) return;
+    peer.boot = boot;
+    peer.window = new ReplayWindow();
+  }
+
+  #keys(peer: Peer): Peer["keys"] {
+    peer.keys ??= pairKeys(this.crypto, PAIR, this.meshId, this.self, peer.key);
+    return peer.keys;
+  }
+
+  #hint(from: Uint8Array, to: Uint8Array): string {
+    return toHex(this.crypto.blake2sMac(this.meshId, HINT, from, to).subarray(0, HINT_SIZE));
+  }
+}
+
+/** Both directions' keys between us and the holder of an Ed25519 key. */
+function pairKeys(
+  crypto: Crypto,
+  label: Uint8Array,
+  meshId: Uint8Array,
+  self: Identity,
+  key: Uint8Array,
+): { send: Uint8Array; receive: Uint8Array } | undefined {
+  const image = crypto.ed25519ToX25519Public(key);
+  const shared = image && crypto.x25519(self.tunnelSecret, image);
+  if (!shared) return undefined;
+  const ours = self.signing.publicKey;
+  const send = crypto.hmacBlake2s(shared, label, meshId, ours, key);
+  const receive = crypto.hmacBlake2s(shared, label, meshId, key, ours);
+  crypto.wipe(shared);
+  return { send, receive };
+}
+
+/** The box of a hello (in a mesh) or an ask (before one is known). */
+export function sealHello(
+  crypto: Crypto,
+  random: Random,
+  type: "hello" | "ask",
+  meshId: Uint8Array,
+  content: Uint8Array,
+): Uint8Array {
+  if (content.length > HELLO_SIZE) {
+    throw new RangeError(`control: a ${type} of ${content.length} bytes, over ${HELLO_SIZE}`);
+  }
+  const padded = new Uint8Array(HELLO_SIZE);
+  padded.set(content);
+  const nonce = random(NONCE_SIZE);
+  const head = header(type);
+  const sealed = crypto.xchacha20poly1305Seal(boxKey(crypto, meshId), nonce, head, padded);
+  return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
+}
+
+/** The content with its padding; undefined when it is not of this mesh or not of full size. */
+export function openHello(
+  crypto: Crypto,
+  type: "hello" | "ask",
+  meshId: Uint8Array,
+  bytes: Uint8Array,
+): Uint8Array | undefined {
+  if (bytes.length !== DATAGRAM_MAX) return undefined;
+  const nonce = bytes.subarray(TYPE_SIZE, TYPE_SIZE + NONCE_SIZE);
+  const sealed = bytes.subarray(TYPE_SIZE + NONCE_SIZE);
+  return crypto.xchacha20poly1305Open(boxKey(crypto, meshId), nonce, header(type), sealed);
+}
+
+/**
+ * The answer to a hello, sealed for the key that the hello named.
+ * @returns undefined when that key is no valid point.
+ */
+export function sealAnswer(
+  crypto: Crypto,
+  random: Random,
+  meshId: Uint8Array,
+  self: Identity,
+  to: Uint8Array,
+  content: Uint8Array,
+): Uint8Array | undefined {
+  if (content.length > ANSWER_MAX) {
+    throw new RangeError(`control: an answer of ${content.length} bytes, over ${ANSWER_MAX}`);
+  }
+  const keys = pairKeys(crypto, ANSWER, meshId, self, to);
+  if (keys === undefined) return undefined;
+  const head = header("answer");
+  const innerNonce = random(NONCE_SIZE);
+  const inner = crypto.xchacha20poly1305Seal(keys.send, innerNonce, head, content);
+  const outer = new Writer().bytes(self.signing.publicKey).bytes(innerNonce).bytes(inner).finish();
+  const nonce = random(NONCE_SIZE);
+  const sealed = crypto.xchacha20poly1305Seal(boxKey(crypto, meshId), nonce, head, outer);
+  crypto.wipe(keys.send, keys.receive);
+  return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
+}
+
+/** An answer's content and the key of whoever made it, which the inner seal proves. */
+export function openAnswer(
+  crypto: Crypto,
+  meshId: Uint8Array,
+  self: Identity,
+  bytes: Uint8Array,
+): Decoded<{ readonly key: Uint8Array; readonly content: Uint8Array }> {
+  const head = header("answer");
+  const sealed = bytes.subarray(TYPE_SIZE + NONCE_SIZE);
+  const nonce = bytes.subarray(TYPE_SIZE, TYPE_SIZE + NONCE_SIZE);
+  const outer = nonce.length === NONCE_SIZE && bytes.length <= DATAGRAM_MAX
+    ? crypto.xchacha20poly1305Open(boxKey(crypto, meshId), nonce, head, sealed)
+    : undefined;
+  if (outer === undefined) return { ok: false, error: "an answer of another mesh" };
+  const reader = new Reader(outer);
+  const key = reader.bytes(KEY_LENGTH);
+  const innerNonce = reader.bytes(NONCE_SIZE);
+  const inner = reader.bytes(reader.left);
+  const keys = reader.error === undefined ? pairKeys(crypto, ANSWER, meshId, self, key) : undefined;
+  const content = keys && crypto.xchacha20poly1305Open(keys.receive, innerNonce, head, inner);
+  return content
+    ? { ok: true, value: { key, content } }
+    : { ok: false, error: "an answer that does not fit the key in it" };
+}
+
+function header(type: ControlType): Uint8Array {
+  return Uint8Array.of(TYPES[type], 0, 0, 0);
+}
+
+function boxKey(crypto: Crypto, meshId: Uint8Array): Uint8Array {
+  return crypto.hmacBlake2s(meshId, BOX);
+}
+
+function dropped(why: "malformed" | "unknown" | "forged" | "replayed"): OpenResult {
+  return { kind: "dropped", why };
+}
