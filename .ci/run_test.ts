@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
+interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function runScript(args: string[], env: Record<string, string> = {}): Promise<Said> {
+  const { code, stdout, stderr } = await new Deno.Command(`${ROOT}/run`, { args, env }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+/** A PATH on which everything of this machine's is but `without`, and `with` answers with fixed output. */
+async function pathOf(
+  folder: string,
+  options: { without: RegExp; with: Record<string, string> },
+): Promise<string> {
+  for (const place of ["/usr/bin", "/usr/sbin"]) {
+    for await (const { name } of Deno.readDir(place)) {
+      if (options.without.test(name) || name in options.with) continue;
+      await Deno.symlink(`${place}/${name}`, `${folder}/${name}`).catch((error) => {
+        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      });
+    }
+  }
+  for (const [name, answer] of Object.entries(options.with)) {
+    await Deno.writeTextFile(`${folder}/${name}`, `#!/bin/sh\n${answer}\n`, { mode: 0o755 });
+  }
+  return folder;
+}
+
+async function inFolder(fn: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "shoal-run-" });
+  try {
+    await fn(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("run: without a task, and with an unknown one, it lists the tasks and exits 2", async () => {
+  const none = await runScript([]);
+  assert.equal(none.code, 2);
+  assert.match(none.err, /usage: \.\/run TASK/);
+  const unknown = await runScript(["dmeo"]);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.err, /^run: unknown task: dmeo\n/);
+  assert.match(unknown.err, /^ {2}demo /m);
+});
+
+Deno.test("run: help goes to stdout and is no error", async () => {
+  const { code, out, err } = await runScript(["--help"]);
+  assert.deepEqual([code, err], [0, ""]);
+  for (
+    const task of [
+      "demo",
+      "node",
+      "wg",
+      "shoal",
+      "install",
+      "uninstall",
+      "test",
+      "ok",
+      "bench",
+      "lab",
+    ]
+  ) {
+    assert.match(out, new RegExp(`^ {2}${task} `, "m"));
+  }
+});
+
+Deno.test("run: a user who lacks packages gets the exact line and exit 4", async () => {
+  await inFolder(async (folder) => {
+    const PATH = await pathOf(folder, {
+      without: /gcc|^ip$|^g?make$/,
+      with: { "id": "echo 1000", "apt-get": "echo apt-get was called >&2; exit 1" },
+    });
+    const { code, out, err } = await runScript(["demo"], { PATH });
+    assert.deepEqual([code, out], [4, ""]);
+    assert.match(err, /^ {2}apt-get install -y --no-install-recommends gcc .*iproute2.*make/m);
+    assert.doesNotMatch(err, /was called/);
+  });
+});
+
+Deno.test("run: root gets missing packages installed, with fresh package lists when the first try fails", async () => {
+  await inFolder(async (folder) => {
+    const log = `${folder}/calls`;
+    const PATH = await pathOf(folder, {
+      without: /^gcc$/,
+      with: {
+        "id": "echo 0",
+        // Knows no packages before `update`, and installs a gcc then.
+        "apt-get":
+          `echo "$@" >>${log}; [ "$1" != install ] || { grep -q update ${log} || exit 100; ` +
+          `ln -s /usr/bin/gcc ${folder}/gcc; }`,
+      },
+    });
+    const { code, err } = await runScript(["setup", "ok"], { PATH });
+    assert.equal(code, 0, err);
+    assert.match(err, /^run: installing Debian packages: gcc$/m);
+    const install = "install -y --no-install-recommends gcc";
+    assert.deepEqual((await Deno.readTextFile(log)).trim().split("\n"), [
+      install,
+      "update",
+      install,
+    ]);
+  });
+});
+
+Deno.test("run: without apt-get it names the packages and exits 4", async () => {
+  await inFolder(async (folder) => {
+    const PATH = await pathOf(folder, { without: /^(?:gcc|apt-get)$/, with: {} });
+    const { code, err } = await runScript(["node"], { PATH });
+    assert.equal(code, 4);
+    assert.match(err, /no apt-get; install what Debian calls: gcc$/m);
+  });
+});
+
+Deno.test("install: another program of the same name stays, and nothing is put beside it", async () => {
+  await inFolder(async (prefix) => {
+    await Deno.mkdir(`${prefix}/bin`);
+    await Deno.writeTextFile(`${prefix}/bin/shoal`, "#!/bin/sh\necho a school of fish\n");
+    const { code, err } = await runScript(["install", prefix]);
+    assert.equal(code, 1);
+    assert.match(err, /bin\/shoal exists and is not Shoal's: remove it or choose another prefix/);
+    assert.deepEqual([...Deno.readDirSync(prefix)].map(({ name }) => name), ["bin"]);
+    assert.match(await Deno.readTextFile(`${prefix}/bin/shoal`), /a school of fish/);
+  });
+});
+
+Deno.test("install: an option, an empty prefix and an apostrophe are refused with exit 2", async () => {
+  for (const prefix of ["--prefix=/opt", "", "/opt/o'neill"]) {
+    const { code, err } = await runScript(["install", prefix]);
+    assert.equal(code, 2, prefix);
+    assert.match(err, /^run: install/);
+  }
+});
+
+Deno.test("uninstall: where nothing was installed nothing is removed, and it says so", async () => {
+  await inFolder(async (prefix) => {
+    await Deno.mkdir(`${prefix}/lib/shoal`, { recursive: true });
+    const { code, err } = await runScript(["uninstall", prefix]);
+    assert.equal(code, 1);
+    assert.match(err, /nothing of Shoal's is in .*\/lib\/shoal/);
+    assert.equal((await Deno.stat(`${prefix}/lib/shoal`)).isDirectory, true);
+  });
+});
