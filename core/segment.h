@@ -49,21 +49,21 @@ enum segment_status {
 /** One super-packet being cut. Owner: the worker that read it. */
 struct segmenter {
     uint8_t *payload; /* of the next segment */
-    uint8_t *patched; /* where payload was replaced by padding, NULL if nowhere */
+    uint8_t *patched; /* where padding replaced the saved bytes */
     uint64_t pseudo;  /* checksum sum of the pseudo-header without its length */
     uint64_t ip_sum;  /* sum of the IPv4 header without total length, ID and checksum */
     uint64_t l4_sum; /* sum of the TCP or UDP header without what changes from segment to segment */
-    uint32_t remaining; /* payload bytes not yet handed out */
-    uint32_t sequence;  /* TCP: of the next segment */
-    uint32_t count;     /* segments in all */
-    uint32_t index;     /* of the next segment */
-    uint32_t mtu;       /* bound of the padding */
-    uint16_t gso_size;  /* payload bytes of a whole segment */
-    uint16_t id;        /* IPv4: of the next segment */
-    uint16_t l4;        /* offset of the TCP or UDP header */
-    uint16_t headers;   /* bytes of all headers */
-    uint16_t saved_length;
-    uint8_t kind; /* one of SEGMENT_GSO_* without ECN */
+    uint32_t remaining;    /* payload bytes not yet handed out */
+    uint32_t sequence;     /* TCP: of the next segment */
+    uint32_t count;        /* segments in all */
+    uint32_t index;        /* of the next segment */
+    uint32_t mtu;          /* bound of the padding */
+    uint16_t gso_size;     /* payload bytes of a whole segment */
+    uint16_t id;           /* IPv4: of the next segment */
+    uint16_t l4;           /* offset of the TCP or UDP header */
+    uint16_t headers;      /* bytes of all headers */
+    uint16_t saved_length; /* 0: nothing was replaced */
+    uint8_t kind;          /* one of SEGMENT_GSO_* without ECN */
     bool ipv4;
     bool unsummed; /* UDP over IPv4 that carries no checksum */
     uint8_t flags; /* TCP flags byte of the super-packet */
