@@ -26,14 +26,13 @@
 #define COALESCE_SEGMENTS 64u /* in one frame (UDP_MAX_SEGMENTS of kernels before 6.9) */
 #define COALESCE_FLOWS 16u    /* open at once; the one opened first closes to let another in */
 
-/** One frame for writev(2) on the TUN; ours to hand out, the caller's to keep. */
+/** One frame for writev(2) on the TUN. iov[0] points into the frame itself: it cannot be copied. */
 struct coalesce_frame {
     struct iovec iov[1 + COALESCE_SEGMENTS]; /* [0]: virtio_net_hdr and rebuilt headers */
     uint32_t iov_count;
-    uint32_t packets; /* inner packets in it */
-    uint32_t length;  /* bytes of all iovecs */
-    uint32_t
-        stripped; /* header bytes that precede each iov[1..] in its original packet; 0: single */
+    uint32_t packets;  /* inner packets in it */
+    uint32_t length;   /* bytes of all iovecs */
+    uint32_t stripped; /* header bytes in front of each iov[1..] in its original packet; or 0 */
     uint8_t header[10 + 120];
 };
 
@@ -47,13 +46,12 @@ struct coalesce_stats {
 
 struct coalesce_packet {
     const uint8_t *data;
-    uint16_t length;
-    uint16_t next; /* packet of the same frame */
+    uint32_t length;
+    uint32_t next; /* packet of the same frame */
 };
 
 struct coalesce_entry {
     uint64_t pseudo;   /* checksum of the pseudo-header without its length */
-    uint32_t hash;     /* of the flow */
     uint32_t sequence; /* TCP: expected of the next packet */
     uint32_t total;    /* bytes of the frame's packet: headers and all payload */
     uint16_t first;    /* packet */
@@ -65,12 +63,10 @@ struct coalesce_entry {
     uint8_t headers;   /* bytes of all headers */
     uint8_t kind;      /* gso_type, 0 for what never joins */
     uint8_t flags;     /* TCP: FIN and PSH gathered */
-    bool open;         /* more may join */
-    bool verified;     /* the first packet's checksum was found right */
     bool fixed_id;     /* the IDs stand still (DF set) */
 };
 
-/** Owner: one worker. Some 20 KiB; zero it, or coalesce_init it. */
+/** Owner: one worker. Some 12 KiB; zero it, or coalesce_init it. */
 struct coalesce {
     bool tcp; /* join TCP (tun-tso is on) */
     bool udp; /* join UDP (tun-uso is on) */
