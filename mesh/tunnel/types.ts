@@ -91,13 +91,13 @@ export interface PeerView {
   readonly source: Source | undefined;
   /** Seconds; 0: off. */
   readonly persistentKeepalive: number;
-  readonly routes: Iterable<Prefix>;
+  readonly routes: readonly Prefix[];
   /** Unix ms at which the newest session became usable; 0: never. */
   readonly lastHandshakeWall: number;
   /** The same in boot ms. */
   readonly lastHandshakeBoot: number;
-  /** A session exists that may send, as far as its age goes. */
-  readonly hasSession: boolean;
+  /** Boot ms until which the current session may send (R4); 0: there is none. */
+  readonly sessionUntil: number;
   /** An initiation of ours waits for its response. */
   readonly isShakingHands: boolean;
 }

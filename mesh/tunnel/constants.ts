@@ -1,0 +1,38 @@
+/** The protocol's constants, by rule number. Times in milliseconds. */
+
+/** R1: after so many messages a session asks to be replaced. */
+export const REKEY_AFTER_MESSAGES = 1n << 60n;
+/** R3: after so long the initiator of a session replaces it when it sends. */
+export const REKEY_AFTER_TIME = 120_000;
+/** R4: so old a session neither sends nor receives. */
+export const REJECT_AFTER_TIME = 180_000;
+/**
+ * R5: repeated initiations without an answer, that is REKEY_ATTEMPT_TIME / REKEY_TIMEOUT; with the
+ * first one and the one that the counter lets through last, 20 are sent.
+ */
+export const MAX_RETRIES = 18;
+/** R6, R38: the least time between two initiations to a peer. */
+export const REKEY_TIMEOUT = 5_000;
+/** R6, R12: up to so much is added at random, in whole milliseconds. */
+export const MAX_JITTER = 333;
+/** R7: after so long a receiver that had nothing to say says so. */
+export const KEEPALIVE_TIMEOUT = 10_000;
+/** R9, R39: 50 initiations of a peer are taken each second. */
+export const INITIATION_INTERVAL = 20;
+/** R10, R61: without a new session for so long, all keys are zeroed. */
+export const ZERO_KEYS_AFTER = 3 * REJECT_AFTER_TIME;
+/** R11: so old a session is replaced by its initiator when it receives. */
+export const REKEY_ON_RECEIVE_AFTER = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
+/** R12: data without any answer for so long asks for a new session. */
+export const NO_ANSWER_TIMEOUT = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT;
+/** R17. */
+export const MAX_PEERS = 1 << 16;
+/** R19: DSCP AF41, no ECN. */
+export const HANDSHAKE_TOS = 0x88;
+/**
+ * How far the boot clock, or a fact read after it, may be off without meaning anything: another
+ * thread wrote it between two readings. More is a clock that stepped (R64).
+ */
+export const CLOCK_TOLERANCE = 1_000;
+/** T8: a timestamp further ahead than this is worth a word to a person. */
+export const FUTURE_TIMESTAMP = 86_400_000;

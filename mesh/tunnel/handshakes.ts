@@ -1,0 +1,302 @@
+/**
+ * Handshakes of the tunnel machine: when one is sent, and what an arriving message changes.
+ *
+ * A message changes nothing before it is authentic as a whole. What then happens is the same for
+ * both roles: the peer's endpoint follows it (R53), core gets the session, timers start.
+ */
+import type { Endpoint, Source } from "../endpoint.ts";
+import { sameBytes, sameEndpoint } from "../endpoint.ts";
+import type { Session } from "../machine.ts";
+import type { SplitKeys } from "../noise/symmetric.ts";
+import {
+  decodeHandshakeMessage,
+  encodeInitiation,
+  encodeResponse,
+  type HandshakeMessage,
+} from "../noise/messages.ts";
+import { isAfter, nextTimestamp, wallOf } from "../noise/tai64n.ts";
+import {
+  FUTURE_TIMESTAMP,
+  HANDSHAKE_TOS,
+  INITIATION_INTERVAL,
+  REKEY_AFTER_MESSAGES,
+  REKEY_AFTER_TIME,
+  REKEY_ON_RECEIVE_AFTER,
+  REKEY_TIMEOUT,
+  ZERO_KEYS_AFTER,
+} from "./constants.ts";
+import type { Device, Step } from "./device.ts";
+import { ALL_EDGES, type Peer, type Wish } from "./peer.ts";
+import type { Arrival } from "./types.ts";
+
+type Message<K extends HandshakeMessage["kind"]> = Extract<HandshakeMessage, { kind: K }>;
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Starts a handshake unless one is being tried; as soon as R38 allows it. A wish that had to wait
+ * is looked at again then: it may have become void.
+ */
+export function wantHandshake(device: Device, step: Step, peer: Peer, wish: Wish): void {
+  if (device.timers.has(peer.id, "handshake retry")) return;
+  const allowedAt = peer.lastHandshakeSent + REKEY_TIMEOUT;
+  if (step.boot < allowedAt) {
+    peer.wish = wish;
+    device.timers.set(peer.id, "handshake wanted", allowedAt);
+    return;
+  }
+  peer.retries = 0;
+  sendInitiation(device, step, peer);
+}
+
+/**
+ * Sends an initiation and sets the timer of its retry (R6). Where that is impossible (no key, no
+ * endpoint, a peer's key of low order, R25) what waits for the session is dropped instead; the
+ * edge is armed again when the obstacle goes.
+ */
+export function sendInitiation(device: Device, step: Step, peer: Peer): void {
+  const { keys, timers } = device;
+  timers.clear(peer.id, "handshake wanted");
+  peer.wish = undefined;
+  const staticStatic = keys && device.isUp && peer.endpoint && device.staticStatic(step, peer);
+  if (!keys || !peer.endpoint || !staticStatic) {
+    step.out.command({ kind: "dropStaged", peer: peer.id });
+    return;
+  }
+  peer.sentTimestamp = nextTimestamp(step.wall, peer.sentTimestamp);
+  const initiation = device.noise.initiate(
+    keys,
+    { publicKey: peer.publicKey, staticStatic },
+    device.random(32),
+    peer.sentTimestamp,
+  );
+  if (!initiation) {
+    step.out.command({ kind: "dropStaged", peer: peer.id });
+    return;
+  }
+  device.dropPending(peer);
+  const localIndex = device.indices.allocate(peer);
+  peer.pending = { initiation: initiation.pending, localIndex };
+  sendHandshake(step, peer, encodeInitiation(localIndex, initiation.parts), peer.endpoint);
+  device.counters.initiationsSent++;
+  timers.set(peer.id, "handshake retry", step.boot + REKEY_TIMEOUT + device.jitter());
+}
+
+/** A datagram that core's gate let through. */
+export function receiveHandshake(device: Device, step: Step, arrival: Arrival): void {
+  if (!device.isUp || !device.keys) {
+    device.counters.dropDown++;
+    return;
+  }
+  const message = decodeHandshakeMessage(arrival.bytes);
+  switch (message?.kind) {
+    case undefined:
+      device.counters.dropMalformed++;
+      return;
+    case "initiation":
+      return receiveInitiation(device, step, arrival, message);
+    case "response":
+      return receiveResponse(device, step, arrival, message);
+    case "cookieReply":
+      return receiveCookieReply(device, step, message);
+  }
+}
+
+function receiveInitiation(
+  device: Device,
+  step: Step,
+  arrival: Arrival,
+  message: Message<"initiation">,
+): void {
+  const { keys, counters } = device;
+  if (!keys) return;
+  const read = device.noise.read(keys, message.ephemeral, message.sealedStatic);
+  if (!read) {
+    counters.dropUnauthentic++;
+    return;
+  }
+  const peer = device.byKey(read.remoteStatic);
+  if (!peer) {
+    read.wipe();
+    counters.dropUnknownPeer++;
+    return;
+  }
+  const staticStatic = device.staticStatic(step, peer);
+  const consumed = staticStatic && read.open(staticStatic, message.sealedPayload);
+  if (!consumed) {
+    read.wipe();
+    counters.dropUnauthentic++;
+    return;
+  }
+  const timestamp = consumed.payload;
+  if (!isAfter(timestamp, peer.greatestTimestamp)) {
+    consumed.wipe();
+    counters.dropReplay++;
+    return;
+  }
+  if (step.boot < peer.lastConsumed + INITIATION_INTERVAL) {
+    consumed.wipe();
+    counters.dropFlood++;
+    return;
+  }
+  peer.greatestTimestamp = timestamp;
+  peer.lastConsumed = step.boot;
+  const aheadMs = wallOf(timestamp) - step.wall;
+  if (aheadMs > FUTURE_TIMESTAMP) {
+    step.out.event({ kind: "futureTimestamp", peer: peer.id, aheadMs });
+  }
+
+  const response = consumed.respond(peer.presharedKey, device.random(32), NOTHING);
+  if (!response) {
+    counters.dropUnauthentic++;
+    return;
+  }
+  counters.initiationsTaken++;
+  peer.lastHandshakeReceived = step.boot;
+  moveEndpoint(step, peer, arrival.from, arrival.source);
+  const localIndex = device.indices.allocate(peer);
+  const { keys: split } = response.finished;
+  install(device, step, peer, "responder", localIndex, message.sender, split);
+  const bytes = encodeResponse(localIndex, message.sender, response.parts);
+  sendHandshake(step, peer, bytes, arrival.from);
+  counters.responsesSent++;
+}
+
+function receiveResponse(
+  device: Device,
+  step: Step,
+  arrival: Arrival,
+  message: Message<"response">,
+): void {
+  const { keys, counters } = device;
+  const peer = device.indices.get(message.receiver);
+  if (!keys || peer?.pending?.localIndex !== message.receiver) {
+    counters.dropUnexpected++;
+    return;
+  }
+  const { initiation, localIndex } = peer.pending;
+  const finished = initiation.finish(keys, peer.presharedKey, message);
+  if (!finished) {
+    counters.dropUnauthentic++;
+    return;
+  }
+  counters.responsesTaken++;
+  // The index lives on as the session's; only the handshake's secrets go.
+  initiation.wipe();
+  peer.pending = undefined;
+  peer.lastHandshakeReceived = step.boot;
+  moveEndpoint(step, peer, arrival.from, arrival.source);
+  install(device, step, peer, "initiator", localIndex, message.sender, finished.keys);
+  // R41: what was staged left with the installation; if nothing was, this confirms the session.
+  step.out.command({ kind: "sendKeepalive", peer: peer.id, unlessSent: true });
+  handshakeDone(device, step, peer, "initiator");
+}
+
+/** R34: takes the cookie, sends nothing, moves nothing. */
+function receiveCookieReply(device: Device, step: Step, message: Message<"cookieReply">): void {
+  const peer = device.indices.get(message.receiver);
+  if (!peer) device.counters.dropUnexpected++;
+  else if (peer.cookies.accept(step.boot, message.nonce, message.sealedCookie)) {
+    device.counters.cookiesTaken++;
+  } else device.counters.dropUnauthentic++;
+}
+
+/**
+ * A session became usable: ours by the response, the peer's by its first packet (R43). Whatever
+ * handshake is still under way has lost its purpose.
+ */
+export function handshakeDone(
+  device: Device,
+  step: Step,
+  peer: Peer,
+  role: Session["role"],
+): void {
+  device.dropPending(peer);
+  device.timers.clear(peer.id, "handshake retry");
+  device.timers.clear(peer.id, "handshake wanted");
+  peer.wish = undefined;
+  peer.retries = 0;
+  peer.lastSession = { wall: step.wall, boot: step.boot };
+  if (peer.endpoint) {
+    step.out.event({ kind: "handshakeDone", peer: peer.id, role, endpoint: peer.endpoint });
+  }
+  device.arm(step, peer, idleEdges(device, peer));
+}
+
+/** Edges whose timer is not running: while it runs, the facts are read then anyway. */
+function idleEdges(device: Device, peer: Peer) {
+  return ALL_EDGES.filter((edge) =>
+    !(edge === "unansweredData" && device.timers.has(peer.id, "no answer")) &&
+    !(edge === "unsentReply" && device.timers.has(peer.id, "passive keepalive"))
+  );
+}
+
+/** R53: an authentic message moves the endpoint; answers leave from where it came to (R55). */
+function moveEndpoint(step: Step, peer: Peer, to: Endpoint, source: Source | undefined): void {
+  const hasMoved = !peer.endpoint || !sameEndpoint(peer.endpoint, to);
+  if (!hasMoved && sameSource(peer.source, source)) return;
+  setEndpoint(step, peer, to, source);
+  if (hasMoved) step.out.event({ kind: "endpointMoved", peer: peer.id, endpoint: to });
+}
+
+/** Tells core too. */
+export function setEndpoint(
+  step: Step,
+  peer: Peer,
+  endpoint: Endpoint,
+  source: Source | undefined,
+): void {
+  peer.endpoint = endpoint;
+  peer.source = source;
+  step.out.command({
+    kind: "setEndpoint",
+    peer: peer.id,
+    endpoint,
+    ...(source && { source }),
+  });
+}
+
+function sameSource(a: Source | undefined, b: Source | undefined): boolean {
+  if (!a || !b) return a === b;
+  return a.ifindex === b.ifindex && sameBytes(a.address, b.address);
+}
+
+function sendHandshake(step: Step, peer: Peer, bytes: Uint8Array, to: Endpoint): void {
+  peer.cookies.stamp(step.boot, bytes);
+  peer.lastHandshakeSent = step.boot;
+  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, ...(peer.source && { from: peer.source }) });
+}
+
+/** Gives core the session and mirrors what that does to the slots (R40 to R42). */
+function install(
+  device: Device,
+  step: Step,
+  peer: Peer,
+  role: Session["role"],
+  localIndex: number,
+  remoteIndex: number,
+  keys: SplitKeys,
+): void {
+  const isInitiator = role === "initiator";
+  const slot = { localIndex, birth: step.boot };
+  device.applySlots(
+    peer,
+    isInitiator ? peer.slots.installInitiator(slot) : peer.slots.installResponder(slot),
+  );
+  step.out.command({
+    kind: "installSession",
+    peer: peer.id,
+    session: {
+      role,
+      localIndex,
+      remoteIndex,
+      sendKey: isInitiator ? keys.initiatorToResponder : keys.responderToInitiator,
+      receiveKey: isInitiator ? keys.responderToInitiator : keys.initiatorToResponder,
+      birth: step.boot,
+      rekeyAfterTime: isInitiator ? step.boot + REKEY_AFTER_TIME : 0,
+      rekeyOnReceive: isInitiator ? step.boot + REKEY_ON_RECEIVE_AFTER : 0,
+      rekeyAfterMessages: REKEY_AFTER_MESSAGES,
+    },
+  });
+  device.timers.set(peer.id, "zero keys", step.boot + ZERO_KEYS_AFTER);
+}

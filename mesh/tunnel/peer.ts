@@ -1,0 +1,76 @@
+/** The state of one peer of the tunnel machine. Owner: `Device`; written by its machine only. */
+import type { Crypto } from "../crypto.ts";
+import type { Endpoint, Source } from "../endpoint.ts";
+import type { EdgeName, PeerId, Prefix } from "../machine.ts";
+import { CookieJar } from "../noise/cookie.ts";
+import type { PendingInitiation } from "../noise/handshake.ts";
+import { TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
+import { Slots } from "./slots.ts";
+
+/** Why a handshake is wanted, and so what must still hold when it may be sent (R38). */
+export type Wish =
+  /** Data waits and no session may send it (R45). */
+  | { readonly kind: "session" }
+  /** The session of this index is near a limit (R1, R3, R11). */
+  | { readonly kind: "rekey"; readonly index: number }
+  /** Data was sent and nothing was heard since this boot time (R12). */
+  | { readonly kind: "noAnswer"; readonly since: number }
+  /** A person, the mesh or a keepalive asks for a session. */
+  | { readonly kind: "asked" };
+
+export const ALL_EDGES: readonly EdgeName[] = ["sessionNeeded", "unansweredData", "unsentReply"];
+
+export class Peer {
+  /** All zero: none is set, and that is mixed in (R24). */
+  presharedKey: Uint8Array = new Uint8Array(32);
+  /** X25519 of both static keys: not computed yet, or all zero and so refused (R25). */
+  staticStatic: Uint8Array | "unknown" | "low order" = "unknown";
+  readonly cookies: CookieJar;
+
+  endpoint: Endpoint | undefined;
+  /** Our address that the peer wrote to (R55), until a retry forgets it (R54). */
+  source: Source | undefined;
+  /** Milliseconds; 0: off. */
+  persistentKeepalive = 0;
+  readonly routes = new Map<string, Prefix>();
+
+  /** The greatest timestamp accepted: survives key zeroing, down and up, and roaming (R37). */
+  greatestTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
+  /** The last one sent; the next is greater whatever the clock says (R64). */
+  sentTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
+  /** When its last initiation was taken (R39). Boot ms, as all that follow. */
+  lastConsumed = -Infinity;
+  /** When we last sent an initiation or a response (R38, R59). */
+  lastHandshakeSent = -Infinity;
+  /** When we last received an authentic initiation or response (R59, R60). */
+  lastHandshakeReceived = -Infinity;
+
+  /**
+   * Our initiation that waits for its response. It lives beside the responder's role, so that two
+   * peers that start at the same moment both get a session: other implementations keep one state
+   * for both roles, drop each other's response, and stand still until a retry.
+   */
+  pending: { readonly initiation: PendingInitiation; readonly localIndex: number } | undefined;
+  /** Retries of the present attempt (R5). */
+  retries = 0;
+  /** What is to be done when R38 allows it again. */
+  wish: Wish | undefined;
+  readonly slots = new Slots();
+  /** When the newest session became usable; 0: never. */
+  lastSession = { wall: 0, boot: 0 };
+
+  /** The edges that core would ring. */
+  readonly armed = new Set<EdgeName>(ALL_EDGES);
+  /** Unanswered data up to here was dealt with (R12). */
+  noAnswerFloor = -Infinity;
+  /** Random addition to the pending no-answer deadline (R12). */
+  noAnswerJitter = 0;
+  /** Received data up to here was dealt with (R57). */
+  passiveFloor = -Infinity;
+  /** Another keepalive is due unless anything but the last keepalive was sent since (R58). */
+  another: { readonly txPackets: number; readonly at: number } | undefined;
+
+  constructor(readonly id: PeerId, readonly publicKey: Uint8Array, crypto: Crypto) {
+    this.cookies = new CookieJar(crypto, publicKey);
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * A WireGuard device without IO: its key, its peers, their handshakes and timers. Both the plain
+ * WireGuard mode and the mesh node drive this one machine; core moves the packets.
+ *
+ * It is a machine as `machine.ts` says: every method that may act takes the time and an outbox.
+ * Rules 6, 9 to 12, 20 to 27, 34, 36 to 45 and 53 to 65 of WireGuard live below here as far as
+ * they decide; those about single packets live in core.
+ */
+import type { Crypto } from "../crypto.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
+import { toHex } from "../codec.ts";
+import { CLOCK_TOLERANCE, MAX_PEERS } from "./constants.ts";
+import { Device, type Step, type TunnelCounters } from "./device.ts";
+import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
+import { handshakeDone, receiveHandshake, setEndpoint, wantHandshake } from "./handshakes.ts";
+import { ALL_EDGES, Peer } from "./peer.ts";
+import type { AddPeerResult, Arrival, Edge, FactReader, PeerView, TunnelEvent } from "./types.ts";
+
+export interface TunnelsOptions {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  /** The most peers (R17); 65,536 when absent. */
+  readonly maxPeers?: number;
+}
+
+type Out = Outbox<TunnelEvent>;
+
+const KEY_LENGTH = 32;
+
+export class Tunnels {
+  readonly #device: Device;
+  readonly #maxPeers: number;
+  /** Who holds which prefix: each is held once in the whole device (R50). */
+  readonly #holders = new Map<string, Peer>();
+  #lastId = 0;
+  #lastBoot = -Infinity;
+
+  constructor(options: TunnelsOptions) {
+    this.#device = new Device(options.crypto, options.random);
+    this.#maxPeers = options.maxPeers ?? MAX_PEERS;
+  }
+
+  /** Our static public key; undefined while none is set. */
+  get publicKey(): Uint8Array | undefined {
+    return this.#device.keys?.publicKey;
+  }
+
+  /** Our static private key, for the operator's socket only (R66); undefined while none is set. */
+  get privateKey(): Uint8Array | undefined {
+    return this.#device.keys?.secretKey;
+  }
+
+  get isUp(): boolean {
+    return this.#device.isUp;
+  }
+
+  get counters(): Readonly<TunnelCounters> {
+    return this.#device.counters;
+  }
+
+  /** When {@link due} wants to be called, and why. */
+  get deadline(): Deadline | undefined {
+    const due = this.#device.timers.peek();
+    return due && { at: due.at, why: `${due.timer} of peer ${due.peer}` };
+  }
+
+  // ---- What a person, or the mesh, asks -------------------------------------------------------
+
+  /**
+   * Sets our static private key, or with undefined takes it away. All sessions end; a peer with
+   * the same key is removed. The secret is copied.
+   */
+  setPrivateKey(now: Now, out: Out, secretKey: Uint8Array | undefined): void {
+    const step = this.#begin(now, out);
+    const device = this.#device;
+    if (secretKey) requireKey("private key", secretKey);
+    const before = device.keys;
+    if (before && secretKey && device.crypto.equal(before.secretKey, secretKey)) return;
+    const publicKey = secretKey && device.crypto.x25519PublicKey(secretKey);
+    device.keys = secretKey && publicKey && { secretKey: secretKey.slice(), publicKey };
+    if (before) device.crypto.wipe(before.secretKey);
+    out.command({ kind: "setIdentity", publicKey });
+    const self = publicKey && device.byKey(publicKey);
+    if (self) this.#remove(step, self);
+    for (const peer of device.peers.values()) {
+      device.forgetStaticStatic(peer);
+      this.#stop(step, peer);
+      if (device.isUp) this.#start(step, peer);
+    }
+  }
+
+  /** Lets handshakes flow: the interface is up. */
+  up(now: Now, out: Out): void {
+    const step = this.#begin(now, out);
+    if (this.#device.isUp) return;
+    this.#device.isUp = true;
+    for (const peer of this.#device.peers.values()) this.#start(step, peer);
+  }
+
+  /** The interface is down: all sessions are zeroed (R65), what was staged is dropped. */
+  down(now: Now, out: Out): void {
+    const step = this.#begin(now, out);
+    if (!this.#device.isUp) return;
+    this.#device.isUp = false;
+    for (const peer of this.#device.peers.values()) {
+      this.#stop(step, peer);
+      out.command({ kind: "dropStaged", peer: peer.id });
+    }
+  }
+
+  /** Adds a peer without endpoint, preshared key, keepalive or routes. The key is copied. */
+  addPeer(now: Now, out: Out, publicKey: Uint8Array): AddPeerResult {
+    this.#begin(now, out);
+    requireKey("public key", publicKey);
+    const device = this.#device;
+    const existing = device.byKey(publicKey);
+    if (existing) return { kind: "exists", peer: existing.id };
+    if (device.keys && device.crypto.equal(device.keys.publicKey, publicKey)) {
+      return { kind: "self" };
+    }
+    if (device.peers.size >= this.#maxPeers) return { kind: "full", limit: this.#maxPeers };
+    const peer = new Peer(++this.#lastId, publicKey.slice(), device.crypto);
+    device.add(peer);
+    out.command({ kind: "addPeer", peer: peer.id });
+    return { kind: "added", peer: peer.id };
+  }
+
+  /** Zeroes its keys and forgets it. A number that names no peer does nothing, here and below. */
+  removePeer(now: Now, out: Out, id: PeerId): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (peer) this.#remove(step, peer);
+  }
+
+  /** Takes effect with the next handshake (R24); undefined: none. The key is copied. */
+  setPresharedKey(id: PeerId, presharedKey: Uint8Array | undefined): void {
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    if (presharedKey) requireKey("preshared key", presharedKey);
+    this.#device.crypto.wipe(peer.presharedKey);
+    peer.presharedKey = presharedKey?.slice() ?? new Uint8Array(KEY_LENGTH);
+  }
+
+  /** A person's word on where the peer is: holds until authentic traffic knows better (R53). */
+  setEndpoint(now: Now, out: Out, id: PeerId, endpoint: Endpoint): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    const isFirst = peer.endpoint === undefined;
+    setEndpoint(step, peer, endpoint, undefined);
+    if (!this.#device.isUp) return;
+    this.#device.arm(step, peer, ["sessionNeeded"]);
+    if (isFirst && peer.persistentKeepalive > 0) keepaliveOrHandshake(this.#device, step, peer);
+  }
+
+  /**
+   * A hint on where the peer is, from gossip or anything else without authority: taken only while
+   * no session lives (R53).
+   * @returns whether it was taken.
+   */
+  suggestEndpoint(now: Now, out: Out, id: PeerId, endpoint: Endpoint): boolean {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (!peer || this.#device.maySend(step, peer)) return false;
+    this.setEndpoint(now, out, id, endpoint);
+    return true;
+  }
+
+  /** Seconds, 0..65535; 0: off (R59). Switched on, the first one is sent at once. */
+  setPersistentKeepalive(now: Now, out: Out, id: PeerId, seconds: number): void {
+    const step = this.#begin(now, out);
+    if (!Number.isInteger(seconds) || seconds < 0 || seconds > 65535) {
+      throw new RangeError(`persistent keepalive: ${seconds}, must be 0..65535 seconds`);
+    }
+    const device = this.#device;
+    const peer = device.peers.get(id);
+    if (!peer) return;
+    const wasOff = peer.persistentKeepalive === 0;
+    peer.persistentKeepalive = seconds * 1000;
+    if (seconds === 0) device.timers.clear(id, "persistent keepalive");
+    else if (device.isUp) {
+      device.timers.set(id, "persistent keepalive", step.boot + peer.persistentKeepalive);
+      if (wasOff) keepaliveOrHandshake(device, step, peer);
+    }
+  }
+
+  /** Allows the peer a prefix; one that another peer holds moves to it. Host bits are cut off. */
+  addRoute(out: Out, id: PeerId, wanted: Prefix): void {
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    const prefix = networkOf(wanted);
+    const key = prefixText(prefix);
+    this.#holders.get(key)?.routes.delete(key);
+    this.#holders.set(key, peer);
+    peer.routes.set(key, prefix);
+    out.command({ kind: "addRoute", peer: id, prefix });
+  }
+
+  /** Takes a prefix away, if this peer holds it. */
+  removeRoute(out: Out, id: PeerId, wanted: Prefix): void {
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    const prefix = networkOf(wanted);
+    const key = prefixText(prefix);
+    if (!peer.routes.delete(key)) return;
+    this.#holders.delete(key);
+    out.command({ kind: "removeRoute", peer: id, prefix });
+  }
+
+  /** Takes all prefixes away. */
+  clearRoutes(out: Out, id: PeerId): void {
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    for (const prefix of [...peer.routes.values()]) this.removeRoute(out, id, prefix);
+  }
+
+  /** Asks for a new session now, or as soon as R38 allows it. */
+  startHandshake(now: Now, out: Out, id: PeerId): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (peer && this.#device.isUp) {
+      wantHandshake(this.#device, step, peer, { kind: "asked" });
+    }
+  }
+
+  // ---- What core reports ----------------------------------------------------------------------
+
+  /** A handshake datagram of type 1 to 3 that passed core's gate. */
+  receive(now: Now, out: Out, arrival: Arrival): void {
+    receiveHandshake(this.#device, this.#begin(now, out), arrival);
+  }
+
+  /** An edge rang. News about a peer that was removed meanwhile is void. */
+  edge(now: Now, out: Out, edge: Edge): void {
+    const step = this.#begin(now, out);
+    const device = this.#device;
+    const peer = device.peers.get(edge.peer);
+    if (!peer) return;
+    switch (edge.kind) {
+      case "sessionNeeded":
+        peer.armed.delete(edge.kind);
+        if (device.isUp) wantHandshake(device, step, peer, { kind: "session" });
+        return;
+      case "unansweredData":
+        peer.armed.delete(edge.kind);
+        if (device.isUp) expectAnswer(device, peer, Math.min(edge.at, step.boot));
+        return;
+      case "unsentReply":
+        peer.armed.delete(edge.kind);
+        if (device.isUp) expectReply(device, peer, Math.min(edge.at, step.boot));
+        return;
+      case "sessionConfirmed":
+        return this.#confirmed(step, peer, edge.index);
+      case "rekeyDue":
+        if (!device.isUp || peer.slots.current?.localIndex !== edge.index) return;
+        return wantHandshake(device, step, peer, { kind: "rekey", index: edge.index });
+      case "endpointMoved":
+        peer.endpoint = edge.endpoint;
+        peer.source = edge.source;
+        return out.event({ kind: "endpointMoved", peer: peer.id, endpoint: edge.endpoint });
+    }
+  }
+
+  /** The deadline came. Facts are read for the peers that something is due for. */
+  due(now: Now, out: Out, facts: FactReader): void {
+    performDue(this.#device, this.#begin(now, out), facts);
+  }
+
+  // ---- What a person may see ------------------------------------------------------------------
+
+  /** The number of the peer with this key. */
+  peerByKey(publicKey: Uint8Array): PeerId | undefined {
+    return this.#device.byKey(publicKey)?.id;
+  }
+
+  peer(id: PeerId): PeerView | undefined {
+    const peer = this.#device.peers.get(id);
+    return peer && this.#view(peer);
+  }
+
+  /** All peers in the order in which they were added. */
+  peers(): PeerView[] {
+    return Array.from(this.#device.peers.values(), (peer) => this.#view(peer));
+  }
+
+  #view(peer: Peer): PeerView {
+    return {
+      id: peer.id,
+      publicKey: peer.publicKey,
+      presharedKey: peer.presharedKey,
+      endpoint: peer.endpoint,
+      source: peer.source,
+      persistentKeepalive: peer.persistentKeepalive / 1000,
+      routes: [...peer.routes.values()],
+      lastHandshakeWall: peer.lastSession.wall,
+      lastHandshakeBoot: peer.lastSession.boot,
+      sessionUntil: this.#device.sendsUntil(peer),
+      isShakingHands: this.#device.timers.has(peer.id, "handshake retry"),
+    };
+  }
+
+  /** Core moved a session from next to current (R43). */
+  #confirmed(step: Step, peer: Peer, index: number): void {
+    const change = peer.slots.confirm(index);
+    if (!change) return;
+    this.#device.applySlots(peer, change);
+    handshakeDone(this.#device, step, peer, "responder");
+  }
+
+  #remove(step: Step, peer: Peer): void {
+    const device = this.#device;
+    device.forget(step, peer);
+    device.forgetStaticStatic(peer);
+    device.crypto.wipe(peer.presharedKey);
+    for (const key of peer.routes.keys()) this.#holders.delete(key);
+    device.delete(peer);
+    step.out.command({ kind: "removePeer", peer: peer.id });
+  }
+
+  #start(step: Step, peer: Peer): void {
+    const device = this.#device;
+    device.arm(step, peer, ALL_EDGES);
+    if (peer.persistentKeepalive === 0) return;
+    device.timers.set(
+      peer.id,
+      "persistent keepalive",
+      step.boot + peer.persistentKeepalive,
+    );
+    keepaliveOrHandshake(device, step, peer);
+  }
+
+  /** Ends all sessions; the next handshake need not wait (R38), and replays are still known (R37). */
+  #stop(step: Step, peer: Peer): void {
+    this.#device.forget(step, peer);
+    peer.lastHandshakeSent = -Infinity;
+    peer.lastHandshakeReceived = -Infinity;
+    peer.lastConsumed = -Infinity;
+    peer.noAnswerFloor = -Infinity;
+    peer.passiveFloor = -Infinity;
+    peer.retries = 0;
+  }
+
+  /**
+   * Takes the time of a step. A boot clock that went back (R64) cannot say how old a key is: all
+   * sessions end, so that none lives longer for it, and every timer starts anew.
+   */
+  #begin(now: Now, out: Out): Step {
+    const byMs = this.#lastBoot - now.boot;
+    const hasStepped = byMs > CLOCK_TOLERANCE;
+    this.#lastBoot = hasStepped ? now.boot : Math.max(this.#lastBoot, now.boot);
+    const step = { boot: this.#lastBoot, wall: now.wall, out };
+    if (hasStepped) {
+      out.event({ kind: "clockWentBack", byMs });
+      for (const peer of this.#device.peers.values()) {
+        this.#stop(step, peer);
+        if (this.#device.isUp) this.#start(step, peer);
+      }
+    }
+    return step;
+  }
+}
+
+function requireKey(name: string, key: Uint8Array): void {
+  if (key.length !== KEY_LENGTH) {
+    throw new RangeError(`${name}: ${key.length} bytes, must be ${KEY_LENGTH}`);
+  }
+}
+
+/** The prefix with its host bits cut off. */
+function networkOf(prefix: Prefix): Prefix {
+  const bits = prefix.address.length * 8;
+  if ((bits !== 32 && bits !== 128) || !(prefix.length >= 0 && prefix.length <= bits)) {
+    throw new RangeError(`prefix: length ${prefix.length} of ${bits} bits`);
+  }
+  const address = prefix.address.map((byte, i) => {
+    const kept = Math.min(8, Math.max(0, prefix.length - 8 * i));
+    return byte & (0xff << (8 - kept));
+  });
+  return { address, length: prefix.length };
+}
+
+function prefixText(prefix: Prefix): string {
+  return `${toHex(prefix.address)}/${prefix.length}`;
+}
