@@ -1,42 +1,11 @@
 /** The status document that scripts parse, and the same as a person reads it. */
 
-/** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
-export interface StatusDocument {
-  readonly v: 1;
-  readonly self: {
-    readonly name: string;
-    /** The identity's public key, base64. */
-    readonly key: string;
-    readonly ip4: string;
-    readonly ip6: string;
-    readonly interface: string;
-    readonly port: number;
-    readonly groups: readonly string[];
-  };
-  readonly peers: readonly PeerStatus[];
-  readonly dataplane: DataplaneStatus;
-  readonly health: readonly string[];
-}
+import type { NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
 
-export interface PeerStatus {
-  readonly name: string;
-  readonly key: string;
-  readonly ip4: string;
-  readonly ip6: string;
-  readonly groups: readonly string[];
-  readonly state: "alive" | "suspect" | "dead" | "left";
-  readonly path: "direct" | "relay" | "none";
-  /** HOST:PORT, or null while none is known. */
-  readonly endpoint: string | null;
-  readonly rtt_ms: number | null;
-  readonly tx_bytes: number;
-  readonly rx_bytes: number;
-  /** Since the newest handshake; null: none yet. */
-  readonly handshake_age_s: number | null;
-  /** Since the state became what it is. */
-  readonly state_age_s: number;
-  /** Why the state or path is not better; null when there is nothing to explain. */
-  readonly reason: string | null;
+/** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
+export interface StatusDocument extends NodeStatus {
+  readonly self: SelfStatus & { readonly interface: string };
+  readonly dataplane: DataplaneStatus;
 }
 
 export interface DataplaneStatus {
@@ -46,6 +15,13 @@ export interface DataplaneStatus {
   readonly offloads: Readonly<Record<string, boolean>>;
   readonly drops: Readonly<Record<string, number>>;
 }
+
+const MESH_STATE: Readonly<Record<NodeStatus["mesh"]["state"], string>> = {
+  member: "",
+  joining: "; joining",
+  pending: "; waits to be approved",
+  left: "; left",
+};
 
 /** The whole page: this node, its peers in aligned columns, health, the data plane. */
 export function statusText(status: StatusDocument, color: boolean): string {
@@ -58,14 +34,17 @@ export function statusText(status: StatusDocument, color: boolean): string {
   const lines = [
     table([
       [
-        self.ip4,
+        self.ip4 || "-",
         self.name,
         self.groups.join(",") || "-",
-        `this node; ${where}, UDP port ${self.port}`,
+        `this node; ${where}, UDP port ${self.port}${MESH_STATE[status.mesh.state]}`,
       ],
       ...status.peers.map(row),
     ]),
     "",
+    ...status.requests.map(({ name, key, endpoint, age_s }) =>
+      `asks to join: ${name} ${key} from ${endpoint}, ${duration(age_s)} ago: approve or ignore it`
+    ),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
     `data plane: ${dataplane.aead}, ${dataplane.io}, ${count(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
@@ -82,24 +61,24 @@ export function peersText(peers: readonly PeerStatus[]): string {
 }
 
 function row(peer: PeerStatus): string[] {
-  return [peer.ip4, peer.name, peer.groups.join(",") || "-", stateText(peer)];
+  return [peer.ip4 || "-", peer.name, peer.groups.join(",") || "-", stateText(peer)];
 }
 
 /** `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`. */
 export function stateText(peer: PeerStatus): string {
-  const why = peer.reason === null ? "" : ` (${peer.reason})`;
+  const why = peer.reason === "" ? "" : ` (${peer.reason})`;
   switch (peer.state) {
     case "left":
-      return `left ${duration(peer.state_age_s)}`;
+      return `left ${duration(peer.since_s)}`;
     case "dead":
-      return `offline ${duration(peer.state_age_s)}${why}`;
+      return `offline ${duration(peer.since_s)}${why}`;
     case "suspect":
-      return `suspect ${duration(peer.state_age_s)}${why}`;
+      return `suspect ${duration(peer.since_s)}${why}`;
     case "alive":
       break;
   }
   const rtt = peer.rtt_ms === null ? "" : `, ${peer.rtt_ms.toFixed(1)} ms`;
-  const place = peer.endpoint === null ? "" : ` ${peer.endpoint}`;
+  const place = peer.endpoint === "" ? "" : ` ${peer.endpoint}`;
   if (peer.handshake_age_s === null) return `idle; ${peer.path}${place}${rtt}${why}`;
   return `active; ${peer.path}${place}${rtt}, ` +
     `tx ${size(peer.tx_bytes)} rx ${size(peer.rx_bytes)}${why}`;

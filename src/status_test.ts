@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { duration, type PeerStatus, peersText, size, stateText, statusText } from "./status.ts";
+import type { PeerStatus } from "../mesh/status.ts";
+import { duration, peersText, size, stateText, statusText } from "./status.ts";
 
 const LYON: PeerStatus = {
   name: "lyon",
@@ -14,8 +15,12 @@ const LYON: PeerStatus = {
   tx_bytes: 1.2 * 1024 ** 3,
   rx_bytes: 800 * 1024 ** 2,
   handshake_age_s: 12,
-  state_age_s: 300,
-  reason: null,
+  since_s: 300,
+  reason: "",
+  admin: false,
+  relay: false,
+  expires: "2027-01-01T00:00:00Z",
+  version: "0.1.0",
 };
 
 Deno.test("a peer's state reads as experience.md has it", () => {
@@ -34,7 +39,7 @@ Deno.test("a peer's state reads as experience.md has it", () => {
     stateText({
       ...LYON,
       path: "none",
-      endpoint: null,
+      endpoint: "",
       rtt_ms: null,
       handshake_age_s: null,
       reason: "no endpoint known",
@@ -54,7 +59,12 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       interface: "shoal0",
       port: 51820,
       groups: ["servers"],
+      admin: true,
+      expires: "2027-01-01T00:00:00Z",
     },
+    mesh: { key: "00", state: "member" },
+    requests: [{ name: "bob", key: "b0b", endpoint: "203.0.113.7:51820", age_s: 70 }],
+    control: {},
     peers: [LYON],
     dataplane: {
       aead: "openssl",
@@ -70,6 +80,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820
 100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
 
+asks to join: bob b0b from 203.0.113.7:51820, 1m ago: approve or ignore it
 health: the certificate ends in 12 days: run shoal invite on an admin
 data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
 dropped: replay 3`,

@@ -1,5 +1,6 @@
 import { Exit } from "../exit.ts";
-import { type PeerStatus, peersText } from "../status.ts";
+import type { PeerStatus } from "../../mesh/status.ts";
+import { peersText } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
