@@ -54,3 +54,9 @@ export async function run(argv: readonly string[], settings: Settings): Promise<
   running.delete(child);
   return { code, output: new TextDecoder().decode(stdout).trimEnd() };
 }
+
+/** On a terminal, names what is running now, in a line that the next line of the report replaces. */
+export function announce(what: string): void {
+  if (!Deno.stdout.isTerminal()) return;
+  Deno.stdout.writeSync(new TextEncoder().encode(`\x1b[2K… ${what}\r`));
+}

@@ -3,8 +3,9 @@
  * where. `./run ok NAME…` runs only these checks.
  */
 import { impurities, wrongArrows } from "./arrows.ts";
-import { endChildrenOnSignals, run } from "./command.ts";
+import { announce, endChildrenOnSignals, run } from "./command.ts";
 import { unusedExports } from "./exports.ts";
+import { readSymbols, unusedSymbols } from "./symbols.ts";
 import { type Finding, readTree, typescriptFiles } from "./tree.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -49,9 +50,20 @@ const CHECKS: Readonly<Record<string, Check>> = {
   "shell": () => command("shellcheck", "--external-sources", ...shells()),
   "c-format": () => command("clang-format", "--dry-run", "-Werror", ...files("core", /\.[ch]$/)),
   "c-gcc": () => make("-j", "2", "VARIANT=release", "lib", "tests"),
+  "c-exports": unusedInCore,
   "c-clang": () => make("clang"),
   "c-analysis": () => make("analyze"),
 };
+
+async function unusedInCore(): Promise<string> {
+  const objects = files("core", /\.c$/).filter((file) => !file.startsWith("core/tests/"))
+    .map((file) => file.replace(/^core\/(.*)\.c$/, ".build/core/release/$1.o"));
+  const argv = ["nm", "--extern-only", "--print-file-name", ...objects];
+  const { code, output } = await run(argv, { cwd: ROOT, timeout: TIMEOUT });
+  if (code !== 0) return output;
+  const header = Deno.readTextFileSync(`${ROOT}/core/shoal.h`);
+  return unusedSymbols(readSymbols(output), header).join("\n");
+}
 
 async function main(wanted: readonly string[]): Promise<number> {
   for (const name of wanted) {
@@ -64,8 +76,10 @@ async function main(wanted: readonly string[]): Promise<number> {
   let done = 0;
   for (const [name, check] of Object.entries(CHECKS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
+    announce(name);
     const start = performance.now();
     const complaint = await check();
+    announce("");
     const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(5);
     console.log(`${complaint === "" ? "ok    " : "FAILED"}  ${name.padEnd(12)} ${seconds} s`);
     if (complaint !== "") console.log(complaint.replace(/^/gm, "        "));

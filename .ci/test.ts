@@ -8,7 +8,7 @@
  *   ./run test --filter TEXT      only tests whose name contains TEXT (C: whose program's name does)
  */
 import { parseArgs } from "node:util";
-import { endChildrenOnSignals, run } from "./command.ts";
+import { announce, endChildrenOnSignals, run } from "./command.ts";
 import { type Case, readJunit, readTap } from "./reports.ts";
 import { typescriptFiles } from "./tree.ts";
 
@@ -53,6 +53,7 @@ function tell(title: string, reported: readonly Case[], start: number, output: s
   if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
   const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
   const mark = failed.length > 0 ? "FAILED" : "ok    ";
+  announce("");
   console.log(`${mark} ${seconds} s  ${title.padEnd(36)} ${counts.join(", ")}`);
   for (const { name, why } of skipped) {
     console.log(`        skipped: ${name.replace(/ \(skipped: .*\)$/, "")}: ${why}`);
@@ -87,6 +88,7 @@ function make(variant: string, ...targets: string[]): Promise<boolean> {
       return built;
     });
   }
+  announce(`building core ${variant}`);
   const start = performance.now();
   const built = run(argv, { cwd: ROOT, timeout: TIMEOUT.build }).then(({ code, output }) => {
     if (code !== 0) tell(`core ${variant}`, [{ name, result: "failed", why: "" }], start, output);
@@ -103,6 +105,7 @@ function coreSuite(variant: string): Suite {
       const wanted = programs("tests", "_test").filter((name) => name.includes(filter ?? ""));
       if (wanted.length === 0 || !await make(variant, "tests")) return;
       for (const name of wanted) {
+        announce(`core ${variant} ${name}`);
         const start = performance.now();
         const { code, output } = await run([`${BUILD}/${variant}/tests/${name}`], {
           cwd: ROOT,
@@ -130,6 +133,7 @@ const fuzzSuite: Suite = {
 async function fuzz(name: string): Promise<void> {
   const start = performance.now();
   const noun = name.replace(/_fuzz$/, "");
+  announce(`core fuzz ${noun}, ${FUZZ.seconds} s`);
   const found = `${BUILD}/fuzz/found/${noun}`;
   const kept = `${ROOT}/core/tests/fuzz/corpus/${noun}`;
   Deno.mkdirSync(found, { recursive: true });
@@ -205,6 +209,7 @@ async function denoTest(
   filter: string | undefined,
   env: Record<string, string>,
 ): Promise<void> {
+  announce(title);
   const start = performance.now();
   const junit = `${RESULTS}/${title.replace(/[^\w.]+/g, "-")}.xml`;
   Deno.mkdirSync(RESULTS, { recursive: true });

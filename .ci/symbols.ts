@@ -1,0 +1,40 @@
+/**
+ * What core/ offers beyond one file and nobody takes: every function that is not static is called by another file of
+ * core/ or is part of the public header. Tests do not count, as in TypeScript.
+ */
+
+/** One object file's global symbols, as `nm` names them. */
+export interface ObjectFile {
+  readonly name: string;
+  readonly defined: readonly string[];
+  readonly needed: readonly string[];
+}
+
+/** Reads `nm --extern-only --print-file-name` over object files. */
+export function readSymbols(output: string): ObjectFile[] {
+  const objects = new Map<string, { defined: string[]; needed: string[] }>();
+  for (const line of output.split("\n")) {
+    // path/x.o:0000000000000010 T name    or    path/x.o:                 U name
+    const [, name, type, symbol] =
+      /([^/]+\.o):\s*(?:[0-9a-f]+)?\s+([A-Za-z])\s+(\S+)$/.exec(line) ?? [];
+    if (name === undefined || type === undefined || symbol === undefined) continue;
+    let object = objects.get(name);
+    if (object === undefined) objects.set(name, object = { defined: [], needed: [] });
+    (type === "U" || type === "w" ? object.needed : object.defined).push(symbol);
+  }
+  return [...objects].map(([name, symbols]) => ({ name, ...symbols }));
+}
+
+/** `x.c: name` of every symbol that no other object needs and the header does not promise. */
+export function unusedSymbols(objects: readonly ObjectFile[], header: string): string[] {
+  const promised = new Set(header.match(/\bshoal_\w+(?=\()/g));
+  return objects.flatMap((object) => {
+    const others = new Set(objects.filter((other) => other !== object).flatMap((o) => o.needed));
+    return object.defined.filter((symbol) => !others.has(symbol) && !promised.has(symbol))
+      .map((symbol) =>
+        `core/${
+          object.name.replace(/\.o$/, ".c")
+        }: '${symbol}' is not static and no other file of core/ uses it (tests do not count)`
+      );
+  });
+}
