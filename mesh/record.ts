@@ -1,8 +1,9 @@
 /**
  * Node records: what a member says about itself, signed by itself, so that anybody may pass it on
- * and nobody can forge it. A record with a higher sequence replaces one with a lower; the sequence
- * is a counter that the node keeps on disk, not a clock, so a clock set back cannot mute a node and
- * a clock set forward cannot bind it. Two different records with one sequence are proof that the
+ * and nobody can forge it. A record with a higher sequence replaces one with a lower. The sequence
+ * is no clock, so a clock set back cannot mute a node and a clock set forward cannot bind it: its
+ * high part counts the node's starts, which are on disk before anything is sent, its low part the
+ * records of this run. So a crash at any moment never uses a number twice. Two different records with one sequence are proof that the
  * key is used twice (equivocation).
  */
 import type { Crypto, SigningKey } from "./crypto.ts";
@@ -23,10 +24,8 @@ export interface Capabilities {
 
 export interface RecordBody {
   readonly key: Uint8Array;
-  /** Counts the node's records, over restarts; 1.. */
+  /** {@link sequenceOf} start and record. */
   readonly sequence: number;
-  /** Counts the node's starts; the high part of its control datagrams' sequence numbers. 1.. */
-  readonly boot: number;
   /** Where it believes it can be reached, best first. Claims, not facts. */
   readonly endpoints: readonly Endpoint[];
   /** How often it had to step aside for another holder of its IPv4 address (address.ts). */
@@ -51,6 +50,21 @@ export const RECORD_MAX = 1024;
 export const ENDPOINTS_MAX = 8;
 const ROUTES_MAX = 16;
 const VERSION_MAX = 32;
+
+/** Records of one start at most; a node that reaches it starts counting a new one. */
+export const RECORDS_PER_BOOT = 2 ** 20;
+/** Starts at most: one a minute for two years. */
+export const BOOT_MAX = 2 ** 20 - 1;
+
+/** The sequence number of the `count`-th record (0..) after the `boot`-th start (1..). */
+export function sequenceOf(boot: number, count: number): number {
+  return boot * RECORDS_PER_BOOT + count;
+}
+
+/** The start that a sequence number belongs to. */
+export function bootOf(sequence: number): number {
+  return Math.floor(sequence / RECORDS_PER_BOOT);
+}
 
 const LABEL = signatureLabel("record");
 
@@ -112,7 +126,7 @@ function signedPart(meshId: Uint8Array, body: Uint8Array): Uint8Array {
 
 function encodeBody(body: RecordBody): Uint8Array {
   const { capabilities } = body;
-  const writer = new Writer().bytes(body.key).u48(body.sequence).u32(body.boot)
+  const writer = new Writer().bytes(body.key).u48(body.sequence)
     .u16(body.ip4Counter).u8((capabilities.relay ? 1 : 0) | (capabilities.tunnel ? 2 : 0))
     .text(body.version).u8(body.endpoints.length);
   for (const endpoint of body.endpoints) writeEndpoint(writer, endpoint);
@@ -125,7 +139,7 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
   const reader = new Reader(bytes);
   const key = reader.bytes(KEY_LENGTH);
   const sequence = reader.u48();
-  const boot = reader.u32();
+  if (bootOf(sequence) > BOOT_MAX) reader.fail(`a sequence of ${sequence}`);
   const ip4Counter = reader.u16();
   const bits = reader.u8();
   if (bits > 3) reader.fail(`unknown capabilities ${bits}`);
@@ -137,7 +151,6 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
   return reader.finish({
     key,
     sequence,
-    boot,
     ip4Counter,
     capabilities: { relay: (bits & 1) !== 0, tunnel: (bits & 2) !== 0 },
     version,

@@ -19,8 +19,7 @@ export interface NodeSnapshot {
   readonly meshKey?: string;
   /** The node's own chain, base64url; absent without one. */
   readonly chain?: string;
-  /** The last sequence number used in a record, and the last boot number. */
-  readonly sequence: number;
+  /** How often the node has started; the next start takes the next number. */
   readonly boot: number;
   readonly ip4Counter: number;
   readonly incarnation: number;

@@ -1,0 +1,273 @@
+/**
+ * The door: how a member meets somebody that it does not know. It answers hellos (who brings proof
+ * of membership) and asks (who brings none and waits for a person). Answering changes nothing but
+ * a small table of half-open acquaintances; a stranger becomes a member's acquaintance only when it
+ * repeats the answer's cookie in a datagram sealed with its own key. So a replayed hello, a forged
+ * source address or a token copied by a rogue seed leads nowhere, and two hellos with one one-time
+ * token at the same moment let in exactly one (T41).
+ */
+import type { Crypto } from "./crypto.ts";
+import type { Endpoint, Source } from "./endpoint.ts";
+import type { Now, Outbox, Random } from "./machine.ts";
+import { openHello, sealAnswer } from "./control.ts";
+import type { NodeEvent, Who } from "./event.ts";
+import { CHALLENGE_SIZE, decodeGreeting, encodeAnswer, type Verdict } from "./greeting.ts";
+import { type NodeRecord, openRecord } from "./record.ts";
+import { type Chain, EMPTY_CHAIN } from "./trust/certificate.ts";
+import { type Identity, type MemberId, meshIdOf } from "./trust/identity.ts";
+import type { Trust } from "./trust/trust.ts";
+
+/** Strangers that were answered and have not confirmed; at the limit the oldest makes room. */
+export const HALF_OPEN_MAX = 256;
+/** Milliseconds for a confirmation. */
+const HALF_OPEN_TIME = 10_000;
+/** Requests without a token; at the limit further ones are not answered. */
+export const REQUESTS_MAX = 64;
+/** Of them from one IPv4 address or IPv6 /64. */
+export const REQUESTS_PER_SOURCE = 4;
+/** Milliseconds after which a request that is not repeated is forgotten. */
+const REQUEST_TIME = 600_000;
+/** Greetings a second and at once whose signatures are looked at: about 1 % of a core. */
+const GREETINGS_RATE = 50;
+const GREETINGS_BURST = 100;
+
+export interface Request {
+  readonly who: Who;
+  readonly endpoint: Endpoint;
+  /** Boot ms of its last knock. */
+  readonly at: number;
+}
+
+interface HalfOpen {
+  readonly record: NodeRecord;
+  readonly cookie: Uint8Array;
+  readonly since: number;
+}
+
+/** What the door needs to know about its house at this moment. */
+export interface House {
+  readonly record: NodeRecord;
+  /** Whether the mesh knows this identity as a member. */
+  readonly isKnown: (id: MemberId) => boolean;
+  /** Whether there is room for one more member. */
+  readonly hasRoom: boolean;
+}
+
+export interface Knock {
+  readonly bytes: Uint8Array;
+  readonly from: Endpoint;
+  readonly source?: Source;
+}
+
+export class Door {
+  readonly #halfOpen = new Map<MemberId, HalfOpen>();
+  readonly #requests = new Map<MemberId, Request>();
+  readonly #approved = new Map<MemberId, Chain>();
+  readonly #meshId: Uint8Array;
+  readonly #noMesh: Uint8Array;
+  // Anybody can ask, only who knows the mesh's key can greet: a flood of one must not stop the other.
+  readonly #budgets = { hello: new Budget(), ask: new Budget() };
+  /** Greetings that were not looked at, by reason. */
+  readonly drops = { rate: 0, foreign: 0, invalid: 0, full: 0 };
+
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly random: Random,
+    private readonly self: Identity,
+    private readonly trust: Trust,
+  ) {
+    this.#meshId = meshIdOf(crypto, trust.meshKey);
+    this.#noMesh = meshIdOf(crypto, undefined);
+  }
+
+  /**
+   * Answers a hello.
+   * @returns the stranger whose sealed `confirm` may follow, and whoever had to make room for it.
+   */
+  hello(
+    now: Now,
+    knock: Knock,
+    house: House,
+    out: Outbox<NodeEvent>,
+  ): { expected?: NodeRecord; dropped?: MemberId } {
+    const content = openHello(this.crypto, "hello", this.#meshId, knock.bytes);
+    if (content === undefined) return this.#drop("foreign");
+    if (!this.#budgets.hello.take(now)) return this.#drop("rate");
+    const greeting = decodeGreeting(content);
+    if (!greeting.ok) return this.#drop("invalid");
+    const opened = openRecord(this.crypto, this.#meshId, greeting.value.record);
+    if (!opened.ok || opened.value.id === this.self.id) return this.#drop("invalid");
+    const record = opened.value;
+    const { challenge } = greeting.value;
+    const isKnown = house.isKnown(record.id);
+    const judgement = this.trust.judgeAtDoor(record, isKnown, Math.floor(now.wall / 1000));
+    const ours = house.record.bytes;
+    if (judgement.kind === "refused" || (!isKnown && !house.hasRoom)) {
+      const why = judgement.kind === "refused" ? judgement.why : "full";
+      this.#answer(
+        knock,
+        record,
+        this.#noCookie(),
+        challenge,
+        {
+          kind: "refused",
+          why,
+          record: ours,
+        },
+        this.#meshId,
+        out,
+      );
+      return {};
+    }
+    const half = this.#open(now, record);
+    const welcome: Verdict = { kind: "welcome", record: ours };
+    this.#answer(knock, record, half.cookie, challenge, welcome, this.#meshId, out);
+    return { expected: record, ...half.dropped };
+  }
+
+  /** A sealed datagram repeated a cookie: whoever sent it is there. Once only. */
+  confirm(now: Now, id: MemberId, cookie: Uint8Array): NodeRecord | undefined {
+    const half = this.#halfOpen.get(id);
+    if (!half || now.boot - half.since > HALF_OPEN_TIME) return undefined;
+    if (!this.crypto.equal(half.cookie, cookie)) return undefined;
+    this.#halfOpen.delete(id);
+    return half.record;
+  }
+
+  isHalfOpen(id: MemberId): boolean {
+    return this.#halfOpen.has(id);
+  }
+
+  /** Answers an ask, showing the request to people unless it is decided already. */
+  ask(now: Now, knock: Knock, out: Outbox<NodeEvent>): void {
+    const { meshKey } = this.trust;
+    if (meshKey === undefined) return void this.#drop("foreign");
+    const content = openHello(this.crypto, "ask", this.#noMesh, knock.bytes);
+    if (content === undefined) return void this.#drop("foreign");
+    if (!this.#budgets.ask.take(now)) return void this.#drop("rate");
+    const greeting = decodeGreeting(content);
+    if (!greeting.ok) return void this.#drop("invalid");
+    const opened = openRecord(this.crypto, this.#noMesh, greeting.value.record);
+    if (!opened.ok || opened.value.id === this.self.id) return void this.#drop("invalid");
+    const record = opened.value;
+    const chain = this.#decided(record.id);
+    if (chain === undefined) {
+      const who = { id: record.id, name: greeting.value.name };
+      if (!this.#request(now, who, knock.from, out)) return void this.#drop("full");
+    }
+    const verdict: Verdict = chain === undefined
+      ? { kind: "pending", meshKey }
+      : { kind: "granted", meshKey, chain: chain.bytes };
+    const { challenge } = greeting.value;
+    this.#answer(knock, record, this.#noCookie(), challenge, verdict, this.#noMesh, out);
+  }
+
+  /** A person admitted this identity: its next ask is granted. */
+  approve(id: MemberId, chain: Chain): void {
+    this.#requests.delete(id);
+    this.#approved.delete(id);
+    const oldest = this.#approved.keys().next().value;
+    if (this.#approved.size >= REQUESTS_MAX && oldest) this.#approved.delete(oldest);
+    this.#approved.set(id, chain);
+  }
+
+  /** Withdraws what was decided for an identity. */
+  withdraw(id: MemberId): void {
+    this.#requests.delete(id);
+    this.#approved.delete(id);
+    this.#halfOpen.delete(id);
+  }
+
+  requests(): Iterable<Request> {
+    return this.#requests.values();
+  }
+
+  /** Forgets what nobody repeated. @returns identities whose half-open acquaintance ended. */
+  expire(now: Now): MemberId[] {
+    for (const [id, { at }] of this.#requests) {
+      if (now.boot - at > REQUEST_TIME) this.#requests.delete(id);
+    }
+    const gone = [...this.#halfOpen].filter(([, { since }]) => now.boot - since > HALF_OPEN_TIME);
+    for (const [id] of gone) this.#halfOpen.delete(id);
+    return gone.map(([id]) => id);
+  }
+
+  #decided(id: MemberId): Chain | undefined {
+    const chain = this.#approved.get(id);
+    if (chain !== undefined) return chain;
+    for (const { key } of this.trust.trusted()) if (key === id) return EMPTY_CHAIN;
+    return undefined;
+  }
+
+  #open(now: Now, record: NodeRecord): {
+    cookie: Uint8Array;
+    dropped: { dropped?: MemberId };
+  } {
+    // The cookie of a repeated hello stays: the confirmation of the first may be under way.
+    const known = this.#halfOpen.get(record.id);
+    const cookie = known?.cookie ?? this.random(CHALLENGE_SIZE);
+    this.#halfOpen.delete(record.id);
+    const oldest = this.#halfOpen.keys().next().value;
+    const isFull = this.#halfOpen.size >= HALF_OPEN_MAX && oldest !== undefined;
+    if (isFull) this.#halfOpen.delete(oldest);
+    this.#halfOpen.set(record.id, { record, cookie, since: now.boot });
+    return { cookie, dropped: isFull ? { dropped: oldest } : {} };
+  }
+
+  #request(now: Now, who: Who, endpoint: Endpoint, out: Outbox<NodeEvent>): boolean {
+    const isNew = !this.#requests.has(who.id);
+    if (isNew && this.#requests.size >= REQUESTS_MAX) return false;
+    const source = sourceOf(endpoint);
+    const others = [...this.#requests.values()].filter((request) =>
+      request.who.id !== who.id && sourceOf(request.endpoint) === source
+    );
+    if (isNew && others.length >= REQUESTS_PER_SOURCE) return false;
+    this.#requests.set(who.id, { who, endpoint, at: now.boot });
+    if (isNew) out.event({ kind: "request", who, endpoint });
+    return true;
+  }
+
+  #answer(
+    knock: Knock,
+    to: NodeRecord,
+    cookie: Uint8Array,
+    challenge: Uint8Array,
+    verdict: Verdict,
+    meshId: Uint8Array,
+    out: Outbox<NodeEvent>,
+  ): void {
+    const content = encodeAnswer({ challenge, cookie, observed: knock.from, verdict });
+    const bytes = sealAnswer(this.crypto, this.random, meshId, this.self, to.key, content);
+    if (bytes === undefined) return void this.#drop("invalid");
+    out.send({ bytes, to: knock.from, ...(knock.source ? { from: knock.source } : {}) });
+  }
+
+  #noCookie(): Uint8Array {
+    return new Uint8Array(CHALLENGE_SIZE);
+  }
+
+  #drop(why: keyof Door["drops"]): Record<never, never> {
+    this.drops[why]++;
+    return {};
+  }
+}
+
+/** The unit that one stranger controls: an IPv4 address, an IPv6 /64. */
+function sourceOf({ address }: Endpoint): string {
+  return address.subarray(0, 8).toHex();
+}
+
+/** A token bucket over all sources: signatures are what a greeting costs. */
+class Budget {
+  #left = GREETINGS_BURST;
+  #filledAt = 0;
+
+  take(now: Now): boolean {
+    const earned = Math.max(0, now.boot - this.#filledAt) * GREETINGS_RATE / 1000;
+    this.#left = Math.min(GREETINGS_BURST, this.#left + earned);
+    this.#filledAt = now.boot;
+    if (this.#left < 1) return false;
+    this.#left--;
+    return true;
+  }
+}

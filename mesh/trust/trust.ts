@@ -1,0 +1,236 @@
+/**
+ * Whom a node believes: who is a member, by which proof, and until when. The one place that puts
+ * chains, individually trusted keys, revocations, redeemed tokens and the clock together.
+ *
+ * **Where a token's expiry and uses are judged.** A certificate under a token names no moment that
+ * an admin vouches for, so its holder could claim to have joined earlier. Therefore the *door* (the
+ * member that a stranger knocks at) judges expiry and uses by its own clock and table; everybody
+ * else judges the chain alone, because news of a member reaches them only through members. Who was
+ * let in is gossiped as the chain itself, which proves the redemption. Until that has gone round
+ * (a few gossip periods), another door may let one more in with the same token; such over-use is
+ * bounded by the number of doors that are reached in that time, reported by every node, and undone
+ * by `revoke`.
+ */
+import type { Crypto } from "../crypto.ts";
+import type { NodeRecord } from "../record.ts";
+import { type Chain, type Membership, verifyChain } from "./certificate.ts";
+import type { MemberId } from "./identity.ts";
+import type { Revocation } from "./revocation.ts";
+
+/** Why somebody is not believed. Numbers stand in answers on the wire. */
+export const REFUSALS = [
+  "stranger",
+  "invalid",
+  "notYetValid",
+  "expired",
+  "revoked",
+  "tokenExpired",
+  "tokenUsedUp",
+  "full",
+  "closed",
+] as const;
+export type Refusal = typeof REFUSALS[number];
+
+export type Judgement =
+  | { readonly kind: "member"; readonly membership: Membership }
+  | { readonly kind: "refused"; readonly why: Refusal; readonly detail: string };
+
+/** Seconds by which two members' clocks may differ before a certificate looks wrong (T41). */
+export const CLOCK_SKEW = 300;
+
+/** Tables' limits. At the limit the entry that ends first makes room. */
+export const REVOCATIONS_MAX = 16_384;
+export const TOKENS_MAX = 4_096;
+/** Individually trusted keys; at the limit a further one is refused. */
+export const TRUSTED_MAX = 4_096;
+/** Identities remembered for one token beyond its uses: enough to name culprits. */
+const OVERUSE_REMEMBERED = 16;
+
+interface Redemptions {
+  readonly uses: number;
+  readonly until: number;
+  readonly by: Map<MemberId, Chain>;
+}
+
+/** A membership that rests on a person's word on this node alone. */
+function individually(id: MemberId, name: string): Membership {
+  return {
+    id,
+    name,
+    groups: [],
+    flags: { relay: false, admin: false },
+    notBefore: 0,
+    expires: Number.MAX_SAFE_INTEGER,
+    // Nobody vouched for a time: in a clash of addresses such a key comes last.
+    issuedAt: Number.MAX_SAFE_INTEGER,
+    keys: [id],
+    grants: [],
+  };
+}
+
+export class Trust {
+  readonly #trusted = new Map<MemberId, string>();
+  readonly #revoked = new Map<string, Revocation>();
+  readonly #tokens = new Map<string, Redemptions>();
+
+  /** @param meshKey the mesh's public key; undefined: individually trusted keys alone. */
+  constructor(private readonly crypto: Crypto, readonly meshKey: Uint8Array | undefined) {}
+
+  /**
+   * Whether the subject of a record is a member.
+   * @param now unix seconds.
+   */
+  judge(record: NodeRecord, now: number): Judgement {
+    const byChain = this.judgeChain(record.id, record.chain, now);
+    const name = this.#trusted.get(record.id);
+    if (byChain.kind === "member" || name === undefined) return byChain;
+    if (this.#revoked.has(record.id)) return byChain;
+    return { kind: "member", membership: individually(record.id, name) };
+  }
+
+  /** Whether a chain makes `id` a member. */
+  judgeChain(id: MemberId, chain: Chain, now: number): Judgement {
+    if (this.#revoked.has(id)) return refused("revoked", `the key ${id} is revoked`);
+    if (this.meshKey === undefined || chain.links.length === 0) {
+      return refused("stranger", `${id} shows no certificate`);
+    }
+    const verified = verifyChain(this.crypto, this.meshKey, chain);
+    if (!verified.ok) return refused("invalid", verified.error);
+    const membership = verified.value;
+    if (membership.id !== id) return refused("invalid", "the certificate names another key");
+    const revoked = membership.keys.find((key) => this.#revoked.has(key));
+    if (revoked !== undefined) {
+      return refused("revoked", `the certificate rests on the revoked key ${revoked}`);
+    }
+    const { notBefore, expires } = membership;
+    if (notBefore > now + CLOCK_SKEW) {
+      return refused(
+        "notYetValid",
+        `the certificate begins ${rfc3339(notBefore)} and it is ${rfc3339(now)} here: ` +
+          `compare the clocks of both machines`,
+      );
+    }
+    if (expires < now - CLOCK_SKEW) {
+      return refused("expired", `the certificate expired ${rfc3339(expires)}`);
+    }
+    return { kind: "member", membership };
+  }
+
+  /**
+   * The same at the door, for somebody who knocks: tokens must be unexpired and have uses left,
+   * unless this very key redeemed them before.
+   * @param isKnown the mesh knows it as a member already: it comes back, it does not join.
+   */
+  judgeAtDoor(record: NodeRecord, isKnown: boolean, now: number): Judgement {
+    const judgement = this.judge(record, now);
+    if (judgement.kind === "refused" || isKnown) return judgement;
+    for (const { key, uses, until } of judgement.membership.grants) {
+      const by = this.#tokens.get(key)?.by;
+      if (by?.has(record.id)) continue;
+      if (now > until + CLOCK_SKEW) {
+        return refused("tokenExpired", `the token expired ${rfc3339(until)}`);
+      }
+      if ((by?.size ?? 0) >= uses) {
+        return refused("tokenUsedUp", `the token's ${uses} uses are used up`);
+      }
+    }
+    return judgement;
+  }
+
+  /**
+   * Counts a verified membership against the tokens that it redeemed.
+   * @returns the tokens that are over-used by it: key and everybody who used it.
+   */
+  redeem(membership: Membership, chain: Chain): { token: string; by: MemberId[] }[] {
+    const over: { token: string; by: MemberId[] }[] = [];
+    for (const { key, uses, until } of membership.grants) {
+      const entry = this.#tokens.get(key) ?? { uses, until, by: new Map<MemberId, Chain>() };
+      if (entry.by.has(membership.id) || entry.by.size >= uses + OVERUSE_REMEMBERED) continue;
+      if (!this.#tokens.has(key)) makeRoom(this.#tokens, TOKENS_MAX);
+      this.#tokens.set(key, entry);
+      entry.by.set(membership.id, chain);
+      if (entry.by.size > uses) over.push({ token: key, by: [...entry.by.keys()] });
+    }
+    return over;
+  }
+
+  /** Tokens that more identities used than they allowed. */
+  *overused(): Generator<{ token: string; uses: number; by: MemberId[] }> {
+    for (const [token, { uses, by }] of this.#tokens) {
+      if (by.size > uses) yield { token, uses, by: [...by.keys()] };
+    }
+  }
+
+  /** Chains that redeemed a token, each once. */
+  redemptions(): Chain[] {
+    const chains = new Map<MemberId, Chain>();
+    for (const { by } of this.#tokens.values()) {
+      for (const [id, chain] of by) chains.set(id, chain);
+    }
+    return [...chains.values()];
+  }
+
+  /** Takes a person's word for a key. @returns false at the table's limit. */
+  trust(id: MemberId, name: string): boolean {
+    if (!this.#trusted.has(id) && this.#trusted.size >= TRUSTED_MAX) return false;
+    this.#trusted.set(id, name);
+    return true;
+  }
+
+  /** @returns whether the key was trusted individually. */
+  distrust(id: MemberId): boolean {
+    return this.#trusted.delete(id);
+  }
+
+  *trusted(): Generator<{ key: MemberId; name: string }> {
+    for (const [key, name] of this.#trusted) yield { key, name };
+  }
+
+  /** @returns whether it is news. */
+  revoke(revocation: Revocation): boolean {
+    if (this.#revoked.has(revocation.key)) return false;
+    makeRoom(this.#revoked, REVOCATIONS_MAX);
+    this.#revoked.set(revocation.key, revocation);
+    return true;
+  }
+
+  revocations(): Iterable<Revocation> {
+    return this.#revoked.values();
+  }
+
+  isRevoked(key: string): boolean {
+    return this.#revoked.has(key);
+  }
+
+  /** Forgets what has ended. @param now unix seconds. @returns keys of revocations forgotten. */
+  expire(now: number): string[] {
+    for (const [key, { until }] of this.#tokens) {
+      if (until + CLOCK_SKEW < now) this.#tokens.delete(key);
+    }
+    const gone = [...this.#revoked.values()].filter(({ until }) => until + CLOCK_SKEW < now);
+    for (const { key } of gone) this.#revoked.delete(key);
+    return gone.map(({ key }) => key);
+  }
+}
+
+/** Unix seconds as people read them. */
+export function rfc3339(seconds: number): string {
+  const last = 253_402_300_799; // 9999-12-31T23:59:59Z: what four digits of year can say
+  return new Date(Math.min(seconds, last) * 1000).toISOString().replace(".000", "");
+}
+
+function refused(why: Refusal, detail: string): Judgement {
+  return { kind: "refused", why, detail };
+}
+
+function makeRoom<T extends { readonly until: number }>(
+  table: Map<string, T>,
+  limit: number,
+): void {
+  if (table.size < limit) return;
+  let first: string | undefined;
+  for (const [key, { until }] of table) {
+    if (first === undefined || until < (table.get(first)?.until ?? 0)) first = key;
+  }
+  if (first !== undefined) table.delete(first);
+}
