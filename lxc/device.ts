@@ -42,26 +42,37 @@ export async function makeKeys(host: Host): Promise<KeyPair> {
 
 /** Owner: whoever started it; ends with the laboratory at the latest. */
 export class Device {
+  /** Where the program runs: its UDP sockets and its userspace API socket are here. */
   readonly host: Host;
   readonly name: string;
   /** Milliseconds from the start of the program until its socket answered a `get`. */
   readonly startMs: number;
   readonly #process: Process;
+  #at: Host;
 
   private constructor(host: Host, name: string, process: Process, startMs: number) {
     this.host = host;
     this.name = name;
     this.#process = process;
+    this.#at = host;
     this.startMs = startMs;
   }
 
   /** Starts an implementation and returns when its socket answers; throws after 10 s or when it ends before. */
   static async start(host: Host, implementation: Implementation, name = "wg0"): Promise<Device> {
     const begin = performance.now();
-    const process = host.spawn(implementation.command(name), { env: implementation.env });
+    const process = host.spawn(implementation.command(name), {
+      env: implementation.env,
+      stderr: "piped",
+    });
+    const said = new Response(process.stderr).text();
     const socket = host.outside(`/run/wireguard/${name}.sock`);
     await until(`${implementation.name} serves ${name}`, 10_000, async () => {
-      if (process.ended) throw new Error(`${implementation.name} ended before it served ${name}`);
+      if (process.ended) {
+        throw new Error(
+          `${implementation.name} ended before it served ${name}: ${(await said).trim()}`,
+        );
+      }
       return await answers(socket);
     }, 1);
     return new Device(host, name, process, performance.now() - begin);
@@ -70,7 +81,7 @@ export class Device {
   /** Configures everything and brings the interface up; a peer's allowed IPs become routes. */
   async configure(options: DeviceOptions): Promise<void> {
     await this.host.run(["wg", "setconf", this.name, "/dev/stdin"], { stdin: text(options) });
-    await this.host.ip(
+    await this.#at.ip(
       `link set dev ${this.name} mtu ${options.mtu ?? 1420} up`,
       ...options.addresses.map((address) =>
         `address add ${address} dev ${this.name}${address.includes(":") ? " nodad" : ""}`
@@ -81,9 +92,20 @@ export class Device {
     );
   }
 
+  /** Moves the interface to another host; the program and its sockets stay where they are. */
+  async moveTo(host: Host): Promise<void> {
+    await this.#at.moveDevice(this.name, host);
+    this.#at = host;
+  }
+
+  /** Sets the interface's MTU, bytes. */
+  async setMtu(mtu: number): Promise<void> {
+    await this.#at.ip(`link set dev ${this.name} mtu ${mtu}`);
+  }
+
   /** Runs `wg set` on this device. */
-  async set(...args: string[]): Promise<void> {
-    await this.host.run(["wg", "set", this.name, ...args]);
+  async set(args: readonly string[], stdin = ""): Promise<void> {
+    await this.host.run(["wg", "set", this.name, ...args], { stdin });
   }
 
   /** What this device counted for a peer. */
