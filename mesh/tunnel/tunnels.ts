@@ -71,7 +71,7 @@ export class Tunnels {
    * Sets our static private key, or with undefined takes it away. All sessions end; a peer with
    * the same key is removed. The secret is copied.
    */
-  setPrivateKey(now: Now, out: Out, secretKey: Uint8Array | undefined): void {
+  setPrivateKey(now: Now, secretKey: Uint8Array | undefined, out: Out): void {
     const step = this.#begin(now, out);
     const device = this.#device;
     if (secretKey) requireKey("private key", secretKey);
@@ -110,7 +110,7 @@ export class Tunnels {
   }
 
   /** Adds a peer without endpoint, preshared key, keepalive or routes. The key is copied. */
-  addPeer(now: Now, out: Out, publicKey: Uint8Array): AddPeerResult {
+  addPeer(now: Now, publicKey: Uint8Array, out: Out): AddPeerResult {
     this.#begin(now, out);
     requireKey("public key", publicKey);
     const device = this.#device;
@@ -127,7 +127,7 @@ export class Tunnels {
   }
 
   /** Zeroes its keys and forgets it. A number that names no peer does nothing, here and below. */
-  removePeer(now: Now, out: Out, id: PeerId): void {
+  removePeer(now: Now, id: PeerId, out: Out): void {
     const step = this.#begin(now, out);
     const peer = this.#device.peers.get(id);
     if (peer) this.#remove(step, peer);
@@ -143,7 +143,7 @@ export class Tunnels {
   }
 
   /** A person's word on where the peer is: holds until authentic traffic knows better (R53). */
-  setEndpoint(now: Now, out: Out, id: PeerId, endpoint: Endpoint): void {
+  setEndpoint(now: Now, id: PeerId, endpoint: Endpoint, out: Out): void {
     const step = this.#begin(now, out);
     const peer = this.#device.peers.get(id);
     if (!peer) return;
@@ -159,16 +159,16 @@ export class Tunnels {
    * no session lives (R53).
    * @returns whether it was taken.
    */
-  suggestEndpoint(now: Now, out: Out, id: PeerId, endpoint: Endpoint): boolean {
+  suggestEndpoint(now: Now, id: PeerId, endpoint: Endpoint, out: Out): boolean {
     const step = this.#begin(now, out);
     const peer = this.#device.peers.get(id);
     if (!peer || this.#device.maySend(step, peer)) return false;
-    this.setEndpoint(now, out, id, endpoint);
+    this.setEndpoint(now, id, endpoint, out);
     return true;
   }
 
   /** Seconds, 0..65535; 0: off (R59). Switched on, the first one is sent at once. */
-  setPersistentKeepalive(now: Now, out: Out, id: PeerId, seconds: number): void {
+  setPersistentKeepalive(now: Now, id: PeerId, seconds: number, out: Out): void {
     const step = this.#begin(now, out);
     if (!Number.isInteger(seconds) || seconds < 0 || seconds > 65535) {
       throw new RangeError(`persistent keepalive: ${seconds}, must be 0..65535 seconds`);
@@ -186,7 +186,7 @@ export class Tunnels {
   }
 
   /** Allows the peer a prefix; one that another peer holds moves to it. Host bits are cut off. */
-  addRoute(out: Out, id: PeerId, wanted: Prefix): void {
+  addRoute(id: PeerId, wanted: Prefix, out: Out): void {
     const peer = this.#device.peers.get(id);
     if (!peer) return;
     const prefix = networkOf(wanted);
@@ -198,7 +198,7 @@ export class Tunnels {
   }
 
   /** Takes a prefix away, if this peer holds it. */
-  removeRoute(out: Out, id: PeerId, wanted: Prefix): void {
+  removeRoute(id: PeerId, wanted: Prefix, out: Out): void {
     const peer = this.#device.peers.get(id);
     if (!peer) return;
     const prefix = networkOf(wanted);
@@ -209,14 +209,14 @@ export class Tunnels {
   }
 
   /** Takes all prefixes away. */
-  clearRoutes(out: Out, id: PeerId): void {
+  clearRoutes(id: PeerId, out: Out): void {
     const peer = this.#device.peers.get(id);
     if (!peer) return;
-    for (const prefix of [...peer.routes.values()]) this.removeRoute(out, id, prefix);
+    for (const prefix of [...peer.routes.values()]) this.removeRoute(id, prefix, out);
   }
 
   /** Asks for a new session now, or as soon as R38 allows it. */
-  startHandshake(now: Now, out: Out, id: PeerId): void {
+  startHandshake(now: Now, id: PeerId, out: Out): void {
     const step = this.#begin(now, out);
     const peer = this.#device.peers.get(id);
     if (peer && this.#device.isUp) {
@@ -227,12 +227,12 @@ export class Tunnels {
   // ---- What core reports ----------------------------------------------------------------------
 
   /** A handshake datagram of type 1 to 3 that passed core's gate. */
-  receive(now: Now, out: Out, arrival: Arrival): void {
+  receive(now: Now, arrival: Arrival, out: Out): void {
     receiveHandshake(this.#device, this.#begin(now, out), arrival);
   }
 
   /** An edge rang. News about a peer that was removed meanwhile is void. */
-  edge(now: Now, out: Out, edge: Edge): void {
+  edge(now: Now, edge: Edge, out: Out): void {
     const step = this.#begin(now, out);
     const device = this.#device;
     const peer = device.peers.get(edge.peer);
@@ -263,7 +263,7 @@ export class Tunnels {
   }
 
   /** The deadline came. Facts are read for the peers that something is due for. */
-  due(now: Now, out: Out, facts: FactReader): void {
+  due(now: Now, facts: FactReader, out: Out): void {
     performDue(this.#device, this.#begin(now, out), facts);
   }
 
