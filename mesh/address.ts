@@ -66,26 +66,30 @@ export class AddressBook {
   readonly #claims = new Map<MemberId, Claim>();
   readonly #wanted = new Map<string, Set<MemberId>>();
 
-  /** A member's wish, replacing its earlier one. @returns addresses whose holder may be another now. */
-  claim(claim: Claim): Uint8Array[] {
-    const before = this.release(claim.id);
+  /** A member's wish, replacing its earlier one. */
+  claim(claim: Claim): void {
+    this.release(claim.id);
     this.#claims.set(claim.id, claim);
     const name = claim.ip4.join(".");
     const wanting = this.#wanted.get(name) ?? new Set();
     this.#wanted.set(name, wanting.add(claim.id));
-    return [...before, claim.ip4];
   }
 
-  /** Forgets a member's wish. @returns the address that it held or waited for. */
-  release(id: MemberId): Uint8Array[] {
+  /** Forgets a member's wish. */
+  release(id: MemberId): void {
     const old = this.#claims.get(id);
-    if (old === undefined) return [];
+    if (old === undefined) return;
     this.#claims.delete(id);
     const name = old.ip4.join(".");
     const wanting = this.#wanted.get(name);
     wanting?.delete(id);
     if (wanting?.size === 0) this.#wanted.delete(name);
-    return [old.ip4];
+  }
+
+  /** Who else wants the address that this member wants. */
+  rivals(id: MemberId): MemberId[] {
+    const name = this.#claims.get(id)?.ip4.join(".");
+    return [...this.#wanted.get(name ?? "") ?? []].filter((other) => other !== id);
   }
 
   /** The one member that holds an address. */
