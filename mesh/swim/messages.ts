@@ -46,9 +46,15 @@ export interface Rumour {
   readonly bytes: Uint8Array;
 }
 
-/** One line of a push–pull: all that is known under a key, without the rumour's bytes. */
+/** One line of a push–pull: what is known of a member. */
+export interface MemberItem extends View {
+  readonly kind: 0;
+  readonly tag: Tag;
+}
+
+/** One line of a push–pull: all that is known under a key, without a rumour's bytes. */
 export type Item =
-  | { readonly kind: 0; readonly tag: Tag; readonly status: Status; readonly incarnation: number }
+  | MemberItem
   | { readonly kind: number; readonly tag: Tag; readonly version: number };
 
 /** A place between items in their order by tag, then kind. */

@@ -1,0 +1,192 @@
+/**
+ * A mesh of swim machines alone, without keys or sockets: fast enough for thousands of members and
+ * thousands of seeds. What swim asks of a node is answered here as an honest node would, every
+ * rumour of kind {@link RECORD} being the record of the member that its key names.
+ */
+import type { Now } from "../machine.ts";
+import { decode, encode, type MemberId, type Message, type Rumour } from "../swim/messages.ts";
+import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
+import { type MemberView, Swim, type SwimOptions } from "../swim/swim.ts";
+import { Host } from "./host.ts";
+import { type Conditions, Network } from "./network.ts";
+import { Seeded } from "./random.ts";
+import type { World } from "./world.ts";
+
+/** The kind of the rumours that stand for node records. */
+export const RECORD = 1;
+/** Bytes of a message, as real nodes have them to spend. */
+export const LIMIT = 1150;
+
+export interface Member {
+  readonly id: MemberId;
+  readonly host: Host<Message>;
+  swim: Swim;
+  /** Messages sent, and their bytes if they are encoded. */
+  sent: number;
+  bytes: number;
+}
+
+export interface SwimMeshOptions {
+  readonly size: number;
+  readonly conditions: Conditions;
+  /** Whether all know each other from the beginning. */
+  readonly acquainted?: boolean;
+  /** Whether messages are encoded and decoded on their way. */
+  readonly wire?: boolean;
+  readonly swim?: Partial<SwimOptions>;
+}
+
+/** What happened, where, and when in virtual ms. */
+export type Occurrence = SwimEvent & { readonly at: number; readonly where: MemberId };
+
+export class SwimMesh {
+  readonly members: Member[] = [];
+  readonly network: Network<Message>;
+  /** Called for every event of every member. */
+  onEvent: (occurrence: Occurrence) => void = () => {};
+  /** Called after every step of a member. */
+  onStep: (member: Member) => void = () => {};
+  readonly #byId = new Map<MemberId, Member>();
+  readonly #index = new Map<MemberId, number>();
+
+  constructor(readonly world: World, private readonly options: SwimMeshOptions) {
+    this.network = new Network(world, options.conditions, (to, from, message) => {
+      world.trace.note(message.body.kind, world.now, this.#number(from), this.#number(to));
+      this.#byId.get(to)?.host.deliver(from, message);
+    });
+    const names = new Seeded(world.seed, 1);
+    for (let i = 0; i < options.size; i++) {
+      let id = "";
+      while (id.length < 64) id += names.next().toString(16).padStart(8, "0");
+      const host = new Host<Message>(world, id, -Math.floor(names.between(0, 1e9)));
+      const member = { id, host, swim: this.#make(id, host.now(), i, 0), sent: 0, bytes: 0 };
+      this.members.push(member);
+      this.#byId.set(id, member);
+      this.#index.set(id, i);
+    }
+    for (const member of this.members) this.#switchOn(member, options.acquainted !== false);
+  }
+
+  get(id: MemberId): Member {
+    const member = this.#byId.get(id);
+    if (member === undefined) throw new RangeError(`sim: no member ${id}`);
+    return member;
+  }
+
+  /** Calls a machine as its node would, and carries out what it wants. */
+  act<T>(member: Member, call: (swim: Swim, now: Now, out: SwimOutbox) => T): T {
+    const messages: [MemberId, Message][] = [];
+    const rumours: Rumour[] = [];
+    const events: SwimEvent[] = [];
+    const out: SwimOutbox = {
+      message: (to, message) => messages.push([to, message]),
+      rumour: (_from, rumour) => rumours.push(rumour),
+      event: (event) => events.push(event),
+    };
+    const now = member.host.now();
+    const result = call(member.swim, now, out);
+    for (const rumour of rumours) {
+      if (rumour.kind === RECORD) member.swim.admit(now, rumour.key, out);
+      member.swim.spread(now, rumour, out);
+    }
+    for (const [to, message] of messages) this.#send(member, to, message);
+    for (const event of events) {
+      this.onEvent({ ...event, at: this.world.now, where: member.id });
+    }
+    member.host.arrange();
+    this.onStep(member);
+    return result;
+  }
+
+  crash(member: Member): void {
+    member.host.crash();
+  }
+
+  /** Starts a member again. It remembers who is in the mesh, and how far its incarnation was. */
+  restart(member: Member, incarnation = member.swim.incarnation + 1): void {
+    const number = this.#number(member.id);
+    const known = [...member.swim.members()];
+    member.swim = this.#make(member.id, member.host.now(), number, incarnation);
+    this.#switchOn(member, false);
+    this.act(member, (swim, now, out) => {
+      for (const { id } of known) swim.admit(now, id, out);
+    });
+  }
+
+  /** A newcomer and its seed learn of each other; the rest is gossip. */
+  introduce(newcomer: Member, seed: Member): void {
+    this.act(seed, (swim, now, out) => {
+      swim.admit(now, newcomer.id, out);
+      swim.spread(now, recordOf(newcomer.id, 1), out);
+    });
+    this.act(newcomer, (swim, now, out) => {
+      swim.admit(now, seed.id, out);
+      swim.spread(now, recordOf(newcomer.id, 1), out);
+      swim.pushPull(now, seed.id, out);
+    });
+  }
+
+  /** Whether every running member sees exactly the running members as alive. */
+  isConverged(): boolean {
+    const up = this.members.filter((member) => member.host.isUp);
+    return up.every(({ swim }) => {
+      let alive = 1;
+      for (const { id, status } of swim.members()) {
+        if (status === "suspect") return false;
+        if (status !== "alive") continue;
+        if (!this.get(id).host.isUp) return false;
+        alive++;
+      }
+      return alive === up.length;
+    });
+  }
+
+  #make(self: MemberId, now: Now, number: number, incarnation: number): Swim {
+    const random = new Seeded(this.world.seed, 1000 + number).bytes;
+    return new Swim({ self, random, limit: LIMIT, incarnation, ...this.options.swim }, now);
+  }
+
+  #switchOn(member: Member, acquainted: boolean): void {
+    if (acquainted) {
+      const now = member.host.now();
+      for (const { id } of this.members) {
+        if (id !== member.id) member.swim.admit(now, id, NOBODY);
+      }
+    }
+    member.host.start({
+      deadline: () => member.swim.deadline(),
+      tick: (now) => this.act(member, (swim, _, out) => swim.tick(now, out)),
+      receive: (now, from, message) =>
+        this.act(member, (swim, _, out) => swim.receive(now, from, message, out)),
+    });
+  }
+
+  #send(from: Member, to: MemberId, message: Message): void {
+    from.sent++;
+    if (this.options.wire !== true) {
+      this.network.send(from.id, to, message, 0);
+      return;
+    }
+    const bytes = encode(message, LIMIT);
+    const read = decode(bytes, LIMIT);
+    if (!read.ok) throw new Error(`sim: a ${message.body.kind} cannot be read: ${read.error}`);
+    from.bytes += bytes.length;
+    this.network.send(from.id, to, read.value, bytes.length);
+  }
+
+  #number(id: MemberId): number {
+    return this.#index.get(id) ?? -1;
+  }
+}
+
+/** A rumour that stands for a member's node record. */
+export function recordOf(id: MemberId, version: number): Rumour {
+  return { kind: RECORD, key: id, version, bytes: new Uint8Array(300) };
+}
+
+/** What one member sees of another. */
+export function viewOf(of: Member, by: Member): MemberView | undefined {
+  return by.swim.member(of.id);
+}
+
+const NOBODY: SwimOutbox = { message: () => {}, rumour: () => {}, event: () => {} };

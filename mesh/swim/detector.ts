@@ -1,0 +1,218 @@
+/**
+ * Probes. One probe asks a member directly; if it is late, three helpers are asked to ask, and each
+ * forwards the target's ack to us, so that an answer counts whichever way it comes. A helper that
+ * got no answer says so (nack): if helpers stay silent too, the trouble is rather ours.
+ *
+ * With p the patience for the target, stretched by our own health, a probe takes p for the direct
+ * answer and 2p more for the way over helpers.
+ */
+import type { Random } from "../machine.ts";
+import type { Agenda, Entry } from "./agenda.ts";
+import type { Awareness } from "./awareness.ts";
+import { below } from "./chance.ts";
+import { isLive, type Member } from "./membership.ts";
+import type { Body, Tag } from "./messages.ts";
+import { observe, patience } from "./patience.ts";
+import type { Ring } from "./ring.ts";
+
+/** How many helpers a late probe asks: SWIM's k. */
+const HELPERS = 3;
+/** Probes of our own and for others that may be under way at once. */
+export const PROBES_MAX = 4096;
+
+interface Probe {
+  readonly kind: "probe";
+  /** Whether silence means something. */
+  readonly full: boolean;
+  readonly target: Member;
+  readonly sentAt: number;
+  /** Helpers that were asked and have not answered yet. */
+  readonly helpers: Set<Tag>;
+  readonly done: (answered: boolean) => void;
+  timer: Entry;
+}
+
+/** A probe for somebody else. */
+interface Errand {
+  readonly kind: "errand";
+  readonly target: Member;
+  readonly sentAt: number;
+  readonly asker: Member;
+  readonly askerSeq: number;
+  timer: Entry;
+}
+
+export interface DetectorLink {
+  readonly now: () => number;
+  readonly send: (to: Member, body: Body) => void;
+  /** A third party says that this member answered with this incarnation. */
+  readonly vouched: (from: Member, target: Member, incarnation: number) => void;
+}
+
+export class Detector {
+  readonly #pending = new Map<number, Probe | Errand>();
+  readonly #probed = new Set<Member>();
+  #seq: number;
+  #refused = 0;
+
+  constructor(
+    private readonly link: DetectorLink,
+    private readonly ring: Ring,
+    private readonly agenda: Agenda,
+    private readonly awareness: Awareness,
+    random: Random,
+    private readonly lifeguard: boolean,
+  ) {
+    this.#seq = below(random, 2 ** 32);
+  }
+
+  /** Probes not made because {@link PROBES_MAX} were under way. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Probes a member in full; false if it is being probed already, or too many are. */
+  probe(target: Member, done: (answered: boolean) => void): boolean {
+    if (this.#probed.has(target)) return false;
+    const wait = this.awareness.stretch(patience(target));
+    const seq = this.#open((number) => ({
+      kind: "probe",
+      full: true,
+      target,
+      sentAt: this.link.now(),
+      helpers: new Set(),
+      done,
+      timer: this.#after(wait, "probe late", () => this.#askHelpers(number, wait)),
+    }));
+    if (seq === undefined) return false;
+    this.#probed.add(target);
+    this.link.send(target, { kind: "ping", seq });
+    return true;
+  }
+
+  /** Asks a member directly and draws no conclusion from silence. */
+  glance(target: Member): void {
+    if (this.#probed.has(target)) return;
+    const wait = this.awareness.stretch(patience(target));
+    const seq = this.#open((number) => ({
+      kind: "probe",
+      full: false,
+      target,
+      sentAt: this.link.now(),
+      helpers: new Set(),
+      done: () => {},
+      timer: this.#after(wait, "glance over", () => this.#close(number)),
+    }));
+    if (seq !== undefined) this.link.send(target, { kind: "ping", seq });
+  }
+
+  acked(from: Member, seq: number): void {
+    const pending = this.#pending.get(seq);
+    if (pending?.target !== from) return;
+    observe(from, Math.max(0.001, this.link.now() - pending.sentAt));
+    if (pending.kind === "probe") this.#answered(seq, pending);
+    else this.#forward(seq, pending);
+  }
+
+  /** A helper forwards the target's ack. */
+  forwarded(from: Member, body: Body & { kind: "forward" }): void {
+    const pending = this.#pending.get(body.seq);
+    if (pending?.kind !== "probe" || pending.target.tag !== body.target) return;
+    if (!pending.helpers.has(from.tag)) return;
+    this.link.vouched(from, pending.target, body.incarnation);
+    this.#answered(body.seq, pending);
+  }
+
+  nacked(from: Member, seq: number): void {
+    const pending = this.#pending.get(seq);
+    if (pending?.kind === "probe") pending.helpers.delete(from.tag);
+  }
+
+  /** Probes a target for somebody else; `undefined`: a target that we do not know. */
+  asked(asker: Member, body: Body & { kind: "ask" }, target: Member | undefined): void {
+    if (target === undefined) {
+      this.link.send(asker, { kind: "nack", seq: body.seq });
+      return;
+    }
+    const seq = this.#open((number) => ({
+      kind: "errand",
+      target,
+      sentAt: this.link.now(),
+      asker,
+      askerSeq: body.seq,
+      timer: this.#after(body.patience, "nack due", () => this.#nack(number, body.patience)),
+    }));
+    if (seq !== undefined) this.link.send(target, { kind: "ping", seq });
+  }
+
+  /** Forgets everything about a member that is no more. */
+  forget(member: Member): void {
+    for (const [seq, pending] of this.#pending) {
+      if (pending.target !== member) continue;
+      this.#close(seq);
+    }
+  }
+
+  #askHelpers(seq: number, wait: number): void {
+    const probe = this.#pending.get(seq);
+    if (probe?.kind !== "probe") return;
+    const helpers = this.ring.some(HELPERS, (one) => isLive(one) && one !== probe.target);
+    probe.timer = this.#after(2 * wait, "probe failed", () => this.#failed(seq, helpers.length));
+    const patience = Math.min(0xffff, Math.round(wait));
+    for (const helper of helpers) {
+      probe.helpers.add(helper.tag);
+      this.link.send(helper, { kind: "ask", seq, target: probe.target.tag, patience });
+    }
+  }
+
+  #answered(seq: number, probe: Probe): void {
+    this.#close(seq);
+    if (this.lifeguard && probe.full) this.awareness.note(-1);
+    probe.done(true);
+  }
+
+  #failed(seq: number, asked: number): void {
+    const probe = this.#pending.get(seq);
+    if (probe?.kind !== "probe") return;
+    this.#close(seq);
+    // Silent helpers speak against us, helpers with a nack for us; nobody to ask says nothing.
+    if (this.lifeguard && asked > 0) this.awareness.note(probe.helpers.size);
+    probe.done(false);
+  }
+
+  #forward(seq: number, { asker, askerSeq, target }: Errand): void {
+    this.#close(seq);
+    const { tag, incarnation } = target;
+    this.link.send(asker, { kind: "forward", seq: askerSeq, target: tag, incarnation });
+  }
+
+  /** Says that the target is late, and goes on waiting as long again. */
+  #nack(seq: number, patience: number): void {
+    const errand = this.#pending.get(seq);
+    if (errand?.kind !== "errand") return;
+    errand.timer = this.#after(patience, "errand over", () => this.#close(seq));
+    if (this.lifeguard) this.link.send(errand.asker, { kind: "nack", seq: errand.askerSeq });
+  }
+
+  #after(ms: number, why: string, act: () => void): Entry {
+    return this.agenda.add(this.link.now() + ms, why, act);
+  }
+
+  #open(make: (seq: number) => Probe | Errand): number | undefined {
+    if (this.#pending.size >= PROBES_MAX) {
+      this.#refused++;
+      return undefined;
+    }
+    do this.#seq = (this.#seq + 1) % 2 ** 32; while (this.#pending.has(this.#seq));
+    this.#pending.set(this.#seq, make(this.#seq));
+    return this.#seq;
+  }
+
+  #close(seq: number): void {
+    const pending = this.#pending.get(seq);
+    if (pending === undefined) return;
+    pending.timer.cancelled = true;
+    this.#pending.delete(seq);
+    if (pending.kind === "probe" && pending.full) this.#probed.delete(pending.target);
+  }
+}
