@@ -1,0 +1,258 @@
+/**
+ * A plain WireGuard device: core, the tunnel machine and the driver between them, configured through
+ * the UAPI. Sockets are open while the interface is up, as in wireguard-go; keys are zeroed when it
+ * goes down (R65).
+ */
+import { CoreError } from "../../ffi/core_error.ts";
+import { Device } from "../../ffi/device.ts";
+import type { DeviceInfo, DeviceOptions } from "../../ffi/device.ts";
+import type { Core } from "../../ffi/core.ts";
+import { interfaceIndex } from "../../ffi/libc.ts";
+import { loadSodium } from "../../ffi/sodium.ts";
+import type { Now, Outbox, PeerId } from "../../mesh/machine.ts";
+import { Tunnels } from "../../mesh/tunnel/tunnels.ts";
+import type { TunnelEvent } from "../../mesh/tunnel/types.ts";
+import { type CoreNews, Driver } from "../driver.ts";
+import type { Configurable } from "./server.ts";
+import type { DeviceChange, DeviceReport, PeerChange, PeerReport, UapiFault } from "./uapi.ts";
+
+/** What a person may want to know beside the machine's own events. */
+export type DeviceEvent =
+  | { readonly kind: "tunnel"; readonly event: TunnelEvent; readonly publicKey: Uint8Array }
+  | { readonly kind: "core"; readonly news: CoreNews }
+  /** The interface is up and answers on this port. */
+  | { readonly kind: "up"; readonly port: number }
+  | { readonly kind: "down" }
+  /** The interface is up, and no socket could be opened: nothing flows. */
+  | { readonly kind: "bindFailed"; readonly port: number; readonly error: CoreError };
+
+export interface WgDeviceOptions {
+  readonly core: Core;
+  readonly tun: DeviceOptions["tun"];
+  readonly workers?: number;
+  readonly aead?: string;
+  readonly io?: string;
+  readonly without?: readonly string[];
+  readonly onEvent: (event: DeviceEvent) => void;
+  readonly onDefect: (error: unknown) => void;
+  /** The interface was deleted. */
+  readonly onGone: () => void;
+}
+
+/** The most peers of a device (R17). */
+const PEERS_MAX = 65_536;
+
+type Out = Outbox<TunnelEvent>;
+
+function random(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
+
+export class WgDevice implements Configurable {
+  readonly #device: Device;
+  readonly #tunnels: Tunnels;
+  readonly #driver: Driver<TunnelEvent>;
+  /** What a person set, or what the kernel picked; 0: it may pick. */
+  #port = 0;
+  #fwmark = 0;
+
+  /** @throws {CoreError} when core refuses; nothing is left behind then */
+  constructor(private readonly options: WgDeviceOptions) {
+    const { core, tun, workers, aead, io, without } = options;
+    this.#tunnels = new Tunnels({ crypto: loadSodium(), random, maxPeers: PEERS_MAX });
+    this.#device = Device.open(core, {
+      tun,
+      isWireGuardOnly: true,
+      seed: random(32),
+      ...(workers === undefined ? {} : { workers }),
+      ...(aead === undefined ? {} : { aead }),
+      ...(io === undefined ? {} : { io }),
+      ...(without === undefined ? {} : { without }),
+    });
+    this.#driver = new Driver({
+      device: this.#device,
+      machine: this.#tunnels,
+      onEvent: (event) => this.#tell(event),
+      onNews: (news) => this.#hear(news),
+      onDefect: options.onDefect,
+    });
+    if (this.#device.info().isLinkUp) this.#up();
+  }
+
+  get info(): DeviceInfo {
+    return this.#device.info();
+  }
+
+  counters(): Record<string, number> {
+    return this.#device.counters();
+  }
+
+  scopeOf(name: string): number | undefined {
+    return interfaceIndex(name);
+  }
+
+  /** Wipes all keys, stops the workers, gives the interface back. */
+  close(): void {
+    this.#driver.step((now, out) => {
+      this.#tunnels.down(now, out);
+      this.#tunnels.setPrivateKey(now, undefined, out);
+    });
+    this.#driver.close();
+    this.#device.close();
+  }
+
+  report(): DeviceReport {
+    return {
+      privateKey: this.#tunnels.privateKey,
+      listenPort: this.#port,
+      fwmark: this.#fwmark,
+      peers: this.#peers(),
+    };
+  }
+
+  *#peers(): Iterable<PeerReport> {
+    for (const view of this.#tunnels.peers()) {
+      const facts = this.#driver.facts(view.id);
+      yield {
+        publicKey: view.publicKey,
+        presharedKey: view.presharedKey,
+        endpoint: view.endpoint,
+        lastHandshake: view.lastHandshakeWall,
+        txBytes: facts?.txBytes ?? 0,
+        rxBytes: facts?.rxBytes ?? 0,
+        persistentKeepalive: view.persistentKeepalive,
+        prefixes: view.routes,
+      };
+    }
+  }
+
+  /** What may fail comes first, so that a request is applied whole or not at all. */
+  change(change: DeviceChange): UapiFault | undefined {
+    const count = this.#peersAfter(change);
+    if (count > PEERS_MAX) {
+      return { errno: "ENOSPC", what: `${count} peers: a device holds at most ${PEERS_MAX}` };
+    }
+    const fault = this.#listen(change);
+    if (fault !== undefined) return fault;
+    this.#driver.step((now, out) => this.#apply(change, now, out));
+    return undefined;
+  }
+
+  #peersAfter(change: DeviceChange): number {
+    const keys = new Set<string>();
+    if (!change.replacesPeers) {
+      for (const peer of this.#tunnels.peers()) keys.add(peer.publicKey.toHex());
+    }
+    for (const peer of change.peers) {
+      const key = peer.publicKey.toHex();
+      if (peer.isRemoved) keys.delete(key);
+      else if (!peer.isUpdateOnly) keys.add(key);
+    }
+    return keys.size;
+  }
+
+  #listen(change: DeviceChange): UapiFault | undefined {
+    const fwmark = change.fwmark ?? this.#fwmark;
+    const port = change.listenPort ?? this.#port;
+    try {
+      if (change.listenPort !== undefined && (port !== this.#port || port === 0)) {
+        const bound = this.#device.bind(port, fwmark);
+        // While the interface is down the port was only tried: a busy one is better told now.
+        if (this.#tunnels.isUp) this.#port = bound;
+        else {
+          this.#device.unbind();
+          this.#port = port;
+        }
+      } else if (fwmark !== this.#fwmark && this.#tunnels.isUp) this.#device.setFwmark(fwmark);
+    } catch (error) {
+      if (!(error instanceof CoreError)) throw error;
+      const isBusy = error.errnoName === "EADDRINUSE";
+      return {
+        errno: isBusy ? "EADDRINUSE" : "EIO",
+        what: isBusy
+          ? `UDP port ${port} is in use: choose another listen-port, or stop the program that has it`
+          : `UDP port ${port}, fwmark ${fwmark}: ${error.message}`,
+      };
+    }
+    this.#fwmark = fwmark;
+    return undefined;
+  }
+
+  #apply(change: DeviceChange, now: Now, out: Out): void {
+    const tunnels = this.#tunnels;
+    if (change.privateKey !== undefined) {
+      const isZero = change.privateKey.every((byte) => byte === 0);
+      tunnels.setPrivateKey(now, isZero ? undefined : change.privateKey, out);
+      change.privateKey.fill(0);
+    }
+    if (change.replacesPeers) {
+      for (const peer of tunnels.peers()) tunnels.removePeer(now, peer.id, out);
+    }
+    for (const peer of change.peers) {
+      const id = this.#peerFor(peer, now, out);
+      if (id !== undefined) this.#applyPeer(id, peer, now, out);
+      peer.presharedKey?.fill(0);
+    }
+  }
+
+  /** @returns undefined when there is nothing to configure: it is gone, unknown, or ourselves */
+  #peerFor(peer: PeerChange, now: Now, out: Out): PeerId | undefined {
+    const existing = this.#tunnels.peerByKey(peer.publicKey);
+    if (peer.isRemoved) {
+      if (existing !== undefined) this.#tunnels.removePeer(now, existing, out);
+      return undefined;
+    }
+    if (existing !== undefined || peer.isUpdateOnly) return existing;
+    const added = this.#tunnels.addPeer(now, peer.publicKey, out);
+    return added.kind === "added" ? added.peer : undefined;
+  }
+
+  /** The keepalive comes last: switching it on starts a handshake, which needs all the rest. */
+  #applyPeer(id: PeerId, peer: PeerChange, now: Now, out: Out): void {
+    const tunnels = this.#tunnels;
+    if (peer.presharedKey !== undefined) tunnels.setPresharedKey(id, peer.presharedKey);
+    for (const change of peer.prefixes) {
+      if (change.kind === "clear") tunnels.clearRoutes(id, out);
+      else if (change.kind === "add") tunnels.addRoute(id, change.prefix, out);
+      else tunnels.removeRoute(id, change.prefix, out);
+    }
+    if (peer.endpoint !== undefined) tunnels.setEndpoint(now, id, peer.endpoint, out);
+    if (peer.persistentKeepalive !== undefined) {
+      tunnels.setPersistentKeepalive(now, id, peer.persistentKeepalive, out);
+    }
+  }
+
+  #up(): void {
+    if (this.#tunnels.isUp) return;
+    try {
+      this.#port = this.#device.bind(this.#port, this.#fwmark);
+    } catch (error) {
+      if (!(error instanceof CoreError)) throw error;
+      this.options.onEvent({ kind: "bindFailed", port: this.#port, error });
+      return;
+    }
+    this.#driver.step((now, out) => this.#tunnels.up(now, out));
+    this.options.onEvent({ kind: "up", port: this.#port });
+  }
+
+  #down(): void {
+    if (!this.#tunnels.isUp) return;
+    this.#driver.step((now, out) => this.#tunnels.down(now, out));
+    this.#device.unbind();
+    this.options.onEvent({ kind: "down" });
+  }
+
+  #hear(news: CoreNews): void {
+    this.options.onEvent({ kind: "core", news });
+    if (news.kind !== "link") return;
+    if (news.news === "up") this.#up();
+    else if (news.news === "down") this.#down();
+    else if (news.news === "gone") this.options.onGone();
+  }
+
+  #tell(event: TunnelEvent): void {
+    const peer = "peer" in event ? this.#tunnels.peer(event.peer) : undefined;
+    const publicKey = peer?.publicKey ?? new Uint8Array(0);
+    this.options.onEvent({ kind: "tunnel", event, publicKey });
+  }
+}

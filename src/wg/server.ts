@@ -1,0 +1,307 @@
+/**
+ * The socket that `wg` talks to: /var/run/wireguard/IFNAME.sock, 0600 in a folder of mode 0755. It
+ * hands whole requests to a device and writes the answers.
+ *
+ * Bounds: a line of {@link LINE_MAX} bytes, one request and one answer at a time for each client, and
+ * {@link CLIENTS_MAX} clients, of whom the one that has been silent longest makes room for the next.
+ */
+import * as fs from "node:fs";
+import * as net from "node:net";
+import { dirname } from "node:path";
+import { Exit, Failure } from "../exit.ts";
+import {
+  type DeviceChange,
+  type DeviceReport,
+  LINE_MAX,
+  type UapiFault,
+  UapiReader,
+  type UapiRequest,
+  writeReport,
+  writeStatus,
+} from "./uapi.ts";
+
+const CLIENTS_MAX = 32;
+
+/** What stands behind the socket. */
+export interface Configurable {
+  report(): DeviceReport;
+  /** @returns why nothing was applied, or undefined when all was */
+  change(change: DeviceChange): UapiFault | undefined;
+  /** Resolves the interface of a link-local endpoint. */
+  scopeOf(name: string): number | undefined;
+}
+
+export interface UapiServerOptions {
+  readonly device: Configurable;
+  /** A request that was not carried out; never holds a secret. */
+  readonly onFault: (fault: UapiFault) => void;
+  /** An error of ours. */
+  readonly onDefect: (error: unknown) => void;
+  /** The socket file was taken away: the sign to stop. */
+  readonly onRemoved: () => void;
+}
+
+export function socketPath(ifname: string): string {
+  return `/var/run/wireguard/${ifname}.sock`;
+}
+
+export class UapiServer {
+  /** Clients that had to make room. */
+  evicted = 0;
+
+  /** Oldest activity first. */
+  readonly #clients = new Set<net.Socket>();
+  readonly #server: net.Server;
+  #watcher: Deno.FsWatcher | undefined;
+  #path: string | undefined;
+  #inode: number | bigint | undefined;
+
+  private constructor(private readonly options: UapiServerOptions) {
+    this.#server = net.createServer((client) => this.#welcome(client));
+  }
+
+  /**
+   * Listens on a path of our own.
+   * @throws {Failure} when another process answers there, or the place cannot be used
+   */
+  static async listen(path: string, options: UapiServerOptions): Promise<UapiServer> {
+    await clear(path);
+    const server = new UapiServer(options);
+    const before = Deno.umask(0o177);
+    try {
+      await server.#listen(path);
+    } catch (error) {
+      throw unusable(path, error);
+    } finally {
+      Deno.umask(before);
+    }
+    server.#watch(path);
+    return server;
+  }
+
+  /** Listens on a socket that whoever started us has opened (WG_UAPI_FD), at this path. */
+  static async adopt(fd: number, path: string, options: UapiServerOptions): Promise<UapiServer> {
+    const server = new UapiServer(options);
+    try {
+      await server.#listen({ fd });
+    } catch (error) {
+      throw new Failure(
+        Exit.failed,
+        `wg: WG_UAPI_FD=${fd} is no listening socket (${codeOf(error) || error}): ` +
+          "pass a bound and listening Unix socket, or leave it unset",
+      );
+    }
+    if (fs.existsSync(path)) server.#watch(path);
+    return server;
+  }
+
+  /** Hangs up on everybody and removes the socket, if it is still ours. */
+  async close(): Promise<void> {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const client of this.#clients) client.destroy();
+    await closed;
+    if (this.#path !== undefined && this.#isOurs(this.#path)) {
+      fs.rmSync(this.#path, { force: true });
+    }
+  }
+
+  #listen(where: string | { fd: number }): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(where, () => {
+        this.#server.off("error", reject);
+        // A failed accept concerns that client alone.
+        this.#server.on("error", () => {});
+        resolve();
+      });
+    });
+  }
+
+  #isOurs(path: string): boolean {
+    return fs.lstatSync(path, { throwIfNoEntry: false })?.ino === this.#inode;
+  }
+
+  #watch(path: string): void {
+    this.#path = path;
+    this.#inode = fs.lstatSync(path).ino;
+    const watcher = Deno.watchFs(dirname(path), { recursive: false });
+    this.#watcher = watcher;
+    void (async () => {
+      for await (const _ of watcher) {
+        if (this.#isOurs(path)) continue;
+        if (this.#watcher !== undefined) this.options.onRemoved();
+        return;
+      }
+    })().catch(this.options.onDefect);
+  }
+
+  #welcome(client: net.Socket): void {
+    if (this.#clients.size >= CLIENTS_MAX) {
+      const [longestSilent] = this.#clients;
+      longestSilent?.destroy();
+      if (longestSilent !== undefined) this.#clients.delete(longestSilent);
+      this.evicted++;
+    }
+    this.#clients.add(client);
+    const conversation = new Conversation(this.options, client);
+    client.on("close", () => this.#clients.delete(client));
+    client.on("error", () => client.destroy());
+    client.on("data", (chunk: Uint8Array) => {
+      this.#clients.delete(client);
+      this.#clients.add(client);
+      conversation.take(chunk);
+    });
+    client.on("drain", () => conversation.goOn());
+    client.on("end", () => conversation.end());
+  }
+}
+
+/** One client: what it has sent and what it is still to be told. */
+class Conversation {
+  readonly #reader: UapiReader;
+  #text = "";
+  #isOver = false;
+
+  constructor(private readonly options: UapiServerOptions, private readonly client: net.Socket) {
+    this.#reader = new UapiReader((name) => options.device.scopeOf(name));
+  }
+
+  take(chunk: Uint8Array): void {
+    this.#text += latin1(chunk);
+    this.goOn();
+  }
+
+  /** Reads lines until there are none, or until an answer has to be read first. */
+  goOn(): void {
+    let start = 0;
+    while (!this.#isOver && !this.client.writableNeedDrain) {
+      const end = this.#text.indexOf("\n", start);
+      const length = (end < 0 ? this.#text.length : end) - start;
+      if (length > LINE_MAX) {
+        this.#hangUp({ errno: "EINVAL", what: `a line is longer than ${LINE_MAX} bytes` });
+        return;
+      }
+      if (end < 0) break;
+      const line = this.#text.slice(start, end);
+      start = end + 1;
+      const request = this.#reader.line(line);
+      if (request !== undefined) this.#answer(request);
+    }
+    this.#text = this.#text.slice(start);
+    if (this.client.writableNeedDrain) this.client.pause();
+    else this.client.resume();
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    const request = this.#reader.cut("the client hung up before the end of its request");
+    if (request !== undefined) this.#answer(request);
+    this.#isOver = true;
+  }
+
+  #answer(request: UapiRequest): void {
+    try {
+      switch (request.kind) {
+        case "get": {
+          const lines = [...writeReport(this.options.device.report())];
+          this.client.write(lines.join("") + writeStatus(undefined));
+          return;
+        }
+        case "set": {
+          const fault = this.options.device.change(request.change);
+          if (fault !== undefined) this.options.onFault(fault);
+          this.client.write(writeStatus(fault?.errno));
+          return;
+        }
+        case "fault":
+          if (request.isLost) this.#hangUp(request.fault);
+          else {
+            this.options.onFault(request.fault);
+            this.client.write(writeStatus(request.fault.errno));
+          }
+          return;
+      }
+    } catch (error) {
+      // Told, and then left to onDefect: a device that threw half way is not to be trusted.
+      this.client.write(writeStatus("EIO"));
+      this.options.onDefect(error);
+    }
+  }
+
+  #hangUp(fault: UapiFault): void {
+    this.#isOver = true;
+    this.#text = "";
+    this.options.onFault(fault);
+    this.client.removeAllListeners("data");
+    this.client.end(writeStatus(fault.errno));
+    this.client.resume();
+  }
+}
+
+function latin1(chunk: Uint8Array): string {
+  return new TextDecoder("latin1").decode(chunk);
+}
+
+async function clear(path: string): Promise<void> {
+  try {
+    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    refuseOpenFolder(dirname(path));
+    if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
+  } catch (error) {
+    throw error instanceof Failure ? error : unusable(path, error);
+  }
+  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
+    throw new Failure(Exit.failed, `wg: ${path} is no socket: move it away and start again`);
+  }
+  if (await isAnswered(path)) {
+    throw new Failure(
+      Exit.failed,
+      `wg: another process answers at ${path}: stop it first, or choose another interface name`,
+    );
+  }
+  try {
+    fs.rmSync(path, { force: true });
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+/** In a folder that others may write, the socket could be swapped for one of theirs. */
+function refuseOpenFolder(folder: string): void {
+  const { mode, uid } = fs.statSync(folder);
+  const isSafe = (mode & 0o022) === 0 && (uid === 0 || uid === Deno.uid());
+  if (isSafe) return;
+  throw new Failure(
+    Exit.failed,
+    `wg: others may write in ${folder} (mode 0${(mode & 0o777).toString(8)}, owner ${uid}): ` +
+      `as root, chown root ${folder} and chmod 755 ${folder}`,
+  );
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.createConnection(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error) => resolve(codeOf(error) !== "ECONNREFUSED"));
+  });
+}
+
+function unusable(path: string, error: unknown): Failure {
+  const code = codeOf(error);
+  const isDenied = code === "EACCES" || code === "EPERM" || code === "EROFS";
+  return new Failure(
+    isDenied ? Exit.noPermission : Exit.failed,
+    `wg: cannot open the socket ${path} (${code || error}): ` +
+      (isDenied ? "run as root" : `see what is wrong with ${dirname(path)}`),
+    { cause: error },
+  );
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
