@@ -28,3 +28,9 @@ export interface SwimOutbox {
   readonly rumour: (from: MemberId, rumour: Rumour) => void;
   readonly event: (event: SwimEvent) => void;
 }
+
+/** The step under way: its time in boot ms, and where its effects go. */
+export interface Moment {
+  now: number;
+  out: SwimOutbox;
+}

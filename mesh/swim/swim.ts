@@ -17,38 +17,24 @@
 import type { Deadline, Now, Random } from "../machine.ts";
 import { Agenda, type Entry } from "./agenda.ts";
 import { Awareness } from "./awareness.ts";
-import { Broadcast, transmissions } from "./broadcast.ts";
 import { Buckets } from "./buckets.ts";
 import { below, within } from "./chance.ts";
 import { Detector } from "./detector.ts";
-import {
-  type Accusation,
-  HEARSAY_JUMP,
-  isLive,
-  type Member,
-  Membership,
-  tagOf,
-} from "./membership.ts";
+import { Gossip } from "./gossip.ts";
+import { isLive, type Member, Membership, tagOf } from "./membership.ts";
 import {
   type Body,
-  bodySize,
-  type Claim,
-  claimSize,
-  COUNT_MAX,
-  INCARNATION_MAX,
   type MemberId,
   type Message,
   type Rumour,
   rumourFault,
-  rumourSize,
   type Status,
-  type Tag,
 } from "./messages.ts";
-import type { SwimOutbox } from "./outbox.ts";
+import { Opinion } from "./opinion.ts";
+import type { Moment, SwimOutbox } from "./outbox.ts";
 import { PushPull } from "./pushpull.ts";
 import { Ring } from "./ring.ts";
-import { nameOf, Rumours } from "./rumours.ts";
-import { suspicionOf, suspicionTimeout } from "./suspicion.ts";
+import { Rumours } from "./rumours.ts";
 
 /** One dead member is asked this rarely, in periods. */
 const DEAD_PERIODS = 5;
@@ -60,8 +46,6 @@ const PUSH_PULL = 30_000;
 const PUSH_PULL_BUSY = 3_000;
 /** Milliseconds to wait for a step of a push–pull. */
 const STEP = 1_000;
-/** Who is told of a suspicion before gossip reaches it: this many members tell it at once. */
-const TELLERS = 8;
 /** Members that are told directly when we leave. */
 const FAREWELLS = 128;
 /** A tick this late, in ms, means that we stood still, and that answers may be waiting. */
@@ -103,103 +87,72 @@ export interface MemberView {
   readonly rtt: number;
 }
 
-/** How often something was left out or went wrong. */
-export interface SwimCounters {
-  /** Messages from, and admissions refused for, somebody who is no member. */
-  strangers: number;
-  refusedMembers: number;
-  evictedMembers: number;
-  /** Claims about somebody unknown that made room for newer ones. */
-  droppedStrangers: number;
-  /** Claims beyond what a third party may say. */
-  jumps: number;
-  /** Members that somebody said strange things about, beyond what can be asked. */
-  refusedDoubts: number;
-  /** Ticks that came late. */
-  stalls: number;
-}
-
 export class Swim {
   readonly #o: Required<SwimOptions>;
+  readonly #moment: Moment;
   readonly #fingerprint = new Buckets();
   readonly #members: Membership;
   readonly #rumours: Rumours;
-  readonly #claims: Broadcast<Claim>;
-  readonly #news: Broadcast<Rumour>;
   readonly #ring: Ring;
   readonly #agenda = new Agenda();
   readonly #awareness = new Awareness();
+  readonly #gossip: Gossip;
   readonly #detector: Detector;
+  readonly #opinion: Opinion;
   readonly #pushPull: PushPull;
-  readonly #strangers = new Map<Tag, Claim>();
-  readonly #doubts = new Set<Member>();
-  readonly counters: SwimCounters = {
-    strangers: 0,
-    refusedMembers: 0,
-    evictedMembers: 0,
-    droppedStrangers: 0,
-    jumps: 0,
-    refusedDoubts: 0,
-    stalls: 0,
-  };
+  readonly #counters = { strangers: 0, refusedMembers: 0, evictedMembers: 0, stalls: 0 };
   #periods = 0;
   #stalled = false;
-  #refutedAt = -Infinity;
   #left = false;
   #pushPullTimer: Entry | undefined;
-  /** The step under way: its time and where its effects go. */
-  #now: number;
-  #out: SwimOutbox = NOWHERE;
 
   constructor(options: SwimOptions, now: Now) {
-    this.#o = {
-      incarnation: 0,
-      period: 1000,
-      lifeguard: true,
-      membersMax: 16_384,
-      rumoursMax: 65_536,
-      queueMax: 16_384,
-      strangersMax: 4_096,
-      ...options,
-    };
-    const { random, limit, queueMax, lifeguard, period } = this.#o;
-    this.#now = now.boot;
-    this.#members = new Membership(
-      options.self,
-      this.#o.incarnation,
-      now.boot,
-      this.#fingerprint,
-    );
-    this.#rumours = new Rumours(this.#fingerprint, this.#o.rumoursMax);
-    this.#claims = new Broadcast(claimSize, queueMax);
-    this.#news = new Broadcast(rumourSize, queueMax);
-    this.#ring = new Ring(random);
-    const send = (to: Member, body: Body) => this.#send(to, body);
+    const o = this.#o = { ...DEFAULTS, ...options };
+    const moment = this.#moment = { now: now.boot, out: NOWHERE };
+    const members = new Membership(o.self, o.incarnation, now.boot, this.#fingerprint);
+    const gossip = this.#gossip = new Gossip(o, members, moment);
+    const send = (to: Member, body: Body) => gossip.send(to, body);
+    this.#members = members;
+    this.#rumours = new Rumours(this.#fingerprint, o.rumoursMax);
+    this.#ring = new Ring(o.random);
     this.#detector = new Detector(
       {
-        now: () => this.#now,
+        now: () => moment.now,
         send,
         vouched: (from, { tag: subject }, incarnation) =>
-          this.#hear(from, { subject, status: "alive", incarnation }, true),
+          this.#opinion.hear(from, { subject, status: "alive", incarnation }, true),
       },
       this.#ring,
       this.#agenda,
       this.#awareness,
-      random,
-      lifeguard,
+      o.random,
+      o.lifeguard,
+    );
+    this.#opinion = new Opinion(
+      { ...o, doubtsMax: o.queueMax },
+      members,
+      gossip,
+      this.#agenda,
+      this.#awareness,
+      o.random,
+      moment,
+      {
+        probe: (member, done) => this.#detector.probe(member, done),
+        returned: (member) => this.#beginPushPull(member),
+      },
     );
     this.#pushPull = new PushPull(
       {
         send,
-        share: (to, claims, rumours) => this.#share(to, claims, rumours),
-        hear: (from, claim) => this.#hear(from, claim, false),
+        share: (to, claims, rumours) => gossip.share(to, claims, rumours),
+        hear: (from, claim) => this.#opinion.hear(from, claim, false),
       },
-      this.#members,
+      members,
       this.#rumours,
       this.#fingerprint,
-      limit,
+      o.limit,
     );
-    this.#agenda.add(now.boot + within(random, period), "period", () => this.#period());
+    this.#agenda.add(now.boot + within(o.random, o.period), "period", () => this.#period());
     this.#schedulePushPull();
   }
 
@@ -235,14 +188,15 @@ export class Swim {
     return this.#find(id);
   }
 
-  /** What the limits of the queues and tables have cost, by name. */
-  drops(): Readonly<Record<string, number>> {
+  /** What limits and misbehaviour have cost, by name. */
+  counters(): Readonly<Record<string, number>> {
     return {
-      ...this.counters,
-      claims: this.#claims.dropped,
-      rumours: this.#news.dropped,
+      ...this.#counters,
+      ...this.#opinion.counters,
+      droppedClaims: this.#gossip.dropped.claims,
+      droppedRumours: this.#gossip.dropped.rumours,
       refusedRumours: this.#rumours.refused,
-      probes: this.#detector.refused,
+      refusedProbes: this.#detector.refused,
     };
   }
 
@@ -256,7 +210,7 @@ export class Swim {
     const present = this.#members.get(tag);
     if (present !== undefined) return present.id === id;
     if (this.#members.size >= this.#o.membersMax && !this.#evict()) {
-      this.counters.refusedMembers++;
+      this.#counters.refusedMembers++;
       return false;
     }
     const member = this.#members.add(id, known?.incarnation ?? 0, now.boot);
@@ -264,10 +218,8 @@ export class Swim {
     if (known?.status === "dead" || known?.status === "left") {
       this.#members.set(member, known.status, known.incarnation, now.boot);
     }
-    const claim = this.#strangers.get(tag);
-    this.#strangers.delete(tag);
-    if (claim !== undefined) this.#introduce(member, claim);
-    if (isLive(member)) this.#out.event({ kind: "joined", id });
+    this.#opinion.introduce(member);
+    if (isLive(member)) out.event({ kind: "joined", id });
     return true;
   }
 
@@ -283,15 +235,15 @@ export class Swim {
     this.#step(now, out);
     const member = this.#find(id);
     if (member === undefined) return;
-    this.#heard(member);
-    if (!isLive(member)) this.#doubt(member);
+    this.#opinion.heard(member);
+    if (!isLive(member)) this.#opinion.doubt(member);
   }
 
   /** The subject's own signed word, verified, says that it has left. */
   departed(now: Now, id: MemberId, out: SwimOutbox): void {
     this.#step(now, out);
     const member = this.#find(id);
-    if (member !== undefined) this.#depart(member);
+    if (member !== undefined) this.#opinion.depart(member);
   }
 
   /** A verified rumour, ours or another's: keeps it and passes it on. False: old, or no room. */
@@ -300,14 +252,14 @@ export class Swim {
     const fault = rumourFault(rumour, this.#o.limit);
     if (fault !== undefined) throw new RangeError(`swim: a rumour cannot be spread: ${fault}`);
     if (!this.#rumours.isNews(rumour) || !this.#rumours.put(rumour)) return false;
-    this.#news.put(nameOf(rumour.key.slice(0, 32), rumour.kind), rumour);
+    this.#gossip.rumour(rumour);
     return true;
   }
 
   /** Drops a rumour that no longer matters. The key may be its first 16 bytes. */
   retract(kind: number, key: string): void {
     this.#rumours.remove(key.slice(0, 32), kind);
-    this.#news.drop(nameOf(key.slice(0, 32), kind));
+    this.#gossip.withdrawRumour(key.slice(0, 32), kind);
   }
 
   /** Levels everything with this member at once: after joining through it. */
@@ -320,7 +272,9 @@ export class Swim {
   /** Says good-bye; nothing is done or answered afterwards. */
   leave(now: Now, out: SwimOutbox): void {
     this.#step(now, out);
-    for (const member of this.#ring.some(FAREWELLS, isLive)) this.#send(member, { kind: "leave" });
+    for (const member of this.#ring.some(FAREWELLS, isLive)) {
+      this.#gossip.send(member, { kind: "leave" });
+    }
     this.#left = true;
     this.#agenda.clear();
   }
@@ -331,7 +285,7 @@ export class Swim {
     const late = now.boot - this.deadline().at;
     if (this.#o.lifeguard && late > STALL && !this.#stalled) {
       this.#stalled = true;
-      this.counters.stalls++;
+      this.#counters.stalls++;
       this.#awareness.note(1);
       this.#agenda.postpone(late + GRACE);
       return;
@@ -346,14 +300,14 @@ export class Swim {
     this.#step(now, out);
     const sender = this.#find(from);
     if (sender === undefined) {
-      this.counters.strangers++;
+      this.#counters.strangers++;
       return;
     }
-    this.#heard(sender);
-    if (message.body.kind === "leave") this.#ownFarewell(sender, message.incarnation);
-    else this.#ownWord(sender, message.incarnation);
-    if (message.view !== undefined) this.#refute(message.view.status, message.view.incarnation);
-    for (const claim of message.claims) this.#hear(sender, claim, true);
+    this.#opinion.heard(sender);
+    if (message.body.kind === "leave") this.#opinion.ownFarewell(sender, message.incarnation);
+    else this.#opinion.ownWord(sender, message.incarnation);
+    if (message.view !== undefined) this.#opinion.refute(message.view);
+    for (const claim of message.claims) this.#opinion.hear(sender, claim, true);
     for (const rumour of message.rumours) {
       if (this.#rumours.isNews(rumour)) out.rumour(from, rumour);
     }
@@ -363,7 +317,7 @@ export class Swim {
   #answer(sender: Member, body: Body): void {
     switch (body.kind) {
       case "ping":
-        return this.#send(sender, { kind: "ack", seq: body.seq });
+        return this.#gossip.send(sender, { kind: "ack", seq: body.seq });
       case "ack":
         return this.#detector.acked(sender, body.seq);
       case "ask":
@@ -380,216 +334,25 @@ export class Swim {
     }
   }
 
-  // Words about members.
-
-  /** What a member says of itself by sending at all. */
-  #ownWord(member: Member, incarnation: number): void {
-    member.word = Math.max(member.word, incarnation);
-    const higher = incarnation > member.incarnation;
-    const final = incarnation === INCARNATION_MAX && member.incarnation === INCARNATION_MAX;
-    if (higher || final && member.status !== "alive") this.#revive(member, incarnation);
-    else if (member.status !== "alive" || incarnation < member.incarnation) this.#doubt(member);
-  }
-
-  #ownFarewell(member: Member, incarnation: number): void {
-    if (incarnation >= member.incarnation) this.#depart(member);
-  }
-
-  #depart(member: Member): void {
-    if (member === this.#members.self || !isLive(member)) return;
-    this.#settle(member, "left", member.incarnation);
-    this.#out.event({ kind: "departed", id: member.id });
-  }
-
-  #revive(member: Member, incarnation: number): void {
-    const { status, since, id } = member;
-    this.#settle(member, "alive", incarnation);
-    if (status === "suspect") this.#out.event({ kind: "recovered", id });
-    if (status !== "dead" && status !== "left") return;
-    this.#out.event({ kind: "returned", id, absentMs: this.#now - since });
-    this.#beginPushPull(member);
-  }
-
-  /**
-   * What a third party says. Gossip is passed on; what a push–pull brings is not, since it is old
-   * news to most.
-   */
-  #hear(from: Member, claim: Claim, gossip: boolean): void {
-    if (claim.subject === this.#members.self.tag) {
-      this.#refute(claim.status, claim.incarnation);
-      return;
-    }
-    const member = this.#members.get(claim.subject);
-    if (member === undefined) return this.#remember(claim);
-    if (member === from) return;
-    if (claim.incarnation > member.word + HEARSAY_JUMP) {
-      this.counters.jumps++;
-      this.#doubt(member);
-      return;
-    }
-    if (claim.status === "alive") {
-      if (claim.incarnation > member.incarnation) this.#revive(member, claim.incarnation);
-      else if (!gossip && !isLive(member)) this.#doubt(member);
-      return;
-    }
-    if (!this.#o.lifeguard && claim.status === "dead") {
-      if (this.#members.precedes(member, "dead", claim.incarnation)) {
-        this.#bury(member, claim.incarnation);
-      }
-      return;
-    }
-    this.#accuse(from, member, claim.incarnation, claim.origin ?? from.tag, gossip);
-  }
-
-  /** A claim about somebody who may be admitted later. */
-  #remember(claim: Claim): void {
-    const known = this.#strangers.get(claim.subject);
-    if (known !== undefined && known.incarnation > claim.incarnation) return;
-    this.#strangers.delete(claim.subject);
-    if (this.#strangers.size >= this.#o.strangersMax) {
-      const [oldest] = this.#strangers.keys();
-      if (oldest !== undefined) this.#strangers.delete(oldest);
-      this.counters.droppedStrangers++;
-    }
-    this.#strangers.set(claim.subject, claim);
-  }
-
-  /** What was said of a member before it was admitted. Nobody lost it yet, so death may be believed. */
-  #introduce(member: Member, { status, incarnation }: Claim): void {
-    const gone = status === "dead" || status === "left";
-    if (incarnation > member.word + HEARSAY_JUMP) this.#doubt(member);
-    else if (this.#members.precedes(member, gone ? "dead" : "alive", incarnation)) {
-      this.#members.set(member, gone ? "dead" : "alive", incarnation, this.#now);
-      if (gone) this.#doubt(member);
-    }
-  }
-
-  /** Somebody, or we, say that a member does not answer. */
-  #accuse(from: Member, member: Member, incarnation: number, origin: Tag, gossip: boolean): void {
-    const subject = member.tag;
-    const status = "suspect";
-    if (member.status === status && incarnation === member.incarnation) {
-      const { origins } = member.accusation ?? { origins: new Set<Tag>() };
-      const { confirmations } = suspicionOf(this.#members.live, this.#o.period);
-      if (origins.has(origin) || origins.size > confirmations) return;
-      origins.add(origin);
-      this.#expect(member);
-      if (gossip) this.#claims.put(subject, { subject, status, incarnation, origin });
-      return;
-    }
-    if (!this.#members.precedes(member, status, incarnation)) return;
-    this.#settle(member, status, incarnation, gossip ? origin : undefined);
-    member.accusation = { origins: new Set([origin]), began: this.#now, expiry: undefined };
-    this.#expect(member);
-    this.#out.event({ kind: "suspected", id: member.id });
-    if (!this.#o.lifeguard || !gossip) return;
-    // The suspect hears of it from the first who know, in the view that every message carries.
-    const first = from.tag === origin || below(this.#o.random, this.#members.live) < TELLERS;
-    if (first) this.#send(member, { kind: "news" });
-  }
-
-  /** Sets the end of a suspicion anew from its beginning and its confirmations. */
-  #expect(member: Member): void {
-    const { accusation } = member;
-    if (accusation === undefined) return;
-    const suspicion = suspicionOf(this.#members.live, this.#o.period);
-    const confirmations = this.#o.lifeguard ? accusation.origins.size - 1 : Infinity;
-    const end = accusation.began + suspicionTimeout(suspicion, confirmations);
-    if (accusation.expiry !== undefined) accusation.expiry.cancelled = true;
-    accusation.expiry = this.#agenda.add(end, "suspicion over", () => {
-      // A sign of life since then has moved the beginning.
-      if (accusation.began + suspicionTimeout(suspicion, confirmations) > end) this.#expect(member);
-      else this.#sentence(member, accusation);
-    });
-  }
-
-  /** A suspicion has ended: the last question is asked by ourselves. */
-  #sentence(member: Member, accusation: Accusation): void {
-    const { incarnation } = member;
-    if (!this.#o.lifeguard) return this.#bury(member, incarnation);
-    const asked = this.#detector.probe(member, (answered) => {
-      if (member.accusation !== accusation) return;
-      if (!answered) return this.#bury(member, incarnation);
-      accusation.began = this.#now;
-      this.#expect(member);
-    });
-    if (asked) return;
-    // It is being asked already, before the end: that answer is not the last one.
-    accusation.expiry = this.#agenda.add(
-      this.#now + this.#o.period,
-      "suspicion over",
-      () => this.#sentence(member, accusation),
-    );
-  }
-
-  #bury(member: Member, incarnation: number): void {
-    this.#settle(member, "dead", incarnation);
-    this.#out.event({ kind: "died", id: member.id });
-  }
-
-  /** Changes a member and gossips it. */
-  #settle(member: Member, status: Status, incarnation: number, origin?: Tag): void {
-    acquit(member);
-    this.#members.set(member, status, incarnation, this.#now);
-    this.#doubts.delete(member);
-    const subject = member.tag;
-    if (status !== "suspect") this.#claims.put(subject, { subject, status, incarnation });
-    else if (origin !== undefined) {
-      this.#claims.put(subject, { subject, status, incarnation, origin });
-    }
-  }
-
-  /** Somebody holds us to be so. */
-  #refute(status: Status, incarnation: number): void {
-    const { self } = this.#members;
-    const accused = status !== "alive";
-    if (incarnation < self.incarnation || incarnation === self.incarnation && !accused) return;
-    // No honest member holds us higher than this unless we have forgotten what we used: see there.
-    const reachable = Math.min(incarnation, self.incarnation + HEARSAY_JUMP);
-    const next = Math.min(INCARNATION_MAX, reachable + (accused ? 1 : 0));
-    if (next > self.incarnation) this.#members.set(self, "alive", next, this.#now);
-    if (!accused) return;
-    this.#claims.put(self.tag, { subject: self.tag, status: "alive", incarnation: next });
-    if (this.#now - this.#refutedAt < this.#o.period) return;
-    this.#refutedAt = this.#now;
-    if (this.#o.lifeguard) this.#awareness.note(1);
-    this.#out.event({ kind: "refuted", incarnation: next });
-  }
-
-  /** A sign of life: a suspicion starts again, until the suspect has refuted it. */
-  #heard(member: Member): void {
-    member.heardAt = this.#now;
-    if (member.accusation !== undefined && this.#o.lifeguard) member.accusation.began = this.#now;
-  }
-
-  /** Notes a member to be asked: only it can say how it is. */
-  #doubt(member: Member): void {
-    if (this.#doubts.size >= this.#o.queueMax) this.counters.refusedDoubts++;
-    else this.#doubts.add(member);
-  }
-
   // What happens by itself.
 
   #period(): void {
     const { period, lifeguard } = this.#o;
     this.#agenda.add(
-      this.#now + this.#awareness.stretch(period),
+      this.#moment.now + this.#awareness.stretch(period),
       "period",
       () => this.#period(),
     );
-    const quiet = this.#claims.length + this.#news.length === 0;
+    const quiet = this.#gossip.isIdle;
     const target = this.#ring.next((member) =>
-      isLive(member) && !(lifeguard && quiet && this.#now - member.heardAt < period)
+      isLive(member) && !(lifeguard && quiet && this.#moment.now - member.heardAt < period)
     );
     if (target !== undefined) this.#probe(target);
     if (++this.#periods % DEAD_PERIODS === 0 && this.#members.dead > 0) {
       const [dead] = this.#ring.some(1, (member) => member.status === "dead");
       if (dead !== undefined) this.#detector.glance(dead);
     }
-    let doubts = DOUBTS_PER_PERIOD;
-    for (const member of this.#doubts) {
-      if (doubts-- === 0) break;
-      this.#doubts.delete(member);
+    for (const member of this.#opinion.takeDoubts(DOUBTS_PER_PERIOD)) {
       this.#detector.glance(member);
     }
   }
@@ -599,7 +362,7 @@ export class Swim {
     this.#detector.probe(target, (answered) => {
       if (answered || !isLive(target) || target.incarnation !== incarnation) return;
       const { self } = this.#members;
-      this.#accuse(self, target, incarnation, self.tag, true);
+      this.#opinion.accuse(self, target, incarnation, self.tag, true);
     });
   }
 
@@ -607,7 +370,7 @@ export class Swim {
     if (this.#pushPullTimer !== undefined) this.#pushPullTimer.cancelled = true;
     if (this.#pushPull.partner !== undefined) {
       this.#pushPullTimer = this.#agenda.add(
-        this.#now + this.#awareness.stretch(STEP),
+        this.#moment.now + this.#awareness.stretch(STEP),
         "push-pull step",
         () => {
           this.#pushPull.retry();
@@ -618,9 +381,9 @@ export class Swim {
     }
     const { live } = this.#members;
     const scale = live <= 32 ? 1 : Math.ceil(Math.log2(live / 32)) + 1;
-    const interval = this.#isBehind() ? PUSH_PULL_BUSY : PUSH_PULL * scale;
+    const interval = this.#gossip.isBehind ? PUSH_PULL_BUSY : PUSH_PULL * scale;
     this.#pushPullTimer = this.#agenda.add(
-      this.#now + interval * (0.75 + within(this.#o.random, 0.5)),
+      this.#moment.now + interval * (0.75 + within(this.#o.random, 0.5)),
       "push-pull",
       () => {
         const [partner] = this.#ring.some(1, (member) => member.status === "alive");
@@ -630,62 +393,10 @@ export class Swim {
     );
   }
 
-  /** Whether more waits than a few messages carry. */
-  #isBehind(): boolean {
-    return this.#claims.length > COUNT_MAX || this.#news.length > COUNT_MAX / 16;
-  }
-
   #beginPushPull(partner: Member): void {
     if (this.#pushPull.partner !== undefined) return;
     this.#pushPull.begin(partner, below(this.#o.random, 2 ** 32));
     this.#schedulePushPull();
-  }
-
-  // What is said.
-
-  #send(to: Member, body: Body): void {
-    const carrier = body.kind !== "digest" && body.kind !== "page" && body.kind !== "want";
-    let room = carrier ? this.#o.limit - bodySize(body) : 0;
-    const times = transmissions(this.#members.live);
-    // Claims come first, but never leave a waiting rumour without room.
-    const share = this.#news.length > 0 ? 0.5 * room : room;
-    const claims = this.#claims.take(share, COUNT_MAX, times);
-    for (const claim of claims) room -= claimSize(claim);
-    this.#emit(to, body, claims, this.#news.take(room, COUNT_MAX, times));
-  }
-
-  #share(to: Member, claims: readonly Claim[], rumours: readonly Rumour[]): void {
-    const body: Body = { kind: "news" };
-    const room = this.#o.limit - bodySize(body);
-    let used = 0;
-    let some: Claim[] = [];
-    let more: Rumour[] = [];
-    const flush = () => {
-      if (some.length + more.length > 0) this.#emit(to, body, some, more);
-      used = 0;
-      some = [];
-      more = [];
-    };
-    const fit = (size: number, count: number) => {
-      if (used + size > room || count >= COUNT_MAX) flush();
-      used += size;
-    };
-    for (const claim of claims) {
-      fit(claimSize(claim), some.length);
-      some.push(claim);
-    }
-    for (const rumour of rumours) {
-      fit(rumourSize(rumour), more.length);
-      more.push(rumour);
-    }
-    flush();
-  }
-
-  #emit(to: Member, body: Body, claims: readonly Claim[], rumours: readonly Rumour[]): void {
-    const { status, incarnation } = to;
-    const view = this.#o.lifeguard ? { status, incarnation } : undefined;
-    const own = this.#members.self.incarnation;
-    this.#out.message(to.id, { incarnation: own, view, body, claims, rumours });
   }
 
   // The table.
@@ -702,29 +413,32 @@ export class Swim {
       if (!isLive(member) && member.since < (oldest?.since ?? Infinity)) oldest = member;
     }
     if (oldest === undefined) return false;
-    this.counters.evictedMembers++;
+    this.#counters.evictedMembers++;
     this.#remove(oldest);
     return true;
   }
 
   #remove(member: Member): void {
-    acquit(member);
     this.#members.remove(member);
     this.#ring.remove(member);
     this.#detector.forget(member);
-    this.#claims.drop(member.tag);
-    this.#doubts.delete(member);
+    this.#opinion.forget(member);
   }
 
   #step(now: Now, out: SwimOutbox): void {
-    this.#now = now.boot;
-    this.#out = out;
+    this.#moment.now = now.boot;
+    this.#moment.out = out;
   }
 }
 
-function acquit(member: Member): void {
-  if (member.accusation?.expiry !== undefined) member.accusation.expiry.cancelled = true;
-  member.accusation = undefined;
-}
+const DEFAULTS = {
+  incarnation: 0,
+  period: 1000,
+  lifeguard: true,
+  membersMax: 16_384,
+  rumoursMax: 65_536,
+  queueMax: 16_384,
+  strangersMax: 4_096,
+};
 
 const NOWHERE: SwimOutbox = { message: () => {}, rumour: () => {}, event: () => {} };
