@@ -1,0 +1,339 @@
+/*
+ * The exported calls about devices, their interface and their mail: arguments are checked here,
+ * once, and nowhere below. api_peer.c has those about peers.
+ */
+#include "api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "worker.h"
+
+#define FLAGS_ALL                                                                                  \
+    (SHOAL_DEVICE_NO_TUN | SHOAL_DEVICE_TUN_FD | SHOAL_DEVICE_TUN_FD_VNET |                        \
+     SHOAL_DEVICE_WIREGUARD_ONLY)
+
+uint32_t shoal_abi_version(void) { return SHOAL_ABI_VERSION; }
+
+const char *shoal_offload_name(uint32_t offload) { return offload_name(offload); }
+
+const char *shoal_aead_name(uint32_t i) {
+    const struct aead_backend *backend = aead_backend(i);
+    return backend ? aead_name(backend) : NULL;
+}
+
+const char *shoal_counter_name(uint32_t i) { return stats_name(i); }
+
+bool api_error_ok(const struct shoal_error *error, uint32_t error_size) {
+    return error && error_size == sizeof(*error);
+}
+
+/* ---- Devices ----------------------------------------------------------------------------------
+ */
+
+static bool terminated(const char *text, size_t size) { return memchr(text, 0, size) != NULL; }
+
+static enum shoal_status refuse(struct shoal_error *error, const char *what) {
+    return device_fail(error, SHOAL_E_INVALID, 0, what);
+}
+
+static enum shoal_status check_tun(const struct shoal_device_config *config,
+                                   struct shoal_error *error) {
+    uint32_t kinds = config->flags & (SHOAL_DEVICE_NO_TUN | SHOAL_DEVICE_TUN_FD);
+    if (kinds == (SHOAL_DEVICE_NO_TUN | SHOAL_DEVICE_TUN_FD))
+        return refuse(error, "flags: NO_TUN and TUN_FD exclude each other");
+    if (config->flags & SHOAL_DEVICE_TUN_FD_VNET && kinds != SHOAL_DEVICE_TUN_FD)
+        return refuse(error, "flags: TUN_FD_VNET wants TUN_FD");
+    if (kinds == SHOAL_DEVICE_TUN_FD && config->tun_fd < 0)
+        return refuse(error, "tun_fd");
+    if (!terminated(config->ifname, sizeof(config->ifname)))
+        return refuse(error, "ifname: longer than 15 bytes");
+    if (kinds == 0 && config->ifname[0] == 0)
+        return refuse(error, "ifname: empty");
+    return SHOAL_OK;
+}
+
+static enum shoal_status check_config(const struct shoal_device_config *config,
+                                      struct shoal_error *error) {
+    if (config->flags & ~FLAGS_ALL)
+        return refuse(error, "flags: unknown bit");
+    if (config->mtu && (config->mtu < SHOAL_MTU_MIN || config->mtu > SHOAL_MTU_MAX))
+        return refuse(error, "mtu: 576 to 65475");
+    if (config->workers > 1)
+        return refuse(error, "workers: this build runs one");
+    if (config->offloads_off & ~SHOAL_OFFLOAD_ALL)
+        return refuse(error, "offloads_off: unknown bit");
+    if (config->peers_max > DEVICE_PEERS_MAX)
+        return refuse(error, "peers_max: at most 1048576");
+    if (config->routes_max > DEVICE_ROUTES_MAX)
+        return refuse(error, "routes_max: at most 16777216");
+    if (!terminated(config->aead, sizeof(config->aead)) ||
+        !terminated(config->io, sizeof(config->io)))
+        return refuse(error, "aead, io: NUL missing");
+    if (config->io[0] && strcmp(config->io, "poll") != 0)
+        return device_fail(error, SHOAL_E_UNKNOWN, 0, config->io);
+    return check_tun(config, error);
+}
+
+int32_t shoal_device_open(const struct shoal_device_config *config, uint32_t config_size,
+                          shoal_device_t *device, struct shoal_error *error, uint32_t error_size) {
+    if (!api_error_ok(error, error_size))
+        return SHOAL_E_SIZE;
+    if (!config || config_size != sizeof(*config))
+        return device_fail(error, SHOAL_E_SIZE, 0, "config_size");
+    if (config->abi_version != SHOAL_ABI_VERSION)
+        return device_fail(error, SHOAL_E_SIZE, 0, "abi_version");
+    if (!device)
+        return refuse(error, "device");
+    enum shoal_status status = check_config(config, error);
+    if (status != SHOAL_OK)
+        return status;
+    if (sodium_init() < 0)
+        return device_fail(error, SHOAL_E_SYSTEM, 0, "sodium_init");
+    shoal_device_t handle;
+    if (registry_claim(&handle) != SHOAL_OK)
+        return device_fail(error, SHOAL_E_FULL, 0, "64 devices are open");
+    struct device *opened;
+    status = device_open(config, &opened, error);
+    if (status != SHOAL_OK) {
+        registry_give_back(handle);
+        return status;
+    }
+    registry_publish(handle, opened);
+    *device = handle;
+    return SHOAL_OK;
+}
+
+int32_t shoal_device_close(shoal_device_t handle) {
+    struct device *device = registry_take(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    device_close(device);
+    registry_give_back(handle);
+    return SHOAL_OK;
+}
+
+static void fill_info(struct device *device, struct shoal_device_info *info) {
+    struct worker *first = device->workers[0];
+    memset(info, 0, sizeof(*info));
+    memcpy(info->ifname, device->tun.name, sizeof(info->ifname));
+    strncpy(info->aead, aead_name(device->aead), sizeof(info->aead) - 1);
+    strncpy(info->io, "poll", sizeof(info->io) - 1);
+    info->doorbell_fd = device->doorbell_peer;
+    info->ifindex = device->tun.ifindex;
+    info->mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed);
+    info->workers = device->worker_count;
+    info->offloads_available =
+        atomic_load_explicit(&device->offload.available, memory_order_relaxed);
+    info->offloads_on = atomic_load_explicit(&device->offload.on, memory_order_relaxed);
+    info->port = device->port;
+    info->fwmark = device->fwmark;
+    for (int i = 0; i < WORKER_SOCKETS; i++)
+        info->families |= first->sockets[i].fd >= 0 ? 1u << i : 0;
+    info->link_up = atomic_load_explicit(&device->link_up, memory_order_relaxed);
+}
+
+int32_t shoal_device_info(shoal_device_t handle, struct shoal_device_info *info,
+                          uint32_t info_size) {
+    if (!info || info_size != sizeof(*info))
+        return SHOAL_E_SIZE;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    fill_info(device, info);
+    registry_release(handle);
+    return SHOAL_OK;
+}
+
+int32_t shoal_device_set_identity(shoal_device_t handle, const uint8_t *public_key,
+                                  uint32_t key_size) {
+    if (!public_key || key_size != 32)
+        return SHOAL_E_SIZE;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    quiesce_begin(device);
+    bool done = gate_set_identity(device->gate, public_key);
+    quiesce_end(device);
+    registry_release(handle);
+    return done ? SHOAL_OK : SHOAL_E_MEMORY;
+}
+
+int32_t shoal_device_bind(shoal_device_t handle, uint16_t port, uint32_t fwmark,
+                          uint16_t *bound_port, struct shoal_error *error, uint32_t error_size) {
+    if (!api_error_ok(error, error_size))
+        return SHOAL_E_SIZE;
+    if (!bound_port)
+        return refuse(error, "bound_port");
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return device_fail(error, SHOAL_E_STALE, 0, "device");
+    enum shoal_status status = device_bind(device, port, fwmark, error);
+    if (status == SHOAL_OK)
+        *bound_port = device->port;
+    registry_release(handle);
+    return status;
+}
+
+int32_t shoal_device_unbind(shoal_device_t handle) {
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    device_unbind(device);
+    registry_release(handle);
+    return SHOAL_OK;
+}
+
+int32_t shoal_device_set_fwmark(shoal_device_t handle, uint32_t fwmark) {
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    enum shoal_status status = device_set_fwmark(device, fwmark);
+    registry_release(handle);
+    return status;
+}
+
+int32_t shoal_device_set_offloads(shoal_device_t handle, uint32_t mask, uint32_t on) {
+    if ((mask | on) & ~SHOAL_OFFLOAD_ALL)
+        return SHOAL_E_INVALID;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    quiesce_begin(device);
+    offload_switch(&device->offload, mask, on);
+    device_apply_offloads(device);
+    quiesce_end(device);
+    registry_release(handle);
+    return SHOAL_OK;
+}
+
+int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_t capacity,
+                              uint32_t *written) {
+    if (!counters || !written)
+        return SHOAL_E_INVALID;
+    if (capacity < STATS_COUNT)
+        return SHOAL_E_SIZE;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    for (uint32_t i = 0; i < STATS_COUNT; i++) {
+        counters[i] = stats_get(&device->stats, i);
+        for (uint32_t w = 0; w < device->worker_count; w++)
+            counters[i] += stats_get(&device->workers[w]->stats, i);
+    }
+    *written = STATS_COUNT;
+    registry_release(handle);
+    return SHOAL_OK;
+}
+
+/* ---- Interface --------------------------------------------------------------------------------
+ */
+
+bool api_prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
+    if (!prefix || prefix_size != sizeof(*prefix))
+        return false;
+    return (prefix->family == SHOAL_AF_INET && prefix->length <= 32) ||
+           (prefix->family == SHOAL_AF_INET6 && prefix->length <= 128);
+}
+
+/* The device with an interface, acquired; else NULL with *status and *error set. */
+static struct device *acquire_link(shoal_device_t handle, struct shoal_error *error,
+                                   enum shoal_status *status) {
+    struct device *device = registry_acquire(handle);
+    if (!device) {
+        *status = device_fail(error, SHOAL_E_STALE, 0, "device");
+        return NULL;
+    }
+    if (device->netlink)
+        return device;
+    *status = device_fail(error, SHOAL_E_STATE, 0, "the device has no interface");
+    registry_release(handle);
+    return NULL;
+}
+
+static int32_t link_done(shoal_device_t handle, int failed, const char *what,
+                         struct shoal_error *error) {
+    registry_release(handle);
+    return failed ? device_fail(error, SHOAL_E_SYSTEM, failed, what) : SHOAL_OK;
+}
+
+int32_t shoal_link_set(shoal_device_t handle, uint32_t mtu, uint32_t up, struct shoal_error *error,
+                       uint32_t error_size) {
+    if (!api_error_ok(error, error_size))
+        return SHOAL_E_SIZE;
+    if (mtu && (mtu < SHOAL_MTU_MIN || mtu > SHOAL_MTU_MAX))
+        return refuse(error, "mtu: 576 to 65475");
+    if (up > 2)
+        return refuse(error, "up: 0, 1 or 2");
+    enum shoal_status status;
+    struct device *device = acquire_link(handle, error, &status);
+    if (!device)
+        return status;
+    int failed = netlink_link_set(device->netlink, device->tun.ifindex, mtu, up);
+    return link_done(handle, failed, "RTM_NEWLINK", error);
+}
+
+int32_t shoal_link_address(shoal_device_t handle, const struct shoal_prefix *address,
+                           uint32_t prefix_size, uint32_t add, struct shoal_error *error,
+                           uint32_t error_size) {
+    if (!api_error_ok(error, error_size))
+        return SHOAL_E_SIZE;
+    if (!api_prefix_ok(address, prefix_size))
+        return refuse(error, "address");
+    enum shoal_status status;
+    struct device *device = acquire_link(handle, error, &status);
+    if (!device)
+        return status;
+    int failed = netlink_address(device->netlink, device->tun.ifindex, address, add);
+    return link_done(handle, failed, add ? "RTM_NEWADDR" : "RTM_DELADDR", error);
+}
+
+int32_t shoal_link_route(shoal_device_t handle, const struct shoal_prefix *prefix,
+                         uint32_t prefix_size, uint32_t add, struct shoal_error *error,
+                         uint32_t error_size) {
+    if (!api_error_ok(error, error_size))
+        return SHOAL_E_SIZE;
+    if (!api_prefix_ok(prefix, prefix_size))
+        return refuse(error, "prefix");
+    enum shoal_status status;
+    struct device *device = acquire_link(handle, error, &status);
+    if (!device)
+        return status;
+    int failed = netlink_route(device->netlink, device->tun.ifindex, prefix, add);
+    return link_done(handle, failed, add ? "RTM_NEWROUTE" : "RTM_DELROUTE", error);
+}
+
+/* ---- Datagrams and mail -----------------------------------------------------------------------
+ */
+
+int32_t shoal_mailbox_drain(shoal_device_t handle, uint8_t *buffer, uint32_t capacity,
+                            uint32_t *used) {
+    if (!buffer || !used)
+        return SHOAL_E_INVALID;
+    if (capacity < MAILBOX_DRAIN_MIN)
+        return SHOAL_E_SIZE;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    *used = (uint32_t)mailbox_drain(device->mailbox, buffer, capacity);
+    registry_release(handle);
+    return SHOAL_OK;
+}
+
+int32_t shoal_datagram_send(shoal_device_t handle, const struct shoal_endpoint *to,
+                            uint32_t endpoint_size, uint32_t tos, const uint8_t *bytes,
+                            uint32_t length) {
+    if (!to || endpoint_size != sizeof(*to))
+        return SHOAL_E_SIZE;
+    if (!api_endpoint_ok(to) || to->remote.family == SHOAL_AF_NONE || tos > 255 || !bytes ||
+        length == 0 || length > SHOAL_DATAGRAM_MAX)
+        return SHOAL_E_INVALID;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    enum shoal_status status = device_send(device, to, (uint8_t)tos, bytes, length);
+    registry_release(handle);
+    return status;
+}

@@ -1,0 +1,263 @@
+/*
+ * The exported calls about peers, sessions and routes. Each changes the tables at a standstill of
+ * the workers, or reads facts without one.
+ */
+#include "api.h"
+
+#include <string.h>
+
+#include "edge.h"
+#include "tx.h"
+#include "worker.h"
+
+/* Staged frames that the caller's own thread sends when a session arrives; more are the worker's,
+ * so that the call stays short (8 super-packets take some 0.3 ms to seal). */
+#define FLUSH_AT_ONCE 8u
+
+/* A peer at a standstill. Owner: the calling thread, from begin to end. */
+struct standstill {
+    shoal_device_t handle;
+    struct device *device;
+    struct worker *worker; /* the peer's */
+    struct peer *peer;
+};
+
+static int32_t begin(struct standstill *still, shoal_device_t handle, shoal_peer_t peer) {
+    still->handle = handle;
+    still->device = registry_acquire(handle);
+    if (!still->device)
+        return SHOAL_E_STALE;
+    still->peer = peer_table_find(&still->device->peers, peer);
+    if (!still->peer) {
+        registry_release(handle);
+        return SHOAL_E_STALE;
+    }
+    quiesce_begin(still->device);
+    still->worker = still->device->workers[0];
+    still->worker->now = device_now();
+    return SHOAL_OK;
+}
+
+static int32_t end(struct standstill *still, int32_t status) {
+    quiesce_end(still->device);
+    registry_release(still->handle);
+    return status;
+}
+
+/* ---- Peers ------------------------------------------------------------------------------------
+ */
+
+static bool address_ok(const struct shoal_address *address) {
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return address->family == SHOAL_AF_INET ||
+           (address->family == SHOAL_AF_INET6 && memcmp(address->ip, mapped, sizeof(mapped)) != 0);
+}
+
+bool api_endpoint_ok(const struct shoal_endpoint *endpoint) {
+    const struct shoal_address *remote = &endpoint->remote, *local = &endpoint->local;
+    if (endpoint->reserved)
+        return false;
+    if (remote->family == SHOAL_AF_NONE)
+        return local->family == SHOAL_AF_NONE;
+    return address_ok(remote) && remote->port != 0 &&
+           (local->family == SHOAL_AF_NONE ||
+            (local->family == remote->family && address_ok(local)));
+}
+
+int32_t shoal_peer_add(shoal_device_t handle, uint32_t tag, shoal_peer_t *peer) {
+    if (!peer)
+        return SHOAL_E_INVALID;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    quiesce_begin(device);
+    enum shoal_status status = peer_table_add(&device->peers, tag, peer);
+    quiesce_end(device);
+    if (status == SHOAL_E_FULL)
+        stats_add(&device->stats, COUNT_peers_refused, 1);
+    registry_release(handle);
+    return status;
+}
+
+static void discard_staged(struct standstill *still) {
+    uint32_t count = staging_clear(&still->device->staging, &still->peer->staging);
+    stats_add(&still->worker->stats, COUNT_drop_tx_staging_discarded, count);
+    facts_add(&still->peer->facts.dropped, count);
+    worker_unlist_flush(still->worker, still->peer);
+    peer_publish_staged(still->peer);
+}
+
+int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    tx_forget(still.worker, still.peer);
+    discard_staged(&still);
+    peer_clear_sessions(still.peer, &still.device->sessions);
+    route_remove_peer(still.device->routes, still.peer->slot);
+    peer_table_remove(&still.device->peers, still.peer);
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_set_endpoint(shoal_device_t handle, shoal_peer_t peer,
+                                const struct shoal_endpoint *endpoint, uint32_t endpoint_size) {
+    if (!endpoint || endpoint_size != sizeof(*endpoint))
+        return SHOAL_E_SIZE;
+    if (!api_endpoint_ok(endpoint))
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    peer_set_endpoint(still.peer, endpoint);
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_clear_source(shoal_device_t handle, shoal_peer_t peer) {
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    struct shoal_endpoint endpoint = still.peer->endpoint;
+    memset(&endpoint.local, 0, sizeof(endpoint.local));
+    endpoint.ifindex = 0;
+    peer_set_endpoint(still.peer, &endpoint);
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_arm(shoal_device_t handle, shoal_peer_t peer, uint32_t edges) {
+    if (edges & ~SHOAL_EDGE_ALL)
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    edge_arm(still.worker, still.peer, edges);
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_keepalive(shoal_device_t handle, shoal_peer_t peer, uint32_t flags) {
+    if (flags & ~SHOAL_KEEPALIVE_UNLESS_SENT)
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    struct session *session = still.peer->sessions[PEER_CURRENT];
+    if (!session_can_send(session, still.worker->now, 1) ||
+        still.peer->endpoint.remote.family == SHOAL_AF_NONE)
+        return end(&still, SHOAL_E_STATE);
+    bool sent = still.peer->flush_listed ||
+                atomic_load_explicit(&session->counter, memory_order_relaxed) > 0;
+    if (!(flags & SHOAL_KEEPALIVE_UNLESS_SENT) || !sent) {
+        if (!tx_keepalive(still.worker, still.peer, session))
+            return end(&still, SHOAL_E_STATE);
+        tx_flush(still.worker);
+    }
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_drop_staged(shoal_device_t handle, shoal_peer_t peer) {
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    discard_staged(&still);
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_clear_sessions(shoal_device_t handle, shoal_peer_t peer) {
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    peer_clear_sessions(still.peer, &still.device->sessions);
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_facts(shoal_device_t handle, shoal_peer_t peer, struct shoal_peer_facts *facts,
+                         uint32_t facts_size) {
+    if (!facts || facts_size != sizeof(*facts))
+        return SHOAL_E_SIZE;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    struct peer *found = peer_table_find(&device->peers, peer);
+    if (found)
+        facts_copy(&found->facts, facts);
+    registry_release(handle);
+    return found ? SHOAL_OK : SHOAL_E_STALE;
+}
+
+/* ---- Sessions ---------------------------------------------------------------------------------
+ */
+
+int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
+                              const struct shoal_session *description, uint32_t session_size) {
+    if (!description || session_size != sizeof(*description))
+        return SHOAL_E_SIZE;
+    if (description->reserved ||
+        (description->role != SHOAL_ROLE_INITIATOR && description->role != SHOAL_ROLE_RESPONDER))
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    struct session *session =
+        session_create(description, still.device->aead, still.peer, still.worker->now);
+    if (!session)
+        return end(&still, SHOAL_E_MEMORY);
+    status = peer_install(still.peer, &still.device->sessions, session);
+    if (status != SHOAL_OK) {
+        session_free(session);
+        return end(&still, status);
+    }
+    if (session->role == SHOAL_ROLE_INITIATOR && still.peer->staging.count) {
+        if (still.peer->staging.count <= FLUSH_AT_ONCE) {
+            tx_flush_staged(still.worker, still.peer);
+            tx_flush(still.worker);
+        } else {
+            worker_list_flush(still.worker, still.peer);
+            worker_ring(still.worker);
+        }
+    }
+    return end(&still, SHOAL_OK);
+}
+
+/* ---- Routes -----------------------------------------------------------------------------------
+ */
+
+int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct shoal_prefix *prefix,
+                        uint32_t prefix_size) {
+    if (!prefix || prefix_size != sizeof(*prefix))
+        return SHOAL_E_SIZE;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    status = (int32_t)route_insert(still.device->routes, prefix, still.peer->slot);
+    if (status == SHOAL_E_FULL)
+        stats_add(&still.worker->stats, COUNT_routes_refused, 1);
+    return end(&still, status);
+}
+
+int32_t shoal_route_remove(shoal_device_t handle, shoal_peer_t peer,
+                           const struct shoal_prefix *prefix, uint32_t prefix_size) {
+    if (!prefix || prefix_size != sizeof(*prefix))
+        return SHOAL_E_SIZE;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    return end(&still, (int32_t)route_remove(still.device->routes, prefix, still.peer->slot));
+}
+
+int32_t shoal_route_clear(shoal_device_t handle, shoal_peer_t peer) {
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    route_remove_peer(still.device->routes, still.peer->slot);
+    return end(&still, SHOAL_OK);
+}

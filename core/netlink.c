@@ -1,0 +1,152 @@
+#include "netlink.h"
+
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <libmnl/libmnl.h>
+
+#define REQUEST_SIZE 512
+
+struct netlink {
+    struct mnl_socket *socket;
+    uint32_t sequence;
+};
+
+struct netlink *netlink_open(void) {
+    struct netlink *netlink = calloc(1, sizeof(*netlink));
+    if (!netlink)
+        return NULL;
+    netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (!netlink->socket || mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) != 0) {
+        int error = errno;
+        netlink_close(netlink);
+        errno = error;
+        return NULL;
+    }
+    return netlink;
+}
+
+void netlink_close(struct netlink *netlink) {
+    if (!netlink)
+        return;
+    if (netlink->socket)
+        mnl_socket_close(netlink->socket);
+    free(netlink);
+}
+
+static struct nlmsghdr *request(char *buffer, uint16_t type, uint16_t flags) {
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    message->nlmsg_type = type;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+    return message;
+}
+
+/* Sends and waits for the acknowledgement, which the kernel writes before send(2) returns. */
+static int execute(struct netlink *netlink, struct nlmsghdr *message) {
+    char answer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
+    message->nlmsg_seq = ++netlink->sequence;
+    if (mnl_socket_sendto(netlink->socket, message, message->nlmsg_len) < 0)
+        return errno;
+    for (;;) {
+        ssize_t length = mnl_socket_recvfrom(netlink->socket, answer, sizeof(answer));
+        if (length < 0) {
+            if (errno == EINTR)
+                continue;
+            return errno;
+        }
+        int result = mnl_cb_run(answer, (size_t)length, netlink->sequence,
+                                mnl_socket_get_portid(netlink->socket), NULL, NULL);
+        if (result < 0)
+            return errno;
+        if (result == MNL_CB_STOP)
+            return 0;
+    }
+}
+
+static struct nlmsghdr *link_request(char *buffer, uint32_t ifindex, uint32_t up) {
+    struct nlmsghdr *message = request(buffer, RTM_NEWLINK, 0);
+    struct ifinfomsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
+    info->ifi_family = AF_UNSPEC;
+    info->ifi_index = (int)ifindex;
+    info->ifi_change = up <= 1 ? IFF_UP : 0;
+    info->ifi_flags = up == 1 ? IFF_UP : 0;
+    return message;
+}
+
+int netlink_link_set(struct netlink *netlink, uint32_t ifindex, uint32_t mtu, uint32_t up) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = link_request(buffer, ifindex, up);
+    if (mtu)
+        mnl_attr_put_u32(message, IFLA_MTU, mtu);
+    return execute(netlink, message);
+}
+
+int netlink_link_queue(struct netlink *netlink, uint32_t ifindex, uint32_t length) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = link_request(buffer, ifindex, 2);
+    mnl_attr_put_u32(message, IFLA_TXQLEN, length);
+    return execute(netlink, message);
+}
+
+static uint8_t family_of(const struct shoal_prefix *prefix) {
+    return prefix->family == SHOAL_AF_INET6 ? AF_INET6 : AF_INET;
+}
+
+static size_t size_of(const struct shoal_prefix *prefix) {
+    return prefix->family == SHOAL_AF_INET6 ? 16 : 4;
+}
+
+int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
+                    bool add) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = add ? request(buffer, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE)
+                                   : request(buffer, RTM_DELADDR, 0);
+    struct ifaddrmsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
+    info->ifa_family = family_of(address);
+    info->ifa_prefixlen = (uint8_t)address->length;
+    info->ifa_index = ifindex;
+    /* Nobody else is on the link, so nothing is to be detected before the address may be used. */
+    if (address->family == SHOAL_AF_INET6)
+        info->ifa_flags = IFA_F_NODAD;
+    mnl_attr_put(message, IFA_LOCAL, size_of(address), address->ip);
+    mnl_attr_put(message, IFA_ADDRESS, size_of(address), address->ip);
+    return execute(netlink, message);
+}
+
+static int route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *prefix,
+                 uint16_t type, uint16_t flags) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = request(buffer, type, flags);
+    struct rtmsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
+    info->rtm_family = family_of(prefix);
+    info->rtm_dst_len = (uint8_t)prefix->length;
+    info->rtm_table = RT_TABLE_MAIN;
+    info->rtm_protocol = RTPROT_STATIC;
+    info->rtm_type = RTN_UNICAST;
+    info->rtm_scope = prefix->family == SHOAL_AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    if (prefix->length)
+        mnl_attr_put(message, RTA_DST, size_of(prefix), prefix->ip);
+    mnl_attr_put_u32(message, RTA_OIF, ifindex);
+    return execute(netlink, message);
+}
+
+int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *prefix,
+                  bool add) {
+    if (!add)
+        return route(netlink, ifindex, prefix, RTM_DELROUTE, 0);
+    int error = route(netlink, ifindex, prefix, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+    if (error != EEXIST)
+        return error;
+    /* Ours or another's? Appending refuses only the very same route; another's stays in front of
+     * what was appended, so that is taken away again. */
+    error = route(netlink, ifindex, prefix, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND);
+    if (error)
+        return error == EEXIST ? 0 : error;
+    route(netlink, ifindex, prefix, RTM_DELROUTE, 0);
+    return EEXIST;
+}

@@ -1,0 +1,30 @@
+/*
+ * rtnetlink requests about the interface: MTU, up and down, addresses, routes. The socket belongs
+ * to the namespace in which it was opened.
+ */
+#ifndef SHOAL_NETLINK_H
+#define SHOAL_NETLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shoal.h"
+
+/* Owner: the control thread. */
+struct netlink;
+
+/** NULL with errno. */
+struct netlink *netlink_open(void);
+void netlink_close(struct netlink *netlink);
+
+/** All: 0 or an errno. mtu 0 leaves it, up 2 leaves it. */
+int netlink_link_set(struct netlink *netlink, uint32_t ifindex, uint32_t mtu, uint32_t up);
+int netlink_link_queue(struct netlink *netlink, uint32_t ifindex, uint32_t length);
+int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
+                    bool add);
+
+/** EEXIST when another interface holds the route; the same route of this one is no error. */
+int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *prefix,
+                  bool add);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * Peers: three session slots (R40), an endpoint, what waits for a session, edges and facts; and the
+ * table of them.
+ */
+#ifndef SHOAL_PEER_H
+#define SHOAL_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "facts.h"
+#include "session.h"
+#include "shoal.h"
+#include "staging.h"
+
+enum peer_slot { PEER_PREVIOUS, PEER_CURRENT, PEER_NEXT, PEER_SLOTS };
+
+/* Owner: its worker, or the control thread at a standstill; `facts` are read by anybody. */
+struct peer {
+    uint32_t slot;    /* in the table, and its number in the routes */
+    uint32_t tag;     /* the caller's */
+    uint32_t armed;   /* mask of enum shoal_edge */
+    bool gso_refused; /* the path to this endpoint refuses UDP_SEGMENT (its MTU, most likely) */
+    struct session *sessions[PEER_SLOTS];
+    struct shoal_endpoint endpoint;
+    struct staging staging;
+    struct peer *flush_next; /* list of peers whose staged frames may leave */
+    bool flush_listed;
+    struct facts facts;
+};
+
+/** Sets the endpoint and its published copy; forgets what the old path refused. */
+void peer_set_endpoint(struct peer *peer, const struct shoal_endpoint *endpoint);
+
+/** Puts a new session into its slot by role (R41, R42); those pushed out are wiped. */
+enum shoal_status peer_install(struct peer *peer, struct session_table *table,
+                               struct session *session);
+
+/** The first authenticated packet on `next` makes it current (R43). */
+void peer_confirm(struct peer *peer, struct session_table *table);
+
+/** Wipes all three slots. */
+void peer_clear_sessions(struct peer *peer, struct session_table *table);
+
+static inline void peer_publish_staged(struct peer *peer) {
+    atomic_store_explicit(&peer->facts.staged, peer->staging.count, memory_order_relaxed);
+}
+
+/** Table of peers. Owner: the control thread; workers read `peer` between standstills. */
+struct peer_table {
+    struct peer_entry {
+        struct peer *peer;
+        uint32_t generation; /* of the handle that is valid, or of the next one */
+        uint32_t next_free;
+    } * entries;
+    uint32_t max;
+    uint32_t used;      /* entries that were ever taken */
+    uint32_t count;     /* peers that live */
+    uint32_t free_list; /* UINT32_MAX: empty */
+};
+
+/** False when out of memory. Memory is touched only as the table fills. */
+bool peer_table_init(struct peer_table *table, uint32_t max);
+void peer_table_free(struct peer_table *table);
+
+/** SHOAL_E_FULL, SHOAL_E_MEMORY. */
+enum shoal_status peer_table_add(struct peer_table *table, uint32_t tag, shoal_peer_t *handle);
+
+/** NULL for a handle that names no living peer. */
+struct peer *peer_table_find(const struct peer_table *table, shoal_peer_t handle);
+
+/** The peer must have no sessions and nothing staged any more. */
+void peer_table_remove(struct peer_table *table, struct peer *peer);
+
+#endif

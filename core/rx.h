@@ -1,0 +1,43 @@
+/*
+ * Inbound: from UDP buffers to TUN frames.
+ *
+ * A drain receives several buffers into one arena, opens every data message in place and hands the
+ * packets to the coalescer, which keeps pointers; then it writes frames to the TUN, so packets that
+ * arrived singly leave as super-packets too. Whatever is not data goes through the gate or straight
+ * into the mailbox. Order per message (R46): index, expiry, counter, tag, window, endpoint, facts,
+ * trim, source, ECN, TUN.
+ */
+#ifndef SHOAL_RX_H
+#define SHOAL_RX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coalesce.h"
+#include "socket.h"
+
+#define RX_BUFFERS 4u /* full buffers a drain */
+#define RX_ARENA_SIZE (RX_BUFFERS * SOCKET_RECEIVE_MAX)
+#define RX_DATAGRAMS 64u /* receives a drain, when they are small */
+
+/* Owner: the worker. */
+struct rx {
+    uint8_t *arena;
+    struct coalesce coalesce;
+    struct coalesce_frame frame;
+};
+
+struct worker;
+
+bool rx_init(struct rx *rx);
+void rx_free(struct rx *rx);
+
+/** Receives until dry or the budget is used up and delivers all of it. @return true: maybe more. */
+bool rx_drain(struct worker *worker, struct udp_socket *udp);
+
+/** One received buffer, as rx_drain handles it; what opened is delivered by rx_deliver. */
+void rx_buffer(struct worker *worker, struct udp_socket *udp, uint8_t *buffer,
+               const struct socket_received *received);
+void rx_deliver(struct worker *worker);
+
+#endif

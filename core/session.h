@@ -1,0 +1,92 @@
+/*
+ * A session: one pair of keys with its counter, replay window and limits, and the table that finds
+ * it by the receiver index of a data message.
+ */
+#ifndef SHOAL_SESSION_H
+#define SHOAL_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aead.h"
+#include "replay.h"
+#include "shoal.h"
+
+#define SESSION_REJECT_AFTER_TIME 180000000000ull /* ns (R4) */
+/** REJECT_AFTER_MESSAGES (R2): the send counter pins here and no packet carries it. */
+#define SESSION_COUNTER_LIMIT REPLAY_COUNTER_LIMIT
+
+struct peer;
+
+/* Owner: the peer's worker, the control thread at a standstill; `counter` any worker that sends. */
+struct session {
+    struct peer *peer;
+    uint32_t role; /* enum shoal_role */
+    uint32_t local_index;
+    uint32_t remote_index;
+    bool rekey_mailed; /* REKEY_DUE went out: once per session */
+    uint64_t birth;
+    uint64_t expiry; /* birth + SESSION_REJECT_AFTER_TIME */
+    uint64_t rekey_after_time;
+    uint64_t rekey_on_receive;
+    uint64_t rekey_after_messages;
+    _Atomic uint64_t counter; /* of the next packet that we send (R23, R48) */
+    struct aead_key *send;
+    struct aead_key *receive;
+    struct replay replay;
+};
+
+/**
+ * @param now  bounds birth, so that a birth in the future cannot extend the session (R64).
+ * @return NULL when out of memory.
+ */
+struct session *session_create(const struct shoal_session *description,
+                               const struct aead_backend *aead, struct peer *peer, uint64_t now);
+
+/** Wipes the keys (R65). NULL is allowed. */
+void session_free(struct session *session);
+
+/** R4: no packet is sealed or opened from 180 s of age on. */
+static inline bool session_expired(const struct session *session, uint64_t now) {
+    return now >= session->expiry;
+}
+
+/** May n packets be sealed now (R45)? NULL is allowed and says no. */
+static inline bool session_can_send(const struct session *session, uint64_t now, uint32_t n) {
+    if (!session || session_expired(session, now))
+        return false;
+    uint64_t counter = atomic_load_explicit(&session->counter, memory_order_relaxed);
+    return counter < SESSION_COUNTER_LIMIT && SESSION_COUNTER_LIMIT - counter >= n;
+}
+
+/**
+ * Takes n consecutive counters.
+ * @return false when fewer are left: none is taken, and they never come back (R48).
+ */
+bool session_reserve(struct session *session, uint32_t n, uint64_t *first);
+
+/** Owner: the device; changes at a standstill, except removal, which the worker may do. */
+struct session_table {
+    struct session **slots;
+    uint32_t capacity; /* a power of two, at most half full */
+    uint32_t count;
+    uint64_t seed[2];
+};
+
+/** False when out of memory. */
+bool session_table_init(struct session_table *table, const uint8_t seed[16]);
+
+/** Frees the table, not the sessions. */
+void session_table_free(struct session_table *table);
+
+/** NULL when no session has that receiver index. */
+struct session *session_table_find(const struct session_table *table, uint32_t local_index);
+
+/** SHOAL_E_EXISTS, SHOAL_E_MEMORY. Grows the table: only at a standstill. */
+enum shoal_status session_table_insert(struct session_table *table, struct session *session);
+
+/** Removes without allocating; the session must be in it. */
+void session_table_remove(struct session_table *table, const struct session *session);
+
+#endif

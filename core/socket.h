@@ -1,0 +1,85 @@
+/*
+ * One unconnected UDP socket of one family: what it is opened with, and one datagram or one train
+ * of equal datagrams in and out, with the ancillary data that WireGuard needs (R19, R52, R55).
+ *
+ * Fragmentation stays allowed. For IPv4 we clear DF as the Linux driver does (its outer packets are
+ * sent with df = 0); wireguard-go leaves the socket's default, path MTU discovery, so that an
+ * ICMP-eating network turns a small path MTU into a black hole. IPv6 keeps the default: only the
+ * source may fragment there, so it has to learn the path MTU.
+ */
+#ifndef SHOAL_SOCKET_H
+#define SHOAL_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shoal.h"
+
+/** Largest payload of one send, a train included: 65,535 less IPv4 and UDP headers. */
+#define SOCKET_PAYLOAD_MAX 65507u
+/** Largest buffer that one receive may fill: what UDP_GRO gathers. */
+#define SOCKET_RECEIVE_MAX 65536u
+/** Most segments of one train (UDP_MAX_SEGMENTS of kernels before 6.9). */
+#define SOCKET_SEGMENTS_MAX 64u
+
+/* Owner: its worker; sends may come from any thread. */
+struct udp_socket {
+    int fd;            /* -1: not open */
+    uint16_t family;   /* enum shoal_family */
+    uint32_t overflow; /* SO_RXQ_OVFL's running count as last seen */
+};
+
+struct socket_options {
+    uint32_t fwmark;
+    uint32_t receive_buffer; /* bytes */
+    uint32_t send_buffer;    /* bytes */
+};
+
+/** What one receive brought. */
+struct socket_received {
+    struct shoal_endpoint endpoint; /* whence and to which address */
+    uint32_t length;
+    uint32_t segment;  /* bytes of each datagram but the last; equals length for a single one */
+    uint32_t overflow; /* datagrams that the kernel dropped since the last receive */
+    uint8_t tos;
+    bool truncated;         /* MSG_TRUNC */
+    bool control_truncated; /* MSG_CTRUNC */
+};
+
+/**
+ * Opens and binds; *port 0 lets the kernel choose and gives its choice back.
+ * @param what  set to the failing call.
+ * @return 0 or an errno; EAFNOSUPPORT where the kernel lacks the family.
+ */
+int socket_open(struct udp_socket *udp, uint16_t family, uint16_t *port,
+                const struct socket_options *options, const char **what);
+void socket_close(struct udp_socket *udp);
+
+/** 0 or an errno. */
+int socket_set_fwmark(const struct udp_socket *udp, uint32_t fwmark);
+
+/** Switches UDP_GRO; 0 or an errno. */
+int socket_set_gro(const struct udp_socket *udp, bool on);
+
+/** Mask of SHOAL_OFFLOAD_UDP_GSO and SHOAL_OFFLOAD_UDP_GRO that the kernel knows. */
+uint32_t socket_probe(const struct udp_socket *udp);
+
+/**
+ * Sends one datagram, or with `segment` below `length` a train of datagrams of that size.
+ * @return 0 or the errno; never retried here but for EINTR.
+ */
+int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, uint8_t tos,
+                const uint8_t *bytes, uint32_t length, uint32_t segment);
+
+/**
+ * Could a sticky source be to blame for this errno? The kernel says EINVAL for an address that is
+ * no longer ours, and no route where there is one from another address.
+ */
+bool socket_source_suspect(int error);
+
+/** 0 or an errno (EAGAIN: dry). */
+int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
+                   struct socket_received *received);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * Counters of a device. One list names them all; the enum, the names that the caller sees and the
+ * documentation come from it. Every reason why a packet is not delivered has one of its own, and a
+ * dropped packet counts exactly once (a TUN super-packet that cannot be read counts as one).
+ */
+#ifndef SHOAL_STATS_H
+#define SHOAL_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* clang-format off */
+#define STATS_LIST(X) \
+    /* outbound */ \
+    X(tun_reads)                  /* frames read from the TUN */ \
+    X(tx_packets)                 /* data messages handed to the kernel, keepalives included */ \
+    X(tx_bytes)                   /* their bytes, header and tag included */ \
+    X(tx_trains)                  /* sendmsg calls that carried them */ \
+    X(tx_keepalives)              /* empty data messages among tx_packets */ \
+    X(tx_blocked)                 /* trains that waited for room in the socket */ \
+    X(tx_source_cleared)          /* sticky sources given up because the kernel refused them (R54) */ \
+    X(tx_gso_refused)             /* trains sent again singly because UDP_SEGMENT was refused */ \
+    X(tx_staged)                  /* frames that waited for a session (R16) */ \
+    /* inbound */ \
+    X(rx_buffers)                 /* recvmsg calls that returned something */ \
+    X(rx_packets)                 /* data messages that opened, keepalives included */ \
+    X(rx_bytes)                   /* their bytes, header and tag included */ \
+    X(rx_keepalives)              /* empty data messages among rx_packets */ \
+    X(rx_control_truncated)       /* buffers with MSG_CTRUNC: ancillary data lost */ \
+    X(rx_errors)                  /* errors of recvmsg */ \
+    X(tun_writes)                 /* frames written to the TUN */ \
+    X(tun_gso_refused)            /* super-packets written again singly */ \
+    /* everything that is not data */ \
+    X(control_received)           /* datagrams put into the mailbox */ \
+    X(control_sent)               /* datagrams of shoal_datagram_send */ \
+    X(cookies_sent)               /* cookie replies (R30) */ \
+    X(mail_dropped_edges)         /* edges and news that found the mailbox full; edges ring again */ \
+    X(routes_refused)             /* prefixes refused because the table is at its maximum */ \
+    X(peers_refused)              /* peers refused for the same reason */ \
+    /* outbound drops */ \
+    X(drop_tx_malformed)          /* no IPv4 or IPv6 header, or one that contradicts the frame (R49) */ \
+    X(drop_tx_offload)            /* a virtio header that contradicts its frame */ \
+    X(drop_tx_no_route)           /* no peer has the destination (R51) */ \
+    X(drop_tx_no_endpoint)        /* the peer has no endpoint (R51) */ \
+    X(drop_tx_no_socket)          /* no UDP socket of the endpoint's family is bound */ \
+    X(drop_tx_staging_peer)       /* oldest of a peer's 128 staged (R16) */ \
+    X(drop_tx_staging_total)      /* oldest of all, at staged_bytes_max (R16) */ \
+    X(drop_tx_staging_discarded)  /* staged, then given up by command (R62) or with the peer */ \
+    X(drop_tx_memory)             /* no memory to stage it */ \
+    X(drop_tx_seal)               /* the cipher failed, or another worker took the last counters */ \
+    X(drop_tx_too_big)            /* larger than a datagram can be, EMSGSIZE included */ \
+    X(drop_tx_buffer)             /* EAGAIN twice, ENOBUFS, ENOMEM */ \
+    X(drop_tx_unreachable)        /* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, ENETDOWN */ \
+    X(drop_tx_denied)             /* EPERM, EACCES: a filter */ \
+    X(drop_tx_error)              /* any other error of sendmsg */ \
+    /* inbound drops */ \
+    X(drop_rx_queue)              /* by the kernel before us: receive buffer full (SO_RXQ_OVFL) */ \
+    X(drop_rx_truncated)          /* MSG_TRUNC, or segments of unknown size after MSG_CTRUNC */ \
+    X(drop_rx_short)              /* a data message below 32 bytes (R20), or nothing at all */ \
+    X(drop_rx_oversized)          /* not data, and above 1,500 bytes */ \
+    X(drop_rx_unknown_type)       /* with SHOAL_DEVICE_WIREGUARD_ONLY */ \
+    X(drop_rx_mailbox)            /* a datagram for the mailbox, its lane full */ \
+    X(drop_rx_index)              /* receiver index of no session */ \
+    X(drop_rx_expired)            /* session of 180 s (R4) */ \
+    X(drop_rx_counter_limit)      /* counter at REJECT_AFTER_MESSAGES (R47) */ \
+    X(drop_rx_replay)             /* seen before, or older than the window */ \
+    X(drop_rx_authentication)     /* the tag is wrong */ \
+    X(drop_rx_malformed)          /* what opened is no IP packet (R49) */ \
+    X(drop_rx_source)             /* inner source is not this peer's (R50) */ \
+    X(drop_rx_ecn)                /* congestion marked on a packet that cannot say so (R52) */ \
+    X(drop_rx_no_tun)             /* the device has no TUN, or lost it */ \
+    X(drop_rx_link_down)          /* EIO: the interface is down */ \
+    X(drop_rx_tun)                /* any other error of the TUN write */ \
+    X(drop_handshake_length)      /* not the exact size of its type (R20) */ \
+    X(drop_handshake_type)        /* reserved bytes set (R21) */ \
+    X(drop_handshake_mac1)        /* (R28) */ \
+    X(drop_handshake_cookie)      /* answered by a cookie reply (R30) */ \
+    X(drop_handshake_rate)        /* the source's bucket is empty (R31) */ \
+    X(drop_handshake_full)        /* the table of sources is full */
+/* clang-format on */
+
+enum counter {
+#define X(name) COUNT_##name,
+    STATS_LIST(X)
+#undef X
+        STATS_COUNT
+};
+
+/* Owner: one thread writes (a worker, or the control thread while it holds the standstill or, for
+ * the device's own set, the registry's lock); anybody reads. */
+struct stats {
+    _Atomic uint64_t values[STATS_COUNT];
+};
+
+static inline void stats_add(struct stats *stats, enum counter which, uint64_t n) {
+    _Atomic uint64_t *value = &stats->values[which];
+    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t stats_get(const struct stats *stats, enum counter which) {
+    return atomic_load_explicit(&stats->values[which], memory_order_relaxed);
+}
+
+/** Name of a counter, NULL past the last. */
+const char *stats_name(uint32_t which);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * The TUN device: frames of one virtio_net_hdr and one packet or super-packet.
+ *
+ * Three kinds of descriptor serve: a TUN that we create (IFF_VNET_HDR), one that we are handed
+ * (perhaps without a virtio header), and a test's socketpair.
+ */
+#ifndef SHOAL_TUN_H
+#define SHOAL_TUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "shoal.h"
+
+/** Largest frame: virtio header, and a GSO packet of 64 KiB with its IPv6 header. */
+#define TUN_FRAME_MAX (10u + 65536u + 40u)
+
+/* Owner: the device; the descriptor is read and written by its worker. */
+struct tun {
+    int fd;           /* -1: none */
+    bool vnet;        /* frames on the descriptor start with a virtio header */
+    bool real;        /* a TUN device, not a socketpair */
+    uint32_t ifindex; /* in the namespace where it was opened; 0 without interface */
+    char name[SHOAL_IFNAME_SIZE];
+};
+
+/** Creates an interface. @return 0 or an errno; *what names the failing call. */
+int tun_create(struct tun *tun, const char *name, const char **what);
+
+/** Adopts a descriptor: a TUN without packet information, or with `plain` anything with frames. */
+int tun_adopt(struct tun *tun, int fd, bool plain, const char **what);
+
+void tun_close(struct tun *tun);
+
+/** Offers TSO and USO towards us. @return mask of SHOAL_OFFLOAD_TUN_* that the kernel takes. */
+uint32_t tun_set_offloads(const struct tun *tun, uint32_t offloads);
+
+/** False when the interface was deleted (EBADFD); moved to another namespace is alive. */
+bool tun_alive(const struct tun *tun);
+
+/** Reads one frame, virtio header first in any case. @return bytes, or a negative errno. */
+ssize_t tun_read(const struct tun *tun, uint8_t *frame, size_t capacity);
+
+/** Writes one frame; parts[0] starts with the virtio header. @return 0 or an errno. */
+int tun_write(const struct tun *tun, struct iovec *parts, uint32_t count);
+
+#endif

@@ -1,0 +1,413 @@
+#include "tx.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "edge.h"
+#include "packet.h"
+#include "segment.h"
+#include "tun.h"
+#include "worker.h"
+
+#define MESSAGE_HEADER 16u
+#define MESSAGE_OVERHEAD (MESSAGE_HEADER + AEAD_TAG_SIZE)
+#define MESSAGE_DATA 4u /* type (R21) */
+
+/* A drain ends after so many bytes or frames, so that the other direction gets its turn. */
+#define BUDGET_BYTES (4u * 65536u)
+#define BUDGET_FRAMES 128u
+
+bool tx_init(struct tx *tx) {
+    tx->frame = aligned_alloc(64, (TUN_FRAME_MAX + SEGMENT_SLACK + 63) & ~63u);
+    tx->train.arena = aligned_alloc(64, TX_ARENA_SIZE);
+    tx->waiting.arena = aligned_alloc(64, TX_ARENA_SIZE);
+    return tx->frame && tx->train.arena && tx->waiting.arena;
+}
+
+void tx_free(struct tx *tx) {
+    free(tx->frame);
+    free(tx->train.arena);
+    free(tx->waiting.arena);
+}
+
+static void drop(struct worker *worker, struct peer *peer, enum counter why, uint32_t n) {
+    stats_add(&worker->stats, why, n);
+    if (peer)
+        facts_add(&peer->facts.dropped, n);
+}
+
+/* ---- Sending a train --------------------------------------------------------------------------
+ */
+
+static enum counter reason(int error) {
+    switch (error) {
+    case EMSGSIZE:
+        return COUNT_drop_tx_too_big;
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+        return COUNT_drop_tx_buffer;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EADDRNOTAVAIL:
+    case ENETDOWN:
+        return COUNT_drop_tx_unreachable;
+    case EPERM:
+    case EACCES:
+        return COUNT_drop_tx_denied;
+    default:
+        return COUNT_drop_tx_error;
+    }
+}
+
+static void clear_source(struct worker *worker, struct peer *peer) {
+    struct shoal_endpoint endpoint = peer->endpoint;
+    memset(&endpoint.local, 0, sizeof(endpoint.local));
+    endpoint.ifindex = 0;
+    peer_set_endpoint(peer, &endpoint);
+    stats_add(&worker->stats, COUNT_tx_source_cleared, 1);
+}
+
+/* EIO is the egress device's word (no checksum offload, or IPsec on the way): off for all. EINVAL
+ * and EMSGSIZE are the path's (segments above its MTU): off for this endpoint. */
+static void demote(struct worker *worker, struct peer *peer, int error) {
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_OFFLOAD_DEMOTED,
+                              .value = SHOAL_OFFLOAD_UDP_GSO,
+                              .index = (uint32_t)error,
+                              .time = worker->now};
+    if (error == EIO) {
+        if (!offload_demote(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO))
+            return;
+    } else {
+        if (peer->gso_refused)
+            return;
+        peer->gso_refused = true;
+        mail.tag = peer->tag;
+    }
+    device_notify(worker->device, &worker->stats, &mail);
+}
+
+static int send_once(struct worker *worker, const struct train *train, uint32_t from,
+                     uint32_t length, uint32_t segment) {
+    struct peer *peer = train->peer;
+    struct udp_socket *udp = worker_socket_for(worker, peer->endpoint.remote.family);
+    int error = socket_send(udp, &peer->endpoint, train->tos, train->arena + from, length, segment);
+    if (socket_source_suspect(error) && peer->endpoint.local.family != SHOAL_AF_NONE) {
+        clear_source(worker, peer);
+        error = socket_send(udp, &peer->endpoint, train->tos, train->arena + from, length, segment);
+    }
+    return error;
+}
+
+/* What has left counts for the peer's clocks: keepalives answer, data also asks (R57, R60). */
+static void account(struct worker *worker, struct peer *peer, uint32_t messages, uint32_t bytes,
+                    uint32_t keepalives) {
+    struct facts *facts = &peer->facts;
+    stats_add(&worker->stats, COUNT_tx_packets, messages);
+    stats_add(&worker->stats, COUNT_tx_bytes, bytes);
+    stats_add(&worker->stats, COUNT_tx_keepalives, keepalives);
+    facts_add(&facts->tx_packets, messages);
+    facts_add(&facts->tx_bytes, bytes);
+    facts_set(&facts->last_authenticated_send, worker->now);
+    facts_set(&facts->first_unsent_reply, 0);
+    if (messages == keepalives)
+        return;
+    facts_set(&facts->last_data_send, worker->now);
+    if (!facts_get(&facts->first_unanswered_data))
+        facts_set(&facts->first_unanswered_data, worker->now);
+    edge_raise(worker, peer, SHOAL_EDGE_UNANSWERED_DATA, facts_get(&facts->first_unanswered_data));
+}
+
+/* The same messages again, each by itself, each once. */
+static void send_singly(struct worker *worker, const struct train *train) {
+    stats_add(&worker->stats, COUNT_tx_gso_refused, 1);
+    for (uint32_t from = 0; from < train->bytes; from += train->stride) {
+        uint32_t left = train->bytes - from;
+        uint32_t length = left < train->stride ? left : train->stride;
+        int error = send_once(worker, train, from, length, length);
+        if (error)
+            drop(worker, train->peer, reason(error), 1);
+        else
+            account(worker, train->peer, 1, length, length == MESSAGE_OVERHEAD);
+    }
+}
+
+/* @return false when the socket is full and `train` may wait. */
+static bool send_train(struct worker *worker, struct train *train, bool may_wait) {
+    struct peer *peer = train->peer;
+    struct udp_socket *udp = worker_socket_for(worker, peer->endpoint.remote.family);
+    if (!udp) {
+        drop(worker, peer, COUNT_drop_tx_no_socket, train->count);
+        return true;
+    }
+    bool whole = train->count == 1;
+    if (!whole &&
+        (peer->gso_refused || !offload_has(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO))) {
+        send_singly(worker, train);
+        return true;
+    }
+    int error = send_once(worker, train, 0, train->bytes, whole ? train->bytes : train->stride);
+    if (!error) {
+        stats_add(&worker->stats, COUNT_tx_trains, 1);
+        account(worker, peer, train->count, train->bytes, train->keepalives);
+    } else if (error == EAGAIN && may_wait) {
+        return false;
+    } else if (!whole && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
+        demote(worker, peer, error);
+        send_singly(worker, train);
+    } else {
+        drop(worker, peer, reason(error), train->count);
+    }
+    return true;
+}
+
+static void empty(struct train *train) { *train = (struct train){.arena = train->arena}; }
+
+static void flush_now(struct worker *worker) {
+    struct tx *tx = &worker->tx;
+    if (tx->waiting.count) {
+        send_train(worker, &tx->waiting, false);
+        empty(&tx->waiting);
+    }
+    if (!tx->train.count)
+        return;
+    if (!send_train(worker, &tx->train, true)) {
+        struct train swap = tx->waiting;
+        tx->waiting = tx->train;
+        tx->train = swap;
+        stats_add(&worker->stats, COUNT_tx_blocked, 1);
+        worker_wait_for_socket(worker,
+                               worker_socket_for(worker, tx->waiting.peer->endpoint.remote.family));
+    }
+    empty(&tx->train);
+}
+
+void tx_flush(struct worker *worker) {
+    if (!worker->waiting_for_socket)
+        flush_now(worker);
+}
+
+static void forget(struct worker *worker, struct train *train, const struct peer *peer) {
+    if (!train->count || train->peer != peer)
+        return;
+    drop(worker, train->peer, COUNT_drop_tx_buffer, train->count);
+    empty(train);
+}
+
+void tx_forget(struct worker *worker, const struct peer *peer) {
+    forget(worker, &worker->tx.waiting, peer);
+    forget(worker, &worker->tx.train, peer);
+}
+
+/* ---- Filling a train --------------------------------------------------------------------------
+ */
+
+static bool fits(const struct train *train, const struct peer *peer, uint32_t size, uint8_t tos) {
+    return train->peer == peer && !train->closed && train->tos == tos && size <= train->stride &&
+           train->count < SOCKET_SEGMENTS_MAX && train->bytes + size <= SOCKET_PAYLOAD_MAX;
+}
+
+static void put32(uint8_t *out, uint32_t value) {
+    uint32_t little = htole32(value);
+    memcpy(out, &little, sizeof(little));
+}
+
+static void append(struct worker *worker, struct peer *peer, struct session *session,
+                   uint64_t counter, const uint8_t *plain, uint32_t padded, uint8_t tos) {
+    struct train *train = &worker->tx.train;
+    uint32_t size = MESSAGE_OVERHEAD + padded;
+    if (train->count && !fits(train, peer, size, tos))
+        flush_now(worker);
+    uint8_t *message = train->arena + train->bytes;
+    put32(message, MESSAGE_DATA);
+    put32(message + 4, session->remote_index);
+    put32(message + 8, (uint32_t)counter);
+    put32(message + 12, (uint32_t)(counter >> 32));
+    struct aead_packet packet = {
+        .out = message + MESSAGE_HEADER, .in = plain, .counter = counter, .length = padded};
+    if (!aead_seal(session->send, &packet, 1)) {
+        drop(worker, peer, COUNT_drop_tx_seal, 1);
+        return;
+    }
+    if (!train->count) {
+        train->peer = peer;
+        train->stride = size;
+        train->tos = tos;
+    }
+    train->bytes += size;
+    train->count++;
+    train->keepalives += padded == 0;
+    train->closed = size < train->stride;
+}
+
+/* Sending on this session at or after these marks asks for a new one, once (R1, R3). */
+static void check_rekey(struct worker *worker, struct peer *peer, struct session *session,
+                        uint64_t counter) {
+    if (session->rekey_mailed)
+        return;
+    enum shoal_rekey_why why = 0;
+    if (session->rekey_after_time && worker->now >= session->rekey_after_time)
+        why = SHOAL_REKEY_AGE;
+    else if (session->rekey_after_messages && counter >= session->rekey_after_messages)
+        why = SHOAL_REKEY_MESSAGES;
+    if (!why)
+        return;
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_REKEY_DUE,
+                              .tag = peer->tag,
+                              .index = session->local_index,
+                              .value = why,
+                              .time = worker->now};
+    session->rekey_mailed = device_notify(worker->device, &worker->stats, &mail);
+}
+
+bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *session) {
+    uint64_t counter;
+    if (!session_reserve(session, 1, &counter))
+        return false;
+    append(worker, peer, session, counter, (const uint8_t *)"", 0, 0);
+    check_rekey(worker, peer, session, counter + 1);
+    return true;
+}
+
+/* ---- From frames to segments ------------------------------------------------------------------
+ */
+
+/* The outer ECN of what carries an inner packet: its own, but congestion that it met before the
+ * tunnel is not repeated outside (RFC 3168 section 9.1.1, as the Linux driver does). */
+static uint8_t outer_tos(uint8_t inner) {
+    uint8_t ecn = inner & PACKET_ECN_MASK;
+    return ecn == PACKET_ECN_CE ? 2 /* ECT(0) */ : ecn;
+}
+
+static enum counter reason_segment(enum segment_status status) {
+    return status == SEGMENT_SHORT || status == SEGMENT_BAD_PACKET ? COUNT_drop_tx_malformed
+                                                                   : COUNT_drop_tx_offload;
+}
+
+/* No more segments than this will come of a frame: known before it is touched. */
+static uint32_t segments_at_most(const uint8_t *frame, uint32_t length) {
+    uint32_t gso_size = frame[4] | (uint32_t)frame[5] << 8; /* virtio_net_hdr, little-endian host */
+    if ((frame[1] & ~SEGMENT_GSO_ECN) == SEGMENT_GSO_NONE || gso_size == 0)
+        return 1;
+    return length / gso_size + 1;
+}
+
+/* Seals a frame into trains; `frame` is used up. */
+static void seal(struct worker *worker, struct peer *peer, struct session *session, uint8_t *frame,
+                 uint32_t length, uint8_t tos) {
+    struct segmenter segmenter;
+    uint32_t mtu = atomic_load_explicit(&worker->device->mtu, memory_order_relaxed);
+    enum segment_status status = segment_begin(&segmenter, frame, length, mtu);
+    if (status != SEGMENT_OK) {
+        drop(worker, peer, reason_segment(status), 1);
+        return;
+    }
+    uint32_t count = segment_count(&segmenter);
+    uint64_t counter;
+    if (!session_reserve(session, count, &counter)) {
+        drop(worker, peer, COUNT_drop_tx_seal, count);
+        return;
+    }
+    check_rekey(worker, peer, session, counter + count);
+    struct segment segment;
+    while (segment_next(&segmenter, &segment)) {
+        if (segment.padded + MESSAGE_OVERHEAD > SOCKET_PAYLOAD_MAX)
+            drop(worker, peer, COUNT_drop_tx_too_big, 1);
+        else
+            append(worker, peer, session, counter, segment.data, segment.padded, tos);
+        counter++;
+    }
+}
+
+static void victim_dropped(struct peer *victim) {
+    facts_add(&victim->facts.dropped, 1);
+    peer_publish_staged(victim);
+}
+
+static void stage(struct worker *worker, struct peer *peer, const uint8_t *frame, uint32_t length) {
+    struct staging_drops drops = {0};
+    if (staging_push(&worker->device->staging, &peer->staging, peer, frame, length, &drops,
+                     victim_dropped))
+        stats_add(&worker->stats, COUNT_tx_staged, 1);
+    else
+        drop(worker, peer, COUNT_drop_tx_memory, 1);
+    drop(worker, peer, COUNT_drop_tx_staging_peer, drops.peer);
+    stats_add(&worker->stats, COUNT_drop_tx_staging_total, drops.total);
+    peer_publish_staged(peer);
+    edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now);
+}
+
+void tx_flush_staged(struct worker *worker, struct peer *peer) {
+    struct staged *staged;
+    while ((staged = staging_first(&peer->staging))) {
+        struct session *session = peer->sessions[PEER_CURRENT];
+        if (!session_can_send(session, worker->now,
+                              segments_at_most(staged->frame, staged->length)))
+            break;
+        struct packet packet;
+        if (packet_parse(&packet, staged->frame + SEGMENT_VNET_SIZE,
+                         staged->length - SEGMENT_VNET_SIZE) == PACKET_OK)
+            seal(worker, peer, session, staged->frame, staged->length, outer_tos(packet.tos));
+        staging_drop_first(&worker->device->staging, &peer->staging);
+    }
+    peer_publish_staged(peer);
+}
+
+static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
+    struct device *device = worker->device;
+    struct packet packet;
+    if (length <= SEGMENT_VNET_SIZE ||
+        packet_parse(&packet, frame + SEGMENT_VNET_SIZE, length - SEGMENT_VNET_SIZE) != PACKET_OK) {
+        drop(worker, NULL, COUNT_drop_tx_malformed, 1);
+        return;
+    }
+    uint32_t slot = packet.version == 4 ? route_lookup4(device->routes, packet.destination)
+                                        : route_lookup6(device->routes, packet.destination);
+    if (slot == ROUTE_NONE) {
+        drop(worker, NULL, COUNT_drop_tx_no_route, 1);
+        return;
+    }
+    struct peer *peer = device->peers.entries[slot].peer;
+    if (peer->endpoint.remote.family == SHOAL_AF_NONE) {
+        drop(worker, peer, COUNT_drop_tx_no_endpoint, 1);
+        return;
+    }
+    if (peer->staging.count)
+        tx_flush_staged(worker, peer);
+    struct session *session = peer->sessions[PEER_CURRENT];
+    if (peer->staging.count ||
+        !session_can_send(session, worker->now, segments_at_most(frame, length)))
+        stage(worker, peer, frame, length);
+    else
+        seal(worker, peer, session, frame, length, outer_tos(packet.tos));
+}
+
+bool tx_drain(struct worker *worker) {
+    bool more = false;
+    uint32_t bytes = 0, frames = 0;
+    while (!worker->waiting_for_socket) {
+        if (bytes >= BUDGET_BYTES || frames >= BUDGET_FRAMES) {
+            more = true;
+            break;
+        }
+        ssize_t length = tun_read(&worker->tun, worker->tx.frame, TUN_FRAME_MAX);
+        if (length < 0) {
+            if (length == -EBADFD)
+                worker_tun_gone(worker);
+            break;
+        }
+        if (length == 0 && !worker->tun.real) {
+            worker_tun_gone(worker); /* the far end of a socketpair has closed */
+            break;
+        }
+        stats_add(&worker->stats, COUNT_tun_reads, 1);
+        frame_in(worker, worker->tx.frame, (uint32_t)length);
+        bytes += (uint32_t)length;
+        frames++;
+    }
+    tx_flush(worker);
+    return more;
+}

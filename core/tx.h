@@ -1,0 +1,68 @@
+/*
+ * Outbound: from TUN frames to trains of sealed messages.
+ *
+ * A frame is read, its peer looked up, and its segments are sealed one behind the other straight
+ * into the arena, whose contents are the payload of one sendmsg: sealing is the segmentation copy.
+ * A train takes on messages of one peer and one ECN value as long as they have the size of its
+ * first one; a shorter message ends it. So the left-over segments of one super-packet open the next
+ * train, and small packets of one peer travel together. A dry TUN sends what there is; no timer.
+ *
+ * When the socket is full the train waits (one only), the TUN is left alone, so that the queue
+ * grows where packets are still clear and the kernel may drop them before they cost a seal; a train
+ * refused twice is dropped.
+ */
+#ifndef SHOAL_TX_H
+#define SHOAL_TX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "peer.h"
+#include "socket.h"
+
+#define TX_ARENA_SIZE 65536u
+
+/* One sendmsg in the making. Owner: the worker. */
+struct train {
+    uint8_t *arena;
+    struct peer *peer;   /* NULL while count is 0 */
+    uint32_t bytes;      /* sealed into the arena */
+    uint32_t count;      /* messages */
+    uint32_t keepalives; /* empty ones among them */
+    uint32_t stride;     /* size of every message but the last */
+    bool closed;         /* a shorter message ended it */
+    uint8_t tos;
+};
+
+/* Owner: the worker. */
+struct tx {
+    uint8_t *frame;       /* TUN_FRAME_MAX and room for padding */
+    struct train train;   /* being filled */
+    struct train waiting; /* refused once with EAGAIN; count 0: none */
+};
+
+struct worker;
+
+/** False when out of memory. */
+bool tx_init(struct tx *tx);
+void tx_free(struct tx *tx);
+
+/**
+ * Reads frames until the TUN is dry, the budget is used up or the socket is full, then sends.
+ * @return true when more may wait.
+ */
+bool tx_drain(struct worker *worker);
+
+/** Sends what is being filled; while a train waits for the socket it stays. */
+void tx_flush(struct worker *worker);
+
+/** Puts an empty message (R41, R57, R59) into the train; the session must be able to send. */
+bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *session);
+
+/** Sends staged frames for which the current session has counters, in order. */
+void tx_flush_staged(struct worker *worker, struct peer *peer);
+
+/** Drops sealed messages that have not left, when the socket is full, for a peer that goes. */
+void tx_forget(struct worker *worker, const struct peer *peer);
+
+#endif

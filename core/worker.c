@@ -1,0 +1,264 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* What an epoll event is about. */
+enum source { SOURCE_WAKE, SOURCE_TUN, SOURCE_LINK, SOURCE_INET, SOURCE_INET6, SOURCES };
+
+static int poll_set(struct worker *worker, int operation, int fd, uint32_t events, uint32_t what) {
+    struct epoll_event event = {.events = events, .data = {.u32 = what}};
+    return epoll_ctl(worker->epoll, operation, fd, &event) == 0 ? 0 : errno;
+}
+
+struct worker *worker_create(struct device *device, uint32_t index) {
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (!worker)
+        return NULL;
+    pthread_mutex_init(&worker->mutex, NULL);
+    worker->index = index;
+    worker->device = device;
+    worker->tun.fd = -1;
+    worker->link.fd = -1;
+    for (int i = 0; i < WORKER_SOCKETS; i++)
+        worker->sockets[i].fd = -1;
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->epoll < 0 || worker->wake < 0 || !tx_init(&worker->tx) || !rx_init(&worker->rx) ||
+        poll_set(worker, EPOLL_CTL_ADD, worker->wake, EPOLLIN, SOURCE_WAKE) != 0) {
+        int error = errno;
+        worker_free(worker);
+        errno = error;
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_free(struct worker *worker) {
+    if (!worker)
+        return;
+    for (int i = 0; i < WORKER_SOCKETS; i++)
+        socket_close(&worker->sockets[i]);
+    link_close(&worker->link);
+    if (worker->epoll >= 0)
+        close(worker->epoll);
+    if (worker->wake >= 0)
+        close(worker->wake);
+    tx_free(&worker->tx);
+    rx_free(&worker->rx);
+    pthread_mutex_destroy(&worker->mutex);
+    free(worker);
+}
+
+/* ---- What is polled ---------------------------------------------------------------------------
+ */
+
+int worker_poll_tun(struct worker *worker) {
+    if (worker->tun.fd < 0)
+        return 0;
+    int error = poll_set(worker, EPOLL_CTL_ADD, worker->tun.fd, EPOLLIN, SOURCE_TUN);
+    worker->tun_polled = error == 0;
+    if (!error && worker->link.fd >= 0)
+        error = poll_set(worker, EPOLL_CTL_ADD, worker->link.fd, EPOLLIN, SOURCE_LINK);
+    return error;
+}
+
+int worker_poll_socket(struct worker *worker, enum worker_socket which) {
+    int error =
+        poll_set(worker, EPOLL_CTL_ADD, worker->sockets[which].fd, EPOLLIN, SOURCE_INET + which);
+    return error == EEXIST ? 0 : error; /* a socket that came back after a failed move */
+}
+
+void worker_wait_for_socket(struct worker *worker, const struct udp_socket *udp) {
+    enum worker_socket which = udp->family == SHOAL_AF_INET6 ? WORKER_INET6 : WORKER_INET;
+    poll_set(worker, EPOLL_CTL_MOD, udp->fd, EPOLLIN | EPOLLOUT, SOURCE_INET + which);
+    if (worker->tun_polled)
+        poll_set(worker, EPOLL_CTL_MOD, worker->tun.fd, 0, SOURCE_TUN);
+    worker->waiting_for_socket = true;
+}
+
+void worker_resume(struct worker *worker) {
+    for (int i = 0; i < WORKER_SOCKETS; i++)
+        if (worker->sockets[i].fd >= 0)
+            poll_set(worker, EPOLL_CTL_MOD, worker->sockets[i].fd, EPOLLIN, SOURCE_INET + i);
+    if (worker->tun_polled)
+        poll_set(worker, EPOLL_CTL_MOD, worker->tun.fd, EPOLLIN, SOURCE_TUN);
+    worker->waiting_for_socket = false;
+    tx_flush(worker);
+}
+
+/* ---- The interface ----------------------------------------------------------------------------
+ */
+
+static void link_news(struct worker *worker, enum shoal_link_news news) {
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_LINK,
+                              .value = news,
+                              .index =
+                                  atomic_load_explicit(&worker->device->mtu, memory_order_relaxed),
+                              .time = worker->now};
+    device_notify(worker->device, &worker->stats, &mail);
+}
+
+void worker_tun_gone(struct worker *worker) {
+    if (!worker->tun_polled)
+        return;
+    poll_set(worker, EPOLL_CTL_DEL, worker->tun.fd, 0, SOURCE_TUN);
+    worker->tun_polled = false;
+    worker->tun.fd = -1; /* the device closes the descriptor */
+    atomic_store_explicit(&worker->device->link_up, 0, memory_order_relaxed);
+    link_news(worker, SHOAL_LINK_GONE);
+}
+
+static void publish_link(struct worker *worker) {
+    struct device *device = worker->device;
+    const struct link *link = &worker->link;
+    uint32_t was_up = atomic_exchange_explicit(&device->link_up, link->up, memory_order_relaxed);
+    uint32_t was_mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed);
+    if (link->mtu && link->mtu != was_mtu) {
+        atomic_store_explicit(&device->mtu, link->mtu, memory_order_relaxed);
+        link_news(worker, SHOAL_LINK_MTU);
+    }
+    if (was_up != link->up)
+        link_news(worker, link->up ? SHOAL_LINK_UP : SHOAL_LINK_DOWN);
+}
+
+static void link_left(struct worker *worker) {
+    if (!tun_alive(&worker->tun)) {
+        worker_tun_gone(worker);
+        return;
+    }
+    int old = worker->link.fd;
+    struct link moved = {.fd = -1};
+    if (link_follow(&moved, &worker->tun) != 0)
+        return; /* it lives on where we may not look; the descriptor tells when it ends */
+    poll_set(worker, EPOLL_CTL_DEL, old, 0, SOURCE_LINK);
+    link_close(&worker->link);
+    worker->link = moved;
+    poll_set(worker, EPOLL_CTL_ADD, moved.fd, EPOLLIN, SOURCE_LINK);
+    publish_link(worker);
+}
+
+static void link_ready(struct worker *worker) {
+    bool more = true;
+    for (int i = 0; more && i < 16; i++) {
+        switch (link_read(&worker->link, &more)) {
+        case LINK_CHANGED:
+            publish_link(worker);
+            break;
+        case LINK_MOVED:
+            link_left(worker);
+            return;
+        case LINK_LOST: /* news were dropped; the next one states everything again */
+        case LINK_SAME:
+            break;
+        }
+    }
+}
+
+/* ---- Batches ----------------------------------------------------------------------------------
+ */
+
+void worker_list_flush(struct worker *worker, struct peer *peer) {
+    if (peer->flush_listed || !peer->staging.count)
+        return;
+    peer->flush_listed = true;
+    peer->flush_next = worker->flush_list;
+    worker->flush_list = peer;
+}
+
+void worker_unlist_flush(struct worker *worker, struct peer *peer) {
+    if (!peer->flush_listed)
+        return;
+    struct peer **link = &worker->flush_list;
+    while (*link != peer)
+        link = &(*link)->flush_next;
+    *link = peer->flush_next;
+    peer->flush_listed = false;
+}
+
+static void flush_listed(struct worker *worker) {
+    while (worker->flush_list) {
+        struct peer *peer = worker->flush_list;
+        worker_unlist_flush(worker, peer);
+        tx_flush_staged(worker, peer);
+    }
+    tx_flush(worker);
+}
+
+static void run(struct worker *worker, uint32_t ready) {
+    worker->now = device_now();
+    if (ready & 1u << SOURCE_WAKE) {
+        uint64_t rings;
+        ssize_t got = read(worker->wake, &rings, sizeof(rings));
+        (void)got; /* its only news is that somebody rang */
+    }
+    if (ready & 1u << SOURCE_LINK)
+        link_ready(worker);
+    for (int i = 0; i < WORKER_SOCKETS; i++)
+        if (ready & 1u << (SOURCE_INET + i) && worker->sockets[i].fd >= 0)
+            rx_drain(worker, &worker->sockets[i]);
+    if (worker->flush_list)
+        flush_listed(worker);
+    if (ready & 1u << SOURCE_TUN && worker->tun_polled && !worker->waiting_for_socket)
+        tx_drain(worker);
+}
+
+static void *loop(void *argument) {
+    struct worker *worker = argument;
+    struct device *device = worker->device;
+    struct epoll_event events[SOURCES];
+    while (!atomic_load(&device->stopping)) {
+        int count = epoll_wait(worker->epoll, events, SOURCES, -1);
+        int error = count < 0 ? errno : 0;
+        quiesce_enter(&device->quiesce, &worker->mutex);
+        if (error && error != EINTR) {
+            struct shoal_mail mail = {.kind = SHOAL_MAIL_WORKER_FAILED, .value = (uint32_t)error};
+            device_notify(device, &worker->stats, &mail);
+            quiesce_leave(&worker->mutex);
+            break;
+        }
+        uint32_t ready = 0;
+        for (int i = 0; i < count; i++) {
+            ready |= 1u << events[i].data.u32;
+            if (events[i].events & EPOLLOUT && worker->waiting_for_socket)
+                worker_resume(worker);
+        }
+        run(worker, ready);
+        quiesce_leave(&worker->mutex);
+    }
+    return NULL;
+}
+
+int worker_start(struct worker *worker) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the host program's */
+    int error = pthread_create(&worker->thread, NULL, loop, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return error;
+    worker->started = true;
+    char name[16];
+    snprintf(name, sizeof(name), "shoal-%u", worker->index);
+    pthread_setname_np(worker->thread, name);
+    return 0;
+}
+
+void worker_ring(struct worker *worker) {
+    uint64_t one = 1;
+    ssize_t sent = write(worker->wake, &one, sizeof(one));
+    (void)sent; /* EAGAIN: it has been rung 2^64 - 2 times already */
+}
+
+void worker_stop(struct worker *worker) {
+    if (!worker->started)
+        return;
+    worker_ring(worker);
+    pthread_join(worker->thread, NULL);
+    worker->started = false;
+}
