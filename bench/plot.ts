@@ -1,0 +1,56 @@
+/** A picture of a result by gnuplot(1): a panel a figure, every repetition a point, the median a bar. */
+
+import type { Result } from "./result.ts";
+import { median } from "./statistics.ts";
+
+const PANEL = { width: 260, height: 300 };
+
+/** Draws into an SVG file. Throws with gnuplot's own words when that fails. */
+export async function plot(result: Result, path: string): Promise<void> {
+  const script = result.figures.map((figure, i) => panel(result, figure.key, i));
+  const text = `
+set terminal svg size ${
+    PANEL.width * result.figures.length
+  },${PANEL.height} font "sans-serif,11" background "white"
+set output ${quote(path)}
+set multiplot layout 1,${result.figures.length}
+set boxwidth 0.5
+set style fill solid 0.35 border -1
+set grid ytics lc rgb "#dddddd"
+set xrange [0.4:${result.series.length + 0.6}]
+set yrange [0:*]
+unset key
+${script.join("\n")}
+unset multiplot
+`;
+  const gnuplot = new Deno.Command("gnuplot", { stdin: "piped", stdout: "null", stderr: "piped" })
+    .spawn();
+  const writer = gnuplot.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(text));
+  await writer.close();
+  const { success, stderr } = await gnuplot.output();
+  if (!success) throw new Error(`gnuplot: ${new TextDecoder().decode(stderr).trim()}`);
+}
+
+function panel(result: Result, key: string, i: number): string {
+  const figure = result.figures[i];
+  const names = result.series.map(({ contender }, n) => `${quote(contender)} ${n + 1}`);
+  const bars = result.series.map(({ values }, n) => `${n + 1} ${median(values[key] ?? [])}`);
+  const points = result.series.flatMap(({ values }, n) =>
+    (values[key] ?? []).map((v) => `${n + 1} ${v}`)
+  );
+  return `
+$bars${i} << EOD
+${bars.join("\n")}
+EOD
+$points${i} << EOD
+${points.join("\n")}
+EOD
+set title ${quote(`${figure?.title}\\n${figure?.unit}, ${figure?.better} is better`)}
+set xtics (${names.join(", ")})
+plot $bars${i} with boxes lc rgb "#3b78b0", $points${i} with points pt 7 ps 0.5 lc rgb "#222222"`;
+}
+
+function quote(text: string): string {
+  return `"${text.replaceAll('"', "'")}"`;
+}
