@@ -8,6 +8,7 @@ const PR_SET_DUMPABLE = 4;
 const TUNGETIFF = 0x800454d2;
 const IFNAMSIZ = 16;
 const RLIMIT_CORE = 4;
+const O_RDWR = 2;
 
 const symbols = {
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
@@ -16,6 +17,9 @@ const symbols = {
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  open: { parameters: ["buffer", "i32"], result: "i32" },
+  dup2: { parameters: ["i32", "i32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
@@ -85,4 +89,12 @@ export function tunName(fd: number): string {
   ensure("ioctl(TUNGETIFF)", calls.ioctl(fd, BigInt(TUNGETIFF), request));
   const name = request.subarray(0, IFNAMSIZ);
   return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
+}
+
+/** Lets descriptors lead to /dev/null: what is written to them is gone, and no terminal is held. */
+export function silence(...fds: readonly number[]): void {
+  const nowhere = calls.open(new TextEncoder().encode("/dev/null\0"), O_RDWR);
+  ensure("open(/dev/null)", nowhere);
+  for (const fd of fds) ensure("dup2", calls.dup2(nowhere, fd));
+  calls.close(nowhere);
 }
