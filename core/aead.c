@@ -6,16 +6,25 @@
 #include <openssl/evp.h>
 #include <sodium.h>
 
-#define NONCE_SIZE 12u
 #define CALIBRATION_LENGTH 1424u /* a full packet at MTU 1420, padded */
 #define CALIBRATION_BATCH 8u
+
+/** One packet with all that RFC 8439 lets vary. */
+struct operation {
+    uint8_t *out;
+    const uint8_t *in;
+    size_t length; /* of the plaintext */
+    const uint8_t *nonce;
+    const uint8_t *ad;
+    size_t ad_length;
+};
 
 struct aead_backend {
     const char *name;
     bool (*init)(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]);
     void (*wipe)(struct aead_key *key);
-    bool (*seal)(struct aead_key *key, const struct aead_packet *packet);
-    bool (*open)(struct aead_key *key, const struct aead_packet *packet);
+    bool (*seal)(struct aead_key *key, const struct operation *op);
+    bool (*open)(struct aead_key *key, const struct operation *op);
 };
 
 struct aead_key {
@@ -24,12 +33,6 @@ struct aead_key {
     EVP_CIPHER_CTX *cipher;       /* openssl: keyed once, only the nonce changes */
     uint8_t bytes[AEAD_KEY_SIZE]; /* libsodium */
 };
-
-static void nonce_of(uint8_t nonce[NONCE_SIZE], uint64_t counter) {
-    memset(nonce, 0, 4);
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(counter >> 8 * i);
-}
 
 /* ---- OpenSSL ---- */
 
@@ -44,61 +47,59 @@ static void openssl_wipe(struct aead_key *key) {
     EVP_CIPHER_CTX_free(key->cipher); /* cleanses the key schedule */
 }
 
-static bool openssl_seal(struct aead_key *key, const struct aead_packet *packet) {
-    uint8_t nonce[NONCE_SIZE];
-    int written;
-    nonce_of(nonce, packet->counter);
-    return EVP_EncryptInit_ex(key->cipher, NULL, NULL, NULL, nonce) == 1 &&
-           EVP_EncryptUpdate(key->cipher, packet->out, &written, packet->in, (int)packet->length) ==
-               1 &&
-           EVP_EncryptFinal_ex(key->cipher, packet->out + packet->length, &written) == 1 &&
-           EVP_CIPHER_CTX_ctrl(key->cipher, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE,
-                               packet->out + packet->length) == 1;
+static bool openssl_seal(struct aead_key *key, const struct operation *op) {
+    EVP_CIPHER_CTX *cipher = key->cipher;
+    int n;
+    return EVP_EncryptInit_ex(cipher, NULL, NULL, NULL, op->nonce) == 1 &&
+           (op->ad_length == 0 ||
+            EVP_EncryptUpdate(cipher, NULL, &n, op->ad, (int)op->ad_length) == 1) &&
+           EVP_EncryptUpdate(cipher, op->out, &n, op->in, (int)op->length) == 1 &&
+           EVP_EncryptFinal_ex(cipher, op->out + op->length, &n) == 1 &&
+           EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE,
+                               op->out + op->length) == 1;
 }
 
-static bool openssl_open(struct aead_key *key, const struct aead_packet *packet) {
-    uint8_t nonce[NONCE_SIZE], tag[AEAD_TAG_SIZE];
-    int written;
-    uint32_t length = packet->length - AEAD_TAG_SIZE;
-    nonce_of(nonce, packet->counter);
-    memcpy(tag, packet->in + length, AEAD_TAG_SIZE);
-    return EVP_DecryptInit_ex(key->cipher, NULL, NULL, NULL, nonce) == 1 &&
-           EVP_CIPHER_CTX_ctrl(key->cipher, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_SIZE, tag) == 1 &&
-           EVP_DecryptUpdate(key->cipher, packet->out, &written, packet->in, (int)length) == 1 &&
-           EVP_DecryptFinal_ex(key->cipher, packet->out + length, &written) == 1;
+static bool openssl_open(struct aead_key *key, const struct operation *op) {
+    EVP_CIPHER_CTX *cipher = key->cipher;
+    uint8_t tag[AEAD_TAG_SIZE];
+    int n;
+    memcpy(tag, op->in + op->length, AEAD_TAG_SIZE);
+    return EVP_DecryptInit_ex(cipher, NULL, NULL, NULL, op->nonce) == 1 &&
+           EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_SIZE, tag) == 1 &&
+           (op->ad_length == 0 ||
+            EVP_DecryptUpdate(cipher, NULL, &n, op->ad, (int)op->ad_length) == 1) &&
+           EVP_DecryptUpdate(cipher, op->out, &n, op->in, (int)op->length) == 1 &&
+           EVP_DecryptFinal_ex(cipher, op->out + op->length, &n) == 1;
 }
 
 /* ---- libsodium ---- */
 
-static bool sodium_key(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]) {
+static bool libsodium_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]) {
     if (sodium_init() < 0) /* picks the SIMD code; safe to repeat */
         return false;
     memcpy(key->bytes, bytes, AEAD_KEY_SIZE);
     return true;
 }
 
-static void sodium_wipe(struct aead_key *key) { sodium_memzero(key->bytes, AEAD_KEY_SIZE); }
+static void libsodium_wipe(struct aead_key *key) { sodium_memzero(key->bytes, AEAD_KEY_SIZE); }
 
-static bool sodium_seal(struct aead_key *key, const struct aead_packet *packet) {
-    uint8_t nonce[NONCE_SIZE];
-    nonce_of(nonce, packet->counter);
-    return crypto_aead_chacha20poly1305_ietf_encrypt(packet->out, NULL, packet->in, packet->length,
-                                                     NULL, 0, NULL, nonce, key->bytes) == 0;
+static bool libsodium_seal(struct aead_key *key, const struct operation *op) {
+    return crypto_aead_chacha20poly1305_ietf_encrypt(op->out, NULL, op->in, op->length, op->ad,
+                                                     op->ad_length, NULL, op->nonce,
+                                                     key->bytes) == 0;
 }
 
-static bool sodium_open(struct aead_key *key, const struct aead_packet *packet) {
-    uint8_t nonce[NONCE_SIZE];
-    nonce_of(nonce, packet->counter);
-    return crypto_aead_chacha20poly1305_ietf_decrypt(packet->out, NULL, NULL, packet->in,
-                                                     packet->length, NULL, 0, nonce,
-                                                     key->bytes) == 0;
+static bool libsodium_open(struct aead_key *key, const struct operation *op) {
+    return crypto_aead_chacha20poly1305_ietf_decrypt(op->out, NULL, NULL, op->in,
+                                                     op->length + AEAD_TAG_SIZE, op->ad,
+                                                     op->ad_length, op->nonce, key->bytes) == 0;
 }
 
 /* ---- Choice ---- */
 
 static const struct aead_backend backends[] = {
     {"openssl", openssl_init, openssl_wipe, openssl_seal, openssl_open},
-    {"libsodium", sodium_key, sodium_wipe, sodium_seal, sodium_open},
+    {"libsodium", libsodium_init, libsodium_wipe, libsodium_seal, libsodium_open},
 };
 #define BACKENDS (sizeof(backends) / sizeof(*backends))
 
@@ -173,24 +174,48 @@ void aead_key_free(struct aead_key *key) {
     free(key);
 }
 
+static void nonce_of(uint8_t nonce[AEAD_NONCE_SIZE], uint64_t counter) {
+    memset(nonce, 0, 4);
+    for (unsigned i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(counter >> 8 * i);
+}
+
 bool aead_seal(struct aead_key *key, struct aead_packet *packets, size_t n) {
-    bool (*seal)(struct aead_key *, const struct aead_packet *) = key->backend->seal;
-    for (size_t i = 0; i < n; i++)
-        if (packets[i].length > AEAD_LENGTH_MAX || !seal(key, &packets[i]))
+    uint8_t nonce[AEAD_NONCE_SIZE];
+    for (size_t i = 0; i < n; i++) {
+        const struct aead_packet *packet = &packets[i];
+        struct operation op = {packet->out, packet->in, packet->length, nonce, NULL, 0};
+        nonce_of(nonce, packet->counter);
+        if (packet->length > AEAD_LENGTH_MAX || !key->backend->seal(key, &op))
             return false;
+    }
     return true;
 }
 
 size_t aead_open(struct aead_key *key, struct aead_packet *packets, size_t n) {
-    bool (*open)(struct aead_key *, const struct aead_packet *) = key->backend->open;
+    uint8_t nonce[AEAD_NONCE_SIZE];
     size_t right = 0;
     for (size_t i = 0; i < n; i++) {
-        uint32_t length = packets[i].length;
-        packets[i].ok = length >= AEAD_TAG_SIZE && length <= AEAD_LENGTH_MAX + AEAD_TAG_SIZE &&
-                        open(key, &packets[i]);
-        right += packets[i].ok;
+        struct aead_packet *packet = &packets[i];
+        uint32_t length = packet->length - AEAD_TAG_SIZE; /* wraps above the maximum when short */
+        struct operation op = {packet->out, packet->in, length, nonce, NULL, 0};
+        nonce_of(nonce, packet->counter);
+        packet->ok = length <= AEAD_LENGTH_MAX && key->backend->open(key, &op);
+        right += packet->ok;
     }
     return right;
+}
+
+bool aead_seal_with(struct aead_key *key, uint8_t *out, const uint8_t *in, size_t length,
+                    const uint8_t *ad, size_t ad_length, const uint8_t nonce[AEAD_NONCE_SIZE]) {
+    struct operation op = {out, in, length, nonce, ad, ad_length};
+    return length <= AEAD_LENGTH_MAX && key->backend->seal(key, &op);
+}
+
+bool aead_open_with(struct aead_key *key, uint8_t *out, const uint8_t *in, size_t length,
+                    const uint8_t *ad, size_t ad_length, const uint8_t nonce[AEAD_NONCE_SIZE]) {
+    struct operation op = {out, in, length - AEAD_TAG_SIZE, nonce, ad, ad_length};
+    return length >= AEAD_TAG_SIZE && op.length <= AEAD_LENGTH_MAX && key->backend->open(key, &op);
 }
 
 void aead_xchacha_seal(uint8_t *out, const uint8_t *in, size_t length, const uint8_t *ad,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define AEAD_KEY_SIZE 32u
+#define AEAD_NONCE_SIZE 12u
 #define AEAD_TAG_SIZE 16u
 #define AEAD_LENGTH_MAX 65535u /* plaintext bytes of one packet */
 
@@ -62,6 +63,15 @@ bool aead_seal(struct aead_key *key, struct aead_packet *packets, size_t n);
 
 /** Opens n packets, setting `ok` of each. @return how many were right. */
 size_t aead_open(struct aead_key *key, struct aead_packet *packets, size_t n);
+
+/**
+ * The same back-end with any nonce and additional data: what public vectors need (T1).
+ * seal writes length + 16 bytes, open length - 16.
+ */
+bool aead_seal_with(struct aead_key *key, uint8_t *out, const uint8_t *in, size_t length,
+                    const uint8_t *ad, size_t ad_length, const uint8_t nonce[AEAD_NONCE_SIZE]);
+bool aead_open_with(struct aead_key *key, uint8_t *out, const uint8_t *in, size_t length,
+                    const uint8_t *ad, size_t ad_length, const uint8_t nonce[AEAD_NONCE_SIZE]);
 
 /** XChaCha20-Poly1305 for the cookie reply (R33): writes length + 16 bytes to `out`. */
 void aead_xchacha_seal(uint8_t *out, const uint8_t *in, size_t length, const uint8_t *ad,
