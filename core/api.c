@@ -30,8 +30,7 @@ bool api_error_ok(const struct shoal_error *error, uint32_t error_size) {
     return error && error_size == sizeof(*error);
 }
 
-/* ---- Devices ----------------------------------------------------------------------------------
- */
+/* ---- Devices ----------------------------------------------------------------------------- */
 
 static bool terminated(const char *text, size_t size) { return memchr(text, 0, size) != NULL; }
 
@@ -228,8 +227,7 @@ int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_
     return SHOAL_OK;
 }
 
-/* ---- Interface --------------------------------------------------------------------------------
- */
+/* ---- Interface --------------------------------------------------------------------------- */
 
 bool api_prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
     if (!prefix || prefix_size != sizeof(*prefix))
@@ -305,8 +303,7 @@ int32_t shoal_link_route(shoal_device_t handle, const struct shoal_prefix *prefi
     return link_done(handle, failed, add ? "RTM_NEWROUTE" : "RTM_DELROUTE", error);
 }
 
-/* ---- Datagrams and mail -----------------------------------------------------------------------
- */
+/* ---- Datagrams and mail ------------------------------------------------------------------ */
 
 int32_t shoal_mailbox_drain(shoal_device_t handle, uint8_t *buffer, uint32_t capacity,
                             uint32_t *used) {

@@ -44,8 +44,7 @@ static int32_t end(struct standstill *still, int32_t status) {
     return status;
 }
 
-/* ---- Peers ------------------------------------------------------------------------------------
- */
+/* ---- Peers ------------------------------------------------------------------------------- */
 
 static bool address_ok(const struct shoal_address *address) {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -190,8 +189,7 @@ int32_t shoal_peer_facts(shoal_device_t handle, shoal_peer_t peer, struct shoal_
     return found ? SHOAL_OK : SHOAL_E_STALE;
 }
 
-/* ---- Sessions ---------------------------------------------------------------------------------
- */
+/* ---- Sessions ---------------------------------------------------------------------------- */
 
 int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
                               const struct shoal_session *description, uint32_t session_size) {
@@ -225,8 +223,7 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
     return end(&still, SHOAL_OK);
 }
 
-/* ---- Routes -----------------------------------------------------------------------------------
- */
+/* ---- Routes ------------------------------------------------------------------------------ */
 
 int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct shoal_prefix *prefix,
                         uint32_t prefix_size) {

@@ -42,8 +42,7 @@ enum shoal_status device_fail(struct shoal_error *error, enum shoal_status statu
     return status;
 }
 
-/* ---- Mail -------------------------------------------------------------------------------------
- */
+/* ---- Mail -------------------------------------------------------------------------------- */
 
 bool device_post(struct device *device, enum mailbox_lane lane, const struct shoal_mail *mail,
                  const void *payload) {
@@ -69,8 +68,7 @@ bool device_notify(struct device *device, struct stats *stats, const struct shoa
     return posted;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------
- */
+/* ---- Opening ----------------------------------------------------------------------------- */
 
 static enum shoal_status open_doorbell(struct device *device, struct shoal_error *error) {
     int pair[2];
@@ -210,8 +208,7 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     return status;
 }
 
-/* ---- Closing ----------------------------------------------------------------------------------
- */
+/* ---- Closing ----------------------------------------------------------------------------- */
 
 void device_close(struct device *device) {
     atomic_store(&device->stopping, true);
@@ -244,8 +241,7 @@ void device_close(struct device *device) {
     free(device);
 }
 
-/* ---- Sockets ----------------------------------------------------------------------------------
- */
+/* ---- Sockets ----------------------------------------------------------------------------- */
 
 static const uint16_t socket_family[WORKER_SOCKETS] = {
     [WORKER_INET] = SHOAL_AF_INET, [WORKER_INET6] = SHOAL_AF_INET6};

@@ -117,8 +117,7 @@ enum link_state link_read(struct link *link, bool *more) {
     return state;
 }
 
-/* ---- Following --------------------------------------------------------------------------------
- */
+/* ---- Following --------------------------------------------------------------------------- */
 
 struct journey {
     int netns;

@@ -66,8 +66,7 @@ void peer_clear_sessions(struct peer *peer, struct session_table *table) {
     publish_sessions(peer);
 }
 
-/* ---- Table ------------------------------------------------------------------------------------
- */
+/* ---- Table ------------------------------------------------------------------------------- */
 
 #define NO_ENTRY UINT32_MAX
 

@@ -41,8 +41,7 @@ static void drop(struct worker *worker, struct peer *peer, enum counter why) {
         facts_add(&peer->facts.dropped, 1);
 }
 
-/* ---- To the TUN -------------------------------------------------------------------------------
- */
+/* ---- To the TUN -------------------------------------------------------------------------- */
 
 static enum counter reason(int error) {
     return error == EIO ? COUNT_drop_rx_link_down : COUNT_drop_rx_tun;
@@ -119,8 +118,7 @@ void rx_deliver(struct worker *worker) {
     rx->coalesce.udp = worker->tun.vnet && offload_has(offload, SHOAL_OFFLOAD_TUN_USO);
 }
 
-/* ---- Data messages ----------------------------------------------------------------------------
- */
+/* ---- Data messages ----------------------------------------------------------------------- */
 
 /* The endpoint is the outer source of the latest authenticated packet (R53), and we answer from the
  * address that it came to (R55). Only another remote is news. */
@@ -252,8 +250,7 @@ static void data(struct worker *worker, uint8_t *message, uint32_t length,
         inner(worker, peer, plain, length - MESSAGE_MIN, received->tos);
 }
 
-/* ---- Everything else --------------------------------------------------------------------------
- */
+/* ---- Everything else --------------------------------------------------------------------- */
 
 static void mail_datagram(struct worker *worker, enum mailbox_lane lane, const uint8_t *bytes,
                           uint32_t length, const struct shoal_endpoint *from) {

@@ -48,8 +48,7 @@ bool session_reserve(struct session *session, uint32_t n, uint64_t *first) {
     return true;
 }
 
-/* ---- Table: open addressing, linear probing, deletion by shifting back ------------------------
- */
+/* ---- Table: open addressing, linear probing, deletion by shifting back ------------------- */
 
 #define TABLE_MIN 64u
 

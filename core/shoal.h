@@ -34,15 +34,15 @@ typedef uint64_t shoal_peer_t;
 
 enum shoal_status {
     SHOAL_OK = 0,
-    SHOAL_E_INVALID = 1, /* an argument is outside its range */
-    SHOAL_E_SIZE = 2,    /* a struct or buffer size is not the library's */
-    SHOAL_E_STALE = 3,   /* the handle names nothing that lives */
-    SHOAL_E_FULL = 4,    /* a table is at its stated maximum */
-    SHOAL_E_MEMORY = 5,  /* out of memory */
-    SHOAL_E_EXISTS = 6,  /* session index or interface name already in use */
-    SHOAL_E_SYSTEM = 7,  /* the kernel refused; shoal_error says which call and errno */
-    SHOAL_E_STATE = 8,   /* not possible now: no socket bound, no TUN, device closing */
-    SHOAL_E_UNKNOWN = 9, /* a name (AEAD, offload) that this build does not have */
+    SHOAL_E_INVALID = 1,   /* an argument is outside its range */
+    SHOAL_E_SIZE = 2,      /* a struct or buffer size is not the library's */
+    SHOAL_E_STALE = 3,     /* the handle names nothing that lives */
+    SHOAL_E_FULL = 4,      /* a table is at its stated maximum */
+    SHOAL_E_MEMORY = 5,    /* out of memory */
+    SHOAL_E_EXISTS = 6,    /* session index or interface name already in use */
+    SHOAL_E_SYSTEM = 7,    /* the kernel refused; shoal_error says which call and errno */
+    SHOAL_E_STATE = 8,     /* not possible now: no socket bound, no TUN, device closing */
+    SHOAL_E_UNKNOWN = 9,   /* a name (AEAD, offload) that this build does not have */
     SHOAL_E_NO_ROUTE = 10, /* the kernel has no way to that endpoint now (ENETUNREACH and kin) */
 };
 
@@ -53,7 +53,7 @@ struct shoal_error {
     char what[56];     /* NUL-terminated: the system call or argument at fault */
 };
 
-/* ---- Addresses ------------------------------------------------------------------------------ */
+/* ---- Addresses --------------------------------------------------------------------------- */
 
 enum shoal_family { SHOAL_AF_NONE = 0, SHOAL_AF_INET = 4, SHOAL_AF_INET6 = 6 };
 
@@ -69,7 +69,7 @@ struct shoal_address {
 struct shoal_endpoint {
     struct shoal_address remote;
     struct shoal_address local; /* family NONE: the kernel chooses; port unused */
-    uint32_t ifindex;           /* interface it arrived on; 0: the kernel chooses */
+    uint32_t ifindex;           /* where it arrived; to send, it binds a link-local source only */
     uint32_t reserved;          /* 0 */
 };
 
@@ -80,7 +80,7 @@ struct shoal_prefix {
     uint8_t ip[16];
 };
 
-/* ---- Device --------------------------------------------------------------------------------- */
+/* ---- Device ------------------------------------------------------------------------------ */
 
 /** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro). */
 enum shoal_offload {
@@ -96,7 +96,7 @@ enum shoal_device_flags {
     SHOAL_DEVICE_TUN_FD = 1u << 1,         /* adopt tun_fd instead of creating ifname */
     SHOAL_DEVICE_TUN_FD_VNET = 1u << 2,    /* tun_fd is not a TUN (a test's socketpair) and carries
                                               a 10-byte virtio_net_hdr before each packet */
-    SHOAL_DEVICE_WIREGUARD_ONLY = 1u << 3, /* datagrams of unknown type drop instead of being mailed */
+    SHOAL_DEVICE_WIREGUARD_ONLY = 1u << 3, /* other types drop instead of being mailed */
 };
 
 #define SHOAL_IFNAME_SIZE 16
@@ -109,27 +109,27 @@ struct shoal_device_config {
     uint32_t abi_version;           /* SHOAL_ABI_VERSION, else SHOAL_E_SIZE */
     uint32_t flags;                 /* enum shoal_device_flags */
     char ifname[SHOAL_IFNAME_SIZE]; /* NUL-terminated; may hold one %d */
-    int32_t tun_fd;                 /* with SHOAL_DEVICE_TUN_FD; the library takes ownership on OK */
-    uint32_t mtu;                   /* inner MTU in bytes; 0: 1420 */
-    uint32_t workers;               /* 0: chosen by the library */
-    uint32_t offloads_off;          /* mask of enum shoal_offload that must stay off */
-    uint32_t peers_max;             /* 0: 65,536 (R17) */
-    uint32_t routes_max;            /* 0: 1,048,576 prefixes */
-    uint32_t staged_bytes_max;      /* 0: 8 MiB over all peers (128 packets a peer, R16) */
-    uint32_t receive_buffer;        /* SO_RCVBUF(FORCE) per UDP socket in bytes; 0: the default */
-    char aead[SHOAL_NAME_SIZE];     /* "": calibrate; "openssl" or "libsodium" */
-    char io[SHOAL_NAME_SIZE];       /* "" or "poll" */
-    uint8_t seed[32];               /* random bytes: hash keys of the tables */
+    int32_t tun_fd;             /* with SHOAL_DEVICE_TUN_FD; the library takes ownership on OK */
+    uint32_t mtu;               /* inner MTU in bytes; 0: 1420 */
+    uint32_t workers;           /* 0: chosen by the library */
+    uint32_t offloads_off;      /* mask of enum shoal_offload that must stay off */
+    uint32_t peers_max;         /* 0: 65,536 (R17) */
+    uint32_t routes_max;        /* 0: 1,048,576 prefixes */
+    uint32_t staged_bytes_max;  /* 0: 8 MiB over all peers (128 packets a peer, R16) */
+    uint32_t receive_buffer;    /* SO_RCVBUF(FORCE) per UDP socket in bytes; 0: the default */
+    char aead[SHOAL_NAME_SIZE]; /* "": calibrate; "openssl" or "libsodium" */
+    char io[SHOAL_NAME_SIZE];   /* "" or "poll" */
+    uint8_t seed[32];           /* random bytes: hash keys of the tables */
 };
 
 struct shoal_device_info {
     char ifname[SHOAL_IFNAME_SIZE]; /* as the kernel named it; "" without TUN */
     char aead[SHOAL_NAME_SIZE];
     char io[SHOAL_NAME_SIZE];
-    int32_t doorbell_fd;   /* our end of a socketpair: readable when mail waits. The caller owns it
-                              (and closes it, after shoal_device_close) */
-    uint32_t ifindex;      /* 0 without TUN */
-    uint32_t mtu;          /* inner MTU that core uses now */
+    int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it
+                            (and closes it, after shoal_device_close) */
+    uint32_t ifindex;    /* 0 without TUN */
+    uint32_t mtu;        /* inner MTU that core uses now */
     uint32_t workers;
     uint32_t offloads_available; /* what the kernel granted at the probe */
     uint32_t offloads_on;        /* available, not switched off, not demoted */
@@ -183,7 +183,7 @@ SHOAL_API const char *shoal_offload_name(uint32_t offload);
 /** The i-th AEAD back-end of this build ("openssl", "libsodium"); NULL past the last. */
 SHOAL_API const char *shoal_aead_name(uint32_t i);
 
-/* ---- The interface (rtnetlink, in the namespace where the device was opened) ------------------ */
+/* ---- The interface (rtnetlink, in the namespace where the device was opened) ------------- */
 
 /** mtu 0: leave; up 0: down, 1: up, 2: leave. Core's own MTU follows the link's news. */
 SHOAL_API int32_t shoal_link_set(shoal_device_t device, uint32_t mtu, uint32_t up,
@@ -199,7 +199,7 @@ SHOAL_API int32_t shoal_link_route(shoal_device_t device, const struct shoal_pre
                                    uint32_t prefix_size, uint32_t add, struct shoal_error *error,
                                    uint32_t error_size);
 
-/* ---- Peers, routes, sessions ------------------------------------------------------------------ */
+/* ---- Peers, routes, sessions ------------------------------------------------------------- */
 
 /** One-shot edges that the caller arms (shoal_peer_arm) and core disarms by mailing them. */
 enum shoal_edge {
@@ -229,7 +229,7 @@ SHOAL_API int32_t shoal_peer_clear_source(shoal_device_t device, shoal_peer_t pe
 SHOAL_API int32_t shoal_peer_arm(shoal_device_t device, shoal_peer_t peer, uint32_t edges);
 
 enum shoal_keepalive_flags {
-    SHOAL_KEEPALIVE_UNLESS_SENT = 1u << 0, /* only if this session has not sent anything yet (R41) */
+    SHOAL_KEEPALIVE_UNLESS_SENT = 1u << 0, /* only if this session sent nothing yet (R41) */
 };
 
 /** Sends one empty data message on the current session; SHOAL_E_STATE without a usable one. */
@@ -248,14 +248,14 @@ enum shoal_role { SHOAL_ROLE_INITIATOR = 1, SHOAL_ROLE_RESPONDER = 2 };
  * sealed or opened 180 s after birth (R4) or at counter 2^64 - 2^13 - 1 (R2, R47, R48).
  */
 struct shoal_session {
-    uint32_t role;         /* enum shoal_role */
-    uint32_t local_index;  /* receiver index of what the peer sends us; unique in the device */
-    uint32_t remote_index; /* receiver index of what we send */
-    uint32_t reserved;     /* 0 */
-    uint64_t birth;        /* when the keys were derived */
-    uint64_t rekey_after_time;     /* sending at or after this mails REKEY_DUE (R3); 0: never */
-    uint64_t rekey_on_receive;     /* receiving at or after this mails REKEY_DUE (R11); 0: never */
-    uint64_t rekey_after_messages; /* send counter that mails REKEY_DUE (R1); 0: never */
+    uint32_t role;             /* enum shoal_role */
+    uint32_t local_index;      /* receiver index of what the peer sends us; unique in the device */
+    uint32_t remote_index;     /* receiver index of what we send */
+    uint32_t reserved;         /* 0 */
+    uint64_t birth;            /* when the keys were derived; like the next two an instant */
+    uint64_t rekey_after_time; /* sending then or later mails REKEY_DUE (R3); 0: never */
+    uint64_t rekey_on_receive; /* receiving then or later does (R11); 0: never */
+    uint64_t rekey_after_messages; /* a send counter from here on does (R1); 0: never */
     uint8_t send_key[32];
     uint8_t receive_key[32];
 };
@@ -278,7 +278,7 @@ SHOAL_API int32_t shoal_route_remove(shoal_device_t device, shoal_peer_t peer,
 
 SHOAL_API int32_t shoal_route_clear(shoal_device_t device, shoal_peer_t peer);
 
-/* ---- Facts ------------------------------------------------------------------------------------ */
+/* ---- Facts ------------------------------------------------------------------------------- */
 
 /** Bytes count whole WireGuard data messages (header, padding, tag) as `wg show` does. */
 struct shoal_peer_facts {
@@ -291,10 +291,10 @@ struct shoal_peer_facts {
     uint64_t last_authenticated_send;
     uint64_t last_data_send;
     uint64_t first_unanswered_data; /* first data sent since the last authenticated receive, or 0 */
-    uint64_t first_unsent_reply;    /* first data received since the last authenticated send, or 0 */
-    uint64_t dropped;               /* packets of this peer dropped for any reason */
-    uint32_t staged;                /* packets waiting for a session */
-    uint32_t sessions;              /* bit 0 previous, bit 1 current, bit 2 next lives */
+    uint64_t first_unsent_reply; /* first data received since the last authenticated send, or 0 */
+    uint64_t dropped;            /* packets of this peer dropped for any reason */
+    uint32_t staged;             /* packets waiting for a session */
+    uint32_t sessions;           /* bit 0 previous, bit 1 current, bit 2 next lives */
     struct shoal_endpoint endpoint; /* where data goes now */
 };
 
@@ -312,21 +312,22 @@ SHOAL_API int32_t shoal_device_counters(shoal_device_t device, uint64_t *counter
 /** "rx_packets", "drop_replay" and so on; NULL past the last. */
 SHOAL_API const char *shoal_counter_name(uint32_t i);
 
-/* ---- Datagrams and mail ----------------------------------------------------------------------- */
+/* ---- Datagrams and mail ------------------------------------------------------------------ */
 
 #define SHOAL_DATAGRAM_MAX 1500 /* longer ones that are not data drop, counted */
 
 enum shoal_mail_kind {
-    SHOAL_MAIL_DATAGRAM = 1,         /* payload: the datagram; endpoint: whence and to which address */
-    SHOAL_MAIL_SESSION_NEEDED = 2,   /* edge */
-    SHOAL_MAIL_UNANSWERED_DATA = 3,  /* edge; time: when the first unanswered data left */
-    SHOAL_MAIL_UNSENT_REPLY = 4,     /* edge; time: when the first unreplied data arrived */
-    SHOAL_MAIL_SESSION_CONFIRMED = 5, /* index: local index of the session that is current now (R43) */
-    SHOAL_MAIL_REKEY_DUE = 6,        /* index; value: enum shoal_rekey_why; once per session */
-    SHOAL_MAIL_ENDPOINT_MOVED = 7,   /* endpoint: from authenticated data (R53) */
-    SHOAL_MAIL_LINK = 8,             /* value: enum shoal_link_news; index: MTU */
-    SHOAL_MAIL_OFFLOAD_DEMOTED = 9,  /* value: enum shoal_offload; index: errno */
-    SHOAL_MAIL_WORKER_FAILED = 10,   /* value: errno; the data plane stands still */
+    SHOAL_MAIL_DATAGRAM = 1, /* payload: the datagram; endpoint: whence and to which address */
+    SHOAL_MAIL_SESSION_NEEDED = 2,    /* edge */
+    SHOAL_MAIL_UNANSWERED_DATA = 3,   /* edge; time: when the first unanswered data left */
+    SHOAL_MAIL_UNSENT_REPLY = 4,      /* edge; time: when the first unreplied data arrived */
+    SHOAL_MAIL_SESSION_CONFIRMED = 5, /* index: local index of what is current now (R43) */
+    SHOAL_MAIL_REKEY_DUE = 6,         /* index; value: enum shoal_rekey_why; once per session */
+    SHOAL_MAIL_ENDPOINT_MOVED = 7,    /* endpoint: from authenticated data (R53) */
+    SHOAL_MAIL_LINK = 8,              /* value: enum shoal_link_news; index: MTU */
+    SHOAL_MAIL_OFFLOAD_DEMOTED =
+        9, /* value: enum shoal_offload; index: errno; tag not 0: only towards this peer */
+    SHOAL_MAIL_WORKER_FAILED = 10, /* value: errno; the data plane stands still */
 };
 
 enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };
@@ -360,9 +361,11 @@ SHOAL_API int32_t shoal_mailbox_drain(shoal_device_t device, uint8_t *buffer, ui
                                       uint32_t *used);
 
 /**
- * Sends one datagram from the device's port. Never retried.
+ * Sends one datagram from the device's port. Never retried, but for a source address that is no
+ * longer ours: then once more from the address that the kernel chooses.
  * @param tos  the whole DSCP+ECN byte (R19: 0x88 for handshakes).
- * @return SHOAL_E_NO_ROUTE, SHOAL_E_STATE (not bound, or no socket of that family).
+ * @return SHOAL_E_NO_ROUTE, SHOAL_E_STATE (not bound, or no socket of that family),
+ *         SHOAL_E_SYSTEM for a full socket or a filter.
  */
 SHOAL_API int32_t shoal_datagram_send(shoal_device_t device, const struct shoal_endpoint *to,
                                       uint32_t endpoint_size, uint32_t tos, const uint8_t *bytes,

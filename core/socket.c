@@ -119,8 +119,7 @@ uint32_t socket_probe(const struct udp_socket *udp) {
     return found;
 }
 
-/* ---- Send -------------------------------------------------------------------------------------
- */
+/* ---- Send -------------------------------------------------------------------------------- */
 
 /* Room for the segment size, the source address and the traffic class. */
 union send_control {
@@ -206,8 +205,7 @@ bool socket_source_suspect(int error) {
            error == EHOSTUNREACH;
 }
 
-/* ---- Receive ----------------------------------------------------------------------------------
- */
+/* ---- Receive ----------------------------------------------------------------------------- */
 
 static void read_address(struct shoal_address *out, const union sockaddr_any *name) {
     if (name->any.sa_family == AF_INET6) {

@@ -39,8 +39,7 @@ static void drop(struct worker *worker, struct peer *peer, enum counter why, uin
         facts_add(&peer->facts.dropped, n);
 }
 
-/* ---- Sending a train --------------------------------------------------------------------------
- */
+/* ---- Sending a train --------------------------------------------------------------------- */
 
 static enum counter reason(int error) {
     switch (error) {
@@ -202,8 +201,7 @@ void tx_forget(struct worker *worker, const struct peer *peer) {
     forget(worker, &worker->tx.train, peer);
 }
 
-/* ---- Filling a train --------------------------------------------------------------------------
- */
+/* ---- Filling a train --------------------------------------------------------------------- */
 
 static bool fits(const struct train *train, const struct peer *peer, uint32_t size, uint8_t tos) {
     return train->peer == peer && !train->closed && train->tos == tos && size <= train->stride &&
@@ -272,8 +270,7 @@ bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *sess
     return true;
 }
 
-/* ---- From frames to segments ------------------------------------------------------------------
- */
+/* ---- From frames to segments ------------------------------------------------------------- */
 
 /* The outer ECN of what carries an inner packet: its own, but congestion that it met before the
  * tunnel is not repeated outside (RFC 3168 section 9.1.1, as the Linux driver does). */

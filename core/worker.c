@@ -55,8 +55,7 @@ void worker_free(struct worker *worker) {
     free(worker);
 }
 
-/* ---- What is polled ---------------------------------------------------------------------------
- */
+/* ---- What is polled ---------------------------------------------------------------------- */
 
 int worker_poll_tun(struct worker *worker) {
     if (worker->tun.fd < 0)
@@ -92,8 +91,7 @@ void worker_resume(struct worker *worker) {
     tx_flush(worker);
 }
 
-/* ---- The interface ----------------------------------------------------------------------------
- */
+/* ---- The interface ----------------------------------------------------------------------- */
 
 static void link_news(struct worker *worker, enum shoal_link_news news) {
     struct shoal_mail mail = {.kind = SHOAL_MAIL_LINK,
@@ -160,8 +158,7 @@ static void link_ready(struct worker *worker) {
     }
 }
 
-/* ---- Batches ----------------------------------------------------------------------------------
- */
+/* ---- Batches ----------------------------------------------------------------------------- */
 
 void worker_list_flush(struct worker *worker, struct peer *peer) {
     if (peer->flush_listed || !peer->staging.count)
