@@ -153,6 +153,7 @@ function receiveInitiation(
   }
   counters.initiationsTaken++;
   peer.lastHandshakeReceived = step.boot;
+  peer.handshakeBytes.received += arrival.bytes.length;
   moveEndpoint(step, peer, arrival.from, arrival.source);
   const localIndex = device.indices.allocate(peer);
   const { keys: split } = response.finished;
@@ -185,6 +186,7 @@ function receiveResponse(
   initiation.wipe();
   peer.pending = undefined;
   peer.lastHandshakeReceived = step.boot;
+  peer.handshakeBytes.received += arrival.bytes.length;
   moveEndpoint(step, peer, arrival.from, arrival.source);
   install(device, step, peer, "initiator", localIndex, message.sender, finished.keys);
   // R41: what was staged left with the installation; if nothing was, this confirms the session.
@@ -264,6 +266,7 @@ function sameSource(a: Source | undefined, b: Source | undefined): boolean {
 function sendHandshake(step: Step, peer: Peer, bytes: Uint8Array, to: Endpoint): void {
   peer.cookies.stamp(step.boot, bytes);
   peer.lastHandshakeSent = step.boot;
+  peer.handshakeBytes.sent += bytes.length;
   step.out.send({ bytes, to, tos: HANDSHAKE_TOS, ...(peer.source && { from: peer.source }) });
 }
 

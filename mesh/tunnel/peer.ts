@@ -44,6 +44,8 @@ export class Peer {
   lastHandshakeSent = -Infinity;
   /** When we last received an authentic initiation or response (R59, R60). */
   lastHandshakeReceived = -Infinity;
+  /** Bytes of handshake messages to and, authenticated, from the peer: `wg show` counts them too. */
+  readonly handshakeBytes = { sent: 0, received: 0 };
 
   /**
    * Our initiation that waits for its response. It lives beside the responder's role, so that two

@@ -295,6 +295,7 @@ export class Tunnels {
       routes: [...peer.routes.values()],
       lastHandshakeWall: peer.lastSession.wall,
       lastHandshakeBoot: peer.lastSession.boot,
+      handshakeBytes: peer.handshakeBytes,
       sessionUntil: this.#device.sendsUntil(peer),
       isShakingHands: this.#device.timers.has(peer.id, "handshake retry"),
     };

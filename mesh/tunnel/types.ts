@@ -96,6 +96,8 @@ export interface PeerView {
   readonly lastHandshakeWall: number;
   /** The same in boot ms. */
   readonly lastHandshakeBoot: number;
+  /** Bytes of handshake messages, which core's facts leave out and `wg show` counts. */
+  readonly handshakeBytes: { readonly sent: number; readonly received: number };
   /** Boot ms until which the current session may send (R4); 0: there is none. */
   readonly sessionUntil: number;
   /** An initiation of ours waits for its response. */

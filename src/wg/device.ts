@@ -118,8 +118,8 @@ export class WgDevice implements Configurable {
         presharedKey: view.presharedKey,
         endpoint: view.endpoint,
         lastHandshake: view.lastHandshakeWall,
-        txBytes: facts?.txBytes ?? 0,
-        rxBytes: facts?.rxBytes ?? 0,
+        txBytes: (facts?.txBytes ?? 0) + view.handshakeBytes.sent,
+        rxBytes: (facts?.rxBytes ?? 0) + view.handshakeBytes.received,
         persistentKeepalive: view.persistentKeepalive,
         prefixes: view.routes,
       };
