@@ -1,0 +1,405 @@
+/**
+ * A model of core for the simulator and for tests: what `core/shoal.h` promises about sessions,
+ * edges and facts, in the plainest code that keeps the promise. Data is sealed with the real AEAD,
+ * so a session that only one side has is as useless here as there. It has no MTU, no offloads and
+ * no order to keep; the replay window is a set of counters.
+ */
+import type { Crypto } from "../crypto.ts";
+import { type Endpoint, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
+import type { Command, Datagram, EdgeName, PeerId, Prefix, Random, Session } from "../machine.ts";
+import { CookieChecker } from "../noise/cookie.ts";
+import type { Arrival, Edge, FactReader, PeerFacts } from "../tunnel/types.ts";
+
+/** What comes out of the model. */
+export interface PlaneOutput {
+  readonly datagram: (datagram: Datagram) => void;
+  /** A datagram that is not data: the gate let it through. */
+  readonly mail: (arrival: Arrival) => void;
+  readonly edge: (edge: Edge) => void;
+  /** An inner packet for the TUN. */
+  readonly deliver: (peer: PeerId, packet: Uint8Array) => void;
+}
+
+interface Keys extends Session {
+  sent: number;
+  readonly received: Set<number>;
+  greatestReceived: number;
+  hasRung: boolean;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+interface PlanePeer {
+  readonly id: PeerId;
+  endpoint: Endpoint | undefined;
+  source: Source | undefined;
+  previous: Keys | undefined;
+  current: Keys | undefined;
+  next: Keys | undefined;
+  readonly armed: Set<EdgeName>;
+  readonly staged: Uint8Array[];
+  readonly facts: Mutable<PeerFacts>;
+}
+
+const REJECT_AFTER_TIME = 180_000; // R4
+const WINDOW = 8128; // R13
+const MAX_STAGED = 128; // R16
+const HEADER = 16;
+const MESSAGE_DATA = 4;
+const NOTHING = new Uint8Array(0);
+
+export class DataPlane {
+  /** Whether the gate asks for cookies (R14, R30). */
+  isLoaded = false;
+  /** How often which reason to drop was met. */
+  readonly drops = new Map<string, number>();
+  readonly #peers = new Map<PeerId, PlanePeer>();
+  readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
+  #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
+  #gate: CookieChecker | undefined;
+
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly random: Random,
+    private readonly out: PlaneOutput,
+  ) {}
+
+  /** Local indices of all sessions that live. */
+  get indices(): number[] {
+    return [...this.#sessions.keys()];
+  }
+
+  /** Which local index each slot of a peer holds. */
+  slots(id: PeerId): { previous?: number; current?: number; next?: number } {
+    const peer = this.#peers.get(id);
+    return {
+      ...(peer?.previous && { previous: peer.previous.localIndex }),
+      ...(peer?.current && { current: peer.current.localIndex }),
+      ...(peer?.next && { next: peer.next.localIndex }),
+    };
+  }
+
+  readonly facts: FactReader = (id) => {
+    const peer = this.#peers.get(id);
+    return peer && { ...peer.facts, staged: peer.staged.length };
+  };
+
+  /** Carries out a command at a boot time. */
+  execute(boot: number, command: Command): void {
+    if (command.kind === "setIdentity") {
+      const { publicKey } = command;
+      this.#gate = publicKey && new CookieChecker(this.crypto, this.random, publicKey);
+      return;
+    }
+    if (command.kind === "addPeer") {
+      this.#peers.set(command.peer, newPeer(command.peer));
+      return;
+    }
+    const peer = this.#peers.get(command.peer);
+    if (!peer) return;
+    switch (command.kind) {
+      case "removePeer":
+        this.#clearSessions(peer);
+        this.#routes = this.#routes.filter((route) => route.peer !== peer);
+        this.#peers.delete(peer.id);
+        return;
+      case "setEndpoint":
+        peer.endpoint = command.endpoint;
+        peer.source = command.source;
+        return;
+      case "clearSource":
+        peer.source = undefined;
+        return;
+      case "installSession":
+        return this.#install(boot, peer, command.session);
+      case "clearSessions":
+        return this.#clearSessions(peer);
+      case "sendKeepalive":
+        if (command.unlessSent && (peer.current?.sent ?? 0) > 0) return;
+        this.#seal(boot, peer, NOTHING);
+        return;
+      case "dropStaged":
+        peer.staged.length = 0;
+        return;
+      case "arm":
+        return this.#arm(boot, peer, command.edges);
+      case "addRoute":
+        this.#routes = this.#routes.filter((route) => !samePrefix(route.prefix, command.prefix));
+        this.#routes.push({ prefix: command.prefix, peer });
+        return;
+      case "removeRoute":
+        this.#routes = this.#routes.filter((route) =>
+          route.peer !== peer || !samePrefix(route.prefix, command.prefix)
+        );
+        return;
+    }
+  }
+
+  /** An inner packet from the TUN (R51). */
+  sendPacket(boot: number, packet: Uint8Array): void {
+    const peer = this.#holder(addressOf(packet, "destination"));
+    if (!peer) return this.#drop("no route");
+    if (!peer.endpoint) return this.#drop("no endpoint");
+    if (!maySend(boot, peer)) {
+      if (peer.staged.length === MAX_STAGED) peer.staged.shift();
+      peer.staged.push(packet);
+      this.#ring(boot, peer, "sessionNeeded");
+      return;
+    }
+    this.#seal(boot, peer, packet);
+  }
+
+  /** A datagram from the wire. */
+  receive(boot: number, bytes: Uint8Array, from: Endpoint, source?: Source): void {
+    const type = bytes[0] ?? 0;
+    const isShort = bytes.length < 4 || bytes[1] !== 0 || bytes[2] !== 0 || bytes[3] !== 0;
+    const arrival = { bytes, from, ...(source && { source }) };
+    if (isShort || type < 1 || type > MESSAGE_DATA) return this.out.mail(arrival);
+    if (type === MESSAGE_DATA) return this.#open(boot, bytes, from, source);
+    if (type === 3) {
+      return bytes.length === 64 ? this.out.mail(arrival) : this.#drop("malformed");
+    }
+    const admission = this.#gate?.admit(boot, bytes, from, this.isLoaded);
+    if (admission?.kind === "pass") return this.out.mail(arrival);
+    if (admission?.kind === "challenge") {
+      return this.out.datagram({
+        bytes: admission.reply,
+        to: from,
+        ...(source && { from: source }),
+      });
+    }
+    this.#drop(admission?.why ?? "no identity");
+  }
+
+  #install(boot: number, peer: PlanePeer, session: Session): void {
+    const keys: Keys = {
+      ...session,
+      sendKey: session.sendKey.slice(),
+      receiveKey: session.receiveKey.slice(),
+      sent: 0,
+      received: new Set(),
+      greatestReceived: -1,
+      hasRung: false,
+    };
+    this.crypto.wipe(session.sendKey, session.receiveKey);
+    if (this.#sessions.has(keys.localIndex)) throw new Error(`index ${keys.localIndex} lives`);
+    this.#sessions.set(keys.localIndex, { peer, keys });
+    if (session.role === "responder") {
+      this.#free(peer.next, peer.previous);
+      peer.previous = undefined;
+      peer.next = keys; // R42
+      return;
+    }
+    this.#free(peer.previous, peer.next && peer.current); // R41
+    peer.previous = peer.next ?? peer.current;
+    peer.next = undefined;
+    peer.current = keys;
+    this.#flush(boot, peer);
+  }
+
+  #free(...sessions: (Keys | undefined)[]): void {
+    for (const keys of sessions) {
+      if (!keys) continue;
+      this.crypto.wipe(keys.sendKey, keys.receiveKey);
+      this.#sessions.delete(keys.localIndex);
+    }
+  }
+
+  #clearSessions(peer: PlanePeer): void {
+    this.#free(peer.previous, peer.current, peer.next);
+    peer.previous = peer.current = peer.next = undefined;
+  }
+
+  #flush(boot: number, peer: PlanePeer): void {
+    for (const packet of peer.staged.splice(0)) this.#seal(boot, peer, packet);
+  }
+
+  #seal(boot: number, peer: PlanePeer, packet: Uint8Array): void {
+    const keys = peer.current;
+    if (!keys || !peer.endpoint || !maySend(boot, peer)) return this.#drop("no session");
+    const counter = keys.sent++;
+    const padded = new Uint8Array(Math.ceil(packet.length / 16) * 16); // R18
+    padded.set(packet);
+    const sealed = this.crypto.chacha20poly1305Seal(keys.sendKey, nonce(counter), NOTHING, padded);
+    const bytes = new Uint8Array(HEADER + sealed.length);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, MESSAGE_DATA, true);
+    view.setUint32(4, keys.remoteIndex, true);
+    view.setBigUint64(8, BigInt(counter), true);
+    bytes.set(sealed, HEADER);
+
+    const { facts } = peer;
+    facts.txBytes += bytes.length;
+    facts.txPackets++;
+    facts.lastAuthenticatedSend = boot;
+    facts.firstUnsentReply = 0;
+    if (packet.length > 0) {
+      facts.lastDataSend = boot;
+      facts.firstUnansweredData ||= boot;
+      this.#ring(boot, peer, "unansweredData");
+    }
+    this.out.datagram({ bytes, to: peer.endpoint, ...(peer.source && { from: peer.source }) });
+    if (keys.rekeyAfterTime > 0 && boot >= keys.rekeyAfterTime) this.#rekey(peer, keys, "age");
+    if (BigInt(keys.sent) > keys.rekeyAfterMessages) this.#rekey(peer, keys, "messages");
+  }
+
+  #open(boot: number, bytes: Uint8Array, from: Endpoint, source: Source | undefined): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (bytes.length < 32) return this.#drop("malformed");
+    const session = this.#sessions.get(view.getUint32(4, true));
+    if (!session) return this.#drop("unknown index");
+    const { peer, keys } = session;
+    if (boot >= keys.birth + REJECT_AFTER_TIME) return this.#drop("expired");
+    const counter = Number(view.getBigUint64(8, true));
+    const sealed = bytes.subarray(HEADER);
+    const packet = this.crypto
+      .chacha20poly1305Open(keys.receiveKey, nonce(counter), NOTHING, sealed);
+    if (!packet) return this.#drop("unauthentic");
+    if (keys.received.has(counter) || counter + WINDOW <= keys.greatestReceived) {
+      return this.#drop("replay");
+    }
+    keys.received.add(counter);
+    keys.greatestReceived = Math.max(keys.greatestReceived, counter);
+
+    if (peer.next === keys) this.#confirm(boot, peer, keys);
+    if (!peer.endpoint || !sameEndpoint(peer.endpoint, from)) {
+      peer.endpoint = from;
+      peer.source = source;
+      this.out.edge({
+        kind: "endpointMoved",
+        peer: peer.id,
+        endpoint: from,
+        ...(source && { source }),
+      });
+    }
+    const { facts } = peer;
+    facts.rxBytes += bytes.length;
+    facts.rxPackets++;
+    facts.lastAuthenticatedReceive = boot;
+    facts.firstUnansweredData = 0;
+    if (peer.current === keys && keys.rekeyOnReceive > 0 && boot >= keys.rekeyOnReceive) {
+      this.#rekey(peer, keys, "receive");
+    }
+    if (packet.length === 0) return;
+    facts.lastDataReceive = boot;
+    facts.firstUnsentReply ||= boot;
+    this.#ring(boot, peer, "unsentReply");
+    if (this.#holder(addressOf(packet, "source")) !== peer) return this.#drop("source"); // R50
+    this.out.deliver(peer.id, packet);
+  }
+
+  /** R43. */
+  #confirm(boot: number, peer: PlanePeer, keys: Keys): void {
+    this.#free(peer.previous);
+    peer.previous = peer.current;
+    peer.current = keys;
+    peer.next = undefined;
+    this.out.edge({ kind: "sessionConfirmed", peer: peer.id, index: keys.localIndex });
+    this.#flush(boot, peer);
+  }
+
+  #rekey(peer: PlanePeer, keys: Keys, why: "age" | "receive" | "messages"): void {
+    if (keys.hasRung) return;
+    keys.hasRung = true;
+    this.out.edge({ kind: "rekeyDue", peer: peer.id, index: keys.localIndex, why });
+  }
+
+  #arm(boot: number, peer: PlanePeer, edges: readonly EdgeName[]): void {
+    for (const edge of edges) {
+      peer.armed.add(edge);
+      this.#ring(boot, peer, edge);
+    }
+  }
+
+  /** Rings an armed edge if its condition holds, and disarms it. */
+  #ring(boot: number, peer: PlanePeer, edge: EdgeName): void {
+    const { firstUnansweredData, firstUnsentReply } = peer.facts;
+    const holds = {
+      sessionNeeded: peer.staged.length > 0 && !maySend(boot, peer),
+      unansweredData: firstUnansweredData !== 0,
+      unsentReply: firstUnsentReply !== 0,
+    }[edge];
+    if (!holds || !peer.armed.delete(edge)) return;
+    switch (edge) {
+      case "sessionNeeded":
+        return this.out.edge({ kind: edge, peer: peer.id });
+      case "unansweredData":
+        return this.out.edge({ kind: edge, peer: peer.id, at: firstUnansweredData });
+      case "unsentReply":
+        return this.out.edge({ kind: edge, peer: peer.id, at: firstUnsentReply });
+    }
+  }
+
+  /** Longest prefix over the whole device. */
+  #holder(address: Uint8Array): PlanePeer | undefined {
+    let best: { readonly prefix: Prefix; readonly peer: PlanePeer } | undefined;
+    for (const route of this.#routes) {
+      const isLonger = !best || route.prefix.length > best.prefix.length;
+      if (isLonger && contains(route.prefix, address)) best = route;
+    }
+    return best?.peer;
+  }
+
+  #drop(why: string): void {
+    this.drops.set(why, (this.drops.get(why) ?? 0) + 1);
+  }
+}
+
+function newPeer(id: PeerId): PlanePeer {
+  return {
+    id,
+    endpoint: undefined,
+    source: undefined,
+    previous: undefined,
+    current: undefined,
+    next: undefined,
+    armed: new Set(["sessionNeeded", "unansweredData", "unsentReply"]),
+    staged: [],
+    facts: {
+      txBytes: 0,
+      rxBytes: 0,
+      txPackets: 0,
+      rxPackets: 0,
+      lastAuthenticatedReceive: 0,
+      lastDataReceive: 0,
+      lastAuthenticatedSend: 0,
+      lastDataSend: 0,
+      firstUnansweredData: 0,
+      firstUnsentReply: 0,
+      staged: 0,
+    },
+  };
+}
+
+function maySend(boot: number, peer: PlanePeer): boolean {
+  return peer.current !== undefined && boot < peer.current.birth + REJECT_AFTER_TIME;
+}
+
+/** R23. */
+function nonce(counter: number): Uint8Array {
+  const bytes = new Uint8Array(12);
+  new DataView(bytes.buffer).setBigUint64(4, BigInt(counter), true);
+  return bytes;
+}
+
+/** RFC 791 section 3.1 and RFC 8200 section 3; empty for anything else. */
+function addressOf(packet: Uint8Array, which: "source" | "destination"): Uint8Array {
+  const version = (packet[0] ?? 0) >> 4;
+  const isSource = which === "source";
+  if (version === 4) return packet.subarray(isSource ? 12 : 16, isSource ? 16 : 20);
+  if (version === 6) return packet.subarray(isSource ? 8 : 24, isSource ? 24 : 40);
+  return NOTHING;
+}
+
+function contains(prefix: Prefix, address: Uint8Array): boolean {
+  if (prefix.address.length !== address.length) return false;
+  for (let bit = 0; bit < prefix.length; bit++) {
+    const mask = 0x80 >> (bit & 7);
+    if (((prefix.address[bit >> 3] ?? 0) ^ (address[bit >> 3] ?? 0)) & mask) return false;
+  }
+  return true;
+}
+
+function samePrefix(a: Prefix, b: Prefix): boolean {
+  return a.length === b.length && sameBytes(a.address, b.address);
+}
