@@ -18,11 +18,14 @@ import type { Edge, TunnelEvent } from "../tunnel/types.ts";
 import { DataPlane } from "./dataplane.ts";
 
 /** Something that happened, with the boot time at which it did. */
-export type At<T> = T & { readonly at: number };
+type At<T> = T & { readonly at: number };
 
-export interface Sent extends Datagram {
+interface Sent extends Datagram {
   readonly host: TunnelHost;
 }
+
+/** What a host needs to know of a peer. */
+type Neighbour = Pick<TunnelHost, "number" | "publicKey" | "endpoint">;
 
 interface Planned {
   readonly at: number;
@@ -171,7 +174,7 @@ export class TunnelHost {
   }
 
   /** Makes another host a peer that may use 10.0.0.N. */
-  meet(other: TunnelHost, endpoint: Endpoint | "unknown" = other.endpoint): PeerId {
+  meet(other: Neighbour, endpoint: Endpoint | "unknown" = other.endpoint): PeerId {
     const added = this.step((now, out) => this.tunnels.addPeer(now, other.publicKey, out));
     if (added.kind !== "added") throw new Error(added.kind);
     const { peer } = added;
@@ -184,7 +187,7 @@ export class TunnelHost {
   }
 
   /** Sends an inner IPv4 packet of 20 bytes to another host. */
-  say(other: TunnelHost): void {
+  say(other: Pick<Neighbour, "number">): void {
     const packet = new Uint8Array(20);
     packet[0] = 0x45;
     packet.set([10, 0, 0, this.number], 12);

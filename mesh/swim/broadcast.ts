@@ -4,6 +4,9 @@
  * starts again. At the limit the entry that was sent most is dropped, which push–pull makes good.
  */
 
+/** Entries that one message passes over because they do not fit, before it looks no further. */
+const MISSES = 8;
+
 /** Transmissions per power of ten of members. */
 const LAMBDA = 4;
 
@@ -47,11 +50,15 @@ export class Broadcast<T> {
   take(bytes: number, count: number, times: number): T[] {
     const taken: { key: string; entry: T; level: number }[] = [];
     let left = bytes;
+    let misses = 0;
     for (const [level, entries] of this.#sent.entries()) {
       for (const [key, entry] of entries) {
-        if (taken.length >= count) break;
+        if (taken.length >= count || misses >= MISSES) break;
         const size = this.size(entry);
-        if (size > left) continue;
+        if (size > left) {
+          misses++;
+          continue;
+        }
         left -= size;
         taken.push({ key, entry, level });
       }

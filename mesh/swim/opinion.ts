@@ -219,7 +219,7 @@ export class Opinion {
 
   /** Sets the end of a suspicion anew, from its beginning and its confirmations. */
   #expect(member: Member, accusation: Accusation): void {
-    const end = this.#endOf(accusation);
+    const end = Math.max(this.moment.now, this.#endOf(accusation));
     if (accusation.expiry !== undefined) accusation.expiry.cancelled = true;
     accusation.expiry = this.agenda.add(end, "suspicion over", () => {
       // A sign of life since then has moved the beginning.

@@ -42,8 +42,10 @@ const DEAD_PERIODS = 5;
 const DOUBTS_PER_PERIOD = 16;
 /** Milliseconds between push–pulls in a small mesh; it grows with log n beyond 32 members. */
 const PUSH_PULL = 30_000;
-/** The same while more news waits than rides along. */
+/** The same while more news waits than rides along, and after somebody was back from the dead. */
 const PUSH_PULL_BUSY = 3_000;
+/** Milliseconds for which somebody's return makes push–pulls frequent: a partition may be healing. */
+const HEALING = 20_000;
 /** Milliseconds to wait for a step of a push–pull. */
 const STEP = 1_000;
 /** Members that are told directly when we leave. */
@@ -102,6 +104,7 @@ export class Swim {
   readonly #pushPull: PushPull;
   readonly #counters = { strangers: 0, refusedMembers: 0, evictedMembers: 0, stalls: 0 };
   #periods = 0;
+  #healingUntil = -Infinity;
   #stalled = false;
   #left = false;
   #pushPullTimer: Entry | undefined;
@@ -138,7 +141,7 @@ export class Swim {
       moment,
       {
         probe: (member, done) => this.#detector.probe(member, done),
-        returned: (member) => this.#beginPushPull(member),
+        returned: (member) => this.#welcome(member),
       },
     );
     this.#pushPull = new PushPull(
@@ -381,7 +384,9 @@ export class Swim {
     }
     const { live } = this.#members;
     const scale = live <= 32 ? 1 : Math.ceil(Math.log2(live / 32)) + 1;
-    const interval = this.#gossip.isBehind ? PUSH_PULL_BUSY : PUSH_PULL * scale;
+    const interval = this.#gossip.isBehind || this.#moment.now < this.#healingUntil
+      ? PUSH_PULL_BUSY
+      : PUSH_PULL * scale;
     this.#pushPullTimer = this.#agenda.add(
       this.#moment.now + interval * (0.75 + within(this.#o.random, 0.5)),
       "push-pull",
@@ -391,6 +396,11 @@ export class Swim {
         else this.#beginPushPull(partner);
       },
     );
+  }
+
+  #welcome(member: Member): void {
+    this.#healingUntil = this.#moment.now + HEALING;
+    this.#beginPushPull(member);
   }
 
   #beginPushPull(partner: Member): void {
