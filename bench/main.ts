@@ -1,6 +1,7 @@
 /** `./run bench [NAME]`: measured comparisons. Without a name it lists them. */
 
 import { parseArgs } from "node:util";
+import { benchHandshakes } from "./handshakes.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep, type Result, table } from "./result.ts";
 
@@ -19,6 +20,10 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   wireguard: {
     summary: "our WireGuard mode beside the current wireguard-go: stream, CPU, ping, start (4 min)",
     run: benchWireguard,
+  },
+  handshakes: {
+    summary: "handshakes that one core answers, with 128 peers (15 s)",
+    run: benchHandshakes,
   },
 };
 
