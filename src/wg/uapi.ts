@@ -82,9 +82,13 @@ function invalid(what: string): Bad {
   return new Bad({ errno: "EINVAL", what });
 }
 
-/** A value as a log may show it: cut, no control characters; never called on keys. */
+/** The shortest text of a key is 44 characters of base64. */
+const SHOWN_MAX = 43;
+
+/** A piece of a request as a log may show it: nothing that could be a misplaced key (R66). */
 function shown(text: string): string {
-  return `'${text.slice(0, 60).replace(/[^\x20-\x7e]/g, "?")}'`;
+  if (text.length > SHOWN_MAX) return `text of ${text.length} bytes`;
+  return `'${text.replace(/[^\x20-\x7e]/g, "?")}'`;
 }
 
 /** Reads requests line by line. Resolves interface names of link-local endpoints by `scopeOf`. */
