@@ -25,8 +25,8 @@ export class IndexTable<T> {
     }
   }
 
-  /** Takes an index back into use that was freed a moment ago. */
-  restore(index: number, owner: T): void {
+  /** Takes an index into use that was allocated before: also one that was freed a moment ago. */
+  hold(index: number, owner: T): void {
     this.#owners.set(index, owner);
   }
 

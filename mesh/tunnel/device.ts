@@ -124,7 +124,7 @@ export class Device {
   /** Keeps the index table in step with the slots (R40). */
   applySlots(peer: Peer, change: SlotChange): void {
     for (const slot of change.freed) this.indices.free(slot.localIndex);
-    if (change.restored) this.indices.restore(change.restored.localIndex, peer);
+    for (const slot of change.added) this.indices.hold(slot.localIndex, peer);
   }
 
   /** Wipes an initiation that waits (R65) and frees its index. */

@@ -281,11 +281,7 @@ function install(
   keys: SplitKeys,
 ): void {
   const isInitiator = role === "initiator";
-  const slot = { localIndex, birth: step.boot };
-  device.applySlots(
-    peer,
-    isInitiator ? peer.slots.installInitiator(slot) : peer.slots.installResponder(slot),
-  );
+  device.applySlots(peer, peer.slots.install(role, { localIndex, birth: step.boot }));
   step.out.command({
     kind: "installSession",
     peer: peer.id,

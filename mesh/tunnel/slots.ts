@@ -1,10 +1,11 @@
 /**
  * A mirror of core's three session slots (R40 to R43), kept so that the index table stays exact
  * and that we know whether a session is there that may send. Core and this class follow the same
- * rules from the same inputs. Core's confirmations arrive late, though: a session that was replaced
- * here may have become current there a moment before. It is remembered until the next change, so
- * that the late news sets the mirror right.
+ * rules, but core confirms a session when a packet comes and we hear of it later, perhaps after
+ * another session was installed here and there. A confirmation can only have happened while its
+ * session was in next, so it is put where it belongs, and what was installed since is done again.
  */
+import type { Session } from "../machine.ts";
 
 /** What the mirror knows about a session. */
 export interface Slot {
@@ -13,84 +14,97 @@ export interface Slot {
   readonly birth: number;
 }
 
-/** What a change did to the index table. */
+/** What a change means for the index table. */
 export interface SlotChange {
   readonly freed: readonly Slot[];
-  /** Freed before, and found to live after all. */
-  readonly restored?: Slot;
+  /** The installed one; after late news also what was freed too early. */
+  readonly added: readonly Slot[];
 }
 
+interface State {
+  readonly previous?: Slot | undefined;
+  readonly current?: Slot | undefined;
+  readonly next?: Slot | undefined;
+}
+
+interface Installation {
+  readonly before: State;
+  readonly role: Session["role"];
+  readonly slot: Slot;
+}
+
+/** Installations to remember: a peer's are 20 ms apart at least (R39), mail is younger than that. */
+const MAX_HISTORY = 8;
+
 export class Slots {
-  #previous: Slot | undefined;
-  #current: Slot | undefined;
-  #next: Slot | undefined;
-  #replacedNext: Slot | undefined;
+  #state: State = {};
+  #history: Installation[] = [];
 
   /** The only slot that sends. */
   get current(): Slot | undefined {
-    return this.#current;
+    return this.#state.current;
   }
 
   /** All that receive (R44). */
   get all(): readonly Slot[] {
-    return present(this.#previous, this.#current, this.#next);
+    return slotsOf(this.#state);
   }
 
-  /** R41: current at once; an unconfirmed next survives as previous, else the old current does. */
-  installInitiator(slot: Slot): SlotChange {
-    const freed = this.#next ? present(this.#previous, this.#current) : present(this.#previous);
-    this.#previous = this.#next ?? this.#current;
-    this.#next = undefined;
-    this.#replacedNext = undefined;
-    this.#current = slot;
-    return { freed };
-  }
-
-  /** R42: waits in next; previous and an older next are freed. */
-  installResponder(slot: Slot): SlotChange {
-    const freed = present(this.#previous, this.#next);
-    this.#replacedNext = this.#next;
-    this.#previous = undefined;
-    this.#next = slot;
-    return { freed };
+  /** R41: an initiator's session is current at once. R42: a responder's waits in next. */
+  install(role: Session["role"], slot: Slot): SlotChange {
+    const before = this.#state;
+    this.#history.push({ before, role, slot });
+    if (this.#history.length > MAX_HISTORY) this.#history.shift();
+    this.#state = installed(before, role, slot);
+    return difference(slotsOf(before), this.all);
   }
 
   /**
    * R43: next becomes current and current previous.
-   * @returns undefined when no slot has waited for this confirmation.
+   * @returns undefined when no session has waited for this confirmation.
    */
   confirm(localIndex: number): SlotChange | undefined {
-    if (this.#next?.localIndex === localIndex) {
-      const freed = present(this.#previous);
-      this.#previous = this.#current;
-      this.#current = this.#next;
-      this.#next = undefined;
-      this.#replacedNext = undefined;
-      return { freed };
+    const before = this.all;
+    if (this.#state.next?.localIndex === localIndex) {
+      this.#state = confirmed(this.#state);
+      this.#history = [];
+    } else {
+      const late = this.#history.findIndex(({ before }) => before.next?.localIndex === localIndex);
+      const [displaced, ...later] = this.#history.slice(Math.max(late, 0));
+      if (late < 0 || !displaced) return undefined;
+      this.#history = [];
+      this.#state = confirmed(displaced.before);
+      for (const { role, slot } of [displaced, ...later]) this.install(role, slot);
     }
-    if (this.#replacedNext?.localIndex === localIndex) {
-      // Core: confirmed (current → previous), then our install freed that previous.
-      const freed = present(this.#current);
-      const restored = this.#replacedNext;
-      this.#current = restored;
-      this.#replacedNext = undefined;
-      return { freed, restored };
-    }
-    return undefined;
+    return difference(before, this.all);
   }
 
   /** R61, R65. */
   clear(): SlotChange {
-    const freed = this.all;
-    this.#previous =
-      this.#current =
-      this.#next =
-      this.#replacedNext =
-        undefined;
-    return { freed };
+    const before = this.all;
+    this.#state = {};
+    this.#history = [];
+    return difference(before, []);
   }
 }
 
-function present(...slots: (Slot | undefined)[]): Slot[] {
-  return slots.filter((slot) => slot !== undefined);
+function installed(state: State, role: Session["role"], slot: Slot): State {
+  return role === "initiator"
+    ? { previous: state.next ?? state.current, current: slot }
+    : { current: state.current, next: slot };
+}
+
+function confirmed(state: State): State {
+  return { previous: state.current, current: state.next };
+}
+
+function slotsOf({ previous, current, next }: State): Slot[] {
+  return [previous, current, next].filter((slot) => slot !== undefined);
+}
+
+function difference(before: readonly Slot[], after: readonly Slot[]): SlotChange {
+  return {
+    freed: before.filter((slot) => !after.includes(slot)),
+    added: after.filter((slot) => !before.includes(slot)),
+  };
 }
