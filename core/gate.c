@@ -19,6 +19,10 @@
 #define WAYS 8u /* sources that share a hash value before one is refused */
 #define BUCKETS (GATE_SOURCES_MAX / WAYS)
 
+_Static_assert(GATE_COOKIE_REPLY_SIZE <= GATE_RESPONSE_SIZE &&
+                   GATE_COOKIE_REPLY_SIZE <= GATE_INITIATION_SIZE,
+               "no answer is longer than its question (R35)");
+
 /** A /32 or a /64 that proved its address by a cookie. */
 struct source {
     uint64_t prefix;
