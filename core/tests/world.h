@@ -26,7 +26,7 @@ struct side {
     uint8_t number;             /* 1 or 2: inner addresses are 10.9.0.N and fd09::N */
     uint8_t send_key;           /* every byte of the key; the other side's is the other one */
     struct shoal_address outer; /* where its socket is reached */
-    uint8_t mail[65536];
+    _Alignas(8) uint8_t mail[65536];
     uint32_t mail_used;
     uint32_t mail_at;
 };
