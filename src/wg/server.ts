@@ -57,7 +57,8 @@ export class UapiServer {
   #inode: number | bigint | undefined;
 
   private constructor(private readonly options: UapiServerOptions) {
-    this.#server = net.createServer((client) => this.#welcome(client));
+    // Half open: a client that says all and then listens gets its answer.
+    this.#server = net.createServer({ allowHalfOpen: true }, (client) => this.#welcome(client));
   }
 
   /**
@@ -199,6 +200,7 @@ class Conversation {
     const request = this.#reader.cut("the client hung up before the end of its request");
     if (request !== undefined) this.#answer(request);
     this.#isOver = true;
+    this.client.end();
   }
 
   #answer(request: UapiRequest): void {
@@ -235,6 +237,7 @@ class Conversation {
     this.#text = "";
     this.options.onFault(fault);
     this.client.removeAllListeners("data");
+    // What still comes is thrown away, and no longer counts as a sign of life.
     this.client.end(writeStatus(fault.errno));
     this.client.resume();
   }
