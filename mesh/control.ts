@@ -141,8 +141,15 @@ export class Seal {
     private readonly random: Random,
     private readonly meshId: Uint8Array,
     private readonly self: Identity,
-    private readonly boot: number,
+    private boot: number,
   ) {}
+
+  /** Counts on from a higher boot number, on disk already: see node records in record.ts. */
+  restart(boot: number): void {
+    if (boot <= this.boot) throw new RangeError(`control: boot ${boot} after ${this.boot}`);
+    this.boot = boot;
+    this.#counter = 0;
+  }
 
   /** Knows a member from now on; a boot number from its signed record is proof of that number. */
   know(id: MemberId, key: Uint8Array, boot: number): void {

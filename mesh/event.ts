@@ -49,4 +49,9 @@ export type NodeEvent =
   }
   /** Nobody answered a ping within its timeout. */
   | { readonly kind: "pingLost"; readonly who: Who; readonly nonce: number }
-  | { readonly kind: "tunnel"; readonly who: Who; readonly event: TunnelEvent };
+  | {
+    readonly kind: "tunnel";
+    /** The member at its other end; absent when the news is about all. */
+    readonly who?: Who;
+    readonly event: TunnelEvent;
+  };

@@ -24,6 +24,15 @@ const PENDING_WAIT = 2_000;
 /** Silence that is worth a word to a person. */
 const REPORT_AFTER = 10_000;
 
+/** Whether a text is `HOST:PORT`, with brackets around an IPv6 address. */
+export function isSeed(text: string): boolean {
+  if (parseEndpoint(text)) return true;
+  const match = /^([a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,250}[a-zA-Z0-9])?\.?):(\d{1,5})$/.exec(text);
+  const [, host = "", port = "0"] = match ?? [];
+  // All digits and dots, and yet no address: a typing error, not a name.
+  return /[a-zA-Z]/.test(host) && Number(port) >= 1 && Number(port) <= 65_535;
+}
+
 /** What is knocked with. */
 export interface Introduction {
   readonly type: "hello" | "ask";

@@ -1,0 +1,73 @@
+/** What a node remembers over a restart: writing it down, and believing it again. */
+import type { Crypto } from "./crypto.ts";
+import { formatEndpoint, parseEndpoint } from "./endpoint.ts";
+import type { Now, Outbox } from "./machine.ts";
+import { fromBase64url, toBase64url } from "./credentials.ts";
+import type { NodeEvent } from "./event.ts";
+import type { Mesh } from "./mesh.ts";
+import { openRecord } from "./record.ts";
+import type { NodeSnapshot } from "./snapshot.ts";
+import { decodeChain, verifyChain } from "./trust/certificate.ts";
+import { openRevocation } from "./trust/revocation.ts";
+
+/** @param mesh undefined while the node asks for admission. */
+export function snapshotOf(
+  mesh: Mesh | undefined,
+  own: { readonly name: string; readonly boot: number; readonly seeds: readonly string[] },
+): NodeSnapshot {
+  if (!mesh) {
+    const nothing = { members: [], trusted: [], revocations: [], redeemed: [] };
+    return { v: 1, ...own, ip4Counter: 0, incarnation: 0, ...nothing };
+  }
+  const members = Array.from(mesh.roster.members(), ({ record, observed }) => ({
+    record: toBase64url(record.bytes),
+    ...(observed ? { endpoint: formatEndpoint(observed.endpoint) } : {}),
+  }));
+  return {
+    v: 1,
+    ...own,
+    boot: Math.max(own.boot, mesh.boot),
+    meshKey: mesh.meshKey.toHex(),
+    chain: toBase64url(mesh.self.chain.bytes),
+    ip4Counter: mesh.self.ip4Counter,
+    incarnation: mesh.swim.incarnation,
+    members,
+    trusted: [...mesh.trust.trusted()],
+    revocations: Array.from(mesh.trust.revocations(), ({ bytes }) => toBase64url(bytes)),
+    redeemed: mesh.trust.redemptions().map(({ bytes }) => toBase64url(bytes)),
+  };
+}
+
+/**
+ * Takes a snapshot in. Everything signed is verified again; what no longer holds (expired, revoked,
+ * damaged) is left out.
+ */
+export function restoreMesh(
+  now: Now,
+  crypto: Crypto,
+  mesh: Mesh,
+  snapshot: NodeSnapshot,
+  out: Outbox<NodeEvent>,
+): void {
+  for (const { key, name } of snapshot.trusted) mesh.trust.trust(key, name);
+  for (const text of snapshot.revocations) {
+    const revocation = openRevocation(crypto, mesh.meshKey, fromBase64url(text));
+    if (revocation.ok) mesh.revoke(now, revocation.value, out);
+  }
+  for (const text of snapshot.redeemed) {
+    const chain = decodeChain(fromBase64url(text));
+    const membership = chain.ok ? verifyChain(crypto, mesh.meshKey, chain.value) : chain;
+    if (chain.ok && membership.ok) mesh.trust.redeem(membership.value, chain.value);
+  }
+  mesh.quietly(() => {
+    for (const { record, endpoint } of snapshot.members) {
+      const opened = openRecord(crypto, mesh.roster.meshId, fromBase64url(record));
+      if (!opened.ok || opened.value.id === mesh.self.identity.id) continue;
+      const acceptance = mesh.take(now, opened.value, out);
+      const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
+      if (acceptance.kind !== "new" || !place) continue;
+      acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };
+      mesh.aim(now, acceptance.member, out);
+    }
+  });
+}

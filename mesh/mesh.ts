@@ -1,0 +1,546 @@
+/**
+ * One node's life inside one mesh: it puts the roster, the seal, swim, the door and the tunnels
+ * together. A record that is verified makes its subject a member here in all of them; a revocation
+ * or an expiry takes it out of all of them.
+ *
+ * News travels as swim's rumours: records, revocations, redeemed tokens, approvals. Each is verified
+ * here before it is passed on. Swim must not be called from its own outbox, so rumours wait in an
+ * inbox until its step is over.
+ */
+import type { Crypto } from "./crypto.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { sameEndpoint } from "./endpoint.ts";
+import type { Now, Outbox, Random } from "./machine.ts";
+import { ip4Of, ip6Of } from "./address.ts";
+import { PAYLOAD_MAX, type PayloadKind, Seal } from "./control.ts";
+import { Door } from "./door.ts";
+import type { NodeEvent, Who } from "./event.ts";
+import {
+  bootOf,
+  type NodeRecord,
+  openRecord,
+  type RecordBody,
+  sequenceOf,
+  signRecord,
+} from "./record.ts";
+import { type Acceptance, type Member, Roster } from "./roster.ts";
+import { decode, encode, type Rumour } from "./swim/messages.ts";
+import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
+import { Swim } from "./swim/swim.ts";
+import { type Chain, decodeChain, type Membership, verifyChain } from "./trust/certificate.ts";
+import type { Identity, MemberId } from "./trust/identity.ts";
+import { openRevocation, type Revocation } from "./trust/revocation.ts";
+import { CLOCK_SKEW, Trust } from "./trust/trust.ts";
+import type { Tunnels } from "./tunnel/tunnels.ts";
+import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
+
+/** What is said of ourselves in our record. */
+export interface Self {
+  readonly identity: Identity;
+  readonly chain: Chain;
+  readonly endpoints: readonly Endpoint[];
+  readonly capabilities: RecordBody["capabilities"];
+  readonly version: string;
+  readonly ip4Counter: number;
+}
+
+export interface MeshOptions {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  readonly tunnels: Tunnels;
+  readonly meshKey: Uint8Array;
+  readonly self: Self;
+  /** On disk already. */
+  readonly boot: number;
+  readonly incarnation: number;
+}
+
+/** Kinds of rumours. */
+const RUMOUR = { record: 1, revocation: 2, redemption: 3, approval: 4 } as const;
+
+/** Milliseconds between two records of ours. */
+const RECORD_PACE = 1_000;
+
+export class Mesh {
+  readonly trust: Trust;
+  readonly roster: Roster;
+  readonly door: Door;
+  readonly swim: Swim;
+  readonly #o: MeshOptions;
+  readonly #seal: Seal;
+  readonly #inbox: Rumour[] = [];
+  /** Redemptions that are spread, and until when (unix seconds): as many as trust remembers. */
+  readonly #redemptions = new Map<string, number>();
+  #self: Self;
+  #boot: number;
+  #count = 0;
+  #record: NodeRecord;
+  #recordAt = -Infinity;
+  #isStale = false;
+  #isQuiet = false;
+  /** Whether what is remembered over restarts has changed. */
+  isDirty = true;
+  /** Rumours and payloads that were not believed. */
+  readonly drops = { rumour: 0, gossip: 0 };
+
+  constructor(now: Now, options: MeshOptions) {
+    const { crypto, random, self, meshKey, boot } = options;
+    this.#o = options;
+    this.#self = self;
+    this.#boot = boot;
+    const { identity } = self;
+    this.trust = new Trust(crypto, meshKey);
+    this.roster = new Roster(crypto, this.trust, identity.id);
+    this.#seal = new Seal(crypto, random, this.roster.meshId, identity, boot);
+    this.door = new Door(crypto, random, identity, this.trust);
+    const { incarnation } = options;
+    this.swim = new Swim({ self: identity.id, random, limit: PAYLOAD_MAX, incarnation }, now);
+    this.#record = this.#sign();
+  }
+
+  get meshKey(): Uint8Array {
+    return this.#o.meshKey;
+  }
+  get self(): Self {
+    return this.#self;
+  }
+  get seal(): Seal {
+    return this.#seal;
+  }
+  get record(): NodeRecord {
+    return this.#record;
+  }
+  get boot(): number {
+    return this.#boot;
+  }
+  /** Our own address, which nobody can dispute. */
+  get ip6(): Uint8Array {
+    return ip6Of(this.#o.crypto, this.roster.meshId, this.#self.identity.signing.publicKey);
+  }
+
+  /** Our own membership; undefined when our chain proves none. */
+  get membership(): Membership | undefined {
+    const { chain } = this.#self;
+    const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
+    return verified.ok ? verified.value : undefined;
+  }
+
+  // ---- Ourselves ------------------------------------------------------------------------------
+
+  /** Something that our record says has changed; the record follows within a second. */
+  describe(change: Partial<Self>): void {
+    this.#self = { ...this.#self, ...change };
+    this.#isStale = true;
+    this.isDirty = true;
+  }
+
+  /** Takes a new chain for ourselves if it is valid for longer than what we have. */
+  adopt(chain: Chain): void {
+    const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
+    if (!verified.ok || verified.value.id !== this.#self.identity.id) return;
+    if (verified.value.expires > (this.membership?.expires ?? 0)) this.describe({ chain });
+  }
+
+  /** When our record is to be renewed; undefined: it is up to date. */
+  recordDue(): number | undefined {
+    return this.#isStale ? this.#recordAt + RECORD_PACE : undefined;
+  }
+
+  /** Renews our record if that is due, and steps aside where another holds our address. */
+  settle(now: Now, out: Outbox<NodeEvent>): void {
+    this.#stepAside();
+    const due = this.recordDue();
+    if (due === undefined || now.boot < due) return;
+    this.#isStale = false;
+    this.#recordAt = now.boot;
+    this.#count++;
+    this.#record = this.#sign();
+    this.#spreadRecord(now, this.#record, out);
+  }
+
+  /** Our own record as others hold it: proof of what we once said and may have forgotten. */
+  ownRecord(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>): void {
+    const opened = openRecord(this.#o.crypto, this.roster.meshId, bytes);
+    if (!opened.ok || opened.value.id !== this.#self.identity.id) return;
+    const { sequence } = opened.value;
+    const isOurs = sequence < this.#record.sequence ||
+      sequence === this.#record.sequence && bytes.toHex() === this.#record.bytes.toHex();
+    if (isOurs) return;
+    const { id } = this.#self.identity;
+    out.event({ kind: "equivocation", who: { id, name: this.membership?.name ?? "" } });
+    this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
+    this.#count = 0;
+    this.#seal.restart(this.#boot);
+    this.describe({});
+    this.settle(now, out);
+  }
+
+  #sign(): NodeRecord {
+    const { crypto } = this.#o;
+    const { identity, ip4Counter, ...rest } = this.#self;
+    const key = identity.signing.publicKey;
+    const sequence = sequenceOf(this.#boot, this.#count);
+    const issuedAt = this.membership?.issuedAt ?? Number.MAX_SAFE_INTEGER;
+    this.roster.claimOwn(key, ip4Counter, issuedAt);
+    return signRecord(crypto, this.roster.meshId, identity.signing, {
+      ...rest,
+      key,
+      ip4Counter,
+      sequence,
+      routes: [],
+    });
+  }
+
+  #stepAside(): void {
+    const { identity } = this.#self;
+    if (this.roster.ip4(identity.id) !== undefined) return;
+    const key = identity.signing.publicKey;
+    let counter = this.#self.ip4Counter;
+    do counter = (counter + 1) % 65_536; while (this.roster.isTaken(key, counter));
+    this.describe({ ip4Counter: counter });
+    const issuedAt = this.membership?.issuedAt ?? Number.MAX_SAFE_INTEGER;
+    this.roster.claimOwn(key, counter, issuedAt);
+  }
+
+  // ---- Members --------------------------------------------------------------------------------
+
+  /** Takes in a verified record: its subject becomes, or stays, a member in every part. */
+  take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
+    const acceptance = this.roster.accept(record, now);
+    switch (acceptance.kind) {
+      case "new":
+        return this.#enter(now, acceptance.member, out)
+          ? acceptance
+          : { kind: "refused", why: "full", detail: "the member table is full" };
+      case "updated":
+        this.#withdrawIp4(acceptance.member, acceptance.before.ip4Counter, out);
+        this.#refresh(now, acceptance.member, out);
+        break;
+      case "equivocation":
+        out.event({ kind: "equivocation", who: whoOf(acceptance.member) });
+        if (acceptance.isTaken) this.#refresh(now, acceptance.member, out);
+        break;
+      default:
+    }
+    return acceptance;
+  }
+
+  #enter(now: Now, member: Member, out: Outbox<NodeEvent>): boolean {
+    const { id, record } = member;
+    this.#seal.know(id, record.key, bootOf(record.sequence));
+    if (!this.swim.admit(now, id, this.#swimOut(now, out))) {
+      this.roster.remove(id);
+      this.#seal.forget(id);
+      return false;
+    }
+    const image = this.#o.crypto.ed25519ToX25519Public(record.key);
+    const added = image && this.#o.tunnels.addPeer(now, image, this.tunnelOut(out));
+    if (added?.kind === "added" || added?.kind === "exists") {
+      this.roster.bind(member, added.peer);
+      const address = member.ip6;
+      this.#o.tunnels.addRoute(added.peer, { address, length: 128 }, this.tunnelOut(out));
+    }
+    this.#refresh(now, member, out);
+    this.#redeem(now, member.membership, record.chain, out);
+    return true;
+  }
+
+  /** A member's record changed: everything that follows from it. */
+  #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
+    this.routeIp4(member, out);
+    for (const id of this.roster.rivals(member.id)) {
+      const rival = this.roster.get(id);
+      if (rival) this.routeIp4(rival, out);
+    }
+    this.aim(now, member, out);
+    this.#spreadRecord(now, member.record, out);
+    this.isDirty = true;
+  }
+
+  /** Gives the tunnel of a member its IPv4 address, or takes it away while another holds it. */
+  routeIp4(member: Member, out: Outbox<NodeEvent>): void {
+    const ip4 = this.roster.ip4(member.id);
+    if (member.peer === undefined) return;
+    if (ip4) {
+      this.#o.tunnels.addRoute(member.peer, { address: ip4, length: 32 }, this.tunnelOut(out));
+    } else this.#withdrawIp4(member, member.record.ip4Counter, out);
+  }
+
+  #withdrawIp4(member: Member, counter: number, out: Outbox<NodeEvent>): void {
+    if (member.peer === undefined) return;
+    const address = ip4Of(this.#o.crypto, this.roster.meshId, member.record.key, counter);
+    this.#o.tunnels.removeRoute(member.peer, { address, length: 32 }, this.tunnelOut(out));
+  }
+
+  /** Tells a member's tunnel where to send, as long as no session lives (R53). */
+  aim(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const [best] = this.roster.places(member, now);
+    if (member.peer === undefined || best === undefined) return;
+    const current = this.#o.tunnels.peer(member.peer)?.endpoint;
+    if (current && sameEndpoint(current, best.to)) return;
+    this.#o.tunnels.suggestEndpoint(now, member.peer, best.to, this.tunnelOut(out));
+  }
+
+  /** Takes a member out of every part: revoked, expired, or no longer trusted. */
+  expel(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const rivals = this.roster.rivals(member.id);
+    this.swim.forget(now, member.id, this.#swimOut(now, out));
+    this.swim.retract(RUMOUR.record, member.id);
+    this.#seal.forget(member.id);
+    this.door.withdraw(member.id);
+    if (member.peer !== undefined) {
+      this.#o.tunnels.removePeer(now, member.peer, this.tunnelOut(out));
+    }
+    this.roster.remove(member.id);
+    for (const id of rivals) {
+      const rival = this.roster.get(id);
+      if (rival) this.routeIp4(rival, out);
+    }
+    this.isDirty = true;
+    out.event({ kind: "memberRevoked", who: whoOf(member) });
+  }
+
+  /** Expels everybody who is no member any more by what is known now. */
+  review(now: Now, out: Outbox<NodeEvent>): void {
+    const seconds = Math.floor(now.wall / 1000);
+    for (const member of [...this.roster.members()]) {
+      const judgement = this.trust.judge(member.record, seconds);
+      if (judgement.kind === "refused") this.expel(now, member, out);
+      else member.membership = judgement.membership;
+    }
+    for (const key of this.trust.expire(seconds)) this.swim.retract(RUMOUR.revocation, key);
+    for (const id of this.door.expire(now)) this.release(id);
+    for (const [key, until] of this.#redemptions) {
+      if (until >= seconds) continue;
+      this.#redemptions.delete(key);
+      this.swim.retract(RUMOUR.redemption, key);
+    }
+  }
+
+  /** Somebody was answered at the door: its confirmation can be opened. */
+  expect(record: NodeRecord): void {
+    this.#seal.know(record.id, record.key, bootOf(record.sequence));
+  }
+
+  /** A half-open acquaintance ended: without membership its key is not needed. */
+  release(id: MemberId): void {
+    if (!this.roster.get(id)) this.#seal.forget(id);
+  }
+
+  #redeem(
+    now: Now,
+    membership: Membership,
+    chain: Chain,
+    out: Outbox<NodeEvent>,
+  ): void {
+    const until = Math.max(0, ...membership.grants.map((grant) => grant.until)) + CLOCK_SKEW;
+    if (until < now.wall / 1000) return;
+    for (const { token, by } of this.trust.redeem(membership, chain)) {
+      const members = by.map((id) => whoOf(this.roster.get(id)) ?? { id, name: "" });
+      out.event({ kind: "tokenOverused", token, members });
+    }
+    const key = this.#o.crypto.blake2s(chain.bytes).toHex();
+    this.#redemptions.set(key, until);
+    this.#spread(now, { kind: RUMOUR.redemption, key, version: 1, bytes: chain.bytes }, out);
+  }
+
+  // ---- Rumours --------------------------------------------------------------------------------
+
+  /** Takes our own or a verified revocation in: voids what rests on it, passes it on. */
+  revoke(now: Now, revocation: Revocation, out: Outbox<NodeEvent>): void {
+    if (!this.trust.revoke(revocation)) return;
+    const { key, bytes } = revocation;
+    this.#spread(now, { kind: RUMOUR.revocation, key, version: 1, bytes }, out);
+    this.review(now, out);
+    this.isDirty = true;
+  }
+
+  /** An admin's approval of a key: every door grants it. */
+  approve(now: Now, id: MemberId, chain: Chain, out: Outbox<NodeEvent>): void {
+    this.door.approve(id, chain);
+    const version = chain.links.at(-1)?.notBefore ?? 0;
+    this.#spread(now, { kind: RUMOUR.approval, key: id, version, bytes: chain.bytes }, out);
+  }
+
+  #spreadRecord(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    // A byte of the content stands in the version, so that two records with one sequence meet.
+    const [salt = 0] = this.#o.crypto.blake2s(record.bytes);
+    const version = record.sequence * 256 + salt;
+    this.#spread(now, { kind: RUMOUR.record, key: record.id, version, bytes: record.bytes }, out);
+  }
+
+  #spread(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): void {
+    this.swim.spread(now, rumour, this.#swimOut(now, out));
+  }
+
+  /** Judges what swim has handed out; each verdict may hand out more. */
+  digest(now: Now, out: Outbox<NodeEvent>): void {
+    for (let rumour; (rumour = this.#inbox.shift()) !== undefined;) {
+      if (!this.#believe(now, rumour, out)) this.drops.rumour++;
+    }
+  }
+
+  #believe(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): boolean {
+    const { crypto } = this.#o;
+    switch (rumour.kind) {
+      case RUMOUR.record: {
+        if (rumour.key === this.#self.identity.id) {
+          this.ownRecord(now, rumour.bytes, out);
+          return true;
+        }
+        const opened = openRecord(crypto, this.roster.meshId, rumour.bytes);
+        if (!opened.ok || opened.value.id !== rumour.key) return false;
+        return this.take(now, opened.value, out).kind !== "refused";
+      }
+      case RUMOUR.revocation: {
+        const opened = openRevocation(crypto, this.meshKey, rumour.bytes);
+        if (!opened.ok || opened.value.key !== rumour.key) return false;
+        this.revoke(now, opened.value, out);
+        return true;
+      }
+      case RUMOUR.redemption:
+      case RUMOUR.approval:
+        return this.#believeChain(now, rumour, out);
+      default:
+        return false;
+    }
+  }
+
+  #believeChain(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): boolean {
+    const chain = decodeChain(rumour.bytes);
+    if (!chain.ok) return false;
+    const membership = verifyChain(this.#o.crypto, this.meshKey, chain.value);
+    if (!membership.ok) return false;
+    const { id } = membership.value;
+    const judgement = this.trust.judgeChain(id, chain.value, Math.floor(now.wall / 1000));
+    if (judgement.kind === "refused") return false;
+    if (rumour.kind === RUMOUR.redemption) {
+      this.#redeem(now, membership.value, chain.value, out);
+      return true;
+    }
+    if (id !== rumour.key) return false;
+    // Whoever is a member by now has picked its approval up.
+    if (!this.roster.get(id)) this.approve(now, id, chain.value, out);
+    return true;
+  }
+
+  // ---- Tunnels --------------------------------------------------------------------------------
+
+  /** An outbox for the tunnels: their news is told as news of a member. */
+  tunnelOut(out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
+    const event = (event: TunnelEvent) => {
+      const who = event.kind === "clockWentBack" ? undefined : this.roster.byPeer(event.peer);
+      out.event({ kind: "tunnel", ...(who ? { who: whoOf(who) } : {}), event });
+    };
+    return { command: out.command, send: out.send, event };
+  }
+
+  // ---- Swim -----------------------------------------------------------------------------------
+
+  tick(now: Now, out: Outbox<NodeEvent>): void {
+    this.swim.tick(now, this.#swimOut(now, out));
+  }
+
+  gossip(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    const message = decode(payload, PAYLOAD_MAX);
+    if (message.ok) this.swim.receive(now, from, message.value, this.#swimOut(now, out));
+    else this.drops.gossip++;
+  }
+
+  heard(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    this.swim.heard(now, id, this.#swimOut(now, out));
+  }
+
+  level(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    this.swim.pushPull(now, id, this.#swimOut(now, out));
+  }
+
+  leave(now: Now, out: Outbox<NodeEvent>): void {
+    this.swim.leave(now, this.#swimOut(now, out));
+  }
+
+  /** Whether nobody of the mesh talks to us. */
+  isAlone(): boolean {
+    for (const { status, heardAt } of this.swim.members()) {
+      if (status === "alive" && heardAt > -Infinity) return false;
+    }
+    return true;
+  }
+
+  /** Authenticated traffic of a tunnel is a sign of life: such members need no probe. */
+  traffic(now: Now, facts: FactReader, out: Outbox<NodeEvent>): void {
+    for (const member of this.roster.members()) {
+      if (member.peer === undefined) continue;
+      if ((this.#o.tunnels.peer(member.peer)?.sessionUntil ?? 0) <= now.boot) continue;
+      const at = facts(member.peer)?.lastAuthenticatedReceive ?? 0;
+      if (at <= member.trafficAt) continue;
+      member.trafficAt = at;
+      this.heard(now, member.id, out);
+    }
+  }
+
+  /** What was not believed or had no room, by reason. */
+  counters(): Record<string, number> {
+    const { rumour, gossip } = this.drops;
+    const door = Object.entries(this.door.drops).map(([why, count]) => [`door_${why}`, count]);
+    const swim = Object.entries(this.swim.counters()).map(([why, count]) => [`swim_${why}`, count]);
+    const own = { rumour, gossip, members: this.roster.refused };
+    return { ...own, ...Object.fromEntries(door), ...Object.fromEntries(swim) };
+  }
+
+  /** Runs a step of which people need not hear: what a restart remembers is no news. */
+  quietly(step: () => void): void {
+    this.#isQuiet = true;
+    step();
+    this.#isQuiet = false;
+  }
+
+  /** Seals for a member and sends to wherever it may be. */
+  send(
+    now: Now,
+    to: MemberId,
+    kind: PayloadKind,
+    payload: Uint8Array,
+    out: Outbox<NodeEvent>,
+  ): void {
+    const member = this.roster.get(to);
+    const bytes = member && this.#seal.seal(to, kind, payload);
+    if (!bytes) return;
+    for (const place of this.roster.places(member, now)) out.send({ bytes, ...place });
+  }
+
+  #swimOut(now: Now, out: Outbox<NodeEvent>): SwimOutbox {
+    return {
+      message: (to, message) => this.send(now, to, "gossip", encode(message, PAYLOAD_MAX), out),
+      rumour: (_from, rumour) => void this.#inbox.push(rumour),
+      event: (event) => this.#tell(event, out),
+    };
+  }
+
+  #tell(event: SwimEvent, out: Outbox<NodeEvent>): void {
+    this.isDirty = true;
+    if (event.kind === "refuted" || this.#isQuiet) return;
+    const member = this.roster.get(event.id);
+    if (!member) return;
+    const who = whoOf(member);
+    if (event.kind === "returned") {
+      return out.event({ kind: "memberReturned", who, absentMs: event.absentMs });
+    }
+    out.event({ kind: MEMBER_EVENTS[event.kind], who });
+  }
+}
+
+const MEMBER_EVENTS = {
+  joined: "memberJoined",
+  suspected: "memberSuspected",
+  recovered: "memberRecovered",
+  died: "memberDied",
+  departed: "memberLeft",
+} as const;
+
+export function whoOf(member: Member): Who;
+export function whoOf(member: Member | undefined): Who | undefined;
+export function whoOf(member: Member | undefined): Who | undefined {
+  return member && { id: member.id, name: member.membership.name };
+}

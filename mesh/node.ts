@@ -1,0 +1,597 @@
+/**
+ * A mesh node: the composition of all machines, and itself one (machine.ts). Whoever drives it gives
+ * it datagrams, edges, time and what a person asks, carries out the effects, and calls {@link
+ * Node.poll} when the deadline is due. The same node runs in the simulator and in production.
+ *
+ * ```
+ * create ──▶ snapshot written ──▶ start ──▶ datagram, edge, poll, … ──▶ leave
+ * ```
+ *
+ * The snapshot must be on disk before `start`: it counts the start, and that number must never be
+ * used twice (control.ts). Calls give the time first and the outbox last.
+ *
+ * A node with a mesh has a {@link Mesh}; one that asks for admission without a token has none yet:
+ * it only knocks, and answers nobody.
+ */
+import type { Crypto, SigningKey } from "./crypto.ts";
+import type { Decoded } from "./codec.ts";
+import { type Endpoint, sameEndpoint } from "./endpoint.ts";
+import type { Deadline, Now, Outbox, Random } from "./machine.ts";
+import { approve, type Invitation, invite, type InviteOptions, revoke, trust } from "./admin.ts";
+import { controlType } from "./control.ts";
+import { type Credentials, findCredentials } from "./credentials.ts";
+import type { NodeEvent, Who } from "./event.ts";
+import { type Answered, type Introduction, isSeed, Joiner } from "./join.ts";
+import { Mesh, whoOf } from "./mesh.ts";
+import { restoreMesh, snapshotOf } from "./memory.ts";
+import { openRecord, sequenceOf, signRecord } from "./record.ts";
+import { statusOf } from "./report.ts";
+import type { NodeSnapshot } from "./snapshot.ts";
+import type { JoinState, NodeStatus } from "./status.ts";
+import { Talk } from "./talk.ts";
+import { decodeChain, EMPTY_CHAIN } from "./trust/certificate.ts";
+import { type Identity, identityFromSeed, meshIdOf } from "./trust/identity.ts";
+import { Tunnels } from "./tunnel/tunnels.ts";
+import type { Arrival, Edge, FactReader } from "./tunnel/types.ts";
+
+export interface NodeOptions {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  /** 32 secret bytes, made at the first start. */
+  readonly identitySeed: Uint8Array;
+  /** The mesh's 32 secret bytes, on the machine that founded it: made at its first start. */
+  readonly meshSeed?: Uint8Array;
+  /** A DNS label. */
+  readonly name: string;
+  /** The UDP port that the node listens on. */
+  readonly port: number;
+  /** Version of the software, at most 32 bytes. */
+  readonly version: string;
+  /** Whether there is a network interface. */
+  readonly tunnel: boolean;
+  /** Whether this node would carry ciphertext of others. */
+  readonly relay: boolean;
+  /** Admits everybody who asks: for laboratories, and every status says so. */
+  readonly open?: boolean;
+  readonly snapshot?: NodeSnapshot;
+  readonly token?: string;
+  /** `HOST:PORT` to knock at, beside those of the token and the snapshot. */
+  readonly seeds?: readonly string[];
+  readonly facts: FactReader;
+}
+
+/** Milliseconds between two reviews of who is still a member. */
+const REVIEW = 30_000;
+/** Milliseconds between two snapshots that nothing urgent asks for. */
+const PERSIST_PACE = 2_000;
+/** Members that are greeted at a start. */
+const GREETED = 8;
+
+export class Node {
+  readonly #o: NodeOptions;
+  readonly #identity: Identity;
+  readonly #founding: SigningKey | undefined;
+  readonly #tunnels: Tunnels;
+  readonly #joiner: Joiner;
+  readonly #boot: number;
+  #mesh: Mesh | undefined;
+  #talk: Talk | undefined;
+  #introduction: Introduction | undefined;
+  #interfaces: readonly Endpoint[] = [];
+  #isAdmitted: boolean;
+  #isPending = false;
+  #hasLeft = false;
+  #reviewAt = -Infinity;
+  #persistedAt = -Infinity;
+  #mustPersist = false;
+  #addresses = "";
+  /** Datagrams that are of no kind, or of a kind that we do not answer now. */
+  readonly #drops = { foreign: 0 };
+
+  private constructor(
+    now: Now,
+    options: NodeOptions,
+    identity: Identity,
+    founding: SigningKey | undefined,
+    credentials: Credentials | undefined,
+  ) {
+    const { crypto, random, snapshot } = options;
+    this.#o = options;
+    this.#identity = identity;
+    this.#founding = founding;
+    this.#boot = (snapshot?.boot ?? 0) + 1;
+    this.#tunnels = new Tunnels({ crypto, random });
+    this.#joiner = new Joiner(crypto, random, identity);
+    for (const seed of snapshot?.seeds ?? []) this.#joiner.add(seed);
+    for (const seed of credentials?.seeds ?? []) this.#joiner.add(seed);
+    for (const seed of options.seeds ?? []) this.#joiner.add(seed);
+    this.#isAdmitted = credentials?.isAdmitted ?? false;
+    if (credentials) this.#enter(now, credentials);
+  }
+
+  /**
+   * A node that does nothing yet. What is wrong with a token, a name or the state is said in one
+   * sentence, and nothing has changed then.
+   */
+  static create(now: Now, options: NodeOptions): Decoded<Node> {
+    const { crypto, snapshot, token, meshSeed } = options;
+    for (const seed of options.seeds ?? []) {
+      if (!isSeed(seed)) {
+        return {
+          ok: false,
+          error: `join: "${seed}" is no HOST:PORT, for example 203.0.113.9:51820`,
+        };
+      }
+    }
+    const identity = identityFromSeed(crypto, options.identitySeed);
+    const founding = meshSeed && crypto.ed25519FromSeed(meshSeed);
+    const { name } = options;
+    const credentials = findCredentials(
+      { crypto, identity, name, founding, snapshot, token },
+      Math.floor(now.wall / 1000),
+    );
+    if (!credentials.ok) return credentials;
+    const seeds = (options.seeds?.length ?? 0) + (snapshot?.seeds.length ?? 0);
+    if (credentials.value === undefined && seeds === 0) {
+      return {
+        ok: false,
+        error: "join: there is no mesh, no token and no seed: found a mesh or name a seed",
+      };
+    }
+    return { ok: true, value: new Node(now, options, identity, founding, credentials.value) };
+  }
+
+  // ---- Machine --------------------------------------------------------------------------------
+
+  start(now: Now, out: Outbox<NodeEvent>): void {
+    this.#tunnels.setPrivateKey(now, this.#identity.tunnelSecret, this.#tunnelOut(out));
+    if (this.#o.tunnel) this.#tunnels.up(now, this.#tunnelOut(out));
+    const mesh = this.#mesh;
+    if (mesh) {
+      if (this.#o.snapshot) restoreMesh(now, this.#o.crypto, mesh, this.#o.snapshot, out);
+      let left = GREETED;
+      for (const member of mesh.roster.members()) {
+        if (left-- > 0) this.#talk?.greet(now, member, out);
+      }
+      if (this.#isAdmitted) out.event({ kind: "joined", seed: undefined });
+    }
+    this.#finish(now, out);
+  }
+
+  /** A datagram that is no data: handshakes, control, and whatever strangers send. */
+  datagram(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): void {
+    if (this.#hasLeft) return;
+    const mesh = this.#mesh;
+    switch (controlType(arrival.bytes)) {
+      case "sealed":
+        if (this.#talk?.sealed(now, arrival, out)) this.#describe();
+        break;
+      case "hello": {
+        if (!mesh) break;
+        const { record, roster } = mesh;
+        const isKnown = (id: string) => roster.get(id) !== undefined;
+        const house = { record, isKnown, hasRoom: roster.hasRoom };
+        const { expected, dropped } = mesh.door.hello(now, arrival, house, out);
+        if (expected) mesh.expect(expected);
+        if (dropped) mesh.release(dropped);
+        break;
+      }
+      case "ask":
+        mesh?.door.ask(now, arrival, out);
+        if (mesh && this.#o.open) this.#admitAll(now, mesh, out);
+        break;
+      case "answer": {
+        const answered = this.#joiner.answered(now, arrival.bytes);
+        if (answered) this.#answered(now, answered, arrival, out);
+        break;
+      }
+      case undefined:
+        if (isHandshake(arrival.bytes)) {
+          this.#tunnels.receive(now, arrival, this.#tunnelOut(out));
+        } else this.#drops.foreign++;
+    }
+    this.#finish(now, out);
+  }
+
+  /** News of core about a peer. */
+  edge(now: Now, edge: Edge, out: Outbox<NodeEvent>): void {
+    if (this.#hasLeft) return;
+    const member = this.#mesh?.roster.byPeer(edge.peer);
+    if (member && edge.kind === "endpointMoved") {
+      // Authenticated data: at least as good a word on where it is as a control datagram (R53).
+      member.observed = { endpoint: edge.endpoint, source: edge.source, at: now.boot };
+    }
+    if (member && edge.kind === "sessionNeeded") {
+      this.#mesh?.aim(now, member, out);
+      this.#talk?.greet(now, member, out);
+    }
+    this.#tunnels.edge(now, edge, this.#tunnelOut(out));
+    this.#finish(now, out);
+  }
+
+  deadline(): Deadline | undefined {
+    if (this.#hasLeft) return undefined;
+    const due = [this.#tunnels.deadline, this.#joiner.deadline(), this.#talk?.deadline()];
+    const mesh = this.#mesh;
+    if (mesh) {
+      due.push(mesh.swim.deadline(), { at: this.#reviewAt + REVIEW, why: "review members" });
+      const at = mesh.recordDue();
+      if (at !== undefined) due.push({ at, why: "renew the node record" });
+      if (mesh.isDirty) due.push({ at: this.#persistedAt + PERSIST_PACE, why: "persist" });
+    }
+    return due.reduce((first, next) => next && !(first && first.at <= next.at) ? next : first);
+  }
+
+  /** Does what is due. */
+  poll(now: Now, out: Outbox<NodeEvent>): void {
+    if (this.#hasLeft) return;
+    const mesh = this.#mesh;
+    if (mesh && now.boot >= this.#reviewAt + REVIEW) {
+      this.#reviewAt = now.boot;
+      mesh.review(now, out);
+    }
+    if (mesh && now.boot >= mesh.swim.deadline().at) {
+      mesh.traffic(now, this.#o.facts, out);
+      mesh.tick(now, out);
+    }
+    if (now.boot >= (this.#tunnels.deadline?.at ?? Infinity)) {
+      this.#tunnels.due(now, this.#o.facts, this.#tunnelOut(out));
+    }
+    this.#talk?.poll(now, out);
+    this.#joiner.poll(now, out);
+    this.#finish(now, out);
+  }
+
+  // ---- What the program knows -------------------------------------------------------------------
+
+  /** Our outer addresses, with the port; those that nobody else can reach are left out here. */
+  interfaces(now: Now, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
+    const reachable = endpoints.filter(isReachable);
+    const isSame = reachable.length === this.#interfaces.length &&
+      reachable.every((endpoint, i) => sameEndpoint(endpoint, this.#interfaces[i] ?? endpoint));
+    if (isSame) return;
+    this.#interfaces = reachable;
+    this.#talk?.moved();
+    this.#describe();
+    this.#finish(now, out);
+  }
+
+  /** The addresses of a seed that event `resolve` asked for; none: no such host. */
+  resolved(
+    now: Now,
+    seed: string,
+    endpoints: readonly Endpoint[],
+    out: Outbox<NodeEvent>,
+  ): void {
+    this.#joiner.resolved(seed, endpoints, out);
+    this.#finish(now, out);
+  }
+
+  // ---- What a person asks -----------------------------------------------------------------------
+
+  /** A token for others. Its seeds are our own addresses where none are named. */
+  invite(now: Now, options: InviteOptions): Decoded<Invitation> {
+    const mesh = this.#joined("invite");
+    if (!mesh.ok) return mesh;
+    return invite(this.#o.crypto, this.#o.random, mesh.value, now, options);
+  }
+
+  /** Admits somebody who asked (by name or key), or renews a member's certificate. */
+  approve(
+    now: Now,
+    who: string,
+    out: Outbox<NodeEvent>,
+    options: { readonly name?: string; readonly groups?: readonly string[] } = {},
+  ): Decoded<Who> {
+    return this.#asAdmin(
+      "approve",
+      now,
+      out,
+      (mesh) => approve(this.#o.crypto, mesh, now, who, options, out),
+    );
+  }
+
+  /** Believes a key on this node alone. */
+  trust(now: Now, key: string, name: string, out: Outbox<NodeEvent>): Decoded<Who> {
+    return this.#asAdmin("trust", now, out, (mesh) => trust(mesh, key, name));
+  }
+
+  /** Voids a key for the whole mesh, or ends individual trust in it on this node. */
+  revoke(now: Now, who: string, out: Outbox<NodeEvent>): Decoded<Who> {
+    const founding = this.#founding;
+    return this.#asAdmin(
+      "revoke",
+      now,
+      out,
+      (mesh) => revoke(this.#o.crypto, mesh, founding, now, who, out),
+    );
+  }
+
+  /** Asks a member whether it is there: event `pong` or `pingLost` with the nonce follows. */
+  ping(
+    now: Now,
+    who: string,
+    options: { readonly timeoutMs: number; readonly size: number },
+    out: Outbox<NodeEvent>,
+  ): Decoded<{ readonly who: Who; readonly nonce: number }> {
+    const mesh = this.#joined("ping");
+    if (!mesh.ok) return mesh;
+    const member = mesh.value.roster.find(who);
+    if (!member.ok) return { ok: false, error: `ping: ${member.error}` };
+    if (!this.#talk) return { ok: false, error: "ping: not a member of a mesh yet" };
+    const nonce = this.#talk.ping(now, member.value, options, out);
+    this.#finish(now, out);
+    return { ok: true, value: { who: whoOf(member.value), nonce } };
+  }
+
+  /** Says good-bye. The node does and answers nothing afterwards. */
+  leave(now: Now, out: Outbox<NodeEvent>): void {
+    if (this.#hasLeft) return;
+    this.#mesh?.leave(now, out);
+    this.#mustPersist = true;
+    this.#finish(now, out);
+    this.#tunnels.down(now, this.#tunnelOut(out));
+    this.#hasLeft = true;
+  }
+
+  status(now: Now): NodeStatus {
+    const { name, port, open = false, facts } = this.#o;
+    return statusOf(now, {
+      identity: this.#identity,
+      name,
+      port,
+      isOpen: open,
+      state: this.#state(),
+      mesh: this.#mesh,
+      tunnels: this.#tunnels,
+      facts,
+      drops: { ...this.#drops, ...this.#talk?.drops },
+    });
+  }
+
+  snapshot(): NodeSnapshot {
+    const seeds = this.#joiner.seeds();
+    const { name } = this.#o;
+    return snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
+  }
+
+  // ---- Inside -----------------------------------------------------------------------------------
+
+  #state(): JoinState {
+    if (this.#hasLeft) return "left";
+    if (this.#isAdmitted) return "member";
+    return this.#isPending ? "pending" : "joining";
+  }
+
+  #enter(now: Now, { meshKey, chain }: Credentials): Mesh {
+    const { crypto, random, relay, tunnel, version, snapshot } = this.#o;
+    this.#mesh = new Mesh(now, {
+      crypto,
+      random,
+      tunnels: this.#tunnels,
+      meshKey,
+      boot: this.#boot,
+      incarnation: (snapshot?.incarnation ?? 0) + 1,
+      self: {
+        identity: this.#identity,
+        chain,
+        endpoints: this.#interfaces,
+        capabilities: { relay, tunnel },
+        version,
+        ip4Counter: snapshot?.ip4Counter ?? 0,
+      },
+    });
+    this.#talk = new Talk(crypto, random, this.#mesh);
+    return this.#mesh;
+  }
+
+  #describe(): void {
+    const reflexive = this.#talk?.reflexive ?? [];
+    const isNew = (endpoint: Endpoint) =>
+      !this.#interfaces.some((own) => sameEndpoint(own, endpoint));
+    this.#mesh?.describe({ endpoints: [...this.#interfaces, ...reflexive.filter(isNew)] });
+  }
+
+  #answered(now: Now, answered: Answered, arrival: Arrival, out: Outbox<NodeEvent>): void {
+    const { seed, answer: { verdict } } = answered;
+    switch (verdict.kind) {
+      case "welcome":
+        return this.#welcomed(now, answered, verdict.record, arrival, out);
+      case "granted":
+        return this.#granted(now, seed, verdict, out);
+      case "pending":
+        if (!this.#isPending) out.event({ kind: "joinPending", seed });
+        this.#isPending = true;
+        return;
+      case "refused": {
+        if (this.#judge(now, answered.key, verdict.record) !== undefined) return;
+        const why = `seed ${seed} refused us: ${REFUSED[verdict.why]}`;
+        return out.event({ kind: "joinFailed", seed, why });
+      }
+    }
+  }
+
+  /** Why the holder of `key` is no member of our mesh; undefined when it is one. */
+  #judge(now: Now, key: Uint8Array, record: Uint8Array): string | undefined {
+    const mesh = this.#mesh;
+    if (!mesh) return "we have no mesh yet";
+    const opened = openRecord(this.#o.crypto, mesh.roster.meshId, record);
+    if (!opened.ok) return opened.error;
+    if (opened.value.id !== key.toHex()) return "it shows another node's record";
+    const judgement = mesh.trust.judge(opened.value, Math.floor(now.wall / 1000));
+    return judgement.kind === "refused" ? judgement.detail : undefined;
+  }
+
+  #welcomed(
+    now: Now,
+    { seed, key, answer }: Answered,
+    bytes: Uint8Array,
+    arrival: Arrival,
+    out: Outbox<NodeEvent>,
+  ): void {
+    const mesh = this.#mesh;
+    const fault = this.#judge(now, key, bytes);
+    const opened = mesh && openRecord(this.#o.crypto, mesh.roster.meshId, bytes);
+    if (fault !== undefined || !mesh || !opened?.ok) {
+      const why = `seed ${seed} is no member of the mesh that we join (${fault}): ` +
+        `check the address, or ask for a new token`;
+      return out.event({ kind: "joinFailed", seed, why });
+    }
+    const acceptance = mesh.take(now, opened.value, out);
+    if (acceptance.kind === "refused") return;
+    const { member } = acceptance;
+    member.observed = { endpoint: arrival.from, source: arrival.source, at: now.boot };
+    mesh.aim(now, member, out);
+    this.#talk?.confirm(now, member.id, answer.cookie, out);
+    if (this.#talk?.observe(member, answer.observed)) this.#describe();
+    mesh.level(now, member.id, out);
+    if (!this.#isAdmitted) out.event({ kind: "joined", seed: whoOf(member) });
+    this.#isAdmitted = true;
+    this.#isPending = false;
+    this.#mustPersist = true;
+  }
+
+  /** An admin approved us: now there is a mesh, and a door that opens to a hello. */
+  #granted(
+    now: Now,
+    seed: string,
+    grant: { readonly meshKey: Uint8Array; readonly chain: Uint8Array },
+    out: Outbox<NodeEvent>,
+  ): void {
+    if (this.#mesh) return;
+    const chain = decodeChain(grant.chain);
+    if (!chain.ok) {
+      const why = `seed ${seed} sent a certificate that cannot be read (${chain.error})`;
+      return out.event({ kind: "joinFailed", seed, why });
+    }
+    const { meshKey } = grant;
+    this.#enter(now, { meshKey, chain: chain.value, seeds: [], isAdmitted: false });
+    this.#describe();
+    this.#mustPersist = true;
+  }
+
+  #admitAll(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {
+    for (const { who } of [...mesh.door.requests()]) {
+      approve(this.#o.crypto, mesh, now, who.id, {}, out);
+    }
+  }
+
+  /** Everything that follows from whatever just happened. */
+  #finish(now: Now, out: Outbox<NodeEvent>): void {
+    const mesh = this.#mesh;
+    if (mesh) {
+      mesh.digest(now, out);
+      mesh.settle(now, out);
+      mesh.digest(now, out);
+      this.#tellAddresses(mesh, out);
+    }
+    this.#knock(now, mesh);
+    const isDue = mesh?.isDirty && now.boot >= this.#persistedAt + PERSIST_PACE;
+    if (!this.#mustPersist && !isDue) return;
+    this.#mustPersist = false;
+    this.#persistedAt = now.boot;
+    if (mesh) mesh.isDirty = false;
+    out.event({ kind: "persist" });
+  }
+
+  #tellAddresses(mesh: Mesh, out: Outbox<NodeEvent>): void {
+    const { id } = this.#identity;
+    const ip4 = mesh.roster.ip4(id);
+    const ip6 = mesh.ip6;
+    const text = `${ip4?.join(".")} ${ip6.toHex()}`;
+    if (text === this.#addresses) return;
+    this.#addresses = text;
+    out.event({ kind: "addresses", ip4, ip6 });
+  }
+
+  /** Knocks at the seeds as long as nobody of the mesh talks to us. */
+  #knock(now: Now, mesh: Mesh | undefined): void {
+    if (mesh === undefined) this.#introduction ??= this.#askingForAdmission();
+    else this.#introduction = this.#greeting(mesh);
+    const wants = !this.#isAdmitted || (mesh?.isAlone() ?? true);
+    this.#joiner.knockWith(now, wants ? this.#introduction : undefined);
+  }
+
+  #greeting(mesh: Mesh): Introduction {
+    const { record, roster: { meshId } } = mesh;
+    return { type: "hello", meshId, name: this.#o.name, record: record.bytes };
+  }
+
+  #askingForAdmission(): Introduction {
+    const { crypto, name, version } = this.#o;
+    const { signing } = this.#identity;
+    const meshId = meshIdOf(crypto, undefined);
+    const record = signRecord(crypto, meshId, signing, {
+      key: signing.publicKey,
+      sequence: sequenceOf(this.#boot, 0),
+      endpoints: [],
+      ip4Counter: 0,
+      capabilities: { relay: false, tunnel: false },
+      routes: [],
+      version,
+      chain: EMPTY_CHAIN,
+    });
+    return { type: "ask", meshId, name, record: record.bytes };
+  }
+
+  #joined(what: string): Decoded<Mesh> {
+    if (this.#mesh && this.#isAdmitted) return { ok: true, value: this.#mesh };
+    return {
+      ok: false,
+      error:
+        `${what}: this node is not a member of a mesh yet: \`shoal status\` says what it waits for`,
+    };
+  }
+
+  #asAdmin(
+    what: string,
+    now: Now,
+    out: Outbox<NodeEvent>,
+    act: (mesh: Mesh) => Decoded<Who>,
+  ): Decoded<Who> {
+    const mesh = this.#joined(what);
+    if (!mesh.ok) return mesh;
+    const result = act(mesh.value);
+    if (result.ok) {
+      this.#mustPersist = true;
+      mesh.value.review(now, out);
+      this.#finish(now, out);
+    }
+    return result;
+  }
+
+  #tunnelOut(out: Outbox<NodeEvent>): Parameters<Tunnels["up"]>[1] {
+    if (this.#mesh) return this.#mesh.tunnelOut(out);
+    const event = (event: Extract<NodeEvent, { kind: "tunnel" }>["event"]) =>
+      out.event({ kind: "tunnel", event });
+    return { command: out.command, send: out.send, event };
+  }
+}
+
+const REFUSED = {
+  stranger: "it wants a certificate: ask an admin for a token (`shoal invite`)",
+  invalid: "it does not accept our certificate: ask an admin for a new token (`shoal invite`)",
+  notYetValid:
+    "our certificate has not begun yet by its clock: compare the clocks of both machines",
+  expired: "our certificate has expired: ask an admin to renew it (`shoal approve`)",
+  revoked: "our key, or one that our certificate rests on, was revoked",
+  tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
+  tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
+  full: "its member table is full",
+  closed: "it takes nobody in",
+} as const;
+
+/** WireGuard's handshake messages (R21); data never comes here. */
+function isHandshake(bytes: Uint8Array): boolean {
+  const [type = 0, ...reserved] = bytes.subarray(0, 4);
+  return type >= 1 && type <= 3 && reserved.length === 3 && reserved.every((byte) => byte === 0);
+}
+
+/** Addresses that mean something to other machines. */
+function isReachable({ address, port }: Endpoint): boolean {
+  const [a = 0, b = 0] = address;
+  if (port === 0) return false;
+  if (address.length === 4) return a !== 127 && a !== 0 && a < 224 && !(a === 169 && b === 254);
+  const isLinkLocal = a === 0xfe && (b & 0xc0) === 0x80;
+  return !isLinkLocal && a !== 0xff && address.subarray(0, 15).some((byte) => byte !== 0);
+}

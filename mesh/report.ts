@@ -1,0 +1,155 @@
+/** The status document: what a person is told about a node and its mesh, and what to do about it. */
+import { formatAddress, formatEndpoint } from "./endpoint.ts";
+import type { Now } from "./machine.ts";
+import { EXPIRY_WARNING } from "./credentials.ts";
+import type { Mesh } from "./mesh.ts";
+import type { Member } from "./roster.ts";
+import type { JoinState, NodeStatus, PeerStatus, SelfStatus } from "./status.ts";
+import type { Identity } from "./trust/identity.ts";
+import { rfc3339 } from "./trust/trust.ts";
+import type { Tunnels } from "./tunnel/tunnels.ts";
+import type { FactReader } from "./tunnel/types.ts";
+
+export interface ReportSources {
+  readonly identity: Identity;
+  readonly name: string;
+  readonly port: number;
+  readonly isOpen: boolean;
+  readonly state: JoinState;
+  readonly mesh: Mesh | undefined;
+  readonly tunnels: Tunnels;
+  readonly facts: FactReader;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export function statusOf(now: Now, sources: ReportSources): NodeStatus {
+  const { mesh, state } = sources;
+  const members = mesh ? [...mesh.roster.members()] : [];
+  const peers = mesh ? members.map((member) => peerStatus(now, sources, mesh, member)) : [];
+  peers.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1);
+  const requests = mesh
+    ? Array.from(mesh.door.requests(), ({ who, endpoint, at }) => ({
+      name: who.name,
+      key: who.id,
+      endpoint: formatEndpoint(endpoint),
+      age_s: seconds(now.boot - at),
+    }))
+    : [];
+  return {
+    v: 1,
+    self: selfStatus(sources),
+    mesh: { key: mesh?.meshKey.toHex() ?? "", state },
+    peers,
+    requests,
+    health: health(now, sources, requests.length),
+    control: { ...sources.drops, ...mesh?.counters() },
+  };
+}
+
+function selfStatus({ identity, name, port, mesh }: ReportSources): SelfStatus {
+  const membership = mesh?.membership;
+  const ip4 = mesh?.roster.ip4(identity.id);
+  return {
+    name: membership?.name ?? name,
+    key: identity.id,
+    ip4: ip4 ? formatAddress(ip4) : "",
+    ip6: mesh ? formatAddress(mesh.ip6) : "",
+    port,
+    groups: membership?.groups ?? [],
+    admin: membership?.flags.admin ?? false,
+    expires: membership ? rfc3339(membership.expires) : "",
+  };
+}
+
+function peerStatus(
+  now: Now,
+  { tunnels, facts }: ReportSources,
+  mesh: Mesh,
+  member: Member,
+): PeerStatus {
+  const { id, membership, record, observed, peer } = member;
+  const view = mesh.swim.member(id);
+  const tunnel = peer === undefined ? undefined : tunnels.peer(peer);
+  const traffic = peer === undefined ? undefined : facts(peer);
+  const state = view?.status ?? "dead";
+  const hasSession = (tunnel?.sessionUntil ?? 0) > now.boot;
+  const endpoint = hasSession ? tunnel?.endpoint : observed?.endpoint ?? record.endpoints[0];
+  const isHeard = state === "alive" && (view?.heardAt ?? -Infinity) > -Infinity;
+  const ip4 = mesh.roster.ip4(id);
+  const rtt = member.rtt ?? (view && view.rtt > 0 ? view.rtt : undefined);
+  return {
+    name: membership.name,
+    key: id,
+    ip4: ip4 ? formatAddress(ip4) : "",
+    ip6: formatAddress(member.ip6),
+    state,
+    path: hasSession || isHeard ? "direct" : "none",
+    endpoint: endpoint ? formatEndpoint(endpoint) : "",
+    rtt_ms: rtt === undefined ? null : Math.round(rtt * 1000) / 1000,
+    tx_bytes: traffic?.txBytes ?? 0,
+    rx_bytes: traffic?.rxBytes ?? 0,
+    handshake_age_s: tunnel && tunnel.lastHandshakeBoot > 0
+      ? seconds(now.boot - tunnel.lastHandshakeBoot)
+      : null,
+    reason: reasonOf(state, endpoint !== undefined, isHeard || hasSession),
+    groups: membership.groups,
+    admin: membership.flags.admin,
+    relay: membership.flags.relay && record.capabilities.relay,
+    since_s: seconds(now.boot - (view?.since ?? now.boot)),
+    expires: membership.expires === Number.MAX_SAFE_INTEGER ? "" : rfc3339(membership.expires),
+    version: record.version,
+  };
+}
+
+function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: boolean): string {
+  if (state === "left") return "it said good-bye";
+  if (state === "dead") return "it does not answer, and nobody else hears of it";
+  if (isDirect) return "";
+  return hasEndpoint
+    ? "nothing has come from it to us yet: others hear it"
+    : "it names no address that can be reached";
+}
+
+function health(now: Now, { mesh, isOpen, state }: ReportSources, requests: number): string[] {
+  const lines: string[] = [];
+  if (isOpen) {
+    lines.push("OPEN: everybody who asks is admitted: for laboratories only, start without --open");
+  }
+  if (state === "joining") lines.push("joining: no seed has answered yet; trying again for ever");
+  if (state === "pending") {
+    lines.push("pending: a seed shows our request: an admin admits us with `shoal approve`");
+  }
+  if (requests > 0) {
+    lines.push(`${requests} ask for admission: \`shoal approve NAME\` admits one that you know`);
+  }
+  if (!mesh) return lines;
+  const { membership, trust } = mesh;
+  const { id } = mesh.self.identity;
+  const left = (membership?.expires ?? Infinity) - now.wall / 1000;
+  const when = membership ? rfc3339(membership.expires) : "";
+  if (membership?.keys.some((key) => trust.isRevoked(key)) || trust.isRevoked(id)) {
+    lines.push("revoked: this node's key was revoked: others do not talk to it any more");
+  } else if (left <= 0) {
+    lines.push(`expired: the certificate ended ${when}: an admin renews it with \`shoal approve\``);
+  } else if (left < EXPIRY_WARNING) {
+    lines.push(
+      `the certificate ends ${when}, in ${Math.ceil(left / 86_400)} days: ` +
+        `an admin renews it with \`shoal approve ${membership?.name}\``,
+    );
+  }
+  for (const { uses, by } of trust.overused()) {
+    const names = by.map((key) => mesh.roster.get(key)?.membership.name ?? key.slice(0, 16));
+    lines.push(
+      `a token for ${uses} was used by ${by.length} (${names.join(", ")}): ` +
+        `\`shoal revoke\` those that you do not know`,
+    );
+  }
+  if (mesh.roster.ip4(id) === undefined) {
+    lines.push("another member holds our IPv4 address: taking the next one");
+  }
+  return lines;
+}
+
+function seconds(ms: number): number {
+  return Math.max(0, Math.round(ms / 1000));
+}
