@@ -1,6 +1,6 @@
 /**
  * One machine on one computer of the simulation: calls it when a datagram comes or its deadline has
- * come, and late while the computer is slow. The computer can stand still, crash and start again.
+ * come. The computer can be slow to process what comes, stand still, crash and start again.
  */
 import type { Deadline, Now } from "../machine.ts";
 import type { Address } from "./network.ts";
@@ -18,10 +18,12 @@ export const EPOCH = Date.UTC(2026, 0, 1);
 
 export class Host<M> {
   #machine: Simulated<M> | undefined;
-  /** Until when the computer is slow, and by how many ms it is late then. */
+  /** Until when datagrams are processed late, and by how many ms. */
   #slowUntil = 0;
   #lag = 0;
-  /** Nothing is processed before what came earlier. */
+  /** Until when nothing runs at all. */
+  #frozenUntil = 0;
+  /** No datagram is processed before those that came earlier. */
   #busyUntil = 0;
   /** When the next call is arranged for. */
   #arranged = Infinity;
@@ -56,14 +58,22 @@ export class Host<M> {
     this.#life++;
   }
 
-  /** For `ms` from now everything is processed `lag` ms late. */
+  /** For `ms` from now datagrams are processed `lag` ms late; timers are on time. */
   slow(ms: number, lag: number): void {
     this.#slowUntil = this.world.now + ms;
     this.#lag = lag;
   }
 
+  /** For `ms` from now nothing runs; then everything that came meanwhile does, in order. */
+  freeze(ms: number): void {
+    this.#frozenUntil = this.world.now + ms;
+  }
+
   deliver(from: Address, payload: M): void {
-    this.#soon((machine) => machine.receive(this.now(), from, payload));
+    const { world } = this;
+    const late = world.now < this.#slowUntil ? world.now + this.#lag : 0;
+    this.#busyUntil = Math.max(this.#busyUntil, late);
+    this.#soon(this.#busyUntil, (machine) => machine.receive(this.now(), from, payload));
   }
 
   /** To be called after anything that may have moved the machine's deadline. */
@@ -75,7 +85,7 @@ export class Host<M> {
     const life = this.#life;
     this.world.at(at, () => {
       if (life !== this.#life || this.#arranged !== at) return;
-      this.#soon((machine) => {
+      this.#soon(0, (machine) => {
         this.#arranged = Infinity;
         const { boot, wall } = this.now();
         const due = machine.deadline().at;
@@ -85,17 +95,20 @@ export class Host<M> {
     });
   }
 
-  #soon(act: (machine: Simulated<M>) => void): void {
+  /** Lets the machine act at a time, or as soon after as the computer runs. */
+  #soon(time: number, act: (machine: Simulated<M>) => void): void {
     const { world } = this;
     const life = this.#life;
     const run = () => {
       if (this.#machine === undefined || life !== this.#life) return;
+      if (world.now < this.#frozenUntil) {
+        world.at(this.#frozenUntil, run);
+        return;
+      }
       act(this.#machine);
       this.arrange();
     };
-    const at = Math.max(this.#busyUntil, world.now < this.#slowUntil ? world.now + this.#lag : 0);
-    if (at <= world.now) return run();
-    this.#busyUntil = at;
-    world.at(at, run);
+    if (time <= world.now) run();
+    else world.at(time, run);
   }
 }

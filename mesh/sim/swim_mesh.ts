@@ -44,6 +44,8 @@ export class SwimMesh {
   readonly network: Network<Message>;
   /** Called for every event of every member. */
   onEvent: (occurrence: Occurrence) => void = () => {};
+  /** Called for every message that a member sends. */
+  onMessage: (from: Member, to: MemberId, message: Message) => void = () => {};
   /** Called after every step of a member. */
   onStep: (member: Member) => void = () => {};
   readonly #byId = new Map<MemberId, Member>();
@@ -163,6 +165,7 @@ export class SwimMesh {
 
   #send(from: Member, to: MemberId, message: Message): void {
     from.sent++;
+    this.onMessage(from, to, message);
     if (this.options.wire !== true) {
       this.network.send(from.id, to, message, 0);
       return;

@@ -3,8 +3,8 @@
  * forwards the target's ack to us, so that an answer counts whichever way it comes. A helper that
  * got no answer says so (nack): if helpers stay silent too, the trouble is rather ours.
  *
- * With p the patience for the target, stretched by our own health, a probe takes p for the direct
- * answer and 2p more for the way over helpers.
+ * With p the patience for the target, a probe takes p for the direct answer and up to 2p more for the
+ * way over helpers, so that all of it ends within a period; all stretched by our own health.
  */
 import type { Random } from "../machine.ts";
 import type { Agenda, Entry } from "./agenda.ts";
@@ -12,7 +12,7 @@ import type { Awareness } from "./awareness.ts";
 import { below } from "./chance.ts";
 import { isLive, type Member } from "./membership.ts";
 import type { Body, Tag } from "./messages.ts";
-import { observe, patience } from "./patience.ts";
+import { Patience } from "./patience.ts";
 import type { Ring } from "./ring.ts";
 
 /** How many helpers a late probe asks: SWIM's k. */
@@ -52,6 +52,7 @@ export interface DetectorLink {
 export class Detector {
   readonly #pending = new Map<number, Probe | Errand>();
   readonly #probed = new Set<Member>();
+  readonly #patience = new Patience();
   #seq: number;
   #refused = 0;
 
@@ -62,6 +63,7 @@ export class Detector {
     private readonly awareness: Awareness,
     random: Random,
     private readonly lifeguard: boolean,
+    private readonly period: number,
   ) {
     this.#seq = below(random, 2 ** 32);
   }
@@ -74,7 +76,7 @@ export class Detector {
   /** Probes a member in full; false if it is being probed already, or too many are. */
   probe(target: Member, done: (answered: boolean) => void): boolean {
     if (this.#probed.has(target)) return false;
-    const wait = this.awareness.stretch(patience(target));
+    const wait = this.#patience.of(target);
     const seq = this.#open((number) => ({
       kind: "probe",
       full: true,
@@ -82,7 +84,11 @@ export class Detector {
       sentAt: this.link.now(),
       helpers: new Set(),
       done,
-      timer: this.#after(wait, "probe late", () => this.#askHelpers(number, wait)),
+      timer: this.#after(
+        this.awareness.stretch(wait),
+        "probe late",
+        () => this.#askHelpers(number, wait),
+      ),
     }));
     if (seq === undefined) return false;
     this.#probed.add(target);
@@ -90,10 +96,16 @@ export class Detector {
     return true;
   }
 
+  /** How long a full probe of a member takes at most, in ms. */
+  probeTime(target: Member): number {
+    const wait = this.#patience.of(target);
+    return this.awareness.stretch(wait + this.#rest(wait));
+  }
+
   /** Asks a member directly and draws no conclusion from silence. */
   glance(target: Member): void {
     if (this.#probed.has(target)) return;
-    const wait = this.awareness.stretch(patience(target));
+    const wait = this.#patience.of(target);
     const seq = this.#open((number) => ({
       kind: "probe",
       full: false,
@@ -101,7 +113,7 @@ export class Detector {
       sentAt: this.link.now(),
       helpers: new Set(),
       done: () => {},
-      timer: this.#after(wait, "glance over", () => this.#close(number)),
+      timer: this.#after(this.awareness.stretch(wait), "glance over", () => this.#close(number)),
     }));
     if (seq !== undefined) this.link.send(target, { kind: "ping", seq });
   }
@@ -109,7 +121,7 @@ export class Detector {
   acked(from: Member, seq: number): void {
     const pending = this.#pending.get(seq);
     if (pending?.target !== from) return;
-    observe(from, Math.max(0.001, this.link.now() - pending.sentAt));
+    this.#patience.observe(from, Math.max(0.001, this.link.now() - pending.sentAt));
     if (pending.kind === "probe") this.#answered(seq, pending);
     else this.#forward(seq, pending);
   }
@@ -153,12 +165,18 @@ export class Detector {
     }
   }
 
+  /** How long helpers have after a direct answer was late. */
+  #rest(wait: number): number {
+    return Math.min(2 * wait, Math.max(wait, this.period - wait));
+  }
+
   #askHelpers(seq: number, wait: number): void {
     const probe = this.#pending.get(seq);
     if (probe?.kind !== "probe") return;
     const helpers = this.ring.some(HELPERS, (one) => isLive(one) && one !== probe.target);
-    probe.timer = this.#after(2 * wait, "probe failed", () => this.#failed(seq, helpers.length));
-    const patience = Math.min(0xffff, Math.round(wait));
+    const rest = this.awareness.stretch(this.#rest(wait));
+    probe.timer = this.#after(rest, "probe failed", () => this.#failed(seq, helpers.length));
+    const patience = Math.min(0xffff, Math.round(rest / 2));
     for (const helper of helpers) {
       probe.helpers.add(helper.tag);
       this.link.send(helper, { kind: "ask", seq, target: probe.target.tag, patience });

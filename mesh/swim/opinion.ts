@@ -33,6 +33,8 @@ export interface OpinionOptions {
 export interface OpinionLink {
   /** Probes a member in full; false if that is not possible now. */
   readonly probe: (member: Member, done: (answered: boolean) => void) => boolean;
+  /** How long that takes at most, in ms. */
+  readonly probeTime: (member: Member) => number;
   /** A member that was dead or had left is back. */
   readonly returned: (member: Member) => void;
 }
@@ -103,7 +105,17 @@ export class Opinion {
       if (this.members.precedes(member, "dead", incarnation)) this.#bury(member, incarnation);
     } else {
       this.accuse(from, member, incarnation, claim.origin ?? from.tag, isGossip);
+      if (status === "dead") this.#hasten(member, incarnation);
     }
+  }
+
+  /** Somebody has buried a member after a suspicion of its own: that confirms ours in full. */
+  #hasten(member: Member, incarnation: number): void {
+    const { accusation } = member;
+    if (accusation === undefined || incarnation !== member.incarnation) return;
+    if (accusation.isFull) return;
+    accusation.isFull = true;
+    this.#expect(member, accusation);
   }
 
   /** Somebody, or we, say that a member does not answer. */
@@ -117,6 +129,7 @@ export class Opinion {
     const accusation: Accusation = {
       origins: new Set([origin]),
       began: this.moment.now,
+      isFull: false,
       expiry: undefined,
     };
     member.accusation = accusation;
@@ -219,22 +232,26 @@ export class Opinion {
 
   /** Sets the end of a suspicion anew, from its beginning and its confirmations. */
   #expect(member: Member, accusation: Accusation): void {
-    const end = Math.max(this.moment.now, this.#endOf(accusation));
     if (accusation.expiry !== undefined) accusation.expiry.cancelled = true;
-    accusation.expiry = this.agenda.add(end, "suspicion over", () => {
+    const at = Math.max(this.moment.now, this.#lastQuestionOf(member, accusation));
+    accusation.expiry = this.agenda.add(at, "suspicion over", () => {
       // A sign of life since then has moved the beginning.
-      if (this.#endOf(accusation) > this.moment.now) this.#expect(member, accusation);
-      else this.#sentence(member, accusation);
+      const isOver = this.#lastQuestionOf(member, accusation) <= this.moment.now;
+      if (isOver) this.#sentence(member, accusation);
+      else this.#expect(member, accusation);
     });
   }
 
-  #endOf(accusation: Accusation): number {
-    const suspicion = suspicionOf(this.members.live, this.options.period);
-    const confirmations = this.options.lifeguard ? accusation.origins.size - 1 : Infinity;
-    return accusation.began + suspicionTimeout(suspicion, confirmations);
+  /** When the last question is to be asked, so that silence is complete at the end. */
+  #lastQuestionOf(member: Member, { began, origins, isFull }: Accusation): number {
+    const { lifeguard, period } = this.options;
+    const suspicion = suspicionOf(this.members.live, period);
+    if (!lifeguard) return began + suspicion.shortest;
+    const confirmations = isFull ? suspicion.confirmations : origins.size - 1;
+    return began + suspicionTimeout(suspicion, confirmations) - this.link.probeTime(member);
   }
 
-  /** A suspicion has ended: the last question is asked by ourselves. */
+  /** A suspicion ends: the last question is asked by ourselves. */
   #sentence(member: Member, accusation: Accusation): void {
     const { incarnation } = member;
     if (!this.options.lifeguard) return this.#bury(member, incarnation);

@@ -130,6 +130,7 @@ export class Swim {
       this.#awareness,
       o.random,
       o.lifeguard,
+      o.period,
     );
     this.#opinion = new Opinion(
       { ...o, doubtsMax: o.queueMax },
@@ -141,6 +142,7 @@ export class Swim {
       moment,
       {
         probe: (member, done) => this.#detector.probe(member, done),
+        probeTime: (member) => this.#detector.probeTime(member),
         returned: (member) => this.#welcome(member),
       },
     );

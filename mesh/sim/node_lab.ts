@@ -1,0 +1,231 @@
+/**
+ * Whole nodes on a virtual wire: the real {@link Node} over the model of core, each on a host with
+ * its own clocks and its own disk, of which a crash leaves exactly what was persisted.
+ */
+import type { Crypto } from "../crypto.ts";
+import { type Endpoint, formatEndpoint, parseEndpoint } from "../endpoint.ts";
+import { type Datagram, Effects, type Now, type Outbox } from "../machine.ts";
+import type { NodeEvent } from "../event.ts";
+import { Node, type NodeOptions } from "../node.ts";
+import type { NodeSnapshot } from "../snapshot.ts";
+import type { Arrival } from "../tunnel/types.ts";
+import { DataPlane } from "./dataplane.ts";
+import { Host } from "./host.ts";
+import { CALM, type Conditions, Network } from "./network.ts";
+import { World } from "./world.ts";
+
+/** What a test says about a node; the rest has defaults. */
+export type NodeWish = Partial<Omit<NodeOptions, "crypto" | "random" | "facts" | "snapshot">>;
+
+export class NodeLab {
+  readonly world: World;
+  readonly network: Network<Uint8Array>;
+  readonly computers: Computer[] = [];
+  readonly #byAddress = new Map<string, Computer>();
+  /** Everything that was sent, for those who listen in. */
+  tap: (datagram: Datagram, from: Computer) => void = () => {};
+  #drawn = 0;
+
+  constructor(readonly crypto: Crypto, seed = 1, conditions: Conditions = CALM) {
+    this.world = new World(seed);
+    this.network = new Network(this.world, conditions, (to, from, bytes) => {
+      const origin = parseEndpoint(from);
+      if (origin) this.#byAddress.get(to)?.host.deliver(formatEndpoint(origin), bytes);
+    });
+  }
+
+  /** Bytes that follow from the seed. */
+  readonly random = (length: number): Uint8Array => {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; at += 32) {
+      const count = new Uint32Array([this.world.seed, this.#drawn++]);
+      const block = this.crypto.blake2s(new Uint8Array(count.buffer));
+      bytes.set(block.subarray(0, Math.min(32, length - at)), at);
+    }
+    return bytes;
+  };
+
+  /** A computer at 192.0.2.N:51820 that is switched off. `skew`: error of its wall clock in ms. */
+  computer(wish: NodeWish = {}, skew = 0): Computer {
+    const number = this.computers.length + 1;
+    const address = Uint8Array.of(192, 0, 2 + (number >> 8), number & 0xff);
+    const computer = new Computer(this, { address, port: 51820, scope: 0 }, number, wish, skew);
+    this.computers.push(computer);
+    this.#byAddress.set(computer.address, computer);
+    return computer;
+  }
+
+  /** A node that has founded a mesh and runs. */
+  founder(wish: NodeWish = {}): Computer {
+    const founder = this.computer({ name: "founder", meshSeed: this.random(32), ...wish });
+    founder.start();
+    return founder;
+  }
+
+  /** A node that joins with a fresh token of this admin, and runs. */
+  joiner(admin: Computer, wish: NodeWish = {}): Computer {
+    const joiner = this.computer({ token: admin.token(), ...wish });
+    joiner.start();
+    return joiner;
+  }
+
+  /** Lets virtual time pass until it is true; false if it is not within so many ms. */
+  until(ms: number, isTrue: () => boolean): boolean {
+    return this.world.run(ms, isTrue);
+  }
+
+  run(ms: number): void {
+    this.world.run(ms);
+  }
+}
+
+/** A host with a disk, which keeps its identity over crashes. */
+export class Computer {
+  readonly host: Host<Uint8Array>;
+  readonly address: string;
+  readonly events: NodeEvent[] = [];
+  /** Inner packets that came out of the tunnels. */
+  readonly delivered: Uint8Array[] = [];
+  /** What is on disk. */
+  disk: NodeSnapshot | undefined;
+  wish: NodeWish;
+  #node: Node | undefined;
+  #plane: DataPlane | undefined;
+
+  constructor(
+    readonly lab: NodeLab,
+    readonly endpoint: Endpoint,
+    number: number,
+    wish: NodeWish,
+    skew: number,
+  ) {
+    this.address = formatEndpoint(endpoint);
+    this.host = new Host(lab.world, this.address, 0, skew);
+    this.wish = { name: `node-${number}`, identitySeed: lab.random(32), ...wish };
+  }
+
+  get node(): Node {
+    if (!this.#node) throw new Error(`${this.address} is switched off`);
+    return this.#node;
+  }
+
+  get id(): string {
+    return this.node.status(this.now()).self.key;
+  }
+
+  now(): Now {
+    return this.host.now();
+  }
+
+  /** Starts from what is on disk. @returns why it could not. */
+  start(): string | undefined {
+    const { crypto, random } = this.lab;
+    const plane = new DataPlane(crypto, random, {
+      datagram: (datagram) => this.#send(datagram),
+      mail: (arrival) => this.step((now, out) => this.node.datagram(now, arrival, out)),
+      edge: (edge) =>
+        this.lab.world.after(0, () => {
+          if (this.#plane === plane) this.step((now, out) => this.node.edge(now, edge, out));
+        }),
+      deliver: (_, packet) => void this.delivered.push(packet),
+    });
+    const created = Node.create(this.now(), {
+      name: "node",
+      identitySeed: new Uint8Array(32),
+      port: this.endpoint.port,
+      version: "0.0.0",
+      tunnel: true,
+      relay: true,
+      ...this.wish,
+      crypto,
+      random,
+      ...(this.disk ? { snapshot: this.disk } : {}),
+      facts: plane.facts,
+    });
+    if (!created.ok) return created.error;
+    this.#node = created.value;
+    this.#plane = plane;
+    this.disk = onDisk(created.value.snapshot());
+    this.step((now, out) => this.node.interfaces(now, [this.endpoint], out));
+    this.step((now, out) => this.node.start(now, out));
+    this.host.start({
+      deadline: () => this.node.deadline() ?? { at: Infinity, why: "nothing" },
+      tick: (now) => this.step((_, out) => this.node.poll(now, out)),
+      receive: (now, from, bytes) => {
+        const origin = parseEndpoint(from);
+        if (origin) plane.receive(now.boot, bytes, origin, this.#source());
+      },
+    });
+    return undefined;
+  }
+
+  /** Stops without a word. */
+  crash(): void {
+    this.host.crash();
+    this.#node = undefined;
+    this.#plane = undefined;
+  }
+
+  /** One step of the node with its effects carried out in the order that machine.ts says. */
+  step<T>(ask: (now: Now, out: Outbox<NodeEvent>) => T): T {
+    const effects = new Effects<NodeEvent>();
+    const answer = ask(this.now(), effects);
+    for (const command of effects.commands) this.#plane?.execute(this.now().boot, command);
+    for (const datagram of effects.datagrams) this.#send(datagram);
+    for (const event of effects.events) {
+      this.events.push(event);
+      if (event.kind === "persist") this.disk = onDisk(this.node.snapshot());
+    }
+    this.host.arrange();
+    return answer;
+  }
+
+  /** A datagram out of nowhere. */
+  inject(bytes: Uint8Array, from: Endpoint): void {
+    this.#plane?.receive(this.now().boot, bytes, from, this.#source());
+    this.host.arrange();
+  }
+
+  /** A fresh token; it says why not by throwing. */
+  token(options: Parameters<Node["invite"]>[1] = {}): string {
+    const invitation = this.node.invite(this.now(), options);
+    if (!invitation.ok) throw new Error(invitation.error);
+    return invitation.value.token;
+  }
+
+  /** Sends an inner IPv4 packet of 20 bytes to another node's address. */
+  say(other: Computer): void {
+    const [from, to] = [this.ip4, other.ip4];
+    const packet = new Uint8Array(20);
+    packet[0] = 0x45;
+    packet.set(from, 12);
+    packet.set(to, 16);
+    this.#plane?.sendPacket(this.now().boot, packet);
+    this.host.arrange();
+  }
+
+  get ip4(): number[] {
+    return this.node.status(this.now()).self.ip4.split(".").map(Number);
+  }
+
+  /** The peer that status shows under a name. */
+  sees(other: Computer): ReturnType<Node["status"]>["peers"][number] | undefined {
+    const { key } = other.node.status(other.now()).self;
+    return this.node.status(this.now()).peers.find((peer) => peer.key === key);
+  }
+
+  #source(): NonNullable<Arrival["source"]> {
+    return { address: this.endpoint.address, ifindex: 1 };
+  }
+
+  #send(datagram: Datagram): void {
+    this.lab.tap(datagram, this);
+    const { bytes, to } = datagram;
+    this.lab.network.send(this.address, formatEndpoint(to), bytes, bytes.length);
+  }
+}
+
+/** What JSON keeps of it. */
+function onDisk(snapshot: NodeSnapshot): NodeSnapshot {
+  return JSON.parse(JSON.stringify(snapshot));
+}
