@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { benchHandshakes } from "./handshakes.ts";
+import { benchMesh } from "./mesh.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep, type Result, table } from "./result.ts";
 
@@ -20,6 +21,10 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   wireguard: {
     summary: "our WireGuard mode beside the current wireguard-go: stream, CPU, ping, start (4 min)",
     run: benchWireguard,
+  },
+  mesh: {
+    summary: "second node started until its first ping is answered (20 s)",
+    run: benchMesh,
   },
   handshakes: {
     summary: "handshakes that one core answers, with 128 peers (15 s)",

@@ -46,6 +46,12 @@ export class Host {
     return run(this.name, this.#inside(argv, options.cwd), argv, options);
   }
 
+  /** Runs a program on this program's own terminal and returns its exit code. */
+  async interact(argv: readonly string[]): Promise<number> {
+    const options = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
+    return (await this.spawn(argv, options).status).code;
+  }
+
   /** Runs lines of ip(8) as one batch, which stops at the first that fails. */
   async ip(...lines: string[]): Promise<void> {
     await this.run(["ip", "-batch", "-"], { stdin: lines.join("\n") + "\n" });

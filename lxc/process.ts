@@ -4,7 +4,7 @@ export interface SpawnOptions {
   readonly env?: Record<string, string>;
   /** Default: this program's own working directory. */
   readonly cwd?: string;
-  readonly stdin?: "piped" | "null";
+  readonly stdin?: "piped" | "null" | "inherit";
   readonly stdout?: "piped" | "null" | "inherit";
   readonly stderr?: "piped" | "null" | "inherit";
 }

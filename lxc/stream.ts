@@ -1,18 +1,26 @@
 /**
  * A TCP stream of checked data in both directions at once. Runs as a program in a host:
  *
- *     stream.ts serve ADDRESS PORT BYTES     prints "listening", takes one connection
- *     stream.ts connect ADDRESS PORT BYTES
+ *     stream.ts serve ADDRESS PORT BYTES [MARKER]     prints "listening", takes one connection
+ *     stream.ts connect ADDRESS PORT BYTES [MARKER]
  *
- * Each side sends BYTES that the other can foretell, compares every byte it gets, and prints one line of JSON:
- * `{"bytes":…,"ms":…}`. Exit code 1 and a line on stderr when a byte differs, is missing or is too much.
+ * Each side sends BYTES that the other can foretell (the MARKER over and over, or without one a sequence that does not
+ * repeat), compares every byte it gets, and prints one line of JSON: `{"bytes":…,"ms":…}`. Exit code 1 and a line on
+ * stderr when a byte differs, is missing or is too much.
  */
 
 const CHUNK = 64 * 1024;
+const SEEDS = { serve: 0x5e, connect: 0xc0 } as const;
 
-/** The bytes of one direction, from `offset` on: xorshift32 over 4-byte words, started by the side's own seed. */
-class Pattern {
+/** The bytes of one direction in order. */
+interface Pattern {
+  fill(bytes: Uint8Array): void;
+}
+
+/** The top bytes of xorshift32, begun with the side's own seed. */
+class Sequence implements Pattern {
   #state: number;
+
   constructor(seed: number) {
     this.#state = seed;
   }
@@ -25,6 +33,22 @@ class Pattern {
       x ^= x << 5;
       this.#state = x;
       bytes[i] = x >>> 24;
+    }
+  }
+}
+
+class Repetition implements Pattern {
+  readonly #marker: Uint8Array;
+  #at = 0;
+
+  constructor(marker: string) {
+    this.#marker = new TextEncoder().encode(marker);
+  }
+
+  fill(bytes: Uint8Array): void {
+    for (let i = 0; i < bytes.length; i++) {
+      bytes[i] = this.#marker[this.#at] ?? 0;
+      this.#at = (this.#at + 1) % this.#marker.length;
     }
   }
 }
@@ -53,34 +77,33 @@ async function receive(connection: Deno.TcpConn, bytes: number, pattern: Pattern
   if (at !== bytes) throw new Error(`${at} bytes arrived of ${bytes}`);
 }
 
-async function exchange(
-  connection: Deno.TcpConn,
-  bytes: number,
-  ours: number,
-  theirs: number,
-): Promise<void> {
+async function open(
+  role: "serve" | "connect",
+  address: { readonly hostname: string; readonly port: number },
+): Promise<Deno.TcpConn> {
+  if (role === "connect") return await Deno.connect(address);
+  const listener = Deno.listen(address);
+  console.log("listening");
+  const connection = await listener.accept();
+  listener.close();
+  return connection;
+}
+
+async function main([role, hostname = "", port, size, marker]: string[]): Promise<void> {
+  if (role !== "serve" && role !== "connect") {
+    throw new Error("usage: stream.ts serve|connect ADDRESS PORT BYTES [MARKER]");
+  }
+  const bytes = Number(size);
+  const pattern = (side: "serve" | "connect") =>
+    marker === undefined ? new Sequence(SEEDS[side]) : new Repetition(marker);
+  const connection = await open(role, { hostname, port: Number(port) });
   const begin = performance.now();
   await Promise.all([
-    send(connection, bytes, new Pattern(ours)),
-    receive(connection, bytes, new Pattern(theirs)),
+    send(connection, bytes, pattern(role)),
+    receive(connection, bytes, pattern(role === "serve" ? "connect" : "serve")),
   ]);
   connection.close();
   console.log(JSON.stringify({ bytes, ms: Math.round(performance.now() - begin) }));
-}
-
-async function main([role, hostname = "", port, bytes]: string[]): Promise<void> {
-  const address = { hostname, port: Number(port) };
-  if (role === "serve") {
-    const listener = Deno.listen(address);
-    console.log("listening");
-    const connection = await listener.accept();
-    listener.close();
-    await exchange(connection, Number(bytes), 0x5e, 0xc0);
-  } else if (role === "connect") {
-    await exchange(await Deno.connect(address), Number(bytes), 0xc0, 0x5e);
-  } else {
-    throw new Error("usage: stream.ts serve|connect ADDRESS PORT BYTES");
-  }
 }
 
 if (import.meta.main) {

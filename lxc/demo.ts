@@ -1,0 +1,273 @@
+/**
+ * `./run demo`: a mesh of three nodes on this machine, each in a network namespace of its own as if it were a machine of
+ * its own. Every line that begins with "ok" was checked; the exit code is 0 only when all of them were true.
+ */
+
+import type { StatusDocument } from "../src/status.ts";
+import { Capture, contains } from "./capture.ts";
+import { exchange } from "./exchange.ts";
+import type { Host } from "./host.ts";
+import { NoLab } from "./keeper.ts";
+import { Lab } from "./lab.ts";
+import { MeshNode } from "./node.ts";
+
+const NAMES = ["lyon", "oslo", "rome"] as const;
+const PORT = 51820;
+const STREAM_BYTES = 8 << 20;
+/** Milliseconds: the waits are bounds, not expectations. */
+const WAIT = { start: 15_000, join: 15_000, death: 30_000 };
+
+/** Raised when something that is shown is not true. */
+class Untrue extends Error {
+  override name = "Untrue";
+}
+
+/** What the demo says: the changing line of what is awaited on a terminal, plain lines otherwise. */
+class Story {
+  readonly #begin = performance.now();
+  readonly #live = Deno.stdout.isTerminal();
+
+  say(text: string): void {
+    this.#clear();
+    console.log(text);
+  }
+
+  head(text: string): void {
+    this.say(`\n${text}`);
+  }
+
+  /** Says what was checked, or throws it. */
+  check(truth: boolean, text: string): void {
+    if (!truth) throw new Untrue(text);
+    this.say(`  ok  ${text}`);
+  }
+
+  /** Shows on a terminal what is awaited until it is there. */
+  async during<T>(text: string, work: Promise<T>): Promise<T> {
+    if (!this.#live) return await work;
+    const show = () => this.#write(`\r\x1b[K  …   ${text} (${this.seconds} s)`);
+    show();
+    const timer = setInterval(show, 500);
+    try {
+      return await work;
+    } finally {
+      clearInterval(timer);
+      this.#clear();
+    }
+  }
+
+  get seconds(): string {
+    return ((performance.now() - this.#begin) / 1000).toFixed(0);
+  }
+
+  #clear(): void {
+    if (this.#live) this.#write("\r\x1b[K");
+  }
+
+  #write(text: string): void {
+    Deno.stdout.writeSync(new TextEncoder().encode(text));
+  }
+}
+
+async function main(story: Story, nodes: MeshNode[]): Promise<void> {
+  await using lab = await Lab.open();
+  const wire = await lab.bridge("wire");
+  const hosts: Host[] = [];
+  for (const [i, name] of NAMES.entries()) {
+    const host = await lab.host(name);
+    await wire.attach(host, { addresses: [`10.0.0.${i + 1}/24`, `fd00::${i + 1}/64`] });
+    hosts.push(host);
+  }
+  story.head("Three machines on one wire");
+  for (const [i, { name }] of hosts.entries()) {
+    story.say(`      ${name}  10.0.0.${i + 1}  fd00::${i + 1}`);
+  }
+
+  const documents = await form(story, nodes, hosts);
+  await talk(story, nodes, documents);
+  await hide(story, nodes, documents, wire.host);
+  await die(story, nodes);
+}
+
+function addresses(nodes: readonly MeshNode[], documents: readonly StatusDocument[]) {
+  return nodes.map((node, i) => {
+    const self = documents[i]?.self;
+    if (self === undefined) throw new Untrue(`${node.host.name} told no status`);
+    return { node, ip4: self.ip4, ip6: self.ip6, key: self.key };
+  });
+}
+
+/** One seed, one invite, and two that join by it. */
+async function form(
+  story: Story,
+  nodes: MeshNode[],
+  hosts: readonly Host[],
+): Promise<StatusDocument[]> {
+  story.head("A mesh from one seed");
+  const [first, ...others] = hosts;
+  if (first === undefined) throw new TypeError("no hosts");
+  const seed = MeshNode.start(first, "--listen", String(PORT));
+  nodes.push(seed);
+  await story.during(
+    "lyon makes a new mesh",
+    seed.statusWhen("made a mesh", WAIT.start, () => true),
+  );
+  const { token } = await seed.invite(others.length);
+  story.say(
+    `      the next machine types: ./run node --join 10.0.0.1:${PORT} --token ${
+      token.slice(0, 12)
+    }…`,
+  );
+  const begin = performance.now();
+  for (const host of others) {
+    nodes.push(MeshNode.start(host, "--join", `10.0.0.1:${PORT}`, "--token", token));
+  }
+  const all = (status: StatusDocument) =>
+    status.peers.filter((peer) => peer.state === "alive" && peer.path === "direct").length ===
+      others.length;
+  const documents = await story.during(
+    "oslo and rome join",
+    Promise.all(
+      nodes.map((node) => node.statusWhen("sees the two others, directly", WAIT.join, all)),
+    ),
+  );
+  const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+  for (const { self } of documents) story.say(`      ${self.name}  ${self.ip4}  ${self.ip6}`);
+  const names = documents.map(({ self, peers }) =>
+    [self.name, ...peers.map(({ name }) => name)].sort().join()
+  );
+  story.check(
+    new Set(names).size === 1 && names[0] === NAMES.join(),
+    "all three know each other by name",
+  );
+  const ips = documents.flatMap(({ self }) => [self.ip4, self.ip6]);
+  story.check(
+    ips.every((ip) => ip !== "") && new Set(ips).size === 6,
+    "each has an address of its own, v4 and v6",
+  );
+  const agreed = documents.every(({ peers }) =>
+    peers.every((peer) =>
+      documents.some(({ self }) => self.key === peer.key && self.ip4 === peer.ip4)
+    )
+  );
+  story.check(
+    agreed,
+    `all agree on keys and addresses, ${seconds} s after the joiners were started`,
+  );
+  return documents;
+}
+
+/** Pings of the mesh and of the kernel between every two. */
+async function talk(
+  story: Story,
+  nodes: readonly MeshNode[],
+  documents: readonly StatusDocument[],
+): Promise<void> {
+  story.head("Pings through the tunnels");
+  const all = addresses(nodes, documents);
+  for (const from of all) {
+    for (const to of all.filter(({ node }) => node !== from.node)) {
+      const [a, b] = [from.node.host.name, to.node.host.name];
+      const pong = await story.during(
+        `${a} pings ${b}`,
+        from.node.ping(b),
+      );
+      const { sent, received, path } = pong;
+      await from.node.host.run(["ping", "-c", "2", "-i", "0.1", "-W", "2", to.ip4]);
+      await from.node.host.run(["ping", "-c", "2", "-i", "0.1", "-W", "2", to.ip6]);
+      story.check(
+        received === sent && sent === 3 && path === "direct",
+        `${a} → ${b}  ${
+          pong.rtt_ms.p50.toFixed(2)
+        } ms, ${path}; ping answers on ${to.ip4} and ${to.ip6}`,
+      );
+    }
+  }
+}
+
+/** A stream crosses the tunnel; on the wire it cannot be read, though the same stream beside the tunnel can. */
+async function hide(
+  story: Story,
+  nodes: readonly MeshNode[],
+  documents: readonly StatusDocument[],
+  wire: Host,
+): Promise<void> {
+  story.head("A TCP stream from oslo to rome, and what the wire sees of it");
+  const [, from, to] = addresses(nodes, documents);
+  if (from === undefined || to === undefined) throw new TypeError("three nodes are needed");
+  const marker = `the secret ${crypto.randomUUID()} of oslo and rome\n`;
+  const stream = (address: string, bytes: number) =>
+    exchange(from.node.host, to.node.host, address, bytes, { marker });
+  const counters = async () => {
+    const [there, here] = await Promise.all([from.node.status(), to.node.status()]);
+    const sent = there.peers.find(({ key }) => key === to.key);
+    const got = here.peers.find(({ key }) => key === from.key);
+    return { sent: sent?.tx_bytes ?? NaN, got: got?.rx_bytes ?? NaN };
+  };
+
+  const before = await counters();
+  // port2 of the bridge is where rome is plugged in: all that rome sends or gets passes there.
+  const capture = await Capture.open(wire, "port2");
+  const ms = await story.during("the stream runs", stream(to.ip4, STREAM_BYTES));
+  const seen = await capture.close();
+  const after = await counters();
+  const mib = STREAM_BYTES >> 20;
+  story.check(true, `${mib} MiB each way in ${ms} ms, every byte compared at both ends`);
+  story.check(
+    after.sent - before.sent >= STREAM_BYTES && after.got - before.got >= STREAM_BYTES,
+    `the tunnel counts it: oslo sent rome ${after.sent - before.sent} bytes, rome got ${
+      after.got - before.got
+    }`,
+  );
+  story.check(seen.length > 2 * STREAM_BYTES, `the wire carried it: ${seen.length} bytes captured`);
+  story.check(!contains(seen, marker), "nowhere among them is the text that was sent");
+
+  const control = await Capture.open(wire, "port2");
+  await story.during("the same beside the tunnel", stream("10.0.0.3", 1 << 16));
+  story.check(
+    contains(await control.close(), marker),
+    "sent beside the tunnel, the same capture does show it",
+  );
+}
+
+/** One node is killed, and the others notice. */
+async function die(story: Story, nodes: readonly MeshNode[]): Promise<void> {
+  story.head("rome loses its power");
+  const [lyon, oslo, rome] = nodes;
+  if (lyon === undefined || oslo === undefined || rome === undefined) {
+    throw new TypeError("three nodes are needed");
+  }
+  await rome.kill();
+  const begin = performance.now();
+  const isDead = (status: StatusDocument) =>
+    status.peers.some(({ name, state }) => name === "rome" && state === "dead");
+  const notice = async (node: MeshNode) => {
+    await node.statusWhen("says that rome is dead", WAIT.death, isDead);
+    return ((performance.now() - begin) / 1000).toFixed(1);
+  };
+  const [a, b] = await story.during(
+    "lyon and oslo find out",
+    Promise.all([notice(lyon), notice(oslo)]),
+  );
+  story.check(true, `lyon says so after ${a} s, oslo after ${b} s`);
+  const { received } = await lyon.ping("oslo");
+  story.check(received === 3, "lyon and oslo still talk");
+}
+
+const story = new Story();
+const nodes: MeshNode[] = [];
+try {
+  await main(story, nodes);
+  story.say(`\nEverything shown was true (${story.seconds} s).`);
+} catch (error) {
+  if (error instanceof NoLab) {
+    story.say(`demo: ${error.message}`);
+    Deno.exit(4);
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  story.say(`  FAILED  ${error instanceof Untrue ? `not true: ${message}` : message}`);
+  for (const node of nodes) {
+    if (node.said !== "") story.say(`\n${node.host.name} said last:\n${node.said}`);
+  }
+  Deno.exit(1);
+}
