@@ -1,12 +1,12 @@
 /** Serves one WireGuard device until something ends it, and leaves nothing behind. */
 import { loadCore } from "../../ffi/core.ts";
 import type { Core } from "../../ffi/core.ts";
-import { CoreError } from "../../ffi/core_error.ts";
 import type { DeviceOptions } from "../../ffi/device.ts";
 import { forbidCoreDumps } from "../../ffi/libc.ts";
 import type { Io } from "../cli/command.ts";
-import type { DataplaneConfig } from "../config.ts";
+import { Ending } from "../ending.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
+import { checkDataplane, explainOpen } from "../refusal.ts";
 import { configureLog, parseLogLevel } from "../log.ts";
 import denoJson from "../../deno.json" with { type: "json" };
 import type { Settings } from "./command.ts";
@@ -14,33 +14,6 @@ import { tellReady } from "./daemon.ts";
 import { WgDevice } from "./device.ts";
 import { Journal } from "./journal.ts";
 import { socketPath, UapiServer, type UapiServerOptions } from "./server.ts";
-
-/** Why it ended, and what the shell is told. */
-type End =
-  | { readonly kind: "asked"; readonly why: string }
-  | { readonly kind: "defect"; readonly error: unknown };
-
-/** The one place where the end is decided; the first reason counts. */
-class Ending {
-  readonly #decided = Promise.withResolvers<End>();
-  readonly reason: Promise<End> = this.#decided.promise;
-  readonly ask = (why: string): void => this.#decided.resolve({ kind: "asked", why });
-  readonly defect = (error: unknown): void => this.#decided.resolve({ kind: "defect", error });
-
-  constructor() {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-      Deno.addSignalListener(signal, () => this.ask(signal));
-    }
-    globalThis.addEventListener("error", (event) => {
-      event.preventDefault();
-      this.defect(event.error);
-    });
-    globalThis.addEventListener("unhandledrejection", (event) => {
-      event.preventDefault();
-      this.defect(event.reason);
-    });
-  }
-}
 
 /** @throws {Failure} when the device or its socket cannot be had */
 export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
@@ -75,7 +48,7 @@ function openDevice(
   } catch (error) {
     throw new Failure(Exit.failed, `wg: ${error instanceof Error ? error.message : error}`);
   }
-  checkDataplane(core, dataplane);
+  checkDataplane("wg", core, dataplane);
   const tun: DeviceOptions["tun"] = tunFd === undefined
     ? { kind: "create", name: ifname }
     : { kind: "adopt", fd: tunFd };
@@ -97,7 +70,7 @@ function openDevice(
     journal = new Journal(device.info.ifname);
     return { device, journal };
   } catch (error) {
-    throw error instanceof CoreError ? explained(error, settings) : error;
+    throw explainOpen("wg", error, settings);
   }
 }
 
@@ -117,54 +90,4 @@ function openSocket(
   return uapiFd === undefined
     ? UapiServer.listen(path, options)
     : UapiServer.adopt(uapiFd, path, options);
-}
-
-/** Names are checked before anything is made, so that a typing error costs nothing. */
-function checkDataplane(core: Core, { aead, io, without }: DataplaneConfig): void {
-  const refuse = (option: string, value: string, known: readonly string[]) => {
-    const all = known.join(", ");
-    throw new Failure(Exit.usage, `wg: ${option} '${value}' is not known here: choose from ${all}`);
-  };
-  if (aead !== "" && !core.aeads.includes(aead)) refuse("--aead", aead, core.aeads);
-  if (io !== "" && io !== "poll") refuse("--io", io, ["poll"]);
-  const offloads = [...core.offloads.values()];
-  for (const name of without) if (!offloads.includes(name)) refuse("--without", name, offloads);
-}
-
-/** What the kernel refused, the value, and what to do. */
-function explained(error: CoreError, { ifname, tunFd }: Settings): Failure {
-  const how = `(${error.what || error.call}: ${error.errnoName || error.status})`;
-  const failed = (text: string) => new Failure(Exit.failed, `wg: ${text}`, { cause: error });
-  if (error.status === "E_EXISTS" || error.errnoName === "EBUSY") {
-    return failed(
-      `the interface '${ifname}' exists and another program holds it ${how}: choose another name, ` +
-        `or remove it with 'ip link delete ${ifname}'`,
-    );
-  }
-  switch (error.errnoName) {
-    case "EPERM":
-    case "EACCES":
-      return new Failure(
-        Exit.noPermission,
-        `wg: no permission to make the interface '${ifname}' ${how}: run as root or with CAP_NET_ADMIN`,
-        { cause: error },
-      );
-    case "ENOENT":
-    case "ENODEV":
-    case "ENXIO":
-      return failed(
-        `/dev/net/tun is not there ${how}: 'modprobe tun', or hand it into the container`,
-      );
-    case "EINVAL":
-      return failed(
-        tunFd === undefined
-          ? `the interface '${ifname}' exists and is no TUN of one queue ${how}: choose another name`
-          : `WG_TUN_FD=${tunFd} is no TUN opened with IFF_TUN | IFF_NO_PI ${how}`,
-      );
-    case "EBADF":
-    case "ENOTTY":
-      return failed(`WG_TUN_FD=${tunFd} is no open TUN ${how}: pass a TUN, or leave it unset`);
-    default:
-      return failed(`cannot serve '${ifname}': ${error.message}`);
-  }
 }
