@@ -12,12 +12,13 @@ import {
   canonicalGroups,
   CHAIN_MAX,
   EMPTY_CHAIN,
+  GROUPS_MAX,
   isGroup,
   isName,
   type Membership,
 } from "./trust/certificate.ts";
 import { signRevocation } from "./trust/revocation.ts";
-import { formatToken, issueToken, SEEDS_MAX } from "./trust/token.ts";
+import { formatToken, issueToken, narrowToken, parseToken, SEEDS_MAX } from "./trust/token.ts";
 import { TRUSTED_MAX } from "./trust/trust.ts";
 
 const DAY = 86_400;
@@ -25,6 +26,8 @@ const DAY = 86_400;
 const INVITE_EXPIRES = DAY;
 const MEMBER_DAYS = 365;
 const USES_MAX = 65_535;
+/** Seconds that anything lasts at most. */
+const LONGEST = 100 * 365 * DAY;
 /** Seconds that a revocation is kept where nobody knows when what it voids expires. */
 const REVOCATION_LIFETIME = 10 * 365 * DAY;
 /** Bytes that a joiner's own link may add to the chain of a token. */
@@ -41,6 +44,8 @@ export interface InviteOptions {
   readonly relay?: boolean;
   /** `HOST:PORT`; our own addresses where none are given. */
   readonly seeds?: readonly string[];
+  /** A token to make less of: whoever holds one can, admin or not. */
+  readonly from?: string;
 }
 
 export interface Invitation {
@@ -52,7 +57,56 @@ export interface Invitation {
   readonly uses: number;
 }
 
-/** A new invite token, signed with our own admin certificate. */
+/** What is wrong with the limits that a person named. */
+function inviteFault(options: InviteOptions): string | undefined {
+  const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;
+  if (!Number.isInteger(uses) || uses < 1 || uses > USES_MAX) {
+    return `${uses} uses: a token has 1 to ${USES_MAX}`;
+  }
+  if (!(expiresInS >= 1 && expiresInS <= LONGEST)) {
+    return `an expiry in ${expiresInS} s: a token lasts from one second to a hundred years`;
+  }
+  if (!(memberDays > 0 && memberDays * DAY <= LONGEST)) {
+    return `${memberDays} days: a membership lasts up to a hundred years`;
+  }
+  const bad = groups.find((group) => !isGroup(group));
+  if (bad !== undefined) return `group "${bad}": use up to 32 of a-z, 0-9, - and _`;
+  if (groups.length > GROUPS_MAX) {
+    return `${groups.length} groups: a member has up to ${GROUPS_MAX}`;
+  }
+  const seed = options.seeds?.find((seed) => !isSeed(seed));
+  return seed === undefined ? undefined : `"${seed}" is no HOST:PORT`;
+}
+
+/** Less of a token that somebody holds: what is not named stays as it is. */
+function narrow(
+  crypto: Crypto,
+  random: Random,
+  now: Now,
+  text: string,
+  options: InviteOptions,
+): Decoded<Invitation> {
+  const parsed = parseToken(crypto, text);
+  if (!parsed.ok) return parsed;
+  const { flags } = parsed.value.grant;
+  const { uses, groups, expiresInS, memberDays, relay = flags.relay, admin = flags.admin } =
+    options;
+  const seconds = Math.floor(now.wall / 1000);
+  const token = narrowToken(crypto, parsed.value, {
+    ...(uses === undefined ? {} : { uses }),
+    ...(groups ? { groups } : {}),
+    ...(expiresInS === undefined ? {} : { expires: seconds + Math.ceil(expiresInS) }),
+    ...(memberDays === undefined ? {} : { memberUntil: seconds + Math.ceil(memberDays * DAY) }),
+    flags: { relay, admin },
+  }, random(32));
+  if (token.chain.bytes.length > CHAIN_MAX - JOINER_LINK) {
+    return refused("invite: this token was narrowed too often: start from an earlier one");
+  }
+  const { grant: { expires, uses: left }, seeds } = token;
+  return { ok: true, value: { token: formatToken(crypto, token), seeds, expires, uses: left } };
+}
+
+/** A new invite token, signed with our own admin certificate, or less of one that is given. */
 export function invite(
   crypto: Crypto,
   random: Random,
@@ -60,25 +114,14 @@ export function invite(
   now: Now,
   options: InviteOptions,
 ): Decoded<Invitation> {
+  const fault = inviteFault(options);
+  if (fault !== undefined) return refused(`invite: ${fault}`);
+  if (options.from !== undefined) return narrow(crypto, random, now, options.from, options);
   const admin = adminOf(mesh, "invite");
   if (!admin.ok) return admin;
   const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;
-  if (!Number.isInteger(uses) || uses < 1 || uses > USES_MAX) {
-    return refused(`invite: ${uses} uses: a token has 1 to ${USES_MAX}`);
-  }
-  if (
-    !(expiresInS >= 1) || !(memberDays > 0) || expiresInS > 100 * 365 * DAY || memberDays > 36_500
-  ) {
-    return refused("invite: a token and a membership last from one second to a hundred years");
-  }
-  const bad = groups.find((group) => !isGroup(group));
-  if (bad !== undefined || groups.length > 8) {
-    return refused(`invite: group "${bad ?? groups.length}": up to 8 names of a-z, 0-9, - and _`);
-  }
   const own = mesh.self.endpoints.map(formatEndpoint);
   const seeds = (options.seeds ?? own).slice(0, SEEDS_MAX);
-  const badSeed = seeds.find((seed) => !isSeed(seed));
-  if (badSeed !== undefined) return refused(`invite: "${badSeed}" is no HOST:PORT`);
   if (seeds.length === 0) {
     return refused(
       "invite: no address of this machine is known that others could reach: name one with --seed HOST:PORT",

@@ -94,7 +94,8 @@ export interface Membership {
 export const CHAIN_MAX = 760;
 const LINKS_MAX = 8;
 const NAME_MAX = 63;
-const GROUPS_MAX = 8;
+/** Groups of one member at most. */
+export const GROUPS_MAX = 8;
 const GROUP_MAX = 32;
 
 const LABEL = signatureLabel("link");
