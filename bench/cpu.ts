@@ -30,10 +30,33 @@ export function ticksBetween(before: CpuTicks, after: CpuTicks): CpuTicks {
   };
 }
 
-/** The share of the machine, 0 to 1, that was busy during so many milliseconds of doing nothing here. */
-export async function backgroundLoad(milliseconds: number): Promise<number> {
-  const before = await cpuTicks();
-  await new Promise((wake) => setTimeout(wake, milliseconds));
-  const { busy, stolen, total } = ticksBetween(before, await cpuTicks());
-  return total === 0 ? 0 : (busy + stolen) / total;
+/** A machine is quiet when less than this share of it is busy. */
+const QUIET = 0.05;
+/** How long a repetition waits for that. */
+export const PATIENCE_MS = 60_000;
+
+/**
+ * Waits until the machine is quiet, `patience` milliseconds at most, so that the work of others is not measured.
+ * Returns the share of it, 0 to 1, that was busy during the last half second.
+ */
+export async function settle(patience: number): Promise<number> {
+  const deadline = performance.now() + patience;
+  for (;;) {
+    const before = await cpuTicks();
+    await new Promise((wake) => setTimeout(wake, 500));
+    const { busy, stolen, total } = ticksBetween(before, await cpuTicks());
+    const share = total === 0 ? 0 : (busy + stolen) / total;
+    if (share < QUIET || performance.now() >= deadline) return share;
+  }
+}
+
+/** A paragraph about repetitions that began while something else was busy; none when none did. */
+export function unrest(backgrounds: readonly number[]): string[] {
+  const loud = backgrounds.filter((share) => share >= QUIET);
+  if (loud.length === 0) return [];
+  const worst = Math.round(Math.max(...loud) * 100);
+  const text =
+    `**Something else was running:** ${loud.length} of ${backgrounds.length} repetitions began with more than ` +
+    `${QUIET * 100} % of the machine busy (up to ${worst} %), so take these figures with care.`;
+  return [text];
 }

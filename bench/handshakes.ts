@@ -10,6 +10,7 @@ import { Progress } from "../lxc/progress.ts";
 import { Effects, type Now } from "../mesh/machine.ts";
 import { Tunnels } from "../mesh/tunnel/tunnels.ts";
 import type { TunnelEvent } from "../mesh/tunnel/types.ts";
+import { PATIENCE_MS, settle, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 
@@ -57,7 +58,8 @@ export async function benchHandshakes(
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     progress.step(`repetition ${repetition}`);
-    raw.push(measure());
+    const background = await settle(PATIENCE_MS);
+    raw.push({ background, ...measure() });
   }
   progress.end();
   const machine = await describeMachine();
@@ -65,7 +67,7 @@ export async function benchHandshakes(
     v: 1,
     name: "handshakes",
     title: "Handshakes that one core answers",
-    method: METHOD,
+    method: [...unrest(raw.map(({ background }) => background)), ...METHOD],
     command,
     machine,
     parameters: { repetitions: options.repetitions, peers: PEERS, rounds: ROUNDS },

@@ -8,7 +8,7 @@ import { Lab } from "../lxc/lab.ts";
 import { type Implementation, seekPeer, shoal } from "../lxc/peers.ts";
 import { Progress } from "../lxc/progress.ts";
 import { until } from "../lxc/until.ts";
-import { backgroundLoad, cpuTicks, TICK_NS, ticksBetween } from "./cpu.ts";
+import { cpuTicks, PATIENCE_MS, settle, TICK_NS, ticksBetween, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 import { median, quantile } from "./statistics.ts";
@@ -96,7 +96,7 @@ export async function benchWireguard(options: WireguardOptions, command: string)
     v: 1,
     name: "wireguard",
     title: "WireGuard mode beside wireguard-go",
-    method: METHOD,
+    method: [...unrest(rows.map(({ background }) => background)), ...METHOD],
     command,
     machine: await describeMachine(),
     parameters: { ...options, mtu: MTU, congestion_control: "cubic" },
@@ -123,7 +123,7 @@ async function measure(
   repetition: number,
   options: WireguardOptions,
 ): Promise<Repetition> {
-  const background = await backgroundLoad(500);
+  const background = await settle(PATIENCE_MS);
   await using lab = await Lab.open();
   const [a, b] = [await lab.host("a"), await lab.host("b")];
   await lab.link(a, b, { a: { addresses: ["10.0.0.1/24"] }, b: { addresses: ["10.0.0.2/24"] } });
