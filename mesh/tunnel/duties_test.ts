@@ -212,6 +212,19 @@ Deno.test("R60: any authentic packet disarms, and the next data arms anew", () =
   assert.equal(alice.sentAt(1).length, 2, "62,000 + 15 s");
 });
 
+Deno.test("R60: the timer that found an answer is armed again by the next data", () => {
+  const { lab, alice, bob } = connected();
+  until(lab, 50_000);
+  alice.say(bob);
+  until(lab, 70_000);
+  lab.isLost = () => true;
+  alice.say(bob);
+  until(lab, 84_999);
+  assert.equal(alice.sentAt(1).length, 1);
+  until(lab, 85_334);
+  assert.equal(alice.sentAt(1).length, 2);
+});
+
 Deno.test("R60: keepalives do not arm it", () => {
   const { lab, alice, bobAtAlice } = connected();
   lab.isLost = () => true;
@@ -221,19 +234,22 @@ Deno.test("R60: keepalives do not arm it", () => {
   assert.equal(alice.sentAt(1).length, 1);
 });
 
-Deno.test("R12, R62: with a dead peer and steady data it tries on, at most every 5 s", () => {
-  const { lab, alice, bob } = connected();
-  lab.isLost = () => true;
-  for (let i = 0; i < 600; i++) {
-    alice.say(bob);
-    lab.run(1_000);
+Deno.test("R12, R62: with a dead peer and steady data both roles try on, at most every 5 s", () => {
+  for (const role of ["initiator", "responder"] as const) {
+    const { lab, alice, bob } = connected();
+    const [from, to] = role === "initiator" ? [alice, bob] : [bob, alice];
+    lab.isLost = () => true;
+    for (let i = 0; i < 600; i++) {
+      from.say(to);
+      lab.run(1_000);
+    }
+    const times = from.sentAt(1);
+    times.forEach((time, i) => {
+      const gap = time - (times[i - 1] ?? 0);
+      assert.ok(i < 2 || (gap >= 5_000 && gap < 17_000), `${role}: ${gap} at ${time}`);
+    });
+    assert.ok(from.ticks < 250, `${from.ticks} ticks in 600 s`);
   }
-  const times = alice.sentAt(1);
-  times.forEach((time, i) => {
-    const gap = time - (times[i - 1] ?? 0);
-    assert.ok(i < 2 || (gap >= 5_000 && gap < 17_000), `${gap} at ${time}`);
-  });
-  assert.ok(alice.ticks < 250, `${alice.ticks} ticks in 600 s`);
 });
 
 Deno.test("R3: the initiator replaces its session when it sends at 120 s, the responder does not", () => {
@@ -349,8 +365,8 @@ Deno.test("R64: persistent keepalives survive a step back, whatever the facts sa
   lab.bend.boot = -400_000;
   const before = alice.sentAt(1).length;
   alice.tick();
-  lab.run(120_000);
-  assert.ok(alice.sentAt(1).length - before >= 20);
+  lab.run(300_000);
+  assert.ok(alice.sentAt(1).length - before >= 40);
 });
 
 Deno.test("R64: an hour's jitter of less than a second between readings changes nothing", () => {

@@ -182,9 +182,7 @@ function receiveResponse(
     return;
   }
   counters.responsesTaken++;
-  // The index lives on as the session's; only the handshake's secrets go.
-  initiation.wipe();
-  peer.pending = undefined;
+  device.dropPending(peer); // its index lives on as the session's
   peer.lastHandshakeReceived = step.boot;
   peer.handshakeBytes.received += arrival.bytes.length;
   moveEndpoint(step, peer, arrival.from, arrival.source);

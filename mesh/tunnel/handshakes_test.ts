@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { CookieJar } from "../noise/cookie.ts";
 import { Noise, WIREGUARD_PROLOGUE } from "../noise/handshake.ts";
-import { decodeHandshakeMessage, encodeInitiation } from "../noise/messages.ts";
+import { decodeHandshakeMessage, encodeCookieReply, encodeInitiation } from "../noise/messages.ts";
 import { timestampAt, wallOf } from "../noise/tai64n.ts";
 import { type TunnelHost, TunnelLab } from "../sim/tunnel_lab.ts";
 
@@ -245,7 +245,12 @@ Deno.test("R26: the session keeps its handshake's index; each initiation has a n
     .map(({ bytes }) => decodeHandshakeMessage(bytes))
     .map((message) => message?.kind === "initiation" ? message.sender : undefined);
   assert.equal(new Set(senders).size, senders.length);
-  assert.deepEqual(alice.plane.indices, [senders.at(-1)], "and earlier ones are free again");
+  assert.deepEqual(alice.plane.indices, [senders.at(-1)]);
+  assert.deepEqual(
+    senders.map((sender) => knowsIndex(alice, sender ?? 0)),
+    senders.map((_, i) => i === senders.length - 1),
+    "earlier ones are free again",
+  );
 });
 
 Deno.test("R27: a response is taken once, by the handshake that waits for it, and by no other", () => {
@@ -261,6 +266,17 @@ Deno.test("R27: a response is taken once, by the handshake that waits for it, an
   bob.arrive(withMac1(response, bob), alice.endpoint);
   assert.equal(bob.tunnels.counters.dropUnexpected, 1, "by its own sender");
   assert.equal(stateOf(alice), before);
+});
+
+Deno.test("R27: a response for a session's index is unexpected, even while an initiation waits", () => {
+  const { lab, alice, bob } = two();
+  alice.say(bob);
+  lab.run(10_000);
+  lab.isLost = () => true;
+  alice.step((now, out) => alice.tunnels.startHandshake(now, 1, out));
+  alice.arrive(first(bob, 2), bob.endpoint);
+  const { dropUnexpected, dropUnauthentic } = alice.tunnels.counters;
+  assert.deepEqual([dropUnexpected, dropUnauthentic], [1, 0]);
 });
 
 Deno.test("R27: the answer to an initiation that a retry replaced is dropped", () => {
@@ -462,27 +478,40 @@ Deno.test("R38: a wish that came true meanwhile sends nothing", () => {
   assert.deepEqual(bob.sentAt(1), []);
 });
 
+Deno.test("R38: a wish for data that is gone sends nothing, and the next data makes a new one", () => {
+  const { lab, alice, bob, aliceAtBob } = two();
+  lab.isLost = ({ host }) => host === bob;
+  alice.say(bob);
+  lab.run(10);
+  bob.say(alice);
+  lab.run(10);
+  bob.plane.execute(lab.now, { kind: "dropStaged", peer: aliceAtBob });
+  lab.isLost = () => true;
+  lab.run(20_000);
+  assert.deepEqual(bob.sentAt(1), []);
+  bob.say(alice);
+  lab.run(0);
+  assert.deepEqual(bob.sentAt(1), [21_020]);
+});
+
 Deno.test("R40: index table and slots agree with core's after every handshake", () => {
   const { lab, alice, bob } = two();
+  const given = new Map([alice, bob].map((host) => [host, new Set<number>()]));
   for (let i = 0; i < 12; i++) {
     const [from, to] = i % 3 === 0 ? [bob, alice] : [alice, bob];
     from.step((now, out) => from.tunnels.startHandshake(now, 1, out));
     lab.run(6_000);
     from.say(to);
     lab.run(6_000);
-    for (const host of [alice, bob]) {
-      // Every index of core names the peer, so a reply with any of them is looked at, and no other.
-      for (const index of host.plane.indices) {
-        const { dropUnexpected } = host.tunnels.counters;
-        const cookie = new Uint8Array(64);
-        new DataView(cookie.buffer).setUint32(0, 3, true);
-        new DataView(cookie.buffer).setUint32(4, index, true);
-        host.arrive(cookie, alice.endpoint);
-        assert.equal(host.tunnels.counters.dropUnexpected, dropUnexpected);
-      }
+    for (const [host, indices] of given) {
+      for (const index of host.plane.indices) indices.add(index);
       assert.ok(host.plane.indices.length <= 3);
+      for (const index of indices) {
+        assert.equal(knowsIndex(host, index), host.plane.indices.includes(index));
+      }
     }
   }
+  assert.equal(given.get(alice)?.size, 11, "bob did not know at first where alice is");
 });
 
 Deno.test("R41: the initiator sends at once: what is staged, else one keepalive", () => {
@@ -607,7 +636,21 @@ Deno.test("R45: at 180 s a session sends no more; the packet waits for the next 
   lab.isLost = () => false;
   lab.run(6_000);
   assert.equal(alice.sentAt(4).length, data + 1);
+  for (let session = 3; session < 6; session++) {
+    lab.run(200_000);
+    alice.say(bob);
+    lab.run(50);
+    assert.equal(alice.tunnels.counters.responsesTaken, session, "and so every time");
+  }
 });
+
+/** Whether an index names a peer: then a cookie reply for it is looked at, if only to be refused. */
+function knowsIndex(host: TunnelHost, index: number): boolean {
+  const { dropUnexpected } = host.tunnels.counters;
+  const reply = encodeCookieReply(index, new Uint8Array(24), new Uint8Array(32));
+  host.arrive(reply, host.endpoint);
+  return host.tunnels.counters.dropUnexpected === dropUnexpected;
+}
 
 /** What the gate dropped, and what it passed on as no WireGuard message and the machine dropped. */
 function dropsOf(host: TunnelHost): number {
