@@ -71,3 +71,9 @@ export function wholeNumber(name: string, text: string, min: number, max: number
   if (value >= min && value <= max) return value;
   throw new Failure(Exit.usage, `${name} '${text}' is not a whole number from ${min} to ${max}`);
 }
+
+/** What a person pastes on the next machine. */
+export function joinLine(io: Io, seeds: readonly string[], token: string): string {
+  const joins = seeds.map((seed) => `--join ${seed} `).join("");
+  return `${programName(io, "node")} ${joins}--token ${token}`;
+}

@@ -1,6 +1,6 @@
 import { Exit, Failure } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
-import { type Command, type Io, parseOptions, programName, wholeNumber } from "./command.ts";
+import { type Command, joinLine, parseOptions, wholeNumber } from "./command.ts";
 
 export const invite: Command = {
   usage:
@@ -35,12 +35,6 @@ ${INSTANCE_HELP}`,
     return Exit.done;
   },
 };
-
-/** What a person pastes on the next machine. */
-export function joinLine(io: Io, seeds: readonly string[], token: string): string {
-  const joins = seeds.map((seed) => `--join ${seed} `).join("");
-  return `${programName(io, "node")} ${joins}--token ${token}`;
-}
 
 function list(text: string): string[] {
   return text === "" ? [] : text.split(",").map((item) => item.trim());

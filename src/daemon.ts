@@ -1,0 +1,275 @@
+/** `shoal node`: a mesh node in the foreground, with its control socket and what it prints. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { forbidCoreDumps, peerCredentials } from "../ffi/libc.ts";
+import type { NodeEvent } from "../mesh/event.ts";
+import { type Io, joinLine, programName } from "./cli/command.ts";
+import type { NodeConfig, Seed } from "./config.ts";
+import { ControlServer, type Document, type Operation, type Request } from "./control.ts";
+import { Ending } from "./ending.ts";
+import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { noteEvent, noteNews } from "./journal.ts";
+import { configureLog } from "./log.ts";
+import { MeshNode } from "./node.ts";
+
+/** What the line that the founder prints is good for; `shoal invite` makes others. */
+const FIRST_INVITE = { uses: 1, expiresInS: 86_400, groups: [], flags: [] } as const;
+/** Between two pings of one command. */
+const PING_PACE_MS = 200;
+
+/** @throws {Failure} when the node cannot be had, or its first join is refused or unanswered */
+export async function runDaemon(config: NodeConfig, io: Io): Promise<ExitCode> {
+  configureLog({ level: config.logLevel });
+  forbidCoreDumps();
+  const ending = new Ending();
+  const front = new Front(config, io, ending);
+  const node = MeshNode.open({
+    stateDir: config.instance.stateDir,
+    interface: config.instance.interface,
+    name: config.name,
+    listen: config.listen,
+    join: config.join.map(seedText),
+    token: config.token,
+    tun: config.tun,
+    open: config.open,
+    dataplane: config.dataplane,
+    onEvent: (event) => front.hear(event),
+    onNews: (news) => {
+      noteNews(news);
+      if (news.kind === "workerFailed") ending.defect(new Error("the data plane stands still"));
+      if (news.kind === "link" && news.news === "gone") {
+        ending.defect(
+          new Failure(
+            Exit.failed,
+            `node: the interface ${config.instance.interface} was deleted: start the node again`,
+          ),
+        );
+      }
+    },
+    onDefect: ending.defect,
+  });
+  let server: ControlServer | undefined;
+  try {
+    server = await ControlServer.listen({
+      path: config.instance.controlSocket,
+      operations: operations(node, config, ending),
+      credentialsOf: peerCredentials,
+      onDefect: ending.defect,
+    });
+    front.introduce(node);
+    const end = await ending.reason;
+    if (end.kind === "defect") throw end.error;
+    node.leave();
+    return Exit.done;
+  } finally {
+    node.close();
+    await server?.close();
+  }
+}
+
+/** What a person at the terminal is told: who we are, and the one line for the next machine. */
+class Front {
+  #node: MeshNode | undefined;
+  #hasJoined = false;
+  #isPending = false;
+  /** Seeds that did not let us in, before the first one did. */
+  readonly #failed = new Map<string, string>();
+
+  constructor(
+    private readonly config: NodeConfig,
+    private readonly io: Io,
+    private readonly ending: Ending,
+  ) {}
+
+  hear(event: NodeEvent): void {
+    noteEvent(event);
+    switch (event.kind) {
+      case "joined":
+        this.#hasJoined = true;
+        this.#greet();
+        break;
+      case "joinPending":
+        if (!this.#isPending) {
+          this.io.out(
+            `waiting for approval: on a member, run  ` +
+              `${programName(this.io, "approve")} ${this.config.name}`,
+          );
+        }
+        this.#isPending = true;
+        break;
+      case "joinFailed":
+        this.#failed.set(event.seed, event.why);
+        this.#giveUp();
+    }
+  }
+
+  /** Called once the control socket answers: from then on everything that is printed is true. */
+  introduce(node: MeshNode): void {
+    this.#node = node;
+    if (this.#hasJoined) this.#greet();
+    else this.#giveUp();
+  }
+
+  /** A member waits for its mesh for ever; somebody's first join should end with a reason. */
+  #giveUp(): void {
+    const node = this.#node;
+    if (node === undefined || !node.isFirstStart || this.#hasJoined || this.#isPending) return;
+    const { seeds } = node;
+    const reasons = seeds.map((seed) => this.#failed.get(seed));
+    if (seeds.length > 0 && reasons.every((why) => why !== undefined)) {
+      this.ending.defect(new Failure(Exit.failed, reasons.join("\n")));
+    }
+  }
+
+  #greet(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    const { self, mesh } = node.status();
+    const addresses = [self.ip4, self.ip6].filter((ip) => ip !== "").join(", ");
+    this.io.out(`${self.name} is ${addresses} in mesh ${mesh.key.slice(0, 16)}`);
+    if (!node.isFounder) return;
+    if (!node.isFirstStart) {
+      this.io.out(
+        `another machine joins with the line that  ${programName(this.io, "invite")}  prints`,
+      );
+      return;
+    }
+    try {
+      const { seeds, token } = node.invite({
+        ...FIRST_INVITE,
+        seeds: advertised(this.config, node),
+      });
+      this.io.out("on the next machine (one machine, within 24 hours), run:");
+      this.io.out(joinLine(this.io, seeds, token));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      this.io.err(error.message);
+    }
+  }
+}
+
+function operations(
+  node: MeshNode,
+  config: NodeConfig,
+  ending: Ending,
+): Readonly<Record<string, Operation>> {
+  return {
+    status: { changes: false, run: () => node.status() as unknown as Document },
+    ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
+    invite: {
+      changes: true,
+      run: (request) => {
+        const { token, seeds, expires, uses } = node.invite({
+          uses: numberOf(request, "uses"),
+          expiresInS: numberOf(request, "expires_s"),
+          groups: textsOf(request, "groups"),
+          flags: textsOf(request, "flags"),
+          seeds: advertised(config, node),
+        });
+        return { token, seeds, expires: new Date(expires * 1000).toISOString(), uses };
+      },
+    },
+    approve: {
+      changes: true,
+      run: (request) => who(node.approve(textOf(request, "who"))),
+    },
+    trust: {
+      changes: true,
+      run: (request) => who(node.trust(textOf(request, "key"), textOf(request, "name"))),
+    },
+    revoke: {
+      changes: true,
+      run: (request) => who(node.revoke(textOf(request, "who"))),
+    },
+    down: {
+      changes: true,
+      run: () => {
+        const { name } = node.status().self;
+        // After the answer has been written: the end closes this very socket.
+        setTimeout(() => ending.ask("down"), 0);
+        return { name };
+      },
+    },
+  };
+}
+
+/** The document `shoal ping --json`, with a report for each answer. */
+async function ping(
+  node: MeshNode,
+  request: Request,
+  report: (event: Document) => void,
+  signal: AbortSignal,
+): Promise<Document> {
+  const peer = textOf(request, "peer");
+  const count = numberOf(request, "count");
+  const timeout = numberOf(request, "timeout_ms");
+  const rtts: number[] = [];
+  let sent = 0;
+  let name = peer;
+  for (; sent < count && !signal.aborted; sent++) {
+    if (sent > 0) await sleep(PING_PACE_MS);
+    const { who, answer } = await node.ping(peer, timeout);
+    name = who.name;
+    if (answer !== undefined) rtts.push(answer.rttMs);
+    report({
+      peer: name,
+      ip4: peerOf(node, name)?.ip4 ?? "",
+      path: answer === undefined ? "none" : "direct",
+      endpoint: answer?.endpoint ?? null,
+      rtt_ms: answer?.rttMs ?? null,
+      timeout_ms: timeout,
+    });
+  }
+  rtts.sort((a, b) => a - b);
+  return {
+    peer: name,
+    sent,
+    received: rtts.length,
+    rtt_ms: rtts.length === 0 ? null : {
+      min: quantile(rtts, 0),
+      p50: quantile(rtts, 0.5),
+      p99: quantile(rtts, 0.99),
+      max: quantile(rtts, 1),
+    },
+    path: peerOf(node, name)?.path ?? "none",
+  };
+}
+
+function peerOf(node: MeshNode, name: string) {
+  return node.status().peers.find((peer) => peer.name === name);
+}
+
+/** The nearest rank of sorted values. */
+function quantile(sorted: readonly number[], q: number): number {
+  const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1));
+  return sorted[rank] ?? NaN;
+}
+
+function advertised({ advertise }: NodeConfig, node: MeshNode): readonly string[] {
+  return advertise === undefined ? [] : [seedText({ host: advertise, port: node.info.port })];
+}
+
+function seedText({ host, port }: Seed): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function who({ id, name }: { readonly id: string; readonly name: string }): Document {
+  return { name, key: id };
+}
+
+function textOf(request: Request, field: string): string {
+  const value = request[field];
+  if (typeof value === "string" && value !== "") return value;
+  throw new Failure(Exit.usage, `${request.command}: '${field}' is missing`);
+}
+
+function numberOf(request: Request, field: string): number {
+  const value = request[field];
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+  throw new Failure(Exit.usage, `${request.command}: '${field}' is not a number above 0`);
+}
+
+function textsOf(request: Request, field: string): readonly string[] {
+  const value = request[field];
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
+  throw new Failure(Exit.usage, `${request.command}: '${field}' is not a list of names`);
+}

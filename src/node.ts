@@ -1,0 +1,489 @@
+/**
+ * A mesh node on this machine: core's device, the mesh machine, the driver between them and the
+ * state folder, composed once for the command line and for programs that embed a node.
+ *
+ * What is on disk and when: a member's state is written before the datagrams leave that depend on
+ * it. A node that is not a member of anything yet writes nothing, so that a first start that fails
+ * (a token for another mesh, a seed that is silent) leaves the state folder as it was.
+ */
+import { type Core, loadCore } from "../ffi/core.ts";
+import { CoreError } from "../ffi/core_error.ts";
+import { Device, type DeviceInfo } from "../ffi/device.ts";
+import { loadSodium } from "../ffi/sodium.ts";
+import { IP4_PREFIX } from "../mesh/address.ts";
+import type { Decoded } from "../mesh/codec.ts";
+import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
+import type { NodeEvent, Who } from "../mesh/event.ts";
+import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
+import { Node as Machine } from "../mesh/node.ts";
+import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { readClock } from "./clock.ts";
+import { type DataplaneConfig, parseSeed } from "./config.ts";
+import { type CoreNews, Driver } from "./driver.ts";
+import { Exit, Failure } from "./exit.ts";
+import { ownAddresses, resolveSeed } from "./outside.ts";
+import { checkDataplane, explainOpen } from "./refusal.ts";
+import type { DataplaneStatus, StatusDocument } from "./status.ts";
+import { Store } from "./store.ts";
+import denoJson from "../deno.json" with { type: "json" };
+
+/** WireGuard's usual port: what people open in firewalls. */
+const DEFAULT_PORT = 51820;
+/** IPv6 prefix length of a mesh on its interface (mesh.md: fd + 40 bits + 16 zero bits). */
+const IP6_ON_LINK = 64;
+/** How often this machine's own addresses are read again; a change is news for the other members. */
+const ADDRESSES_EVERY_MS = 5_000;
+
+const FILE = {
+  identity: "identity",
+  meshKey: "mesh-key",
+  state: "state.json",
+  port: "port",
+} as const;
+
+export interface MeshNodeOptions {
+  readonly stateDir: string;
+  /** "" only without `tun`. */
+  readonly interface: string;
+  readonly name: string;
+  /** Undefined: the port of the last start, else the usual one, else any free one. */
+  readonly listen: number | undefined;
+  /** `HOST:PORT` each. */
+  readonly join: readonly string[];
+  readonly token: string | undefined;
+  readonly tun: boolean;
+  readonly open: boolean;
+  readonly dataplane: DataplaneConfig;
+  readonly onEvent: (event: NodeEvent) => void;
+  readonly onNews: (news: CoreNews) => void;
+  readonly onDefect: (error: unknown) => void;
+}
+
+/** What one ping told. */
+export interface Pong {
+  readonly who: Who;
+  /** `ADDRESS:PORT` and milliseconds; undefined: nobody answered in time. */
+  readonly answer: { readonly endpoint: string; readonly rttMs: number } | undefined;
+}
+
+type Out = Outbox<NodeEvent>;
+type PongEvent = Extract<NodeEvent, { kind: "pong" | "pingLost" }>;
+
+function random(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
+
+export class MeshNode {
+  /** This node holds the mesh key. */
+  readonly isFounder: boolean;
+  /** There was no state before. */
+  readonly isFirstStart: boolean;
+
+  readonly #store: Store;
+  readonly #device: Device;
+  readonly #machine: Machine;
+  readonly #driver: Driver<NodeEvent>;
+  readonly #secrets: Secrets;
+  readonly #onLink = new Map<string, Prefix>();
+  readonly #pings = new Map<number, (event: PongEvent) => void>();
+  #addressTimer: ReturnType<typeof setInterval> | undefined;
+  #isKept: boolean;
+  #isClosed = false;
+
+  /**
+   * Opens the state, the interface and the port, and starts the machine.
+   * @throws {Failure} naming what was refused; nothing is left behind then
+   */
+  static open(options: MeshNodeOptions): MeshNode {
+    const core = openCore();
+    checkDataplane("node", core, options.dataplane);
+    const store = Store.open(options.stateDir);
+    try {
+      return new MeshNode(core, store, options);
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  }
+
+  private constructor(core: Core, store: Store, private readonly options: MeshNodeOptions) {
+    this.#store = store;
+    this.#secrets = readSecrets(store, options);
+    this.#isKept = this.#secrets.snapshot !== undefined;
+    this.#device = openDevice(core, options);
+    try {
+      const port = bind(this.#device, store, options.listen);
+      this.#machine = this.#createMachine(port);
+      this.isFounder = this.#secrets.meshSeed !== undefined;
+      this.isFirstStart = !this.#isKept;
+      // The snapshot counts this start and must be on disk before the first datagram; a joiner of
+      // whom nobody has heard yet has nothing to lose.
+      if (this.isFounder) this.#isKept = true;
+      this.#keep();
+      const machine = this.#machine;
+      this.#driver = new Driver<NodeEvent>({
+        device: this.#device,
+        machine: {
+          get deadline() {
+            return machine.deadline();
+          },
+          receive: (now, arrival, out) => machine.datagram(now, arrival, this.#keeping(out)),
+          edge: (now, edge, out) => machine.edge(now, edge, this.#keeping(out)),
+          due: (now, _facts, out) => machine.poll(now, this.#keeping(out)),
+        },
+        onEvent: (event) => this.#hear(event),
+        onNews: options.onNews,
+        onDefect: options.onDefect,
+      });
+    } catch (error) {
+      this.#device.close();
+      throw error;
+    }
+    this.#tellAddresses();
+    this.#step((now, out) => this.#machine.start(now, out));
+    this.#addressTimer = setInterval(() => this.#tellAddresses(), ADDRESSES_EVERY_MS);
+  }
+
+  /** `HOST:PORT` of the members that are knocked at. */
+  get seeds(): readonly string[] {
+    return this.#machine.snapshot().seeds;
+  }
+
+  get info(): DeviceInfo {
+    return this.#device.info();
+  }
+
+  status(): StatusDocument {
+    const status = this.#machine.status(readClock());
+    return {
+      ...status,
+      self: { ...status.self, interface: this.info.ifname },
+      dataplane: this.#dataplane(),
+    };
+  }
+
+  /** @throws {Failure} not an admin, or a value out of range */
+  invite(
+    options: {
+      readonly uses: number;
+      readonly expiresInS: number;
+      readonly groups: readonly string[];
+      readonly flags: readonly string[];
+      /** `HOST:PORT`; our own addresses where none are given. */
+      readonly seeds: readonly string[];
+    },
+  ) {
+    const { uses, expiresInS, groups, flags, seeds } = options;
+    for (const flag of flags) {
+      if (flag !== "relay" && flag !== "admin") {
+        throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay or admin`);
+      }
+    }
+    const invitation = value(this.#machine.invite(readClock(), {
+      uses,
+      expiresInS,
+      groups,
+      admin: flags.includes("admin"),
+      relay: flags.includes("relay"),
+      ...(seeds.length === 0 ? {} : { seeds }),
+    }));
+    if (invitation.seeds.length === 0) {
+      throw new Failure(
+        Exit.failed,
+        "invite: this machine has no address that others could reach: name one by --advertise HOST",
+      );
+    }
+    return invitation;
+  }
+
+  /** @throws {Failure} when nobody of that name or key asked, or we may not */
+  approve(who: string): Who {
+    return this.#step((now, out) => value(this.#machine.approve(now, who, out)));
+  }
+
+  /** @throws {Failure} when the key or name is none */
+  trust(key: string, name: string): Who {
+    return this.#step((now, out) => value(this.#machine.trust(now, key, name, out)));
+  }
+
+  /** @throws {Failure} when nobody is called so, or we may not */
+  revoke(who: string): Who {
+    return this.#step((now, out) => value(this.#machine.revoke(now, who, out)));
+  }
+
+  /** @throws {Failure} when nobody is called so */
+  ping(who: string, timeoutMs: number): Promise<Pong> {
+    const sent = this.#step((now, out) =>
+      value(this.#machine.ping(now, who, { timeoutMs, size: 0 }, out))
+    );
+    const { promise, resolve } = Promise.withResolvers<Pong>();
+    this.#pings.set(sent.nonce, (event) => {
+      this.#pings.delete(sent.nonce);
+      const answer = event.kind === "pong"
+        ? { endpoint: formatEndpoint(event.endpoint), rttMs: event.rttMs }
+        : undefined;
+      resolve({ who: event.who, answer });
+    });
+    return promise;
+  }
+
+  /** Says good-bye to the mesh, then closes. */
+  leave(): void {
+    if (this.#isClosed) return;
+    this.#step((now, out) => this.#machine.leave(now, out));
+    this.close();
+  }
+
+  /** Stops the workers, wipes the keys, gives the interface and the state folder back. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#addressTimer);
+    for (const lost of this.#pings.values()) {
+      lost({ kind: "pingLost", who: { id: "", name: "" }, nonce: 0 });
+    }
+    this.#driver.close();
+    this.#device.close();
+    this.#store.close();
+    this.#secrets.identitySeed.fill(0);
+    this.#secrets.meshSeed?.fill(0);
+  }
+
+  #createMachine(port: number): Machine {
+    const { identitySeed, meshSeed, snapshot } = this.#secrets;
+    const { name, tun, open, join, token } = this.options;
+    return value(Machine.create(readClock(), {
+      crypto: loadSodium(),
+      random,
+      identitySeed,
+      ...(meshSeed === undefined ? {} : { meshSeed }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(token === undefined ? {} : { token }),
+      name,
+      port,
+      version: denoJson.version,
+      tunnel: tun,
+      relay: false,
+      open,
+      seeds: join,
+      // The driver is made after the machine, which reads facts only when it is driven.
+      facts: (peer) => this.#driver.facts(peer),
+    }));
+  }
+
+  #step<T>(ask: (now: Now, out: Out) => T): T {
+    return this.#driver.step((now, out) => ask(now, this.#keeping(out)));
+  }
+
+  /** Writes the state within the step that changed it: before its datagrams leave. */
+  #keeping(out: Out): Out {
+    return {
+      command: out.command,
+      send: out.send,
+      event: (event) => {
+        if (event.kind === "joined" || event.kind === "joinPending") this.#isKept = true;
+        if (event.kind === "persist" || event.kind === "joined" || event.kind === "joinPending") {
+          this.#keep();
+        }
+        out.event(event);
+      },
+    };
+  }
+
+  #keep(): void {
+    if (!this.#isKept) return;
+    const store = this.#store;
+    const { identitySeed, meshSeed } = this.#secrets;
+    if (store.read(FILE.identity) === undefined) store.create(FILE.identity, identitySeed);
+    if (meshSeed && store.read(FILE.meshKey) === undefined) store.create(FILE.meshKey, meshSeed);
+    store.write(FILE.state, utf8(JSON.stringify(this.#machine.snapshot())));
+    const port = String(this.info.port);
+    if (text(store.read(FILE.port)) !== port) store.write(FILE.port, utf8(port));
+  }
+
+  #hear(event: NodeEvent): void {
+    switch (event.kind) {
+      case "persist":
+        return;
+      case "resolve":
+        void this.#resolve(event.seed);
+        return;
+      case "addresses":
+        this.#setAddresses(event.ip4, event.ip6);
+        return;
+      case "pong":
+      case "pingLost":
+        this.#pings.get(event.nonce)?.(event);
+        return;
+      default:
+        this.options.onEvent(event);
+    }
+  }
+
+  async #resolve(seed: string): Promise<void> {
+    const endpoints = await resolveSeed(parseSeed(seed));
+    if (this.#isClosed) return;
+    this.#step((now, out) => this.#machine.resolved(now, seed, endpoints, out));
+  }
+
+  /** What the interface carries follows what the mesh says, without ever being without an address. */
+  #setAddresses(ip4: Uint8Array | undefined, ip6: Uint8Array | undefined): void {
+    if (!this.options.tun) return;
+    const wanted = new Map<string, Prefix>();
+    if (ip4) wanted.set(formatAddress(ip4), { address: ip4, length: IP4_PREFIX.length });
+    if (ip6) wanted.set(formatAddress(ip6), { address: ip6, length: IP6_ON_LINK });
+    try {
+      for (const [name, prefix] of wanted) {
+        if (!this.#onLink.has(name)) this.#device.setLinkAddress(prefix, true);
+      }
+      for (const [name, prefix] of this.#onLink) {
+        if (!wanted.has(name)) this.#device.setLinkAddress(prefix, false);
+      }
+      this.#device.setLink({ isUp: true });
+    } catch (error) {
+      if (!(error instanceof CoreError)) throw error;
+      throw new Failure(
+        error.errnoName === "EPERM" ? Exit.noPermission : Exit.failed,
+        `node: cannot put ${[...wanted.keys()].join(" and ")} on ${this.info.ifname} ` +
+          `(${error.message}): is the address in use by another interface?`,
+        { cause: error },
+      );
+    }
+    this.#onLink.clear();
+    for (const [name, prefix] of wanted) this.#onLink.set(name, prefix);
+  }
+
+  #tellAddresses(): void {
+    const { ifname, port } = this.info;
+    const endpoints = ownAddresses(ifname).map((address) => ({ address, port, scope: 0 }));
+    this.#step((now, out) => this.#machine.interfaces(now, endpoints, out));
+  }
+
+  #dataplane(): DataplaneStatus {
+    const { aead, io, workers, offloads } = this.info;
+    const drops: Record<string, number> = {};
+    for (const [name, count] of Object.entries(this.#device.counters())) {
+      if (name.startsWith("drop_")) drops[name.slice("drop_".length)] = count;
+    }
+    return { aead, io, workers, offloads, drops };
+  }
+}
+
+interface Secrets {
+  readonly identitySeed: Uint8Array;
+  readonly meshSeed: Uint8Array | undefined;
+  readonly snapshot: NodeSnapshot | undefined;
+}
+
+/** What an earlier start left, or new secrets; a mesh key only where a new mesh is asked for. */
+function readSecrets(store: Store, { join, token }: MeshNodeOptions): Secrets {
+  const snapshot = parseSnapshot(store);
+  const identitySeed = store.read(FILE.identity);
+  const meshSeed = store.read(FILE.meshKey);
+  for (const [file, seed] of [[FILE.identity, identitySeed], [FILE.meshKey, meshSeed]] as const) {
+    if (seed !== undefined && seed.length !== 32) {
+      throw new Failure(
+        Exit.failed,
+        `state: ${store.dir}/${file} has ${seed.length} bytes instead of 32: restore it from a copy`,
+      );
+    }
+  }
+  if (snapshot !== undefined && identitySeed === undefined) {
+    throw new Failure(
+      Exit.failed,
+      `state: ${store.dir}/${FILE.identity} is missing: restore it, or remove the folder to start anew`,
+    );
+  }
+  const founds = snapshot === undefined && join.length === 0 && token === undefined;
+  return {
+    snapshot,
+    identitySeed: identitySeed ?? random(32),
+    meshSeed: meshSeed ?? (founds ? random(32) : undefined),
+  };
+}
+
+function parseSnapshot(store: Store): NodeSnapshot | undefined {
+  const bytes = store.read(FILE.state);
+  if (bytes === undefined) return undefined;
+  try {
+    const snapshot = JSON.parse(text(bytes) ?? "");
+    if (snapshot?.v === 1 && Number.isSafeInteger(snapshot.boot)) return snapshot;
+  } catch {
+    // Said below.
+  }
+  throw new Failure(
+    Exit.failed,
+    `state: ${store.dir}/${FILE.state} is damaged or of another version: restore it from a copy, ` +
+      `or remove the folder to start anew`,
+  );
+}
+
+function openCore(): Core {
+  try {
+    return loadCore();
+  } catch (error) {
+    throw new Failure(Exit.failed, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function openDevice(core: Core, options: MeshNodeOptions): Device {
+  const { aead, io, workers, without } = options.dataplane;
+  try {
+    return Device.open(core, {
+      tun: options.tun ? { kind: "create", name: options.interface } : { kind: "none" },
+      isWireGuardOnly: false,
+      seed: random(32),
+      workers,
+      without,
+      ...(aead === "" ? {} : { aead }),
+      ...(io === "" ? {} : { io }),
+    });
+  } catch (error) {
+    throw explainOpen("node", error, { ifname: options.interface });
+  }
+}
+
+/**
+ * A port that was asked for is taken or refused. Otherwise the last one comes back where it is
+ * free, because other members remember it.
+ */
+function bind(device: Device, store: Store, listen: number | undefined): number {
+  if (listen !== undefined) return bindTo(device, listen);
+  const last = Number(text(store.read(FILE.port)) ?? DEFAULT_PORT);
+  try {
+    return bindTo(device, last > 0 && last < 65_536 ? last : DEFAULT_PORT);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return bindTo(device, 0);
+  }
+}
+
+function bindTo(device: Device, port: number): number {
+  try {
+    return device.bind(port, 0);
+  } catch (error) {
+    if (!(error instanceof CoreError)) throw error;
+    const busy = error.errnoName === "EADDRINUSE";
+    throw new Failure(
+      error.errnoName === "EACCES" ? Exit.noPermission : Exit.failed,
+      busy
+        ? `node: UDP port ${port} is in use by another program: choose another by --listen`
+        : `node: cannot open UDP port ${port} (${error.message}): choose another by --listen`,
+      { cause: error },
+    );
+  }
+}
+
+/** A sentence of mesh about what is wrong, as the failure that a person sees. */
+function value<T>(decoded: Decoded<T>): T {
+  if (decoded.ok) return decoded.value;
+  throw new Failure(Exit.failed, decoded.error);
+}
+
+function utf8(content: string): Uint8Array {
+  return new TextEncoder().encode(content);
+}
+
+function text(bytes: Uint8Array | undefined): string | undefined {
+  return bytes && new TextDecoder().decode(bytes);
+}
