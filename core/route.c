@@ -352,4 +352,8 @@ bool route_next(const struct route_table *table, uint32_t peer, uint32_t *cursor
 
 uint32_t route_count(const struct route_table *table) { return table->routes; }
 
+uint32_t route_nodes(const struct route_table *table) {
+    return table->used - 1 - table->free_count; /* [0] is none */
+}
+
 uint64_t route_refused(const struct route_table *table) { return table->refused; }

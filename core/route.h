@@ -63,6 +63,9 @@ bool route_next(const struct route_table *table, uint32_t peer, uint32_t *cursor
 /** Prefixes held now. */
 uint32_t route_count(const struct route_table *table);
 
+/** Trie nodes in use: never more than twice the prefixes, or removal would leak them. */
+uint32_t route_nodes(const struct route_table *table);
+
 /** Insertions refused because the table was at routes_max. */
 uint64_t route_refused(const struct route_table *table);
 

@@ -139,6 +139,42 @@ static void a_packet_that_differs_neither_joins_nor_is_overtaken(void **state) {
     }
 }
 
+static void a_train_of_syn_rst_or_urg_is_not_joined(void **state) {
+    (void)state;
+    static const uint8_t flags[] = {MODEL_SYN, MODEL_RST, MODEL_URG};
+    for (int i = 0; i < 3; i++) {
+        batch_begin();
+        struct model_spec spec = batch_spec(i & 1, 6, 500);
+        spec.flags = MODEL_ACK | flags[i];
+        for (int n = 0; n < 6; n++, batch_advance(&spec))
+            batch_put(&spec, 0);
+        batch_add();
+        assert_int_equal(batch_drain(), 6);
+    }
+}
+
+/* RFC 768: 0 says "none", even where it happens to be what the sum gives. */
+static void udp_without_a_checksum_is_neither_joined_nor_called_wrong(void **state) {
+    (void)state;
+    batch_begin();
+    struct model_spec spec = batch_spec(false, 17, 500);
+    for (int n = 0; n < 6; n++, batch_advance(&spec)) {
+        uint8_t *udp = batch_bytes(batch_put(&spec, 0)) + 20;
+        uint32_t word = udp[8] * 256u + udp[9] + udp[6] * 256u + udp[7];
+        word = word % 65536u + word / 65536u;
+        udp[8] = (uint8_t)(word / 256u); /* the sum is 0xffff now, its complement 0 */
+        udp[9] = (uint8_t)word;
+        udp[6] = udp[7] = 0;
+        assert_true(model_checksums_right(udp - 20, 528));
+    }
+    batch_add();
+    assert_int_equal(batch_coalesce.stats.bad_checksum, 0);
+    uint32_t frames = 0;
+    for (; coalesce_next(&batch_coalesce, &batch_frame); frames++)
+        assert_int_equal(batch_frame.packets, 1);
+    assert_int_equal(frames, 6);
+}
+
 static void a_wrong_checksum_goes_alone_and_untouched(void **state) {
     (void)state;
     for (int kind = 0; kind < 6; kind++) {
@@ -289,6 +325,8 @@ int main(void) {
         cmocka_unit_test(the_header_tells_the_kernel_how_to_cut),
         cmocka_unit_test(a_fixed_id_joins_only_with_df),
         cmocka_unit_test(a_packet_that_differs_neither_joins_nor_is_overtaken),
+        cmocka_unit_test(a_train_of_syn_rst_or_urg_is_not_joined),
+        cmocka_unit_test(udp_without_a_checksum_is_neither_joined_nor_called_wrong),
         cmocka_unit_test(a_wrong_checksum_goes_alone_and_untouched),
         cmocka_unit_test(what_is_switched_off_is_not_joined),
         cmocka_unit_test(flows_are_told_apart_and_each_is_joined),

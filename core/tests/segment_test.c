@@ -273,6 +273,7 @@ static void a_virtio_header_that_contradicts_the_packet_is_refused(void **state)
     assert_int_equal(begin(9), SEGMENT_SHORT);
     assert_int_equal(begin(10), SEGMENT_SHORT);
     assert_int_equal(begin(length - 1), SEGMENT_BAD_PACKET); /* states more than is there */
+    assert_int_equal(begin(length + 1), SEGMENT_BAD_PACKET); /* and less */
     set16(4, 0);                                             /* gso_size */
     assert_int_equal(begin(length), SEGMENT_BAD_GSO);
     for (unsigned type = 0; type < 128; type++) {
