@@ -77,7 +77,7 @@ function parseIPv6(text: string): Uint8Array | undefined {
 }
 
 /** IPv4-mapped IPv6 (`::ffff:a.b.c.d`) becomes plain IPv4; everything else stays as it is. */
-export function unmapped(address: Uint8Array): Uint8Array {
+function unmapped(address: Uint8Array): Uint8Array {
   const isMapped = address.length === 16 && MAPPED_PREFIX.every((byte, i) => address[i] === byte);
   return isMapped ? address.slice(12) : address;
 }

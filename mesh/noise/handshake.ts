@@ -164,7 +164,7 @@ export class PendingInitiation {
 }
 
 /** Responder, knowing who claims to ask, not yet whether it is true. */
-export class ReadInitiation {
+class ReadInitiation {
   readonly #crypto: Crypto;
   readonly #state: SymmetricState;
   readonly #ephemeral: Uint8Array;
@@ -207,7 +207,7 @@ export class ReadInitiation {
 }
 
 /** Responder, with an authentic initiation. */
-export class ConsumedInitiation {
+class ConsumedInitiation {
   readonly #crypto: Crypto;
   readonly #state: SymmetricState;
   readonly #ephemeral: Uint8Array;

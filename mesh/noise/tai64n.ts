@@ -18,7 +18,7 @@ function encode(seconds: bigint, nanoseconds: number): Uint8Array {
 }
 
 /** The timestamp of a unix time in milliseconds. */
-export function timestampAt(wallMs: number): Uint8Array {
+function timestampAt(wallMs: number): Uint8Array {
   const seconds = Math.floor(wallMs / 1000);
   const nanoseconds = Math.floor((wallMs - seconds * 1000) * 1e6);
   return encode(TAI_OFFSET + BigInt(seconds), nanoseconds - nanoseconds % GRAIN);

@@ -1,7 +1,12 @@
 /** T8, R36: the clock in an initiation. */
 import assert from "node:assert/strict";
 import { toHex } from "../codec.ts";
-import { isAfter, nextTimestamp, timestampAt, wallOf } from "./tai64n.ts";
+import { isAfter, nextTimestamp, TIMESTAMP_LENGTH, wallOf } from "./tai64n.ts";
+
+/** Nothing was sent before. */
+function timestampAt(wallMs: number): Uint8Array {
+  return nextTimestamp(wallMs, new Uint8Array(TIMESTAMP_LENGTH));
+}
 
 const AUGUST_2026 = Date.UTC(2026, 7, 1);
 

@@ -13,6 +13,7 @@ import {
   type Outbox,
   type PeerId,
 } from "../machine.ts";
+import { nobleCrypto } from "../noble_crypto.ts";
 import { Tunnels } from "../tunnel/tunnels.ts";
 import type { Edge, TunnelEvent } from "../tunnel/types.ts";
 import { DataPlane } from "./dataplane.ts";
@@ -48,7 +49,7 @@ export class TunnelLab {
   #order = 0;
   #drawn = 0;
 
-  constructor(readonly crypto: Crypto, readonly seed = 1) {}
+  constructor(readonly seed = 1, readonly crypto: Crypto = nobleCrypto) {}
 
   /** Bytes that follow from the seed. */
   readonly random = (length: number): Uint8Array => {

@@ -1,11 +1,10 @@
 /** T6: R3, R5, R6, R10 to R12, R38, R45 and R57 to R64 on a virtual clock, exact to 1 ms. */
 import assert from "node:assert/strict";
-import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { TunnelLab } from "../sim/tunnel_lab.ts";
 
 /** Two hosts with a session that alice initiated and that was quiet since 1030. */
 function connected(seed = 1) {
-  const lab = new TunnelLab(crypto, seed);
+  const lab = new TunnelLab(seed);
   const alice = lab.host(1);
   const bob = lab.host(2);
   const bobAtAlice = alice.meet(bob);
@@ -24,7 +23,7 @@ function until(lab: TunnelLab, at: number): void {
 Deno.test("R6: retries come 5 s and 0..333 ms apart; 1,000 of them spread over more than 250 ms", () => {
   const jitters: number[] = [];
   for (let seed = 0; jitters.length < 1_000; seed++) {
-    const lab = new TunnelLab(crypto, seed);
+    const lab = new TunnelLab(seed);
     const alice = lab.host(1);
     lab.isLost = () => true;
     alice.meet(lab.host(2));
@@ -41,7 +40,7 @@ Deno.test("R6: retries come 5 s and 0..333 ms apart; 1,000 of them spread over m
 });
 
 Deno.test("R5, R62: after 20 attempts what is staged drops and all is quiet, until there is new data", () => {
-  const lab = new TunnelLab(crypto);
+  const lab = new TunnelLab();
   const alice = lab.host(1);
   const bob = lab.host(2);
   const id = alice.meet(bob);
@@ -163,7 +162,7 @@ Deno.test("R59: off at 0", () => {
 });
 
 Deno.test("R59: without a session the persistent keepalive makes one, and goes on trying for ever", () => {
-  const lab = new TunnelLab(crypto);
+  const lab = new TunnelLab();
   const alice = lab.host(1);
   const bob = lab.host(2);
   bob.meet(alice, "unknown");

@@ -5,7 +5,7 @@
 import type { PeerId } from "../machine.ts";
 
 /** What a deadline is for; the text that a person reads as its reason. */
-export const TIMER_NAMES = [
+const TIMER_NAMES = [
   "handshake retry",
   "handshake wanted",
   "no answer",

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { TIMER_NAMES, Timers } from "./timers.ts";
+import { type TimerName, Timers } from "./timers.ts";
+
+const TIMER_NAMES: readonly TimerName[] = ["no answer", "zero keys", "handshake retry"];
 
 Deno.test("timers: the earliest is at hand, whatever is set, moved and cleared (model: a sorted list)", () => {
   const step = fc.record({

@@ -31,7 +31,7 @@ import type { TunnelEvent } from "./types.ts";
 const now = { boot: 1_000, wall: Date.UTC(2026, 0, 1) };
 
 function machine(maxPeers?: number) {
-  const lab = new TunnelLab(crypto);
+  const lab = new TunnelLab();
   const tunnels = new Tunnels({
     crypto,
     random: lab.random,
@@ -41,7 +41,7 @@ function machine(maxPeers?: number) {
 }
 
 function pair() {
-  const lab = new TunnelLab(crypto);
+  const lab = new TunnelLab();
   const alice = lab.host(1);
   const bob = lab.host(2);
   const bobAtAlice = alice.meet(bob);
@@ -175,7 +175,7 @@ Deno.test("R65: session keys, preshared keys and private keys are zero when they
       crypto.wipe(...secrets);
     },
   };
-  const lab = new TunnelLab(spy);
+  const lab = new TunnelLab(1, spy);
   const alice = lab.host(1);
   const bob = lab.host(2);
   const id = alice.meet(bob);
@@ -269,7 +269,7 @@ Deno.test("what wg show prints is there", () => {
 });
 
 Deno.test("thousands of peers: a deadline costs no scan, and what is due is done in order", () => {
-  const lab = new TunnelLab(crypto);
+  const lab = new TunnelLab();
   const host = lab.host(1);
   const endpoint = { address: Uint8Array.of(192, 0, 2, 99), port: 1, scope: 0 };
   const peers = 3_000;
