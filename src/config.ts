@@ -26,8 +26,6 @@ export interface Seed {
 export interface NodeConfig {
   readonly instance: Instance;
   readonly join: readonly Seed[];
-  /** The invite as pasted; undefined: ask without one. Secret. */
-  readonly token: string | undefined;
   readonly name: string;
   /** The port was asked for: when it is busy, that is an error and not a reason to take another. */
   readonly listen: number | undefined;
@@ -41,15 +39,14 @@ export interface NodeConfig {
 type Flags = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>;
 type Env = (name: string) => string | undefined;
 
-/** @throws {Failure} usage (2) naming the value, or why the token file cannot be read */
-export async function nodeConfig(flags: Flags, env: Env): Promise<NodeConfig> {
+/** @throws {Failure} usage (2) naming the value */
+export function nodeConfig(flags: Flags, env: Env): NodeConfig {
   const text = (name: string) => textOf(flags, env, name);
   const joins = flags["join"] ?? (env("SHOAL_JOIN") ?? "").split(",").filter((seed) => seed !== "");
   const listen = text("listen");
   return {
     instance: findInstance({ interface: text("interface"), state: text("state") }, env),
     join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed(String(seed))),
-    token: await readToken(text("token"), text("token-file")),
     name: checkName(text("name") ?? defaultName()),
     listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
     advertise: text("advertise"),
@@ -100,10 +97,13 @@ function defaultName(): string {
   return label.replaceAll(/^-+|-+$/g, "").slice(0, 63).replace(/-+$/, "") || "node";
 }
 
-async function readToken(
-  token: string | undefined,
-  file: string | undefined,
-): Promise<string | undefined> {
+/**
+ * The invite as pasted or from a file; undefined: there is none. Secret.
+ * @throws {Failure} both are given (2), or the file cannot be read (1)
+ */
+export async function readToken(flags: Flags, env: Env): Promise<string | undefined> {
+  const token = textOf(flags, env, "token");
+  const file = textOf(flags, env, "token-file");
   if (file === undefined) return token?.trim();
   if (token !== undefined) {
     throw new Failure(Exit.usage, "--token and --token-file are both given: choose one");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { nodeConfig, parseSeed } from "./config.ts";
+import { nodeConfig, parseSeed, readToken } from "./config.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance } from "./instance.ts";
 
@@ -26,44 +26,41 @@ Deno.test("a seed is HOST:PORT, a bracketed IPv6 address, or a host on the usual
   }
 });
 
-Deno.test("flags stand over the environment", async () => {
+Deno.test("flags stand over the environment", () => {
   const env = (name: string) =>
     ({ SHOAL_NAME: "from-env", SHOAL_LISTEN: "4500", SHOAL_JOIN: "a:1,b:2", SHOAL_NO_TUN: "1" })[
       name
     ];
-  const config = await nodeConfig({ name: "from-flag", state: "/tmp/x" }, env);
+  const config = nodeConfig({ name: "from-flag", state: "/tmp/x" }, env);
   assert.equal(config.name, "from-flag");
   assert.equal(config.listen, 4500);
   assert.equal(config.tun, false);
   assert.deepEqual(config.join, [{ host: "a", port: 1 }, { host: "b", port: 2 }]);
-  const flagged = await nodeConfig({ join: ["c:3"], state: "/tmp/x" }, env);
+  const flagged = nodeConfig({ join: ["c:3"], state: "/tmp/x" }, env);
   assert.deepEqual(flagged.join, [{ host: "c", port: 3 }]);
 });
 
-Deno.test("a value out of range is named with what would be right", async () => {
-  const config = (flags: Record<string, string>) =>
+Deno.test("a value out of range is named with what would be right", () => {
+  const config = (flags: Record<string, string>) => () =>
     nodeConfig({ state: "/tmp/x", ...flags }, noEnv);
-  await assert.rejects(config({ listen: "70000" }), usage(/--listen '70000'.*0 to 65535/));
-  await assert.rejects(config({ name: "Bad Name" }), usage(/--name 'Bad Name'/));
-  await assert.rejects(config({ workers: "many" }), usage(/--workers 'many'/));
-  await assert.rejects(config({ "log-level": "loud" }), usage(/'loud'/));
-  await assert.rejects(config({ token: "x", "token-file": "y" }), usage(/choose one/));
-  await assert.rejects(config({ interface: "much-too-long-name" }), usage(/interface name/));
-  await assert.rejects(
-    nodeConfig({ state: "/tmp/x" }, (name) => name === "SHOAL_NO_TUN" ? "yes" : undefined),
-    usage(/SHOAL_NO_TUN='yes'/),
-  );
+  assert.throws(config({ listen: "70000" }), usage(/--listen '70000'.*0 to 65535/));
+  assert.throws(config({ name: "Bad Name" }), usage(/--name 'Bad Name'/));
+  assert.throws(config({ workers: "many" }), usage(/--workers 'many'/));
+  assert.throws(config({ "log-level": "loud" }), usage(/'loud'/));
+  assert.throws(config({ interface: "much-too-long-name" }), usage(/interface name/));
+  const env = (name: string) => name === "SHOAL_NO_TUN" ? "yes" : undefined;
+  assert.throws(() => nodeConfig({ state: "/tmp/x" }, env), usage(/SHOAL_NO_TUN='yes'/));
 });
 
 Deno.test("a token comes from a file without its line end, and a missing file is named", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeTextFile(path, "shoal1abc\n");
-  assert.equal(
-    (await nodeConfig({ "token-file": path, state: "/tmp/x" }, noEnv)).token,
-    "shoal1abc",
-  );
+  assert.equal(await readToken({ "token-file": path }, noEnv), "shoal1abc");
+  assert.equal(await readToken({ token: " shoal1abc " }, noEnv), "shoal1abc");
+  assert.equal(await readToken({}, noEnv), undefined);
+  await assert.rejects(readToken({ token: "x", "token-file": path }, noEnv), usage(/choose one/));
   await Deno.remove(path);
-  await assert.rejects(nodeConfig({ "token-file": path, state: "/tmp/x" }, noEnv), (error) => {
+  await assert.rejects(readToken({ "token-file": path }, noEnv), (error) => {
     assert(error instanceof Failure);
     assert.equal(error.code, Exit.failed);
     assert.match(error.message, /cannot be read/);

@@ -17,7 +17,11 @@ const FIRST_INVITE = { uses: 1, expiresInS: 86_400, groups: [], flags: [] } as c
 const PING_PACE_MS = 200;
 
 /** @throws {Failure} when the node cannot be had, or its first join is refused or unanswered */
-export async function runDaemon(config: NodeConfig, io: Io): Promise<ExitCode> {
+export async function runDaemon(
+  config: NodeConfig,
+  token: string | undefined,
+  io: Io,
+): Promise<ExitCode> {
   configureLog({ level: config.logLevel });
   forbidCoreDumps();
   const ending = new Ending();
@@ -28,7 +32,7 @@ export async function runDaemon(config: NodeConfig, io: Io): Promise<ExitCode> {
     name: config.name,
     listen: config.listen,
     join: config.join.map(seedText),
-    token: config.token,
+    token,
     tun: config.tun,
     open: config.open,
     dataplane: config.dataplane,

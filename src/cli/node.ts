@@ -1,4 +1,4 @@
-import { nodeConfig } from "../config.ts";
+import { nodeConfig, readToken } from "../config.ts";
 import { INSTANCE_HELP } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
@@ -47,8 +47,9 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       io: { type: "string" },
       without: { type: "string" },
     });
-    const config = await nodeConfig(values, io.env);
+    const config = nodeConfig(values, io.env);
+    const token = await readToken(values, io.env);
     const { runDaemon } = await import("../daemon.ts");
-    return await runDaemon(config, io);
+    return await runDaemon(config, token, io);
   },
 };

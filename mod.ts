@@ -1,0 +1,156 @@
+/**
+ * An embedded mesh node inside another Deno program. It is the node of `shoal node`, without
+ * terminal and control socket:
+ *
+ * ```ts
+ * import { Node } from "./mod.ts";
+ *
+ * await using node = Node.open({ state: "./state", name: "worker-7", join: ["203.0.113.9:51820"], token });
+ * for await (const event of node.events()) console.log(event.kind);
+ * ```
+ *
+ * It needs `--allow-ffi --allow-read --allow-write --allow-net --allow-env --allow-sys`, and for an
+ * interface of its own CAP_NET_ADMIN; with `tun: false` it takes part in the mesh without one.
+ */
+import type { NodeEvent, Who } from "./mesh/event.ts";
+import { nodeConfig } from "./src/config.ts";
+import { MeshNode, type Pong } from "./src/node.ts";
+import type { StatusDocument } from "./src/status.ts";
+
+export type { NodeEvent, Pong, StatusDocument, Who };
+export { Failure } from "./src/exit.ts";
+
+export interface NodeOptions {
+  /** The folder that remembers who this node is; made when absent, 0700. */
+  readonly state: string;
+  /** A DNS label; the host name when absent. */
+  readonly name?: string;
+  /** `HOST:PORT` of members to ask; none and no token: the first start founds a mesh. */
+  readonly join?: readonly string[];
+  /** An invite, as `shoal invite` prints it. */
+  readonly token?: string;
+  /** UDP port; the last one, the usual one or any free one when absent. */
+  readonly listen?: number;
+  /** Name of the interface to make; shoal0 when absent. */
+  readonly interface?: string;
+  /** False: no interface, discovery only. */
+  readonly tun?: boolean;
+}
+
+export interface InviteOptions {
+  readonly uses?: number;
+  readonly expiresInS?: number;
+  readonly groups?: readonly string[];
+  readonly flags?: readonly ("relay" | "admin")[];
+  /** `HOST:PORT` that the joiner should ask; this machine's addresses when absent. */
+  readonly seeds?: readonly string[];
+}
+
+/** Events that nobody has read yet; the oldest is left out, and counted, beyond this. */
+const EVENTS_MAX = 1024;
+
+export class Node implements AsyncDisposable {
+  /** Events left out because nobody read them. */
+  eventsLost = 0;
+
+  readonly #node: MeshNode;
+  readonly #unread: NodeEvent[] = [];
+  #wake = Promise.withResolvers<void>();
+  #defect: { readonly error: unknown } | undefined;
+  #isClosed = false;
+
+  /** @throws {Failure} with one sentence about what is wrong and what to do; nothing is left behind */
+  static open(options: NodeOptions): Node {
+    return new Node(options);
+  }
+
+  private constructor(options: NodeOptions) {
+    const flags = {
+      state: options.state,
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ...(options.interface === undefined ? {} : { interface: options.interface }),
+      ...(options.listen === undefined ? {} : { listen: String(options.listen) }),
+      join: options.join ?? [],
+    };
+    const config = nodeConfig(flags, () => undefined);
+    this.#node = MeshNode.open({
+      ...config,
+      stateDir: config.instance.stateDir,
+      interface: config.instance.interface,
+      join: options.join ?? [],
+      token: options.token,
+      tun: options.tun ?? true,
+      onEvent: (event) => this.#take(event),
+      onNews: (news) => {
+        if (news.kind === "workerFailed") this.#fail(new Error("the data plane stands still"));
+      },
+      onDefect: (error) => this.#fail(error),
+    });
+  }
+
+  /**
+   * What happens, from the first event that nobody has read on. Ends when the node is closed.
+   * @throws what broke the node, if something did
+   */
+  async *events(): AsyncGenerator<NodeEvent, void, void> {
+    while (true) {
+      const event = this.#unread.shift();
+      if (event !== undefined) yield event;
+      else if (this.#defect !== undefined) throw this.#defect.error;
+      else if (this.#isClosed) return;
+      else await this.#wake.promise;
+    }
+  }
+
+  status(): StatusDocument {
+    return this.#node.status();
+  }
+
+  /** @throws {Failure} when this node may not invite */
+  invite(
+    options: InviteOptions = {},
+  ): { readonly token: string; readonly seeds: readonly string[] } {
+    const { uses = 1, expiresInS = 86_400, groups = [], flags = [], seeds = [] } = options;
+    return this.#node.invite({ uses, expiresInS, groups, flags, seeds });
+  }
+
+  /** @param who name or key of a member @throws {Failure} when nobody is called so */
+  ping(who: string, timeoutMs = 2000): Promise<Pong> {
+    return this.#node.ping(who, timeoutMs);
+  }
+
+  /** Leaves the mesh gracefully and gives everything back. A second call does nothing. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#node.leave();
+    this.#ring();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  #take(event: NodeEvent): void {
+    this.#unread.push(event);
+    if (this.#unread.length > EVENTS_MAX) {
+      this.#unread.shift();
+      this.eventsLost++;
+    }
+    this.#ring();
+  }
+
+  /** What broke is told to whoever reads the events; the data plane stops at once. */
+  #fail(error: unknown): void {
+    this.#defect ??= { error };
+    this.#isClosed = true;
+    this.#node.close();
+    this.#ring();
+  }
+
+  #ring(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers<void>();
+  }
+}

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Failure, Node, type NodeEvent } from "../mod.ts";
+
+/** Waits for the first event of a kind; the generous bound only ends a broken run. */
+async function until(node: Node, kind: NodeEvent["kind"]): Promise<NodeEvent> {
+  const patience = AbortSignal.timeout(20_000);
+  const late = new Promise<never>((_, reject) => {
+    patience.onabort = () => reject(new Error(`no event ${kind}`));
+  });
+  const events = node.events();
+  while (true) {
+    const next = await Promise.race([events.next(), late]);
+    assert(!next.done, `the node closed before event ${kind}`);
+    if (next.value.kind === kind) return next.value;
+  }
+}
+
+async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  try {
+    await body(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Node of a test: no interface, so no right is needed; any free port of loopback. */
+function open(dir: string, name: string, more: { join?: string[]; token?: string } = {}): Node {
+  return Node.open({ state: join(dir, name), name, listen: 0, tun: false, ...more });
+}
+
+function failure(text: RegExp) {
+  return (error: unknown) => {
+    assert(error instanceof Failure, String(error));
+    assert.match(error.message, text);
+    return true;
+  };
+}
+
+Deno.test("two embedded nodes form a mesh by invite, ping, and one sees the other leave", () =>
+  inFolder(async (dir) => {
+    await using seed = open(dir, "seed");
+    await until(seed, "joined");
+    const place = `127.0.0.1:${seed.status().self.port}`;
+    const { token } = seed.invite({ seeds: [place] });
+    {
+      await using second = open(dir, "second", { join: [place], token });
+      await until(second, "joined");
+      await until(seed, "memberJoined");
+      const pong = await second.ping("seed");
+      assert.equal(pong.who.name, "seed");
+      assert.equal(pong.answer?.endpoint, place);
+      assert.deepEqual(second.status().peers.map(({ name, state }) => [name, state]), [
+        ["seed", "alive"],
+      ]);
+      assert.throws(() => void second.invite(), failure(/admin/));
+    }
+    await until(seed, "memberLeft");
+    assert.equal(seed.status().peers[0]?.state, "left");
+  }));
+
+Deno.test("a node restarts from its state without token or seed and is back in its mesh", () =>
+  inFolder(async (dir) => {
+    await using seed = open(dir, "seed");
+    const place = `127.0.0.1:${seed.status().self.port}`;
+    const { token } = seed.invite({ seeds: [place] });
+    const first = open(dir, "second", { join: [place], token });
+    await until(first, "joined");
+    const before = first.status().self;
+    await until(seed, "memberJoined");
+    first.close();
+    await using again = open(dir, "second");
+    await until(again, "joined");
+    const after = again.status().self;
+    assert.deepEqual([after.key, after.ip4, after.ip6], [before.key, before.ip4, before.ip6]);
+    assert.equal((await again.ping("seed")).answer?.endpoint, place);
+  }));
+
+Deno.test("a token that is altered, cut off or foreign is refused, and the state folder stays empty", () =>
+  inFolder(async (dir) => {
+    await using seed = open(dir, "seed");
+    const { token } = seed.invite({ seeds: ["127.0.0.1:9"] });
+    const middle = Math.floor(token.length / 2);
+    const altered = token.slice(0, middle) + (token[middle] === "A" ? "B" : "A") +
+      token.slice(middle + 1);
+    for (const bad of [altered, token.slice(0, -5), "shoal1", "no token at all"]) {
+      assert.throws(() => open(dir, "joiner", { token: bad }), failure(/token/), bad);
+      const left = [...Deno.readDirSync(join(dir, "joiner"))].map((entry) => entry.name);
+      assert.deepEqual(left, ["lock"]);
+    }
+    await using other = open(dir, "other");
+    await until(other, "joined");
+    other.close();
+    assert.throws(() => open(dir, "other", { token }), failure(/mesh/));
+  }));
+
+Deno.test("damaged or foreign state is named with its path and left as it is", () =>
+  inFolder(async (dir) => {
+    const founder = open(dir, "seed");
+    founder.close();
+    const path = join(dir, "seed", "state.json");
+    await Deno.writeTextFile(path, "{", { mode: 0o600 });
+    assert.throws(() => open(dir, "seed"), failure(/state\.json is damaged/));
+    assert.equal(await Deno.readTextFile(path), "{");
+    await Deno.remove(join(dir, "seed", "identity"));
+    await Deno.writeTextFile(path, '{"v":1,"boot":1}', { mode: 0o600 });
+    assert.throws(() => open(dir, "seed"), failure(/identity is missing/));
+  }));
+
+Deno.test("a busy UDP port is named when it was asked for", () =>
+  inFolder(async (dir) => {
+    await using seed = open(dir, "seed");
+    const { port } = seed.status().self;
+    assert.throws(
+      () => Node.open({ state: join(dir, "second"), name: "second", listen: port, tun: false }),
+      failure(new RegExp(`UDP port ${port} is in use`)),
+    );
+  }));
