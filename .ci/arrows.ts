@@ -33,7 +33,7 @@ const TESTS: Readonly<Record<string, Arrows>> = {
   mesh: { folders: ["mesh", ".ci/skip.ts", ".ci/vectors.ts"] },
   // The pure Crypto of mesh is the oracle of the one in ffi.
   ffi: { folders: ["ffi", "mesh", ".ci/skip.ts", ".ci/vectors.ts"] },
-  src: { folders: ["src", "ffi", "mesh", "lxc", "deno.json", ".ci/skip.ts"] },
+  src: { folders: ["src", "ffi", "mesh", "lxc", "deno.json", "mod.ts", ".ci/skip.ts"] },
   bench: { folders: [...ANYTHING, ".ci/skip.ts"] },
   lxc: { folders: [...ANYTHING, ".ci/skip.ts"] },
 };

@@ -62,6 +62,17 @@ Deno.test("an import by a test is no use of production code, and a use of what i
   assert.deepEqual(unused(tree("lxc")), []);
 });
 
+Deno.test("a test may name what its subject itself uses, such as a limit; nothing else may stay for it", () => {
+  const test = 'import { LIMIT } from "./a.ts";';
+  const inUse = "export const LIMIT = 1;\nconst full = n >= LIMIT;\n";
+  assert.deepEqual(unused({ "src/a.ts": inUse, "src/a_test.ts": test }), []);
+  assert.deepEqual(unused({ "src/a.ts": inUse }), ["src/a.ts:1 LIMIT"]);
+  assert.deepEqual(
+    unused({ "src/a.ts": "export const LIMIT = 1;", "src/a_test.ts": test }),
+    ["src/a.ts:1 LIMIT"],
+  );
+});
+
 Deno.test("a type that another declaration of its file names is part of the surface, a value is not", () => {
   const named = "export interface I {}\nexport const f = (i: I) => i;\n";
   assert.deepEqual(unused({ "src/a.ts": named, "src/b.ts": 'import { f } from "./a.ts";' }), []);

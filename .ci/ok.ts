@@ -56,13 +56,16 @@ const CHECKS: Readonly<Record<string, Check>> = {
 };
 
 async function unusedInCore(): Promise<string> {
-  const objects = files("core", /\.c$/).filter((file) => !file.startsWith("core/tests/"))
+  const isTest = (file: string) => file.startsWith("core/tests/");
+  const all = files("core", /\.c$/);
+  const text = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);
+  const objects = all.filter((file) => !isTest(file))
     .map((file) => file.replace(/^core\/(.*)\.c$/, ".build/core/release/$1.o"));
   const argv = ["nm", "--extern-only", "--print-file-name", ...objects];
   const { code, output } = await run(argv, { cwd: ROOT, timeout: TIMEOUT });
   if (code !== 0) return output;
-  const header = Deno.readTextFileSync(`${ROOT}/core/shoal.h`);
-  return unusedSymbols(readSymbols(output), header).join("\n");
+  const tests = all.filter(isTest).map(text).join("\n");
+  return unusedSymbols(readSymbols(output), text("core/shoal.h"), tests).join("\n");
 }
 
 async function main(wanted: readonly string[]): Promise<number> {

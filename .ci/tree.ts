@@ -21,8 +21,10 @@ export interface Import {
 interface Export {
   readonly name: string;
   readonly line: number;
-  /** A type that this file's own code names, too: part of what its other exports take or give. */
-  readonly surface: boolean;
+  /** An interface or a type alias. */
+  readonly isType: boolean;
+  /** The file's own code names it, too. */
+  readonly namedAgain: boolean;
 }
 
 /** One TypeScript file. */
@@ -72,12 +74,11 @@ export function parse(path: string, text: string): Module {
     );
   }
   const exports: Export[] = [];
-  const offer = (name: string, index: number, surface = false) =>
-    exports.push({ name, line: lineAt(index), surface });
+  const offer = (name: string, index: number, isType = false) =>
+    exports.push({ name, line: lineAt(index), isType, namedAgain: occurrences(code, name) > 1 });
   for (const match of code.matchAll(DECLARATION)) {
     const [statement, name = ""] = match;
-    const isType = /\b(?:interface|type)\s/.test(statement);
-    offer(name, match.index, isType && occurrences(code, name) > 1);
+    offer(name, match.index, /\b(?:interface|type)\s/.test(statement));
   }
   for (const match of code.matchAll(DEFAULT)) offer("default", match.index);
   for (const match of code.matchAll(DESTRUCTURED)) {
