@@ -1,0 +1,147 @@
+/* Sessions: the send counter at its limit (T5, R2, R48), age (R4, R64), and the index table against
+ * a model that forgets nothing. */
+#include "session.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "random.h"
+#include "unit.h"
+
+#define LIMIT SESSION_COUNTER_LIMIT
+#define SECOND 1000000000ull
+
+static struct session *make(uint32_t index, uint64_t birth, uint64_t now) {
+    struct shoal_session description = {
+        .role = SHOAL_ROLE_INITIATOR, .local_index = index, .birth = birth};
+    struct session *session = session_create(&description, aead_backend(0), NULL, now);
+    assert_non_null(session);
+    return session;
+}
+
+static void the_last_counters_are_given_out_and_none_beyond(void **state) {
+    (void)state;
+    uint64_t first;
+    struct session *session = make(1, 0, 0);
+    assert_true(session_reserve(session, 1, &first));
+    assert_int_equal(first, 0); /* R23 */
+    assert_true(session_reserve(session, 64, &first));
+    assert_int_equal(first, 1);
+    atomic_store(&session->counter, LIMIT - 10);
+    assert_true(session_can_send(session, 0, 10));
+    assert_false(session_can_send(session, 0, 11));
+    assert_false(session_reserve(session, 11, &first)); /* all or none */
+    assert_true(session_reserve(session, 9, &first));
+    assert_int_equal(first, LIMIT - 10);
+    assert_true(session_reserve(session, 1, &first));
+    assert_int_equal(first, LIMIT - 1);
+    for (int i = 0; i < 1000; i++)
+        assert_false(session_reserve(session, 1, &first));
+    assert_false(session_can_send(session, 0, 1));
+    assert_true(atomic_load(&session->counter) == LIMIT); /* R48: it pins */
+    session_free(session);
+}
+
+struct taker {
+    struct session *session;
+    uint64_t taken[4096];
+    uint32_t count;
+};
+
+static void *take(void *argument) {
+    struct taker *taker = argument;
+    uint64_t first;
+    for (int i = 0; i < 4000; i++)
+        if (session_reserve(taker->session, 1, &first))
+            taker->taken[taker->count++] = first;
+    return NULL;
+}
+
+static void eight_threads_at_the_limit_never_share_a_counter(void **state) {
+    (void)state; /* T5 */
+    enum { LEFT = 20000, THREADS = 8 };
+    static struct taker takers[THREADS];
+    static bool seen[LEFT];
+    pthread_t threads[THREADS];
+    struct session *session = make(1, 0, 0);
+    atomic_store(&session->counter, LIMIT - LEFT);
+    for (int i = 0; i < THREADS; i++) {
+        takers[i] = (struct taker){.session = session};
+        assert_int_equal(pthread_create(&threads[i], NULL, take, &takers[i]), 0);
+    }
+    uint32_t sum = 0;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        for (uint32_t k = 0; k < takers[i].count; k++) {
+            uint64_t counter = takers[i].taken[k];
+            assert_true(counter < LIMIT && counter >= LIMIT - LEFT);
+            assert_false(seen[counter - (LIMIT - LEFT)]);
+            seen[counter - (LIMIT - LEFT)] = true;
+        }
+        sum += takers[i].count;
+    }
+    assert_int_equal(sum, LEFT);
+    session_free(session);
+}
+
+static void a_session_ends_at_180_seconds_whatever_birth_it_claims(void **state) {
+    (void)state; /* R4, R64 */
+    uint64_t now = 1000 * SECOND;
+    struct session *session = make(1, now - 5 * SECOND, now);
+    assert_true(session_can_send(session, now + 175 * SECOND - 1, 1));
+    assert_false(session_can_send(session, now + 175 * SECOND, 1));
+    assert_false(session_expired(session, 0)); /* a clock that stepped back: no panic, no end */
+    session_free(session);
+    session = make(1, now + 3600 * SECOND, now); /* from the future */
+    assert_false(session_can_send(session, now + 180 * SECOND, 1));
+    session_free(session);
+    assert_false(session_can_send(NULL, 0, 1));
+}
+
+static void the_table_finds_exactly_what_is_in_it(void **state) {
+    (void)state;
+    enum { INDEXES = 3000 };
+    static struct session *model[INDEXES];
+    struct random random = {.state = 42};
+    struct session_table table;
+    assert_true(session_table_init(&table, (const uint8_t *)"0123456789abcdef"));
+    for (int step = 0; step < ROUNDS(60000, 6000); step++) {
+        uint32_t i = random_below(&random, INDEXES);
+        uint32_t index = i * 0x10001u; /* clustered: what a bad hash would chain */
+        if (!model[i]) {
+            model[i] = calloc(1, sizeof(struct session));
+            assert_non_null(model[i]);
+            model[i]->local_index = index;
+            assert_int_equal(session_table_insert(&table, model[i]), SHOAL_OK);
+            struct session again = {.local_index = index};
+            assert_int_equal(session_table_insert(&table, &again), SHOAL_E_EXISTS);
+        } else {
+            assert_ptr_equal(session_table_find(&table, index), model[i]);
+            session_table_remove(&table, model[i]);
+            free(model[i]);
+            model[i] = NULL;
+        }
+        uint32_t other = random_below(&random, INDEXES);
+        assert_ptr_equal(session_table_find(&table, other * 0x10001u), model[other]);
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < INDEXES; i++) {
+        assert_ptr_equal(session_table_find(&table, i * 0x10001u), model[i]);
+        count += model[i] != NULL;
+    }
+    assert_int_equal(table.count, count);
+    for (uint32_t i = 0; i < INDEXES; i++)
+        free(model[i]);
+    session_table_free(&table);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_counters_are_given_out_and_none_beyond),
+        cmocka_unit_test(eight_threads_at_the_limit_never_share_a_counter),
+        cmocka_unit_test(a_session_ends_at_180_seconds_whatever_birth_it_claims),
+        cmocka_unit_test(the_table_finds_exactly_what_is_in_it),
+    };
+    return cmocka_run_group_tests_name("session", tests, NULL, NULL);
+}
