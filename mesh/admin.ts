@@ -227,8 +227,8 @@ export function revoke(
       "revoke: that is this node's own key: use `shoal down` to leave, or another admin",
     );
   }
-  if (mesh.trust.distrust(id) && member?.membership.grants.length === 0) {
-    if (member.record.chain.links.length === 0) return { ok: true, value: target };
+  if (mesh.trust.distrust(id) && (member?.record.chain.links.length ?? 0) === 0) {
+    return { ok: true, value: target };
   }
   const admin = founding ? undefined : adminOf(mesh, "revoke");
   if (admin && !admin.ok) return admin;

@@ -146,7 +146,6 @@ export class Joiner {
       // One answer a knock: a second one with this challenge is a replay.
       seed.challenges = seed.challenges.filter((sent) => sent !== challenge);
       seed.since = undefined;
-      seed.tries = 0;
       seed.isPending = answer.value.verdict.kind === "pending";
       if (seed.isPending) seed.at = now.boot + this.#jittered(PENDING_WAIT);
       return { seed: seed.text, key: opened.value.key, answer: answer.value };

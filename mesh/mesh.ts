@@ -23,7 +23,7 @@ import {
   sequenceOf,
   signRecord,
 } from "./record.ts";
-import { type Acceptance, type Member, Roster } from "./roster.ts";
+import { type Acceptance, isUnheard, type Member, Roster } from "./roster.ts";
 import { decode, encode, type Rumour } from "./swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
 import { Swim } from "./swim/swim.ts";
@@ -60,6 +60,8 @@ const RUMOUR = { record: 1, revocation: 2, redemption: 3, approval: 4 } as const
 
 /** Milliseconds between two records of ours. */
 const RECORD_PACE = 1_000;
+/** How many members greet a newcomer on their own, on average. */
+const GREETERS = 8;
 
 export class Mesh {
   readonly trust: Trust;
@@ -72,12 +74,15 @@ export class Mesh {
   /** Redemptions that are spread, and until when (unix seconds): as many as trust remembers. */
   readonly #redemptions = new Map<string, number>();
   #self: Self;
+  #verified: { readonly chain: Chain; readonly membership: Membership | undefined } | undefined;
   #boot: number;
   #count = 0;
   #record: NodeRecord;
   #recordAt = -Infinity;
   #isStale = false;
   #isQuiet = false;
+  /** Members to whom something was sent and who may not know us yet. */
+  readonly #unheard = new Set<Member>();
   /** Whether what is remembered over restarts has changed. */
   isDirty = true;
   /** Rumours and payloads that were not believed. */
@@ -121,8 +126,11 @@ export class Mesh {
   /** Our own membership; undefined when our chain proves none. */
   get membership(): Membership | undefined {
     const { chain } = this.#self;
-    const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
-    return verified.ok ? verified.value : undefined;
+    if (this.#verified?.chain !== chain) {
+      const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
+      this.#verified = { chain, membership: verified.ok ? verified.value : undefined };
+    }
+    return this.#verified.membership;
   }
 
   // ---- Ourselves ------------------------------------------------------------------------------
@@ -242,6 +250,9 @@ export class Mesh {
     }
     this.#refresh(now, member, out);
     this.#redeem(now, member.membership, record.chain, out);
+    // In a large mesh a few members greet a newcomer, not all of them at once.
+    const [draw = 0] = this.#o.random(1);
+    if (!this.#isQuiet && draw * this.roster.size < 256 * GREETERS) this.#unheard.add(member);
     return true;
   }
 
@@ -305,7 +316,7 @@ export class Mesh {
   review(now: Now, out: Outbox<NodeEvent>): void {
     const seconds = Math.floor(now.wall / 1000);
     for (const member of [...this.roster.members()]) {
-      const judgement = this.trust.judge(member.record, seconds);
+      const judgement = this.trust.review(member.membership, seconds);
       if (judgement.kind === "refused") this.expel(now, member, out);
       else member.membership = judgement.membership;
     }
@@ -460,6 +471,13 @@ export class Mesh {
     this.swim.leave(now, this.#swimOut(now, out));
   }
 
+  /** Members that should be greeted, each once: whoever was sent to unheard, and some newcomers. */
+  takeUnheard(): Member[] {
+    const all = [...this.#unheard];
+    this.#unheard.clear();
+    return all;
+  }
+
   /** Whether nobody of the mesh talks to us. */
   isAlone(): boolean {
     for (const { status, heardAt } of this.swim.members()) {
@@ -507,6 +525,7 @@ export class Mesh {
     const member = this.roster.get(to);
     const bytes = member && this.#seal.seal(to, kind, payload);
     if (!bytes) return;
+    if (isUnheard(member)) this.#unheard.add(member);
     for (const place of this.roster.places(member, now)) out.send({ bytes, ...place });
   }
 

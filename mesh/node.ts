@@ -85,6 +85,8 @@ export class Node {
   #persistedAt = -Infinity;
   #mustPersist = false;
   #addresses = "";
+  /** What was said last about each seed. */
+  readonly #failures = new Map<string, string>();
   /** Datagrams that are of no kind, or of a kind that we do not answer now. */
   readonly #drops = { foreign: 0 };
 
@@ -183,6 +185,7 @@ export class Node {
       case "answer": {
         const answered = this.#joiner.answered(now, arrival.bytes);
         if (answered) this.#answered(now, answered, arrival, out);
+        else if (this.#talk?.answered(now, arrival, out)) this.#describe();
         break;
       }
       case undefined:
@@ -238,7 +241,6 @@ export class Node {
       this.#tunnels.due(now, this.#o.facts, this.#tunnelOut(out));
     }
     this.#talk?.poll(now, out);
-    this.#joiner.poll(now, out);
     this.#finish(now, out);
   }
 
@@ -405,8 +407,7 @@ export class Node {
         return;
       case "refused": {
         if (this.#judge(now, answered.key, verdict.record) !== undefined) return;
-        const why = `seed ${seed} refused us: ${REFUSED[verdict.why]}`;
-        return out.event({ kind: "joinFailed", seed, why });
+        return this.#fail(seed, `refused us: ${REFUSED[verdict.why]}`, out);
       }
     }
   }
@@ -433,9 +434,9 @@ export class Node {
     const fault = this.#judge(now, key, bytes);
     const opened = mesh && openRecord(this.#o.crypto, mesh.roster.meshId, bytes);
     if (fault !== undefined || !mesh || !opened?.ok) {
-      const why = `seed ${seed} is no member of the mesh that we join (${fault}): ` +
-        `check the address, or ask for a new token`;
-      return out.event({ kind: "joinFailed", seed, why });
+      const why = `is no member of the mesh that we join (${fault}): check the address, or ask ` +
+        `for a new token`;
+      return this.#fail(seed, why, out);
     }
     const acceptance = mesh.take(now, opened.value, out);
     if (acceptance.kind === "refused") return;
@@ -461,13 +462,22 @@ export class Node {
     if (this.#mesh) return;
     const chain = decodeChain(grant.chain);
     if (!chain.ok) {
-      const why = `seed ${seed} sent a certificate that cannot be read (${chain.error})`;
-      return out.event({ kind: "joinFailed", seed, why });
+      const why =
+        `sent a certificate that cannot be read (${chain.error}): are both versions alike?`;
+      return this.#fail(seed, why, out);
     }
     const { meshKey } = grant;
     this.#enter(now, { meshKey, chain: chain.value, seeds: [], isAdmitted: false });
     this.#describe();
     this.#mustPersist = true;
+  }
+
+  /** Says what is wrong with a seed, once as long as it stays the same. */
+  #fail(seed: string, what: string, out: Outbox<NodeEvent>): void {
+    const why = `seed ${seed} ${what}`;
+    if (this.#failures.get(seed) === why) return;
+    this.#failures.set(seed, why);
+    out.event({ kind: "joinFailed", seed, why });
   }
 
   #admitAll(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {
@@ -483,9 +493,11 @@ export class Node {
       mesh.digest(now, out);
       mesh.settle(now, out);
       mesh.digest(now, out);
+      for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       this.#tellAddresses(mesh, out);
     }
     this.#knock(now, mesh);
+    this.#joiner.poll(now, out);
     const isDue = mesh?.isDirty && now.boot >= this.#persistedAt + PERSIST_PACE;
     if (!this.#mustPersist && !isDue) return;
     this.#mustPersist = false;

@@ -225,6 +225,11 @@ export class Roster {
   }
 }
 
+/** Whether nothing authenticated has come from a member in this run. */
+export function isUnheard({ observed }: Member): boolean {
+  return observed === undefined || observed.at === -Infinity;
+}
+
 /** Whether a text is a whole key as this project writes it. */
 export function isKey(text: string): boolean {
   return text.length === 64 && fromHex(text) !== undefined;

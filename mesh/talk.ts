@@ -7,9 +7,9 @@ import type { Crypto } from "./crypto.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { sameEndpoint } from "./endpoint.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
-import { type Opened, PAYLOAD_MAX } from "./control.ts";
+import { openAnswer, type Opened, PAYLOAD_MAX, sealHello } from "./control.ts";
 import type { NodeEvent } from "./event.ts";
-import { CHALLENGE_SIZE } from "./greeting.ts";
+import { CHALLENGE_SIZE, decodeAnswer, encodeGreeting } from "./greeting.ts";
 import type { Mesh } from "./mesh.ts";
 import { whoOf } from "./mesh.ts";
 import {
@@ -24,7 +24,7 @@ import {
 } from "./pings.ts";
 import { openRecord } from "./record.ts";
 import { Reflexive } from "./reflexive.ts";
-import type { Member } from "./roster.ts";
+import { isUnheard, type Member } from "./roster.ts";
 import { decodeChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import type { Arrival } from "./tunnel/types.ts";
@@ -36,6 +36,9 @@ const PACE = 1_000;
 /** Confirmations of one answer, and milliseconds between them. */
 const CONFIRMATIONS = 4;
 const CONFIRMATION_PACE = 300;
+
+/** Introductions to members that wait for an answer; at the limit the oldest is forgotten. */
+const INTRODUCTIONS_MAX = 64;
 
 /** A door's cookie, repeated until the door talks to us. */
 interface Confirmation {
@@ -49,6 +52,8 @@ export class Talk {
   readonly #reflexive = new Reflexive();
   /** At most one per seed that answered. */
   readonly #confirmations = new Map<MemberId, Confirmation>();
+  /** To whom each challenge (hexadecimal) was sent. */
+  readonly #introductions = new Map<string, MemberId>();
   /** Boot ms of the last notice and the last greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
@@ -113,11 +118,44 @@ export class Talk {
     return this.#ping(now, member, size, options.timeoutMs, true, out);
   }
 
-  /** Makes acquaintance: learns the round trip, the right place, and how the member sees us. */
+  /**
+   * Makes acquaintance: learns the round trip, the right place, and how the member sees us. One
+   * that has not been heard of may not know us yet: it gets a hello.
+   */
   greet(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    if (isPaced(this.#greeted, now, member.id)) {
-      this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
-    }
+    if (!isPaced(this.#greeted, now, member.id)) return;
+    if (!isUnheard(member)) this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
+    else this.#introduce(now, member, out);
+  }
+
+  #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const { record, roster } = this.mesh;
+    const challenge = this.random(CHALLENGE_SIZE);
+    const [oldest] = this.#introductions.keys();
+    const isFull = this.#introductions.size >= INTRODUCTIONS_MAX;
+    if (isFull && oldest !== undefined) this.#introductions.delete(oldest);
+    this.#introductions.set(challenge.toHex(), member.id);
+    const name = this.mesh.membership?.name ?? "member";
+    const content = encodeGreeting({ challenge, name, record: record.bytes });
+    const bytes = sealHello(this.crypto, this.random, "hello", roster.meshId, content);
+    for (const place of roster.places(member, now)) out.send({ bytes, ...place });
+  }
+
+  /** The answer to an introduction. @returns whether our reflexive addresses changed. */
+  answered(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
+    const { roster, self } = this.mesh;
+    const opened = openAnswer(this.crypto, roster.meshId, self.identity, arrival.bytes);
+    const answer = opened.ok ? decodeAnswer(opened.value.content) : opened;
+    if (!opened.ok || !answer.ok) return false;
+    const { challenge, cookie, observed, verdict } = answer.value;
+    const id = this.#introductions.get(challenge.toHex());
+    const member = id === undefined ? undefined : roster.get(id);
+    if (!member || opened.value.key.toHex() !== id || verdict.kind !== "welcome") return false;
+    this.#introductions.delete(challenge.toHex());
+    this.#place(now, member, arrival, out);
+    this.#record(now, verdict.record, out);
+    this.confirm(now, id, cookie, out);
+    return this.observe(member, observed);
   }
 
   /** A sealed datagram. @returns whether our reflexive addresses changed. */

@@ -69,6 +69,16 @@ export interface Chain {
   readonly bytes: Uint8Array;
 }
 
+/** A grant in a chain, and the identity of the first certificate after it. */
+export interface Redemption {
+  /** The grant's one-time key, hexadecimal. */
+  readonly key: string;
+  readonly uses: number;
+  /** Unix seconds: last moment for joining. */
+  readonly until: number;
+  readonly by: MemberId;
+}
+
 /** What a verified chain says about its subject. */
 export interface Membership {
   readonly id: MemberId;
@@ -80,14 +90,10 @@ export interface Membership {
   readonly expires: number;
   /** Unix seconds that an admin or the mesh key signed last: joiners cannot choose it. */
   readonly issuedAt: number;
-  /** Every key on which the chain rests; revoking any of them voids it. */
+  /** Every key on which the chain rests; revoking any of them voids it. None: a person's word. */
   readonly keys: readonly string[];
-  /** The grants that were redeemed, with their limits. */
-  readonly grants: readonly {
-    readonly key: string;
-    readonly uses: number;
-    readonly until: number;
-  }[];
+  /** The grants that were redeemed on the way, each with its limits and by whom. */
+  readonly grants: readonly Redemption[];
 }
 
 /** Bytes of a chain at most: room for an admin who joined by token and invites others by token. */
@@ -280,7 +286,6 @@ export function verifyChain(
   const last = chain.links.at(-1);
   if (last?.kind !== "certificate") return { ok: false, error: "the chain ends in no certificate" };
   const certificates = chain.links.filter((link) => link.kind === "certificate");
-  const grants = chain.links.filter((link) => link.kind !== "certificate");
   const issued = chain.links.filter((_, i) => powerBefore(chain, i) === "all");
   return {
     ok: true,
@@ -293,9 +298,18 @@ export function verifyChain(
       expires: Math.min(...certificates.map((link) => link.expires)),
       issuedAt: issued.at(-1)?.notBefore ?? 0,
       keys: chain.links.map((link) => toHex(powerOf(link).key)),
-      grants: grants.map(({ next, uses, expires }) => ({ key: toHex(next), uses, until: expires })),
+      grants: redemptions(chain),
     },
   };
+}
+
+function redemptions(chain: Chain): Redemption[] {
+  return chain.links.flatMap((link, i) => {
+    if (link.kind === "certificate") return [];
+    const after = chain.links.slice(i).find((later) => later.kind === "certificate");
+    const { next, uses, expires } = link;
+    return after ? [{ key: toHex(next), uses, until: expires, by: toHex(after.subject) }] : [];
+  });
 }
 
 function powerBefore(chain: Chain, i: number): Power["kind"] {

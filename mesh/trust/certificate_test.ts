@@ -75,7 +75,12 @@ Deno.test("a chain from the mesh key over an admin and a token to a member is ve
   assert.equal(membership.value.id, member.publicKey.toHex());
   assert.deepEqual(membership.value.groups, ["web"]);
   assert.deepEqual(membership.value.grants, [
-    { key: token.publicKey.toHex(), uses: 2, until: NOW + 3600 },
+    {
+      key: token.publicKey.toHex(),
+      uses: 2,
+      until: NOW + 3600,
+      by: member.publicKey.toHex(),
+    },
   ]);
   const keys = [admin, token, member].map(({ publicKey }) => publicKey.toHex());
   assert.deepEqual(membership.value.keys, keys);
@@ -157,6 +162,20 @@ Deno.test("a token's holder cannot make grants, nor a narrowing stand alone", ()
   );
   const alone = chain([mesh, grant(narrower, { kind: "narrowing" })]);
   assert.match(errorOf(alone), /without a grant before it/);
+});
+
+Deno.test("a grant on the way is redeemed by the admin that it made, not by those after it", () => {
+  const flags = { relay: true, admin: true };
+  const made = chain(
+    [mesh, grant(token, { flags })],
+    [token, certificate(admin, { flags })],
+    [admin, grant(narrower)],
+    [narrower, certificate(member)],
+  );
+  const membership = verify(made);
+  assert.ok(membership.ok);
+  const by = membership.value.grants.map((one) => one.by);
+  assert.deepEqual(by, [admin.publicKey.toHex(), member.publicKey.toHex()]);
 });
 
 Deno.test("the time that decides clashes is an admin's word, not the joiner's", () => {

@@ -63,7 +63,7 @@ function individually(id: MemberId, name: string): Membership {
     expires: Number.MAX_SAFE_INTEGER,
     // Nobody vouched for a time: in a clash of addresses such a key comes last.
     issuedAt: Number.MAX_SAFE_INTEGER,
-    keys: [id],
+    keys: [],
     grants: [],
   };
 }
@@ -98,6 +98,19 @@ export class Trust {
     if (!verified.ok) return refused("invalid", verified.error);
     const membership = verified.value;
     if (membership.id !== id) return refused("invalid", "the certificate names another key");
+    return this.#standing(membership, now);
+  }
+
+  /** Whether a membership that was verified once still holds. */
+  review(membership: Membership, now: number): Judgement {
+    if (membership.keys.length > 0) return this.#standing(membership, now);
+    const name = this.#trusted.get(membership.id);
+    const isTrusted = name !== undefined && !this.#revoked.has(membership.id);
+    if (isTrusted) return { kind: "member", membership: individually(membership.id, name) };
+    return refused("stranger", `${membership.id} is not trusted any more`);
+  }
+
+  #standing(membership: Membership, now: number): Judgement {
     const revoked = membership.keys.find((key) => this.#revoked.has(key));
     if (revoked !== undefined) {
       return refused("revoked", `the certificate rests on the revoked key ${revoked}`);
@@ -124,9 +137,9 @@ export class Trust {
   judgeAtDoor(record: NodeRecord, isKnown: boolean, now: number): Judgement {
     const judgement = this.judge(record, now);
     if (judgement.kind === "refused" || isKnown) return judgement;
-    for (const { key, uses, until } of judgement.membership.grants) {
+    for (const { key, uses, until, by: redeemer } of judgement.membership.grants) {
       const by = this.#tokens.get(key)?.by;
-      if (by?.has(record.id)) continue;
+      if (redeemer !== record.id || by?.has(record.id)) continue;
       if (now > until + CLOCK_SKEW) {
         return refused("tokenExpired", `the token expired ${rfc3339(until)}`);
       }
@@ -143,12 +156,12 @@ export class Trust {
    */
   redeem(membership: Membership, chain: Chain): { token: string; by: MemberId[] }[] {
     const over: { token: string; by: MemberId[] }[] = [];
-    for (const { key, uses, until } of membership.grants) {
+    for (const { key, uses, until, by } of membership.grants) {
       const entry = this.#tokens.get(key) ?? { uses, until, by: new Map<MemberId, Chain>() };
-      if (entry.by.has(membership.id) || entry.by.size >= uses + OVERUSE_REMEMBERED) continue;
+      if (entry.by.has(by) || entry.by.size >= uses + OVERUSE_REMEMBERED) continue;
       if (!this.#tokens.has(key)) makeRoom(this.#tokens, TOKENS_MAX);
       this.#tokens.set(key, entry);
-      entry.by.set(membership.id, chain);
+      entry.by.set(by, chain);
       if (entry.by.size > uses) over.push({ token: key, by: [...entry.by.keys()] });
     }
     return over;

@@ -1,0 +1,473 @@
+import assert from "node:assert/strict";
+import { sealAnswer } from "./control.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { encodeAnswer } from "./greeting.ts";
+import type { Datagram } from "./machine.ts";
+import { nobleCrypto as crypto } from "./noble_crypto.ts";
+import { sequenceOf, signRecord } from "./record.ts";
+import { type Computer, NodeLab } from "./sim/node_lab.ts";
+import { EMPTY_CHAIN } from "./trust/certificate.ts";
+import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
+import { parseToken } from "./trust/token.ts";
+
+const DAY = 86_400_000;
+
+function failures(computer: Computer): string[] {
+  return computer.events.flatMap((event) => event.kind === "joinFailed" ? [event.why] : []);
+}
+
+function state(computer: Computer): string {
+  return computer.node.status(computer.now()).mesh.state;
+}
+
+function members(computer: Computer): number {
+  return computer.node.status(computer.now()).peers.length;
+}
+
+Deno.test("T41: a rogue seed that knows the mesh's key but is no member joins nobody", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ seeds: ["192.0.2.2:51820"] });
+  const parsed = parseToken(crypto, token);
+  assert.ok(parsed.ok);
+  const meshId = meshIdOf(crypto, parsed.value.meshKey);
+  const rogue = identityFromSeed(crypto, lab.random(32));
+  const record = signRecord(crypto, meshId, rogue.signing, {
+    key: rogue.signing.publicKey,
+    sequence: sequenceOf(1, 0),
+    endpoints: [],
+    ip4Counter: 0,
+    capabilities: { relay: true, tunnel: true },
+    routes: [],
+    version: "",
+    chain: EMPTY_CHAIN,
+  });
+  const place = lab.computer();
+  const victim = lab.computer({ token });
+  lab.tap = ({ bytes, to }, from) => {
+    if (from !== victim || to.address[3] !== 2 || bytes[0] !== 0xc2) return;
+    // It cannot open the challenge without the mesh id, which it has: it answers as a door would.
+    const answer = encodeAnswer({
+      challenge: challengeIn(meshId, bytes),
+      cookie: new Uint8Array(16),
+      observed: victim.endpoint,
+      verdict: { kind: "welcome", record: record.bytes },
+    });
+    const to32 = Uint8Array.fromHex(victim.id);
+    const sealed = sealAnswer(crypto, lab.random, meshId, rogue, to32, answer);
+    assert.ok(sealed);
+    lab.world.after(2, () => victim.inject(sealed, place.endpoint));
+  };
+  victim.start();
+  lab.run(3_000);
+  assert.equal(state(victim), "joining");
+  assert.equal(members(victim), 0);
+  assert.match(
+    failures(victim)[0] ?? "",
+    /192\.0\.2\.2:51820 is no member of the mesh that we join/,
+  );
+});
+
+function challengeIn(meshId: Uint8Array, hello: Uint8Array): Uint8Array {
+  const boxKey = crypto.hmacBlake2s(meshId, new TextEncoder().encode("shoal hello 1"));
+  const content = crypto.xchacha20poly1305Open(
+    boxKey,
+    hello.slice(4, 28),
+    hello.slice(0, 4),
+    hello.slice(28),
+  );
+  assert.ok(content);
+  return content.slice(0, 16);
+}
+
+Deno.test("a seed of another mesh stays silent, and the joiner says so after 10 s", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const stranger = lab.founder({ name: "stranger" });
+  const joiner = lab.computer({ token: founder.token({ seeds: [stranger.address] }) });
+  let said = 0;
+  lab.tap = (_, from) => void (said += from === stranger ? 1 : 0);
+  joiner.start();
+  lab.run(11_000);
+  assert.equal(said, 0);
+  assert.equal(failures(joiner).length, 1, "once, not at every try");
+  assert.match(
+    failures(joiner)[0] ?? "",
+    /seed 192\.0\.2\.2:51820 did not answer in 10 s \(\d tries\): is UDP port 51820 open there/,
+  );
+});
+
+Deno.test("T41: a replayed hello moves nobody, joins nobody and earns no more bytes than it has", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const heard: Uint8Array[] = [];
+  lab.tap = ({ bytes }) => void (bytes[0] === 0xc2 && heard.push(bytes));
+  const joiner = lab.computer({ token: founder.token() });
+  joiner.start();
+  lab.run(1);
+  joiner.crash(); // it never hears the answer
+  lab.run(20_000);
+  const elsewhere: Endpoint = { address: Uint8Array.of(198, 51, 100, 9), port: 9, scope: 0 };
+  const sent: Datagram[] = [];
+  lab.tap = (datagram) => void (datagram.to.port === 9 && sent.push(datagram));
+  for (const bytes of heard) founder.inject(bytes, elsewhere);
+  lab.run(20_000);
+  assert.equal(members(founder), 0);
+  assert.equal(sent.length, heard.length);
+  for (const { bytes } of sent) assert.ok(bytes.length <= 1232, "T34");
+  // The same against one who is a member by now: its place stays where it is.
+  joiner.start();
+  lab.run(1_000);
+  assert.equal(founder.sees(joiner)?.endpoint, joiner.address);
+  for (const bytes of heard) founder.inject(bytes, elsewhere);
+  lab.run(1_000);
+  assert.equal(founder.sees(joiner)?.endpoint, joiner.address);
+});
+
+Deno.test("T41: of two that join with one one-time token in the same millisecond, one is let in", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 1 });
+  const both = [lab.computer({ token }), lab.computer({ token })];
+  for (const one of both) one.start();
+  lab.run(5_000);
+  assert.equal(members(founder), 1);
+  const late = lab.computer({ token });
+  late.start();
+  lab.run(5_000);
+  assert.equal(members(founder), 1);
+  assert.match(
+    failures(late)[0] ?? "",
+    /refused us: the token is used up: ask an admin for a new one/,
+  );
+});
+
+Deno.test("a token with three uses lets three in, and the one that returns needs none", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 3 });
+  const four = [1, 2, 3, 4].map(() => lab.computer({ token }));
+  for (const one of four) {
+    one.start();
+    lab.run(2_000);
+  }
+  assert.equal(members(founder), 3);
+  const [first] = four;
+  assert.ok(first);
+  first.crash();
+  first.disk = undefined; // the whole state but the identity is lost
+  first.start();
+  lab.run(3_000);
+  assert.equal(state(first), "member");
+  assert.equal(members(founder), 3);
+});
+
+Deno.test("one token used at two doors that cannot talk is over-used by one, and everybody says so", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const second = lab.joiner(founder);
+  lab.run(2_000);
+  const token = founder.token({ uses: 1 });
+  const seeds = [founder.address, second.address];
+  lab.network.partition([founder.address, "192.0.2.3:51820"], [second.address, "192.0.2.4:51820"]);
+  const both = [
+    lab.computer({ token, seeds, name: "x" }),
+    lab.computer({ token, seeds, name: "y" }),
+  ];
+  for (const one of both) one.start();
+  lab.run(2_000);
+  lab.network.heal();
+  const isTold = () => [founder, second].every((door) => members(door) === 3);
+  assert.ok(lab.until(90_000, isTold), "both are members: their certificates are good");
+  for (const door of [founder, second]) {
+    const { health } = door.node.status(door.now());
+    assert.ok(
+      health.some((line) => /a token for 1 was used by 2 \((x, y|y, x)\)/.test(line)),
+      health[0],
+    );
+  }
+  const third = lab.computer({ token, seeds });
+  third.start();
+  lab.run(5_000);
+  assert.equal(state(third), "joining");
+});
+
+Deno.test("T41: a revoked key is out everywhere, whatever certificate it shows", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const friend = lab.joiner(founder, { name: "friend" });
+  const thief = lab.joiner(founder, { name: "thief" });
+  lab.run(3_000);
+  assert.equal(members(friend), 2);
+  const { id } = thief;
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "thief", out)).ok);
+  lab.run(3_000);
+  assert.equal(founder.sees(thief), undefined);
+  assert.equal(friend.sees(thief), undefined, "the revocation has been gossiped");
+  const again = founder.step((now, out) => founder.node.approve(now, id, out));
+  assert.match(again.ok ? "" : again.error, /approve: the key .* is revoked for good/);
+  thief.crash();
+  thief.disk = undefined;
+  thief.wish = { ...thief.wish, token: founder.token() };
+  thief.start();
+  lab.run(12_000);
+  assert.equal(founder.sees(thief), undefined);
+  assert.match(failures(thief)[0] ?? "", /refused us: our key, .* was revoked/);
+  // A restart of the others forgets nothing.
+  friend.crash();
+  friend.start();
+  lab.run(3_000);
+  assert.equal(friend.sees(thief), undefined);
+});
+
+Deno.test("revoking an admin voids those that it invited", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const admin = lab.computer({ name: "admin", token: founder.token({ admin: true }) });
+  admin.start();
+  lab.run(1_000);
+  const guest = lab.joiner(admin, { name: "guest" });
+  lab.run(3_000);
+  assert.equal(founder.sees(guest)?.state, "alive");
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "admin", out)).ok);
+  assert.equal(members(founder), 0);
+});
+
+Deno.test("only an admin can invite, approve and revoke", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const member = lab.joiner(founder);
+  lab.run(1_000);
+  const invited = member.node.invite(member.now(), {});
+  assert.match(invited.ok ? "" : invited.error, /^invite: this node is no admin: run it on one/);
+  for (const what of ["approve", "revoke"] as const) {
+    const result = member.step((now, out) => member.node[what](now, "founder", out));
+    assert.match(result.ok ? "" : result.error, new RegExp(`^${what}: this node is no admin`));
+  }
+  assert.equal(member.sees(founder)?.state, "alive");
+});
+
+Deno.test("T41: clocks may differ by minutes, and a token's end is judged by the door's", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  for (const skew of [-290_000, 290_000]) {
+    const joiner = lab.computer({ token: founder.token() }, skew);
+    joiner.start();
+    lab.run(1_000);
+    assert.equal(founder.sees(joiner)?.state, "alive", `${skew} ms`);
+  }
+  const early = lab.computer({ token: founder.token() }, -400 * DAY);
+  early.start();
+  lab.run(1_000);
+  assert.match(
+    failures(early)[0] ?? "",
+    /begins 2026-01-01.* and it is 2024-11-27.* compare the clocks/,
+  );
+  const slow = lab.computer({ token: founder.token({ expiresInS: 60 }) }, -299_000);
+  lab.run(500_000);
+  slow.start(); // by its clock the token is good
+  lab.run(12_000);
+  assert.equal(founder.sees(slow), undefined);
+  assert.match(
+    failures(slow)[0] ?? "",
+    /refused us: the token has expired: ask an admin for a new one/,
+  );
+});
+
+Deno.test("T41: a certificate that begins in the future is refused and both clocks are named", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const admin = lab.computer({ name: "admin", token: founder.token({ admin: true }) }, DAY);
+  admin.start();
+  lab.run(1_000);
+  const guest = lab.joiner(admin, { name: "guest", seeds: [founder.address] });
+  lab.run(3_000);
+  assert.equal(founder.sees(guest), undefined, "issued by a clock a day ahead");
+  assert.equal(admin.sees(guest)?.state, "alive");
+});
+
+Deno.test("a token that is expired, altered or for another mesh changes nothing and says what to do", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ expiresInS: 60 });
+  const stranger = lab.founder({ name: "stranger" });
+  stranger.crash();
+  stranger.wish = { ...stranger.wish, token };
+  assert.match(
+    stranger.start() ?? "",
+    /^token: it is for the mesh [0-9a-f]{16} and this node belongs to [0-9a-f]{16}: use another state/,
+  );
+  const altered = lab.computer({ token: token.slice(0, -9) });
+  assert.match(altered.start() ?? "", /^token: \d+ characters were altered or cut short/);
+  lab.run(500_000);
+  const late = lab.computer({ token });
+  assert.match(
+    late.start() ?? "",
+    /^token: it expired 2026-01-01T00:01:00Z and it is 2026-01-01T00:08:20Z here: ask an admin/,
+  );
+  assert.equal(late.disk, undefined);
+});
+
+Deno.test("without a token a node asks, is shown, and joins once it is approved by name", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const guest = lab.computer({ name: "guest", seeds: [founder.address] });
+  guest.start();
+  lab.run(1_000);
+  assert.equal(state(guest), "pending");
+  const { requests, health } = founder.node.status(founder.now());
+  assert.deepEqual(requests.map(({ name, key }) => [name, key]), [["guest", guest.id]]);
+  assert.ok(health.some((line) => /1 ask for admission: `shoal approve NAME`/.test(line)));
+  assert.equal(members(founder), 0);
+  const approved = founder.step((now, out) => founder.node.approve(now, "guest", out));
+  assert.deepEqual(approved, { ok: true, value: { id: guest.id, name: "guest" } });
+  lab.run(3_000);
+  assert.equal(state(guest), "member");
+  assert.equal(founder.sees(guest)?.state, "alive");
+  assert.equal(founder.node.status(founder.now()).requests.length, 0);
+  guest.crash();
+  guest.start();
+  lab.run(2_000);
+  assert.equal(founder.sees(guest)?.state, "alive", "after a restart nobody has to approve again");
+});
+
+Deno.test("an approval on another admin reaches the door that was knocked at", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const door = lab.joiner(founder);
+  const guest = lab.computer({ name: "guest", seeds: [door.address] });
+  guest.start();
+  lab.run(2_000);
+  assert.equal(state(guest), "pending");
+  assert.ok(founder.step((now, out) => founder.node.approve(now, guest.id, out)).ok);
+  lab.run(6_000);
+  assert.equal(state(guest), "member");
+  assert.equal(founder.sees(guest)?.state, "alive");
+});
+
+Deno.test("requests have a limit per source and in all, and are forgotten when not repeated", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const one = lab.computer({ seeds: [founder.address] });
+  lab.network.partition([one.address]);
+  const asks: Uint8Array[] = [];
+  lab.tap = ({ bytes }) => void (bytes[0] === 0xc3 && asks.push(bytes));
+  for (let i = 0; i < 70; i++) {
+    one.wish = { ...one.wish, name: `n${i}`, identitySeed: lab.random(32) };
+    one.disk = undefined;
+    one.start();
+    one.crash();
+  }
+  const requests = () => founder.node.status(founder.now()).requests.length;
+  const from = (n: number): Endpoint => ({
+    address: Uint8Array.of(10, 0, n, 1),
+    port: 1,
+    scope: 0,
+  });
+  for (const bytes of asks.slice(0, 10)) {
+    lab.run(100);
+    founder.inject(bytes, from(1));
+  }
+  assert.equal(requests(), 4);
+  for (const [i, bytes] of asks.entries()) {
+    lab.run(100);
+    founder.inject(bytes, from(i + 2));
+  }
+  assert.equal(requests(), 64);
+  assert.ok((founder.node.status(founder.now()).control["door_full"] ?? 0) > 0);
+  lab.run(700_000);
+  assert.equal(requests(), 0);
+});
+
+Deno.test("an open node admits whoever asks, and every status says so", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder({ open: true });
+  const guest = lab.computer({ seeds: [founder.address] });
+  guest.start();
+  lab.run(4_000);
+  assert.equal(founder.sees(guest)?.state, "alive");
+  assert.match(founder.node.status(founder.now()).health[0] ?? "", /^OPEN: everybody who asks/);
+});
+
+Deno.test("a key that one node trusts is a member for this node alone", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const other = lab.joiner(founder);
+  lab.run(1_000);
+  const guest = lab.computer({ name: "guest", seeds: [founder.address] });
+  guest.start();
+  assert.ok(founder.step((now, out) => founder.node.trust(now, guest.id, "pal", out)).ok);
+  lab.run(6_000);
+  assert.equal(founder.sees(guest)?.name, "pal");
+  assert.equal(guest.sees(founder)?.state, "alive");
+  assert.equal(other.sees(guest), undefined);
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "pal", out)).ok);
+  assert.equal(founder.sees(guest), undefined);
+});
+
+Deno.test("a joiner whose seed is down tries for ever and joins when it comes up", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ expiresInS: 7 * 86_400 });
+  founder.crash();
+  const joiner = lab.computer({ token });
+  joiner.start();
+  let tries = 0;
+  lab.tap = (_, from) => void (tries += from === joiner ? 1 : 0);
+  lab.run(3_600_000);
+  assert.ok(tries > 40 && tries < 100, `${tries} tries in an hour: backed off to a minute`);
+  founder.start();
+  lab.run(80_000);
+  assert.equal(state(joiner), "member");
+});
+
+Deno.test("a host name is asked for anew at every try", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const joiner = lab.computer({ token: founder.token({ seeds: ["lyon.example:51820"] }) });
+  joiner.start();
+  const asked = () => joiner.events.filter(({ kind }) => kind === "resolve").length;
+  assert.equal(asked(), 1);
+  joiner.step((_, out) => joiner.node.resolved(joiner.now(), "lyon.example:51820", [], out));
+  assert.match(
+    failures(joiner)[0] ?? "",
+    /seed lyon\.example:51820 has no address: does the name exist/,
+  );
+  lab.run(1_000);
+  assert.equal(asked(), 2);
+  const { endpoint } = founder;
+  joiner.step((now, out) => joiner.node.resolved(now, "lyon.example:51820", [endpoint], out));
+  lab.run(100);
+  assert.equal(state(joiner), "member");
+});
+
+Deno.test("a seed that is no HOST:PORT is refused before anything starts", () => {
+  const lab = new NodeLab(crypto);
+  for (const seed of ["lyon", "1.2.3:5", "lyon:0", "lyon:70000", "[::1]", "a b:1"]) {
+    assert.match(
+      lab.computer({ seeds: [seed] }).start() ?? "",
+      /^join: ".*" is no HOST:PORT/,
+      seed,
+    );
+  }
+  assert.match(lab.computer({}).start() ?? "", /^join: there is no mesh, no token and no seed/);
+  const named = lab.computer({ name: "Lyon!", seeds: ["a.b:1"] });
+  assert.match(named.start() ?? "", /^name: "Lyon!" is no host name/);
+});
+
+Deno.test("T34: strangers get nothing, whatever they send", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  let sent = 0;
+  lab.tap = (_, from) => void (sent += from === founder ? 1 : 0);
+  const nowhere: Endpoint = { address: Uint8Array.of(198, 51, 100, 1), port: 7, scope: 0 };
+  for (const type of [0xc1, 0xc2, 0xc3, 0xc4, 0, 1, 2, 3, 4, 0x53]) {
+    for (const length of [4, 40, 67, 148, 1232]) {
+      const bytes = lab.random(length);
+      bytes.set([type, 0, 0, 0]);
+      founder.inject(bytes, nowhere);
+    }
+  }
+  lab.run(5_000);
+  assert.equal(sent, 0);
+});
