@@ -61,7 +61,7 @@ Deno.test("R5, R62: after 20 attempts what is staged drops and all is quiet, unt
   assert.equal(bob.delivered.length, 1, "only the new data");
 });
 
-Deno.test("R57: 10 s after data was received and nothing sent, a keepalive; to the millisecond", () => {
+Deno.test("R7, R57: 10 s after data was received and nothing sent, a keepalive; to the millisecond", () => {
   const { lab, alice, bob } = connected();
   until(lab, 50_000);
   alice.say(bob);

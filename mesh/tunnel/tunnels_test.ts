@@ -1,26 +1,4 @@
-/**
- * The tunnel machine's door: configuration (R17, R24, R50, R62, R65, R66), and where each of the 66
- * rules is tested.
- *
- *     1–3       duties_test (R3), tunnels_test (values)   34, 35    handshakes_test, noise/cookie_test
- *     4, 45     handshakes_test; core/tests/session_test  36, 37    handshakes_test, noise/tai64n_test
- *     5, 6      duties_test                               38, 39    handshakes_test
- *     7         duties_test (R57)                         40–43     handshakes_test, slots_test;
- *     8         noise/cookie_test; core/tests/gate_test               core/tests/session_test
- *     9, 39     handshakes_test                           44        core/tests/session_test
- *     10–12     duties_test                               46–52     core/tests (packet, replay, session,
- *     13        core/tests/replay_test                                route, rx)
- *     14, 15    core/tests/gate_test                      50        tunnels_test (who holds a prefix)
- *     16        core/tests/staging_test                   53–55     handshakes_test; core/tests
- *     17        tunnels_test                              56        core (no path MTU is learned yet)
- *     18        core/tests/packet_test                    57–60     duties_test
- *     19        handshakes_test                           61        duties_test, slots_test
- *     20, 21    noise/messages_test, handshakes_test      62        duties_test
- *     22–25     noise/handshake_test, handshakes_test     63, 64    duties_test, handshakes_test
- *     26        noise/indices_test, handshakes_test       65        noise/handshake_test, tunnels_test
- *     27        handshakes_test, noise/handshake_test     66        src (store, log), tunnels_test
- *     28–33     noise/cookie_test (model); core/tests/gate_test
- */
+/** The tunnel machine's door: configuration and what people see; R1, R2, R4, R17, R50, R65, R66. */
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { TunnelLab } from "../sim/tunnel_lab.ts";
