@@ -4,7 +4,7 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Endpoint, formatEndpoint, parseEndpoint } from "../endpoint.ts";
-import { type Datagram, Effects, type Now, type Outbox } from "../machine.ts";
+import { type Command, type Datagram, Effects, type Now, type Outbox } from "../machine.ts";
 import type { NodeEvent } from "../event.ts";
 import { Node, type NodeOptions } from "../node.ts";
 import type { NodeSnapshot } from "../snapshot.ts";
@@ -84,11 +84,13 @@ export class Computer {
   readonly host: Host<Uint8Array>;
   readonly address: string;
   readonly events: NodeEvent[] = [];
+  readonly commands: Command[] = [];
   /** Inner packets that came out of the tunnels. */
   readonly delivered: Uint8Array[] = [];
   /** What is on disk. */
   disk: NodeSnapshot | undefined;
   wish: NodeWish;
+  identitySeed: Uint8Array;
   #node: Node | undefined;
   #plane: DataPlane | undefined;
 
@@ -101,7 +103,8 @@ export class Computer {
   ) {
     this.address = formatEndpoint(endpoint);
     this.host = new Host(lab.world, this.address, 0, skew);
-    this.wish = { name: `node-${number}`, identitySeed: lab.random(32), ...wish };
+    this.wish = { name: `node-${number}`, ...wish };
+    this.identitySeed = wish.identitySeed ?? lab.random(32);
   }
 
   get node(): Node {
@@ -110,7 +113,7 @@ export class Computer {
   }
 
   get id(): string {
-    return this.node.status(this.now()).self.key;
+    return this.lab.crypto.ed25519FromSeed(this.identitySeed).publicKey.toHex();
   }
 
   now(): Now {
@@ -131,12 +134,12 @@ export class Computer {
     });
     const created = Node.create(this.now(), {
       name: "node",
-      identitySeed: new Uint8Array(32),
       port: this.endpoint.port,
       version: "0.0.0",
       tunnel: true,
       relay: true,
       ...this.wish,
+      identitySeed: this.identitySeed,
       crypto,
       random,
       ...(this.disk ? { snapshot: this.disk } : {}),
@@ -170,6 +173,7 @@ export class Computer {
   step<T>(ask: (now: Now, out: Outbox<NodeEvent>) => T): T {
     const effects = new Effects<NodeEvent>();
     const answer = ask(this.now(), effects);
+    this.commands.push(...effects.commands);
     for (const command of effects.commands) this.#plane?.execute(this.now().boot, command);
     for (const datagram of effects.datagrams) this.#send(datagram);
     for (const event of effects.events) {
@@ -210,8 +214,8 @@ export class Computer {
 
   /** The peer that status shows under a name. */
   sees(other: Computer): ReturnType<Node["status"]>["peers"][number] | undefined {
-    const { key } = other.node.status(other.now()).self;
-    return this.node.status(this.now()).peers.find((peer) => peer.key === key);
+    const { id } = other;
+    return this.node.status(this.now()).peers.find((peer) => peer.key === id);
   }
 
   #source(): NonNullable<Arrival["source"]> {

@@ -6,7 +6,7 @@
 import type { Now } from "../machine.ts";
 import { decode, encode, type MemberId, type Message, type Rumour } from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
-import { type MemberView, Swim, type SwimOptions } from "../swim/swim.ts";
+import { Swim, type SwimOptions } from "../swim/swim.ts";
 import { Host } from "./host.ts";
 import { type Conditions, Network } from "./network.ts";
 import { Seeded } from "./random.ts";
@@ -24,6 +24,8 @@ export interface Member {
   /** Messages sent, and their bytes if they are encoded. */
   sent: number;
   bytes: number;
+  /** The version of each rumour that it holds, by key. */
+  readonly versions: Map<string, number>;
 }
 
 export interface SwimMeshOptions {
@@ -61,7 +63,8 @@ export class SwimMesh {
       let id = "";
       while (id.length < 64) id += names.next().toString(16).padStart(8, "0");
       const host = new Host<Message>(world, id, -Math.floor(names.between(0, 1e9)));
-      const member = { id, host, swim: this.#make(id, host.now(), i, 0), sent: 0, bytes: 0 };
+      const swim = this.#make(id, host.now(), i, 0);
+      const member = { id, host, swim, sent: 0, bytes: 0, versions: new Map<string, number>() };
       this.members.push(member);
       this.#byId.set(id, member);
       this.#index.set(id, i);
@@ -87,10 +90,7 @@ export class SwimMesh {
     };
     const now = member.host.now();
     const result = call(member.swim, now, out);
-    for (const rumour of rumours) {
-      if (rumour.kind === RECORD) member.swim.admit(now, rumour.key, out);
-      member.swim.spread(now, rumour, out);
-    }
+    for (const rumour of rumours) this.#believe(member, now, rumour, out);
     for (const [to, message] of messages) this.#send(member, to, message);
     for (const event of events) {
       this.onEvent({ ...event, at: this.world.now, where: member.id });
@@ -104,6 +104,26 @@ export class SwimMesh {
     member.host.crash();
   }
 
+  /** Says good-bye and stops. */
+  leave(member: Member): void {
+    this.act(member, (swim, now, out) => swim.leave(now, out));
+    member.host.crash();
+  }
+
+  /** Gives a member's record a new version and lets it gossip that. */
+  publish(member: Member): void {
+    const version = (member.versions.get(member.id) ?? 0) + 1;
+    this.act(
+      member,
+      (_, now, out) => this.#believe(member, now, recordOf(member.id, version), out),
+    );
+  }
+
+  /** Sends a message that the member's machine has not made. */
+  forge(from: Member, to: Member, message: Message): void {
+    this.#send(from, to.id, message);
+  }
+
   /** Starts a member again. It remembers who is in the mesh, and how far its incarnation was. */
   restart(member: Member, incarnation = member.swim.incarnation + 1): void {
     const number = this.#number(member.id);
@@ -112,18 +132,18 @@ export class SwimMesh {
     this.#switchOn(member, false);
     this.act(member, (swim, now, out) => {
       for (const { id } of known) swim.admit(now, id, out);
+      for (const [key, version] of member.versions) swim.spread(now, recordOf(key, version), out);
     });
   }
 
   /** A newcomer and its seed learn of each other; the rest is gossip. */
   introduce(newcomer: Member, seed: Member): void {
-    this.act(seed, (swim, now, out) => {
-      swim.admit(now, newcomer.id, out);
-      swim.spread(now, recordOf(newcomer.id, 1), out);
-    });
+    const record = recordOf(newcomer.id, 1);
+    for (const member of [newcomer, seed]) {
+      this.act(member, (_, now, out) => this.#believe(member, now, record, out));
+    }
     this.act(newcomer, (swim, now, out) => {
       swim.admit(now, seed.id, out);
-      swim.spread(now, recordOf(newcomer.id, 1), out);
       swim.pushPull(now, seed.id, out);
     });
   }
@@ -141,6 +161,29 @@ export class SwimMesh {
       }
       return alive === up.length;
     });
+  }
+
+  /** Whether all running members hold the same rumours. */
+  isLevel(): boolean {
+    const up = this.members.filter((member) => member.host.isUp);
+    const newest = new Map<string, number>();
+    for (const { versions } of up) {
+      for (const [key, version] of versions) {
+        newest.set(key, Math.max(version, newest.get(key) ?? 0));
+      }
+    }
+    return up.every(({ versions }) =>
+      versions.size === newest.size &&
+      [...newest].every(([key, version]) => versions.get(key) === version)
+    );
+  }
+
+  /** Answers a rumour as a node that found it true. */
+  #believe(member: Member, now: Now, rumour: Rumour, out: SwimOutbox): void {
+    if (rumour.kind === RECORD && rumour.key !== member.id) {
+      member.swim.admit(now, rumour.key, out);
+    }
+    if (member.swim.spread(now, rumour, out)) member.versions.set(rumour.key, rumour.version);
   }
 
   #make(self: MemberId, now: Now, number: number, incarnation: number): Swim {
@@ -183,13 +226,8 @@ export class SwimMesh {
 }
 
 /** A rumour that stands for a member's node record. */
-export function recordOf(id: MemberId, version: number): Rumour {
+function recordOf(id: MemberId, version: number): Rumour {
   return { kind: RECORD, key: id, version, bytes: new Uint8Array(300) };
-}
-
-/** What one member sees of another. */
-export function viewOf(of: Member, by: Member): MemberView | undefined {
-  return by.swim.member(of.id);
 }
 
 const NOBODY: SwimOutbox = { message: () => {}, rumour: () => {}, event: () => {} };

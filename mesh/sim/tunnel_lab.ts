@@ -69,6 +69,13 @@ export class TunnelLab {
     return host;
   }
 
+  /** Two hosts; alice knows where bob is, and bob learns where alice is. */
+  pair(): { alice: TunnelHost; bob: TunnelHost; bobAtAlice: PeerId; aliceAtBob: PeerId } {
+    const alice = this.host(1);
+    const bob = this.host(2);
+    return { alice, bob, bobAtAlice: alice.meet(bob), aliceAtBob: bob.meet(alice, "unknown") };
+  }
+
   clock(): Now {
     return {
       boot: this.now + this.bend.boot,
@@ -201,7 +208,29 @@ export class TunnelHost {
     this.plane.receive(this.lab.clock().boot, bytes, from, this.source);
   }
 
-  /** When datagrams of a type were sent: 1 initiation, 2 response, 3 cookie reply, 4 data. */
+  /** The first datagram of a type that was sent: 1 initiation, 2 response, 3 cookie reply, 4 data. */
+  first(type: 1 | 2 | 3 | 4): Uint8Array {
+    const sent = this.sent.find(({ bytes }) => bytes[0] === type);
+    if (!sent) throw new Error(`host ${this.number} sent no message of type ${type}`);
+    return sent.bytes;
+  }
+
+  /** All that it shows or would do next, but for what it dropped: as before means untouched. */
+  state(): string {
+    const { dropMalformed: _, dropUnauthentic: __, dropUnexpected: ___, ...counters } =
+      this.tunnels.counters;
+    return JSON.stringify([
+      this.tunnels.peers(),
+      this.tunnels.deadline,
+      this.plane.indices,
+      this.sent.length,
+      this.commands.length,
+      this.events.length,
+      counters,
+    ]);
+  }
+
+  /** When datagrams of a type were sent. */
   sentAt(type: 1 | 2 | 3 | 4): number[] {
     return this.sent.filter(({ bytes }) => bytes[0] === type).map(({ at }) => at);
   }

@@ -1,7 +1,7 @@
 /**
  * Probes. One probe asks a member directly; if it is late, three helpers are asked to ask, and each
  * forwards the target's ack to us, so that an answer counts whichever way it comes. A helper that
- * got no answer says so (nack): if helpers stay silent too, the trouble is rather ours.
+ * got no answer says so (nack): if all helpers stay silent too, the trouble is rather ours.
  *
  * With p the patience for the target, a probe takes p for the direct answer and up to 2p more for the
  * way over helpers, so that all of it ends within a period; all stretched by our own health.
@@ -193,8 +193,8 @@ export class Detector {
     const probe = this.#pending.get(seq);
     if (probe?.kind !== "probe") return;
     this.#close(seq);
-    // Silent helpers speak against us, helpers with a nack for us; nobody to ask says nothing.
-    if (this.lifeguard && asked > 0) this.awareness.note(probe.helpers.size);
+    // If one helper's nack came in time, so would have the others': their silence is their trouble.
+    if (this.lifeguard && probe.helpers.size === asked) this.awareness.note(asked);
     probe.done(false);
   }
 

@@ -36,8 +36,8 @@ export interface Accusation {
   readonly origins: Set<Tag>;
   /** Boot ms of its beginning, or of the suspect's last sign of life. */
   began: number;
-  /** Whether it counts as confirmed by as many as it takes. */
-  isFull: boolean;
+  /** Whether somebody has buried the suspect already, so that less time is enough. */
+  isShort: boolean;
   expiry: Entry | undefined;
 }
 

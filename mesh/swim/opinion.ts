@@ -109,12 +109,12 @@ export class Opinion {
     }
   }
 
-  /** Somebody has buried a member after a suspicion of its own: that confirms ours in full. */
+  /** Somebody has buried a member after a suspicion of its own: ours may end sooner. */
   #hasten(member: Member, incarnation: number): void {
     const { accusation } = member;
     if (accusation === undefined || incarnation !== member.incarnation) return;
-    if (accusation.isFull) return;
-    accusation.isFull = true;
+    if (accusation.isShort) return;
+    accusation.isShort = true;
     this.#expect(member, accusation);
   }
 
@@ -129,7 +129,7 @@ export class Opinion {
     const accusation: Accusation = {
       origins: new Set([origin]),
       began: this.moment.now,
-      isFull: false,
+      isShort: false,
       expiry: undefined,
     };
     member.accusation = accusation;
@@ -243,12 +243,15 @@ export class Opinion {
   }
 
   /** When the last question is to be asked, so that silence is complete at the end. */
-  #lastQuestionOf(member: Member, { began, origins, isFull }: Accusation): number {
+  #lastQuestionOf(member: Member, { began, origins, isShort }: Accusation): number {
     const { lifeguard, period } = this.options;
     const suspicion = suspicionOf(this.members.live, period);
     if (!lifeguard) return began + suspicion.shortest;
-    const confirmations = isFull ? suspicion.confirmations : origins.size - 1;
-    return began + suspicionTimeout(suspicion, confirmations) - this.link.probeTime(member);
+    // Somebody has waited for the suspect to the end: half of that is left to our own news.
+    const timeout = isShort
+      ? suspicion.shortest / 2
+      : suspicionTimeout(suspicion, origins.size - 1);
+    return began + timeout - this.link.probeTime(member);
   }
 
   /** A suspicion ends: the last question is asked by ourselves. */
