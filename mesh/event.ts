@@ -10,7 +10,10 @@ export interface Who {
 }
 
 export type NodeEvent =
-  /** What `snapshot()` gives has changed and must be on disk before the datagrams leave. */
+  /**
+   * What `snapshot()` gives has changed: write it. A crash before that loses news, nothing else:
+   * what must never be used twice was on disk before the start.
+   */
   | { readonly kind: "persist" }
   /** A seed's host name is wanted: answer with `resolved`. */
   | { readonly kind: "resolve"; readonly seed: string }

@@ -353,7 +353,8 @@ Deno.test("requests have a limit per source and in all, and are forgotten when n
   const asks: Uint8Array[] = [];
   lab.tap = ({ bytes }) => void (bytes[0] === 0xc3 && asks.push(bytes));
   for (let i = 0; i < 70; i++) {
-    one.wish = { ...one.wish, name: `n${i}`, identitySeed: lab.random(32) };
+    one.wish = { ...one.wish, name: `n${i}` };
+    one.identitySeed = lab.random(32);
     one.disk = undefined;
     one.start();
     one.crash();

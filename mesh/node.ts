@@ -83,6 +83,7 @@ export class Node {
   #hasLeft = false;
   #reviewAt = -Infinity;
   #persistedAt = -Infinity;
+  #persistedBoot: number;
   #mustPersist = false;
   #addresses = "";
   /** What was said last about each seed. */
@@ -102,6 +103,7 @@ export class Node {
     this.#identity = identity;
     this.#founding = founding;
     this.#boot = (snapshot?.boot ?? 0) + 1;
+    this.#persistedBoot = this.#boot;
     this.#tunnels = new Tunnels({ crypto, random });
     this.#joiner = new Joiner(crypto, random, identity);
     for (const seed of snapshot?.seeds ?? []) this.#joiner.add(seed);
@@ -499,8 +501,10 @@ export class Node {
     this.#knock(now, mesh);
     this.#joiner.poll(now, out);
     const isDue = mesh?.isDirty && now.boot >= this.#persistedAt + PERSIST_PACE;
-    if (!this.#mustPersist && !isDue) return;
+    const hasJumped = mesh !== undefined && mesh.boot !== this.#persistedBoot;
+    if (!this.#mustPersist && !isDue && !hasJumped) return;
     this.#mustPersist = false;
+    this.#persistedBoot = mesh?.boot ?? this.#boot;
     this.#persistedAt = now.boot;
     if (mesh) mesh.isDirty = false;
     out.event({ kind: "persist" });

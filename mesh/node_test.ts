@@ -1,6 +1,34 @@
 import assert from "node:assert/strict";
 import { nobleCrypto } from "./noble_crypto.ts";
-import { NodeLab } from "./sim/node_lab.ts";
+import { ip4Of } from "./address.ts";
+import { ROUGH } from "./sim/network.ts";
+import { type Computer, NodeLab } from "./sim/node_lab.ts";
+import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
+
+/** A founder and members that all see each other. */
+function village(size: number, seed = 1): { lab: NodeLab; all: Computer[] } {
+  const lab = new NodeLab(nobleCrypto, seed);
+  const founder = lab.founder();
+  const token = founder.token({ uses: size });
+  const all = [founder];
+  for (let i = 1; i < size; i++) {
+    const one = lab.computer({ token });
+    one.start();
+    all.push(one);
+  }
+  assert.ok(lab.until(30_000, () => areMutual(all)), "not all see each other");
+  return { lab, all };
+}
+
+function areMutual(all: readonly Computer[]): boolean {
+  return all.every((one) =>
+    all.every((other) => one === other || one.sees(other)?.state === "alive")
+  );
+}
+
+function told(computer: Computer, kind: string): number {
+  return computer.events.filter((event) => event.kind === kind).length;
+}
 
 Deno.test("a second node joins with a token in a couple of round trips, and both see each other", () => {
   const lab = new NodeLab(nobleCrypto);
@@ -25,4 +53,311 @@ Deno.test("the first packet crosses the tunnel right after the join", () => {
   assert.ok(lab.until(100, () => joiner.delivered.length === 1));
   assert.equal(joiner.sees(founder)?.path, "direct");
   assert.ok((joiner.sees(founder)?.tx_bytes ?? 0) > 0);
+});
+
+Deno.test("five that join at once all see each other within seconds, with one address each", () => {
+  const { all } = village(5);
+  assert.equal(new Set(all.map(({ ip4 }) => ip4.join("."))).size, 5);
+  for (const one of all) assert.equal(told(one, "memberSuspected"), 0);
+});
+
+Deno.test("any two members can talk at once, also those that did not meet at the join", () => {
+  const lab = new NodeLab(nobleCrypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 2 });
+  const [second, third] = [lab.computer({ token }), lab.computer({ token })];
+  second.start();
+  lab.run(5_000);
+  third.start();
+  assert.ok(lab.until(1_000, () => third.sees(second) !== undefined));
+  third.say(second);
+  assert.ok(
+    lab.until(1_000, () => second.delivered.length === 1),
+    "no handshake had to be repeated",
+  );
+});
+
+Deno.test("a node restarts from its disk and re-joins without seeds and without anybody's help", () => {
+  const { lab, all: [founder, second, third] } = village(3);
+  assert.ok(founder && second && third);
+  second.crash();
+  lab.run(60_000);
+  assert.equal(founder.sees(second)?.state, "dead");
+  second.wish = { name: "second" }; // no token and no seed
+  assert.equal(second.start(), undefined);
+  assert.ok(lab.until(5_000, () => areMutual([founder, second, third])));
+  assert.equal(told(founder, "memberReturned"), 1);
+  assert.equal(told(founder, "memberDied"), 1);
+  const { boot } = second.disk ?? { boot: 0 };
+  assert.equal(boot, 2);
+});
+
+Deno.test("the whole mesh restarts at once, founder included", () => {
+  const { lab, all } = village(4);
+  for (const one of all) one.crash();
+  lab.run(30_000);
+  for (const one of all) assert.equal(one.start(), undefined);
+  assert.ok(lab.until(10_000, () => areMutual(all)));
+});
+
+Deno.test("all at once under loss, delay, duplicates and reordering see each other in the end", () => {
+  const lab = new NodeLab(nobleCrypto, 7, ROUGH);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 3 });
+  const all = [founder, ...[1, 2, 3].map(() => lab.computer({ token }))];
+  for (const one of all.slice(1)) one.start();
+  assert.ok(lab.until(60_000, () => areMutual(all)));
+});
+
+Deno.test("a node that lost its counters is told so, takes higher ones, and is heard again", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  const old = second.disk;
+  for (let i = 0; i < 3; i++) {
+    second.crash();
+    second.start();
+    lab.run(3_000);
+  }
+  second.crash();
+  assert.ok(old);
+  second.disk = { ...old, boot: 0 };
+  second.start();
+  assert.ok(lab.until(10_000, () => (second.disk?.boot ?? 0) > 4), `boot ${second.disk?.boot}`);
+  lab.run(20_000);
+  assert.ok(areMutual([founder, second]));
+});
+
+Deno.test("one key on two machines is noticed and reported", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second?.disk);
+  const copy = lab.computer({ name: "copy", identitySeed: second.identitySeed });
+  copy.disk = second.disk;
+  copy.start();
+  lab.run(60_000);
+  const reports = [founder, second, copy].map((one) => told(one, "equivocation"));
+  assert.ok(Math.max(...reports) > 0, `${reports}`);
+});
+
+Deno.test("a forced clash of IPv4 addresses: the later issued takes its next, on every node", () => {
+  const lab = new NodeLab(nobleCrypto);
+  const founder = lab.founder();
+  lab.run(2_000);
+  const third = lab.joiner(founder);
+  lab.run(5_000);
+  const second = lab.computer({ token: founder.token() });
+  const meshKey = Uint8Array.fromHex(founder.node.status(founder.now()).mesh.key);
+  const meshId = meshIdOf(nobleCrypto, meshKey);
+  const { key } = founder.node.status(founder.now()).self;
+  const own = second.identitySeed;
+  const counter = clashing(
+    (n) => ip4Of(nobleCrypto, meshId, identityFromSeed(nobleCrypto, own).signing.publicKey, n),
+    (n) => ip4Of(nobleCrypto, meshId, Uint8Array.fromHex(key), n),
+  );
+  // Both say that they have stepped aside so often that they meet at one address.
+  founder.crash();
+  assert.ok(founder.disk);
+  founder.disk = { ...founder.disk, ip4Counter: counter.other };
+  founder.start();
+  lab.run(3_000);
+  second.disk = emptyDisk(counter.own);
+  second.start();
+  const clash = founder.ip4.join(".");
+  assert.equal(second.ip4.join("."), clash, "before they know of each other");
+  const isSettled = () => second.ip4.length === 4 && second.ip4.join(".") !== clash;
+  assert.ok(lab.until(5_000, isSettled));
+  lab.run(3_000);
+  assert.equal(founder.ip4.join("."), clash, "issued earlier");
+  for (const one of [founder, third]) {
+    assert.equal(one.sees(second)?.ip4, second.ip4.join("."));
+  }
+  assert.equal(third.sees(founder)?.ip4, clash);
+  third.say(founder);
+  third.say(second);
+  assert.ok(lab.until(500, () => founder.delivered.length === 1 && second.delivered.length === 1));
+});
+
+function emptyDisk(ip4Counter: number): NonNullable<Computer["disk"]> {
+  return {
+    v: 1,
+    name: "second",
+    boot: 0,
+    ip4Counter,
+    incarnation: 0,
+    members: [],
+    trusted: [],
+    revocations: [],
+    redeemed: [],
+    seeds: [],
+  };
+}
+
+/** Two counters with which two keys have one address. */
+function clashing(
+  own: (n: number) => Uint8Array,
+  other: (n: number) => Uint8Array,
+): { own: number; other: number } {
+  const seen = new Map<string, number>();
+  for (let n = 0; n < 8192; n++) seen.set(other(n).join("."), n);
+  for (let n = 0; n < 65_536; n++) {
+    const hit = seen.get(own(n).join("."));
+    if (hit !== undefined) return { own: n, other: hit };
+  }
+  throw new Error("no clash");
+}
+
+Deno.test("a death, a return and a farewell are events on every other node", () => {
+  const { lab, all: [founder, second, third] } = village(3);
+  assert.ok(founder && second && third);
+  third.crash();
+  lab.run(40_000);
+  for (const one of [founder, second]) {
+    assert.equal(told(one, "memberDied"), 1);
+    assert.equal(one.sees(third)?.state, "dead");
+    assert.match(
+      one.node.status(one.now()).peers.find((p) => p.state === "dead")?.reason ?? "",
+      /does not answer/,
+    );
+  }
+  third.start();
+  lab.run(5_000);
+  third.step((now, out) => third.node.leave(now, out));
+  lab.run(3_000);
+  for (const one of [founder, second]) {
+    assert.equal(told(one, "memberReturned"), 1);
+    assert.equal(told(one, "memberLeft"), 1);
+    assert.equal(one.sees(third)?.state, "left");
+    assert.equal(told(one, "memberDied"), 1, "who leaves does not die");
+  }
+  let sent = 0;
+  lab.tap = (_, from) => void (sent += from === third ? 1 : 0);
+  lab.run(10_000);
+  assert.equal(sent, 0, "who has left is silent");
+});
+
+Deno.test("ping by name, key, beginning of a key and both addresses is answered with a round trip", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  const peer = founder.sees(second);
+  assert.ok(peer);
+  for (const who of [peer.name, peer.key, peer.key.slice(0, 8), peer.ip4, peer.ip6]) {
+    const asked = founder.step((now, out) =>
+      founder.node.ping(now, who, { timeoutMs: 1_000, size: 64 }, out)
+    );
+    assert.ok(asked.ok, who);
+    lab.run(100);
+    const event = founder.events.findLast(({ kind }) => kind === "pong");
+    assert.ok(event?.kind === "pong" && event.nonce === asked.value.nonce);
+    assert.ok(event.rttMs >= 2 && event.rttMs <= 4, `${event.rttMs}`);
+  }
+  const nobody = founder.step((now, out) =>
+    founder.node.ping(now, "paris", { timeoutMs: 1_000, size: 64 }, out)
+  );
+  assert.match(
+    nobody.ok ? "" : nobody.error,
+    /^ping: paris: no member has this name, key or address/,
+  );
+  second.crash();
+  founder.step((now, out) => founder.node.ping(now, peer.name, { timeoutMs: 700, size: 64 }, out));
+  lab.run(699);
+  assert.equal(told(founder, "pingLost"), 0);
+  lab.run(2);
+  assert.equal(told(founder, "pingLost"), 1);
+});
+
+Deno.test("authenticated tunnel traffic counts as a sign of life", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  lab.run(40_000); // what the join spreads has been spread
+  const probes = () => {
+    let count = 0;
+    lab.tap = ({ bytes }) => void (count += bytes[0] === 0xc1 ? 1 : 0);
+    return () => count;
+  };
+  const quiet = probes();
+  lab.run(20_000);
+  const idle = quiet();
+  const busy = probes();
+  for (let i = 0; i < 100; i++) {
+    founder.say(second);
+    second.say(founder);
+    lab.run(200);
+  }
+  assert.ok(busy() < idle / 2, `${busy()} control datagrams when busy, ${idle} when idle`);
+});
+
+Deno.test("R53: a session's endpoint does not move by control datagrams", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  founder.say(second);
+  lab.run(100);
+  const moves = () => founder.commands.filter((command) => command.kind === "setEndpoint").length;
+  const before = moves();
+  // The same member's control datagrams come from elsewhere, as after a NAT's rebinding.
+  const elsewhere = { address: Uint8Array.of(198, 51, 100, 7), port: 7, scope: 0 };
+  const captured: Uint8Array[] = [];
+  lab.tap = ({ bytes }, from) =>
+    void (from === second && bytes[0] === 0xc1 && captured.push(bytes));
+  lab.network.partition([founder.address]);
+  lab.run(3_000);
+  assert.ok(captured.length > 0);
+  for (const bytes of captured) founder.inject(bytes, elsewhere);
+  assert.equal(moves(), before);
+  assert.equal(founder.sees(second)?.endpoint, second.address);
+});
+
+Deno.test("an expired member is out, and is warned of it thirty days before", () => {
+  const lab = new NodeLab(nobleCrypto);
+  const founder = lab.founder();
+  const token = founder.token({ memberDays: 0.001 }); // 86.4 s
+  const short = lab.computer({ token, name: "short" });
+  short.start();
+  lab.run(2_000);
+  const health = () => short.node.status(short.now()).health.join();
+  assert.match(
+    health(),
+    /the certificate ends 2026-01-01T00:01:27Z, in 1 days: an admin renews it/,
+  );
+  const renewed = founder.step((now, out) => founder.node.approve(now, "short", out));
+  assert.ok(renewed.ok);
+  lab.run(3_000);
+  assert.equal(health(), "");
+  lab.run(500_000);
+  assert.equal(founder.sees(short)?.state, "alive", "renewed");
+  const other = lab.computer({ token: founder.token({ memberDays: 0.001 }), name: "other" });
+  other.start();
+  lab.run(2_000);
+  assert.equal(founder.sees(other)?.state, "alive");
+  lab.run(450_000);
+  assert.equal(founder.sees(other), undefined, "86 s and 300 s of tolerance are over");
+  assert.match(other.node.status(other.now()).health.join(), /expired: the certificate ended/);
+});
+
+Deno.test("a snapshot holds no secret", () => {
+  const { all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  for (const one of [founder, second]) {
+    const text = JSON.stringify(one.node.snapshot());
+    for (const secret of [one.identitySeed, one.wish.meshSeed]) {
+      if (!secret) continue;
+      assert.ok(!text.includes(secret.toHex()));
+      assert.ok(!text.includes(secret.toBase64({ alphabet: "base64url", omitPadding: true })));
+    }
+    if (one.wish.token) assert.ok(!text.includes(one.wish.token));
+  }
+});
+
+Deno.test("one seed gives one run, to the byte", () => {
+  const run = (seed: number) => {
+    const lab = new NodeLab(nobleCrypto, seed, ROUGH);
+    let hash: Uint8Array = new Uint8Array(32);
+    lab.tap = ({ bytes }, from) => {
+      hash = nobleCrypto.blake2s(hash, from.endpoint.address, bytes);
+    };
+    const founder = lab.founder();
+    lab.joiner(founder);
+    lab.run(10_000);
+    return hash.toHex();
+  };
+  assert.equal(run(3), run(3));
+  assert.notEqual(run(3), run(4));
 });

@@ -7,7 +7,7 @@ import type { Crypto } from "./crypto.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { sameEndpoint } from "./endpoint.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
-import { openAnswer, type Opened, PAYLOAD_MAX, sealHello } from "./control.ts";
+import { DATAGRAM_MAX, openAnswer, type Opened, PAYLOAD_MAX, sealHello } from "./control.ts";
 import type { NodeEvent } from "./event.ts";
 import { CHALLENGE_SIZE, decodeAnswer, encodeGreeting } from "./greeting.ts";
 import type { Mesh } from "./mesh.ts";
@@ -243,14 +243,15 @@ export class Talk {
     arrival: Arrival,
     out: Outbox<NodeEvent>,
   ): void {
-    if (!isPaced(this.#noticed, now, id)) return;
     const member = this.mesh.roster.get(id);
     const isForgetful = stale.isBehind && member !== undefined;
     const payload = isForgetful ? member.record.bytes : new Uint8Array(0);
+    // It may be a replay from anywhere: nothing goes back beyond the bytes that came (T34).
+    if (payload.length + DATAGRAM_MAX - PAYLOAD_MAX > arrival.bytes.length) return;
+    if (!isPaced(this.#noticed, now, id)) return;
     const kind = isForgetful ? "record" : "notice";
     const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);
-    // It may be a replay from anywhere: nothing goes back beyond the bytes that came (T34).
-    if (bytes === undefined || bytes.length > arrival.bytes.length) return;
+    if (bytes === undefined) return;
     out.send({ bytes, to: arrival.from, ...(arrival.source ? { from: arrival.source } : {}) });
   }
 
