@@ -5,10 +5,7 @@ import { TunnelLab } from "../sim/tunnel_lab.ts";
 /** Two hosts with a session that alice initiated and that was quiet since 1030. */
 function connected(seed = 1) {
   const lab = new TunnelLab(seed);
-  const alice = lab.host(1);
-  const bob = lab.host(2);
-  const bobAtAlice = alice.meet(bob);
-  const aliceAtBob = bob.meet(alice, "unknown");
+  const { alice, bob, bobAtAlice, aliceAtBob } = lab.pair();
   alice.step((now, out) => alice.tunnels.startHandshake(now, bobAtAlice, out));
   lab.run(30);
   assert.equal(lab.now, 1030);

@@ -20,10 +20,7 @@ function machine(maxPeers?: number) {
 
 function pair() {
   const lab = new TunnelLab();
-  const alice = lab.host(1);
-  const bob = lab.host(2);
-  const bobAtAlice = alice.meet(bob);
-  const aliceAtBob = bob.meet(alice, "unknown");
+  const { alice, bob, bobAtAlice, aliceAtBob } = lab.pair();
   alice.say(bob);
   lab.run(30);
   return { lab, alice, bob, bobAtAlice, aliceAtBob };
