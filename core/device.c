@@ -113,7 +113,7 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
     offload_found(&device->offload, tun_set_offloads(&device->tun, tun), config->offloads_off);
     tun_set_offloads(&device->tun, atomic_load(&device->offload.on));
     if (!device->tun.ifindex) {
-        atomic_store(&device->link_up, 1);
+        atomic_store(&device->link_up, 1); /* a real one says more when its link is looked at */
         return SHOAL_OK;
     }
     device->netlink = netlink_open();
@@ -153,8 +153,8 @@ static enum shoal_status open_workers(struct device *device, struct shoal_error 
     }
     struct worker *first = device->workers[0];
     first->tun = device->tun;
-    if (device->tun.ifindex) {
-        int failed = link_open(&first->link, device->tun.ifindex);
+    if (device->tun.real) {
+        int failed = link_open(&first->link, &device->tun);
         if (failed)
             return device_fail(error, SHOAL_E_SYSTEM, failed, "rtnetlink news");
         atomic_store(&device->link_up, first->link.up);

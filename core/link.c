@@ -1,168 +1,207 @@
 #include "link.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
 
-/* Asks for the interface's state; the answer comes like any other news. */
-static int ask(int fd, uint32_t ifindex) {
-    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-    message->nlmsg_type = RTM_GETLINK;
-    message->nlmsg_flags = NLM_F_REQUEST;
-    struct ifinfomsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
-    info->ifi_family = AF_UNSPEC;
-    info->ifi_index = (int)ifindex;
-    return send(fd, message, message->nlmsg_len, 0) < 0 ? errno : 0;
-}
+#define NEWS_AT_ONCE 64 /* messages read in one go; the rest waits for the next batch */
 
-static int subscribe(void) {
+static int open_rtnetlink(uint32_t groups) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return -1;
-    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
 }
 
-/* Takes the present state in at once: the kernel answers a request before send(2) returns. */
-static int start(struct link *link, int fd, uint32_t ifindex) {
-    *link = (struct link){.fd = fd, .ifindex = ifindex};
-    int error = ask(fd, ifindex);
-    if (error) {
-        link_close(link);
-        return error;
-    }
-    bool more = true;
-    while (more && link_read(link, &more) == LINK_SAME)
-        ;
-    return 0;
-}
+/* ---- State out of a message --------------------------------------------------------------- */
 
-int link_open(struct link *link, uint32_t ifindex) {
-    int fd = subscribe();
-    if (fd < 0) {
-        *link = (struct link){.fd = -1};
-        return errno;
-    }
-    return start(link, fd, ifindex);
-}
-
-void link_close(struct link *link) {
-    if (link->fd >= 0)
-        close(link->fd);
-    link->fd = -1;
-}
-
-static int attribute(const struct nlattr *attribute, void *data) {
+static int read_mtu(const struct nlattr *attribute, void *data) {
     uint32_t *mtu = data;
     if (mnl_attr_get_type(attribute) == IFLA_MTU && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
         *mtu = mnl_attr_get_u32(attribute);
     return MNL_CB_OK;
 }
 
-static enum link_state message_in(struct link *link, const struct nlmsghdr *message) {
-    if (message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK)
-        return LINK_SAME;
-    if (mnl_nlmsg_get_payload_len(message) < sizeof(struct ifinfomsg))
-        return LINK_SAME;
-    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-    if ((uint32_t)info->ifi_index != link->ifindex)
-        return LINK_SAME;
-    if (message->nlmsg_type == RTM_DELLINK)
-        return LINK_MOVED; /* or deleted: the TUN descriptor knows */
+static const struct ifinfomsg *info_of(const struct nlmsghdr *message) {
+    bool link = message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK;
+    return link && mnl_nlmsg_get_payload_len(message) >= sizeof(struct ifinfomsg)
+               ? mnl_nlmsg_get_payload(message)
+               : NULL;
+}
+
+static void take_state(struct link *link, const struct nlmsghdr *message,
+                       const struct ifinfomsg *info) {
     uint32_t mtu = 0;
-    mnl_attr_parse(message, sizeof(*info), attribute, &mtu);
+    mnl_attr_parse(message, sizeof(*info), read_mtu, &mtu);
+    link->ifindex = (uint32_t)info->ifi_index;
     link->up = info->ifi_flags & IFF_UP;
-    if (mtu)
-        link->mtu = mtu;
-    return LINK_CHANGED;
+    link->mtu = mtu ? mtu : link->mtu;
 }
 
-enum link_state link_read(struct link *link, bool *more) {
-    char buffer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
-    ssize_t length = recv(link->fd, buffer, sizeof(buffer), 0);
-    *more = length >= 0;
-    if (length < 0) {
-        if (errno != ENOBUFS)
-            return LINK_SAME;
-        *more = true;
-        ask(link->fd, link->ifindex); /* news were lost: ask for what is true now */
-        return LINK_LOST;
-    }
-    enum link_state state = LINK_SAME;
-    int left = (int)length;
-    for (const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)buffer;
-         mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-        enum link_state one = message_in(link, message);
-        if (one > state)
-            state = one;
-    }
-    return state;
-}
+/* ---- Questions ---------------------------------------------------------------------------- */
 
-/* ---- Following --------------------------------------------------------------------------- */
-
-struct journey {
-    int netns;
-    int tun;
-    int fd;
-    uint32_t ifindex;
-    int error;
-};
-
-static uint32_t index_there(int tun) {
-    struct ifreq request = {0};
-    if (ioctl(tun, TUNGETIFF, &request) != 0)
-        return 0;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return 0;
-    int failed = ioctl(fd, SIOCGIFINDEX, &request);
-    close(fd);
-    return failed ? 0 : (uint32_t)request.ifr_ifindex;
-}
-
-/* A namespace is entered by a thread, and stays with it: so this one ends. */
-static void *enter(void *argument) {
-    struct journey *journey = argument;
-    if (setns(journey->netns, CLONE_NEWNET) != 0) {
-        journey->error = errno;
-        return NULL;
-    }
-    journey->ifindex = index_there(journey->tun);
-    journey->fd = journey->ifindex ? subscribe() : -1;
-    journey->error = journey->fd < 0 ? ENODEV : 0;
-    return NULL;
-}
-
-int link_follow(struct link *link, const struct tun *tun) {
-    struct journey journey = {.netns = ioctl(tun->fd, TUNGETDEVNETNS), .tun = tun->fd, .fd = -1};
-    if (journey.netns < 0)
+/* Sends and hands the answer's first message to `take`. The kernel answers before send(2) returns,
+ * so nothing is waited for. @return 0, or the errno of the answer. */
+static int query(int fd, struct nlmsghdr *message,
+                 void (*take)(void *context, const struct nlmsghdr *answer), void *context) {
+    char answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
+    if (send(fd, message, message->nlmsg_len, 0) < 0)
         return errno;
-    fcntl(journey.netns, F_SETFD, FD_CLOEXEC);
-    pthread_t thread;
-    int error = pthread_create(&thread, NULL, enter, &journey);
-    if (!error) {
-        pthread_join(thread, NULL);
-        error = journey.error;
+    ssize_t length = recv(fd, answer, sizeof(answer), 0);
+    if (length < 0)
+        return errno;
+    const struct nlmsghdr *first = (const struct nlmsghdr *)(const void *)answer;
+    if (!mnl_nlmsg_ok(first, (int)length))
+        return EPROTO;
+    if (first->nlmsg_type == NLMSG_ERROR) {
+        const struct nlmsgerr *error = mnl_nlmsg_get_payload(first);
+        return -error->error;
     }
-    close(journey.netns);
-    return error ? error : start(link, journey.fd, journey.ifindex);
+    take(context, first);
+    return 0;
+}
+
+static void take_link(void *context, const struct nlmsghdr *answer) {
+    const struct ifinfomsg *info = info_of(answer);
+    if (info)
+        take_state(context, answer, info);
+}
+
+/* By name, since the index may be another one there. */
+static int query_link(struct link *link, const char *name) {
+    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    message->nlmsg_type = RTM_GETLINK;
+    message->nlmsg_flags = NLM_F_REQUEST;
+    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    if (link->away)
+        mnl_attr_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)link->nsid);
+    return query(link->queries, message, take_link, link);
+}
+
+static int read_nsid(const struct nlattr *attribute, void *data) {
+    if (mnl_attr_get_type(attribute) == NETNSA_NSID)
+        *(int32_t *)data = (int32_t)mnl_attr_get_u32(attribute);
+    return MNL_CB_OK;
+}
+
+static void take_nsid(void *context, const struct nlmsghdr *answer) {
+    if (answer->nlmsg_type == RTM_NEWNSID)
+        mnl_attr_parse(answer, sizeof(struct rtgenmsg), read_nsid, context);
+}
+
+static int nsid_request(int fd, uint16_t type, uint16_t flags, int namespace, int32_t *nsid) {
+    char buffer[128] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+    message->nlmsg_type = type;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    mnl_nlmsg_put_extra_header(message, sizeof(struct rtgenmsg));
+    mnl_attr_put_u32(message, NETNSA_FD, (uint32_t) namespace);
+    if (type == RTM_NEWNSID)
+        mnl_attr_put_u32(message, NETNSA_NSID, (uint32_t)NETNSA_NSID_NOT_ASSIGNED);
+    return query(fd, message, take_nsid, nsid);
+}
+
+/* Home's id for a namespace; one is given to it if it has none. */
+static int nsid_of(struct link *link, int namespace) {
+    link->nsid = NETNSA_NSID_NOT_ASSIGNED;
+    int error = nsid_request(link->queries, RTM_GETNSID, 0, namespace, &link->nsid);
+    if (error || link->nsid != NETNSA_NSID_NOT_ASSIGNED)
+        return error;
+    error = nsid_request(link->queries, RTM_NEWNSID, NLM_F_ACK, namespace, &link->nsid);
+    return error ? error : nsid_request(link->queries, RTM_GETNSID, 0, namespace, &link->nsid);
+}
+
+/* ---- Where it is -------------------------------------------------------------------------- */
+
+static bool is_home(const struct link *link, int namespace) {
+    struct stat status;
+    return fstat(namespace, &status) == 0 && status.st_dev == link->home_dev &&
+           status.st_ino == link->home_ino;
+}
+
+int link_locate(struct link *link, const struct tun *tun) {
+    struct ifreq request = {0};
+    if (ioctl(tun->fd, TUNGETIFF, &request) != 0)
+        return errno;
+    int namespace = ioctl(tun->fd, TUNGETDEVNETNS);
+    int error = 0;
+    if (namespace >= 0) {
+        link->away = !is_home(link, namespace);
+        error = link->away ? nsid_of(link, namespace) : 0;
+        close(namespace);
+    } else {
+        link->away = false; /* no right to know, or Linux before 5.2: it is here or we are blind */
+    }
+    return error ? error : query_link(link, request.ifr_name);
+}
+
+int link_open(struct link *link, const struct tun *tun) {
+    struct stat home;
+    *link = (struct link){.news = -1, .queries = -1};
+    if (stat("/proc/thread-self/ns/net", &home) == 0) {
+        link->home_dev = home.st_dev;
+        link->home_ino = home.st_ino;
+    }
+    link->news = open_rtnetlink(RTMGRP_LINK);
+    link->queries = open_rtnetlink(0);
+    int error = link->news < 0 || link->queries < 0 ? errno : link_locate(link, tun);
+    if (error)
+        link_close(link);
+    return error;
+}
+
+void link_close(struct link *link) {
+    if (link->news >= 0)
+        close(link->news);
+    if (link->queries >= 0)
+        close(link->queries);
+    link->news = link->queries = -1;
+}
+
+/* ---- News at home ------------------------------------------------------------------------- */
+
+static enum link_event message_in(struct link *link, const struct nlmsghdr *message) {
+    const struct ifinfomsg *info = info_of(message);
+    if (!info || link->away || (uint32_t)info->ifi_index != link->ifindex)
+        return LINK_QUIET;
+    if (message->nlmsg_type == RTM_DELLINK)
+        return LINK_LEFT;
+    take_state(link, message, info);
+    return LINK_NEWS;
+}
+
+enum link_event link_read(struct link *link) {
+    char buffer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
+    enum link_event event = LINK_QUIET;
+    for (int i = 0; i < NEWS_AT_ONCE && event != LINK_LEFT; i++) {
+        ssize_t length = recv(link->news, buffer, sizeof(buffer), 0);
+        if (length < 0)
+            /* ENOBUFS: news were lost, so look for it anew. */
+            return errno == ENOBUFS ? LINK_LEFT : event;
+        int left = (int)length;
+        for (const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)buffer;
+             mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+            enum link_event one = message_in(link, message);
+            event = one > event ? one : event;
+        }
+    }
+    return event;
 }

@@ -1,38 +1,48 @@
 /*
  * News of the interface: up, down, MTU. Deleted is what the TUN descriptor says (EBADFD), never
  * what netlink says: an interface that moves to another namespace also sends RTM_DELLINK to where
- * it was born. Then we follow it: TUNGETDEVNETNS names the namespace, and a thread that lives for
- * one socket(2) enters it. Where we may not enter, there is no further news.
+ * it was born, and then nothing more.
+ *
+ * At home rtnetlink's news arrive by themselves. Away we ask: TUNGETDEVNETNS names the namespace,
+ * the kernel gives us an id for it, and RTM_GETLINK with IFLA_TARGET_NETNSID answers from there,
+ * LINK_LOOK_NS apart. A socket inside would bring news at once, but would keep the namespace alive
+ * after everybody else has left it; wireguard-go asks too, once a second.
  */
 #ifndef SHOAL_LINK_H
 #define SHOAL_LINK_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "tun.h"
 
-enum link_state { LINK_SAME = 0, LINK_CHANGED, LINK_MOVED, LINK_LOST };
+#define LINK_LOOK_NS 250000000ull
 
 /* Owner: worker 0. */
 struct link {
-    int fd; /* rtnetlink, non-blocking; -1: no news */
+    int news;       /* rtnetlink at home, subscribed, non-blocking; -1: no interface */
+    int queries;    /* the same for questions */
+    dev_t home_dev; /* the namespace in which both were opened */
+    ino_t home_ino;
+    bool away;
+    int32_t nsid; /* away: home's id for where the interface is */
     uint32_t ifindex;
     bool up;
-    uint32_t mtu;
+    uint32_t mtu;       /* 0: not known */
+    uint64_t last_look; /* away */
 };
 
-/** Subscribes in the calling thread's namespace and asks for the present state. 0 or an errno. */
-int link_open(struct link *link, uint32_t ifindex);
+/** Opens in the calling thread's namespace and finds the interface. 0 or an errno. */
+int link_open(struct link *link, const struct tun *tun);
 void link_close(struct link *link);
 
-/**
- * Reads one message's worth of news.
- * @return LINK_MOVED when the interface left this namespace; LINK_SAME when nothing was there.
- */
-enum link_state link_read(struct link *link, bool *more);
+/** Finds the interface, wherever it is, and its state. 0 or an errno (EPERM: may not look). */
+int link_locate(struct link *link, const struct tun *tun);
 
-/** Subscribes where the TUN is now. 0 or an errno (EPERM: may not enter). */
-int link_follow(struct link *link, const struct tun *tun);
+enum link_event { LINK_QUIET, LINK_NEWS, LINK_LEFT };
+
+/** Takes news at home in: LINK_LEFT when the interface is no longer here (or not at all). */
+enum link_event link_read(struct link *link);
 
 #endif

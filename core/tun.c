@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "segment.h"
@@ -27,6 +28,19 @@ static uint32_t index_of(const char *name) {
     int failed = ioctl(fd, SIOCGIFINDEX, &request);
     close(fd);
     return failed ? 0 : (uint32_t)request.ifr_ifindex;
+}
+
+/* Is the interface of this descriptor in the calling thread's namespace? A descriptor that was
+ * handed over may come from elsewhere, where its name means another interface. */
+static bool is_here(int fd) {
+    struct stat here, there;
+    int namespace = ioctl(fd, TUNGETDEVNETNS);
+    if (namespace < 0)
+        return true; /* no right to know, or Linux before 5.2 */
+    bool same = fstat(namespace, &there) == 0 && stat("/proc/thread-self/ns/net", &here) == 0 &&
+                here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+    close(namespace);
+    return same;
 }
 
 int tun_create(struct tun *tun, const char *name, const char **what) {
@@ -69,7 +83,7 @@ int tun_adopt(struct tun *tun, int fd, bool plain, const char **what) {
         tun->real = true;
         memcpy(tun->name, request.ifr_name, sizeof(tun->name));
         tun->name[SHOAL_IFNAME_SIZE - 1] = 0;
-        tun->ifindex = index_of(tun->name);
+        tun->ifindex = is_here(fd) ? index_of(tun->name) : 0;
         if (tun->vnet) {
             int size = SEGMENT_VNET_SIZE;
             *what = "TUNSETVNETHDRSZ";

@@ -22,7 +22,7 @@ struct tun {
     int fd;           /* -1: none */
     bool vnet;        /* frames on the descriptor start with a virtio header */
     bool real;        /* a TUN device, not a socketpair */
-    uint32_t ifindex; /* in the namespace where it was opened; 0 without interface */
+    uint32_t ifindex; /* at home; 0 without interface, or with one elsewhere */
     char name[SHOAL_IFNAME_SIZE];
 };
 

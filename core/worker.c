@@ -24,7 +24,7 @@ struct worker *worker_create(struct device *device, uint32_t index) {
     worker->index = index;
     worker->device = device;
     worker->tun.fd = -1;
-    worker->link.fd = -1;
+    worker->link.news = worker->link.queries = -1;
     for (int i = 0; i < WORKER_SOCKETS; i++)
         worker->sockets[i].fd = -1;
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -62,8 +62,8 @@ int worker_poll_tun(struct worker *worker) {
         return 0;
     int error = poll_set(worker, EPOLL_CTL_ADD, worker->tun.fd, EPOLLIN, SOURCE_TUN);
     worker->tun_polled = error == 0;
-    if (!error && worker->link.fd >= 0)
-        error = poll_set(worker, EPOLL_CTL_ADD, worker->link.fd, EPOLLIN, SOURCE_LINK);
+    if (!error && worker->link.news >= 0)
+        error = poll_set(worker, EPOLL_CTL_ADD, worker->link.news, EPOLLIN, SOURCE_LINK);
     return error;
 }
 
@@ -106,6 +106,9 @@ void worker_tun_gone(struct worker *worker) {
     if (!worker->tun_polled)
         return;
     poll_set(worker, EPOLL_CTL_DEL, worker->tun.fd, 0, SOURCE_TUN);
+    if (worker->link.news >= 0)
+        poll_set(worker, EPOLL_CTL_DEL, worker->link.news, 0, SOURCE_LINK);
+    worker->link.away = false;
     worker->tun_polled = false;
     worker->tun.fd = -1; /* the device closes the descriptor */
     atomic_store_explicit(&worker->device->link_up, 0, memory_order_relaxed);
@@ -125,36 +128,34 @@ static void publish_link(struct worker *worker) {
         link_news(worker, link->up ? SHOAL_LINK_UP : SHOAL_LINK_DOWN);
 }
 
-static void link_left(struct worker *worker) {
-    if (!tun_alive(&worker->tun)) {
+/* Looks for the interface where it is now. Where we may not look it is taken for up: it lives, and
+ * its user, who moved it, surely means to use it. */
+static void find_link(struct worker *worker) {
+    struct link *link = &worker->link;
+    link->last_look = worker->now;
+    int error = link_locate(link, &worker->tun);
+    if (error == EBADFD) {
         worker_tun_gone(worker);
         return;
     }
-    int old = worker->link.fd;
-    struct link moved = {.fd = -1};
-    if (link_follow(&moved, &worker->tun) != 0)
-        return; /* it lives on where we may not look; the descriptor tells when it ends */
-    poll_set(worker, EPOLL_CTL_DEL, old, 0, SOURCE_LINK);
-    link_close(&worker->link);
-    worker->link = moved;
-    poll_set(worker, EPOLL_CTL_ADD, moved.fd, EPOLLIN, SOURCE_LINK);
+    if (error) {
+        link->away = false;
+        link->ifindex = 0;
+        link->up = true;
+    }
     publish_link(worker);
 }
 
 static void link_ready(struct worker *worker) {
-    bool more = true;
-    for (int i = 0; more && i < 16; i++) {
-        switch (link_read(&worker->link, &more)) {
-        case LINK_CHANGED:
-            publish_link(worker);
-            break;
-        case LINK_MOVED:
-            link_left(worker);
-            return;
-        case LINK_LOST: /* news were dropped; the next one states everything again */
-        case LINK_SAME:
-            break;
-        }
+    switch (link_read(&worker->link)) {
+    case LINK_NEWS:
+        publish_link(worker);
+        break;
+    case LINK_LEFT:
+        find_link(worker);
+        break;
+    case LINK_QUIET:
+        break;
     }
 }
 
@@ -194,8 +195,10 @@ static void run(struct worker *worker, uint32_t ready) {
         ssize_t got = read(worker->wake, &rings, sizeof(rings));
         (void)got; /* its only news is that somebody rang */
     }
-    if (ready & 1u << SOURCE_LINK)
+    if (ready & 1u << SOURCE_LINK && worker->tun_polled)
         link_ready(worker);
+    if (worker->link.away && worker->now - worker->link.last_look >= LINK_LOOK_NS)
+        find_link(worker);
     for (int i = 0; i < WORKER_SOCKETS; i++)
         if (ready & 1u << (SOURCE_INET + i) && worker->sockets[i].fd >= 0)
             rx_drain(worker, &worker->sockets[i]);
@@ -209,8 +212,9 @@ static void *loop(void *argument) {
     struct worker *worker = argument;
     struct device *device = worker->device;
     struct epoll_event events[SOURCES];
+    int patience = worker->link.away ? (int)(LINK_LOOK_NS / 1000000) : -1; /* milliseconds */
     while (!atomic_load(&device->stopping)) {
-        int count = epoll_wait(worker->epoll, events, SOURCES, -1);
+        int count = epoll_wait(worker->epoll, events, SOURCES, patience);
         int error = count < 0 ? errno : 0;
         quiesce_enter(&device->quiesce, &worker->mutex);
         if (error && error != EINTR) {
@@ -226,6 +230,7 @@ static void *loop(void *argument) {
                 worker_resume(worker);
         }
         run(worker, ready);
+        patience = worker->link.away ? (int)(LINK_LOOK_NS / 1000000) : -1;
         quiesce_leave(&worker->mutex);
     }
     return NULL;

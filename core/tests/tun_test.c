@@ -1,0 +1,414 @@
+/* Real TUN devices in a network namespace of the test's own (T22 and the fault table): birth, news,
+ * addresses and routes, death, a move to another namespace, and a TCP stream through two of them.
+ * Skips where no namespace or no /dev/net/tun is to be had. */
+#include "world.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "random.h"
+#include "unit.h"
+
+static const char *missing; /* why nothing of this can run here */
+
+static void shell(const char *line) {
+    if (system(line) != 0)
+        fail_msg("failed: %s", line);
+}
+
+#define RUN(...)                                                                                   \
+    do {                                                                                           \
+        char line[512];                                                                            \
+        snprintf(line, sizeof(line), __VA_ARGS__);                                                 \
+        shell(line);                                                                               \
+    } while (0)
+
+static int enter_namespace(void **state) {
+    (void)state;
+    int flags = geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET;
+    if (unshare(flags) != 0)
+        missing = "no network namespace: unshare is not permitted";
+    else if (access("/dev/net/tun", R_OK | W_OK) != 0)
+        missing = "no /dev/net/tun";
+    else if (system("ip link set lo up") != 0)
+        missing = "no ip command, or no right over the new namespace";
+    return 0;
+}
+
+#define NEEDS_NAMESPACE                                                                            \
+    do {                                                                                           \
+        if (missing) {                                                                             \
+            print_message("skipped: %s\n", missing);                                               \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
+
+static struct side a, b;
+static struct shoal_error error;
+
+static int32_t open_tun(struct side *side, const char *name, uint8_t number, uint32_t mtu) {
+    struct shoal_device_config config = {
+        .abi_version = SHOAL_ABI_VERSION, .mtu = mtu, .aead = "openssl"};
+    memset(side, 0, sizeof(*side));
+    strcpy(config.ifname, name);
+    int32_t status =
+        shoal_device_open(&config, sizeof(config), &side->device, &error, sizeof(error));
+    if (status != SHOAL_OK)
+        return status;
+    struct shoal_device_info info;
+    assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);
+    side->doorbell = info.doorbell_fd;
+    side->number = side->send_key = number;
+    assert_int_equal(shoal_device_bind(side->device, 0, 0, &side->port, &error, sizeof(error)),
+                     SHOAL_OK);
+    side->outer = (struct shoal_address){SHOAL_AF_INET, side->port, 0, {127, 0, 0, 1}};
+    return SHOAL_OK;
+}
+
+static void close_tun(struct side *side) {
+    assert_int_equal(shoal_device_close(side->device), SHOAL_OK);
+    close(side->doorbell);
+}
+
+static struct shoal_device_info info_of(struct side *side) {
+    struct shoal_device_info info;
+    assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);
+    return info;
+}
+
+static void expect_link(struct side *side, uint32_t news) {
+    struct shoal_mail mail;
+    do
+        assert_true(side_mail(side, SHOAL_MAIL_LINK, &mail, NULL));
+    while (mail.value != news);
+}
+
+static int32_t link_set(struct side *side, uint32_t mtu, uint32_t up) {
+    return shoal_link_set(side->device, mtu, up, &error, sizeof(error));
+}
+
+/* The process's CPU time in milliseconds. */
+static long cpu_ms(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 +
+           usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000;
+}
+
+static void a_name_that_is_taken_is_refused(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    assert_int_equal(open_tun(&a, "sh%d", 1, 0), SHOAL_OK);
+    struct shoal_device_info info = info_of(&a);
+    assert_string_equal(info.ifname, "sh0");
+    assert_int_equal(info.mtu, 1420);
+    assert_int_not_equal(info.ifindex, 0);
+    assert_true(info.offloads_on & SHOAL_OFFLOAD_TUN_TSO);
+    assert_int_equal(open_tun(&b, "sh0", 2, 0), SHOAL_E_EXISTS);
+    assert_int_equal(open_tun(&b, "lo", 2, 0), SHOAL_E_EXISTS); /* of another kind */
+    assert_int_equal(open_tun(&b, "sh%d", 2, 9000), SHOAL_OK);
+    info = info_of(&b);
+    assert_string_equal(info.ifname, "sh1");
+    assert_int_equal(info.mtu, 9000);
+    close_tun(&a);
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK); /* gone with its device */
+    close_tun(&a);
+    close_tun(&b);
+}
+
+static void up_down_and_mtu_are_news(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_mail mail;
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    assert_int_equal(info_of(&a).link_up, 0);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    expect_link(&a, SHOAL_LINK_UP);
+    assert_int_equal(info_of(&a).link_up, 1);
+    assert_int_equal(link_set(&a, 1280, 2), SHOAL_OK);
+    assert_true(side_mail(&a, SHOAL_MAIL_LINK, &mail, NULL));
+    assert_int_equal(mail.value, SHOAL_LINK_MTU);
+    assert_int_equal(mail.index, 1280);
+    assert_int_equal(info_of(&a).mtu, 1280);
+    shell("ip link set sh0 mtu 1400"); /* by whomever */
+    expect_link(&a, SHOAL_LINK_MTU);
+    assert_int_equal(info_of(&a).mtu, 1400);
+    assert_int_equal(link_set(&a, 0, 0), SHOAL_OK);
+    expect_link(&a, SHOAL_LINK_DOWN);
+    assert_int_equal(link_set(&a, 575, 2), SHOAL_E_INVALID);
+    close_tun(&a);
+}
+
+static void addresses_and_routes_may_be_set_twice_but_not_taken_from_others(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_prefix v4 = {SHOAL_AF_INET, 24, {10, 9, 0, 1}};
+    struct shoal_prefix v6 = {SHOAL_AF_INET6, 64, {0xfd, 9, [15] = 1}};
+    struct shoal_prefix route4 = {SHOAL_AF_INET, 16, {10, 77}};
+    struct shoal_prefix route6 = {SHOAL_AF_INET6, 48, {0xfd, 77}};
+    struct shoal_prefix zero = {SHOAL_AF_INET, 0, {0}};
+    const struct shoal_prefix *routes[] = {&route4, &route6, &zero};
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    assert_int_equal(open_tun(&b, "sh1", 2, 0), SHOAL_OK);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    assert_int_equal(link_set(&b, 0, 1), SHOAL_OK);
+    for (int twice = 0; twice < 2; twice++) {
+        assert_int_equal(shoal_link_address(a.device, &v4, sizeof(v4), 1, &error, sizeof(error)),
+                         SHOAL_OK);
+        assert_int_equal(shoal_link_address(a.device, &v6, sizeof(v6), 1, &error, sizeof(error)),
+                         SHOAL_OK);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(
+                shoal_link_route(a.device, routes[i], sizeof(*routes[i]), 1, &error, sizeof(error)),
+                SHOAL_OK);
+    }
+    shell("ip -4 addr show sh0 | grep -q 'inet 10.9.0.1/24'");
+    shell("ip -6 addr show sh0 | grep -q 'inet6 fd09::1/64'");
+    shell("test $(ip -4 route show 10.77.0.0/16 | wc -l) = 1");
+    shell("test $(ip -6 route show fd4d::/48 | wc -l) = 1");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            shoal_link_route(b.device, routes[i], sizeof(*routes[i]), 1, &error, sizeof(error)),
+            SHOAL_E_SYSTEM);
+        assert_int_equal(error.sys_errno, EEXIST);
+    }
+    shell("test $(ip -4 route show 10.77.0.0/16 | grep -c 'dev sh0') = 1");
+    shell("test $(ip -6 route show fd4d::/48 | wc -l) = 1");
+    assert_int_equal(shoal_link_route(a.device, &route4, sizeof(route4), 0, &error, sizeof(error)),
+                     SHOAL_OK);
+    assert_int_equal(shoal_link_address(a.device, &v4, sizeof(v4), 0, &error, sizeof(error)),
+                     SHOAL_OK);
+    shell("test -z \"$(ip -4 addr show sh0 | grep inet)\"");
+    close_tun(&a);
+    close_tun(&b);
+}
+
+static void a_deleted_interface_is_told_once_and_costs_no_more_time(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    shell("ip link del sh0");
+    expect_link(&a, SHOAL_LINK_GONE);
+    long before = cpu_ms();
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_true(cpu_ms() - before < 100); /* a worker that spins burns all 200 */
+    assert_true(side_no_mail(&a, SHOAL_MAIL_LINK));
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_E_SYSTEM);
+    assert_int_equal(error.sys_errno, ENODEV);
+    close_tun(&a);
+}
+
+static void what_is_delivered_while_the_interface_is_down_drops(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    uint8_t plain[200], message[300];
+    struct shoal_address stranger;
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    int fd = stranger_open(SHOAL_AF_INET, &stranger);
+    a.peer = side_add_peer(&a, 12, 2, &stranger);
+    struct shoal_session session = world_session(&a, SHOAL_ROLE_INITIATOR, 100, 555, 0);
+    side_install(&a, &session);
+    size_t length = world_packet(plain, false, 2, 1, 50, 1);
+    stranger_send(fd, &a.outer, message, forge(message, 2, 100, 1, plain, length));
+    side_await(&a, "drop_rx_link_down", 1);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    stranger_send(fd, &a.outer, message, forge(message, 2, 100, 2, plain, length));
+    side_await(&a, "tun_writes", 1);
+    close(fd);
+    close_tun(&a);
+}
+
+/* A process that holds another network namespace open. */
+static pid_t other_namespace(void) {
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (unshare(CLONE_NEWNET) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return child;
+}
+
+static void end(pid_t child) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+static void a_moved_interface_lives_on_and_is_followed(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    pid_t other = other_namespace();
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    RUN("ip link set sh0 netns %d", other);
+    RUN("nsenter -t %d -n ip link set sh0 up", other);
+    expect_link(&a, SHOAL_LINK_UP); /* GONE did not come before: expect_link would have read it */
+    RUN("nsenter -t %d -n ip link set sh0 mtu 1300", other);
+    expect_link(&a, SHOAL_LINK_MTU);
+    assert_int_equal(info_of(&a).mtu, 1300);
+    close_tun(&a); /* from here it can be closed as well */
+    end(other);
+}
+
+static void an_interface_that_dies_with_its_namespace_is_gone(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    pid_t other = other_namespace();
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    RUN("ip link set sh0 netns %d", other);
+    RUN("nsenter -t %d -n ip link set sh0 up", other);
+    expect_link(&a, SHOAL_LINK_UP);
+    end(other);
+    expect_link(&a, SHOAL_LINK_GONE);
+    close_tun(&a);
+}
+
+/* ---- A stream through two devices ------------------------------------------------------------ */
+
+#define STREAM_BYTES (4u << 20)
+
+/* In the other namespace: sends everything that arrives back. */
+static void echo(int ns_pid, int port, int ready) {
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", ns_pid);
+    int ns = open(path, O_RDONLY);
+    if (ns < 0 || setns(ns, CLONE_NEWNET) != 0)
+        _exit(1);
+    int listener = socket(AF_INET6, SOCK_STREAM, 0), on = 0;
+    setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    if (bind(listener, (struct sockaddr *)&name, sizeof(name)) != 0 || listen(listener, 4) != 0 ||
+        write(ready, "x", 1) != 1)
+        _exit(2);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        static char buffer[65536];
+        ssize_t length;
+        while ((length = recv(fd, buffer, sizeof(buffer), 0)) > 0)
+            if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length)
+                _exit(3);
+        close(fd);
+    }
+}
+
+/* Sends STREAM_BYTES and demands them back. */
+static void stream(int family, const void *address, socklen_t size) {
+    static uint8_t out[STREAM_BYTES], in[STREAM_BYTES];
+    struct random random = {.state = 5};
+    random_fill(&random, out, sizeof(out));
+    int fd = socket(family, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, address, size), 0);
+    pid_t writer = fork();
+    assert_true(writer >= 0);
+    if (writer == 0) {
+        for (size_t at = 0; at < sizeof(out);) {
+            ssize_t sent = send(fd, out + at, sizeof(out) - at, MSG_NOSIGNAL);
+            if (sent <= 0)
+                _exit(1);
+            at += (size_t)sent;
+        }
+        _exit(0);
+    }
+    for (size_t at = 0; at < sizeof(in);) {
+        ssize_t got = recv(fd, in + at, sizeof(in) - at, 0);
+        assert_true(got > 0);
+        at += (size_t)got;
+    }
+    assert_memory_equal(in, out, sizeof(in));
+    waitpid(writer, NULL, 0);
+    close(fd);
+}
+
+static void stream_both_families(uint32_t offloads) {
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(7777)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(7777)};
+    inet_pton(AF_INET, "10.9.0.2", &v4.sin_addr);
+    inet_pton(AF_INET6, "fd09::2", &v6.sin6_addr);
+    assert_int_equal(shoal_device_set_offloads(a.device, SHOAL_OFFLOAD_ALL, offloads), SHOAL_OK);
+    assert_int_equal(shoal_device_set_offloads(b.device, SHOAL_OFFLOAD_ALL, offloads), SHOAL_OK);
+    stream(AF_INET, &v4, sizeof(v4));
+    stream(AF_INET6, &v6, sizeof(v6));
+}
+
+static void a_stream_crosses_both_ways_with_every_offload_and_with_none(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    pid_t other = other_namespace();
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    assert_int_equal(open_tun(&b, "sh1", 2, 0), SHOAL_OK);
+    /* The interface moves, the sockets stay: what wg-quick users do with namespaces. */
+    RUN("ip link set sh1 netns %d", other);
+    RUN("nsenter -t %d -n sh -c 'ip link set lo up; ip addr add 10.9.0.2/24 dev sh1;"
+        " ip addr add fd09::2/64 dev sh1 nodad; ip link set sh1 up'",
+        other);
+    shell("ip addr add 10.9.0.1/24 dev sh0; ip addr add fd09::1/64 dev sh0 nodad; ip link set sh0 "
+          "up");
+    a.peer = side_add_peer(&a, 12, 2, &b.outer);
+    b.peer = side_add_peer(&b, 21, 1, &a.outer);
+    struct world pair = {0};
+    world_connect(&pair, &a, &b, 100);
+    world_confirm(&a, &b);
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t server = fork();
+    assert_true(server >= 0);
+    if (server == 0)
+        echo(other, 7777, ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+
+    stream_both_families(SHOAL_OFFLOAD_ALL);
+    uint64_t packets = side_counter(&a, "tx_packets"), reads = side_counter(&a, "tun_reads");
+    uint64_t writes = side_counter(&b, "tun_writes"), trains = side_counter(&a, "tx_trains");
+    assert_true(packets > 4 * reads);  /* super-packets come out of the TUN */
+    assert_true(packets > 4 * trains); /* leave as trains */
+    assert_true(packets > 4 * writes); /* and enter the other as super-packets again */
+    for (uint32_t bit = 1; bit < SHOAL_OFFLOAD_ALL; bit <<= 1)
+        stream_both_families(SHOAL_OFFLOAD_ALL & ~bit); /* T27: each switched off, live */
+    stream_both_families(0);
+    struct shoal_peer_facts facts;
+    assert_int_equal(shoal_peer_facts(b.device, b.peer, &facts, sizeof(facts)), SHOAL_OK);
+    assert_true(facts.rx_bytes > 12 * STREAM_BYTES);
+    assert_int_equal(side_counter(&b, "drop_rx_authentication"), 0);
+    assert_int_equal(side_counter(&a, "tun_gso_refused") + side_counter(&b, "tun_gso_refused"), 0);
+    end(server);
+    end(other);
+    close(ready[0]);
+    close(ready[1]);
+    close_tun(&a);
+    close_tun(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_name_that_is_taken_is_refused),
+        cmocka_unit_test(up_down_and_mtu_are_news),
+        cmocka_unit_test(addresses_and_routes_may_be_set_twice_but_not_taken_from_others),
+        cmocka_unit_test(a_deleted_interface_is_told_once_and_costs_no_more_time),
+        cmocka_unit_test(what_is_delivered_while_the_interface_is_down_drops),
+        cmocka_unit_test(a_moved_interface_lives_on_and_is_followed),
+        cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
+        cmocka_unit_test(a_stream_crosses_both_ways_with_every_offload_and_with_none),
+    };
+    return cmocka_run_group_tests_name("tun", tests, enter_namespace, NULL);
+}
