@@ -33,6 +33,18 @@ testUnless(
   },
 );
 
+testUnless(
+  lack,
+  "capture: one that had to leave packets out says how many instead of pretending",
+  async () => {
+    await using lab = await Lab.open();
+    const { a, b, left } = await pair(lab);
+    const capture = await Capture.open(a, left.device);
+    await exchange(a, b, "10.0.0.2", 40 << 20); // both ways, more than the 64 MiB that a capture keeps
+    await assert.rejects(capture.close(), /not whole: \{"packets":\d+,"lost":[1-9]\d*\}/);
+  },
+);
+
 testUnless(lack, "exchange: a stream that cannot connect fails within its time", async () => {
   await using lab = await Lab.open();
   const { a, b, right } = await pair(lab);
