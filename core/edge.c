@@ -18,7 +18,7 @@ static enum shoal_mail_kind kind_of(enum shoal_edge edge) {
 void edge_raise(struct worker *worker, struct peer *peer, enum shoal_edge edge, uint64_t time) {
     if (!(peer->armed & edge))
         return;
-    struct shoal_mail mail = {.kind = kind_of(edge), .tag = peer->tag, .time = time};
+    struct shoal_mail mail = {.kind = (uint16_t)kind_of(edge), .tag = peer->tag, .time = time};
     if (device_notify(worker->device, &worker->stats, &mail))
         peer->armed &= ~edge;
 }
