@@ -107,39 +107,49 @@ async function nat(lab: Lab) {
 
 async function mesh(lab: Lab) {
   const wire = await lab.bridge("wire");
+  const names = ["lyon", "oslo", "rome"];
   const nodes: MeshNode[] = [];
   let invitation: string[] = ["--listen", "51820"];
-  for (const [i, name] of ["lyon", "oslo", "rome"].entries()) {
+  for (const [i, name] of names.entries()) {
     const host = await lab.host(name);
     await wire.attach(host, { addresses: [`10.0.0.${i + 1}/24`] });
-    const node = MeshNode.start(host, ...invitation);
-    nodes.push(node);
-    await node.statusWhen("is up", 15_000, ({ peers }) => peers.length === i);
-    const { token } = await node.invite();
-    invitation = ["--join", `10.0.0.${i + 1}:51820`, "--token", token];
+    nodes.push(MeshNode.start(host, ...invitation));
+    if (i > 0) continue;
+    const [seed] = nodes;
+    await seed?.statusWhen("made a mesh", 15_000, () => true);
+    const invite = await seed?.invite(names.length - 1);
+    invitation = ["--join", "10.0.0.1:51820", "--token", invite?.token ?? ""];
   }
   const [first] = nodes;
   if (first === undefined) throw new TypeError("no nodes");
-  return { host: first.host, notes: ["you are on lyon", `shoal status --state ${first.state}`] };
+  const all = names.length - 1;
+  await first.statusWhen("knows the others", 15_000, ({ peers }) => peers.length === all);
+  return {
+    host: first.host,
+    notes: ["you are on lyon", `./run shoal status --state ${first.state}`],
+  };
+}
+
+function usage(): string {
+  const width = Math.max(...Object.keys(SCENES).map((key) => key.length));
+  return [
+    "usage: ./run lab NAME",
+    "",
+    ...Object.entries(SCENES).map(([key, { summary }]) => `  ${key.padEnd(width)}  ${summary}`),
+    "",
+    "A shell opens inside; with its end everything is gone.",
+  ].join("\n");
 }
 
 async function main([name, ...more]: string[]): Promise<number> {
   const scene = name !== undefined && Object.hasOwn(SCENES, name) ? SCENES[name] : undefined;
+  if (name === undefined || name === "-h" || name === "--help") {
+    console.log(usage());
+    return 0;
+  }
   if (scene === undefined || more.length > 0) {
-    const width = Math.max(...Object.keys(SCENES).map((key) => key.length));
-    const list = Object.entries(SCENES).map(([key, { summary }]) =>
-      `  ${key.padEnd(width)}  ${summary}`
-    );
-    console.log(
-      [
-        "usage: ./run lab NAME",
-        "",
-        ...list,
-        "",
-        "A shell opens inside; with its end everything is gone.",
-      ].join("\n"),
-    );
-    return name === undefined || name === "-h" || name === "--help" ? 0 : 2;
+    console.error(`there is no laboratory '${[name, ...more].join(" ")}'\n\n${usage()}`);
+    return 2;
   }
   await using lab = await Lab.open();
   const { host, notes } = await scene.build(lab);
