@@ -8,7 +8,6 @@
  * inbox until its step is over.
  */
 import type { Crypto } from "./crypto.ts";
-import type { Endpoint } from "./endpoint.ts";
 import { sameEndpoint } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
 import { ip4Of, ip6Of } from "./address.ts";
@@ -16,33 +15,25 @@ import { PAYLOAD_MAX, type PayloadKind, Seal } from "./control.ts";
 import { Door } from "./door.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import {
-  bootOf,
-  type NodeRecord,
-  openRecord,
-  type RecordBody,
-  sequenceOf,
-  signRecord,
-} from "./record.ts";
+  approvalRumour,
+  kindNumber,
+  recordRumour,
+  redemptionRumour,
+  revocationRumour,
+  verifyNews,
+} from "./news.ts";
+import { OwnRecord, type Self } from "./own_record.ts";
+import { bootOf, type NodeRecord } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, Roster } from "./roster.ts";
 import { decode, encode, type Rumour } from "./swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
 import { Swim } from "./swim/swim.ts";
-import { type Chain, decodeChain, type Membership, verifyChain } from "./trust/certificate.ts";
-import type { Identity, MemberId } from "./trust/identity.ts";
-import { openRevocation, type Revocation } from "./trust/revocation.ts";
+import { type Chain, type Membership, verifyChain } from "./trust/certificate.ts";
+import type { MemberId } from "./trust/identity.ts";
+import type { Revocation } from "./trust/revocation.ts";
 import { CLOCK_SKEW, Trust } from "./trust/trust.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
-
-/** What is said of ourselves in our record. */
-export interface Self {
-  readonly identity: Identity;
-  readonly chain: Chain;
-  readonly endpoints: readonly Endpoint[];
-  readonly capabilities: RecordBody["capabilities"];
-  readonly version: string;
-  readonly ip4Counter: number;
-}
 
 export interface MeshOptions {
   readonly crypto: Crypto;
@@ -55,11 +46,6 @@ export interface MeshOptions {
   readonly incarnation: number;
 }
 
-/** Kinds of rumours. */
-const RUMOUR = { record: 1, revocation: 2, redemption: 3, approval: 4 } as const;
-
-/** Milliseconds between two records of ours. */
-const RECORD_PACE = 1_000;
 /** How many members greet a newcomer on their own, on average. */
 const GREETERS = 8;
 
@@ -73,13 +59,7 @@ export class Mesh {
   readonly #inbox: Rumour[] = [];
   /** Redemptions that are spread, and until when (unix seconds): as many as trust remembers. */
   readonly #redemptions = new Map<string, number>();
-  #self: Self;
-  #verified: { readonly chain: Chain; readonly membership: Membership | undefined } | undefined;
-  #boot: number;
-  #count = 0;
-  #record: NodeRecord;
-  #recordAt = -Infinity;
-  #isStale = false;
+  readonly #own: OwnRecord;
   #isQuiet = false;
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
@@ -91,8 +71,6 @@ export class Mesh {
   constructor(now: Now, options: MeshOptions) {
     const { crypto, random, self, meshKey, boot } = options;
     this.#o = options;
-    this.#self = self;
-    this.#boot = boot;
     const { identity } = self;
     this.trust = new Trust(crypto, meshKey);
     this.roster = new Roster(crypto, this.trust, identity.id);
@@ -100,114 +78,66 @@ export class Mesh {
     this.door = new Door(crypto, random, identity, this.trust);
     const { incarnation } = options;
     this.swim = new Swim({ self: identity.id, random, limit: PAYLOAD_MAX, incarnation }, now);
-    this.#record = this.#sign();
+    this.#own = new OwnRecord(crypto, meshKey, this.roster, self, boot);
   }
 
   get meshKey(): Uint8Array {
     return this.#o.meshKey;
   }
   get self(): Self {
-    return this.#self;
+    return this.#own.self;
   }
   get seal(): Seal {
     return this.#seal;
   }
   get record(): NodeRecord {
-    return this.#record;
+    return this.#own.record;
   }
   get boot(): number {
-    return this.#boot;
+    return this.#own.boot;
+  }
+  /** Our own membership; undefined when our chain proves none. */
+  get membership(): Membership | undefined {
+    return this.#own.membership;
   }
   /** Our own address, which nobody can dispute. */
   get ip6(): Uint8Array {
-    return ip6Of(this.#o.crypto, this.roster.meshId, this.#self.identity.signing.publicKey);
-  }
-
-  /** Our own membership; undefined when our chain proves none. */
-  get membership(): Membership | undefined {
-    const { chain } = this.#self;
-    if (this.#verified?.chain !== chain) {
-      const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
-      this.#verified = { chain, membership: verified.ok ? verified.value : undefined };
-    }
-    return this.#verified.membership;
+    return ip6Of(this.#o.crypto, this.roster.meshId, this.self.identity.signing.publicKey);
   }
 
   // ---- Ourselves ------------------------------------------------------------------------------
 
   /** Something that our record says has changed; the record follows within a second. */
   describe(change: Partial<Self>): void {
-    this.#self = { ...this.#self, ...change };
-    this.#isStale = true;
+    this.#own.describe(change);
     this.isDirty = true;
   }
 
   /** Takes a new chain for ourselves if it is valid for longer than what we have. */
   adopt(chain: Chain): void {
     const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
-    if (!verified.ok || verified.value.id !== this.#self.identity.id) return;
+    if (!verified.ok || verified.value.id !== this.self.identity.id) return;
     if (verified.value.expires > (this.membership?.expires ?? 0)) this.describe({ chain });
   }
 
   /** When our record is to be renewed; undefined: it is up to date. */
   recordDue(): number | undefined {
-    return this.#isStale ? this.#recordAt + RECORD_PACE : undefined;
+    return this.#own.due();
   }
 
   /** Renews our record if that is due, and steps aside where another holds our address. */
   settle(now: Now, out: Outbox<NodeEvent>): void {
-    this.#stepAside();
-    const due = this.recordDue();
-    if (due === undefined || now.boot < due) return;
-    this.#isStale = false;
-    this.#recordAt = now.boot;
-    this.#count++;
-    this.#record = this.#sign();
-    this.#spreadRecord(now, this.#record, out);
+    const record = this.#own.settle(now);
+    if (record) this.#spread(now, recordRumour(this.#o.crypto, record), out);
   }
 
   /** Our own record as others hold it: proof of what we once said and may have forgotten. */
-  ownRecord(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>): void {
-    const opened = openRecord(this.#o.crypto, this.roster.meshId, bytes);
-    if (!opened.ok || opened.value.id !== this.#self.identity.id) return;
-    const { sequence } = opened.value;
-    const isOurs = sequence < this.#record.sequence ||
-      sequence === this.#record.sequence && bytes.toHex() === this.#record.bytes.toHex();
-    if (isOurs) return;
-    const { id } = this.#self.identity;
+  recall(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>): void {
+    if (!this.#own.recall(now, bytes)) return;
+    const { id } = this.self.identity;
     out.event({ kind: "equivocation", who: { id, name: this.membership?.name ?? "" } });
-    this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
-    this.#count = 0;
-    this.#seal.restart(this.#boot);
-    this.describe({});
-    this.settle(now, out);
-  }
-
-  #sign(): NodeRecord {
-    const { crypto } = this.#o;
-    const { identity, ip4Counter, ...rest } = this.#self;
-    const key = identity.signing.publicKey;
-    const sequence = sequenceOf(this.#boot, this.#count);
-    const issuedAt = this.membership?.issuedAt ?? Number.MAX_SAFE_INTEGER;
-    this.roster.claimOwn(key, ip4Counter, issuedAt);
-    return signRecord(crypto, this.roster.meshId, identity.signing, {
-      ...rest,
-      key,
-      ip4Counter,
-      sequence,
-      routes: [],
-    });
-  }
-
-  #stepAside(): void {
-    const { identity } = this.#self;
-    if (this.roster.ip4(identity.id) !== undefined) return;
-    const key = identity.signing.publicKey;
-    let counter = this.#self.ip4Counter;
-    do counter = (counter + 1) % 65_536; while (this.roster.isTaken(key, counter));
-    this.describe({ ip4Counter: counter });
-    const issuedAt = this.membership?.issuedAt ?? Number.MAX_SAFE_INTEGER;
-    this.roster.claimOwn(key, counter, issuedAt);
+    this.#seal.restart(this.boot);
+    this.isDirty = true;
   }
 
   // ---- Members --------------------------------------------------------------------------------
@@ -265,7 +195,7 @@ export class Mesh {
       if (rival) this.routeIp4(rival, out);
     }
     this.aim(now, member, out);
-    this.#spreadRecord(now, member.record, out);
+    this.#spread(now, recordRumour(this.#o.crypto, member.record), out);
     this.isDirty = true;
   }
 
@@ -297,7 +227,7 @@ export class Mesh {
   expel(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const rivals = this.roster.rivals(member.id);
     this.swim.forget(now, member.id, this.#swimOut(now, out));
-    this.swim.retract(RUMOUR.record, member.id);
+    this.swim.retract(kindNumber("record"), member.id);
     this.#seal.forget(member.id);
     this.door.withdraw(member.id);
     if (member.peer !== undefined) {
@@ -320,12 +250,14 @@ export class Mesh {
       if (judgement.kind === "refused") this.expel(now, member, out);
       else member.membership = judgement.membership;
     }
-    for (const key of this.trust.expire(seconds)) this.swim.retract(RUMOUR.revocation, key);
+    for (const key of this.trust.expire(seconds)) {
+      this.swim.retract(kindNumber("revocation"), key);
+    }
     for (const id of this.door.expire(now)) this.release(id);
     for (const [key, until] of this.#redemptions) {
       if (until >= seconds) continue;
       this.#redemptions.delete(key);
-      this.swim.retract(RUMOUR.redemption, key);
+      this.swim.retract(kindNumber("redemption"), key);
     }
   }
 
@@ -351,9 +283,9 @@ export class Mesh {
       const members = by.map((id) => whoOf(this.roster.get(id)) ?? { id, name: "" });
       out.event({ kind: "tokenOverused", token, members });
     }
-    const key = this.#o.crypto.blake2s(chain.bytes).toHex();
-    this.#redemptions.set(key, until);
-    this.#spread(now, { kind: RUMOUR.redemption, key, version: 1, bytes: chain.bytes }, out);
+    const rumour = redemptionRumour(this.#o.crypto, chain);
+    this.#redemptions.set(rumour.key, until);
+    this.#spread(now, rumour, out);
   }
 
   // ---- Rumours --------------------------------------------------------------------------------
@@ -361,8 +293,7 @@ export class Mesh {
   /** Takes our own or a verified revocation in: voids what rests on it, passes it on. */
   revoke(now: Now, revocation: Revocation, out: Outbox<NodeEvent>): void {
     if (!this.trust.revoke(revocation)) return;
-    const { key, bytes } = revocation;
-    this.#spread(now, { kind: RUMOUR.revocation, key, version: 1, bytes }, out);
+    this.#spread(now, revocationRumour(revocation), out);
     this.review(now, out);
     this.isDirty = true;
   }
@@ -370,15 +301,7 @@ export class Mesh {
   /** An admin's approval of a key: every door grants it. */
   approve(now: Now, id: MemberId, chain: Chain, out: Outbox<NodeEvent>): void {
     this.door.approve(id, chain);
-    const version = chain.links.at(-1)?.notBefore ?? 0;
-    this.#spread(now, { kind: RUMOUR.approval, key: id, version, bytes: chain.bytes }, out);
-  }
-
-  #spreadRecord(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    // A byte of the content stands in the version, so that two records with one sequence meet.
-    const [salt = 0] = this.#o.crypto.blake2s(record.bytes);
-    const version = record.sequence * 256 + salt;
-    this.#spread(now, { kind: RUMOUR.record, key: record.id, version, bytes: record.bytes }, out);
+    this.#spread(now, approvalRumour(id, chain), out);
   }
 
   #spread(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): void {
@@ -393,47 +316,28 @@ export class Mesh {
   }
 
   #believe(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): boolean {
-    const { crypto } = this.#o;
-    switch (rumour.kind) {
-      case RUMOUR.record: {
-        if (rumour.key === this.#self.identity.id) {
-          this.ownRecord(now, rumour.bytes, out);
-          return true;
-        }
-        const opened = openRecord(crypto, this.roster.meshId, rumour.bytes);
-        if (!opened.ok || opened.value.id !== rumour.key) return false;
-        return this.take(now, opened.value, out).kind !== "refused";
-      }
-      case RUMOUR.revocation: {
-        const opened = openRevocation(crypto, this.meshKey, rumour.bytes);
-        if (!opened.ok || opened.value.key !== rumour.key) return false;
-        this.revoke(now, opened.value, out);
-        return true;
-      }
-      case RUMOUR.redemption:
-      case RUMOUR.approval:
-        return this.#believeChain(now, rumour, out);
-      default:
+    const { meshId } = this.roster;
+    const news = verifyNews(this.#o.crypto, meshId, this.trust, now, rumour);
+    switch (news?.kind) {
+      case undefined:
         return false;
+      case "record":
+        if (news.record.id !== this.self.identity.id) {
+          return this.take(now, news.record, out).kind !== "refused";
+        }
+        this.recall(now, news.record.bytes, out);
+        return true;
+      case "revocation":
+        this.revoke(now, news.revocation, out);
+        return true;
+      case "redemption":
+        this.#redeem(now, news.membership, news.chain, out);
+        return true;
+      case "approval":
+        // Whoever is a member by now has picked its approval up.
+        if (!this.roster.get(news.id)) this.approve(now, news.id, news.chain, out);
+        return true;
     }
-  }
-
-  #believeChain(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): boolean {
-    const chain = decodeChain(rumour.bytes);
-    if (!chain.ok) return false;
-    const membership = verifyChain(this.#o.crypto, this.meshKey, chain.value);
-    if (!membership.ok) return false;
-    const { id } = membership.value;
-    const judgement = this.trust.judgeChain(id, chain.value, Math.floor(now.wall / 1000));
-    if (judgement.kind === "refused") return false;
-    if (rumour.kind === RUMOUR.redemption) {
-      this.#redeem(now, membership.value, chain.value, out);
-      return true;
-    }
-    if (id !== rumour.key) return false;
-    // Whoever is a member by now has picked its approval up.
-    if (!this.roster.get(id)) this.approve(now, id, chain.value, out);
-    return true;
   }
 
   // ---- Tunnels --------------------------------------------------------------------------------

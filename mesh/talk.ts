@@ -321,7 +321,7 @@ export class Talk {
     const { roster, self } = this.mesh;
     const opened = openRecord(this.crypto, roster.meshId, payload);
     if (!opened.ok) return;
-    if (opened.value.id === self.identity.id) this.mesh.ownRecord(now, payload, out);
+    if (opened.value.id === self.identity.id) this.mesh.recall(now, payload, out);
     else this.mesh.take(now, opened.value, out);
   }
 
