@@ -1,6 +1,6 @@
 /** The library core/ as this process has loaded it: one a process, never unloaded. */
 import { fileURLToPath } from "node:url";
-import { ABI_VERSION, Limit, symbols } from "./header.ts";
+import { ABI_VERSION, Offload, symbols } from "./header.ts";
 
 type Calls = Deno.DynamicLibrary<typeof symbols>["symbols"];
 
@@ -71,7 +71,7 @@ function namesFrom(call: (i: number) => Deno.PointerValue): string[] {
 
 function offloadNames(calls: Calls): Map<number, string> {
   const names = new Map<number, string>();
-  for (let bit = 1; bit <= Limit.OFFLOAD_ALL; bit *= 2) {
+  for (const bit of Object.values(Offload)) {
     names.set(bit, cString(calls.shoal_offload_name(bit)) ?? `offload-${bit}`);
   }
   return names;

@@ -5,8 +5,6 @@ const CLOCK_BOOTTIME = 7;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const PR_SET_DUMPABLE = 4;
-const TUNGETIFF = 0x800454d2;
-const IFNAMSIZ = 16;
 const RLIMIT_CORE = 4;
 const O_RDWR = 2;
 
@@ -16,7 +14,6 @@ const symbols = {
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
-  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
   dup2: { parameters: ["i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
@@ -78,17 +75,6 @@ export function forbidCoreDumps(): void {
 export function interfaceIndex(name: string): number | undefined {
   const index = calls.if_nametoindex(new TextEncoder().encode(`${name}\0`));
   return index === 0 ? undefined : index;
-}
-
-/**
- * The interface behind a TUN descriptor.
- * @throws {SystemError} EBADFD when it is gone, ENOTTY when the descriptor is no TUN
- */
-export function tunName(fd: number): string {
-  const request = new Uint8Array(40);
-  ensure("ioctl(TUNGETIFF)", calls.ioctl(fd, BigInt(TUNGETIFF), request));
-  const name = request.subarray(0, IFNAMSIZ);
-  return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
 }
 
 /** Lets descriptors lead to /dev/null: what is written to them is gone, and no terminal is held. */

@@ -1,10 +1,8 @@
 /** `wg [-f] IFNAME`: a plain userspace WireGuard device, as wireguard-go would serve it. */
-import { Exit, type ExitCode, Failure } from "../exit.ts";
+import type { ExitCode } from "../exit.ts";
+import { checkInterfaceName } from "../instance.ts";
 import { type Command, type Io, parseOptions, wholeNumber } from "../cli/command.ts";
 import { type DataplaneConfig, dataplaneConfig } from "../config.ts";
-
-/** Bytes of an interface name with its NUL (IFNAMSIZ). */
-const IFNAME_SIZE = 16;
 
 const options = {
   foreground: { type: "boolean", short: "f" },
@@ -33,7 +31,7 @@ As with wireguard-go: LOG_LEVEL, WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND=1.
   async run(args: readonly string[], io: Io): Promise<ExitCode> {
     const { values, positionals } = parseOptions(wg, args, io, options, { min: 1, max: 1 });
     const settings = {
-      ifname: checkName(positionals[0] ?? ""),
+      ifname: checkInterfaceName(positionals[0] ?? ""),
       tunFd: descriptor(io, "WG_TUN_FD"),
       uapiFd: descriptor(io, "WG_UAPI_FD"),
       dataplane: dataplaneConfig(values, io.env),
@@ -53,32 +51,6 @@ export interface Settings {
   readonly uapiFd: number | undefined;
   readonly dataplane: DataplaneConfig;
   readonly logLevel: string;
-}
-
-/** What the kernel accepts as an interface's name (dev_valid_name). */
-function checkName(name: string): string {
-  const bytes = new TextEncoder().encode(name).length;
-  if (bytes >= IFNAME_SIZE) {
-    throw new Failure(
-      Exit.usage,
-      `wg: the interface name '${name}' has ${bytes} bytes, at most ${
-        IFNAME_SIZE - 1
-      } are allowed: ` +
-        "choose a shorter one, such as wg0",
-    );
-  }
-  if (name === "" || name === "." || name === ".." || /[/:\s\0]/.test(name) || !isTemplate(name)) {
-    throw new Failure(
-      Exit.usage,
-      `wg: '${name}' cannot be an interface name: use letters, digits, '-', '_' and '.', such as wg0`,
-    );
-  }
-  return name;
-}
-
-/** A percent sign may only stand in one `%d`, which the kernel replaces by a free number. */
-function isTemplate(name: string): boolean {
-  return !name.replace("%d", "").includes("%");
 }
 
 function descriptor(io: Io, name: string): number | undefined {

@@ -134,7 +134,7 @@ const refusals: readonly Refusal[] = [
     name: "a name that is too long",
     script: "$RUN wg $F abcdefghijklmnop",
     code: 2,
-    says: /'abcdefghijklmnop' has 16 bytes, at most 15/,
+    says: /'abcdefghijklmnop' cannot be an interface name: 1 to 15 bytes/,
   },
   { name: "a name with a slash", script: "$RUN wg $F a/b", code: 2, says: /'a\/b' cannot be/ },
   { name: "no name", script: "$RUN wg $F", code: 2, says: /usage: / },
