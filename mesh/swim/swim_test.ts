@@ -1,0 +1,451 @@
+/** One machine, spoken to by hand: no network, no other machines. */
+import assert from "node:assert/strict";
+import { Seeded } from "../sim/random.ts";
+import type { Body, Claim, MemberId, Message, Rumour } from "./messages.ts";
+import type { SwimEvent, SwimOutbox } from "./outbox.ts";
+import { Swim, type SwimOptions } from "./swim.ts";
+
+/** The name of the n-th member: digits that spread over the buckets. */
+function name(n: number): MemberId {
+  return new Seeded(n, 7).bytes(32).toHex();
+}
+
+const tag = (id: MemberId) => id.slice(0, 32);
+const SELF = name(0);
+const LIMIT = 1150;
+
+class Bench {
+  readonly sent: { readonly to: MemberId; readonly message: Message }[] = [];
+  readonly rumours: Rumour[] = [];
+  readonly events: SwimEvent[] = [];
+  readonly swim: Swim;
+  boot = 1000;
+
+  constructor(readonly others: number, options: Partial<SwimOptions> = {}) {
+    this.swim = new Swim(
+      { self: SELF, random: new Seeded(1).bytes, limit: LIMIT, ...options },
+      this.now(),
+    );
+    for (let n = 1; n <= others; n++) this.swim.admit(this.now(), name(n), this.out);
+    this.events.length = 0;
+  }
+
+  readonly out: SwimOutbox = {
+    message: (to, message) => void this.sent.push({ to, message }),
+    rumour: (_, rumour) => void this.rumours.push(rumour),
+    event: (event) => void this.events.push(event),
+  };
+
+  now() {
+    return { boot: this.boot, wall: 0 };
+  }
+
+  /** Lets time pass, doing everything when it is due. */
+  pass(ms: number): void {
+    const end = this.boot + ms;
+    for (let at; (at = this.swim.deadline().at) <= end;) {
+      this.boot = Math.max(this.boot, at);
+      this.swim.tick(this.now(), this.out);
+    }
+    this.boot = end;
+  }
+
+  /** Lets time pass in which all but one answer; returns how often that one was pinged. */
+  live(ms: number, silent: MemberId): number {
+    let pings = 0;
+    for (const end = this.boot + ms; this.boot < end;) {
+      this.pass(10);
+      for (const { to, message: { body } } of this.sent.splice(0)) {
+        if (body.kind === "ping" && to === silent) pings++;
+        else if (body.kind === "ping") this.hear(to, { kind: "ack", seq: body.seq });
+        else if (body.kind === "ask") this.hear(to, { kind: "nack", seq: body.seq });
+      }
+    }
+    return pings;
+  }
+
+  /** Lets time pass until a message with such a body goes out. */
+  until<K extends Body["kind"]>(kind: K, ms = 10_000) {
+    for (const end = this.boot + ms;;) {
+      const at = this.sent.findIndex(({ message }) => message.body.kind === kind);
+      const [found] = at < 0 ? [] : this.sent.splice(0, at + 1).slice(-1);
+      if (found !== undefined) {
+        return { ...found, body: found.message.body as Body & { kind: K } };
+      }
+      const next = this.swim.deadline().at;
+      assert.ok(next <= end, `no ${kind} within ${ms} ms`);
+      this.boot = Math.max(this.boot, next);
+      this.swim.tick(this.now(), this.out);
+    }
+  }
+
+  hear(from: MemberId, body: Body, more: Partial<Message> = {}): void {
+    const message = { incarnation: 0, view: undefined, body, claims: [], rumours: [], ...more };
+    this.swim.receive(this.now(), from, message, this.out);
+  }
+
+  say(from: MemberId, ...claims: Claim[]): void {
+    this.hear(from, { kind: "news" }, { claims });
+  }
+
+  status(n: number) {
+    return this.swim.member(name(n))?.status;
+  }
+
+  kinds(): string[] {
+    return this.events.map(({ kind }) => kind);
+  }
+}
+
+function rumour(n: number, version = 1, size = 100): Rumour {
+  return { kind: 1, key: name(n), version, bytes: new Uint8Array(size) };
+}
+
+Deno.test("one member is probed each period, and the deadline says why", () => {
+  const bench = new Bench(5);
+  assert.equal(bench.swim.deadline().why, "period");
+  const first = bench.until("ping");
+  assert.equal(bench.swim.deadline().why, "probe late");
+  bench.hear(first.to, { kind: "ack", seq: first.body.seq });
+  const then = bench.boot;
+  const second = bench.until("ping");
+  assert.notEqual(second.to, first.to);
+  assert.ok(Math.abs(bench.boot - then - 1000) < 1);
+});
+
+Deno.test("a ping is acked, with news and with how we hold the asker", () => {
+  const bench = new Bench(3);
+  bench.say(name(2), { subject: tag(name(3)), status: "alive", incarnation: 5 });
+  bench.sent.length = 0;
+  bench.hear(name(1), { kind: "ping", seq: 77 });
+  const [answer] = bench.sent;
+  assert.ok(answer);
+  assert.deepEqual(answer.message.body, { kind: "ack", seq: 77 });
+  assert.deepEqual(answer.message.view, { status: "alive", incarnation: 0 });
+  assert.deepEqual(answer.message.claims, [
+    { subject: tag(name(3)), status: "alive", incarnation: 5 },
+  ]);
+});
+
+Deno.test("a late answer sends three helpers; each forwarded ack reaches the asker and clears the target", () => {
+  const bench = new Bench(6);
+  const { to: target, body: { seq } } = bench.until("ping");
+  const asks = [bench.until("ask"), bench.until("ask"), bench.until("ask")];
+  assert.equal(new Set(asks.map(({ to }) => to)).size, 3);
+  for (const { to, body } of asks) {
+    assert.notEqual(to, target);
+    assert.equal(body.target, tag(target));
+    assert.equal(body.seq, seq);
+  }
+  const [helper] = asks;
+  assert.ok(helper);
+  bench.hear(helper.to, { kind: "forward", seq, target: tag(target), incarnation: 0 });
+  bench.pass(1000);
+  assert.equal(bench.swim.member(target)?.status, "alive");
+  assert.ok(!bench.kinds().includes("suspected"));
+});
+
+Deno.test("an ack counts only from whom was asked, a forward only from a helper, both only once asked for", () => {
+  const bench = new Bench(6);
+  const { to: target, body: { seq } } = bench.until("ping");
+  const asks = [bench.until("ask"), bench.until("ask"), bench.until("ask")];
+  const helpers = asks.map(({ to }) => to);
+  const bystander = [1, 2, 3, 4, 5, 6].map(name).find((id) =>
+    id !== target && !helpers.includes(id)
+  );
+  assert.ok(bystander);
+  bench.hear(bystander, { kind: "ack", seq });
+  bench.hear(bystander, { kind: "forward", seq, target: tag(target), incarnation: 0 });
+  for (const helper of helpers) bench.hear(helper, { kind: "ack", seq: seq + 1 });
+  bench.pass(1000);
+  assert.equal(bench.swim.member(target)?.status, "suspect");
+});
+
+Deno.test("a helper probes for the asker, forwards the ack, and says so when none comes", () => {
+  const bench = new Bench(3);
+  bench.sent.length = 0;
+  const [asker, target] = [name(1), name(2)];
+  bench.hear(asker, { kind: "ask", seq: 9, target: tag(target), patience: 200 });
+  const [errand] = bench.sent.splice(0);
+  assert.ok(errand?.message.body.kind === "ping");
+  assert.equal(errand.to, target);
+  bench.hear(target, { kind: "ack", seq: errand.message.body.seq }, { incarnation: 4 });
+  const [forward] = bench.sent.splice(0);
+  assert.equal(forward?.to, asker);
+  assert.deepEqual(forward?.message.body, {
+    kind: "forward",
+    seq: 9,
+    target: tag(target),
+    incarnation: 4,
+  });
+  bench.hear(asker, { kind: "ask", seq: 10, target: tag(target), patience: 200 });
+  const { to, body } = bench.until("nack", 201);
+  assert.deepEqual([to, body.seq], [asker, 10]);
+});
+
+Deno.test("a helper that does not know the target says so at once", () => {
+  const bench = new Bench(2);
+  bench.sent.length = 0;
+  bench.hear(name(1), { kind: "ask", seq: 3, target: tag(name(99)), patience: 200 });
+  assert.deepEqual(bench.sent[0]?.message.body, { kind: "nack", seq: 3 });
+});
+
+Deno.test("silence of all helpers is our own trouble, one nack clears us", () => {
+  for (const nacks of [0, 1]) {
+    const bench = new Bench(10);
+    const { body: { seq } } = bench.until("ping");
+    const helper = bench.until("ask").to;
+    if (nacks > 0) bench.hear(helper, { kind: "nack", seq });
+    bench.pass(900);
+    assert.equal(bench.swim.health, nacks > 0 ? 0 : 3);
+  }
+});
+
+Deno.test("a member that sends anything authenticated needs no probe, unless gossip waits", () => {
+  const bench = new Bench(4);
+  for (let i = 0; i < 50; i++) {
+    for (let n = 1; n <= 4; n++) bench.swim.heard(bench.now(), name(n), bench.out);
+    bench.pass(500);
+  }
+  const pings = () => bench.sent.filter(({ message }) => message.body.kind === "ping").length;
+  assert.equal(pings(), 0);
+  bench.swim.spread(bench.now(), rumour(1), bench.out);
+  bench.swim.heard(bench.now(), name(1), bench.out);
+  bench.pass(1000);
+  assert.equal(pings(), 1);
+});
+
+Deno.test("suspect, then dead: with the confirmations of two others after the shortest time, and only after asking once more", () => {
+  const bench = new Bench(9);
+  const accuse = (by: number) =>
+    bench.say(name(by), {
+      subject: tag(name(1)),
+      status: "suspect",
+      incarnation: 0,
+      origin: tag(name(by)),
+    });
+  const began = bench.boot;
+  for (const by of [2, 3, 4]) accuse(by);
+  assert.deepEqual(bench.kinds(), ["suspected"]);
+  let questions = 0;
+  while (!bench.kinds().includes("died")) {
+    questions = (bench.boot - began > 3000 ? questions : 0) + bench.live(10, name(1));
+    assert.ok(bench.boot - began < 10_000);
+  }
+  assert.ok(questions > 0, "it was buried on hearsay");
+  assert.ok(Math.abs(bench.boot - began - 4000) < 1100, `${bench.boot - began}`);
+  assert.equal(bench.status(1), "dead");
+});
+
+Deno.test("a suspect that answers the last question is not buried, though it refutes nothing", () => {
+  const bench = new Bench(9);
+  for (const by of [2, 3, 4]) {
+    const origin = tag(name(by));
+    bench.say(name(by), { subject: tag(name(1)), status: "dead", incarnation: 0 });
+    bench.say(name(by), { subject: tag(name(1)), status: "suspect", incarnation: 0, origin });
+  }
+  bench.live(30_000, "nobody");
+  assert.equal(bench.status(1), "suspect");
+  bench.hear(name(1), { kind: "news" }, { incarnation: 1 });
+  assert.equal(bench.status(1), "alive");
+  assert.equal(bench.kinds().at(-1), "recovered");
+});
+
+Deno.test("we refute what is said of us with one incarnation more, and gossip that first", () => {
+  const bench = new Bench(3, { incarnation: 7 });
+  bench.hear(name(1), { kind: "ping", seq: 1 }, { view: { status: "suspect", incarnation: 7 } });
+  assert.equal(bench.swim.incarnation, 8);
+  assert.deepEqual(bench.events, [{ kind: "refuted", incarnation: 8 }]);
+  const answer = bench.until("ack");
+  assert.equal(answer.message.incarnation, 8);
+  assert.deepEqual(answer.message.claims[0], {
+    subject: tag(SELF),
+    status: "alive",
+    incarnation: 8,
+  });
+  bench.say(name(2), { subject: tag(SELF), status: "dead", incarnation: 7 });
+  assert.equal(bench.swim.incarnation, 8, "what is refuted already needs no answer");
+});
+
+Deno.test("after a restart without memory we come back to what others hold, a step at a time", () => {
+  const bench = new Bench(3);
+  const view = { status: "dead", incarnation: 500 } as const;
+  for (let i = 0; i < 20; i++) bench.hear(name(1), { kind: "news" }, { view });
+  assert.equal(bench.swim.incarnation, 501);
+});
+
+Deno.test("the dead are asked now and then for ever, and return by their own word alone", () => {
+  const bench = new Bench(2);
+  bench.swim.admit(bench.now(), name(3), bench.out, { status: "dead", incarnation: 4 });
+  const gone = name(3);
+  assert.equal(bench.live(60_000, gone), 12);
+  bench.live(3_600_000, gone);
+  assert.equal(bench.live(60_000, gone), 12);
+  bench.hear(gone, { kind: "news" }, { incarnation: 4 });
+  assert.equal(bench.status(3), "dead", "an incarnation that was given up is over");
+  bench.hear(gone, { kind: "news" }, { incarnation: 5 });
+  assert.equal(bench.status(3), "alive");
+  assert.equal(bench.kinds().at(-1), "returned");
+});
+
+Deno.test("a farewell counts from its subject alone, and an old one not after a return", () => {
+  const bench = new Bench(3);
+  bench.say(name(1), { subject: tag(name(2)), status: "left", incarnation: 0 });
+  assert.equal(bench.status(2), "suspect");
+  bench.hear(name(3), { kind: "leave" }, { incarnation: 2 });
+  assert.equal(bench.status(3), "left");
+  assert.equal(bench.kinds().at(-1), "departed");
+  bench.hear(name(3), { kind: "news" }, { incarnation: 3 });
+  bench.hear(name(3), { kind: "leave" }, { incarnation: 2 });
+  assert.equal(bench.status(3), "alive");
+  bench.swim.departed(bench.now(), name(3), bench.out);
+  assert.equal(bench.status(3), "left");
+});
+
+Deno.test("who leaves tells the others and does nothing more", () => {
+  const bench = new Bench(5);
+  bench.sent.length = 0;
+  bench.swim.leave(bench.now(), bench.out);
+  assert.equal(bench.sent.filter(({ message }) => message.body.kind === "leave").length, 5);
+  assert.equal(bench.swim.deadline().at, Infinity);
+  bench.sent.length = 0;
+  bench.hear(name(1), { kind: "ping", seq: 1 });
+  assert.equal(bench.sent.length, 0);
+});
+
+Deno.test("a rumour is handed out once it is news, kept and passed on only when it was found true", () => {
+  const bench = new Bench(3);
+  bench.hear(name(1), { kind: "news" }, { rumours: [rumour(5)] });
+  assert.equal(bench.rumours.length, 1);
+  bench.sent.length = 0;
+  bench.hear(name(1), { kind: "ping", seq: 1 });
+  assert.deepEqual(bench.sent[0]?.message.rumours, [], "an unverified rumour is not passed on");
+  assert.ok(bench.swim.spread(bench.now(), rumour(5), bench.out));
+  bench.hear(name(1), { kind: "ping", seq: 2 }, { rumours: [rumour(5)] });
+  assert.equal(bench.rumours.length, 1, "what is known is not handed out again");
+  assert.equal(bench.sent.at(-1)?.message.rumours.length, 1);
+  assert.ok(!bench.swim.spread(bench.now(), rumour(5), bench.out));
+  bench.hear(name(1), { kind: "news" }, { rumours: [rumour(5, 2)] });
+  assert.equal(bench.rumours.length, 2, "a higher version is news");
+  assert.throws(() => bench.swim.spread(bench.now(), rumour(6, 1, LIMIT), bench.out), RangeError);
+});
+
+Deno.test("no message is longer than the limit, however much waits to ride along", () => {
+  const bench = new Bench(200);
+  for (let n = 1; n <= 100; n++) {
+    bench.swim.spread(bench.now(), rumour(n, 1, 50 + 7 * n), bench.out);
+    bench.say(name(200), { subject: tag(name(n)), status: "alive", incarnation: 1 });
+  }
+  bench.sent.length = 0;
+  for (let seq = 0; seq < 300; seq++) bench.hear(name(200), { kind: "ping", seq });
+  const known = new Set<string>();
+  for (const { message } of bench.sent) {
+    for (const { key } of message.rumours) known.add(key);
+  }
+  assert.equal(known.size, 100, "every rumour has had its turn");
+});
+
+Deno.test("the members' table is bounded: who is gone longest makes room, and the living keep theirs", () => {
+  const bench = new Bench(0, { membersMax: 4 });
+  const dead = { status: "dead", incarnation: 1 } as const;
+  bench.swim.admit(bench.now(), name(1), bench.out);
+  bench.swim.admit(bench.now(), name(2), bench.out, dead);
+  bench.boot += 10;
+  bench.swim.admit(bench.now(), name(3), bench.out, dead);
+  assert.ok(bench.swim.admit(bench.now(), name(4), bench.out));
+  assert.equal(bench.swim.member(name(2)), undefined);
+  assert.ok(bench.swim.admit(bench.now(), name(5), bench.out));
+  assert.ok(!bench.swim.admit(bench.now(), name(6), bench.out));
+  assert.deepEqual([...bench.swim.members()].map(({ id }) => id), [1, 4, 5].map(name));
+  const { evictedMembers, refusedMembers } = bench.swim.counters();
+  assert.deepEqual([evictedMembers, refusedMembers], [2, 1]);
+});
+
+Deno.test("the rumours' table is bounded: a new key is refused, a new version is not", () => {
+  const bench = new Bench(1, { rumoursMax: 3 });
+  for (let n = 1; n <= 3; n++) assert.ok(bench.swim.spread(bench.now(), rumour(n), bench.out));
+  assert.ok(!bench.swim.spread(bench.now(), rumour(4), bench.out));
+  assert.ok(bench.swim.spread(bench.now(), rumour(2, 2), bench.out));
+  assert.equal(bench.swim.counters()["refusedRumours"], 1);
+  bench.swim.retract(1, name(1));
+  assert.ok(bench.swim.spread(bench.now(), rumour(4), bench.out));
+});
+
+Deno.test("what waits to ride along is bounded and counted", () => {
+  const bench = new Bench(30, { queueMax: 10 });
+  for (let n = 1; n <= 30; n++) {
+    bench.swim.spread(bench.now(), rumour(n), bench.out);
+    bench.say(name(30), { subject: tag(name(n)), status: "alive", incarnation: 1 });
+  }
+  const { droppedClaims = 0, droppedRumours } = bench.swim.counters();
+  assert.equal(droppedRumours, 20);
+  assert.ok(droppedClaims > 0);
+});
+
+Deno.test("T39: claims about ten thousand strangers cost no more room than the limit", () => {
+  const bench = new Bench(1, { strangersMax: 50 });
+  for (let n = 100; n < 10_100; n++) {
+    bench.say(name(1), { subject: tag(name(n)), status: "dead", incarnation: 3 });
+  }
+  assert.equal(bench.swim.counters()["droppedStrangers"], 9950);
+  assert.equal([...bench.swim.members()].length, 1);
+  bench.swim.admit(bench.now(), name(10_099), bench.out);
+  assert.equal(bench.swim.member(name(10_099))?.incarnation, 3, "the newest are remembered");
+  bench.swim.admit(bench.now(), name(100), bench.out);
+  assert.equal(bench.swim.member(name(100))?.incarnation, 0);
+});
+
+Deno.test("strange claims make us ask the subject, as many as the limit says", () => {
+  const bench = new Bench(30, { queueMax: 5 });
+  for (let n = 1; n <= 30; n++) {
+    bench.say(name(30), { subject: tag(name(n)), status: "alive", incarnation: 1_000_000 });
+    assert.equal(bench.swim.member(name(n))?.incarnation, 0);
+  }
+  assert.equal(bench.swim.counters()["jumps"], 29);
+  assert.equal(bench.swim.counters()["refusedDoubts"], 24);
+  bench.sent.length = 0;
+  bench.pass(1000);
+  assert.equal(bench.sent.filter(({ message: { body } }) => body.kind === "ping").length, 6);
+});
+
+Deno.test("errands for others are bounded", () => {
+  const bench = new Bench(2);
+  for (let seq = 0; seq < 5000; seq++) {
+    bench.hear(name(1), { kind: "ask", seq, target: tag(name(2)), patience: 60_000 });
+  }
+  assert.equal(bench.swim.counters()["refusedProbes"], 5000 - 4096);
+});
+
+Deno.test("who is no member is not heard", () => {
+  const bench = new Bench(2);
+  bench.sent.length = 0;
+  bench.hear(name(9), { kind: "ping", seq: 1 });
+  assert.equal(bench.sent.length, 0);
+  assert.equal(bench.swim.counters()["strangers"], 1);
+});
+
+Deno.test("after we stood still nothing is concluded before the answers that wait are read", () => {
+  const bench = new Bench(4);
+  const { to, body: { seq } } = bench.until("ping");
+  bench.boot += 600_000;
+  bench.swim.tick(bench.now(), bench.out);
+  bench.hear(to, { kind: "ack", seq });
+  bench.pass(50);
+  assert.equal(bench.kinds().length, 0);
+  assert.equal(bench.swim.counters()["stalls"], 1);
+  assert.equal(bench.swim.health, 0, "the answer shows that we are well again");
+});
+
+Deno.test("a forgotten member is gone from every queue, and can be admitted anew", () => {
+  const bench = new Bench(3);
+  bench.hear(name(1), { kind: "news" }, { view: undefined, incarnation: 3 });
+  bench.swim.forget(bench.now(), name(1), bench.out);
+  bench.sent.length = 0;
+  bench.pass(20_000);
+  for (const { to, message } of bench.sent) {
+    assert.notEqual(to, name(1));
+    assert.ok(!message.claims.some(({ subject }) => subject === tag(name(1))));
+  }
+  assert.ok(bench.swim.admit(bench.now(), name(1), bench.out));
+  assert.equal(bench.swim.member(name(1))?.incarnation, 0);
+});
