@@ -10,6 +10,7 @@ import { Device, type KeyPair, makeKeys, type PeerOptions } from "./device.ts";
 import { exchange } from "./exchange.ts";
 import type { Host } from "./host.ts";
 import { Lab } from "./lab.ts";
+import { masquerade } from "./nat.ts";
 import { type Implementation, shoal } from "./peers.ts";
 import { missingRight } from "./right.ts";
 import { until } from "./until.ts";
@@ -258,3 +259,57 @@ netns("a peer with a key of low order is never sent a packet (R25)", async (worl
   await poke(ordinary, "10.9.8.1");
   assert.notEqual(await counter.read(), 0, "the counter counts what goes to an ordinary peer");
 });
+
+testUnless(
+  { right },
+  "T10: a keepalive every second holds a NAT mapping that lasts two (R59)",
+  async () => {
+    await using lab = await Lab.open();
+    const [home, router, far] = [
+      await lab.host("home"),
+      await lab.host("router"),
+      await lab.host("far"),
+    ];
+    await lab.link(home, router, {
+      a: { addresses: ["192.168.1.100/24"] },
+      b: { addresses: ["192.168.1.1/24"] },
+    });
+    const [outside] = await lab.link(router, far, {
+      a: { addresses: ["10.0.0.1/24"] },
+      b: { addresses: ["10.0.0.100/24"] },
+    });
+    await home.ip("route add default via 192.168.1.1");
+    await masquerade(outside, 2);
+    const inside = await Device.start(home, ours);
+    const out = await Device.start(far, ours);
+    const [keys, farKeys] = [await makeKeys(home), await makeKeys(far)];
+    const peer = {
+      publicKey: farKeys.publicKey,
+      allowedIps: ["10.7.0.2/32"],
+      endpoint: "10.0.0.100:2",
+    };
+    await inside.configure({
+      privateKey: keys.privateKey,
+      port: 1,
+      addresses: ["10.7.0.1/32"],
+      peers: [peer],
+    });
+    await out.configure({
+      privateKey: farKeys.privateKey,
+      port: 2,
+      addresses: ["10.7.0.2/32"],
+      peers: [{ publicKey: keys.publicKey, allowedIps: ["10.7.0.1/32"] }],
+    });
+    const sleep = (seconds: number) => new Promise((wake) => setTimeout(wake, seconds * 1000));
+    await inside.set(["peer", farKeys.publicKey, "persistent-keepalive", "1"]);
+    await home.run(ping("10.7.0.2"));
+    const { stdout } = await far.run(["wg", "show", "wg0", "endpoints"]);
+    assert.match(stdout, /\t10\.0\.0\.1:\d+\n/, "far sees the router");
+    await sleep(3);
+    await far.run(ping("10.7.0.1"));
+    // Without them the mapping goes, and with it the way in.
+    await inside.set(["peer", farKeys.publicKey, "persistent-keepalive", "0"]);
+    await sleep(4);
+    await assert.rejects(far.run(ping("10.7.0.1")));
+  },
+);
