@@ -18,19 +18,19 @@ import type { Decoded } from "./codec.ts";
 import { type Endpoint, sameEndpoint } from "./endpoint.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { approve, type Invitation, invite, type InviteOptions, revoke, trust } from "./admin.ts";
+import { Admission, type Outcome } from "./admission.ts";
 import { controlType } from "./control.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { type Answered, type Introduction, isSeed, Joiner } from "./join.ts";
+import { isSeed } from "./join.ts";
 import { Mesh, whoOf } from "./mesh.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
-import { openRecord, sequenceOf, signRecord } from "./record.ts";
+import { BOOT_MAX } from "./record.ts";
 import { statusOf } from "./report.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
-import type { JoinState, NodeStatus } from "./status.ts";
+import type { NodeStatus } from "./status.ts";
 import { Talk } from "./talk.ts";
-import { decodeChain, EMPTY_CHAIN } from "./trust/certificate.ts";
-import { type Identity, identityFromSeed, meshIdOf } from "./trust/identity.ts";
+import { type Identity, identityFromSeed } from "./trust/identity.ts";
 import { Tunnels } from "./tunnel/tunnels.ts";
 import type { Arrival, Edge, FactReader } from "./tunnel/types.ts";
 
@@ -72,22 +72,17 @@ export class Node {
   readonly #identity: Identity;
   readonly #founding: SigningKey | undefined;
   readonly #tunnels: Tunnels;
-  readonly #joiner: Joiner;
+  readonly #admission: Admission;
   readonly #boot: number;
   #mesh: Mesh | undefined;
   #talk: Talk | undefined;
-  #introduction: Introduction | undefined;
   #interfaces: readonly Endpoint[] = [];
-  #isAdmitted: boolean;
-  #isPending = false;
   #hasLeft = false;
   #reviewAt = -Infinity;
   #persistedAt = -Infinity;
   #persistedBoot: number;
   #mustPersist = false;
   #addresses = "";
-  /** What was said last about each seed. */
-  readonly #failures = new Map<string, string>();
   /** Datagrams that are of no kind, or of a kind that we do not answer now. */
   readonly #drops = { foreign: 0 };
 
@@ -105,11 +100,20 @@ export class Node {
     this.#boot = (snapshot?.boot ?? 0) + 1;
     this.#persistedBoot = this.#boot;
     this.#tunnels = new Tunnels({ crypto, random });
-    this.#joiner = new Joiner(crypto, random, identity);
-    for (const seed of snapshot?.seeds ?? []) this.#joiner.add(seed);
-    for (const seed of credentials?.seeds ?? []) this.#joiner.add(seed);
-    for (const seed of options.seeds ?? []) this.#joiner.add(seed);
-    this.#isAdmitted = credentials?.isAdmitted ?? false;
+    this.#admission = new Admission({
+      crypto,
+      random,
+      identity,
+      name: options.name,
+      version: options.version,
+      boot: this.#boot,
+      seeds: [
+        ...snapshot?.seeds ?? [],
+        ...credentials?.seeds ?? [],
+        ...options.seeds ?? [],
+      ],
+      isAdmitted: credentials?.isAdmitted ?? false,
+    });
     if (credentials) this.#enter(now, credentials);
   }
 
@@ -126,6 +130,12 @@ export class Node {
           error: `join: "${seed}" is no HOST:PORT, for example 203.0.113.9:51820`,
         };
       }
+    }
+    if ((snapshot?.boot ?? 0) >= BOOT_MAX) {
+      const error =
+        `state: the node has started ${BOOT_MAX} times, which is all that its key may: ` +
+        `it needs a new identity`;
+      return { ok: false, error };
     }
     const identity = identityFromSeed(crypto, options.identitySeed);
     const founding = meshSeed && crypto.ed25519FromSeed(meshSeed);
@@ -157,7 +167,7 @@ export class Node {
       for (const member of mesh.roster.members()) {
         if (left-- > 0) this.#talk?.greet(now, member, out);
       }
-      if (this.#isAdmitted) out.event({ kind: "joined", seed: undefined });
+      if (this.#admission.isAdmitted) out.event({ kind: "joined", seed: undefined });
     }
     this.#finish(now, out);
   }
@@ -185,8 +195,8 @@ export class Node {
         if (mesh && this.#o.open) this.#admitAll(now, mesh, out);
         break;
       case "answer": {
-        const answered = this.#joiner.answered(now, arrival.bytes);
-        if (answered) this.#answered(now, answered, arrival, out);
+        const outcome = this.#admission.answered(now, arrival.bytes, mesh, out);
+        if (outcome) this.#follow(now, outcome, arrival, out);
         else if (this.#talk?.answered(now, arrival, out)) this.#describe();
         break;
       }
@@ -216,7 +226,7 @@ export class Node {
 
   deadline(): Deadline | undefined {
     if (this.#hasLeft) return undefined;
-    const due = [this.#tunnels.deadline, this.#joiner.deadline(), this.#talk?.deadline()];
+    const due = [this.#tunnels.deadline, this.#admission.deadline(), this.#talk?.deadline()];
     const mesh = this.#mesh;
     if (mesh) {
       due.push(mesh.swim.deadline(), { at: this.#reviewAt + REVIEW, why: "review members" });
@@ -267,7 +277,7 @@ export class Node {
     endpoints: readonly Endpoint[],
     out: Outbox<NodeEvent>,
   ): void {
-    this.#joiner.resolved(seed, endpoints, out);
+    this.#admission.resolved(seed, endpoints, out);
     this.#finish(now, out);
   }
 
@@ -345,7 +355,7 @@ export class Node {
       name,
       port,
       isOpen: open,
-      state: this.#state(),
+      state: this.#hasLeft ? "left" : this.#admission.state,
       mesh: this.#mesh,
       tunnels: this.#tunnels,
       facts,
@@ -354,18 +364,12 @@ export class Node {
   }
 
   snapshot(): NodeSnapshot {
-    const seeds = this.#joiner.seeds();
+    const seeds = this.#admission.seeds();
     const { name } = this.#o;
     return snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
   }
 
   // ---- Inside -----------------------------------------------------------------------------------
-
-  #state(): JoinState {
-    if (this.#hasLeft) return "left";
-    if (this.#isAdmitted) return "member";
-    return this.#isPending ? "pending" : "joining";
-  }
 
   #enter(now: Now, { meshKey, chain }: Credentials): Mesh {
     const { crypto, random, relay, tunnel, version, snapshot } = this.#o;
@@ -396,90 +400,27 @@ export class Node {
     this.#mesh?.describe({ endpoints: [...this.#interfaces, ...reflexive.filter(isNew)] });
   }
 
-  #answered(now: Now, answered: Answered, arrival: Arrival, out: Outbox<NodeEvent>): void {
-    const { seed, answer: { verdict } } = answered;
-    switch (verdict.kind) {
-      case "welcome":
-        return this.#welcomed(now, answered, verdict.record, arrival, out);
-      case "granted":
-        return this.#granted(now, seed, verdict, out);
-      case "pending":
-        if (!this.#isPending) out.event({ kind: "joinPending", seed });
-        this.#isPending = true;
-        return;
-      case "refused": {
-        if (this.#judge(now, answered.key, verdict.record) !== undefined) return;
-        return this.#fail(seed, `refused us: ${REFUSED[verdict.why]}`, out);
-      }
+  /** What an answer to our knocking has changed. */
+  #follow(now: Now, outcome: Outcome, arrival: Arrival, out: Outbox<NodeEvent>): void {
+    if (outcome.kind === "granted") {
+      const { meshKey, chain } = outcome;
+      this.#enter(now, { meshKey, chain, seeds: [], isAdmitted: false });
+      this.#describe();
+      this.#mustPersist = true;
+      return;
     }
-  }
-
-  /** Why the holder of `key` is no member of our mesh; undefined when it is one. */
-  #judge(now: Now, key: Uint8Array, record: Uint8Array): string | undefined {
     const mesh = this.#mesh;
-    if (!mesh) return "we have no mesh yet";
-    const opened = openRecord(this.#o.crypto, mesh.roster.meshId, record);
-    if (!opened.ok) return opened.error;
-    if (opened.value.id !== key.toHex()) return "it shows another node's record";
-    const judgement = mesh.trust.judge(opened.value, Math.floor(now.wall / 1000));
-    return judgement.kind === "refused" ? judgement.detail : undefined;
-  }
-
-  #welcomed(
-    now: Now,
-    { seed, key, answer }: Answered,
-    bytes: Uint8Array,
-    arrival: Arrival,
-    out: Outbox<NodeEvent>,
-  ): void {
-    const mesh = this.#mesh;
-    const fault = this.#judge(now, key, bytes);
-    const opened = mesh && openRecord(this.#o.crypto, mesh.roster.meshId, bytes);
-    if (fault !== undefined || !mesh || !opened?.ok) {
-      const why = `is no member of the mesh that we join (${fault}): check the address, or ask ` +
-        `for a new token`;
-      return this.#fail(seed, why, out);
-    }
-    const acceptance = mesh.take(now, opened.value, out);
-    if (acceptance.kind === "refused") return;
+    const acceptance = mesh?.take(now, outcome.record, out);
+    if (!mesh || !acceptance || acceptance.kind === "refused") return;
     const { member } = acceptance;
     member.observed = { endpoint: arrival.from, source: arrival.source, at: now.boot };
     mesh.aim(now, member, out);
-    this.#talk?.confirm(now, member.id, answer.cookie, out);
-    if (this.#talk?.observe(member, answer.observed)) this.#describe();
+    this.#talk?.confirm(now, member.id, outcome.cookie, out);
+    if (this.#talk?.observe(member, outcome.observed)) this.#describe();
     mesh.level(now, member.id, out);
-    if (!this.#isAdmitted) out.event({ kind: "joined", seed: whoOf(member) });
-    this.#isAdmitted = true;
-    this.#isPending = false;
+    if (!this.#admission.isAdmitted) out.event({ kind: "joined", seed: whoOf(member) });
+    this.#admission.admitted();
     this.#mustPersist = true;
-  }
-
-  /** An admin approved us: now there is a mesh, and a door that opens to a hello. */
-  #granted(
-    now: Now,
-    seed: string,
-    grant: { readonly meshKey: Uint8Array; readonly chain: Uint8Array },
-    out: Outbox<NodeEvent>,
-  ): void {
-    if (this.#mesh) return;
-    const chain = decodeChain(grant.chain);
-    if (!chain.ok) {
-      const why =
-        `sent a certificate that cannot be read (${chain.error}): are both versions alike?`;
-      return this.#fail(seed, why, out);
-    }
-    const { meshKey } = grant;
-    this.#enter(now, { meshKey, chain: chain.value, seeds: [], isAdmitted: false });
-    this.#describe();
-    this.#mustPersist = true;
-  }
-
-  /** Says what is wrong with a seed, once as long as it stays the same. */
-  #fail(seed: string, what: string, out: Outbox<NodeEvent>): void {
-    const why = `seed ${seed} ${what}`;
-    if (this.#failures.get(seed) === why) return;
-    this.#failures.set(seed, why);
-    out.event({ kind: "joinFailed", seed, why });
   }
 
   #admitAll(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {
@@ -498,8 +439,7 @@ export class Node {
       for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       this.#tellAddresses(mesh, out);
     }
-    this.#knock(now, mesh);
-    this.#joiner.poll(now, out);
+    this.#admission.pursue(now, mesh, out);
     const isDue = mesh?.isDirty && now.boot >= this.#persistedAt + PERSIST_PACE;
     const hasJumped = mesh !== undefined && mesh.boot !== this.#persistedBoot;
     if (!this.#mustPersist && !isDue && !hasJumped) return;
@@ -520,38 +460,8 @@ export class Node {
     out.event({ kind: "addresses", ip4, ip6 });
   }
 
-  /** Knocks at the seeds as long as nobody of the mesh talks to us. */
-  #knock(now: Now, mesh: Mesh | undefined): void {
-    if (mesh === undefined) this.#introduction ??= this.#askingForAdmission();
-    else this.#introduction = this.#greeting(mesh);
-    const wants = !this.#isAdmitted || (mesh?.isAlone() ?? true);
-    this.#joiner.knockWith(now, wants ? this.#introduction : undefined);
-  }
-
-  #greeting(mesh: Mesh): Introduction {
-    const { record, roster: { meshId } } = mesh;
-    return { type: "hello", meshId, name: this.#o.name, record: record.bytes };
-  }
-
-  #askingForAdmission(): Introduction {
-    const { crypto, name, version } = this.#o;
-    const { signing } = this.#identity;
-    const meshId = meshIdOf(crypto, undefined);
-    const record = signRecord(crypto, meshId, signing, {
-      key: signing.publicKey,
-      sequence: sequenceOf(this.#boot, 0),
-      endpoints: [],
-      ip4Counter: 0,
-      capabilities: { relay: false, tunnel: false },
-      routes: [],
-      version,
-      chain: EMPTY_CHAIN,
-    });
-    return { type: "ask", meshId, name, record: record.bytes };
-  }
-
   #joined(what: string): Decoded<Mesh> {
-    if (this.#mesh && this.#isAdmitted) return { ok: true, value: this.#mesh };
+    if (this.#mesh && this.#admission.isAdmitted) return { ok: true, value: this.#mesh };
     return {
       ok: false,
       error:
@@ -583,19 +493,6 @@ export class Node {
     return { command: out.command, send: out.send, event };
   }
 }
-
-const REFUSED = {
-  stranger: "it wants a certificate: ask an admin for a token (`shoal invite`)",
-  invalid: "it does not accept our certificate: ask an admin for a new token (`shoal invite`)",
-  notYetValid:
-    "our certificate has not begun yet by its clock: compare the clocks of both machines",
-  expired: "our certificate has expired: ask an admin to renew it (`shoal approve`)",
-  revoked: "our key, or one that our certificate rests on, was revoked",
-  tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
-  tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
-  full: "its member table is full",
-  closed: "it takes nobody in",
-} as const;
 
 /** WireGuard's handshake messages (R21); data never comes here. */
 function isHandshake(bytes: Uint8Array): boolean {

@@ -27,7 +27,6 @@ export const REFUSALS = [
   "tokenExpired",
   "tokenUsedUp",
   "full",
-  "closed",
 ] as const;
 export type Refusal = typeof REFUSALS[number];
 
