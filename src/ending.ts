@@ -8,20 +8,29 @@ type End =
 export class Ending {
   readonly #decided = Promise.withResolvers<End>();
   readonly reason: Promise<End> = this.#decided.promise;
-  readonly ask = (why: string): void => this.#decided.resolve({ kind: "asked", why });
-  readonly defect = (error: unknown): void => this.#decided.resolve({ kind: "defect", error });
+  readonly ask = (why: string): void => this.#decide({ kind: "asked", why });
+  readonly defect = (error: unknown): void => this.#decide({ kind: "defect", error });
+  #isDecided = false;
 
   constructor() {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       Deno.addSignalListener(signal, () => this.ask(signal));
     }
-    globalThis.addEventListener("error", (event) => {
-      event.preventDefault();
-      this.defect(event.error);
-    });
+    globalThis.addEventListener("error", (event) => this.#uncaught(event, event.error));
     globalThis.addEventListener("unhandledrejection", (event) => {
-      event.preventDefault();
-      this.defect(event.reason);
+      this.#uncaught(event, event.reason);
     });
+  }
+
+  #decide(end: End): void {
+    this.#isDecided = true;
+    this.#decided.resolve(end);
+  }
+
+  /** What is thrown after the end was decided goes the run time's way: its message and code 1. */
+  #uncaught(event: Event, error: unknown): void {
+    if (this.#isDecided) return;
+    event.preventDefault();
+    this.defect(error);
   }
 }

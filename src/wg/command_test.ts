@@ -310,6 +310,74 @@ inLab("what setconf and syncconf set, showconf prints", async (host) => {
   assert.equal(await shown(), config([bare]).trim());
 });
 
+testUnless(
+  { right: right ?? (Deno.uid() === 0 ? undefined : "without root there is no second user") },
+  "T46: other users may not speak to the socket (EACCES)",
+  async () => {
+    await using lab = await Lab.open();
+    const host = await lab.host("a");
+    await start(host);
+    const connect = `Deno.connect({ transport: "unix", path: "${SOCKET}" })`;
+    const script = `try { await ${connect}; console.log("in") } catch (e) { console.log(e.code) }`;
+    const { stdout, stderr } = await host.run(
+      ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"].concat(
+        [Deno.execPath(), "eval", script],
+      ),
+      { env: { HOME: "/nonexistent", DENO_DIR: "/nonexistent" } },
+    );
+    assert.equal(stdout.trim(), "EACCES", stderr);
+  },
+);
+
+inLab("T46: nothing listens on TCP", async (host) => {
+  await start(host);
+  assert.equal((await host.run(["ss", "-ltnH"])).stdout, "");
+});
+
+/** The real library, except that it mails nonsense once a file tells it to. */
+const POISON = `
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+int32_t shoal_mailbox_drain(uint64_t device, uint8_t *buffer, uint32_t capacity, uint32_t *used) {
+    (void)device;
+    memset(buffer, 0, 96);
+    *used = access("/run/poison", F_OK) == 0 && capacity >= 96 ? 96 : 0;
+    return 0;
+}
+`;
+
+inLab(
+  "T32: a defect ends with its message and code 1, and takes socket and interface with it",
+  async (host) => {
+    const folder = await Deno.makeTempDir({ prefix: "shoal-poison-" });
+    try {
+      await Deno.writeTextFile(`${folder}/poison.c`, POISON);
+      const release = new URL("../../.build/core/release", import.meta.url).pathname;
+      await host.run(
+        ["cc", "-shared", "-fPIC", "-o", `${folder}/libpoison.so`, `${folder}/poison.c`].concat(
+          ["-Wl,--no-as-needed", `-Wl,-rpath,${release}`, `${release}/libshoal.so`],
+        ),
+      );
+      const process = host.spawn([RUN, "wg", "-f", "wg0"], {
+        env: { SHOAL_CORE: `${folder}/libpoison.so`, LOG_LEVEL: "error", NO_COLOR: "1" },
+        stderr: "piped",
+      });
+      const said = new Response(process.stderr).text();
+      await until("it answers", 5000, async () => {
+        return (await host.run(["wg", "show", "wg0"], { check: false })).code === 0;
+      });
+      // Any news rings the doorbell.
+      await shell(host, "touch /run/poison; ip link set wg0 up; ip link set wg0 down");
+      assert.equal((await process.status).code, 1);
+      assert.match(await said, /core mailed a record of 0 bytes at 0 of 96/);
+      assert.ok(await isGone(host));
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
 inLab("a log that cannot be written (a full disk) does not stop the device", async (host) => {
   host.spawn(["bash", "-c", "exec $RUN wg -f wg0 2>/dev/full"], {
     env: { RUN, LOG_LEVEL: "trace" },

@@ -97,8 +97,8 @@ export class WgDevice implements Configurable {
       this.#tunnels.down(now, out);
       this.#tunnels.setPrivateKey(now, undefined, out);
     });
-    this.#driver.close();
     this.#device.close();
+    this.#driver.close(); // The doorbell is closed when nobody rings it any more.
   }
 
   report(): DeviceReport {
