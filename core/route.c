@@ -58,7 +58,7 @@ static uint64_t read32(const uint8_t *at) {
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "keys are read by swapping bytes");
 
 static unsigned bit_at(uint64_t high, uint64_t low, unsigned i) {
-    return (unsigned)((i < 64 ? high >> (63 - i) : low >> (127 - i)) & 1);
+    return (unsigned)((i < 64 ? high : low) >> (63 - i % 64) & 1);
 }
 
 static bool holds(const struct node *node, uint64_t high, uint64_t low) {

@@ -34,22 +34,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct segment segment;
     if (segment_begin(&segmenter, frame, length, mtu) == SEGMENT_OK) {
         uint32_t count = 0, payload = 0;
+        uint32_t headers = segmenter.kind == SEGMENT_GSO_NONE ? 0 : segmenter.headers;
+        const uint8_t *original = data + 2 + SEGMENT_VNET_SIZE + headers;
         while (segment_next(&segmenter, &segment)) {
             REQUIRE(segment.data >= frame + SEGMENT_VNET_SIZE);
             REQUIRE(segment.data + segment.padded <= frame + length + SEGMENT_SLACK);
             REQUIRE(segment.padded >= segment.length && segment.padded - segment.length < 16);
             for (uint32_t i = segment.length; i < segment.padded; i++)
                 REQUIRE(segment.data[i] == 0);
-            if (segmenter.kind != SEGMENT_GSO_NONE) {
+            uint32_t share = segment.length - headers;
+            if (headers) {
                 segment_check(&segmenter, &segment);
-                payload += segment.length - segmenter.headers;
-            } else {
-                payload += segment.length;
+                REQUIRE(memcmp(segment.data + headers, original + payload, share) == 0);
             }
+            payload += share;
             count++;
         }
         REQUIRE(count == segment_count(&segmenter) && count > 0);
-        uint32_t headers = segmenter.kind == SEGMENT_GSO_NONE ? 0 : segmenter.headers;
         REQUIRE(payload + headers == length - SEGMENT_VNET_SIZE); /* nothing lost, nothing twice */
     }
     free(frame);
