@@ -1,0 +1,297 @@
+/** The node as a person runs it: a process, its lines, its exit code, its state folder. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { join } from "node:path";
+import { Exit } from "./exit.ts";
+
+const MAIN = new URL("./main.ts", import.meta.url).pathname;
+const CONFIG = new URL("../deno.json", import.meta.url).pathname;
+const RIGHTS = ["ffi", "read", "write", "net", "env", "sys"].map((right) => `--allow-${right}`);
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function command(args: readonly string[], stdin: "null" | "piped" = "null"): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", "--config", CONFIG, ...RIGHTS, MAIN, ...args],
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+async function shoal(...args: string[]): Promise<Result> {
+  const { code, stdout, stderr } = await command(args).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+/** A running `shoal node`; what it prints is kept, so that a test can wait for a line. */
+class Running {
+  out = "";
+  err = "";
+  readonly #child: Deno.ChildProcess;
+  readonly #read: Promise<void>;
+
+  constructor(readonly state: string, args: readonly string[]) {
+    const base = ["node", "--no-tun", "--listen", "0", "--state", state, "--log-level", "trace"];
+    this.#child = command([...base, ...args]).spawn();
+    const follow = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
+      for await (const text of stream.pipeThrough(new TextDecoderStream())) add(text);
+    };
+    this.#read = Promise.all([
+      follow(this.#child.stdout, (text) => this.out += text),
+      follow(this.#child.stderr, (text) => this.err += text),
+    ]).then(() => {});
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  async until(line: RegExp): Promise<RegExpExecArray> {
+    for (let i = 0; i < 400; i++) {
+      const match = line.exec(this.out);
+      if (match) return match;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`no line ${line}; out: ${this.out} err: ${this.err}`);
+  }
+
+  async end(signal?: Deno.Signal): Promise<Result> {
+    if (signal) this.#child.kill(signal);
+    const { code } = await this.#child.status;
+    await this.#read;
+    return { code, out: this.out, err: this.err };
+  }
+}
+
+async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  try {
+    await body(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+const READY = /^(\S+) is (\S+), (\S+) in mesh ([0-9a-f]{16})$/m;
+
+/** A founder on loopback; `join` are the arguments of the line for one more machine. */
+async function founder(dir: string, uses = 8) {
+  const node = new Running(join(dir, "seed"), ["--name", "seed", "--advertise", "127.0.0.1"]);
+  await node.until(/--token \S+\n/);
+  const args = ["invite", "--state", node.state, "--uses", String(uses), "--json"];
+  const invite = JSON.parse((await shoal(...args)).out);
+  return { node, invite, join: ["--join", invite.seeds[0], "--token", invite.token] };
+}
+
+Deno.test("the line that the founder prints joins the next machine, and both tell so", () =>
+  inFolder(async (dir) => {
+    const seed = new Running(join(dir, "seed"), ["--name", "seed", "--advertise", "127.0.0.1"]);
+    const [, name] = await seed.until(READY);
+    assert.equal(name, "seed");
+    const [, pasted = ""] = await seed.until(
+      /^\.\/run node (--join 127\.0\.0\.1:\d+ --token \S+)$/m,
+    );
+    const second = new Running(join(dir, "second"), ["--name", "second", ...pasted.split(" ")]);
+    await second.until(READY);
+    assert.doesNotMatch(second.out, /--token/, "only the founder invites unasked");
+
+    const status = await shoal("status", "--state", second.state);
+    assert.equal(status.code, Exit.done);
+    assert.match(status.out, /^100\.\S+ +second +- +this node; no interface, UDP port \d+$/m);
+    assert.match(status.out, /^100\.\S+ +seed +- +idle; direct 127\.0\.0\.1:\d+/m);
+    assert.match(status.out, /^data plane: \S+, poll, 1 worker/m);
+
+    const ping = await shoal("ping", "-c", "2", "--state", second.state, "seed");
+    assert.equal(ping.code, Exit.done);
+    assert.match(ping.out, /^pong from seed \(100\.\S+\) via 127\.0\.0\.1:\d+ in \d+\.\dms$/m);
+    const document = JSON.parse(
+      (await shoal("ping", "--json", "--state", second.state, "seed")).out,
+    );
+    assert.deepEqual(
+      [document.v, document.peer, document.sent, document.received, document.path],
+      [1, "seed", 4, 4, "direct"],
+    );
+    assert(
+      document.rtt_ms.min <= document.rtt_ms.p50 && document.rtt_ms.p50 <= document.rtt_ms.max,
+    );
+
+    assert.equal((await second.end("SIGTERM")).code, Exit.done);
+    await seed.until(/./);
+    const left = JSON.parse((await shoal("status", "--json", "--state", seed.state)).out);
+    assert.deepEqual(left.peers.map((peer: { state: string }) => peer.state), ["left"]);
+    const lost = await shoal(
+      "ping",
+      "-c",
+      "1",
+      "--timeout",
+      "100",
+      "--state",
+      seed.state,
+      "second",
+    );
+    assert.equal(lost.code, Exit.failed);
+    assert.equal((await shoal("down", "--state", seed.state)).code, Exit.done);
+    assert.equal((await seed.end()).code, Exit.done);
+    assert.throws(() => Deno.lstatSync(join(seed.state, "control.sock")), Deno.errors.NotFound);
+  }));
+
+Deno.test("T31: a node that was killed comes back from its state by itself, its stale socket replaced", () =>
+  inFolder(async (dir) => {
+    const { node, join: args } = await founder(dir);
+    const first = new Running(join(dir, "second"), ["--name", "second", ...args]);
+    const before = await first.until(READY);
+    await first.end("SIGKILL");
+    assert(Deno.lstatSync(join(dir, "second", "control.sock")).isSocket);
+    const again = new Running(join(dir, "second"), ["--name", "second"]);
+    const after = await again.until(READY);
+    assert.deepEqual(after.slice(1), before.slice(1));
+    const ping = await shoal("ping", "-c", "1", "--state", again.state, "seed");
+    assert.equal(ping.code, Exit.done, ping.err);
+    await again.end("SIGINT");
+    await node.end("SIGINT");
+  }));
+
+Deno.test("a first join that cannot succeed ends with one reason, exit code 1, and leaves no state", () =>
+  inFolder(async (dir) => {
+    const { node, invite } = await founder(dir, 1);
+    const [seed] = invite.seeds;
+    const attempt = async (...args: string[]) => {
+      const state = join(dir, "joiner");
+      const result = await new Running(state, ["--name", "joiner", ...args]).end();
+      const files = [...Deno.readDirSync(state)].map((entry) => entry.name);
+      assert.deepEqual(files, ["lock"], "nothing is half applied");
+      assert.equal(result.code, Exit.failed, result.err);
+      return result.err;
+    };
+    assert.match(await attempt("--join", seed, "--token", "shoal1nonsense"), /token.*\n$/);
+
+    const silent = "127.0.0.1:9"; // discard: nobody has served it for decades
+    const unanswered = await attempt("--join", silent);
+    assert.match(unanswered, new RegExp(`seed ${silent} did not answer in 10 s \\(\\d+ tries\\)`));
+
+    const once = new Running(join(dir, "once"), [
+      "--name",
+      "once",
+      "--join",
+      seed,
+      "--token",
+      invite.token,
+    ]);
+    await once.until(READY);
+    assert.match(await attempt("--join", seed, "--token", invite.token), /token is used up/);
+    await once.end("SIGINT");
+    await node.end("SIGINT");
+  }));
+
+Deno.test("without a token a node waits to be approved; revoked, it is out for good", () =>
+  inFolder(async (dir) => {
+    const { node, invite } = await founder(dir);
+    const guest = new Running(join(dir, "guest"), ["--name", "guest", "--join", invite.seeds[0]]);
+    await guest.until(/^waiting for approval: on a member, run {2}\.\/run shoal approve guest$/m);
+    const shown = await shoal("status", "--state", node.state);
+    assert.match(shown.out, /^asks to join: guest [0-9a-f]{64} from 127\.0\.0\.1:\d+/m);
+    const nobody = await shoal("approve", "--state", node.state, "nobody");
+    assert.equal(nobody.code, Exit.failed);
+    assert.match(nobody.err, /nobody/);
+    assert.equal((await shoal("approve", "--state", node.state, "guest")).code, Exit.done);
+    await guest.until(READY);
+    const revoked = await shoal("revoke", "--state", node.state, "guest");
+    assert.equal(revoked.code, Exit.done, revoked.err);
+    const status = JSON.parse((await shoal("status", "--json", "--state", node.state)).out);
+    assert.deepEqual(status.peers, []);
+    const gone = await shoal("ping", "-c", "1", "--timeout", "200", "--state", guest.state, "seed");
+    assert.equal(gone.code, Exit.failed);
+    await guest.end("SIGKILL");
+    await node.end("SIGINT");
+  }));
+
+Deno.test("two nodes cannot share a state folder or a control socket", () =>
+  inFolder(async (dir) => {
+    const { node } = await founder(dir);
+    const second = await shoal("node", "--no-tun", "--listen", "0", "--state", node.state);
+    assert.equal(second.code, Exit.failed);
+    assert.match(second.err, /locked by a running node/);
+    await node.end("SIGINT");
+  }));
+
+Deno.test("T44: no secret of a mesh stands in arguments, environment, logs at trace, status or temporary files", () =>
+  inFolder(async (dir) => {
+    const { node, join: args } = await founder(dir);
+    const tokenFile = join(dir, "token");
+    await Deno.writeTextFile(tokenFile, args[3] ?? "", { mode: 0o600 });
+    const from = ["--name", "second", "--join", args[1] ?? "", "--token-file", tokenFile];
+    const second = new Running(join(dir, "second"), from);
+    await second.until(READY);
+    await shoal("ping", "-c", "2", "--state", second.state, "seed");
+
+    const secrets = new Map<string, Uint8Array>();
+    for (const state of [node.state, second.state]) {
+      secrets.set(`identity of ${state}`, Deno.readFileSync(join(state, "identity")));
+    }
+    secrets.set("mesh key", Deno.readFileSync(join(node.state, "mesh-key")));
+    secrets.set("token", new TextEncoder().encode(args[3]));
+
+    const shown = new Map<string, Uint8Array>();
+    const note = (what: string, bytes: Uint8Array | string) =>
+      shown.set(what, typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes);
+    for (const { pid } of [node, second]) {
+      note(`argv of ${pid}`, Deno.readFileSync(`/proc/${pid}/cmdline`));
+      note(`environment of ${pid}`, readIfAllowed(`/proc/${pid}/environ`));
+    }
+    note("status", (await shoal("status", "--json", "--state", node.state)).out);
+    note("status of the joiner", (await shoal("status", "--state", second.state)).out);
+    note("members on disk", Deno.readFileSync(join(second.state, "state.json")));
+    await second.end("SIGINT");
+    await node.end("SIGINT");
+    note("log of the joiner", second.err + second.out);
+    // The founder prints one token on purpose, for a person to paste; it is another than this one.
+    note("log of the founder", node.err + node.out);
+    assert.deepEqual([...Deno.readDirSync(node.state)].map(({ name }) => name).sort(), [
+      "identity",
+      "lock",
+      "mesh-key",
+      "port",
+      "state.json",
+    ]);
+
+    for (const [what, secret] of secrets) {
+      for (const [where, bytes] of shown) {
+        for (const form of formsOf(secret)) {
+          assert(!includes(bytes, form), `${what} stands in ${where}`);
+        }
+      }
+    }
+  }));
+
+/** A process that forbids core dumps hides its environment too; then there is nothing to see. */
+function readIfAllowed(path: string): Uint8Array {
+  try {
+    return Deno.readFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) return new Uint8Array();
+    throw error;
+  }
+}
+
+/** Raw, hexadecimal and both alphabets of base64 (without the end, which padding changes). */
+function formsOf(secret: Uint8Array): Uint8Array[] {
+  const text = (content: string) => new TextEncoder().encode(content);
+  const base64 = secret.toBase64().replace(/.=*$/, "");
+  return [
+    secret,
+    text(secret.toHex()),
+    text(secret.toHex().toUpperCase()),
+    text(base64),
+    text(base64.replaceAll("+", "-").replaceAll("/", "_")),
+  ];
+}
+
+function includes(haystack: Uint8Array, needle: Uint8Array): boolean {
+  return Buffer.from(haystack).includes(Buffer.from(needle));
+}
