@@ -23,7 +23,7 @@ export const IP4_PREFIX: Prefix = { address: Uint8Array.of(100, 64, 0, 0), lengt
 const IP4_HOSTS = 2 ** 22 - 2; // neither the network's own nor the broadcast address
 
 /** The /64 of the whole mesh. */
-export function ip6Prefix(meshId: Uint8Array): Prefix {
+function ip6Prefix(meshId: Uint8Array): Prefix {
   const address = new Uint8Array(16);
   address[0] = 0xfd;
   address.set(meshId.subarray(0, 5), 1);
@@ -57,7 +57,7 @@ export interface Claim {
 }
 
 /** Whether `a` keeps an address that `b` wants too. The same on every node. */
-export function hasPrecedence(a: Claim, b: Claim): boolean {
+function hasPrecedence(a: Claim, b: Claim): boolean {
   return a.issuedAt !== b.issuedAt ? a.issuedAt < b.issuedAt : a.id < b.id;
 }
 

@@ -65,7 +65,7 @@ export const HELLO_SIZE = DATAGRAM_MAX - TYPE_SIZE - NONCE_SIZE - TAG_SIZE;
 export const ANSWER_MAX = HELLO_SIZE - KEY_LENGTH - NONCE_SIZE - TAG_SIZE;
 
 /** What a sealed datagram carries. */
-export const PAYLOADS = [
+const PAYLOADS = [
   /** A message of swim. */
   "gossip",
   "ping",

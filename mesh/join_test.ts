@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { sealAnswer } from "./control.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { encodeAnswer } from "./greeting.ts";
+import { Joiner, SEEDS_MAX } from "./join.ts";
 import type { Datagram } from "./machine.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { sequenceOf, signRecord } from "./record.ts";
@@ -455,6 +456,18 @@ Deno.test("a seed that is no HOST:PORT is refused before anything starts", () =>
   const named = lab.computer({ name: "Lyon!", seeds: ["a.b:1"] });
   assert.match(named.start() ?? "", /^name: "Lyon!" is no host name/);
 });
+
+Deno.test("32 seeds are knocked at; further ones are left out", () => {
+  const joiner = new Joiner(crypto, (length) => new Uint8Array(length), identity(1));
+  for (let n = 0; n < SEEDS_MAX; n++) assert.ok(joiner.add(`host-${n}.example:1`));
+  assert.ok(!joiner.add("one-more.example:1"));
+  assert.ok(joiner.add("host-0.example:1"), "known already");
+  assert.equal(joiner.seeds().length, SEEDS_MAX);
+});
+
+function identity(n: number) {
+  return identityFromSeed(crypto, new Uint8Array(32).fill(n));
+}
 
 Deno.test("T34: strangers get nothing, whatever they send", () => {
   const lab = new NodeLab(crypto);

@@ -47,7 +47,7 @@ export interface NodeRecord extends RecordBody {
 
 /** Bytes of a record at most: it travels whole in a hello and in one control datagram. */
 export const RECORD_MAX = 1024;
-export const ENDPOINTS_MAX = 8;
+const ENDPOINTS_MAX = 8;
 const ROUTES_MAX = 16;
 const VERSION_MAX = 32;
 

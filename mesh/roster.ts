@@ -14,7 +14,7 @@ import { type MemberId, meshIdOf } from "./trust/identity.ts";
 import type { Refusal, Trust } from "./trust/trust.ts";
 
 /** Members at most, the dead among them. At the limit newcomers are refused and counted. */
-export const MEMBERS_MAX = 16_384;
+const MEMBERS_MAX = 16_384;
 /** Milliseconds during which an authenticated source is taken for the place of a member. */
 const FRESH = 30_000;
 /** Places that are tried at once for a member that has not been heard of lately. */
@@ -64,6 +64,7 @@ export class Roster {
     private readonly crypto: Crypto,
     private readonly trust: Trust,
     private readonly self: MemberId,
+    private readonly limit = MEMBERS_MAX,
   ) {
     this.meshId = meshIdOf(crypto, trust.meshKey);
   }
@@ -73,7 +74,7 @@ export class Roster {
   }
 
   get hasRoom(): boolean {
-    return this.#members.size < MEMBERS_MAX;
+    return this.#members.size < this.limit;
   }
 
   get(id: MemberId): Member | undefined {
@@ -100,7 +101,7 @@ export class Roster {
     if (known === undefined) {
       if (!this.hasRoom) {
         this.refused++;
-        return { kind: "refused", why: "full", detail: `${MEMBERS_MAX} members are known` };
+        return { kind: "refused", why: "full", detail: `${this.limit} members are known` };
       }
       return { kind: "new", member: this.#add(record, membership) };
     }

@@ -26,7 +26,7 @@ export interface Revocation {
 
 const LABEL = signatureLabel("revocation");
 /** Bytes of a revocation at most. */
-export const REVOCATION_MAX = KEY_LENGTH + 6 + 6 + 2 + CHAIN_MAX + 64;
+const REVOCATION_MAX = KEY_LENGTH + 6 + 6 + 2 + CHAIN_MAX + 64;
 
 /** Signs a revocation: with an admin's chain, or with the mesh key and an empty one. */
 export function signRevocation(
