@@ -24,7 +24,7 @@ const HALF_OPEN_TIME = 10_000;
 /** Requests without a token; at the limit further ones are not answered. */
 export const REQUESTS_MAX = 64;
 /** Of them from one IPv4 address or IPv6 /64. */
-export const REQUESTS_PER_SOURCE = 4;
+const REQUESTS_PER_SOURCE = 4;
 /** Milliseconds after which a request that is not repeated is forgotten. */
 const REQUEST_TIME = 600_000;
 /** Greetings a second and at once whose signatures are looked at: about 1 % of a core. */
