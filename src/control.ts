@@ -13,7 +13,7 @@ import * as net from "node:net";
 import { dirname } from "node:path";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 
-export const CONTROL_VERSION = 1;
+const CONTROL_VERSION = 1;
 
 /** Beyond these a client is cut off and counted; a person's commands come nowhere near them. */
 const CLIENTS_MAX = 64;

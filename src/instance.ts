@@ -2,7 +2,7 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { Exit, Failure } from "./exit.ts";
 
-export const DEFAULT_INTERFACE = "shoal0";
+const DEFAULT_INTERFACE = "shoal0";
 
 export interface Instance {
   readonly interface: string;
