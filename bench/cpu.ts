@@ -32,31 +32,54 @@ export function ticksBetween(before: CpuTicks, after: CpuTicks): CpuTicks {
 
 /** A machine is quiet when less than this share of it is busy. */
 const QUIET = 0.05;
-/** How long a repetition waits for that. */
-export const PATIENCE_MS = 60_000;
+/** Milliseconds that a measurement waits for a quiet machine before it is made all the same. */
+const PATIENCE = 60_000;
+const TRIES = 3;
+
+/** A measurement and the greater share of the machine, 0 to 1, that was busy before or after it. */
+export type Undisturbed<T> = T & { readonly background: number };
 
 /**
- * Waits until the machine is quiet, `patience` milliseconds at most, so that the work of others is not measured.
- * Returns the share of it, 0 to 1, that was busy during the last half second.
+ * Measures while the machine is quiet, so that the work of others is not measured: waits for quiet, and measures again,
+ * three times in all, when something else was running before or after.
  */
-export async function settle(patience: number): Promise<number> {
-  const deadline = performance.now() + patience;
+export async function undisturbed<T extends object>(
+  measure: () => Promise<T>,
+): Promise<Undisturbed<T>> {
+  for (let attempt = 1;; attempt++) {
+    const before = await settle();
+    const measured = await measure();
+    const background = Math.max(before, await busyShare());
+    if (background < QUIET || attempt === TRIES) return { ...measured, background };
+  }
+}
+
+/** A paragraph about repetitions that something else disturbed; none when nothing did. */
+export function unrest(repetitions: readonly Undisturbed<object>[]): string[] {
+  const loud = repetitions.map(({ background }) => background).filter((share) => share >= QUIET);
+  if (loud.length === 0) return [];
+  const worst = Math.round(Math.max(...loud) * 100);
+  const text =
+    `**Something else was running:** before or after ${loud.length} of ${repetitions.length} repetitions ` +
+    `more than ${
+      QUIET * 100
+    } % of the machine was busy (up to ${worst} %), so take these figures with care.`;
+  return [text];
+}
+
+/** Returns when the machine is quiet or patience is over, and the share that was busy last. */
+async function settle(): Promise<number> {
+  const deadline = performance.now() + PATIENCE;
   for (;;) {
-    const before = await cpuTicks();
-    await new Promise((wake) => setTimeout(wake, 500));
-    const { busy, stolen, total } = ticksBetween(before, await cpuTicks());
-    const share = total === 0 ? 0 : (busy + stolen) / total;
+    const share = await busyShare();
     if (share < QUIET || performance.now() >= deadline) return share;
   }
 }
 
-/** A paragraph about repetitions that began while something else was busy; none when none did. */
-export function unrest(backgrounds: readonly number[]): string[] {
-  const loud = backgrounds.filter((share) => share >= QUIET);
-  if (loud.length === 0) return [];
-  const worst = Math.round(Math.max(...loud) * 100);
-  const text =
-    `**Something else was running:** ${loud.length} of ${backgrounds.length} repetitions began with more than ` +
-    `${QUIET * 100} % of the machine busy (up to ${worst} %), so take these figures with care.`;
-  return [text];
+/** The share of the machine that is busy while we do nothing for half a second. */
+async function busyShare(): Promise<number> {
+  const before = await cpuTicks();
+  await new Promise((wake) => setTimeout(wake, 500));
+  const { busy, stolen, total } = ticksBetween(before, await cpuTicks());
+  return total === 0 ? 0 : (busy + stolen) / total;
 }

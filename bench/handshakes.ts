@@ -10,7 +10,7 @@ import { Progress } from "../lxc/progress.ts";
 import { Effects, type Now } from "../mesh/machine.ts";
 import { Tunnels } from "../mesh/tunnel/tunnels.ts";
 import type { TunnelEvent } from "../mesh/tunnel/types.ts";
-import { PATIENCE_MS, settle, unrest } from "./cpu.ts";
+import { undisturbed, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 
@@ -58,8 +58,7 @@ export async function benchHandshakes(
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     progress.step(`repetition ${repetition}`);
-    const background = await settle(PATIENCE_MS);
-    raw.push({ background, ...measure() });
+    raw.push(await undisturbed(() => Promise.resolve(measure())));
   }
   progress.end();
   const machine = await describeMachine();
@@ -67,7 +66,7 @@ export async function benchHandshakes(
     v: 1,
     name: "handshakes",
     title: "Handshakes that one core answers",
-    method: [...unrest(raw.map(({ background }) => background)), ...METHOD],
+    method: [...unrest(raw), ...METHOD],
     command,
     machine,
     parameters: { repetitions: options.repetitions, peers: PEERS, rounds: ROUNDS },

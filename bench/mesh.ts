@@ -3,7 +3,7 @@
 import { Lab } from "../lxc/lab.ts";
 import { MeshNode } from "../lxc/node.ts";
 import { Progress } from "../lxc/progress.ts";
-import { PATIENCE_MS, settle, unrest } from "./cpu.ts";
+import { undisturbed, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 
@@ -35,7 +35,7 @@ export async function benchMesh(
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     progress.step(`repetition ${repetition}`);
-    raw.push(await measure());
+    raw.push(await undisturbed(measure));
   }
   progress.end();
   const machine = await describeMachine();
@@ -43,7 +43,7 @@ export async function benchMesh(
     v: 1,
     name: "mesh",
     title: "Time until a new node's first ping",
-    method: [...unrest(raw.map(({ background }) => background)), ...METHOD],
+    method: [...unrest(raw), ...METHOD],
     command,
     machine,
     parameters: { repetitions: options.repetitions },
@@ -60,8 +60,7 @@ export async function benchMesh(
   };
 }
 
-async function measure(): Promise<{ background: number; start_ms: number; join_ms: number }> {
-  const background = await settle(PATIENCE_MS);
+async function measure(): Promise<{ start_ms: number; join_ms: number }> {
   await using lab = await Lab.open();
   const [a, b] = [await lab.host("a"), await lab.host("b")];
   await lab.link(a, b, { a: { addresses: ["10.0.0.1/24"] }, b: { addresses: ["10.0.0.2/24"] } });
@@ -80,5 +79,5 @@ async function measure(): Promise<{ background: number; start_ms: number; join_m
       cause: error,
     });
   }
-  return { background, start_ms, join_ms: performance.now() - begin };
+  return { start_ms, join_ms: performance.now() - begin };
 }

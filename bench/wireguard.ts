@@ -8,7 +8,7 @@ import { Lab } from "../lxc/lab.ts";
 import { type Implementation, seekPeer, shoal } from "../lxc/peers.ts";
 import { Progress } from "../lxc/progress.ts";
 import { until } from "../lxc/until.ts";
-import { cpuTicks, PATIENCE_MS, settle, TICK_NS, ticksBetween, unrest } from "./cpu.ts";
+import { cpuTicks, TICK_NS, ticksBetween, type Undisturbed, undisturbed, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 import { median, quantile } from "./statistics.ts";
@@ -60,8 +60,6 @@ const METHOD = [
 interface Repetition {
   readonly contender: string;
   readonly repetition: number;
-  /** Share of the machine that was busy before, 0 to 1: a quiet machine has less than 0.05. */
-  readonly background: number;
   readonly start_ms: readonly number[];
   readonly ping_ms: readonly number[];
   readonly bytes: number;
@@ -82,13 +80,13 @@ export async function benchWireguard(options: WireguardOptions, command: string)
   const sought = await seekPeer("wireguard-go");
   if (sought.found === undefined) throw new Error(`wireguard-go: ${sought.missing}`);
   const contenders = [await shoal(), sought.found];
-  const rows: Repetition[] = [];
+  const rows: Undisturbed<Repetition>[] = [];
   const progress = new Progress(options.repetitions * contenders.length);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     const order = repetition % 2 === 1 ? contenders : [...contenders].reverse();
     for (const contender of order) {
       progress.step(`${contender.name}, repetition ${repetition}`);
-      rows.push(await measure(contender, repetition, options));
+      rows.push(await undisturbed(() => measure(contender, repetition, options)));
     }
   }
   progress.end();
@@ -96,7 +94,7 @@ export async function benchWireguard(options: WireguardOptions, command: string)
     v: 1,
     name: "wireguard",
     title: "WireGuard mode beside wireguard-go",
-    method: [...unrest(rows.map(({ background }) => background)), ...METHOD],
+    method: [...unrest(rows), ...METHOD],
     command,
     machine: await describeMachine(),
     parameters: { ...options, mtu: MTU, congestion_control: "cubic" },
@@ -123,7 +121,6 @@ async function measure(
   repetition: number,
   options: WireguardOptions,
 ): Promise<Repetition> {
-  const background = await settle(PATIENCE_MS);
   await using lab = await Lab.open();
   const [a, b] = [await lab.host("a"), await lab.host("b")];
   await lab.link(a, b, { a: { addresses: ["10.0.0.1/24"] }, b: { addresses: ["10.0.0.2/24"] } });
@@ -171,7 +168,6 @@ async function measure(
   return {
     contender: contender.name,
     repetition,
-    background,
     start_ms: devices.map(({ startMs }) => startMs),
     ping_ms: ping,
     bytes: received.bytes,
