@@ -234,7 +234,12 @@ bool side_no_mail(struct side *side, uint16_t kind) {
     return none;
 }
 
-uint64_t side_counter(struct side *side, const char *name) {
+/* A standstill: what a worker has begun it has also counted when this returns. */
+static void settle(struct side *side) {
+    assert_int_equal(shoal_device_set_offloads(side->device, 0, 0), SHOAL_OK);
+}
+
+static uint64_t counter_now(struct side *side, const char *name) {
     uint64_t counters[256];
     uint32_t count;
     assert_int_equal(shoal_device_counters(side->device, counters, 256, &count), SHOAL_OK);
@@ -245,18 +250,24 @@ uint64_t side_counter(struct side *side, const char *name) {
     return 0;
 }
 
+uint64_t side_counter(struct side *side, const char *name) {
+    settle(side);
+    return counter_now(side, name);
+}
+
 void side_await(struct side *side, const char *name, uint64_t value) {
     uint64_t until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
-    while (side_counter(side, name) < value) {
+    while (counter_now(side, name) < value) {
         if (world_now() > until)
             fail_msg("%s stays at %llu, wanted %llu", name,
-                     (unsigned long long)side_counter(side, name), (unsigned long long)value);
+                     (unsigned long long)counter_now(side, name), (unsigned long long)value);
         nap();
     }
 }
 
 struct shoal_peer_facts side_facts(struct side *side) {
     struct shoal_peer_facts facts;
+    settle(side);
     assert_int_equal(shoal_peer_facts(side->device, side->peer, &facts, sizeof(facts)), SHOAL_OK);
     return facts;
 }
@@ -264,6 +275,7 @@ struct shoal_peer_facts side_facts(struct side *side) {
 uint64_t side_drops(struct side *side) {
     uint64_t counters[256], sum = 0;
     uint32_t count;
+    settle(side);
     assert_int_equal(shoal_device_counters(side->device, counters, 256, &count), SHOAL_OK);
     for (uint32_t i = 0; i < count; i++)
         if (strncmp(shoal_counter_name(i), "drop_", 5) == 0)

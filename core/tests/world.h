@@ -89,6 +89,7 @@ bool side_mail(struct side *side, uint16_t kind, struct shoal_mail *mail, uint8_
 /** Is there no mail of that kind now? Takes all other mail. */
 bool side_no_mail(struct side *side, uint16_t kind);
 
+/** Counters and facts as they are between two batches: what has left or come out is counted. */
 uint64_t side_counter(struct side *side, const char *name);
 
 /** Waits until the counter has reached the value. */
