@@ -46,7 +46,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./cli/approve.ts")).approve,
   },
   trust: {
-    summary: "admit a node by its public key",
+    summary: "believe a node by its public key, on this node alone",
     load: async () => (await import("./cli/trust.ts")).trust,
   },
   revoke: {

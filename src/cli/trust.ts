@@ -4,8 +4,8 @@ import { type Command, parseOptions } from "./command.ts";
 
 export const trust: Command = {
   usage: "trust --name NAME [--interface IF | --state DIR] [--json] KEY",
-  help: `Admits a node by its public key, before or without its asking. It joins with
---join alone, no token needed.
+  help: `Believes a node by its public key, on this node alone: it needs no token and no approval
+here, and the rest of the mesh does not know it. approve admits a node to the whole mesh.
 
   --name NAME      what the mesh calls it
 ${INSTANCE_HELP}`,
