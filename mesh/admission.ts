@@ -10,8 +10,9 @@ import { type Answered, type Introduction, Joiner } from "./join.ts";
 import type { Mesh } from "./mesh.ts";
 import { type NodeRecord, openRecord, sequenceOf, signRecord } from "./record.ts";
 import type { JoinState } from "./status.ts";
-import { type Chain, decodeChain, EMPTY_CHAIN } from "./trust/certificate.ts";
+import { type Chain, decodeChain, EMPTY_CHAIN, verifyChain } from "./trust/certificate.ts";
 import { type Identity, meshIdOf } from "./trust/identity.ts";
+import type { Refusal } from "./trust/trust.ts";
 
 /** What an answer means for the node. */
 export type Outcome =
@@ -106,7 +107,8 @@ export class Admission {
         if (
           mesh && typeof judge(this.#o.crypto, now, mesh, answered.key, verdict.record) !== "string"
         ) {
-          this.#fail(seed, `refused us: ${REFUSED[verdict.why]}`, out);
+          const why = REFUSED[verdict.why] ?? "it does not accept our certificate";
+          this.#fail(seed, `refused us: ${why}`, out);
         }
         return undefined;
     }
@@ -140,10 +142,16 @@ export class Admission {
     { meshKey, chain: bytes }: { readonly meshKey: Uint8Array; readonly chain: Uint8Array },
     out: Outbox<NodeEvent>,
   ): Outcome | undefined {
+    const { crypto, identity } = this.#o;
     const chain = decodeChain(bytes);
-    if (chain.ok) return { kind: "granted", meshKey, chain: chain.value };
-    const why = `sent a certificate that cannot be read (${chain.error}): are both versions alike?`;
-    this.#fail(seed, why, out);
+    // Without links: the seed's node trusts our key, and that is all we have.
+    const isBare = chain.ok && chain.value.links.length === 0;
+    const verified = chain.ok && !isBare ? verifyChain(crypto, meshKey, chain.value) : chain;
+    const isOurs = isBare ||
+      verified.ok && "id" in verified.value && verified.value.id === identity.id;
+    if (chain.ok && isOurs) return { kind: "granted", meshKey, chain: chain.value };
+    const fault = verified.ok ? "it is for another key" : verified.error;
+    this.#fail(seed, `sent a certificate that is not good (${fault}): ask its admin`, out);
     return undefined;
   }
 
@@ -194,9 +202,7 @@ function judge(
   return judgement.kind === "refused" ? judgement.detail : opened.value;
 }
 
-const REFUSED = {
-  stranger: "it wants a certificate: ask an admin for a token (`shoal invite`)",
-  invalid: "it does not accept our certificate: ask an admin for a new token (`shoal invite`)",
+const REFUSED: Partial<Record<Refusal, string>> = {
   notYetValid:
     "our certificate has not begun yet by its clock: compare the clocks of both machines",
   expired: "our certificate has expired: ask an admin to renew it (`shoal approve`)",
@@ -204,4 +210,4 @@ const REFUSED = {
   tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
   tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
   full: "its member table is full",
-} as const;
+};

@@ -15,7 +15,7 @@ import { CHALLENGE_SIZE, decodeGreeting, encodeAnswer, type Verdict } from "./gr
 import { type NodeRecord, openRecord } from "./record.ts";
 import { type Chain, EMPTY_CHAIN } from "./trust/certificate.ts";
 import { type Identity, type MemberId, meshIdOf } from "./trust/identity.ts";
-import type { Trust } from "./trust/trust.ts";
+import type { Refusal, Trust } from "./trust/trust.ts";
 
 /** Strangers that were answered and have not confirmed; at the limit the oldest makes room. */
 export const HALF_OPEN_MAX = 256;
@@ -30,6 +30,9 @@ const REQUEST_TIME = 600_000;
 /** Greetings a second and at once whose signatures are looked at: about 1 % of a core. */
 const GREETINGS_RATE = 50;
 const GREETINGS_BURST = 100;
+
+/** Refusals that are not answered. */
+const SILENT: readonly Refusal[] = ["stranger", "invalid"];
 
 export interface Request {
   readonly who: Who;
@@ -68,7 +71,7 @@ export class Door {
   // Anybody can ask, only who knows the mesh's key can greet: a flood of one must not stop the other.
   readonly #budgets = { hello: new Budget(), ask: new Budget() };
   /** Greetings that were not looked at, by reason. */
-  readonly drops = { rate: 0, foreign: 0, invalid: 0, full: 0 };
+  readonly drops = { rate: 0, foreign: 0, invalid: 0, stranger: 0, full: 0 };
 
   constructor(
     private readonly crypto: Crypto,
@@ -102,6 +105,9 @@ export class Door {
     const isKnown = house.isKnown(record.id);
     const judgement = this.trust.judgeAtDoor(record, isKnown, Math.floor(now.wall / 1000));
     const ours = house.record.bytes;
+    // Who never had a valid proof learns nothing, not even that we are here.
+    const isStranger = judgement.kind === "refused" && SILENT.includes(judgement.why);
+    if (isStranger) return this.#drop("stranger");
     if (judgement.kind === "refused" || (!isKnown && !house.hasRoom)) {
       const why = judgement.kind === "refused" ? judgement.why : "full";
       this.#answer(
@@ -156,7 +162,7 @@ export class Door {
       if (!this.#request(now, who, knock.from, out)) return void this.#drop("full");
     }
     const verdict: Verdict = chain === undefined
-      ? { kind: "pending", meshKey }
+      ? { kind: "pending" }
       : { kind: "granted", meshKey, chain: chain.bytes };
     const { challenge } = greeting.value;
     this.#answer(knock, record, this.#noCookie(), challenge, verdict, this.#noMesh, out);

@@ -28,7 +28,7 @@ export type Verdict =
   /** An admin approved: the mesh's key and the joiner's chain (empty: trusted individually). */
   | { readonly kind: "granted"; readonly meshKey: Uint8Array; readonly chain: Uint8Array }
   /** The request is shown to people. */
-  | { readonly kind: "pending"; readonly meshKey: Uint8Array }
+  | { readonly kind: "pending" }
   | { readonly kind: "refused"; readonly why: Refusal; readonly record: Uint8Array };
 
 export interface Answer {
@@ -68,7 +68,7 @@ export function encodeAnswer(answer: Answer): Uint8Array {
     case "granted":
       return writer.bytes(verdict.meshKey).long(verdict.chain).finish();
     case "pending":
-      return writer.bytes(verdict.meshKey).finish();
+      return writer.finish();
     case "refused":
       return writer.u8(REFUSALS.indexOf(verdict.why)).long(verdict.record).finish();
   }
@@ -91,7 +91,7 @@ function readVerdict(reader: Reader): Verdict {
     case "granted":
       return { kind, meshKey: reader.bytes(KEY_LENGTH), chain: reader.long(CHAIN_MAX) };
     case "pending":
-      return { kind, meshKey: reader.bytes(KEY_LENGTH) };
+      return { kind };
     default: {
       const why = REFUSALS[reader.u8()];
       if (kind === undefined || why === undefined) reader.fail("an unknown verdict");

@@ -24,10 +24,10 @@ import {
 } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
-import { type Acceptance, isUnheard, type Member, Roster } from "./roster.ts";
+import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
 import { decode, encode, type Rumour } from "./swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
-import { Swim } from "./swim/swim.ts";
+import { type MemberView, Swim } from "./swim/swim.ts";
 import { type Chain, type Membership, verifyChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import type { Revocation } from "./trust/revocation.ts";
@@ -44,6 +44,8 @@ export interface MeshOptions {
   /** On disk already. */
   readonly boot: number;
   readonly incarnation: number;
+  /** Members that are remembered at most, the dead among them; 16,384 when absent. */
+  readonly membersMax?: number;
 }
 
 /** How many members greet a newcomer on their own, on average. */
@@ -73,11 +75,15 @@ export class Mesh {
     this.#o = options;
     const { identity } = self;
     this.trust = new Trust(crypto, meshKey);
-    this.roster = new Roster(crypto, this.trust, identity.id);
+    const { membersMax = MEMBERS_MAX } = options;
+    this.roster = new Roster(crypto, this.trust, identity.id, membersMax);
     this.#seal = new Seal(crypto, random, this.roster.meshId, identity, boot);
     this.door = new Door(crypto, random, identity, this.trust);
     const { incarnation } = options;
-    this.swim = new Swim({ self: identity.id, random, limit: PAYLOAD_MAX, incarnation }, now);
+    const limit = PAYLOAD_MAX;
+    // Swim counts ourselves too.
+    const swim = { self: identity.id, random, limit, incarnation, membersMax: membersMax + 1 };
+    this.swim = new Swim(swim, now);
     this.#own = new OwnRecord(crypto, meshKey, this.roster, self, boot);
   }
 
@@ -144,6 +150,7 @@ export class Mesh {
 
   /** Takes in a verified record: its subject becomes, or stays, a member in every part. */
   take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
+    if (!this.roster.get(record.id) && !this.roster.hasRoom) this.#makeRoom(now, out);
     const acceptance = this.roster.accept(record, now);
     switch (acceptance.kind) {
       case "new":
@@ -223,8 +230,34 @@ export class Mesh {
     this.#o.tunnels.suggestEndpoint(now, member.peer, best.to, this.tunnelOut(out));
   }
 
-  /** Takes a member out of every part: revoked, expired, or no longer trusted. */
+  /** Whether one more member can be taken in: there is room, or somebody is gone. */
+  hasRoom(): boolean {
+    return this.roster.hasRoom || this.#longestGone() !== undefined;
+  }
+
+  /** Forgets the member that has been dead or gone for longest, if there is one. */
+  #makeRoom(now: Now, out: Outbox<NodeEvent>): void {
+    const gone = this.#longestGone();
+    if (gone) this.#remove(now, gone, out);
+  }
+
+  #longestGone(): Member | undefined {
+    let oldest: MemberView | undefined;
+    for (const view of this.swim.members()) {
+      const isGone = view.status === "dead" || view.status === "left";
+      if (isGone && view.since < (oldest?.since ?? Infinity)) oldest = view;
+    }
+    return oldest && this.roster.get(oldest.id);
+  }
+
+  /** Takes a member out for good: revoked, expired, or no longer trusted. */
   expel(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    this.#remove(now, member, out);
+    out.event({ kind: "memberRevoked", who: whoOf(member) });
+  }
+
+  /** Takes a member out of every part. */
+  #remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const rivals = this.roster.rivals(member.id);
     this.swim.forget(now, member.id, this.#swimOut(now, out));
     this.swim.retract(kindNumber("record"), member.id);
@@ -239,7 +272,6 @@ export class Mesh {
       if (rival) this.routeIp4(rival, out);
     }
     this.isDirty = true;
-    out.event({ kind: "memberRevoked", who: whoOf(member) });
   }
 
   /** Expels everybody who is no member any more by what is known now. */

@@ -58,6 +58,8 @@ export interface NodeOptions {
   /** `HOST:PORT` to knock at, beside those of the token and the snapshot. */
   readonly seeds?: readonly string[];
   readonly facts: FactReader;
+  /** Members that are remembered at most, the dead among them; 16,384 when absent. */
+  readonly membersMax?: number;
 }
 
 /** Milliseconds between two reviews of who is still a member. */
@@ -184,7 +186,7 @@ export class Node {
         if (!mesh) break;
         const { record, roster } = mesh;
         const isKnown = (id: string) => roster.get(id) !== undefined;
-        const house = { record, isKnown, hasRoom: roster.hasRoom };
+        const house = { record, isKnown, hasRoom: mesh.hasRoom() };
         const { expected, dropped } = mesh.door.hello(now, arrival, house, out);
         if (expected) mesh.expect(expected);
         if (dropped) mesh.release(dropped);
@@ -372,7 +374,7 @@ export class Node {
   // ---- Inside -----------------------------------------------------------------------------------
 
   #enter(now: Now, { meshKey, chain }: Credentials): Mesh {
-    const { crypto, random, relay, tunnel, version, snapshot } = this.#o;
+    const { crypto, random, relay, tunnel, version, snapshot, membersMax } = this.#o;
     this.#mesh = new Mesh(now, {
       crypto,
       random,
@@ -380,6 +382,7 @@ export class Node {
       meshKey,
       boot: this.#boot,
       incarnation: (snapshot?.incarnation ?? 0) + 1,
+      ...(membersMax === undefined ? {} : { membersMax }),
       self: {
         identity: this.#identity,
         chain,

@@ -361,3 +361,26 @@ Deno.test("one seed gives one run, to the byte", () => {
   assert.equal(run(3), run(3));
   assert.notEqual(run(3), run(4));
 });
+
+Deno.test("at the limit of members the one dead longest makes room, and the living never do", () => {
+  const lab = new NodeLab(nobleCrypto);
+  const founder = lab.founder({ membersMax: 2 });
+  const token = founder.token({ uses: 5 });
+  const [one, two, three] = [1, 2, 3].map(() => lab.computer({ token, membersMax: 2 }));
+  assert.ok(one && two && three);
+  one.start();
+  two.start();
+  lab.run(3_000);
+  three.start();
+  lab.run(12_000);
+  assert.equal(founder.sees(three), undefined);
+  const failure = three.events.find((event) => event.kind === "joinFailed");
+  assert.match(
+    failure?.kind === "joinFailed" ? failure.why : "",
+    /refused us: its member table is full/,
+  );
+  one.crash();
+  assert.ok(lab.until(120_000, () => founder.sees(three)?.state === "alive"));
+  assert.equal(founder.sees(one), undefined);
+  assert.equal(founder.sees(two)?.state, "alive");
+});

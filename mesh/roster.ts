@@ -14,7 +14,7 @@ import { type MemberId, meshIdOf } from "./trust/identity.ts";
 import type { Refusal, Trust } from "./trust/trust.ts";
 
 /** Members at most, the dead among them. At the limit newcomers are refused and counted. */
-const MEMBERS_MAX = 16_384;
+export const MEMBERS_MAX = 16_384;
 /** Milliseconds during which an authenticated source is taken for the place of a member. */
 const FRESH = 30_000;
 /** Places that are tried at once for a member that has not been heard of lately. */
