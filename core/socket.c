@@ -299,7 +299,11 @@ int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
     received->control_truncated = message.msg_flags & MSG_CTRUNC;
     read_address(&received->endpoint.remote, &name);
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header;
-         header = CMSG_NXTHDR(&message, header))
+         header = CMSG_NXTHDR(&message, header)) {
+        size_t room = message.msg_controllen - (size_t)((char *)header - control.bytes);
+        if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > room)
+            break;
         read_control(udp, header, received);
+    }
     return 0;
 }
