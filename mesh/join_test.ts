@@ -8,7 +8,7 @@ import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { sequenceOf, signRecord } from "./record.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
 import { EMPTY_CHAIN } from "./trust/certificate.ts";
-import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
+import { type Identity, identityFromSeed, meshIdOf } from "./trust/identity.ts";
 import { parseToken } from "./trust/token.ts";
 
 const DAY = 86_400_000;
@@ -25,48 +25,87 @@ function members(computer: Computer): number {
   return computer.node.status(computer.now()).peers.length;
 }
 
-Deno.test("T41: a rogue seed that knows the mesh's key but is no member joins nobody", () => {
+/** A seed that answers a token's hellos as a door would, with a key of its own and this record. */
+function deceive(
+  recordFor: (rogue: Identity, meshId: Uint8Array, founder: Computer) => Uint8Array,
+) {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();
-  const token = founder.token({ seeds: ["192.0.2.2:51820"] });
+  const place = lab.computer();
+  const token = founder.token({ seeds: [place.address] });
   const parsed = parseToken(crypto, token);
   assert.ok(parsed.ok);
   const meshId = meshIdOf(crypto, parsed.value.meshKey);
   const rogue = identityFromSeed(crypto, lab.random(32));
-  const record = signRecord(crypto, meshId, rogue.signing, {
-    key: rogue.signing.publicKey,
-    sequence: sequenceOf(1, 0),
-    endpoints: [],
-    ip4Counter: 0,
-    capabilities: { relay: true, tunnel: true },
-    routes: [],
-    version: "",
-    chain: EMPTY_CHAIN,
-  });
-  const place = lab.computer();
+  const record = recordFor(rogue, meshId, founder);
   const victim = lab.computer({ token });
-  lab.tap = ({ bytes, to }, from) => {
-    if (from !== victim || to.address[3] !== 2 || bytes[0] !== 0xc2) return;
-    // It cannot open the challenge without the mesh id, which it has: it answers as a door would.
+  lab.tap = ({ bytes }, from) => {
+    if (from !== victim || bytes[0] !== 0xc2) return;
     const answer = encodeAnswer({
-      challenge: challengeIn(meshId, bytes),
+      challenge: challengeIn(meshId, bytes), // whoever knows the mesh's key can read it
       cookie: new Uint8Array(16),
       observed: victim.endpoint,
-      verdict: { kind: "welcome", record: record.bytes },
+      verdict: { kind: "welcome", record },
     });
-    const to32 = Uint8Array.fromHex(victim.id);
-    const sealed = sealAnswer(crypto, lab.random, meshId, rogue, to32, answer);
+    const key = Uint8Array.fromHex(victim.id);
+    const sealed = sealAnswer(crypto, lab.random, meshId, rogue, key, answer);
     assert.ok(sealed);
     lab.world.after(2, () => victim.inject(sealed, place.endpoint));
   };
   victim.start();
   lab.run(3_000);
+  return victim;
+}
+
+Deno.test("T41: a rogue seed that knows the mesh's key but is no member joins nobody", () => {
+  const victim = deceive((rogue, meshId) =>
+    signRecord(crypto, meshId, rogue.signing, {
+      key: rogue.signing.publicKey,
+      sequence: sequenceOf(1, 0),
+      endpoints: [],
+      ip4Counter: 0,
+      capabilities: { relay: true, tunnel: true },
+      routes: [],
+      version: "",
+      chain: EMPTY_CHAIN,
+    }).bytes
+  );
   assert.equal(state(victim), "joining");
   assert.equal(members(victim), 0);
-  assert.match(
-    failures(victim)[0] ?? "",
-    /192\.0\.2\.2:51820 is no member of the mesh that we join/,
-  );
+  const said =
+    /192\.0\.2\.2:51820 is no member of the mesh that we join \(.* shows no certificate\)/;
+  assert.match(failures(victim)[0] ?? "", said);
+});
+
+Deno.test("T41: a rogue seed that shows a true member's record joins nobody", () => {
+  const victim = deceive((_rogue, _meshId, founder) => {
+    const other = founder.lab.joiner(founder);
+    founder.lab.run(5_000);
+    const [member] = founder.disk?.members ?? [];
+    assert.ok(member && other.node);
+    return Uint8Array.fromBase64(member.record, { alphabet: "base64url" });
+  });
+  assert.equal(state(victim), "joining");
+  assert.equal(members(victim), 0);
+  assert.match(failures(victim)[0] ?? "", /it shows another node's record/);
+});
+
+Deno.test("T41: an answer that is replayed to a later start joins nobody", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const answers: Uint8Array[] = [];
+  lab.tap = ({ bytes }) => void (bytes[0] === 0xc4 && answers.push(bytes));
+  const joiner = lab.joiner(founder);
+  lab.run(1_000);
+  assert.equal(state(joiner), "member");
+  joiner.crash();
+  founder.crash();
+  joiner.disk = undefined;
+  joiner.start();
+  assert.ok(answers.length > 0);
+  for (const bytes of answers) joiner.inject(bytes, founder.endpoint);
+  lab.run(100);
+  assert.equal(state(joiner), "joining");
 });
 
 function challengeIn(meshId: Uint8Array, hello: Uint8Array): Uint8Array {
@@ -457,6 +496,24 @@ Deno.test("a seed that is no HOST:PORT is refused before anything starts", () =>
   assert.match(named.start() ?? "", /^name: "Lyon!" is no host name/);
 });
 
+Deno.test("two that joined in different halves of a mesh meet as soon as it heals", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const second = lab.joiner(founder);
+  lab.run(2_000);
+  const token = founder.token({ uses: 2 });
+  lab.network.partition([founder.address, "192.0.2.3:51820"], [second.address, "192.0.2.4:51820"]);
+  const seeds = [founder.address, second.address];
+  const [one, two] = [lab.computer({ token, seeds }), lab.computer({ token, seeds })];
+  one.start();
+  two.start();
+  lab.run(2_000);
+  lab.network.heal();
+  const all = [founder, second, one, two];
+  const know = () => all.every((a) => all.every((b) => a === b || a.sees(b) !== undefined));
+  assert.ok(lab.until(8_000, know), "a push-pull comes after half a minute only");
+});
+
 Deno.test("32 seeds are knocked at; further ones are left out", () => {
   const joiner = new Joiner(crypto, (length) => new Uint8Array(length), identity(1));
   for (let n = 0; n < SEEDS_MAX; n++) assert.ok(joiner.add(`host-${n}.example:1`));
@@ -484,4 +541,35 @@ Deno.test("T34: strangers get nothing, whatever they send", () => {
   }
   lab.run(5_000);
   assert.equal(sent, 0);
+});
+
+Deno.test("T34: what a member sealed before our restart earns no more bytes than it has", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const member = lab.joiner(founder);
+  const recorded: Uint8Array[] = [];
+  lab.tap = ({ bytes }, from) =>
+    void (from === member && bytes[0] === 0xc1 && recorded.push(bytes));
+  lab.run(20_000);
+  for (let i = 0; i < 2; i++) {
+    member.crash();
+    member.start();
+    lab.run(2_000);
+  }
+  member.crash();
+  founder.crash();
+  founder.start();
+  const nowhere: Endpoint = { address: Uint8Array.of(198, 51, 100, 1), port: 7, scope: 0 };
+  const answers: number[] = [];
+  lab.tap = ({ bytes, to }) => void (to.port === 7 && answers.push(bytes.length));
+  const sizes: number[] = [];
+  for (const bytes of recorded) {
+    lab.run(1_100);
+    const before = answers.length;
+    founder.inject(bytes, nowhere);
+    if (answers.length > before) sizes.push(bytes.length - (answers.at(-1) ?? 0));
+  }
+  assert.ok(recorded.some(({ length }) => length < 400), "short ones were among them");
+  assert.ok(sizes.every((more) => more >= 0), `${sizes}`);
+  assert.equal(founder.sees(member)?.endpoint, member.address);
 });
