@@ -128,7 +128,9 @@ export class WgDevice implements Configurable {
 
   /** What may fail comes first, so that a request is applied whole or not at all. */
   change(change: DeviceChange): UapiFault | undefined {
-    const count = this.#peersAfter(change);
+    // Counting is only worth its time when it could come to too many.
+    const known = change.replacesPeers ? 0 : this.#tunnels.peers().length;
+    const count = known + change.peers.length > PEERS_MAX ? this.#peersAfter(change) : 0;
     if (count > PEERS_MAX) {
       return { errno: "ENOSPC", what: `${count} peers: a device holds at most ${PEERS_MAX}` };
     }
