@@ -14,7 +14,7 @@ export interface Simulated<M> {
 }
 
 /** Virtual unix time of a simulation's beginning: 2026-01-01. */
-export const EPOCH = Date.UTC(2026, 0, 1);
+const EPOCH = Date.UTC(2026, 0, 1);
 
 export class Host<M> {
   #machine: Simulated<M> | undefined;

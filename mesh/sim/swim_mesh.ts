@@ -13,9 +13,9 @@ import { Seeded } from "./random.ts";
 import type { World } from "./world.ts";
 
 /** The kind of the rumours that stand for node records. */
-export const RECORD = 1;
+const RECORD = 1;
 /** Bytes of a message, as real nodes have them to spend. */
-export const LIMIT = 1150;
+const LIMIT = 1150;
 
 export interface Member {
   readonly id: MemberId;

@@ -18,7 +18,7 @@ import type { Ring } from "./ring.ts";
 /** How many helpers a late probe asks: SWIM's k. */
 const HELPERS = 3;
 /** Probes of our own and for others that may be under way at once. */
-export const PROBES_MAX = 4096;
+const PROBES_MAX = 4096;
 
 interface Probe {
   readonly kind: "probe";

@@ -32,7 +32,7 @@ const WANTS_MAX = 24;
 /** How often one step is sent before the push–pull is given up. */
 const TRIES = 3;
 /** Pages after which a push–pull ends, so that a partner that invents items cannot hold us. */
-export const PAGES_MAX = 4096;
+const PAGES_MAX = 4096;
 
 export interface PushPullLink {
   readonly send: (to: Member, body: Body) => void;

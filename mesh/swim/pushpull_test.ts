@@ -21,6 +21,8 @@ function recordOf(n: number, version: number): Rumour {
 class Side {
   readonly swim: Swim;
   readonly box: Message[] = [];
+  /** Everything that it has ever sent. */
+  readonly sent: Message[] = [];
   readonly versions = new Map<string, number>();
 
   constructor(readonly id: MemberId, seed: number) {
@@ -32,6 +34,7 @@ class Side {
     message: (_, message) => {
       assert.ok(encode(message, LIMIT).length <= LIMIT);
       this.box.push(message);
+      this.sent.push(message);
     },
     rumour: (_, rumour) => void this.#inbox.push(rumour),
     event: () => {},
@@ -105,6 +108,23 @@ Deno.test("one difference among a thousand costs a handful of datagrams", () => 
   begin(a, b);
   assert.ok(converse(a, b).datagrams <= 8);
   assert.equal(a.versions.get(name(77)), 2);
+});
+
+Deno.test("halves that gave each other up: what one buried the other suspects, and the one asks whom the other hears", () => {
+  const [a, b] = pair();
+  a.swim.admit(NOW, name(9), a.out, { status: "dead", incarnation: 3 });
+  b.swim.admit(NOW, name(9), b.out, { status: "alive", incarnation: 3 });
+  for (const [first, second] of [[a, b], [b, a]] as const) {
+    begin(first, second);
+    converse(first, second);
+  }
+  assert.equal(b.swim.member(name(9))?.status, "suspect");
+  assert.equal(a.swim.member(name(9))?.status, "dead", "no hearsay brings the dead back");
+  for (let boot; (boot = a.swim.deadline().at) <= NOW.boot + 1000;) {
+    a.swim.tick({ boot, wall: 0 }, a.out);
+  }
+  const asked = a.sent.filter(({ body }) => body.kind === "ping");
+  assert.deepEqual(asked.map(({ view }) => view?.status).sort(), ["alive", "dead"]);
 });
 
 Deno.test("a partner that is silent is asked three times and let go", () => {

@@ -345,6 +345,19 @@ Deno.test("no message is longer than the limit, however much waits to ride along
   assert.equal(known.size, 100, "every rumour has had its turn");
 });
 
+Deno.test("a waiting rumour has room in the next message, however many claims wait", () => {
+  const bench = new Bench(200);
+  for (let n = 1; n <= 199; n++) {
+    bench.say(name(200), { subject: tag(name(n)), status: "alive", incarnation: 1 });
+  }
+  bench.swim.spread(bench.now(), rumour(1, 1, 400), bench.out);
+  bench.sent.length = 0;
+  bench.hear(name(200), { kind: "ping", seq: 1 });
+  const { claims = [], rumours } = bench.sent[0]?.message ?? {};
+  assert.equal(rumours?.length, 1);
+  assert.ok(claims.length > 20);
+});
+
 Deno.test("the members' table is bounded: who is gone longest makes room, and the living keep theirs", () => {
   const bench = new Bench(0, { membersMax: 4 });
   const dead = { status: "dead", incarnation: 1 } as const;
