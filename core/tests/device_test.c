@@ -158,6 +158,40 @@ static void the_byte_limit_of_staging_drops_the_oldest_of_anybody(void **state) 
     world_close(&w);
 }
 
+static void a_frame_above_the_byte_limit_of_staging_is_not_staged(void **state) {
+    (void)state;
+    world_open(&w, &(struct world_options){.staged_bytes_max = 400});
+    side_write(&w.a, packet, world_packet(packet, false, 1, 2, 100, 1));
+    side_await(&w.a, "tx_staged", 1);
+    side_write(&w.a, packet, world_packet(packet, false, 1, 2, 1000, 2));
+    side_await(&w.a, "drop_tx_memory", 1);
+    assert_int_equal(side_facts(&w.a).staged, 1); /* and nothing had to give way for it */
+    world_close(&w);
+}
+
+static void an_edge_that_finds_the_mailbox_full_rings_at_the_next_occasion(void **state) {
+    (void)state;
+    struct shoal_mail mail;
+    open_pair(&(struct world_options){0});
+    cross(&w.a, &w.b, false, 10, 1);
+    /* Each arming mails at once, the condition being so: 65,536 records fill the lane of events. */
+    for (uint32_t i = 0; side_counter_now(&w.a, "mail_dropped_edges") == 0; i++) {
+        assert_true(i <= 65536);
+        assert_int_equal(shoal_peer_arm(w.a.device, w.a.peer, SHOAL_EDGE_UNANSWERED_DATA),
+                         SHOAL_OK);
+    }
+    cross(&w.a, &w.b, false, 10, 2); /* still full: still armed */
+    assert_int_equal(side_counter(&w.a, "mail_dropped_edges"), 2);
+    assert_true(side_mail(&w.a, SHOAL_MAIL_UNANSWERED_DATA, &mail, NULL));
+    while (!side_no_mail(&w.a, SHOAL_MAIL_UNANSWERED_DATA))
+        ;
+    cross(&w.a, &w.b, false, 10, 3);
+    assert_true(side_mail(&w.a, SHOAL_MAIL_UNANSWERED_DATA, &mail, NULL));
+    cross(&w.a, &w.b, false, 10, 4);
+    assert_true(side_no_mail(&w.a, SHOAL_MAIL_UNANSWERED_DATA));
+    world_close(&w);
+}
+
 static void a_peer_without_endpoint_and_a_destination_without_peer_drop(void **state) {
     (void)state;
     world_open(&w, &(struct world_options){0}); /* R51 */
@@ -567,6 +601,8 @@ int main(void) {
         cmocka_unit_test(packets_wait_for_a_session_and_leave_in_order_before_newer_ones),
         cmocka_unit_test(the_oldest_of_a_peers_128_staged_packets_gives_way),
         cmocka_unit_test(the_byte_limit_of_staging_drops_the_oldest_of_anybody),
+        cmocka_unit_test(a_frame_above_the_byte_limit_of_staging_is_not_staged),
+        cmocka_unit_test(an_edge_that_finds_the_mailbox_full_rings_at_the_next_occasion),
         cmocka_unit_test(a_peer_without_endpoint_and_a_destination_without_peer_drop),
         cmocka_unit_test(frames_that_are_no_packets_drop_each_for_its_reason),
         cmocka_unit_test(dropping_what_waits_and_removing_a_peer_count_it),

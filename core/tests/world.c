@@ -239,7 +239,7 @@ static void settle(struct side *side) {
     assert_int_equal(shoal_device_set_offloads(side->device, 0, 0), SHOAL_OK);
 }
 
-static uint64_t counter_now(struct side *side, const char *name) {
+uint64_t side_counter_now(struct side *side, const char *name) {
     uint64_t counters[256];
     uint32_t count;
     assert_int_equal(shoal_device_counters(side->device, counters, 256, &count), SHOAL_OK);
@@ -252,15 +252,15 @@ static uint64_t counter_now(struct side *side, const char *name) {
 
 uint64_t side_counter(struct side *side, const char *name) {
     settle(side);
-    return counter_now(side, name);
+    return side_counter_now(side, name);
 }
 
 void side_await(struct side *side, const char *name, uint64_t value) {
     uint64_t until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
-    while (counter_now(side, name) < value) {
+    while (side_counter_now(side, name) < value) {
         if (world_now() > until)
             fail_msg("%s stays at %llu, wanted %llu", name,
-                     (unsigned long long)counter_now(side, name), (unsigned long long)value);
+                     (unsigned long long)side_counter_now(side, name), (unsigned long long)value);
         nap();
     }
 }

@@ -92,6 +92,9 @@ bool side_no_mail(struct side *side, uint16_t kind);
 /** Counters and facts as they are between two batches: what has left or come out is counted. */
 uint64_t side_counter(struct side *side, const char *name);
 
+/** The same without a standstill: may lag behind what was seen already. */
+uint64_t side_counter_now(struct side *side, const char *name);
+
 /** Waits until the counter has reached the value. */
 void side_await(struct side *side, const char *name, uint64_t value);
 
