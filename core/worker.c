@@ -8,8 +8,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* What an epoll event is about. */
-enum source { SOURCE_WAKE, SOURCE_TUN, SOURCE_LINK, SOURCE_INET, SOURCE_INET6, SOURCES };
+/* What an epoll event is about; the last only in what is ready. */
+enum source {
+    SOURCE_WAKE,
+    SOURCE_TUN,
+    SOURCE_LINK,
+    SOURCE_INET,
+    SOURCE_INET6,
+    SOURCES,
+    SOURCE_TUN_UP = SOURCES
+};
 
 static int poll_set(struct worker *worker, int operation, int fd, uint32_t events, uint32_t what) {
     struct epoll_event event = {.events = events, .data = {.u32 = what}};
@@ -57,10 +65,23 @@ void worker_free(struct worker *worker) {
 
 /* ---- What is polled ---------------------------------------------------------------------- */
 
+/* Packets, unless they would find no way out. A TUN becomes writable at the moment when it goes up
+ * (tun_net_open), wherever it is: a peer's first handshake must not find the sockets still closed
+ * because the next look at an interface away is a quarter of a second off. */
+static uint32_t tun_events(const struct worker *worker) {
+    uint32_t packets = worker->waiting_for_socket ? 0 : EPOLLIN;
+    return worker->link.away && !worker->link.up ? packets | EPOLLOUT : packets;
+}
+
+static void watch_tun(struct worker *worker) {
+    if (worker->tun_polled)
+        poll_set(worker, EPOLL_CTL_MOD, worker->tun.fd, tun_events(worker), SOURCE_TUN);
+}
+
 int worker_poll_tun(struct worker *worker) {
     if (worker->tun.fd < 0)
         return 0;
-    int error = poll_set(worker, EPOLL_CTL_ADD, worker->tun.fd, EPOLLIN, SOURCE_TUN);
+    int error = poll_set(worker, EPOLL_CTL_ADD, worker->tun.fd, tun_events(worker), SOURCE_TUN);
     worker->tun_polled = error == 0;
     if (!error && worker->link.news >= 0)
         error = poll_set(worker, EPOLL_CTL_ADD, worker->link.news, EPOLLIN, SOURCE_LINK);
@@ -76,18 +97,16 @@ int worker_poll_socket(struct worker *worker, enum worker_socket which) {
 void worker_wait_for_socket(struct worker *worker, const struct udp_socket *udp) {
     enum worker_socket which = udp->family == SHOAL_AF_INET6 ? WORKER_INET6 : WORKER_INET;
     poll_set(worker, EPOLL_CTL_MOD, udp->fd, EPOLLIN | EPOLLOUT, SOURCE_INET + which);
-    if (worker->tun_polled)
-        poll_set(worker, EPOLL_CTL_MOD, worker->tun.fd, 0, SOURCE_TUN);
     worker->waiting_for_socket = true;
+    watch_tun(worker);
 }
 
 void worker_resume(struct worker *worker) {
     for (int i = 0; i < WORKER_SOCKETS; i++)
         if (worker->sockets[i].fd >= 0)
             poll_set(worker, EPOLL_CTL_MOD, worker->sockets[i].fd, EPOLLIN, SOURCE_INET + i);
-    if (worker->tun_polled)
-        poll_set(worker, EPOLL_CTL_MOD, worker->tun.fd, EPOLLIN, SOURCE_TUN);
     worker->waiting_for_socket = false;
+    watch_tun(worker);
     tx_flush(worker);
 }
 
@@ -143,6 +162,7 @@ static void find_link(struct worker *worker) {
         link->ifindex = 0;
         link->up = true;
     }
+    watch_tun(worker);
     publish_link(worker);
 }
 
@@ -197,7 +217,8 @@ static void run(struct worker *worker, uint32_t ready) {
     }
     if (ready & 1u << SOURCE_LINK && worker->tun_polled)
         link_ready(worker);
-    if (worker->link.away && worker->now - worker->link.last_look >= LINK_LOOK_NS)
+    if (worker->link.away &&
+        (ready & 1u << SOURCE_TUN_UP || worker->now - worker->link.last_look >= LINK_LOOK_NS))
         find_link(worker);
     for (int i = 0; i < WORKER_SOCKETS; i++)
         if (ready & 1u << (SOURCE_INET + i) && worker->sockets[i].fd >= 0)
@@ -225,8 +246,12 @@ static void *loop(void *argument) {
         }
         uint32_t ready = 0;
         for (int i = 0; i < count; i++) {
-            ready |= 1u << events[i].data.u32;
-            if (events[i].events & EPOLLOUT && worker->waiting_for_socket)
+            uint32_t what = events[i].data.u32;
+            bool writable = events[i].events & EPOLLOUT;
+            ready |= 1u << what;
+            if (writable && what == SOURCE_TUN)
+                ready |= 1u << SOURCE_TUN_UP;
+            else if (writable && worker->waiting_for_socket)
                 worker_resume(worker);
         }
         run(worker, ready);
