@@ -216,6 +216,7 @@ async function denoTest(
   if (exists(junit)) Deno.removeSync(junit);
   const argv = ["test", "--quiet", "--no-check", "--no-prompt", "--cached-only", ...RIGHTS];
   if (filter !== undefined) argv.push(`--filter=${filter}`);
+  if (files.length > 1) argv.push("--parallel");
   const { code, output } = await run(
     [Deno.execPath(), ...argv, `--junit-path=${junit}`, ...files],
     {
@@ -232,7 +233,9 @@ async function denoTest(
     : `${title}: exit code ${code}${found.length === 0 ? ", no test ran" : " outside a test"}`;
   const silent = found.length === 0 ||
     (code !== 0 && !found.some(({ result }) => result === "failed"));
-  tell(title, silent ? [...found, { name, result: "failed", why: "" }] : found, start, output);
+  // Of what Deno printed, the part about failures when there is one.
+  const about = /^ ERRORS\s*$[^]*?(?=^ FAILURES\s*$)/m.exec(output)?.[0] ?? output;
+  tell(title, silent ? [...found, { name, result: "failed", why: "" }] : found, start, about);
 }
 
 // ---- the battery
