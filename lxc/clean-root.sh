@@ -6,7 +6,7 @@
 #   ./run lab clean-root STEP …     only these, in the same kind of root
 #   ./run lab clean-root shell      a shell in it
 #
-# The steps: refuse setup quick demo ok test install node wg. What is committed is cloned, not the working tree.
+# The steps: refuse setup quick demo rootless ok test install node wg. What is committed is cloned, not the working tree.
 #
 # The base is made once by debootstrap (.build/clean-root/base) and never written to again: each run works in an
 # overlay on top of it that goes away at the end, whatever happens. What lets this machine reach its package mirrors
@@ -102,14 +102,19 @@ inside() {
 
 now_ms() { date +%s%3N; }
 
+# Runs the checkout's own copy for an ordinary user, as that user: as_visitor TASK …
+as_visitor() {
+    id visitor >/dev/null 2>&1 || useradd --create-home visitor
+    rm -rf /home/visitor/shoal
+    cp -a /root/shoal /home/visitor/shoal
+    chown -R visitor: /home/visitor/shoal
+    setpriv --reuid visitor --regid visitor --init-groups env HOME=/home/visitor /home/visitor/shoal/run "$@"
+}
+
 # A newcomer without root is told the exact line, and nothing is half done.
 step_refuse() {
-    useradd --create-home visitor
-    cp -R /root/shoal /home/visitor/shoal
-    chown -R visitor: /home/visitor/shoal
     code=0
-    said=$(setpriv --reuid visitor --regid visitor --init-groups env HOME=/home/visitor \
-        /home/visitor/shoal/run demo 2>&1) || code=$?
+    said=$(as_visitor demo 2>&1) || code=$?
     echo "$said"
     [ "$code" -eq 4 ] || { echo "exit code $code, not 4" && return 1; }
     echo "$said" | grep -q 'apt-get install -y .*gcc' || { echo "the line to run is missing" && return 1; }
@@ -134,6 +139,8 @@ step_quick() {
 }
 
 step_demo() { ./run demo; }
+# The same without root, once root has installed the packages.
+step_rootless() { ./run setup demo && as_visitor demo; }
 step_ok() { ./run ok; }
 step_test() { ./run test; }
 
@@ -180,7 +187,7 @@ step_wg() {
 }
 
 steps() {
-    [ $# -gt 0 ] || set -- refuse setup quick demo ok test install node wg
+    [ $# -gt 0 ] || set -- refuse setup quick demo rootless ok test install node wg
     [ "$1" != shell ] || {
         cd /root/shoal
         exec bash -i
@@ -209,9 +216,9 @@ case ${1-} in
 *)
     for step in "$@"; do
         case $step in
-        refuse | setup | quick | demo | ok | test | install | node | wg | shell) ;;
+        refuse | setup | quick | demo | rootless | ok | test | install | node | wg | shell) ;;
         *)
-            printf 'clean-root: no step is called %s; there are: refuse setup quick demo ok test install node wg shell\n' \
+            printf 'clean-root: no step is called %s; there are: refuse setup quick demo rootless ok test install node wg shell\n' \
                 "$step" >&2
             exit 2
             ;;
