@@ -16,6 +16,7 @@ import {
   isGroup,
   isName,
   type Membership,
+  verifyChain,
 } from "./trust/certificate.ts";
 import { signRevocation } from "./trust/revocation.ts";
 import { formatToken, issueToken, narrowToken, parseToken, SEEDS_MAX } from "./trust/token.ts";
@@ -186,8 +187,10 @@ export function approve(
       "approve: the chain of admins up to this node is too long: approve on an earlier admin",
     );
   }
+  const verified = verifyChain(crypto, mesh.meshKey, chain);
+  if (!verified.ok) return refused(`approve: ${verified.error}`);
+  mesh.approve(now, verified.value, chain, out);
   if (member) mesh.send(now, id, "chain", chain.bytes, out);
-  else mesh.approve(now, id, chain, out);
   return { ok: true, value: { id, name } };
 }
 

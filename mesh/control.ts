@@ -78,6 +78,8 @@ const PAYLOADS = [
   "record",
   /** A new chain for the recipient, made by an admin. */
   "chain",
+  /** A revocation, which must not wait for gossip. */
+  "revocation",
 ] as const;
 export type PayloadKind = typeof PAYLOADS[number];
 

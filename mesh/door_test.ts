@@ -142,3 +142,11 @@ Deno.test("64 approvals wait to be picked up; the oldest makes room", () => {
   ask(first);
   assert.equal([...door.requests()].length, 1, "has to ask again");
 });
+
+Deno.test("T34: who shows no proof of membership gets no answer at all", () => {
+  const { door, house, out } = setUp();
+  const nobody = recordOf(crypto.ed25519FromSeed(random(32)).publicKey, meshId);
+  assert.deepEqual(door.hello(at(0), { bytes: greet("hello", nobody), from }, house, out), {});
+  assert.equal(out.datagrams.length, 0);
+  assert.equal(door.drops.stranger, 1);
+});

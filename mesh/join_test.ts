@@ -573,3 +573,51 @@ Deno.test("T34: what a member sealed before our restart earns no more bytes than
   assert.ok(sizes.every((more) => more >= 0), `${sizes}`);
   assert.equal(founder.sees(member)?.endpoint, member.address);
 });
+
+Deno.test("T41: a revocation reaches everybody within 3 log2 n periods", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 16 });
+  const all = Array.from({ length: 15 }, (_, i) => lab.computer({ token, name: `m${i}` }));
+  for (const one of all) one.start();
+  const [thief, ...honest] = all;
+  assert.ok(thief);
+  assert.ok(lab.until(60_000, () => honest.every((one) => one.sees(thief) !== undefined)));
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, thief.id, out)).ok);
+  const isOut = () => honest.every((one) => one.sees(thief) === undefined);
+  assert.ok(lab.until(3 * Math.log2(16) * 1_000, isOut), "while records still go round");
+});
+
+Deno.test("a token stays used up when its user was revoked, also at a door that never met it", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 1 });
+  const thief = lab.computer({ token, name: "thief" });
+  thief.start();
+  lab.run(2_000);
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "thief", out)).ok);
+  const late = lab.joiner(founder);
+  lab.run(3_000);
+  founder.crash();
+  const again = lab.computer({ token, seeds: [late.address] });
+  again.start();
+  lab.run(5_000);
+  assert.equal(late.sees(again), undefined);
+  assert.match(failures(again)[0] ?? "", /refused us: the token is used up/);
+});
+
+Deno.test("a renewal reaches a member that was away when it was approved", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const member = lab.computer({ token: founder.token({ memberDays: 10 }), name: "member" });
+  member.start();
+  lab.run(3_000);
+  const expires = () => founder.sees(member)?.expires ?? "";
+  assert.match(expires(), /^2026-01-11/);
+  member.crash();
+  lab.run(1_000);
+  assert.ok(founder.step((now, out) => founder.node.approve(now, "member", out)).ok);
+  lab.run(30_000);
+  member.start();
+  assert.ok(lab.until(60_000, () => expires().startsWith("2027-01-01")));
+});

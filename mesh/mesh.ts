@@ -48,6 +48,8 @@ export interface MeshOptions {
   readonly membersMax?: number;
 }
 
+/** How many members hear of a revocation at once from each that learns of it. */
+const FANOUT = 4;
 /** How many members greet a newcomer on their own, on average. */
 const GREETERS = 8;
 
@@ -61,6 +63,8 @@ export class Mesh {
   readonly #inbox: Rumour[] = [];
   /** Redemptions that are spread, and until when (unix seconds): as many as trust remembers. */
   readonly #redemptions = new Map<string, number>();
+  /** Approvals that are spread, and until when (unix seconds) the certificate in them is valid. */
+  readonly #approvals = new Map<MemberId, number>();
   readonly #own: OwnRecord;
   #isQuiet = false;
   /** Members to whom something was sent and who may not know us yet. */
@@ -186,7 +190,7 @@ export class Mesh {
       this.#o.tunnels.addRoute(added.peer, { address, length: 128 }, this.tunnelOut(out));
     }
     this.#refresh(now, member, out);
-    this.#redeem(now, member.membership, record.chain, out);
+    this.#redeem(member.membership, record.chain, out);
     // In a large mesh a few members greet a newcomer, not all of them at once.
     const [draw = 0] = this.#o.random(1);
     if (!this.#isQuiet && draw * this.roster.size < 256 * GREETERS) this.#unheard.add(member);
@@ -196,6 +200,8 @@ export class Mesh {
   /** A member's record changed: everything that follows from it. */
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
+    const approved = this.#approvals.get(member.id) ?? Infinity;
+    if (member.membership.expires >= approved) this.#retractApproval(member.id);
     this.routeIp4(member, out);
     for (const id of this.roster.rivals(member.id)) {
       const rival = this.roster.get(id);
@@ -259,6 +265,7 @@ export class Mesh {
   /** Takes a member out of every part. */
   #remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const rivals = this.roster.rivals(member.id);
+    this.#keepRedemption(now, member.membership, member.record.chain, out);
     this.swim.forget(now, member.id, this.#swimOut(now, out));
     this.swim.retract(kindNumber("record"), member.id);
     this.#seal.forget(member.id);
@@ -286,6 +293,7 @@ export class Mesh {
       this.swim.retract(kindNumber("revocation"), key);
     }
     for (const id of this.door.expire(now)) this.release(id);
+    for (const [id, until] of this.#approvals) if (until < seconds) this.#retractApproval(id);
     for (const [key, until] of this.#redemptions) {
       if (until >= seconds) continue;
       this.#redemptions.delete(key);
@@ -303,18 +311,28 @@ export class Mesh {
     if (!this.roster.get(id)) this.#seal.forget(id);
   }
 
-  #redeem(
-    now: Now,
-    membership: Membership,
-    chain: Chain,
-    out: Outbox<NodeEvent>,
-  ): void {
-    const until = Math.max(0, ...membership.grants.map((grant) => grant.until)) + CLOCK_SKEW;
-    if (until < now.wall / 1000) return;
+  #retractApproval(id: MemberId): void {
+    this.#approvals.delete(id);
+    this.swim.retract(kindNumber("approval"), id);
+    this.door.withdraw(id);
+  }
+
+  /** Counts a membership against the tokens that it redeemed. */
+  #redeem(membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
     for (const { token, by } of this.trust.redeem(membership, chain)) {
       const members = by.map((id) => whoOf(this.roster.get(id)) ?? { id, name: "" });
       out.event({ kind: "tokenOverused", token, members });
     }
+  }
+
+  /**
+   * A member's record proves which token it redeemed, until it is taken out: then its chain goes on
+   * being spread, so that newcomers do not let the same token in again.
+   */
+  #keepRedemption(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
+    const own = membership.grants.filter(({ by }) => by === membership.id);
+    const until = Math.max(0, ...own.map((grant) => grant.until)) + CLOCK_SKEW;
+    if (until < now.wall / 1000) return;
     const rumour = redemptionRumour(this.#o.crypto, chain);
     this.#redemptions.set(rumour.key, until);
     this.#spread(now, rumour, out);
@@ -325,19 +343,46 @@ export class Mesh {
   /** Takes our own or a verified revocation in: voids what rests on it, passes it on. */
   revoke(now: Now, revocation: Revocation, out: Outbox<NodeEvent>): void {
     if (!this.trust.revoke(revocation)) return;
-    this.#spread(now, revocationRumour(revocation), out);
     this.review(now, out);
+    this.#spread(now, revocationRumour(revocation), out);
+    // Gossip may have much else to carry: whoever learns of it tells some others at once.
+    for (const id of this.#some(FANOUT)) this.send(now, id, "revocation", revocation.bytes, out);
     this.isDirty = true;
   }
 
-  /** An admin's approval of a key: every door grants it. */
-  approve(now: Now, id: MemberId, chain: Chain, out: Outbox<NodeEvent>): void {
-    this.door.approve(id, chain);
+  /** So many living members at random, or all. */
+  #some(count: number): MemberId[] {
+    const live = [...this.swim.members()].filter(({ status }) => status === "alive");
+    const chosen: MemberId[] = [];
+    while (chosen.length < count && live.length > 0) {
+      const [high = 0, low = 0] = this.#o.random(2);
+      const [one] = live.splice((high * 256 + low) % live.length, 1);
+      if (one) chosen.push(one.id);
+    }
+    return chosen;
+  }
+
+  /**
+   * An admin's approval of a key: every door grants it to whoever asks, and a member that has it
+   * already takes it for its new certificate.
+   */
+  approve(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
+    const { id, expires } = membership;
+    this.#approvals.set(id, expires);
+    if (!this.roster.get(id)) this.door.approve(id, chain);
     this.#spread(now, approvalRumour(id, chain), out);
   }
 
   #spread(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): void {
     this.swim.spread(now, rumour, this.#swimOut(now, out));
+  }
+
+  #approved(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
+    const { id, expires } = membership;
+    if (id === this.self.identity.id) return this.adopt(chain);
+    // Whose record shows it, or a longer one, has picked it up.
+    const shown = this.roster.get(id)?.membership.expires ?? -Infinity;
+    if (shown < expires) this.approve(now, membership, chain, out);
   }
 
   /** Judges what swim has handed out; each verdict may hand out more. */
@@ -363,11 +408,11 @@ export class Mesh {
         this.revoke(now, news.revocation, out);
         return true;
       case "redemption":
-        this.#redeem(now, news.membership, news.chain, out);
+        this.#redeem(news.membership, news.chain, out);
+        this.#keepRedemption(now, news.membership, news.chain, out);
         return true;
       case "approval":
-        // Whoever is a member by now has picked its approval up.
-        if (!this.roster.get(news.id)) this.approve(now, news.id, news.chain, out);
+        this.#approved(now, news.membership, news.chain, out);
         return true;
     }
   }

@@ -7,7 +7,7 @@ import type { Crypto } from "./crypto.ts";
 import type { Now } from "./machine.ts";
 import { type NodeRecord, openRecord } from "./record.ts";
 import type { Rumour } from "./swim/messages.ts";
-import { type Chain, decodeChain, type Membership } from "./trust/certificate.ts";
+import { type Chain, decodeChain, type Membership, verifyChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import { openRevocation, type Revocation } from "./trust/revocation.ts";
 import type { Trust } from "./trust/trust.ts";
@@ -20,10 +20,10 @@ export type NewsKind = keyof typeof KIND;
 export type News =
   | { readonly kind: "record"; readonly record: NodeRecord }
   | { readonly kind: "revocation"; readonly revocation: Revocation }
-  /** Somebody joined with a token: its chain proves it. */
+  /** Somebody joined with a token and is no member any more: its chain proves it. */
   | { readonly kind: "redemption"; readonly membership: Membership; readonly chain: Chain }
-  /** An admin admits a key that has no member behind it yet. */
-  | { readonly kind: "approval"; readonly id: MemberId; readonly chain: Chain };
+  /** An admin admits a key, or renews a member's certificate. */
+  | { readonly kind: "approval"; readonly membership: Membership; readonly chain: Chain };
 
 /** The number by which swim knows a kind. */
 export function kindNumber(kind: NewsKind): number {
@@ -74,9 +74,13 @@ export function verifyNews(
   if (!decoded.ok || subject?.kind !== "certificate") return undefined;
   const chain = decoded.value;
   const id = subject.subject.toHex();
+  if (kind === KIND.redemption) {
+    // Counts even if its subject was revoked meanwhile, or just because of that.
+    const verified = verifyChain(crypto, trust.meshKey, chain);
+    return verified.ok ? { kind: "redemption", membership: verified.value, chain } : undefined;
+  }
   const judgement = trust.judgeChain(id, chain, Math.floor(now.wall / 1000));
   if (judgement.kind === "refused") return undefined;
   const { membership } = judgement;
-  if (kind === KIND.redemption) return { kind: "redemption", membership, chain };
-  return kind === KIND.approval && id === key ? { kind: "approval", id, chain } : undefined;
+  return kind === KIND.approval && id === key ? { kind: "approval", membership, chain } : undefined;
 }

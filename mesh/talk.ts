@@ -27,6 +27,7 @@ import { Reflexive } from "./reflexive.ts";
 import { isUnheard, type Member } from "./roster.ts";
 import { decodeChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
+import { openRevocation } from "./trust/revocation.ts";
 import type { Arrival } from "./tunnel/types.ts";
 
 /** Milliseconds for the answer to a ping of our own. */
@@ -198,6 +199,9 @@ export class Talk {
       case "chain":
         this.#chain(payload);
         return false;
+      case "revocation":
+        this.#revocation(now, payload, out);
+        return false;
       default:
         return false;
     }
@@ -329,6 +333,11 @@ export class Talk {
   #chain(payload: Uint8Array): void {
     const chain = decodeChain(payload);
     if (chain.ok) this.mesh.adopt(chain.value);
+  }
+
+  #revocation(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    const opened = openRevocation(this.crypto, this.mesh.meshKey, payload);
+    if (opened.ok) this.mesh.revoke(now, opened.value, out);
   }
 
   #lost({ to, nonce, isAsked }: Ping, out: Outbox<NodeEvent>): void {
