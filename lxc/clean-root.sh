@@ -108,7 +108,9 @@ as_visitor() {
     rm -rf /home/visitor/shoal
     cp -a /root/shoal /home/visitor/shoal
     chown -R visitor: /home/visitor/shoal
-    setpriv --reuid visitor --regid visitor --init-groups env HOME=/home/visitor /home/visitor/shoal/run "$@"
+    # With the PATH that Debian gives to users: without the sbin folders.
+    (cd /home/visitor/shoal && setpriv --reuid visitor --regid visitor --init-groups \
+        env HOME=/home/visitor PATH=/usr/local/bin:/usr/bin:/bin ./run "$@")
 }
 
 # A newcomer without root is told the exact line, and nothing is half done.
