@@ -8,6 +8,7 @@ import { Lab } from "./lab.ts";
 import { MeshNode } from "./node.ts";
 import { masquerade } from "./nat.ts";
 import { shoal } from "./peers.ts";
+import { simulate } from "./sim.ts";
 
 /** A laboratory that a person can enter: it is built, a shell opens in one of its hosts, and it is gone with the shell. */
 interface Scene {
@@ -137,11 +138,12 @@ function usage(): string {
     "",
     ...Object.entries(SCENES).map(([key, { summary }]) => `  ${key.padEnd(width)}  ${summary}`),
     "",
-    "A shell opens inside; with its end everything is gone.",
+    "A shell opens inside; with its end everything is gone. `./run lab sim` simulates meshes.",
   ].join("\n");
 }
 
 async function main([name, ...more]: string[]): Promise<number> {
+  if (name === "sim") return simulate(more);
   const scene = name !== undefined && Object.hasOwn(SCENES, name) ? SCENES[name] : undefined;
   if (name === undefined || name === "-h" || name === "--help") {
     console.log(usage());
