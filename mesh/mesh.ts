@@ -11,17 +11,11 @@ import type { Crypto } from "./crypto.ts";
 import { sameEndpoint } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
 import { ip4Of, ip6Of } from "./address.ts";
+import { Bulletin } from "./bulletin.ts";
 import { PAYLOAD_MAX, type PayloadKind, Seal } from "./control.ts";
 import { Door } from "./door.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import {
-  approvalRumour,
-  kindNumber,
-  recordRumour,
-  redemptionRumour,
-  revocationRumour,
-  verifyNews,
-} from "./news.ts";
+import { verifyNews } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
@@ -31,7 +25,7 @@ import { type MemberView, Swim } from "./swim/swim.ts";
 import { type Chain, type Membership, verifyChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import type { Revocation } from "./trust/revocation.ts";
-import { CLOCK_SKEW, Trust } from "./trust/trust.ts";
+import { Trust } from "./trust/trust.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
 
@@ -61,10 +55,7 @@ export class Mesh {
   readonly #o: MeshOptions;
   readonly #seal: Seal;
   readonly #inbox: Rumour[] = [];
-  /** Redemptions that are spread, and until when (unix seconds): as many as trust remembers. */
-  readonly #redemptions = new Map<string, number>();
-  /** Approvals that are spread, and until when (unix seconds) the certificate in them is valid. */
-  readonly #approvals = new Map<MemberId, number>();
+  readonly #bulletin: Bulletin;
   readonly #own: OwnRecord;
   #isQuiet = false;
   /** Members to whom something was sent and who may not know us yet. */
@@ -88,6 +79,7 @@ export class Mesh {
     // Swim counts ourselves too.
     const swim = { self: identity.id, random, limit, incarnation, membersMax: membersMax + 1 };
     this.swim = new Swim(swim, now);
+    this.#bulletin = new Bulletin(crypto, this.swim);
     this.#own = new OwnRecord(crypto, meshKey, this.roster, self, boot);
   }
 
@@ -138,7 +130,7 @@ export class Mesh {
   /** Renews our record if that is due, and steps aside where another holds our address. */
   settle(now: Now, out: Outbox<NodeEvent>): void {
     const record = this.#own.settle(now);
-    if (record) this.#spread(now, recordRumour(this.#o.crypto, record), out);
+    if (record) this.#bulletin.record(now, record, this.#swimOut(now, out));
   }
 
   /** Our own record as others hold it: proof of what we once said and may have forgotten. */
@@ -200,15 +192,14 @@ export class Mesh {
   /** A member's record changed: everything that follows from it. */
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
-    const approved = this.#approvals.get(member.id) ?? Infinity;
-    if (member.membership.expires >= approved) this.#retractApproval(member.id);
+    if (this.#bulletin.isPickedUp(member.membership)) this.door.withdraw(member.id);
     this.routeIp4(member, out);
     for (const id of this.roster.rivals(member.id)) {
       const rival = this.roster.get(id);
       if (rival) this.routeIp4(rival, out);
     }
     this.aim(now, member, out);
-    this.#spread(now, recordRumour(this.#o.crypto, member.record), out);
+    this.#bulletin.record(now, member.record, this.#swimOut(now, out));
     this.isDirty = true;
   }
 
@@ -265,9 +256,14 @@ export class Mesh {
   /** Takes a member out of every part. */
   #remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const rivals = this.roster.rivals(member.id);
-    this.#keepRedemption(now, member.membership, member.record.chain, out);
+    this.#bulletin.redemption(
+      now,
+      member.membership,
+      member.record.chain,
+      this.#swimOut(now, out),
+    );
     this.swim.forget(now, member.id, this.#swimOut(now, out));
-    this.swim.retract(kindNumber("record"), member.id);
+    this.#bulletin.retractRecord(member.id);
     this.#seal.forget(member.id);
     this.door.withdraw(member.id);
     if (member.peer !== undefined) {
@@ -289,16 +285,9 @@ export class Mesh {
       if (judgement.kind === "refused") this.expel(now, member, out);
       else member.membership = judgement.membership;
     }
-    for (const key of this.trust.expire(seconds)) {
-      this.swim.retract(kindNumber("revocation"), key);
-    }
+    const ended = this.#bulletin.expire(seconds, this.trust.expire(seconds));
+    for (const id of ended) this.door.withdraw(id);
     for (const id of this.door.expire(now)) this.release(id);
-    for (const [id, until] of this.#approvals) if (until < seconds) this.#retractApproval(id);
-    for (const [key, until] of this.#redemptions) {
-      if (until >= seconds) continue;
-      this.#redemptions.delete(key);
-      this.swim.retract(kindNumber("redemption"), key);
-    }
   }
 
   /** Somebody was answered at the door: its confirmation can be opened. */
@@ -311,12 +300,6 @@ export class Mesh {
     if (!this.roster.get(id)) this.#seal.forget(id);
   }
 
-  #retractApproval(id: MemberId): void {
-    this.#approvals.delete(id);
-    this.swim.retract(kindNumber("approval"), id);
-    this.door.withdraw(id);
-  }
-
   /** Counts a membership against the tokens that it redeemed. */
   #redeem(membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
     for (const { token, by } of this.trust.redeem(membership, chain)) {
@@ -325,26 +308,13 @@ export class Mesh {
     }
   }
 
-  /**
-   * A member's record proves which token it redeemed, until it is taken out: then its chain goes on
-   * being spread, so that newcomers do not let the same token in again.
-   */
-  #keepRedemption(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
-    const own = membership.grants.filter(({ by }) => by === membership.id);
-    const until = Math.max(0, ...own.map((grant) => grant.until)) + CLOCK_SKEW;
-    if (until < now.wall / 1000) return;
-    const rumour = redemptionRumour(this.#o.crypto, chain);
-    this.#redemptions.set(rumour.key, until);
-    this.#spread(now, rumour, out);
-  }
-
   // ---- Rumours --------------------------------------------------------------------------------
 
   /** Takes our own or a verified revocation in: voids what rests on it, passes it on. */
   revoke(now: Now, revocation: Revocation, out: Outbox<NodeEvent>): void {
     if (!this.trust.revoke(revocation)) return;
     this.review(now, out);
-    this.#spread(now, revocationRumour(revocation), out);
+    this.#bulletin.revocation(now, revocation, this.#swimOut(now, out));
     // Gossip may have much else to carry: whoever learns of it tells some others at once.
     for (const id of this.#some(FANOUT)) this.send(now, id, "revocation", revocation.bytes, out);
     this.isDirty = true;
@@ -367,14 +337,9 @@ export class Mesh {
    * already takes it for its new certificate.
    */
   approve(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
-    const { id, expires } = membership;
-    this.#approvals.set(id, expires);
+    const { id } = membership;
     if (!this.roster.get(id)) this.door.approve(id, chain);
-    this.#spread(now, approvalRumour(id, chain), out);
-  }
-
-  #spread(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): void {
-    this.swim.spread(now, rumour, this.#swimOut(now, out));
+    this.#bulletin.approval(now, membership, chain, this.#swimOut(now, out));
   }
 
   #approved(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
@@ -409,7 +374,7 @@ export class Mesh {
         return true;
       case "redemption":
         this.#redeem(news.membership, news.chain, out);
-        this.#keepRedemption(now, news.membership, news.chain, out);
+        this.#bulletin.redemption(now, news.membership, news.chain, this.#swimOut(now, out));
         return true;
       case "approval":
         this.#approved(now, news.membership, news.chain, out);

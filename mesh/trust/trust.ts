@@ -102,11 +102,13 @@ export class Trust {
 
   /** Whether a membership that was verified once still holds. */
   review(membership: Membership, now: number): Judgement {
-    if (membership.keys.length > 0) return this.#standing(membership, now);
-    const name = this.#trusted.get(membership.id);
-    const isTrusted = name !== undefined && !this.#revoked.has(membership.id);
-    if (isTrusted) return { kind: "member", membership: individually(membership.id, name) };
-    return refused("stranger", `${membership.id} is not trusted any more`);
+    const { id, keys } = membership;
+    const byChain = keys.length > 0
+      ? this.#standing(membership, now)
+      : refused("stranger", `${id} is not trusted any more`);
+    const name = this.#trusted.get(id);
+    if (byChain.kind === "member" || name === undefined || this.#revoked.has(id)) return byChain;
+    return { kind: "member", membership: individually(id, name) };
   }
 
   #standing(membership: Membership, now: number): Judgement {
