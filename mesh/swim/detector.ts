@@ -17,8 +17,13 @@ import type { Ring } from "./ring.ts";
 
 /** How many helpers a late probe asks: SWIM's k. */
 const HELPERS = 3;
-/** Probes of our own and for others that may be under way at once. */
+/** Probes of our own that may be under way at once. */
 const PROBES_MAX = 4096;
+/** Probes for others, in all and for one of them; more are not made. */
+const ERRANDS_MAX = 1024;
+const ERRANDS_EACH = 32;
+/** Milliseconds that anybody may ask us to wait before our nack. */
+const PATIENCE_MAX = 5000;
 
 interface Probe {
   readonly kind: "probe";
@@ -51,6 +56,9 @@ export interface DetectorLink {
 
 export class Detector {
   readonly #pending = new Map<number, Probe | Errand>();
+  /** How many errands are under way for whom. */
+  readonly #errands = new Map<Member, number>();
+  #errandCount = 0;
   readonly #probed = new Set<Member>();
   readonly #patience = new Patience();
   #seq: number;
@@ -68,14 +76,14 @@ export class Detector {
     this.#seq = below(random, 2 ** 32);
   }
 
-  /** Probes not made because {@link PROBES_MAX} were under way. */
+  /** Probes, ours and for others, that were not made because too many were under way. */
   get refused(): number {
     return this.#refused;
   }
 
   /** Probes a member in full; false if it is being probed already, or too many are. */
   probe(target: Member, done: (answered: boolean) => void): boolean {
-    if (this.#probed.has(target)) return false;
+    if (this.#probed.has(target) || !this.#hasRoom()) return false;
     const wait = this.#patience.of(target);
     const seq = this.#open((number) => ({
       kind: "probe",
@@ -90,7 +98,6 @@ export class Detector {
         () => this.#askHelpers(number, wait),
       ),
     }));
-    if (seq === undefined) return false;
     this.#probed.add(target);
     this.link.send(target, { kind: "ping", seq });
     return true;
@@ -104,7 +111,7 @@ export class Detector {
 
   /** Asks a member directly and draws no conclusion from silence. */
   glance(target: Member): void {
-    if (this.#probed.has(target)) return;
+    if (this.#probed.has(target) || !this.#hasRoom()) return;
     const wait = this.#patience.of(target);
     const seq = this.#open((number) => ({
       kind: "probe",
@@ -115,7 +122,7 @@ export class Detector {
       done: () => {},
       timer: this.#after(this.awareness.stretch(wait), "glance over", () => this.#close(number)),
     }));
-    if (seq !== undefined) this.link.send(target, { kind: "ping", seq });
+    this.link.send(target, { kind: "ping", seq });
   }
 
   acked(from: Member, seq: number): void {
@@ -146,22 +153,30 @@ export class Detector {
       this.link.send(asker, { kind: "nack", seq: body.seq });
       return;
     }
+    const errands = this.#errands.get(asker) ?? 0;
+    if (errands >= ERRANDS_EACH || this.#errandCount >= ERRANDS_MAX) {
+      this.#refused++;
+      return;
+    }
+    const patience = Math.min(PATIENCE_MAX, body.patience);
     const seq = this.#open((number) => ({
       kind: "errand",
       target,
       sentAt: this.link.now(),
       asker,
       askerSeq: body.seq,
-      timer: this.#after(body.patience, "nack due", () => this.#nack(number, body.patience)),
+      timer: this.#after(patience, "nack due", () => this.#nack(number, patience)),
     }));
-    if (seq !== undefined) this.link.send(target, { kind: "ping", seq });
+    this.#errands.set(asker, errands + 1);
+    this.#errandCount++;
+    this.link.send(target, { kind: "ping", seq });
   }
 
   /** Forgets everything about a member that is no more. */
   forget(member: Member): void {
     for (const [seq, pending] of this.#pending) {
-      if (pending.target !== member) continue;
-      this.#close(seq);
+      const asker = pending.kind === "errand" ? pending.asker : undefined;
+      if (pending.target === member || asker === member) this.#close(seq);
     }
   }
 
@@ -216,11 +231,14 @@ export class Detector {
     return this.agenda.add(this.link.now() + ms, why, act);
   }
 
-  #open(make: (seq: number) => Probe | Errand): number | undefined {
-    if (this.#pending.size >= PROBES_MAX) {
-      this.#refused++;
-      return undefined;
-    }
+  /** Whether one more probe of our own may be made. */
+  #hasRoom(): boolean {
+    if (this.#pending.size - this.#errandCount < PROBES_MAX) return true;
+    this.#refused++;
+    return false;
+  }
+
+  #open(make: (seq: number) => Probe | Errand): number {
     do this.#seq = (this.#seq + 1) % 2 ** 32; while (this.#pending.has(this.#seq));
     this.#pending.set(this.#seq, make(this.#seq));
     return this.#seq;
@@ -231,6 +249,13 @@ export class Detector {
     if (pending === undefined) return;
     pending.timer.cancelled = true;
     this.#pending.delete(seq);
-    if (pending.kind === "probe" && pending.full) this.#probed.delete(pending.target);
+    if (pending.kind === "probe") {
+      if (pending.full) this.#probed.delete(pending.target);
+      return;
+    }
+    this.#errandCount--;
+    const errands = (this.#errands.get(pending.asker) ?? 1) - 1;
+    if (errands > 0) this.#errands.set(pending.asker, errands);
+    else this.#errands.delete(pending.asker);
   }
 }

@@ -421,12 +421,20 @@ Deno.test("strange claims make us ask the subject, as many as the limit says", (
   assert.equal(bench.sent.filter(({ message: { body } }) => body.kind === "ping").length, 6);
 });
 
-Deno.test("errands for others are bounded", () => {
-  const bench = new Bench(2);
-  for (let seq = 0; seq < 5000; seq++) {
-    bench.hear(name(1), { kind: "ask", seq, target: tag(name(2)), patience: 60_000 });
+Deno.test("errands are bounded, for each asker and for all, and hinder no probe of our own", () => {
+  const bench = new Bench(60);
+  for (let by = 1; by <= 40; by++) {
+    for (let seq = 0; seq < 100; seq++) {
+      bench.hear(name(by), { kind: "ask", seq, target: tag(name(60)), patience: 65_535 });
+    }
+    assert.equal(bench.swim.counters()["refusedProbes"], by * 100 - Math.min(by * 32, 1024));
   }
-  assert.equal(bench.swim.counters()["refusedProbes"], 5000 - 4096);
+  bench.sent.length = 0;
+  bench.until("ping", 1000);
+  bench.pass(10_001);
+  bench.sent.length = 0;
+  bench.hear(name(1), { kind: "ask", seq: 0, target: tag(name(60)), patience: 200 });
+  assert.equal(bench.sent.length, 1, "errands end, whatever patience was asked for");
 });
 
 Deno.test("who is no member is not heard", () => {
