@@ -26,7 +26,7 @@ const char *shoal_aead_name(uint32_t i) {
 
 const char *shoal_counter_name(uint32_t i) { return stats_name(i); }
 
-bool api_error_ok(const struct shoal_error *error, uint32_t error_size) {
+static bool error_ok(const struct shoal_error *error, uint32_t error_size) {
     return error && error_size == sizeof(*error);
 }
 
@@ -78,7 +78,7 @@ static enum shoal_status check_config(const struct shoal_device_config *config,
 
 int32_t shoal_device_open(const struct shoal_device_config *config, uint32_t config_size,
                           shoal_device_t *device, struct shoal_error *error, uint32_t error_size) {
-    if (!api_error_ok(error, error_size))
+    if (!error_ok(error, error_size))
         return SHOAL_E_SIZE;
     if (!config || config_size != sizeof(*config))
         return device_fail(error, SHOAL_E_SIZE, 0, "config_size");
@@ -162,7 +162,7 @@ int32_t shoal_device_set_identity(shoal_device_t handle, const uint8_t *public_k
 
 int32_t shoal_device_bind(shoal_device_t handle, uint16_t port, uint32_t fwmark,
                           uint16_t *bound_port, struct shoal_error *error, uint32_t error_size) {
-    if (!api_error_ok(error, error_size))
+    if (!error_ok(error, error_size))
         return SHOAL_E_SIZE;
     if (!bound_port)
         return refuse(error, "bound_port");
@@ -229,7 +229,8 @@ int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_
 
 /* ---- Interface --------------------------------------------------------------------------- */
 
-bool api_prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
+/* Family and length agree; host bits are not looked at. */
+static bool prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
     if (!prefix || prefix_size != sizeof(*prefix))
         return false;
     return (prefix->family == SHOAL_AF_INET && prefix->length <= 32) ||
@@ -259,7 +260,7 @@ static int32_t link_done(shoal_device_t handle, int failed, const char *what,
 
 int32_t shoal_link_set(shoal_device_t handle, uint32_t mtu, uint32_t up, struct shoal_error *error,
                        uint32_t error_size) {
-    if (!api_error_ok(error, error_size))
+    if (!error_ok(error, error_size))
         return SHOAL_E_SIZE;
     if (mtu && (mtu < SHOAL_MTU_MIN || mtu > SHOAL_MTU_MAX))
         return refuse(error, "mtu: 576 to 65475");
@@ -276,9 +277,9 @@ int32_t shoal_link_set(shoal_device_t handle, uint32_t mtu, uint32_t up, struct 
 int32_t shoal_link_address(shoal_device_t handle, const struct shoal_prefix *address,
                            uint32_t prefix_size, uint32_t add, struct shoal_error *error,
                            uint32_t error_size) {
-    if (!api_error_ok(error, error_size))
+    if (!error_ok(error, error_size))
         return SHOAL_E_SIZE;
-    if (!api_prefix_ok(address, prefix_size))
+    if (!prefix_ok(address, prefix_size))
         return refuse(error, "address");
     enum shoal_status status;
     struct device *device = acquire_link(handle, error, &status);
@@ -291,9 +292,9 @@ int32_t shoal_link_address(shoal_device_t handle, const struct shoal_prefix *add
 int32_t shoal_link_route(shoal_device_t handle, const struct shoal_prefix *prefix,
                          uint32_t prefix_size, uint32_t add, struct shoal_error *error,
                          uint32_t error_size) {
-    if (!api_error_ok(error, error_size))
+    if (!error_ok(error, error_size))
         return SHOAL_E_SIZE;
-    if (!api_prefix_ok(prefix, prefix_size))
+    if (!prefix_ok(prefix, prefix_size))
         return refuse(error, "prefix");
     enum shoal_status status;
     struct device *device = acquire_link(handle, error, &status);

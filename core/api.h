@@ -11,11 +11,6 @@
 #include "registry.h"
 #include "shoal.h"
 
-bool api_error_ok(const struct shoal_error *error, uint32_t error_size);
-
-/** Family and length agree; host bits are not looked at. */
-bool api_prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size);
-
 /** Families known and equal, a port where there is a remote, no v4-mapped IPv6; or no remote. */
 bool api_endpoint_ok(const struct shoal_endpoint *endpoint);
 

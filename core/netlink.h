@@ -19,7 +19,6 @@ void netlink_close(struct netlink *netlink);
 
 /** All: 0 or an errno. mtu 0 leaves it, up 2 leaves it. */
 int netlink_link_set(struct netlink *netlink, uint32_t ifindex, uint32_t mtu, uint32_t up);
-int netlink_link_queue(struct netlink *netlink, uint32_t ifindex, uint32_t length);
 int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
                     bool add);
 
