@@ -125,7 +125,7 @@ export function invite(
   const seeds = (options.seeds ?? own).slice(0, SEEDS_MAX);
   if (seeds.length === 0) {
     return refused(
-      "invite: no address of this machine is known that others could reach: name one with --seed HOST:PORT",
+      "invite: no address of this machine is known that others could reach: is it connected to a network?",
     );
   }
   const seconds = Math.floor(now.wall / 1000);

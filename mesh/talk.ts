@@ -10,6 +10,7 @@ import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { DATAGRAM_MAX, openAnswer, type Opened, PAYLOAD_MAX, sealHello } from "./control.ts";
 import type { NodeEvent } from "./event.ts";
 import { CHALLENGE_SIZE, decodeAnswer, encodeGreeting } from "./greeting.ts";
+import { Introductions } from "./introductions.ts";
 import type { Mesh } from "./mesh.ts";
 import { whoOf } from "./mesh.ts";
 import {
@@ -38,9 +39,6 @@ const PACE = 1_000;
 const CONFIRMATIONS = 4;
 const CONFIRMATION_PACE = 300;
 
-/** Introductions to members that wait for an answer; at the limit the oldest is forgotten. */
-const INTRODUCTIONS_MAX = 64;
-
 /** A door's cookie, repeated until the door talks to us. */
 interface Confirmation {
   readonly cookie: Uint8Array;
@@ -51,10 +49,9 @@ interface Confirmation {
 export class Talk {
   readonly #pings = new Pings();
   readonly #reflexive = new Reflexive();
-  /** At most one per seed that answered. */
+  /** At most one per seed or introduction that was answered. */
   readonly #confirmations = new Map<MemberId, Confirmation>();
-  /** To whom each challenge (hexadecimal) was sent. */
-  readonly #introductions = new Map<string, MemberId>();
+  readonly #introductions = new Introductions();
   /** Boot ms of the last notice and the last greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
@@ -132,10 +129,7 @@ export class Talk {
   #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const { record, roster } = this.mesh;
     const challenge = this.random(CHALLENGE_SIZE);
-    const [oldest] = this.#introductions.keys();
-    const isFull = this.#introductions.size >= INTRODUCTIONS_MAX;
-    if (isFull && oldest !== undefined) this.#introductions.delete(oldest);
-    this.#introductions.set(challenge.toHex(), member.id);
+    this.#introductions.add(challenge, member.id);
     const name = this.mesh.membership?.name ?? "member";
     const content = encodeGreeting({ challenge, name, record: record.bytes });
     const bytes = sealHello(this.crypto, this.random, "hello", roster.meshId, content);
@@ -149,10 +143,10 @@ export class Talk {
     const answer = opened.ok ? decodeAnswer(opened.value.content) : opened;
     if (!opened.ok || !answer.ok) return false;
     const { challenge, cookie, observed, verdict } = answer.value;
-    const id = this.#introductions.get(challenge.toHex());
-    const member = id === undefined ? undefined : roster.get(id);
-    if (!member || opened.value.key.toHex() !== id || verdict.kind !== "welcome") return false;
-    this.#introductions.delete(challenge.toHex());
+    const id = opened.value.key.toHex();
+    const member = roster.get(id);
+    if (!this.#introductions.answered(challenge, id) || !member) return false;
+    if (verdict.kind !== "welcome") return false;
     this.#place(now, member, arrival, out);
     this.#record(now, verdict.record, out);
     this.confirm(now, id, cookie, out);
