@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import type { Endpoint } from "./endpoint.ts";
+import { nobleCrypto as crypto } from "./noble_crypto.ts";
+import { type Computer, NodeLab } from "./sim/node_lab.ts";
+
+function failures(computer: Computer): string[] {
+  return computer.events.flatMap((event) => event.kind === "joinFailed" ? [event.why] : []);
+}
+
+function state(computer: Computer): string {
+  return computer.node.status(computer.now()).mesh.state;
+}
+
+function members(computer: Computer): number {
+  return computer.node.status(computer.now()).peers.length;
+}
+
+Deno.test("T41: a revoked key is out everywhere, whatever certificate it shows", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const friend = lab.joiner(founder, { name: "friend" });
+  const thief = lab.joiner(founder, { name: "thief" });
+  lab.run(3_000);
+  assert.equal(members(friend), 2);
+  const { id } = thief;
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "thief", out)).ok);
+  lab.run(3_000);
+  assert.equal(founder.sees(thief), undefined);
+  assert.equal(friend.sees(thief), undefined, "the revocation has been gossiped");
+  const again = founder.step((now, out) => founder.node.approve(now, id, out));
+  assert.match(again.ok ? "" : again.error, /approve: the key .* is revoked for good/);
+  thief.crash();
+  thief.disk = undefined;
+  thief.wish = { ...thief.wish, token: founder.token() };
+  thief.start();
+  lab.run(12_000);
+  assert.equal(founder.sees(thief), undefined);
+  assert.match(failures(thief)[0] ?? "", /refused us: our key, .* was revoked/);
+  // A restart of the others forgets nothing.
+  friend.crash();
+  friend.start();
+  lab.run(3_000);
+  assert.equal(friend.sees(thief), undefined);
+});
+
+Deno.test("revoking an admin voids those that it invited", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const admin = lab.computer({ name: "admin", token: founder.token({ admin: true }) });
+  admin.start();
+  lab.run(1_000);
+  const guest = lab.joiner(admin, { name: "guest" });
+  lab.run(3_000);
+  assert.equal(founder.sees(guest)?.state, "alive");
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "admin", out)).ok);
+  assert.equal(members(founder), 0);
+});
+
+Deno.test("only an admin can invite, approve and revoke", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const member = lab.joiner(founder);
+  lab.run(1_000);
+  const invited = member.node.invite(member.now(), {});
+  assert.match(invited.ok ? "" : invited.error, /^invite: this node is no admin: run it on one/);
+  for (const what of ["approve", "revoke"] as const) {
+    const result = member.step((now, out) => member.node[what](now, "founder", out));
+    assert.match(result.ok ? "" : result.error, new RegExp(`^${what}: this node is no admin`));
+  }
+  assert.equal(member.sees(founder)?.state, "alive");
+});
+
+Deno.test("without a token a node asks, is shown, and joins once it is approved by name", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const guest = lab.computer({ name: "guest", seeds: [founder.address] });
+  guest.start();
+  lab.run(1_000);
+  assert.equal(state(guest), "pending");
+  const { requests, health } = founder.node.status(founder.now());
+  assert.deepEqual(requests.map(({ name, key }) => [name, key]), [["guest", guest.id]]);
+  assert.ok(health.some((line) => /1 ask for admission: `shoal approve NAME`/.test(line)));
+  assert.equal(members(founder), 0);
+  const approved = founder.step((now, out) => founder.node.approve(now, "guest", out));
+  assert.deepEqual(approved, { ok: true, value: { id: guest.id, name: "guest" } });
+  lab.run(3_000);
+  assert.equal(state(guest), "member");
+  assert.equal(founder.sees(guest)?.state, "alive");
+  assert.equal(founder.node.status(founder.now()).requests.length, 0);
+  guest.crash();
+  guest.start();
+  lab.run(2_000);
+  assert.equal(founder.sees(guest)?.state, "alive", "after a restart nobody has to approve again");
+});
+
+Deno.test("an approval on another admin reaches the door that was knocked at", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const door = lab.joiner(founder);
+  const guest = lab.computer({ name: "guest", seeds: [door.address] });
+  guest.start();
+  lab.run(2_000);
+  assert.equal(state(guest), "pending");
+  assert.ok(founder.step((now, out) => founder.node.approve(now, guest.id, out)).ok);
+  lab.run(6_000);
+  assert.equal(state(guest), "member");
+  assert.equal(founder.sees(guest)?.state, "alive");
+});
+
+Deno.test("requests have a limit per source and in all, and are forgotten when not repeated", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const one = lab.computer({ seeds: [founder.address] });
+  lab.network.partition([one.address]);
+  const asks: Uint8Array[] = [];
+  lab.tap = ({ bytes }) => void (bytes[0] === 0xc3 && asks.push(bytes));
+  for (let i = 0; i < 70; i++) {
+    one.wish = { ...one.wish, name: `n${i}` };
+    one.identitySeed = lab.random(32);
+    one.disk = undefined;
+    one.start();
+    one.crash();
+  }
+  const requests = () => founder.node.status(founder.now()).requests.length;
+  const from = (n: number): Endpoint => ({
+    address: Uint8Array.of(10, 0, n, 1),
+    port: 1,
+    scope: 0,
+  });
+  for (const bytes of asks.slice(0, 10)) {
+    lab.run(100);
+    founder.inject(bytes, from(1));
+  }
+  assert.equal(requests(), 4);
+  for (const [i, bytes] of asks.entries()) {
+    lab.run(100);
+    founder.inject(bytes, from(i + 2));
+  }
+  assert.equal(requests(), 64);
+  assert.ok((founder.node.status(founder.now()).control["door_full"] ?? 0) > 0);
+  lab.run(700_000);
+  assert.equal(requests(), 0);
+});
+
+Deno.test("an open node admits whoever asks, and every status says so", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder({ open: true });
+  const guest = lab.computer({ seeds: [founder.address] });
+  guest.start();
+  lab.run(4_000);
+  assert.equal(founder.sees(guest)?.state, "alive");
+  assert.match(founder.node.status(founder.now()).health[0] ?? "", /^OPEN: everybody who asks/);
+});
+
+Deno.test("a key that one node trusts is a member for this node alone", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const other = lab.joiner(founder);
+  lab.run(1_000);
+  const guest = lab.computer({ name: "guest", seeds: [founder.address] });
+  guest.start();
+  assert.ok(founder.step((now, out) => founder.node.trust(now, guest.id, "pal", out)).ok);
+  lab.run(6_000);
+  assert.equal(founder.sees(guest)?.name, "pal");
+  assert.equal(guest.sees(founder)?.state, "alive");
+  assert.equal(other.sees(guest), undefined);
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "pal", out)).ok);
+  assert.equal(founder.sees(guest), undefined);
+});
+
+Deno.test("T41: a revocation reaches everybody within 3 log2 n periods", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 16 });
+  const all = Array.from({ length: 15 }, (_, i) => lab.computer({ token, name: `m${i}` }));
+  for (const one of all) one.start();
+  const [thief, ...honest] = all;
+  assert.ok(thief);
+  assert.ok(lab.until(60_000, () => honest.every((one) => one.sees(thief) !== undefined)));
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, thief.id, out)).ok);
+  const isOut = () => honest.every((one) => one.sees(thief) === undefined);
+  assert.ok(lab.until(3 * Math.log2(16) * 1_000, isOut), "while records still go round");
+});
+
+Deno.test("a token stays used up when its user was revoked, also at a door that never met it", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 1 });
+  const thief = lab.computer({ token, name: "thief" });
+  thief.start();
+  lab.run(2_000);
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "thief", out)).ok);
+  const late = lab.joiner(founder);
+  lab.run(3_000);
+  founder.crash();
+  const again = lab.computer({ token, seeds: [late.address] });
+  again.start();
+  lab.run(5_000);
+  assert.equal(late.sees(again), undefined);
+  assert.match(failures(again)[0] ?? "", /refused us: the token is used up/);
+});
+
+Deno.test("a renewal reaches a member that was away when it was approved", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const member = lab.computer({ token: founder.token({ memberDays: 10 }), name: "member" });
+  member.start();
+  lab.run(3_000);
+  const expires = () => founder.sees(member)?.expires ?? "";
+  assert.match(expires(), /^2026-01-11/);
+  member.crash();
+  lab.run(1_000);
+  assert.ok(founder.step((now, out) => founder.node.approve(now, "member", out)).ok);
+  lab.run(30_000);
+  member.start();
+  assert.ok(lab.until(60_000, () => expires().startsWith("2027-01-01")));
+});
