@@ -138,6 +138,66 @@ testUnless(
   }),
 );
 
+testUnless(lack, "the copy of a session's keys that core reads is wiped, too (R65)", () => {
+  const core = loadCore();
+  let given: Uint8Array | undefined;
+  const spy: Core = {
+    ...core,
+    calls: {
+      ...core.calls,
+      shoal_session_install(device, peer, session, size) {
+        given = session as Uint8Array;
+        assert.ok(given.includes(0xaa) && given.includes(0xbb));
+        return core.calls.shoal_session_install(device, peer, session, size);
+      },
+    },
+  };
+  const device = open(spy);
+  device.installSession(device.addPeer(1), {
+    role: "responder",
+    localIndex: 1,
+    remoteIndex: 2,
+    sendKey: new Uint8Array(32).fill(0xaa),
+    receiveKey: new Uint8Array(32).fill(0xbb),
+    birth: 1,
+    rekeyAfterTime: 0,
+    rekeyOnReceive: 0,
+    rekeyAfterMessages: 0n,
+  });
+  assert.ok(given?.every((byte) => byte === 0));
+  device.close();
+});
+
+testUnless(lack, "edges and keepalives go down with their flags", () => {
+  const core = loadCore();
+  const flags: number[] = [];
+  const spy: Core = {
+    ...core,
+    calls: {
+      ...core.calls,
+      shoal_peer_arm: (_device, _peer, edges) => flags.push(edges) * 0,
+      shoal_peer_keepalive: (_device, _peer, given) => flags.push(given) * 0,
+    },
+  };
+  const device = open(spy);
+  const peer = device.addPeer(1);
+  device.arm(peer, ["sessionNeeded"]);
+  device.arm(peer, ["unansweredData"]);
+  device.arm(peer, ["unsentReply", "sessionNeeded"]);
+  assert.equal(device.keepalive(peer, false), true);
+  assert.equal(device.keepalive(peer, true), true);
+  assert.deepEqual(flags, [1, 2, 5, 0, 1]);
+  device.close();
+});
+
+testUnless(
+  lack,
+  "a keepalive without a session that may send is no error",
+  withDevice((device) => {
+    assert.equal(device.keepalive(device.addPeer(1), true), false);
+  }),
+);
+
 testUnless(
   lack,
   "a busy port names the call and EADDRINUSE, and the device stays as it was",

@@ -124,8 +124,7 @@ export class Driver<E> {
         machine.receive(readClock(), mail.arrival, effects);
         break;
       case "edge":
-        // News about a peer that was removed meanwhile.
-        if (this.#handles.has(mail.edge.peer)) machine.edge(readClock(), mail.edge, effects);
+        machine.edge(readClock(), mail.edge, effects);
         break;
       case "link":
       case "workerFailed":

@@ -220,6 +220,19 @@ Deno.test("T46: of 1,000 clients that say nothing the oldest make room for the n
   });
 });
 
+Deno.test("T46: a client that speaks keeps its place, however old it is", async () => {
+  await withServer(async ({ path }) => {
+    const old = await Client.open(path);
+    const crowd: Client[] = [];
+    for (let i = 0; i < 100; i++) {
+      crowd.push(await Client.open(path));
+      old.send("get=1\n\n");
+      assert.equal(await old.answer(), "listen_port=51820\nerrno=0", `after ${i}`);
+    }
+    for (const client of [old, ...crowd]) client.socket.destroy();
+  });
+});
+
 Deno.test("T46: a client that does not read its answers is not read either", async () => {
   await withServer(async ({ path, device }) => {
     device.peers = 10_000;

@@ -217,6 +217,9 @@ Deno.test("a request names at most 65,536 peers and 1,048,576 allowed IPs (R17)"
   for (let i = 0; i <= 1_048_576; i++) reader.line("allowed_ip=10.0.0.1/32");
   const prefixes = reader.line("");
   assert.ok(prefixes?.kind === "fault" && prefixes.fault.errno === "E2BIG");
+  // Each request is counted anew.
+  for (const text of ["set=1", `public_key=${KEY}`, "allowed_ip=10.0.0.1/32"]) reader.line(text);
+  assert.equal(reader.line("")?.kind, "set");
 });
 
 Deno.test("errno is 0 or negative, as wireguard-go writes and wg reads it", () => {
