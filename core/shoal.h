@@ -93,7 +93,7 @@ enum shoal_offload {
 
 enum shoal_device_flags {
     SHOAL_DEVICE_NO_TUN = 1u << 0,         /* no interface: control datagrams only */
-    SHOAL_DEVICE_TUN_FD = 1u << 1,         /* adopt tun_fd instead of creating ifname */
+    SHOAL_DEVICE_TUN_FD = 1u << 1,         /* adopt tun_fd (IFF_TUN | IFF_NO_PI), create nothing */
     SHOAL_DEVICE_TUN_FD_VNET = 1u << 2,    /* tun_fd is not a TUN (a test's socketpair) and carries
                                               a 10-byte virtio_net_hdr before each packet */
     SHOAL_DEVICE_WIREGUARD_ONLY = 1u << 3, /* other types drop instead of being mailed */

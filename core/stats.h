@@ -1,7 +1,7 @@
 /*
  * Counters of a device. One list names them all; the enum, the names that the caller sees and the
  * documentation come from it. Every reason why a packet is not delivered has one of its own, and a
- * dropped packet counts exactly once (a TUN super-packet that cannot be read counts as one).
+ * dropped packet counts exactly once (a TUN super-packet that was not cut yet counts as one).
  */
 #ifndef SHOAL_STATS_H
 #define SHOAL_STATS_H

@@ -61,6 +61,14 @@ int tun_create(struct tun *tun, const char *name, const char **what) {
     *tun = (struct tun){.fd = fd, .vnet = true, .real = true};
     memcpy(tun->name, request.ifr_name, sizeof(tun->name));
     tun->name[SHOAL_IFNAME_SIZE - 1] = 0;
+    /* A persistent interface that existed remembers the header size of whoever had it before. */
+    int size = SEGMENT_VNET_SIZE;
+    *what = "TUNSETVNETHDRSZ";
+    if (ioctl(fd, TUNSETVNETHDRSZ, &size) != 0) {
+        int error = errno;
+        tun_close(tun);
+        return error;
+    }
     tun->ifindex = index_of(tun->name);
     return 0;
 }
@@ -76,8 +84,9 @@ int tun_adopt(struct tun *tun, int fd, bool plain, const char **what) {
         *what = "TUNGETIFF";
         if (ioctl(fd, TUNGETIFF, &request) != 0)
             return errno;
-        *what = "tun_fd (wants IFF_TUN with IFF_NO_PI)";
-        if (!(request.ifr_flags & IFF_TUN) || !(request.ifr_flags & IFF_NO_PI))
+        /* IFF_NO_PI cannot be asked for: its bit means IFF_NOFILTER in the answer. */
+        *what = "tun_fd: not IFF_TUN";
+        if (!(request.ifr_flags & IFF_TUN))
             return EINVAL;
         tun->vnet = request.ifr_flags & IFF_VNET_HDR;
         tun->real = true;

@@ -29,7 +29,7 @@ struct tun {
 /** Creates an interface. @return 0 or an errno; *what names the failing call. */
 int tun_create(struct tun *tun, const char *name, const char **what);
 
-/** Adopts a descriptor: a TUN without packet information, or with `plain` anything with frames. */
+/** Adopts a descriptor: a TUN opened with IFF_NO_PI, or with `plain` anything with frames. */
 int tun_adopt(struct tun *tun, int fd, bool plain, const char **what);
 
 void tun_close(struct tun *tun);

@@ -6,18 +6,22 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "offload_model.h"
 #include "random.h"
 #include "unit.h"
 
@@ -248,6 +252,88 @@ static void what_is_delivered_while_the_interface_is_down_drops(void **state) {
     close_tun(&a);
 }
 
+/* A TUN as a program that hands it over (WG_TUN_FD) would open it. */
+static int foreign_tun(const char *name, int flags) {
+    struct ifreq request = {0};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    strcpy(request.ifr_name, name);
+    request.ifr_flags = (short)flags;
+    assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+    return fd;
+}
+
+static void adopt(int fd) {
+    struct shoal_device_config config = {.abi_version = SHOAL_ABI_VERSION,
+                                         .flags = SHOAL_DEVICE_TUN_FD,
+                                         .tun_fd = fd,
+                                         .aead = "openssl"};
+    memset(&a, 0, sizeof(a));
+    assert_int_equal(shoal_device_open(&config, sizeof(config), &a.device, &error, sizeof(error)),
+                     SHOAL_OK);
+    assert_int_equal(shoal_device_bind(a.device, 0, 0, &a.port, &error, sizeof(error)), SHOAL_OK);
+    a.doorbell = info_of(&a).doorbell_fd;
+    a.send_key = 1;
+    a.outer = (struct shoal_address){SHOAL_AF_INET, a.port, 0, {127, 0, 0, 1}};
+}
+
+/* In: to a UDP socket behind the interface. Out: what that socket answers. */
+static void answer_through_it(int inner) {
+    uint8_t plain[200], message[300];
+    struct shoal_address stranger;
+    int fd = stranger_open(SHOAL_AF_INET, &stranger);
+    a.peer = side_add_peer(&a, 12, 2, &stranger);
+    struct shoal_session session = world_session(&a, SHOAL_ROLE_INITIATOR, 100, 555, 0);
+    side_install(&a, &session);
+    size_t length = world_packet(plain, false, 2, 1, 50, 1);
+    stranger_send(fd, &a.outer, message, forge(message, 2, 100, 1, plain, length));
+    struct sockaddr_in from;
+    socklen_t size = sizeof(from);
+    assert_int_equal(recvfrom(inner, message, sizeof(message), 0, (struct sockaddr *)&from, &size),
+                     50);
+    assert_memory_equal(message, plain + 28, 50);
+    assert_int_equal(sendto(inner, message, 50, 0, (struct sockaddr *)&from, size), 50);
+    length = stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS);
+    assert_int_equal(unforge(plain, 1, message, length), 80);
+    assert_true(model_checksums_right(plain, 78)); /* one that was partial is complete */
+    close(fd);
+}
+
+static void a_descriptor_that_was_handed_over_is_used_as_it_is(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    static const int flags[] = {IFF_TUN | IFF_NO_PI, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+    for (int i = 0; i < 2; i++) {
+        int fd = foreign_tun("given", flags[i]);
+        shell("ip link set given mtu 1300 up; ip addr add 10.9.0.1/24 dev given");
+        adopt(fd);
+        struct shoal_device_info info = info_of(&a);
+        assert_string_equal(info.ifname, "given");
+        assert_int_equal(info.mtu, 1300);
+        assert_int_equal(info.link_up, 1);
+        assert_int_equal(info.offloads_on & SHOAL_OFFLOAD_TUN_TSO, i ? SHOAL_OFFLOAD_TUN_TSO : 0);
+        int inner = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(5000)};
+        inet_pton(AF_INET, "10.9.0.1", &name.sin_addr);
+        assert_int_equal(bind(inner, (struct sockaddr *)&name, sizeof(name)), 0);
+        answer_through_it(inner);
+        close(inner);
+        close_tun(&a);
+    }
+}
+
+static void a_descriptor_that_we_cannot_read_stays_its_owners(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_device_config config = {
+        .abi_version = SHOAL_ABI_VERSION, .flags = SHOAL_DEVICE_TUN_FD, .aead = "openssl"};
+    config.tun_fd = foreign_tun("given", IFF_TAP | IFF_NO_PI); /* Ethernet frames */
+    assert_int_equal(shoal_device_open(&config, sizeof(config), &a.device, &error, sizeof(error)),
+                     SHOAL_E_SYSTEM);
+    assert_memory_equal(error.what, "tun_fd", 6);
+    assert_int_equal(close(config.tun_fd), 0);
+}
+
 /* A process that holds another network namespace open. */
 static pid_t other_namespace(void) {
     int ready[2];
@@ -423,6 +509,8 @@ int main(void) {
         cmocka_unit_test(addresses_and_routes_may_be_set_twice_but_not_taken_from_others),
         cmocka_unit_test(a_deleted_interface_is_told_once_and_costs_no_more_time),
         cmocka_unit_test(what_is_delivered_while_the_interface_is_down_drops),
+        cmocka_unit_test(a_descriptor_that_was_handed_over_is_used_as_it_is),
+        cmocka_unit_test(a_descriptor_that_we_cannot_read_stays_its_owners),
         cmocka_unit_test(a_moved_interface_lives_on_and_is_followed),
         cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
         cmocka_unit_test(a_stream_crosses_both_ways_with_every_offload_and_with_none),

@@ -1,0 +1,110 @@
+/* T48, R65: a session's keys are gone from this process's memory once its slot is free. The test
+ * reads all of its own writable memory; the key it looks for exists nowhere as a whole but where
+ * the library put it. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "random.h"
+#include "unit.h"
+
+/* Larger ones are a sanitizer's shadow and its pools. */
+#define REGION_MAX (ROUNDS(256ul, 8ul) << 20)
+
+enum which { SEND_KEY = 0x11, RECEIVE_KEY = 0x77 };
+
+static uint8_t key_byte(enum which which, size_t i) { return (uint8_t)(i * 37 + which * 91 + 5); }
+
+/* Byte by byte, so that no copy of the key to compare with lies in memory. */
+static bool is_key(const uint8_t *bytes, enum which which) {
+    for (size_t i = 0; i < 32; i++)
+        if (bytes[i] != key_byte(which, i))
+            return false;
+    return true;
+}
+
+__attribute__((no_sanitize_address, no_sanitize_thread)) static int
+copies_in(const uint8_t *from, const uint8_t *to, enum which which) {
+    int copies = 0;
+    const uint8_t first = key_byte(which, 0);
+    for (const uint8_t *at = from; at + 32 <= to; at++) {
+        if (*at != first)
+            continue;
+        size_t i = 1;
+        while (i < 32 && at[i] == key_byte(which, i))
+            i++;
+        copies += i == 32;
+    }
+    return copies;
+}
+
+static int copies(enum which which) {
+    char line[512], rights[8];
+    unsigned long from, to;
+    int found = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || strncmp(rights, "rw", 2) != 0 ||
+            to - from > REGION_MAX || strstr(line, "[vvar"))
+            continue;
+        found += copies_in((const uint8_t *)from, (const uint8_t *)to, which);
+    }
+    fclose(maps);
+    return found;
+}
+
+static void install(struct side *side, uint32_t role, uint32_t index) {
+    struct shoal_session session = world_session(side, role, index, index + 1, 0);
+    for (size_t i = 0; i < 32; i++) {
+        session.send_key[i] = key_byte(SEND_KEY, i);
+        session.receive_key[i] = key_byte(RECEIVE_KEY, i);
+    }
+    assert_true(is_key(session.send_key, SEND_KEY));
+    side_install(side, &session);
+    explicit_bzero(&session, sizeof(session));
+}
+
+static void expect_copies(bool some) {
+    assert_int_equal(copies(SEND_KEY) > 0, some);
+    assert_int_equal(copies(RECEIVE_KEY) > 0, some);
+}
+
+static void keys_are_wiped(const char *aead) {
+    struct side side;
+    struct shoal_address nowhere = {SHOAL_AF_INET, 9, 0, {127, 0, 0, 1}};
+    side_open(&side, 1, &(struct world_options){.aead = aead});
+    side.peer = side_add_peer(&side, 1, 2, &nowhere);
+    expect_copies(false);
+    install(&side, SHOAL_ROLE_INITIATOR, 100);
+    assert_int_equal(shoal_peer_keepalive(side.device, side.peer, 0), SHOAL_OK);
+    expect_copies(true); /* or the search finds nothing at all */
+    assert_int_equal(shoal_peer_clear_sessions(side.device, side.peer), SHOAL_OK);
+    expect_copies(false);
+    install(&side, SHOAL_ROLE_RESPONDER, 200); /* pushed out of its slot */
+    struct shoal_session other = world_session(&side, SHOAL_ROLE_RESPONDER, 300, 301, 0);
+    side_install(&side, &other);
+    expect_copies(false);
+    install(&side, SHOAL_ROLE_INITIATOR, 400); /* gone with its peer */
+    assert_int_equal(shoal_peer_remove(side.device, side.peer), SHOAL_OK);
+    expect_copies(false);
+    side.peer = side_add_peer(&side, 1, 2, &nowhere); /* and with the device */
+    install(&side, SHOAL_ROLE_INITIATOR, 500);
+    side_close(&side);
+    expect_copies(false);
+}
+
+static void retired_keys_are_nowhere_in_memory(void **state) {
+    (void)state;
+    keys_are_wiped("openssl");
+    keys_are_wiped("libsodium");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(retired_keys_are_nowhere_in_memory),
+    };
+    return cmocka_run_group_tests_name("wipe", tests, NULL, NULL);
+}
