@@ -265,6 +265,9 @@ inLab(
     const sockets = async (at: string) =>
       (await host.run(["ss", "-ulnH", `sport = ${at}`])).stdout.trim().split("\n").filter(Boolean);
     assert.equal(await port(), "0");
+    await host.run(["wg", "set", "wg0", "listen-port", "4712"]);
+    assert.deepEqual(await sockets("4712"), [], "a port is tried while the link is down, not held");
+    await host.run(["wg", "set", "wg0", "listen-port", "0"]);
     await host.run(["ip", "link", "set", "wg0", "up"]);
     const picked = await until("a port", 3000, async () => {
       const at = await port();
@@ -276,6 +279,26 @@ inLab(
     assert.equal(await port(), picked, "and it will be the same when it comes up again");
   },
 );
+
+inLab("fwmark marks the open sockets at once, and those that are opened later", async (host) => {
+  await start(host);
+  await host.run(["ip", "link", "set", "wg0", "up"]);
+  await host.run(["wg", "set", "wg0", "listen-port", "4711"]);
+  const marks = async () =>
+    (await host.run(["ss", "-ulneH", "sport = 4711"])).stdout.match(/fwmark:\S+/g) ?? [];
+  await until(
+    "sockets open",
+    3000,
+    async () => (await host.run(["ss", "-ulnH", "sport = 4711"])).stdout !== "",
+  );
+  assert.deepEqual(await marks(), []);
+  await host.run(["wg", "set", "wg0", "fwmark", "0x2a"]);
+  assert.deepEqual(await marks(), ["fwmark:0x2a", "fwmark:0x2a"]);
+  await host.run(["ip", "link", "set", "wg0", "down"]);
+  await until("closed", 3000, async () => (await marks()).length === 0);
+  await host.run(["ip", "link", "set", "wg0", "up"]);
+  await until("marked again", 3000, async () => (await marks()).length === 2);
+});
 
 inLab("what setconf and syncconf set, showconf prints", async (host) => {
   await start(host);

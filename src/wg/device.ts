@@ -33,13 +33,14 @@ export interface WgDeviceOptions {
   readonly aead?: string;
   readonly io?: string;
   readonly without?: readonly string[];
+  /** The most peers (R17); 65,536 when absent. */
+  readonly peersMax?: number;
   readonly onEvent: (event: DeviceEvent) => void;
   readonly onDefect: (error: unknown) => void;
   /** The interface was deleted. */
   readonly onGone: () => void;
 }
 
-/** The most peers of a device (R17). */
 const PEERS_MAX = 65_536;
 
 type Out = Outbox<TunnelEvent>;
@@ -52,6 +53,7 @@ export class WgDevice implements Configurable {
   readonly #device: Device;
   readonly #tunnels: Tunnels;
   readonly #driver: Driver<TunnelEvent>;
+  readonly #peersMax: number;
   /** What a person set, or what the kernel picked; 0: it may pick. */
   #port = 0;
   #fwmark = 0;
@@ -59,7 +61,8 @@ export class WgDevice implements Configurable {
   /** @throws {CoreError} when core refuses; nothing is left behind then */
   constructor(private readonly options: WgDeviceOptions) {
     const { core, tun, workers, aead, io, without } = options;
-    this.#tunnels = new Tunnels({ crypto: loadSodium(), random, maxPeers: PEERS_MAX });
+    this.#peersMax = options.peersMax ?? PEERS_MAX;
+    this.#tunnels = new Tunnels({ crypto: loadSodium(), random, maxPeers: this.#peersMax });
     this.#device = Device.open(core, {
       tun,
       isWireGuardOnly: true,
@@ -130,9 +133,9 @@ export class WgDevice implements Configurable {
   change(change: DeviceChange): UapiFault | undefined {
     // Counting is only worth its time when it could come to too many.
     const known = change.replacesPeers ? 0 : this.#tunnels.peers().length;
-    const count = known + change.peers.length > PEERS_MAX ? this.#peersAfter(change) : 0;
-    if (count > PEERS_MAX) {
-      return { errno: "ENOSPC", what: `${count} peers: a device holds at most ${PEERS_MAX}` };
+    const count = known + change.peers.length > this.#peersMax ? this.#peersAfter(change) : 0;
+    if (count > this.#peersMax) {
+      return { errno: "ENOSPC", what: `${count} peers: a device holds at most ${this.#peersMax}` };
     }
     const fault = this.#listen(change);
     if (fault !== undefined) return fault;

@@ -206,6 +206,20 @@ Deno.test("T46: a line without end is cut off at its limit and the client hung u
   });
 });
 
+Deno.test("T46: 1,000 clients that have spoken hold no more places than 1,000 silent ones", async () => {
+  await withServer(async ({ path, server }) => {
+    const clients: Client[] = [];
+    for (let i = 0; i < 1000; i++) {
+      const client = await Client.open(path);
+      client.send("get=1\n\n");
+      assert.equal(await client.answer(), "listen_port=51820\nerrno=0");
+      clients.push(client);
+    }
+    assert.equal(server.evicted, 1000 - 32);
+    for (const client of clients) client.socket.destroy();
+  });
+});
+
 Deno.test("T46: of 1,000 clients that say nothing the oldest make room for the newest", async () => {
   await withServer(async ({ path, server }) => {
     const clients: Client[] = [];

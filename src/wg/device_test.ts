@@ -1,0 +1,310 @@
+/** Whole devices in one process: real core, real sockets on the loopback, a socketpair for a TUN. */
+import assert from "node:assert/strict";
+import { testUnless } from "../../.ci/skip.ts";
+import { corePath, loadCore } from "../../ffi/core.ts";
+import { loadSodium } from "../../ffi/sodium.ts";
+import { parseEndpoint } from "../../mesh/endpoint.ts";
+import { WgDevice, type WgDeviceOptions } from "./device.ts";
+import { type DeviceChange, type PeerReport, UapiReader } from "./uapi.ts";
+
+const lack = {
+  thing: await Deno.stat(corePath()).then(
+    () => undefined,
+    () => `no core library at ${corePath()}`,
+  ),
+};
+
+const libc = Deno.dlopen("libc.so.6", {
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  close: { parameters: ["i32"], result: "i32" },
+}).symbols;
+
+const MSG_DONTWAIT = 0x40;
+const VNET_HEADER = 10;
+
+class World {
+  readonly device: WgDevice;
+  readonly defects: unknown[] = [];
+  readonly #fd: number;
+
+  constructor(options: Partial<WgDeviceOptions> = {}) {
+    const fds = new Int32Array(2);
+    assert.equal(libc.socketpair(1, 5, 0, new Uint8Array(fds.buffer)), 0);
+    const [theirs = -1, ours = -1] = fds;
+    this.#fd = ours;
+    this.device = new WgDevice({
+      core: loadCore(),
+      tun: { kind: "socketpair", fd: theirs },
+      onEvent: () => {},
+      onDefect: (error) => this.defects.push(error),
+      onGone: () => {},
+      ...options,
+    });
+  }
+
+  /** What `wg` would write: lines without the first and the last one. */
+  set(...lines: readonly string[]): string {
+    const reader = new UapiReader();
+    let change: DeviceChange | undefined;
+    for (const line of ["set=1", ...lines, ""]) {
+      const request = reader.line(line);
+      if (request?.kind === "set") change = request.change;
+    }
+    assert.ok(change, lines.join("\n"));
+    return this.device.change(change)?.errno ?? "";
+  }
+
+  get port(): number {
+    return this.device.report().listenPort;
+  }
+
+  peers(): PeerReport[] {
+    return [...this.device.report().peers];
+  }
+
+  /** `10.0.0.0/8` and so on of each peer, in order. */
+  prefixes(): string[] {
+    return this.peers().map(({ prefixes }) =>
+      [...prefixes].map(({ address, length }) => `${address.join(".")}/${length}`).sort().join(" ")
+    );
+  }
+
+  write(packet: Uint8Array): void {
+    const framed = new Uint8Array(VNET_HEADER + packet.length);
+    framed.set(packet, VNET_HEADER);
+    assert.equal(libc.send(this.#fd, framed, BigInt(framed.length), 0), BigInt(framed.length));
+  }
+
+  async read(): Promise<Uint8Array> {
+    const buffer = new Uint8Array(70_000);
+    for (let i = 0; i < 1000; i++) {
+      const size = Number(libc.recv(this.#fd, buffer, BigInt(buffer.length), MSG_DONTWAIT));
+      if (size > 0) return buffer.slice(VNET_HEADER, size);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    throw new Error("no packet came within 5 s");
+  }
+
+  close(): void {
+    this.device.close();
+    libc.close(this.#fd);
+    assert.deepEqual(this.defects, []);
+  }
+}
+
+function withDevices(
+  name: string,
+  count: number,
+  body: (...worlds: readonly World[]) => void | Promise<void>,
+  options: Partial<WgDeviceOptions> = {},
+): void {
+  testUnless(lack, name, async () => {
+    const worlds = Array.from({ length: count }, () => new World(options));
+    try {
+      await body(...worlds);
+    } finally {
+      for (const world of worlds) world.close();
+    }
+  });
+}
+
+/** A private key and its public one, both in hexadecimal. */
+function keyPair(): { secret: string; public: string } {
+  const secret = crypto.getRandomValues(new Uint8Array(32));
+  return { secret: secret.toHex(), public: loadSodium().x25519PublicKey(secret).toHex() };
+}
+
+/** A UDP packet from 10.7.0.a to 10.7.0.b with its checksums. */
+function packet(from: number, to: number, payload: number): Uint8Array {
+  const bytes = new Uint8Array(28 + payload);
+  const view = new DataView(bytes.buffer);
+  bytes.set([0x45, 0, 0, 0, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 7, 0, from, 10, 7, 0, to]);
+  view.setUint16(2, bytes.length);
+  let sum = 0;
+  for (let i = 0; i < 20; i += 2) sum += view.getUint16(i);
+  view.setUint16(10, ~((sum & 0xffff) + (sum >>> 16)) & 0xffff);
+  view.setUint16(20, 1000);
+  view.setUint16(22, 2000);
+  view.setUint16(24, 8 + payload); // The checksum stays 0: none (RFC 768).
+  bytes.fill(7, 28);
+  return bytes;
+}
+
+const A = "aa".repeat(32);
+const B = "bb".repeat(32);
+
+withDevices(
+  "two devices shake hands and carry a packet, and count it as wg show does",
+  2,
+  async (one, two) => {
+    assert.ok(one && two);
+    const [a, b] = [keyPair(), keyPair()];
+    const psk = "5c".repeat(32);
+    assert.equal(
+      two.set(
+        `private_key=${b.secret}`,
+        `public_key=${a.public}`,
+        `preshared_key=${psk}`,
+        "allowed_ip=10.7.0.1/32",
+      ),
+      "",
+    );
+    assert.equal(
+      one.set(
+        `private_key=${a.secret}`,
+        `public_key=${b.public}`,
+        `preshared_key=${psk}`,
+        `endpoint=127.0.0.1:${two.port}`,
+        "allowed_ip=10.7.0.2/32",
+      ),
+      "",
+    );
+    const sent = packet(1, 2, 100);
+    one.write(sent);
+    assert.deepEqual(await two.read(), sent);
+    const answer = packet(2, 1, 10);
+    two.write(answer);
+    assert.deepEqual(await one.read(), answer);
+    const [ours] = one.peers();
+    const [theirs] = two.peers();
+    // 148 and 92 are the handshake; 128 and 38 padded to 48 are the packets, with 32 around each.
+    assert.deepEqual([ours?.txBytes, ours?.rxBytes], [148 + 160, 92 + 80]);
+    assert.deepEqual([theirs?.txBytes, theirs?.rxBytes], [92 + 80, 148 + 160]);
+    assert.ok(Math.abs(Date.now() - (ours?.lastHandshake ?? 0)) < 10_000);
+    assert.deepEqual(theirs?.endpoint, parseEndpoint(`127.0.0.1:${one.port}`));
+  },
+);
+
+withDevices("a peer is changed in what is said and in nothing else", 1, (world) => {
+  assert.ok(world);
+  const set = (...lines: string[]) => assert.equal(world.set(`public_key=${A}`, ...lines), "");
+  set(
+    `preshared_key=${B}`,
+    "endpoint=192.0.2.1:7",
+    "persistent_keepalive_interval=5",
+    "allowed_ip=10.0.0.0/8",
+  );
+  set("persistent_keepalive_interval=6");
+  const [peer] = world.peers();
+  assert.equal(peer?.presharedKey.toHex(), B);
+  assert.equal(peer.endpoint?.port, 7);
+  assert.equal(peer.persistentKeepalive, 6);
+  assert.deepEqual(world.prefixes(), ["10.0.0.0/8"]);
+  set("allowed_ip=10.1.0.0/16", "allowed_ip=-10.0.0.0/8");
+  assert.deepEqual(world.prefixes(), ["10.1.0.0/16"]);
+  set("replace_allowed_ips=true", "allowed_ip=10.2.0.0/16");
+  assert.deepEqual(world.prefixes(), ["10.2.0.0/16"]);
+  set("replace_allowed_ips=true");
+  assert.deepEqual(world.prefixes(), [""]);
+});
+
+withDevices(
+  "a prefix moves to the peer that asked last; a peer cannot take away another's",
+  1,
+  (world) => {
+    assert.ok(world);
+    world.set(
+      `public_key=${A}`,
+      "allowed_ip=10.0.0.0/8",
+      `public_key=${B}`,
+      "allowed_ip=10.0.0.0/8",
+    );
+    assert.deepEqual(world.prefixes(), ["", "10.0.0.0/8"]);
+    world.set(`public_key=${A}`, "allowed_ip=-10.0.0.0/8");
+    assert.deepEqual(world.prefixes(), ["", "10.0.0.0/8"]);
+  },
+);
+
+withDevices("update_only makes no peer, remove takes one away, replace_peers all", 1, (world) => {
+  assert.ok(world);
+  const keys = () => world.peers().map(({ publicKey }) => publicKey.toHex());
+  world.set(`public_key=${A}`, "update_only=true", "allowed_ip=10.0.0.0/8");
+  assert.deepEqual(keys(), []);
+  world.set(`public_key=${A}`);
+  world.set(`public_key=${A}`, "update_only=true", "allowed_ip=10.0.0.0/8");
+  assert.deepEqual([keys(), world.prefixes()], [[A], ["10.0.0.0/8"]]);
+  world.set(`public_key=${B}`, "remove=true");
+  assert.deepEqual(keys(), [A]);
+  world.set(`public_key=${A}`, "remove=true", "allowed_ip=10.0.0.0/8", `public_key=${B}`);
+  assert.deepEqual(keys(), [B]);
+  world.set("replace_peers=true", `public_key=${A}`);
+  assert.deepEqual(keys(), [A]);
+});
+
+withDevices("our own key is no peer, whichever comes first", 1, (world) => {
+  assert.ok(world);
+  const key = keyPair();
+  world.set(`public_key=${key.public}`);
+  assert.equal(world.peers().length, 1);
+  world.set(`private_key=${key.secret}`);
+  assert.equal(world.peers().length, 0);
+  world.set(`public_key=${key.public}`, "allowed_ip=10.0.0.0/8");
+  assert.equal(world.peers().length, 0);
+  world.set(`private_key=${"00".repeat(32)}`);
+  assert.equal(world.device.report().privateKey, undefined);
+});
+
+withDevices("a request whose port is busy changes nothing at all", 2, (one, two) => {
+  assert.ok(one && two);
+  const before = JSON.stringify([one.port, one.peers()]);
+  assert.equal(
+    one.set(`private_key=${A}`, `listen_port=${two.port}`, `public_key=${B}`),
+    "EADDRINUSE",
+  );
+  assert.equal(JSON.stringify([one.port, one.peers()]), before);
+  assert.equal(one.device.report().privateKey, undefined);
+});
+
+withDevices(
+  "the port that is open stays open when it is asked for again, 0 picks another",
+  1,
+  (world) => {
+    assert.ok(world);
+    const port = world.port;
+    assert.ok(port > 0);
+    world.set(`listen_port=${port}`);
+    assert.equal(world.port, port);
+    world.set("listen_port=0");
+    assert.ok(world.port > 0 && world.port !== port);
+  },
+);
+
+withDevices(
+  "R17: peers beyond the limit are refused, and none of the request is made",
+  1,
+  (world) => {
+    assert.ok(world);
+    const key = (i: number) => `public_key=${i.toString(16).padStart(64, "0")}`;
+    assert.equal(world.set(...[1, 2, 3].map(key)), "");
+    assert.equal(world.set(...[4, 5].map(key)), "ENOSPC");
+    assert.equal(world.peers().length, 3);
+    assert.equal(world.set(key(4)), "");
+    assert.equal(world.set(key(5)), "ENOSPC");
+    assert.equal(world.set(key(1), "remove=true", key(5)), "", "one goes, one comes");
+    assert.equal(world.set("replace_peers=true", ...[6, 7, 8, 9].map(key)), "");
+    assert.equal(world.set(key(10), "update_only=true"), "", "who is not made takes no place");
+    assert.equal(world.set(key(6), key(7), key(6)), "", "who is there takes no other place");
+  },
+  { peersMax: 4 },
+);
+
+withDevices("the keys of a request are wiped when it has been applied (R65)", 1, (world) => {
+  assert.ok(world);
+  const secret = new Uint8Array(32).fill(1);
+  const presharedKey = new Uint8Array(32).fill(2);
+  world.device.change({
+    privateKey: secret,
+    replacesPeers: false,
+    peers: [{
+      publicKey: new Uint8Array(32).fill(3),
+      isRemoved: false,
+      isUpdateOnly: false,
+      presharedKey,
+      prefixes: [],
+    }],
+  });
+  assert.ok([...secret, ...presharedKey].every((byte) => byte === 0));
+  assert.deepEqual(world.device.report().privateKey, new Uint8Array(32).fill(1));
+});
