@@ -94,11 +94,15 @@ static int send_once(struct worker *worker, const struct train *train, uint32_t 
     struct peer *peer = train->peer;
     struct udp_socket *udp = worker_socket_for(worker, peer->endpoint.remote.family);
     int error = socket_send(udp, &peer->endpoint, train->tos, train->arena + from, length, segment);
-    if (socket_source_suspect(error) && peer->endpoint.local.family != SHOAL_AF_NONE) {
+    if (!socket_source_suspect(error) || peer->endpoint.local.family == SHOAL_AF_NONE)
+        return error;
+    /* The same answer without a source: something else is to blame (the segments' size, no route at
+     * all), and we go on answering from where we were addressed (R55). */
+    struct shoal_endpoint anywhere = {.remote = peer->endpoint.remote};
+    int without = socket_send(udp, &anywhere, train->tos, train->arena + from, length, segment);
+    if (without != error)
         clear_source(worker, peer);
-        error = socket_send(udp, &peer->endpoint, train->tos, train->arena + from, length, segment);
-    }
-    return error;
+    return without;
 }
 
 /* What has left counts for the peer's clocks: keepalives answer, data also asks (R57, R60). */
@@ -120,18 +124,25 @@ static void account(struct worker *worker, struct peer *peer, uint32_t messages,
     edge_raise(worker, peer, SHOAL_EDGE_UNANSWERED_DATA, facts_get(&facts->first_unanswered_data));
 }
 
-/* The same messages again, each by itself, each once. */
-static void send_singly(struct worker *worker, const struct train *train) {
-    stats_add(&worker->stats, COUNT_tx_gso_refused, 1);
-    for (uint32_t from = 0; from < train->bytes; from += train->stride) {
-        uint32_t left = train->bytes - from;
+/* The messages of a train each by itself, each once. @return false when the socket is full: what
+ * has not left stays in the train and may wait. */
+static bool send_singly(struct worker *worker, struct train *train, bool may_wait) {
+    while (train->at < train->bytes) {
+        uint32_t left = train->bytes - train->at;
         uint32_t length = left < train->stride ? left : train->stride;
-        int error = send_once(worker, train, from, length, length);
+        bool keepalive = length == MESSAGE_OVERHEAD;
+        int error = send_once(worker, train, train->at, length, length);
+        if (error == EAGAIN && may_wait)
+            return false;
         if (error)
             drop(worker, train->peer, reason(error), 1);
         else
-            account(worker, train->peer, 1, length, length == MESSAGE_OVERHEAD);
+            account(worker, train->peer, 1, length, keepalive);
+        train->at += length;
+        train->count--;
+        train->keepalives -= keepalive;
     }
+    return true;
 }
 
 /* @return false when the socket is full and `train` may wait. */
@@ -144,19 +155,19 @@ static bool send_train(struct worker *worker, struct train *train, bool may_wait
     }
     bool whole = train->count == 1;
     if (!whole &&
-        (peer->gso_refused || !offload_has(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO))) {
-        send_singly(worker, train);
-        return true;
-    }
-    int error = send_once(worker, train, 0, train->bytes, whole ? train->bytes : train->stride);
+        (peer->gso_refused || !offload_has(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO)))
+        return send_singly(worker, train, may_wait);
+    uint32_t left = train->bytes - train->at;
+    int error = send_once(worker, train, train->at, left, whole ? left : train->stride);
     if (!error) {
         stats_add(&worker->stats, COUNT_tx_trains, 1);
-        account(worker, peer, train->count, train->bytes, train->keepalives);
+        account(worker, peer, train->count, left, train->keepalives);
     } else if (error == EAGAIN && may_wait) {
         return false;
     } else if (!whole && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
         demote(worker, peer, error);
-        send_singly(worker, train);
+        stats_add(&worker->stats, COUNT_tx_gso_refused, 1);
+        return send_singly(worker, train, may_wait);
     } else {
         drop(worker, peer, reason(error), train->count);
     }
@@ -324,7 +335,8 @@ static void victim_dropped(struct peer *victim) {
     peer_publish_staged(victim);
 }
 
-static void stage(struct worker *worker, struct peer *peer, const uint8_t *frame, uint32_t length) {
+static void stage(struct worker *worker, struct peer *peer, const uint8_t *frame, uint32_t length,
+                  bool session_needed) {
     struct staging_drops drops = {0};
     if (staging_push(&worker->device->staging, &peer->staging, peer, frame, length, &drops,
                      victim_dropped))
@@ -334,12 +346,17 @@ static void stage(struct worker *worker, struct peer *peer, const uint8_t *frame
     drop(worker, peer, COUNT_drop_tx_staging_peer, drops.peer);
     stats_add(&worker->stats, COUNT_drop_tx_staging_total, drops.total);
     peer_publish_staged(peer);
-    edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now);
+    if (session_needed)
+        edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now);
 }
 
 void tx_flush_staged(struct worker *worker, struct peer *peer) {
     struct staged *staged;
     while ((staged = staging_first(&peer->staging))) {
+        if (worker->waiting_for_socket) { /* sealed now they would only be dropped */
+            worker_list_flush(worker, peer);
+            break;
+        }
         struct session *session = peer->sessions[PEER_CURRENT];
         if (!session_can_send(session, worker->now,
                               segments_at_most(staged->frame, staged->length)))
@@ -375,9 +392,9 @@ static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
     if (peer->staging.count)
         tx_flush_staged(worker, peer);
     struct session *session = peer->sessions[PEER_CURRENT];
-    if (peer->staging.count ||
-        !session_can_send(session, worker->now, segments_at_most(frame, length)))
-        stage(worker, peer, frame, length);
+    bool can_send = session_can_send(session, worker->now, segments_at_most(frame, length));
+    if (peer->staging.count || !can_send)
+        stage(worker, peer, frame, length, !can_send || !worker->waiting_for_socket);
     else
         seal(worker, peer, session, frame, length, outer_tos(packet.tos));
 }

@@ -27,7 +27,8 @@ struct train {
     uint8_t *arena;
     struct peer *peer;   /* NULL while count is 0 */
     uint32_t bytes;      /* sealed into the arena */
-    uint32_t count;      /* messages */
+    uint32_t at;         /* where those begin that have not left yet */
+    uint32_t count;      /* messages from there on */
     uint32_t keepalives; /* empty ones among them */
     uint32_t stride;     /* size of every message but the last */
     bool closed;         /* a shorter message ended it */
@@ -59,7 +60,8 @@ void tx_flush(struct worker *worker);
 /** Puts an empty message (R41, R57, R59) into the train; the session must be able to send. */
 bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *session);
 
-/** Sends staged frames for which the current session has counters, in order. */
+/** Sends staged frames for which the current session has counters, in order; while a train waits
+ * for the socket they stay, and the peer is listed (worker_list_flush). */
 void tx_flush_staged(struct worker *worker, struct peer *peer);
 
 /** Drops sealed messages that have not left, when the socket is full, for a peer that goes. */

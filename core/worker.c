@@ -108,6 +108,8 @@ void worker_resume(struct worker *worker) {
     worker->waiting_for_socket = false;
     watch_tun(worker);
     tx_flush(worker);
+    if (worker->flush_list)
+        worker_ring(worker); /* the control thread may be resuming, and the worker asleep */
 }
 
 /* ---- The interface ----------------------------------------------------------------------- */
@@ -200,7 +202,7 @@ void worker_unlist_flush(struct worker *worker, struct peer *peer) {
 }
 
 static void flush_listed(struct worker *worker) {
-    while (worker->flush_list) {
+    while (worker->flush_list && !worker->waiting_for_socket) {
         struct peer *peer = worker->flush_list;
         worker_unlist_flush(worker, peer);
         tx_flush_staged(worker, peer);
@@ -209,7 +211,6 @@ static void flush_listed(struct worker *worker) {
 }
 
 static void run(struct worker *worker, uint32_t ready) {
-    worker->now = device_now();
     if (ready & 1u << SOURCE_WAKE) {
         uint64_t rings;
         ssize_t got = read(worker->wake, &rings, sizeof(rings));
@@ -238,6 +239,7 @@ static void *loop(void *argument) {
         int count = epoll_wait(worker->epoll, events, SOURCES, patience);
         int error = count < 0 ? errno : 0;
         quiesce_enter(&device->quiesce, &worker->mutex);
+        worker->now = device_now();
         if (error && error != EINTR) {
             struct shoal_mail mail = {.kind = SHOAL_MAIL_WORKER_FAILED, .value = (uint32_t)error};
             device_notify(device, &worker->stats, &mail);

@@ -405,6 +405,26 @@ static void a_source_that_is_gone_is_forgotten_and_the_packet_still_leaves(void 
     }
 }
 
+static void a_source_stays_when_the_kernel_refuses_without_it_too(void **state) {
+    (void)state; /* R55: EINVAL may mean the segments' size, and no route is nobody's fault */
+    struct shoal_mail mail;
+    start();
+    struct shoal_endpoint sourced = {.remote = stranger, .local = stranger};
+    sourced.local.port = 0;
+    assert_int_equal(shoal_peer_set_endpoint(side.device, side.peer, &sourced, sizeof(sourced)),
+                     SHOAL_OK);
+    plan_trains(&on_send, EINVAL, 1000);
+    write_super();
+    expect_super();
+    assert_true(side_mail(&side, SHOAL_MAIL_OFFLOAD_DEMOTED, &mail, NULL));
+    plan(&on_send, ENETUNREACH, 2);
+    write_one(1);
+    side_await(&side, "drop_tx_unreachable", 1);
+    assert_int_equal(side_counter(&side, "tx_source_cleared"), 0);
+    assert_int_equal(side_facts(&side).endpoint.local.family, SHOAL_AF_INET);
+    stop();
+}
+
 static void a_control_datagram_says_why_it_did_not_leave(void **state) {
     (void)state;
     start();
@@ -565,6 +585,7 @@ int main(void) {
         cmocka_unit_test(a_socket_that_says_full_for_ever_drops_without_spinning),
         cmocka_unit_test(a_peer_may_go_while_its_train_waits),
         cmocka_unit_test(a_source_that_is_gone_is_forgotten_and_the_packet_still_leaves),
+        cmocka_unit_test(a_source_stays_when_the_kernel_refuses_without_it_too),
         cmocka_unit_test(a_control_datagram_says_why_it_did_not_leave),
         cmocka_unit_test(a_receive_error_loses_no_datagram),
         cmocka_unit_test(what_was_cut_off_is_counted_and_not_believed),

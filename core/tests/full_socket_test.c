@@ -1,0 +1,211 @@
+// LDFLAGS: -Wl,--wrap=sendmsg -Wl,--wrap=epoll_ctl
+/* A socket that is full for a while, as a slow link makes it: nothing that waits is lost, packets
+ * wait before they are sealed, in the TUN or staged (T24, T25). Sends are refused and EPOLLOUT is
+ * kept back until the test says that there is room. */
+#include "world.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "offload_model.h"
+#include "unit.h"
+
+#define SEGMENTS 10
+
+static _Atomic bool full;
+static _Atomic int room; /* sends that still fit before the socket is full */
+static _Atomic int held_epoll = -1;
+static struct epoll_event held;
+static _Atomic int held_fd;
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
+    if (!atomic_load(&full) || atomic_fetch_sub(&room, 1) > 0)
+        return __real_sendmsg(fd, message, flags);
+    errno = EAGAIN;
+    return -1;
+}
+
+int __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
+    if (operation != EPOLL_CTL_MOD || !(event->events & EPOLLOUT) || !atomic_load(&full))
+        return __real_epoll_ctl(epoll, operation, fd, event);
+    held = *event;
+    atomic_store(&held_fd, fd);
+    atomic_store(&held_epoll, epoll);
+    struct epoll_event quiet = *event;
+    quiet.events &= ~(uint32_t)EPOLLOUT;
+    return __real_epoll_ctl(epoll, operation, fd, &quiet);
+}
+
+static void fill_up(int sends_left) {
+    atomic_store(&held_epoll, -1);
+    atomic_store(&room, sends_left);
+    atomic_store(&full, true);
+}
+
+static void make_room(void) {
+    atomic_store(&full, false);
+    assert_int_not_equal(atomic_load(&held_epoll), -1);
+    assert_int_equal(__real_epoll_ctl(held_epoll, EPOLL_CTL_MOD, held_fd, &held), 0);
+}
+
+static struct side side;
+static struct shoal_address stranger;
+static int fd;
+static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX], frame[WORLD_FRAME_MAX];
+
+static void start(uint32_t offloads_off) {
+    atomic_store(&full, false);
+    side_open(&side, 1, &(struct world_options){.offloads_off = offloads_off});
+    fd = stranger_open(SHOAL_AF_INET, &stranger);
+    side.peer = side_add_peer(&side, 12, 2, &stranger);
+}
+
+static void connect_peer(void) {
+    struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, 100, 555, 0);
+    side_install(&side, &session);
+}
+
+static void stop(void) {
+    close(fd);
+    side_close(&side);
+}
+
+static void calm(void) { nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL); }
+
+/* A UDP super-packet of SEGMENTS datagrams of 100 bytes, all of them `seed` and their number. */
+static void write_super(uint8_t seed) {
+    uint8_t payload[SEGMENTS * 100];
+    for (size_t i = 0; i < sizeof(payload); i++)
+        payload[i] = i % 2 ? (uint8_t)(i / 100) : seed;
+    struct model_spec spec = {.source = {10, 9, 0, 1},
+                              .destination = {10, 9, 0, 2},
+                              .payload = payload,
+                              .payload_length = sizeof(payload),
+                              .source_port = 4000,
+                              .destination_port = 5000,
+                              .protocol = 17,
+                              .ttl = 64};
+    size_t length = model_build_super(&spec, 100, frame);
+    assert_int_equal(write(side.tun, frame, length), length);
+}
+
+static void expect_super(uint8_t seed) {
+    for (int i = 0; i < SEGMENTS; i++) {
+        size_t length = stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS);
+        assert_int_equal(unforge(plain, 1, message, length), 128);
+        assert_int_equal(plain[28], seed);
+        assert_int_equal(plain[29], i);
+    }
+}
+
+static void expect_nothing_lost(uint64_t packets) {
+    assert_int_equal(stranger_receive(fd, message, sizeof(message), 20), 0);
+    assert_int_equal(side_counter(&side, "tx_packets"), packets);
+    assert_int_equal(side_facts(&side).tx_packets, packets);
+    assert_int_equal(side_facts(&side).staged, 0);
+    assert_int_equal(side_drops(&side), 0);
+}
+
+/* Few are sent by the thread that installs the session, many by the worker. */
+static void staged_frames_wait_for_the_socket(void **state) {
+    (void)state;
+    static const uint8_t numbers[] = {8, 16};
+    for (int n = 0; n < 2; n++) {
+        struct shoal_mail mail;
+        start(0);
+        for (uint8_t i = 0; i < numbers[n]; i++)
+            write_super(i);
+        side_await(&side, "tx_staged", numbers[n]);
+        assert_true(side_mail(&side, SHOAL_MAIL_SESSION_NEEDED, &mail, NULL));
+        assert_int_equal(shoal_peer_arm(side.device, side.peer, 0), SHOAL_OK);
+        fill_up(0);
+        connect_peer();
+        side_await(&side, "tx_blocked", 1);
+        assert_int_equal(shoal_peer_arm(side.device, side.peer, SHOAL_EDGE_SESSION_NEEDED),
+                         SHOAL_OK);
+        calm();
+        assert_true(side_facts(&side).staged > 0); /* not sealed only to be dropped */
+        assert_true(side_no_mail(&side, SHOAL_MAIL_SESSION_NEEDED)); /* it has one (R45) */
+        make_room();
+        for (uint8_t i = 0; i < numbers[n]; i++)
+            expect_super(i);
+        expect_nothing_lost(numbers[n] * SEGMENTS);
+        stop();
+    }
+}
+
+static void staged_frames_leave_when_another_socket_takes_over(void **state) {
+    (void)state;
+    struct shoal_error error;
+    start(0);
+    for (uint8_t i = 0; i < 16; i++)
+        write_super(i);
+    side_await(&side, "tx_staged", 16);
+    fill_up(0);
+    connect_peer();
+    side_await(&side, "tx_blocked", 1);
+    atomic_store(&full, false);
+    assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),
+                     SHOAL_OK);
+    for (uint8_t i = 0; i < 16; i++)
+        expect_super(i);
+    expect_nothing_lost(16 * SEGMENTS);
+    stop();
+}
+
+static void without_gso_a_train_waits_from_where_it_got_to(void **state) {
+    (void)state;
+    for (int sent = 0; sent < SEGMENTS; sent += 3) {
+        start(SHOAL_OFFLOAD_UDP_GSO);
+        connect_peer();
+        fill_up(sent);
+        write_super(1);
+        side_await(&side, "tx_blocked", 1);
+        write_super(2); /* stays in the TUN */
+        calm();
+        assert_int_equal(side_counter(&side, "tun_reads"), 1);
+        assert_int_equal(side_counter(&side, "tx_packets"), sent);
+        make_room();
+        expect_super(1);
+        expect_super(2);
+        expect_nothing_lost(2 * SEGMENTS);
+        stop();
+    }
+}
+
+static void what_waited_was_sent_when_it_left(void **state) {
+    (void)state;
+    start(0);
+    connect_peer();
+    fill_up(0);
+    write_super(1);
+    side_await(&side, "tx_blocked", 1);
+    calm();
+    uint64_t before = world_now();
+    make_room();
+    expect_super(1);
+    expect_nothing_lost(SEGMENTS);
+    assert_true(side_facts(&side).last_data_send >= before);
+    assert_true(side_facts(&side).first_unanswered_data >= before); /* R12, R60 */
+    stop();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(staged_frames_wait_for_the_socket),
+        cmocka_unit_test(staged_frames_leave_when_another_socket_takes_over),
+        cmocka_unit_test(without_gso_a_train_waits_from_where_it_got_to),
+        cmocka_unit_test(what_waited_was_sent_when_it_left),
+    };
+    return cmocka_run_group_tests_name("full_socket", tests, NULL, NULL);
+}
