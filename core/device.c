@@ -14,6 +14,7 @@
 #include "socket.h"
 #include "worker.h"
 
+#define DRAIN_TURNS 64 /* of 256 KiB: more than a receive buffer by default */
 #define PORT_TRIES 100 /* to find a port that is free in both families, as the Linux driver */
 
 uint64_t device_now(void) {
@@ -388,9 +389,18 @@ void device_apply_offloads(struct device *device) {
     bool gro = offload_has(&device->offload, SHOAL_OFFLOAD_UDP_GRO);
     for (uint32_t w = 0; w < device->worker_count; w++) {
         struct worker *worker = device->workers[w];
+        worker->now = device_now();
         rx_deliver(worker); /* nothing waits between batches: this only sets the coalescer's mind */
-        for (int i = 0; i < WORKER_SOCKETS; i++)
-            if (worker->sockets[i].fd >= 0)
-                socket_set_gro(&worker->sockets[i], gro);
+        for (int i = 0; i < WORKER_SOCKETS; i++) {
+            struct udp_socket *udp = &worker->sockets[i];
+            if (udp->fd < 0)
+                continue;
+            /* What was gathered already loses its segment size together with the option. */
+            for (int turn = 0; !gro && turn < DRAIN_TURNS && rx_drain(worker, udp); turn++)
+                ;
+            socket_set_gro(udp, gro);
+        }
+        if (worker->flush_list) /* a session was confirmed by what was drained */
+            worker_ring(worker);
     }
 }

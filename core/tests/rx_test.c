@@ -302,6 +302,33 @@ static void the_largest_datagram_harms_nobody(void **state) {
     stop();
 }
 
+/* T27: what waits in the socket was gathered by the kernel, and says its segment size only while
+ * the option is on. */
+static void trains_that_wait_survive_gro_being_switched_off(void **state) {
+    (void)state;
+    enum { ROUNDS = 100, TRAINS = 4, MESSAGES = 40 };
+    uint64_t sent = 0;
+    start(&(struct world_options){0});
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int train = 0; train < TRAINS; train++) {
+            size_t used = 0;
+            for (int i = 0; i < MESSAGES; i++) {
+                size_t length = world_packet(plain, false, 2, 1, 100, (uint8_t)i);
+                used += forge(message + used, 2, 100, sent++, plain, length);
+            }
+            stranger_send_train(fd, &side.outer, message, used, (uint16_t)(used / MESSAGES));
+        }
+        uint32_t on = round % 2 ? SHOAL_OFFLOAD_UDP_GRO : 0;
+        assert_int_equal(shoal_device_set_offloads(side.device, SHOAL_OFFLOAD_UDP_GRO, on),
+                         SHOAL_OK);
+        while (side_read(&side, frame, 0) > 0)
+            ;
+    }
+    /* A train that the loopback delivers between the last look and the switch may be lost. */
+    side_await(&side, "rx_packets", ROUNDS * TRAINS * MESSAGES - MESSAGES);
+    stop();
+}
+
 static void packets_that_arrive_singly_leave_as_one_frame(void **state) {
     (void)state;
     start(&(struct world_options){0});
@@ -408,6 +435,7 @@ int main(void) {
         cmocka_unit_test(trains_of_equal_messages_with_a_short_tail_are_cut_right),
         cmocka_unit_test(a_bad_message_in_a_train_spoils_no_other),
         cmocka_unit_test(the_largest_datagram_harms_nobody),
+        cmocka_unit_test(trains_that_wait_survive_gro_being_switched_off),
         cmocka_unit_test(packets_that_arrive_singly_leave_as_one_frame),
         cmocka_unit_test(a_message_that_claims_to_be_a_handshake_passes_the_gate_first),
         cmocka_unit_test(a_full_lane_drops_and_counts_while_data_flows),
