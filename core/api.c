@@ -64,6 +64,8 @@ static enum shoal_status check_config(const struct shoal_device_config *config,
         return refuse(error, "workers: this build runs one");
     if (config->offloads_off & ~SHOAL_OFFLOAD_ALL)
         return refuse(error, "offloads_off: unknown bit");
+    if (config->receive_buffer > INT32_MAX) /* the kernel takes an int and a negative one for 0 */
+        return refuse(error, "receive_buffer: at most 2147483647");
     if (config->peers_max > DEVICE_PEERS_MAX)
         return refuse(error, "peers_max: at most 1048576");
     if (config->routes_max > DEVICE_ROUTES_MAX)

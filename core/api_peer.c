@@ -63,6 +63,15 @@ bool api_endpoint_ok(const struct shoal_endpoint *endpoint) {
             (local->family == remote->family && address_ok(local)));
 }
 
+/* What an address does not use is zero, as in what is received: the two are compared as bytes. */
+static void normalise(struct shoal_address *address) {
+    if (address->family != SHOAL_AF_INET6)
+        memset(address->ip + 4, 0, sizeof(address->ip) - 4);
+    bool link_local = address->ip[0] == 0xfe && (address->ip[1] & 0xc0) == 0x80;
+    if (address->family != SHOAL_AF_INET6 || !link_local)
+        address->scope = 0;
+}
+
 int32_t shoal_peer_add(shoal_device_t handle, uint32_t tag, shoal_peer_t *peer) {
     if (!peer)
         return SHOAL_E_INVALID;
@@ -109,7 +118,11 @@ int32_t shoal_peer_set_endpoint(shoal_device_t handle, shoal_peer_t peer,
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    peer_set_endpoint(still.peer, endpoint);
+    struct shoal_endpoint normal = *endpoint;
+    normalise(&normal.remote);
+    normalise(&normal.local);
+    normal.local.port = 0;
+    peer_set_endpoint(still.peer, &normal);
     return end(&still, SHOAL_OK);
 }
 

@@ -469,6 +469,23 @@ static void close_quietly(shoal_device_t device) {
     close(info.doorbell_fd);
 }
 
+static void bytes_that_an_address_does_not_use_move_no_endpoint(void **state) {
+    (void)state; /* R53: only another address is news */
+    open_pair(&(struct world_options){0});
+    struct shoal_endpoint endpoint = {.remote = w.b.outer, .local = {.family = SHOAL_AF_INET}};
+    memcpy(endpoint.local.ip, "\x7f\0\0\1", 4);
+    memset(endpoint.remote.ip + 4, 0xaa, 12);
+    memset(endpoint.local.ip + 4, 0xaa, 12);
+    endpoint.remote.scope = endpoint.local.scope = 7;
+    endpoint.local.port = 9;
+    assert_int_equal(shoal_peer_set_endpoint(w.a.device, w.a.peer, &endpoint, sizeof(endpoint)),
+                     SHOAL_OK);
+    cross(&w.b, &w.a, false, 10, 1);
+    assert_true(side_no_mail(&w.a, SHOAL_MAIL_ENDPOINT_MOVED));
+    cross(&w.a, &w.b, false, 10, 2);
+    world_close(&w);
+}
+
 static void a_configuration_out_of_range_is_refused_by_name(void **state) {
     (void)state;
     static const struct {
@@ -484,6 +501,9 @@ static void a_configuration_out_of_range_is_refused_by_name(void **state) {
         {{.abi_version = 1, .flags = 1, .mtu = 65476}, SHOAL_E_INVALID, "mtu"},
         {{.abi_version = 1, .flags = 1, .workers = 2}, SHOAL_E_INVALID, "workers"},
         {{.abi_version = 1, .flags = 1, .offloads_off = 16}, SHOAL_E_INVALID, "offloads_off"},
+        {{.abi_version = 1, .flags = 1, .receive_buffer = 1u << 31},
+         SHOAL_E_INVALID,
+         "receive_buffer"},
         {{.abi_version = 1, .flags = 1, .aead = "rot13"}, SHOAL_E_UNKNOWN, "rot13"},
         {{.abi_version = 1, .flags = 1, .io = "uring"}, SHOAL_E_UNKNOWN, "uring"},
         {{.abi_version = 1, .flags = 2, .tun_fd = -1}, SHOAL_E_INVALID, "tun_fd"},
@@ -613,6 +633,7 @@ int main(void) {
         cmocka_unit_test(a_rekey_is_due_once_at_its_age_its_count_and_on_receiving_late),
         cmocka_unit_test(a_keepalive_unless_sent_is_sent_once),
         cmocka_unit_test(the_endpoint_follows_the_latest_authenticated_packet),
+        cmocka_unit_test(bytes_that_an_address_does_not_use_move_no_endpoint),
         cmocka_unit_test(a_device_moves_between_ports_and_closes_them),
         cmocka_unit_test(datagrams_that_are_not_data_reach_the_mailbox_with_their_source),
         cmocka_unit_test(a_configuration_out_of_range_is_refused_by_name),
