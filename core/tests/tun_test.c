@@ -322,6 +322,26 @@ static void a_descriptor_that_was_handed_over_is_used_as_it_is(void **state) {
     }
 }
 
+static void a_persistent_interface_forgets_its_last_users_header(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    int fd = foreign_tun("kept", IFF_TUN | IFF_NO_PI | IFF_VNET_HDR), size = 12;
+    assert_int_equal(ioctl(fd, TUNSETVNETHDRSZ, &size), 0);
+    assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
+    close(fd);
+    assert_int_equal(open_tun(&a, "kept", 1, 0), SHOAL_OK);
+    shell("ip addr add 10.9.0.1/24 dev kept; ip link set kept up");
+    side_add_peer(&a, 1, 2, NULL);
+    int inner = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5000)};
+    inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
+    assert_int_equal(sendto(inner, "hello", 5, 0, (struct sockaddr *)&to, sizeof(to)), 5);
+    side_await(&a, "drop_tx_no_endpoint", 1); /* it was read as what it is */
+    close(inner);
+    close_tun(&a);
+    shell("ip link del kept");
+}
+
 static void a_descriptor_that_we_cannot_read_stays_its_owners(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -510,6 +530,7 @@ int main(void) {
         cmocka_unit_test(a_deleted_interface_is_told_once_and_costs_no_more_time),
         cmocka_unit_test(what_is_delivered_while_the_interface_is_down_drops),
         cmocka_unit_test(a_descriptor_that_was_handed_over_is_used_as_it_is),
+        cmocka_unit_test(a_persistent_interface_forgets_its_last_users_header),
         cmocka_unit_test(a_descriptor_that_we_cannot_read_stays_its_owners),
         cmocka_unit_test(a_moved_interface_lives_on_and_is_followed),
         cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
