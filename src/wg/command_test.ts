@@ -60,6 +60,8 @@ inLab("the background process has a session of its own and no terminal", async (
   const [process = "", ...files] = stdout.trim().split("\n");
   assert.deepEqual(process.trim().split(/\s+/), [pid, "?"]);
   assert.deepEqual(files, ["/dev/null", "/dev/null", "/dev/null", "/"]);
+  const limits = await shell(host, `cat /proc/${pid}/limits`);
+  assert.match(limits.stdout, /^Max core file size +0 +0 /m, "keys go into no core dump (R66)");
 });
 
 inLab("SIGKILL of the parent before the child answers leaves nothing behind", async (host) => {
@@ -100,6 +102,23 @@ for (
     },
   );
 }
+
+inLab(
+  "the removal of the socket is seen without inotify, too, which containers run out of",
+  async (host) => {
+    const script = "echo 0 > /proc/sys/user/max_inotify_instances && exec $RUN wg -f wg0";
+    const process = host.spawn(["unshare", "-Urn", "sh", "-c", script], {
+      env: { RUN, LOG_LEVEL: "error" },
+    });
+    await until("it answers", 5000, async () => {
+      return (await host.run(["wg", "show", "wg0"], { check: false })).code === 0;
+    });
+    await host.run(["rm", SOCKET]);
+    const begin = performance.now();
+    assert.equal((await process.status).code, 0);
+    assert.ok(performance.now() - begin < 2000);
+  },
+);
 
 inLab(
   "an interface that was moved away is followed: up, down and its deletion are seen",

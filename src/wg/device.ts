@@ -160,7 +160,7 @@ export class WgDevice implements Configurable {
     const fwmark = change.fwmark ?? this.#fwmark;
     const port = change.listenPort ?? this.#port;
     try {
-      if (change.listenPort !== undefined && (port !== this.#port || port === 0)) {
+      if (port !== this.#port) {
         const bound = this.#device.bind(port, fwmark);
         // While the interface is down the port was only tried: a busy one is better told now.
         if (this.#tunnels.isUp) this.#port = bound;

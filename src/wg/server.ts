@@ -21,6 +21,8 @@ import {
 } from "./uapi.ts";
 
 const CLIENTS_MAX = 32;
+/** How often the socket is looked for where the kernel does not tell. */
+const LOOK_MS = 1000;
 
 /** What stands behind the socket. */
 export interface Configurable {
@@ -52,7 +54,7 @@ export class UapiServer {
   /** Oldest activity first. */
   readonly #clients = new Set<net.Socket>();
   readonly #server: net.Server;
-  #watcher: Deno.FsWatcher | undefined;
+  #stopWatching: (() => void) | undefined;
   #path: string | undefined;
   #inode: number | bigint | undefined;
 
@@ -98,8 +100,8 @@ export class UapiServer {
 
   /** Hangs up on everybody and removes the socket, if it is still ours. */
   async close(): Promise<void> {
-    this.#watcher?.close();
-    this.#watcher = undefined;
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const client of this.#clients) client.destroy();
     await closed;
@@ -127,15 +129,12 @@ export class UapiServer {
   #watch(path: string): void {
     this.#path = path;
     this.#inode = fs.lstatSync(path).ino;
-    const watcher = Deno.watchFs(dirname(path), { recursive: false });
-    this.#watcher = watcher;
-    void (async () => {
-      for await (const _ of watcher) {
-        if (this.#isOurs(path)) continue;
-        if (this.#watcher !== undefined) this.options.onRemoved();
-        return;
-      }
-    })().catch(this.options.onDefect);
+    const look = () => {
+      if (this.#isOurs(path) || this.#stopWatching === undefined) return;
+      this.#stopWatching();
+      this.options.onRemoved();
+    };
+    this.#stopWatching = watchFolder(dirname(path), look, this.options.onDefect);
   }
 
   #welcome(client: net.Socket): void {
@@ -157,6 +156,33 @@ export class UapiServer {
     client.on("drain", () => conversation.goOn());
     client.on("end", () => conversation.end());
   }
+}
+
+/**
+ * Calls back after every change in a folder. A container may have no inotify left to give (128 for a
+ * user, by default): then it looks every {@link LOOK_MS}.
+ * @returns ends it
+ */
+function watchFolder(
+  folder: string,
+  onChange: () => void,
+  onDefect: (error: unknown) => void,
+): () => void {
+  let watcher: Deno.FsWatcher;
+  try {
+    watcher = Deno.watchFs(folder, { recursive: false });
+  } catch {
+    const timer = setInterval(onChange, LOOK_MS);
+    return () => clearInterval(timer);
+  }
+  let isEnded = false;
+  void (async () => {
+    for await (const _ of watcher) onChange();
+  })().catch(onDefect);
+  return () => {
+    if (!isEnded) watcher.close();
+    isEnded = true;
+  };
 }
 
 /** One client: what it has sent and what it is still to be told. */
