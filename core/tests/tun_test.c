@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -362,6 +363,7 @@ static pid_t other_namespace(void) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that failed leaves nobody behind */
         if (unshare(CLONE_NEWNET) != 0 || write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)
@@ -444,6 +446,7 @@ static void stream(int family, const void *address, socklen_t size) {
     pid_t writer = fork();
     assert_true(writer >= 0);
     if (writer == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (size_t at = 0; at < sizeof(out);) {
             ssize_t sent = send(fd, out + at, sizeof(out) - at, MSG_NOSIGNAL);
             if (sent <= 0)
@@ -496,8 +499,10 @@ static void a_stream_crosses_both_ways_with_every_offload_and_with_none(void **s
     assert_int_equal(pipe(ready), 0);
     pid_t server = fork();
     assert_true(server >= 0);
-    if (server == 0)
+    if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         echo(other, 7777, ready[1]);
+    }
     assert_int_equal(read(ready[0], &byte, 1), 1);
 
     stream_both_families(SHOAL_OFFLOAD_ALL);
