@@ -272,8 +272,8 @@ enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t l
         return GATE_DROP_TYPE;
     if (length != size)
         return GATE_DROP_LENGTH;
-    if (message[0] == TYPE_COOKIE_REPLY)
-        return GATE_ACCEPT;
+    if (message[0] == TYPE_COOKIE_REPLY) /* nothing in it is checked here: not into the last half */
+        return load.queued < load.capacity / 2 ? GATE_ACCEPT : GATE_DROP_RATE;
     bool loaded = note_load(gate, load, now);
     if (!mac1_valid(gate, message, length))
         return GATE_DROP_MAC1;

@@ -34,8 +34,8 @@ enum gate_verdict {
     GATE_DROP_LENGTH, /* not the exact size of its type (R20) */
     GATE_DROP_TYPE,   /* type is not 1, 2 or 3, or reserved bytes are set (R21) */
     GATE_DROP_MAC1,   /* (R28), also while no identity is set */
-    GATE_DROP_RATE,   /* the source's bucket is empty (R31) */
-    GATE_DROP_FULL,   /* the table is full of live sources and this one is new: it is refused */
+    GATE_DROP_RATE, /* the source's bucket is empty (R31); a cookie reply: the queue is half full */
+    GATE_DROP_FULL, /* the table is full of live sources and this one is new: it is refused */
     GATE_VERDICTS
 };
 

@@ -5,7 +5,7 @@
 
 void peer_set_endpoint(struct peer *peer, const struct shoal_endpoint *endpoint) {
     if (memcmp(&peer->endpoint.remote, &endpoint->remote, sizeof(endpoint->remote)) != 0)
-        peer->gso_refused = false;
+        peer->gso_refused = peer->gso_told = false;
     peer->endpoint = *endpoint;
     facts_set_endpoint(&peer->facts, endpoint);
 }
@@ -45,6 +45,7 @@ enum shoal_status peer_install(struct peer *peer, struct session_table *table,
         }
         slots[PEER_CURRENT] = session;
     }
+    peer->gso_refused = false;
     publish_sessions(peer);
     return SHOAL_OK;
 }

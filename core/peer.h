@@ -20,7 +20,9 @@ struct peer {
     uint32_t slot;    /* in the table, and its number in the routes */
     uint32_t tag;     /* the caller's */
     uint32_t armed;   /* mask of enum shoal_edge */
-    bool gso_refused; /* the path to this endpoint refuses UDP_SEGMENT (its MTU, most likely) */
+    bool gso_refused; /* the path to this endpoint refuses UDP_SEGMENT (its MTU, most likely); tried
+                         again with the next session, since paths recover and ICMP is forged */
+    bool gso_told;    /* that was mailed */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
     struct staging staging;

@@ -130,6 +130,11 @@ static void move_endpoint(struct worker *worker, struct peer *peer,
     peer_set_endpoint(peer, endpoint);
     if (!moved)
         return;
+    /* A peer may move as often as it likes: half of the lane is for other news. Facts know it. */
+    if (mailbox_fill(worker->device->mailbox, MAILBOX_EVENTS) >= MAILBOX_EVENTS_MAX / 2) {
+        stats_add(&worker->stats, COUNT_mail_dropped_edges, 1);
+        return;
+    }
     struct shoal_mail mail = {.kind = SHOAL_MAIL_ENDPOINT_MOVED,
                               .tag = peer->tag,
                               .time = worker->now,

@@ -75,7 +75,7 @@
     X(drop_handshake_type)        /* reserved bytes set (R21) */ \
     X(drop_handshake_mac1)        /* (R28) */ \
     X(drop_handshake_cookie)      /* answered by a cookie reply (R30) */ \
-    X(drop_handshake_rate)        /* the source's bucket is empty (R31) */ \
+    X(drop_handshake_rate)        /* the source's bucket is empty (R31), or a cookie reply found the queue half full */ \
     X(drop_handshake_full)        /* the table of sources is full */
 /* clang-format on */
 

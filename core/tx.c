@@ -84,6 +84,9 @@ static void demote(struct worker *worker, struct peer *peer, int error) {
         if (peer->gso_refused)
             return;
         peer->gso_refused = true;
+        if (peer->gso_told)
+            return;
+        peer->gso_told = true;
         mail.tag = peer->tag;
     }
     device_notify(worker->device, &worker->stats, &mail);

@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* What an epoll event is about; the last only in what is ready. */
+/* What an epoll event is about; the last two only in what is ready. */
 enum source {
     SOURCE_WAKE,
     SOURCE_TUN,
@@ -16,7 +16,8 @@ enum source {
     SOURCE_INET,
     SOURCE_INET6,
     SOURCES,
-    SOURCE_TUN_UP = SOURCES
+    SOURCE_TUN_UP = SOURCES,
+    SOURCE_TUN_LOST
 };
 
 static int poll_set(struct worker *worker, int operation, int fd, uint32_t events, uint32_t what) {
@@ -228,6 +229,10 @@ static void run(struct worker *worker, uint32_t ready) {
         flush_listed(worker);
     if (ready & 1u << SOURCE_TUN && worker->tun_polled && !worker->waiting_for_socket)
         tx_drain(worker);
+    /* Nobody reads it now and finds out, and epoll reports it for ever. Of a TUN it says that the
+     * interface is being deleted; one that moves to another namespace stays registered. */
+    if (ready & 1u << SOURCE_TUN_LOST && worker->waiting_for_socket)
+        worker_tun_gone(worker);
 }
 
 static void *loop(void *argument) {
@@ -251,6 +256,8 @@ static void *loop(void *argument) {
             uint32_t what = events[i].data.u32;
             bool writable = events[i].events & EPOLLOUT;
             ready |= 1u << what;
+            if (what == SOURCE_TUN && events[i].events & (EPOLLERR | EPOLLHUP))
+                ready |= 1u << SOURCE_TUN_LOST;
             if (writable && what == SOURCE_TUN)
                 ready |= 1u << SOURCE_TUN_UP;
             else if (writable && worker->waiting_for_socket)

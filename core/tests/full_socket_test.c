@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -200,11 +201,40 @@ static void what_waited_was_sent_when_it_left(void **state) {
     stop();
 }
 
+static long cpu_ms(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 +
+           usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000;
+}
+
+static void a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time(void **state) {
+    (void)state; /* T22 */
+    struct shoal_mail mail;
+    start(0);
+    connect_peer();
+    fill_up(0);
+    write_super(1);
+    side_await(&side, "tx_blocked", 1);
+    close(side.tun);
+    assert_true(side_mail(&side, SHOAL_MAIL_LINK, &mail, NULL));
+    assert_int_equal(mail.value, SHOAL_LINK_GONE);
+    long before = cpu_ms();
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_true(cpu_ms() - before < 100);
+    make_room();
+    expect_super(1);
+    side.tun = fd; /* its end is closed already; stop() closes two */
+    fd = dup(fd);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(staged_frames_wait_for_the_socket),
         cmocka_unit_test(staged_frames_leave_when_another_socket_takes_over),
         cmocka_unit_test(without_gso_a_train_waits_from_where_it_got_to),
+        cmocka_unit_test(a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time),
         cmocka_unit_test(what_waited_was_sent_when_it_left),
     };
     return cmocka_run_group_tests_name("full_socket", tests, NULL, NULL);

@@ -366,12 +366,22 @@ static void r15_the_table_is_capped_and_refuses_new_sources_at_the_cap(void **st
     assert_int_equal(proven(from(9, 9), 2 * SECOND), GATE_ACCEPT); /* and idle entries make room */
 }
 
+static void cookie_replies_that_nobody_vouches_for_leave_half_the_queue(void **state) {
+    (void)state; /* R14, R34: no MAC of theirs is checked here */
+    struct message cookie = message_of(3), initiation = message_of(1);
+    struct gate_load below = {2047, 4096}, half = {2048, 4096};
+    assert_int_equal(admit(&cookie, from(1, 1), below, SECOND), GATE_ACCEPT);
+    assert_int_equal(admit(&cookie, from(1, 1), half, SECOND), GATE_DROP_RATE);
+    assert_int_equal(admit(&initiation, from(1, 1), half, SECOND), GATE_REPLY);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_gate, close_gate)
     const struct CMUnitTest tests[] = {
         TEST(blake2s_is_that_of_rfc_7693_with_and_without_key),
         TEST(r20_each_type_has_one_length),
         TEST(r21_reserved_bytes_and_other_types_drop),
+        TEST(cookie_replies_that_nobody_vouches_for_leave_half_the_queue),
         TEST(r28_every_flipped_bit_under_mac1_drops),
         TEST(r28_mac1_is_keyed_with_our_identity),
         TEST(r29_mac2_is_ignored_when_not_under_load),

@@ -399,6 +399,30 @@ static void a_full_lane_drops_and_counts_while_data_flows(void **state) {
     stop();
 }
 
+static void a_peer_that_moves_all_the_time_leaves_room_for_other_news(void **state) {
+    (void)state;
+    struct shoal_address second;
+    int other = stranger_open(SHOAL_AF_INET, &second);
+    start(&(struct world_options){0});
+    uint64_t counter = 0;
+    while (side_counter_now(&side, "mail_dropped_edges") == 0 && counter < 100000) {
+        for (int i = 0; i < 64; i++, counter++) {
+            size_t length = forge(message, 2, 100, counter, plain, 0);
+            stranger_send(counter % 2 ? fd : other, &side.outer, message, length);
+        }
+        side_await(&side, "rx_packets", counter);
+    }
+    assert_true(counter < 40000); /* about half of the lane */
+    struct shoal_endpoint now = side_facts(&side).endpoint;
+    assert_memory_equal(&now.remote, &stranger, sizeof(stranger));
+    close(side.tun);
+    side.tun = other;
+    struct shoal_mail mail;
+    assert_true(side_mail(&side, SHOAL_MAIL_LINK, &mail, NULL));
+    assert_int_equal(mail.value, SHOAL_LINK_GONE);
+    stop();
+}
+
 static void without_a_tun_data_authenticates_and_goes_nowhere(void **state) {
     (void)state;
     struct shoal_device_config config = {
@@ -439,6 +463,7 @@ int main(void) {
         cmocka_unit_test(packets_that_arrive_singly_leave_as_one_frame),
         cmocka_unit_test(a_message_that_claims_to_be_a_handshake_passes_the_gate_first),
         cmocka_unit_test(a_full_lane_drops_and_counts_while_data_flows),
+        cmocka_unit_test(a_peer_that_moves_all_the_time_leaves_room_for_other_news),
         cmocka_unit_test(without_a_tun_data_authenticates_and_goes_nowhere),
     };
     return cmocka_run_group_tests_name("rx", tests, NULL, NULL);
