@@ -24,6 +24,11 @@ const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 30), atOnce
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
 const SHARED = new Set(["mesh", ".ci"]);
 
+/** Tests of src/ without core, which a sanitizer would tell nothing new. */
+const PURE = /(?:config|control|log|main|outside|status|store|server|uapi)_test\.ts$/;
+/** Those that load core themselves: the address sanitizer is preloaded, and other programs must not get it. */
+const IN_PROCESS = /(?:driver|embedding)_test\.ts$/;
+
 /** The part of the battery that was asked for. */
 interface Wanted {
   readonly filter: string | undefined;
@@ -254,6 +259,8 @@ function suites(files: readonly string[]): Map<string, Suite> {
     ["ffi-asan", denoSuite(below("ffi"), "asan")],
     ["lxc", denoSuite(below("lxc"))],
     ["src", denoSuite(below("src"))],
+    ["src-ubsan", denoSuite(below("src").filter((file) => !PURE.test(file)), "ubsan")],
+    ["src-asan", denoSuite(below("src").filter((file) => IN_PROCESS.test(file)), "asan")],
     ["bench", denoSuite(below("bench"))],
     ["fuzz", fuzzSuite],
   ]);
