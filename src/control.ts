@@ -111,8 +111,25 @@ export class ControlServer {
     }
     this.#clients.add(client);
     const gone = new AbortController();
-    let pending = Promise.resolve();
     let text = "";
+    let isAnswering = false;
+    const answerAll = async () => {
+      if (isAnswering) return;
+      isAnswering = true;
+      for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+        const line = text.slice(0, end);
+        text = text.slice(end + 1);
+        if (line.length > LINE_MAX) return this.#cutOff(client);
+        client.pause(); // One request at a time: the next is read when this one is answered.
+        await this.#answer(line, peer, client, gone.signal);
+        // A client full of requests must not keep the node from its mesh, nor one that has gone.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (client.destroyed) return;
+      }
+      isAnswering = false;
+      if (text.length > LINE_MAX) return this.#cutOff(client);
+      client.resume();
+    };
     client.setEncoding("utf8");
     client.setTimeout(IDLE_MS, () => {
       this.refused.idle++;
@@ -125,18 +142,7 @@ export class ControlServer {
     });
     client.on("data", (chunk: string) => {
       text += chunk;
-      for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-        const line = text.slice(0, end);
-        text = text.slice(end + 1);
-        if (line.length > LINE_MAX) return this.#cutOff(client);
-        client.pause(); // One request at a time: the next is read when this one is answered.
-        pending = pending.then(() => this.#answer(line, peer, client, gone.signal))
-          .then(() => void client.resume());
-      }
-      if (text.length > LINE_MAX) {
-        text = "";
-        this.#cutOff(client);
-      }
+      void answerAll();
     });
   }
 
@@ -231,9 +237,14 @@ export async function ask(
 
 function connect(path: string): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const socket = net.createConnection(path);
-    socket.once("connect", () => resolve(socket));
-    socket.once("error", (error) => reject(unreachable(path, error)));
+    const refuse = (error: unknown) => reject(unreachable(path, error));
+    try {
+      const socket = net.createConnection(path);
+      socket.once("connect", () => resolve(socket));
+      socket.once("error", refuse);
+    } catch (error) { // A path below /dev or /proc, which the run time keeps to itself.
+      refuse(error);
+    }
   });
 }
 

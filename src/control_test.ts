@@ -156,6 +156,40 @@ Deno.test("T46: a 10 MiB line is cut off, counted, and the next client is served
     assert.equal((await ask(path, { command: "status" }))["v"], 1);
   }));
 
+Deno.test("T46: a client full of requests keeps nobody waiting, and what a gone one asked is not answered", () =>
+  serving(async (path, server) => {
+    const client = net.createConnection(path, () => client.write("\n".repeat(1024 * 1024)));
+    client.on("error", () => {});
+    client.resume();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (let i = 0; i < 5; i++) {
+      const asked = performance.now();
+      assert.equal((await ask(path, { command: "status" }))["v"], 1);
+      const took = performance.now() - asked;
+      assert(took < 1000, `answered after ${took} ms`);
+    }
+    client.destroy();
+    // Nobody reads here: the client is gone with its requests, and closing does not wait for them.
+    const silent = net.createConnection(path, () => silent.write("\n".repeat(60 * 1024)));
+    silent.on("error", () => {});
+    silent.pause();
+    for (let i = 0; i < 100 && server.refused.unread === 0; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal(server.refused.unread, 1);
+    silent.destroy();
+  }));
+
+Deno.test({
+  name: "a path that the run time keeps to itself is one where no node runs",
+  permissions: { read: true, write: true, net: true }, // As `run` gives them: not all.
+  fn: async () => {
+    for (const path of ["/dev/null/control.sock", "/proc/nowhere/control.sock"]) {
+      await failsWith(Exit.notRunning, /no node answers/, () => ask(path, { command: "status" }));
+    }
+  },
+});
+
 Deno.test("T46: of 1,000 clients at once 64 are kept, the rest refused and counted", () =>
   serving(async (path, server) => {
     let turnedAway = 0; // by the kernel, whose backlog was full
