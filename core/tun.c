@@ -128,15 +128,6 @@ uint32_t tun_set_offloads(const struct tun *tun, uint32_t offloads) {
     return 0;
 }
 
-bool tun_alive(const struct tun *tun) {
-    if (tun->fd < 0)
-        return false;
-    if (!tun->real)
-        return true;
-    struct ifreq request = {0};
-    return ioctl(tun->fd, TUNGETIFF, &request) == 0 || errno != EBADFD;
-}
-
 ssize_t tun_read(const struct tun *tun, uint8_t *frame, size_t capacity) {
     size_t offset = tun->vnet ? 0 : SEGMENT_VNET_SIZE;
     if (offset)

@@ -37,9 +37,6 @@ void tun_close(struct tun *tun);
 /** Offers TSO and USO towards us. @return mask of SHOAL_OFFLOAD_TUN_* that the kernel takes. */
 uint32_t tun_set_offloads(const struct tun *tun, uint32_t offloads);
 
-/** False when the interface was deleted (EBADFD); moved to another namespace is alive. */
-bool tun_alive(const struct tun *tun);
-
 /** Reads one frame, virtio header first in any case. @return bytes, or a negative errno. */
 ssize_t tun_read(const struct tun *tun, uint8_t *frame, size_t capacity);
 
