@@ -1,4 +1,5 @@
 /** The clock of a simulation and what is to happen when. Nothing else knows the time. */
+import { Heap } from "../heap.ts";
 import { Trace } from "./trace.ts";
 import { Seeded } from "./random.ts";
 
@@ -12,7 +13,7 @@ interface Happening {
 export class World {
   readonly random: Seeded;
   readonly trace = new Trace();
-  readonly #heap: Happening[] = [];
+  readonly #heap = new Heap(before);
   #now = 0;
   #order = 0;
   #steps = 0;
@@ -33,17 +34,7 @@ export class World {
 
   /** Lets something happen at a time, now at the earliest. */
   at(time: number, act: () => void): void {
-    const one = { at: Math.max(this.#now, time), order: this.#order++, act };
-    const heap = this.#heap;
-    let i = heap.push(one) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      const above = heap[parent];
-      if (above === undefined || !before(one, above)) break;
-      heap[i] = above;
-      i = parent;
-    }
-    heap[i] = one;
+    this.#heap.push({ at: Math.max(this.#now, time), order: this.#order++, act });
   }
 
   after(ms: number, act: () => void): void {
@@ -55,36 +46,15 @@ export class World {
     const end = this.#now + ms;
     for (;;) {
       if (done?.() === true) return true;
-      const next = this.#heap[0];
+      const next = this.#heap.peek();
       if (next === undefined || next.at > end) break;
-      this.#pop();
+      this.#heap.pop();
       this.#now = next.at;
       this.#steps++;
       next.act();
     }
     this.#now = end;
     return false;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      let least = heap[child];
-      if (least === undefined) break;
-      const right = heap[child + 1];
-      if (right !== undefined && before(right, least)) {
-        child++;
-        least = right;
-      }
-      if (!before(least, last)) break;
-      heap[i] = least;
-      i = child;
-    }
-    heap[i] = last;
   }
 }
 
