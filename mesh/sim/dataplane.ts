@@ -8,7 +8,13 @@ import type { Crypto } from "../crypto.ts";
 import { type Endpoint, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Command, Datagram, EdgeName, PeerId, Prefix, Random, Session } from "../machine.ts";
 import { CookieChecker } from "../noise/cookie.ts";
-import type { Arrival, Edge, FactReader, PeerFacts } from "../tunnel/types.ts";
+import {
+  type Arrival,
+  type Edge,
+  type FactReader,
+  NO_FACTS,
+  type PeerFacts,
+} from "../tunnel/types.ts";
 
 /** What comes out of the model. */
 export interface PlaneOutput {
@@ -355,19 +361,7 @@ function newPeer(id: PeerId): PlanePeer {
     next: undefined,
     armed: new Set(["sessionNeeded", "unansweredData", "unsentReply"]),
     staged: [],
-    facts: {
-      txBytes: 0,
-      rxBytes: 0,
-      txPackets: 0,
-      rxPackets: 0,
-      lastAuthenticatedReceive: 0,
-      lastDataReceive: 0,
-      lastAuthenticatedSend: 0,
-      lastDataSend: 0,
-      firstUnansweredData: 0,
-      firstUnsentReply: 0,
-      staged: 0,
-    },
+    facts: { ...NO_FACTS },
   };
 }
 

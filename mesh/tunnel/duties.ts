@@ -19,7 +19,7 @@ import type { Device, Step } from "./device.ts";
 import { sendInitiation, wantHandshake } from "./handshakes.ts";
 import type { Peer } from "./peer.ts";
 import type { TimerName } from "./timers.ts";
-import type { FactReader, PeerFacts } from "./types.ts";
+import { type FactReader, NO_FACTS, type PeerFacts } from "./types.ts";
 
 /** A timer of a peer is due; it is not set any more. */
 type Duty = (device: Device, step: Step, peer: Peer, facts: PeerFacts) => void;
@@ -233,17 +233,3 @@ function plausible(step: Step, read: FactReader, peer: PeerId): PeerFacts {
     firstUnsentReply: time(facts.firstUnsentReply),
   };
 }
-
-const NO_FACTS: PeerFacts = {
-  txBytes: 0,
-  rxBytes: 0,
-  txPackets: 0,
-  rxPackets: 0,
-  lastAuthenticatedReceive: 0,
-  lastDataReceive: 0,
-  lastAuthenticatedSend: 0,
-  lastDataSend: 0,
-  firstUnansweredData: 0,
-  firstUnsentReply: 0,
-  staged: 0,
-};

@@ -58,6 +58,21 @@ export interface PeerFacts {
   readonly staged: number;
 }
 
+/** A peer of which core has nothing to tell yet. */
+export const NO_FACTS: PeerFacts = {
+  txBytes: 0,
+  rxBytes: 0,
+  txPackets: 0,
+  rxPackets: 0,
+  lastAuthenticatedReceive: 0,
+  lastDataReceive: 0,
+  lastAuthenticatedSend: 0,
+  lastDataSend: 0,
+  firstUnansweredData: 0,
+  firstUnsentReply: 0,
+  staged: 0,
+};
+
 /** Reads a peer's facts; without side effects. Undefined for a peer that core does not know. */
 export type FactReader = (peer: PeerId) => PeerFacts | undefined;
 
