@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "wipe.h"
 #include "worker.h"
 
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value) {
@@ -20,6 +21,7 @@ void quiesce_begin(struct device *device) {
 }
 
 void quiesce_end(struct device *device) {
+    wipe_leftovers();
     atomic_store(&device->quiesce.wanted, 0);
     for (uint32_t i = device->worker_count; i-- > 0;)
         pthread_mutex_unlock(&device->workers[i]->mutex);
@@ -36,4 +38,7 @@ void quiesce_enter(struct quiesce *quiesce, pthread_mutex_t *mutex) {
     pthread_mutex_lock(mutex);
 }
 
-void quiesce_leave(pthread_mutex_t *mutex) { pthread_mutex_unlock(mutex); }
+void quiesce_leave(pthread_mutex_t *mutex) {
+    wipe_leftovers();
+    pthread_mutex_unlock(mutex);
+}

@@ -6,6 +6,9 @@
  * lock and is not even woken; a busy one finishes its batch, sees `wanted` before the next one and
  * sleeps until it falls, so the control thread never starves under load. Between quiesce_begin and
  * quiesce_end the control thread owns what the workers own.
+ *
+ * Session keys are used on both sides of that door only, so whoever goes through it leaves no copy
+ * of one on its stack (R65).
  */
 #ifndef SHOAL_QUIESCE_H
 #define SHOAL_QUIESCE_H

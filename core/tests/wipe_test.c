@@ -9,6 +9,7 @@
 
 #include "random.h"
 #include "unit.h"
+#include "wipe.h"
 
 /* Larger ones are a sanitizer's shadow and its pools. */
 #define REGION_MAX (ROUNDS(256ul, 8ul) << 20)
@@ -40,7 +41,7 @@ copies_in(const uint8_t *from, const uint8_t *to, enum which which) {
     return copies;
 }
 
-static int copies(enum which which) {
+static int copies_where(enum which which, const char *where) {
     char line[512], rights[8];
     unsigned long from, to;
     int found = 0;
@@ -48,12 +49,19 @@ static int copies(enum which which) {
     assert_non_null(maps);
     while (fgets(line, sizeof(line), maps)) {
         if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || strncmp(rights, "rw", 2) != 0 ||
-            to - from > REGION_MAX || strstr(line, "[vvar"))
+            to - from > REGION_MAX || strstr(line, "[vvar") || !strstr(line, where))
             continue;
         found += copies_in((const uint8_t *)from, (const uint8_t *)to, which);
     }
     fclose(maps);
     return found;
+}
+
+static int copies(enum which which) { return copies_where(which, ""); }
+
+static void expect_clean_stack(void) {
+    assert_int_equal(copies_where(SEND_KEY, "[stack]"), 0);
+    assert_int_equal(copies_where(RECEIVE_KEY, "[stack]"), 0);
 }
 
 static void install(struct side *side, uint32_t role, uint32_t index) {
@@ -65,6 +73,7 @@ static void install(struct side *side, uint32_t role, uint32_t index) {
     assert_true(is_key(session.send_key, SEND_KEY));
     side_install(side, &session);
     explicit_bzero(&session, sizeof(session));
+    expect_clean_stack();
 }
 
 static void expect_copies(bool some) {
@@ -80,7 +89,8 @@ static void keys_are_wiped(const char *aead) {
     expect_copies(false);
     install(&side, SHOAL_ROLE_INITIATOR, 100);
     assert_int_equal(shoal_peer_keepalive(side.device, side.peer, 0), SHOAL_OK);
-    expect_copies(true); /* or the search finds nothing at all */
+    expect_clean_stack(); /* sealed on this thread */
+    expect_copies(true);  /* or the search finds nothing at all */
     assert_int_equal(shoal_peer_clear_sessions(side.device, side.peer), SHOAL_OK);
     expect_copies(false);
     install(&side, SHOAL_ROLE_RESPONDER, 200); /* pushed out of its slot */
@@ -102,8 +112,32 @@ static void retired_keys_are_nowhere_in_memory(void **state) {
     keys_are_wiped("libsodium");
 }
 
+/* Of what a key went through, most of the stack below keeps it until it is written over. */
+__attribute__((noinline, no_sanitize_address, no_sanitize_thread)) static void
+leave_copies_below(void) {
+    volatile uint8_t below[WIPE_STACK - 1024];
+    for (size_t i = 0; i < sizeof(below); i++)
+        below[i] = key_byte(SEND_KEY, i % 32);
+}
+
+__attribute__((no_sanitize_address, no_sanitize_thread)) static int
+copies_below(void (*between)(void)) {
+    const uint8_t *here = __builtin_frame_address(0);
+    leave_copies_below();
+    if (between)
+        between();
+    return copies_in(here - WIPE_STACK, here, SEND_KEY);
+}
+
+static void leftovers_of_a_key_on_the_stack_are_cleared(void **state) {
+    (void)state;
+    assert_true(copies_below(NULL) > 0); /* or the search finds nothing at all */
+    assert_int_equal(copies_below(wipe_leftovers), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leftovers_of_a_key_on_the_stack_are_cleared),
         cmocka_unit_test(retired_keys_are_nowhere_in_memory),
     };
     return cmocka_run_group_tests_name("wipe", tests, NULL, NULL);
