@@ -22,12 +22,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** 2^48 - 1: the largest integer of {@link Writer.u48}, exact in a JavaScript number. */
 export const U48_MAX = 0xffff_ffff_ffff;
 
-/** Lower-case hexadecimal text of bytes: how keys are named inside mesh. */
-export function toHex(bytes: Uint8Array): string {
-  return bytes.toHex();
-}
-
-/** The bytes of {@link toHex}; undefined for anything else than pairs of lower-case digits. */
+/** The bytes of hexadecimal text; undefined for anything else than pairs of lower-case digits. */
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined;
   return Uint8Array.fromHex(text);

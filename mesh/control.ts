@@ -32,7 +32,7 @@
  */
 import type { Crypto } from "./crypto.ts";
 import { KEY_LENGTH } from "./crypto.ts";
-import { type Decoded, Reader, toHex, Writer } from "./codec.ts";
+import { type Decoded, Reader, Writer } from "./codec.ts";
 import type { Random } from "./machine.ts";
 import { ReplayWindow } from "./window.ts";
 import type { Identity, MemberId } from "./trust/identity.ts";
@@ -201,7 +201,7 @@ export class Seal {
     const shortest = TYPE_SIZE + HINT_SIZE + NONCE_SIZE + TAG_SIZE + INNER_SIZE;
     if (bytes.length < shortest || bytes.length > DATAGRAM_MAX) return dropped("malformed");
     const head = bytes.subarray(0, TYPE_SIZE + HINT_SIZE);
-    const peer = this.#byHint.get(toHex(head.subarray(TYPE_SIZE)));
+    const peer = this.#byHint.get(head.subarray(TYPE_SIZE).toHex());
     const keys = peer && this.#keys(peer);
     if (!peer || !keys) return dropped("unknown");
     const nonce = bytes.subarray(head.length, head.length + NONCE_SIZE);
@@ -237,7 +237,7 @@ export class Seal {
   }
 
   #hint(from: Uint8Array, to: Uint8Array): string {
-    return toHex(this.crypto.blake2sMac(this.meshId, HINT, from, to).subarray(0, HINT_SIZE));
+    return this.crypto.blake2sMac(this.meshId, HINT, from, to).subarray(0, HINT_SIZE).toHex();
   }
 }
 

@@ -8,7 +8,7 @@
  */
 import type { Crypto, SigningKey } from "./crypto.ts";
 import { KEY_LENGTH } from "./crypto.ts";
-import { type Decoded, Reader, toHex, Writer } from "./codec.ts";
+import { type Decoded, Reader, Writer } from "./codec.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Prefix } from "./machine.ts";
 import { type Chain, CHAIN_MAX, decodeChain } from "./trust/certificate.ts";
@@ -92,7 +92,7 @@ export function signRecord(
     ...body,
     endpoints,
     routes,
-    id: toHex(body.key),
+    id: body.key.toHex(),
     bytes: new Writer().bytes(bytes).bytes(signature).finish(),
   };
 }
@@ -115,9 +115,9 @@ export function openRecord(
   if (!body.ok) return body;
   const { key } = body.value;
   if (!crypto.ed25519Verify(bytes.subarray(-64), signedPart(meshId, signed), key)) {
-    return { ok: false, error: `the signature of the record of ${toHex(key)} does not fit` };
+    return { ok: false, error: `the signature of the record of ${key.toHex()} does not fit` };
   }
-  return { ok: true, value: { ...body.value, id: toHex(key), bytes } };
+  return { ok: true, value: { ...body.value, id: key.toHex(), bytes } };
 }
 
 function signedPart(meshId: Uint8Array, body: Uint8Array): Uint8Array {

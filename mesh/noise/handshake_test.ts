@@ -1,7 +1,7 @@
 /** T2: the public IKpsk2 vector, both roles; and R23 to R25, R27 and R65 below the framing. */
 import assert from "node:assert/strict";
 import { testVectors } from "../../.ci/vectors.ts";
-import { fromHex, toHex } from "../codec.ts";
+import { fromHex } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { Noise, type StaticKeys, WIREGUARD_PROLOGUE } from "./handshake.ts";
@@ -81,25 +81,25 @@ testVectors<{ readonly vectors: readonly [Vector] }>(
     assert.ok(sent);
     const { parts, pending } = sent;
     assert.equal(
-      toHex(parts.ephemeral) + toHex(parts.sealedStatic) + toHex(parts.sealedPayload),
+      parts.ephemeral.toHex() + parts.sealedStatic.toHex() + parts.sealedPayload.toHex(),
       first?.ciphertext,
     );
 
     const consumed = noise.read(responder, parts.ephemeral, parts.sealedStatic)
       ?.open(remote(responder, initiator).staticStatic, parts.sealedPayload);
-    assert.equal(toHex(consumed?.payload ?? nothing), first?.payload);
+    assert.equal((consumed?.payload ?? nothing).toHex(), first?.payload);
     const answer = consumed?.respond(psk, bytes(vector.resp_ephemeral), bytes(second?.payload));
     assert.ok(answer);
     assert.equal(
-      toHex(answer.parts.ephemeral) + toHex(answer.parts.sealedPayload),
+      answer.parts.ephemeral.toHex() + answer.parts.sealedPayload.toHex(),
       second?.ciphertext,
     );
 
     const finished = pending.finish(initiator, psk, answer.parts);
     assert.ok(finished);
-    assert.equal(toHex(finished.payload), second?.payload);
-    assert.equal(toHex(finished.handshakeHash), vector.handshake_hash);
-    assert.equal(toHex(answer.finished.handshakeHash), vector.handshake_hash);
+    assert.equal(finished.payload.toHex(), second?.payload);
+    assert.equal(finished.handshakeHash.toHex(), vector.handshake_hash);
+    assert.equal(answer.finished.handshakeHash.toHex(), vector.handshake_hash);
     assert.deepEqual(finished.keys, answer.finished.keys);
 
     assert.equal(transport.length, 4);
@@ -110,7 +110,7 @@ testVectors<{ readonly vectors: readonly [Vector] }>(
       const { initiatorToResponder, responderToInitiator } = finished.keys;
       const key = i % 2 === 0 ? initiatorToResponder : responderToInitiator;
       const sealed = crypto.chacha20poly1305Seal(key, nonce, nothing, bytes(message.payload));
-      assert.equal(toHex(sealed), message.ciphertext, `message ${i + 3}`);
+      assert.equal(sealed.toHex(), message.ciphertext, `message ${i + 3}`);
     }
   },
 );

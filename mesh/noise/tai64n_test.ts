@@ -1,6 +1,5 @@
 /** T8, R36: the clock in an initiation. */
 import assert from "node:assert/strict";
-import { toHex } from "../codec.ts";
 import { isAfter, nextTimestamp, TIMESTAMP_LENGTH, wallOf } from "./tai64n.ts";
 
 /** Nothing was sent before. */
@@ -11,11 +10,11 @@ function timestampAt(wallMs: number): Uint8Array {
 const AUGUST_2026 = Date.UTC(2026, 7, 1);
 
 Deno.test("R36: seconds are 2^62 + 10 + unix time, nanoseconds are cut to multiples of 2^24", () => {
-  assert.equal(toHex(timestampAt(0)), "400000000000000a" + "00000000");
-  assert.equal(toHex(timestampAt(1000.5)), "400000000000000b" + "00000000", "0.5 ms vanish");
+  assert.equal(timestampAt(0).toHex(), "400000000000000a" + "00000000");
+  assert.equal(timestampAt(1000.5).toHex(), "400000000000000b" + "00000000", "0.5 ms vanish");
   // 999 ms = 0x3b8b87c0 ns, cut to 0x3b000000.
-  assert.equal(toHex(timestampAt(999)), "400000000000000a" + "3b000000");
-  assert.equal(toHex(timestampAt(-1)), "4000000000000009" + "3b000000", "before 1970");
+  assert.equal(timestampAt(999).toHex(), "400000000000000a" + "3b000000");
+  assert.equal(timestampAt(-1).toHex(), "4000000000000009" + "3b000000", "before 1970");
 });
 
 Deno.test("R36: within a grain of 16.78 ms two timestamps are equal, so nothing finer leaks", () => {

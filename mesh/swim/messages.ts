@@ -6,7 +6,7 @@
  * A message carries no sender and no address: whoever delivers it knows by authentication who sent
  * it. Nothing here is believed for its own sake; membership.ts says what a third party may claim.
  */
-import { type Decoded, fromHex, Reader, toHex, U48_MAX, Writer } from "../codec.ts";
+import { type Decoded, fromHex, Reader, U48_MAX, Writer } from "../codec.ts";
 
 /** A member's name: its 32-byte identity key as 64 lower-case hexadecimal digits. */
 export type MemberId = string;
@@ -305,7 +305,7 @@ function readStatus(r: Reader, code: number): Status {
 }
 
 function readTag(r: Reader): Tag {
-  return toHex(r.bytes(TAG_BYTES));
+  return r.bytes(TAG_BYTES).toHex();
 }
 
 function readClaim(r: Reader): Claim {
@@ -321,7 +321,7 @@ function readRumour(r: Reader): Rumour {
   if (kind === 0) r.fail("kind 0 is no rumour");
   const key = r.short(32);
   if (key.length < TAG_BYTES) r.fail(`a rumour's key of ${key.length} bytes is too short`);
-  return { kind, key: toHex(key), version: r.u48(), bytes: r.long(bytesLeft(r)) };
+  return { kind, key: key.toHex(), version: r.u48(), bytes: r.long(bytesLeft(r)) };
 }
 
 function bytesLeft(r: Reader): number {

@@ -19,7 +19,7 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
-import { type Decoded, Reader, toHex, Writer } from "../codec.ts";
+import { type Decoded, Reader, Writer } from "../codec.ts";
 import { type MemberId, signatureLabel } from "./identity.ts";
 
 /** What a member may be beside a member. */
@@ -290,14 +290,14 @@ export function verifyChain(
   return {
     ok: true,
     value: {
-      id: toHex(last.subject),
+      id: last.subject.toHex(),
       name: last.name,
       groups: last.groups,
       flags: last.flags,
       notBefore: Math.max(...certificates.map((link) => link.notBefore)),
       expires: Math.min(...certificates.map((link) => link.expires)),
       issuedAt: issued.at(-1)?.notBefore ?? 0,
-      keys: chain.links.map((link) => toHex(powerOf(link).key)),
+      keys: chain.links.map((link) => powerOf(link).key.toHex()),
       grants: redemptions(chain),
     },
   };
@@ -308,7 +308,7 @@ function redemptions(chain: Chain): Redemption[] {
     if (link.kind === "certificate") return [];
     const after = chain.links.slice(i).find((later) => later.kind === "certificate");
     const { next, uses, expires } = link;
-    return after ? [{ key: toHex(next), uses, until: expires, by: toHex(after.subject) }] : [];
+    return after ? [{ key: next.toHex(), uses, until: expires, by: after.subject.toHex() }] : [];
   });
 }
 

@@ -4,7 +4,6 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
-import { toHex } from "../codec.ts";
 
 /** A member's name inside mesh: its 32-byte Ed25519 key as 64 lower-case hexadecimal digits. */
 export type MemberId = string;
@@ -29,7 +28,7 @@ export function identityFromSeed(crypto: Crypto, seed: Uint8Array): Identity {
   const signing = crypto.ed25519FromSeed(seed);
   const tunnelSecret = crypto.ed25519ToX25519Secret(seed);
   return {
-    id: toHex(signing.publicKey),
+    id: signing.publicKey.toHex(),
     signing,
     tunnelSecret,
     tunnelPublic: crypto.x25519PublicKey(tunnelSecret),

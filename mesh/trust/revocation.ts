@@ -7,7 +7,7 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
-import { type Decoded, Reader, toHex, Writer } from "../codec.ts";
+import { type Decoded, Reader, Writer } from "../codec.ts";
 import { type Chain, CHAIN_MAX, decodeChain, verifyChain } from "./certificate.ts";
 import { signatureLabel } from "./identity.ts";
 
@@ -39,10 +39,10 @@ export function signRevocation(
     .long(issuer.chain.bytes).finish();
   const signature = crypto.ed25519Sign(issuer.signing, signedPart(meshKey, body));
   return {
-    key: toHex(revoked.key),
+    key: revoked.key.toHex(),
     at: revoked.at,
     until: revoked.until,
-    by: toHex(issuer.signing.publicKey),
+    by: issuer.signing.publicKey.toHex(),
     bytes: new Writer().bytes(body).bytes(signature).finish(),
   };
 }
@@ -58,7 +58,7 @@ export function openRevocation(
   }
   const body = bytes.subarray(0, -64);
   const reader = new Reader(body);
-  const key = toHex(reader.bytes(KEY_LENGTH));
+  const key = reader.bytes(KEY_LENGTH).toHex();
   const at = reader.u48();
   const until = reader.u48();
   const read = reader.finish(reader.long(CHAIN_MAX));
@@ -70,7 +70,7 @@ export function openRevocation(
   if (!crypto.ed25519Verify(bytes.subarray(-64), signedPart(meshKey, body), by.value)) {
     return refused("its signature does not fit its signer's key");
   }
-  return { ok: true, value: { key, at, until, by: toHex(by.value), bytes } };
+  return { ok: true, value: { key, at, until, by: by.value.toHex(), bytes } };
 }
 
 function signerOf(crypto: Crypto, meshKey: Uint8Array, chain: Chain): Decoded<Uint8Array> {

@@ -9,7 +9,6 @@
 import type { Crypto } from "../crypto.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
-import { toHex } from "../codec.ts";
 import { CLOCK_TOLERANCE, MAX_PEERS } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
@@ -382,5 +381,5 @@ function networkOf(prefix: Prefix): Prefix {
 }
 
 function prefixText(prefix: Prefix): string {
-  return `${toHex(prefix.address)}/${prefix.length}`;
+  return `${prefix.address.toHex()}/${prefix.length}`;
 }
