@@ -77,13 +77,10 @@ export class Node implements AsyncDisposable {
       ...config,
       stateDir: config.instance.stateDir,
       interface: config.instance.interface,
-      join: options.join ?? [],
       token: options.token,
       tun: options.tun ?? true,
       onEvent: (event) => this.#take(event),
-      onNews: (news) => {
-        if (news.kind === "workerFailed") this.#fail(new Error("the data plane stands still"));
-      },
+      onNews: () => {},
       onDefect: (error) => this.#fail(error),
     });
   }

@@ -82,6 +82,11 @@ export function parseSeed(text: string): Seed {
   );
 }
 
+/** The text that {@link parseSeed} reads, with its port: how mesh knows a seed. */
+export function formatSeed({ host, port }: Seed): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** What other members see in status; a DNS label, so that names can become host names. */
 function checkName(name: string): string {
   if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { forbidCoreDumps, peerCredentials } from "../ffi/libc.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { type Io, joinLine, programName } from "./cli/command.ts";
-import type { NodeConfig, Seed } from "./config.ts";
+import { formatSeed, type NodeConfig } from "./config.ts";
 import { ControlServer, type Document, type Operation, type Request } from "./control.ts";
 import { Ending } from "./ending.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
@@ -31,24 +31,13 @@ export async function runDaemon(
     interface: config.instance.interface,
     name: config.name,
     listen: config.listen,
-    join: config.join.map(seedText),
+    join: config.join,
     token,
     tun: config.tun,
     open: config.open,
     dataplane: config.dataplane,
     onEvent: (event) => front.hear(event),
-    onNews: (news) => {
-      noteNews(news);
-      if (news.kind === "workerFailed") ending.defect(new Error("the data plane stands still"));
-      if (news.kind === "link" && news.news === "gone") {
-        ending.defect(
-          new Failure(
-            Exit.failed,
-            `node: the interface ${config.instance.interface} was deleted: start the node again`,
-          ),
-        );
-      }
-    },
+    onNews: noteNews,
     onDefect: ending.defect,
   });
   let server: ControlServer | undefined;
@@ -249,11 +238,7 @@ function quantile(sorted: readonly number[], q: number): number {
 }
 
 function advertised({ advertise }: NodeConfig, node: MeshNode): readonly string[] {
-  return advertise === undefined ? [] : [seedText({ host: advertise, port: node.info.port })];
-}
-
-function seedText({ host, port }: Seed): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return advertise === undefined ? [] : [formatSeed({ host: advertise, port: node.info.port })];
 }
 
 function who({ id, name }: { readonly id: string; readonly name: string }): Document {

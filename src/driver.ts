@@ -117,6 +117,7 @@ export class Driver<E> {
   }
 
   #take(mail: Mail): void {
+    if (this.#isClosed) return; // By what the same buffer brought before.
     const { machine } = this.options;
     const effects = new Effects<E>();
     switch (mail.kind) {

@@ -95,6 +95,18 @@ Deno.test("a token that is altered, cut off or foreign is refused, and the state
     assert.throws(() => open(dir, "other", { token }), failure(/mesh/));
   }));
 
+Deno.test("a seed is given as on the command line: a host alone means the usual port", () =>
+  inFolder(async (dir) => {
+    await using joiner = open(dir, "joiner", { join: ["no-such-host.invalid"] });
+    const failed = await until(joiner, "joinFailed");
+    assert(failed.kind === "joinFailed");
+    assert.equal(failed.seed, "no-such-host.invalid:51820");
+    assert.throws(
+      () => open(dir, "other", { join: ["a b:1"] }),
+      failure(/'a b:1' is not HOST:PORT/),
+    );
+  }));
+
 Deno.test("damaged or foreign state is named with its path and left as it is", () =>
   inFolder(async (dir) => {
     const founder = open(dir, "seed");

@@ -18,7 +18,7 @@ import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
 import { readClock } from "./clock.ts";
-import { type DataplaneConfig, parseSeed } from "./config.ts";
+import { type DataplaneConfig, formatSeed, parseSeed, type Seed } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, Failure } from "./exit.ts";
 import { ownAddresses, resolveSeed } from "./outside.ts";
@@ -48,14 +48,14 @@ export interface MeshNodeOptions {
   readonly name: string;
   /** Undefined: the port of the last start, else the usual one, else any free one. */
   readonly listen: number | undefined;
-  /** `HOST:PORT` each. */
-  readonly join: readonly string[];
+  readonly join: readonly Seed[];
   readonly token: string | undefined;
   readonly tun: boolean;
   readonly open: boolean;
   readonly dataplane: DataplaneConfig;
   readonly onEvent: (event: NodeEvent) => void;
   readonly onNews: (news: CoreNews) => void;
+  /** What the node cannot go on after; whoever is told closes it. */
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -132,7 +132,7 @@ export class MeshNode {
           due: (now, _facts, out) => machine.poll(now, this.#keeping(out)),
         },
         onEvent: (event) => this.#hear(event),
-        onNews: options.onNews,
+        onNews: (news) => this.#hearNews(news),
         onDefect: options.onDefect,
       });
     } catch (error) {
@@ -265,7 +265,7 @@ export class MeshNode {
       tunnel: tun,
       relay: false,
       open,
-      seeds: join,
+      seeds: join.map(formatSeed),
       // The driver is made after the machine, which reads facts only when it is driven.
       facts: (peer) => this.#driver.facts(peer),
     }));
@@ -317,6 +317,17 @@ export class MeshNode {
         return;
       default:
         this.options.onEvent(event);
+    }
+  }
+
+  #hearNews(news: CoreNews): void {
+    const { onNews, onDefect } = this.options;
+    onNews(news);
+    if (news.kind === "workerFailed") onDefect(new Error("the data plane stands still"));
+    if (news.kind === "link" && news.news === "gone") {
+      const name = this.options.interface;
+      const what = `node: the interface ${name} was deleted: start the node again`;
+      onDefect(new Failure(Exit.failed, what));
     }
   }
 
