@@ -34,7 +34,7 @@ export type Judgement =
   | { readonly kind: "member"; readonly membership: Membership }
   | { readonly kind: "refused"; readonly why: Refusal; readonly detail: string };
 
-/** Seconds by which two members' clocks may differ before a certificate looks wrong (T41). */
+/** Seconds by which two members' clocks may differ before a certificate looks wrong (T41); a token's end has none. */
 export const CLOCK_SKEW = 300;
 
 /** Tables' limits. At the limit the entry that ends first makes room. */
@@ -141,7 +141,8 @@ export class Trust {
     for (const { key, uses, until, by: redeemer } of judgement.membership.grants) {
       const by = this.#tokens.get(key)?.by;
       if (redeemer !== record.id || by?.has(record.id)) continue;
-      if (now > until + CLOCK_SKEW) {
+      // No tolerance: an admin who grants a minute means a minute, and both clocks are members'.
+      if (now > until) {
         return refused("tokenExpired", `the token expired ${rfc3339(until)}`);
       }
       if ((by?.size ?? 0) >= uses) {
