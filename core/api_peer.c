@@ -10,10 +10,6 @@
 #include "tx.h"
 #include "worker.h"
 
-/* Staged frames that the caller's own thread sends when a session arrives; more are the worker's,
- * so that the call stays short (8 super-packets take some 0.3 ms to seal). */
-#define FLUSH_AT_ONCE 8u
-
 /* A peer at a standstill. Owner: the calling thread, from begin to end. */
 struct standstill {
     shoal_device_t handle;
@@ -35,6 +31,7 @@ static int32_t begin(struct standstill *still, shoal_device_t handle, shoal_peer
     quiesce_begin(still->device);
     still->worker = still->device->workers[0];
     still->worker->now = device_now();
+    tx_begin(still->worker);
     return SHOAL_OK;
 }
 
@@ -225,13 +222,10 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
         return end(&still, status);
     }
     if (session->role == SHOAL_ROLE_INITIATOR && still.peer->staging.count) {
-        if (still.peer->staging.count <= FLUSH_AT_ONCE) {
-            tx_flush_staged(still.worker, still.peer);
-            tx_flush(still.worker);
-        } else {
-            worker_list_flush(still.worker, still.peer);
+        tx_flush_staged(still.worker, still.peer);
+        tx_flush(still.worker);
+        if (still.worker->flush_list) /* what one batch did not hold */
             worker_ring(still.worker);
-        }
     }
     return end(&still, SHOAL_OK);
 }

@@ -125,6 +125,8 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
         failed = netlink_link_set(device->netlink, device->tun.ifindex, DEVICE_MTU_DEFAULT, 2);
     if (failed)
         return device_fail(error, SHOAL_E_SYSTEM, failed, "RTM_NEWLINK mtu");
+    /* Only a wish: where the kernel has none of it, what exceeds it is dropped when read. */
+    netlink_segments_max(device->netlink, device->tun.ifindex, TX_SEGMENTS_MAX);
     return SHOAL_OK;
 }
 

@@ -86,6 +86,13 @@ int netlink_link_set(struct netlink *netlink, uint32_t ifindex, uint32_t mtu, ui
     return execute(netlink, message);
 }
 
+int netlink_segments_max(struct netlink *netlink, uint32_t ifindex, uint32_t segments) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = link_request(buffer, ifindex, 2);
+    mnl_attr_put_u32(message, IFLA_GSO_MAX_SEGS, segments);
+    return execute(netlink, message);
+}
+
 static uint8_t family_of(const struct shoal_prefix *prefix) {
     return prefix->family == SHOAL_AF_INET6 ? AF_INET6 : AF_INET;
 }

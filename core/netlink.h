@@ -19,6 +19,10 @@ void netlink_close(struct netlink *netlink);
 
 /** All: 0 or an errno. mtu 0 leaves it, up 2 leaves it. */
 int netlink_link_set(struct netlink *netlink, uint32_t ifindex, uint32_t mtu, uint32_t up);
+
+/** Most packets that the kernel puts into one super-packet for this interface. */
+int netlink_segments_max(struct netlink *netlink, uint32_t ifindex, uint32_t segments);
+
 int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
                     bool add);
 

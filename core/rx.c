@@ -345,9 +345,11 @@ void rx_buffer(struct worker *worker, struct udp_socket *udp, uint8_t *buffer,
 
 bool rx_drain(struct worker *worker, struct udp_socket *udp) {
     struct rx *rx = &worker->rx;
-    uint32_t used = 0;
+    uint32_t used = 0, messages = 0;
     bool more = true;
-    for (uint32_t i = 0; i < RX_DATAGRAMS && used + SOCKET_RECEIVE_MAX <= RX_ARENA_SIZE; i++) {
+    for (uint32_t i = 0;
+         i < RX_DATAGRAMS && messages < RX_MESSAGES && used + SOCKET_RECEIVE_MAX <= RX_ARENA_SIZE;
+         i++) {
         struct socket_received received;
         int error = socket_receive(udp, rx->arena + used, SOCKET_RECEIVE_MAX, &received);
         if (error == EAGAIN) {
@@ -360,6 +362,7 @@ bool rx_drain(struct worker *worker, struct udp_socket *udp) {
         }
         rx_buffer(worker, udp, rx->arena + used, &received);
         used += (received.length + 63) & ~63u;
+        messages += received.segment ? received.length / received.segment + 1 : 1;
     }
     rx_deliver(worker);
     return more;

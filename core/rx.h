@@ -19,6 +19,9 @@
 #define RX_BUFFERS 4u /* full buffers a drain */
 #define RX_ARENA_SIZE (RX_BUFFERS * SOCKET_RECEIVE_MAX)
 #define RX_DATAGRAMS 64u /* receives a drain, when they are small */
+#define RX_MESSAGES                                                                                \
+    512u /* messages a drain, when UDP_GRO gathered small ones; the last receive's go              \
+            beyond */
 
 /* Owner: the worker. */
 struct rx {

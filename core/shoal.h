@@ -14,8 +14,11 @@
  *   - A struct that crosses travels with its size; another size than the library's own is refused
  *     (SHOAL_E_SIZE), so that a table of offsets that drifted cannot corrupt memory.
  *   - Times are nanoseconds of CLOCK_BOOTTIME (R63); 0 means "never".
- *   - All calls may be made from any thread, one at a time per device; none blocks longer than one
- *     worker batch (well under a millisecond).
+ *   - All calls may be made from any thread, one at a time per device. Each waits for the worker's
+ *     batch to end: at most some 512 messages in from each socket and 256 out, or 256 KiB of each,
+ *     and the frame or receive that crossed that line; about a millisecond. Longer take open and
+ *     close, shoal_link_* (the kernel's own lock) and switching UDP_GRO off (it reads the sockets
+ *     empty). Staged frames leave in as many batches as they need.
  *   - R.. are the rules of the WireGuard rule list, quoted in the tests by the same numbers.
  */
 #ifndef SHOAL_H
@@ -292,9 +295,11 @@ struct shoal_peer_facts {
     uint64_t last_data_send;
     uint64_t first_unanswered_data; /* first data sent since the last authenticated receive, or 0 */
     uint64_t first_unsent_reply; /* first data received since the last authenticated send, or 0 */
-    uint64_t dropped;            /* packets of this peer dropped for any reason */
-    uint32_t staged;             /* packets waiting for a session */
-    uint32_t sessions;           /* bit 0 previous, bit 1 current, bit 2 next lives */
+    uint64_t dropped;  /* packets of this peer, staged ones and all that names its session included;
+                          not what opened and the TUN then refused (drop_rx_no_tun, _link_down,
+                          _tun):  frames are coalesced by then, over all peers */
+    uint32_t staged;   /* packets waiting for a session */
+    uint32_t sessions; /* bit 0 previous, bit 1 current, bit 2 next lives */
     struct shoal_endpoint endpoint; /* where data goes now */
 };
 

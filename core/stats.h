@@ -40,6 +40,7 @@
     /* outbound drops */ \
     X(drop_tx_malformed)          /* no IPv4 or IPv6 header, or one that contradicts the frame (R49) */ \
     X(drop_tx_offload)            /* a virtio header that contradicts its frame */ \
+    X(drop_tx_segments)           /* a super-packet of more than 512 packets */ \
     X(drop_tx_no_route)           /* no peer has the destination (R51) */ \
     X(drop_tx_no_endpoint)        /* the peer has no endpoint (R51) */ \
     X(drop_tx_no_socket)          /* no UDP socket of the endpoint's family is bound */ \
@@ -54,7 +55,9 @@
     X(drop_tx_denied)             /* EPERM, EACCES: a filter */ \
     X(drop_tx_error)              /* any other error of sendmsg */ \
     /* inbound drops */ \
-    X(drop_rx_queue)              /* by the kernel before us: receive buffer full (SO_RXQ_OVFL) */ \
+    X(drop_rx_queue)              /* by the kernel before us: receive buffer full (SO_RXQ_OVFL); \
+                                     with UDP_GRO a gathered buffer of many datagrams counts as one, \
+                                     so the number is a lower bound */ \
     X(drop_rx_truncated)          /* MSG_TRUNC, or segments of unknown size after MSG_CTRUNC */ \
     X(drop_rx_short)              /* a data message below 32 bytes (R20), or nothing at all */ \
     X(drop_rx_oversized)          /* not data, and above 1,500 bytes */ \

@@ -16,10 +16,6 @@
 #define MESSAGE_OVERHEAD (MESSAGE_HEADER + AEAD_TAG_SIZE)
 #define MESSAGE_DATA 4u /* type (R21) */
 
-/* A drain ends after so many bytes or frames, so that the other direction gets its turn. */
-#define BUDGET_BYTES (4u * 65536u)
-#define BUDGET_FRAMES 128u
-
 bool tx_init(struct tx *tx) {
     tx->frame = aligned_alloc(64, (TUN_FRAME_MAX + SEGMENT_SLACK + 63) & ~63u);
     tx->train.arena = aligned_alloc(64, TX_ARENA_SIZE);
@@ -31,6 +27,17 @@ void tx_free(struct tx *tx) {
     free(tx->frame);
     free(tx->train.arena);
     free(tx->waiting.arena);
+}
+
+void tx_begin(struct worker *worker) { worker->tx.bytes = worker->tx.messages = 0; }
+
+static bool used_up(const struct tx *tx) {
+    return tx->bytes >= TX_BATCH_BYTES || tx->messages >= TX_BATCH_MESSAGES;
+}
+
+static void use(struct tx *tx, uint32_t bytes, uint32_t messages) {
+    tx->bytes += bytes;
+    tx->messages += messages;
 }
 
 static void drop(struct worker *worker, struct peer *peer, enum counter why, uint32_t n) {
@@ -317,6 +324,11 @@ static void seal(struct worker *worker, struct peer *peer, struct session *sessi
         return;
     }
     uint32_t count = segment_count(&segmenter);
+    if (count > TX_SEGMENTS_MAX) {
+        drop(worker, peer, COUNT_drop_tx_segments, 1);
+        return;
+    }
+    use(&worker->tx, 0, count - 1);
     uint64_t counter;
     if (!session_reserve(session, count, &counter)) {
         drop(worker, peer, COUNT_drop_tx_seal, count);
@@ -356,7 +368,8 @@ static void stage(struct worker *worker, struct peer *peer, const uint8_t *frame
 void tx_flush_staged(struct worker *worker, struct peer *peer) {
     struct staged *staged;
     while ((staged = staging_first(&peer->staging))) {
-        if (worker->waiting_for_socket) { /* sealed now they would only be dropped */
+        /* Sealed while the socket is full they would only be dropped. */
+        if (worker->waiting_for_socket || used_up(&worker->tx)) {
             worker_list_flush(worker, peer);
             break;
         }
@@ -368,6 +381,7 @@ void tx_flush_staged(struct worker *worker, struct peer *peer) {
         if (packet_parse(&packet, staged->frame + SEGMENT_VNET_SIZE,
                          staged->length - SEGMENT_VNET_SIZE) == PACKET_OK)
             seal(worker, peer, session, staged->frame, staged->length, outer_tos(packet.tos));
+        use(&worker->tx, staged->length, 1);
         staging_drop_first(&worker->device->staging, &peer->staging);
     }
     peer_publish_staged(peer);
@@ -397,19 +411,13 @@ static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
     struct session *session = peer->sessions[PEER_CURRENT];
     bool can_send = session_can_send(session, worker->now, segments_at_most(frame, length));
     if (peer->staging.count || !can_send)
-        stage(worker, peer, frame, length, !can_send || !worker->waiting_for_socket);
+        stage(worker, peer, frame, length, !can_send || !peer->flush_listed);
     else
         seal(worker, peer, session, frame, length, outer_tos(packet.tos));
 }
 
-bool tx_drain(struct worker *worker) {
-    bool more = false;
-    uint32_t bytes = 0, frames = 0;
-    while (!worker->waiting_for_socket) {
-        if (bytes >= BUDGET_BYTES || frames >= BUDGET_FRAMES) {
-            more = true;
-            break;
-        }
+void tx_drain(struct worker *worker) {
+    while (!worker->waiting_for_socket && !used_up(&worker->tx)) {
         ssize_t length = tun_read(&worker->tun, worker->tx.frame, TUN_FRAME_MAX);
         if (length < 0) {
             if (length == -EBADFD)
@@ -421,10 +429,8 @@ bool tx_drain(struct worker *worker) {
             break;
         }
         stats_add(&worker->stats, COUNT_tun_reads, 1);
+        use(&worker->tx, (uint32_t)length, 1);
         frame_in(worker, worker->tx.frame, (uint32_t)length);
-        bytes += (uint32_t)length;
-        frames++;
     }
     tx_flush(worker);
-    return more;
 }

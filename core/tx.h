@@ -22,6 +22,15 @@
 
 #define TX_ARENA_SIZE 65536u
 
+/** Most packets that one super-packet may hold; 64 KiB in pieces of 128 bytes are as many. Linux
+ * cuts what holds more before it hands it over, being told so (IFLA_GSO_MAX_SEGS). */
+#define TX_SEGMENTS_MAX 512u
+
+/** What one batch seals at most, staged frames included, give or take its last frame: then it is
+ * the other direction's turn, and the control thread's. */
+#define TX_BATCH_BYTES (4u * 65536u)
+#define TX_BATCH_MESSAGES 256u
+
 /* One sendmsg in the making. Owner: the worker. */
 struct train {
     uint8_t *arena;
@@ -40,6 +49,8 @@ struct tx {
     uint8_t *frame;       /* TUN_FRAME_MAX and room for padding */
     struct train train;   /* being filled */
     struct train waiting; /* refused once with EAGAIN; count 0: none */
+    uint32_t bytes;       /* of frames in this batch */
+    uint32_t messages;    /* that they became, at least one each */
 };
 
 struct worker;
@@ -48,11 +59,14 @@ struct worker;
 bool tx_init(struct tx *tx);
 void tx_free(struct tx *tx);
 
+/** A batch begins: whoever seals next may use up the whole budget. */
+void tx_begin(struct worker *worker);
+
 /**
- * Reads frames until the TUN is dry, the budget is used up or the socket is full, then sends.
- * @return true when more may wait.
+ * Reads frames until the TUN is dry, the batch's budget is used up or the socket is full, then
+ * sends.
  */
-bool tx_drain(struct worker *worker);
+void tx_drain(struct worker *worker);
 
 /** Sends what is being filled; while a train waits for the socket it stays. */
 void tx_flush(struct worker *worker);
@@ -60,8 +74,9 @@ void tx_flush(struct worker *worker);
 /** Puts an empty message (R41, R57, R59) into the train; the session must be able to send. */
 bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *session);
 
-/** Sends staged frames for which the current session has counters, in order; while a train waits
- * for the socket they stay, and the peer is listed (worker_list_flush). */
+/** Sends staged frames for which the current session has counters, in order; what a
+ * waiting train or the batch's budget holds back stays, and the peer is listed (worker_list_flush).
+ */
 void tx_flush_staged(struct worker *worker, struct peer *peer);
 
 /** Drops sealed messages that have not left, when the socket is full, for a peer that goes. */

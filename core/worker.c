@@ -203,15 +203,21 @@ void worker_unlist_flush(struct worker *worker, struct peer *peer) {
 }
 
 static void flush_listed(struct worker *worker) {
-    while (worker->flush_list && !worker->waiting_for_socket) {
-        struct peer *peer = worker->flush_list;
+    struct peer *peer = worker->flush_list;
+    while (peer && !worker->waiting_for_socket) {
         worker_unlist_flush(worker, peer);
         tx_flush_staged(worker, peer);
+        if (peer->flush_listed) /* the budget is used up: the next batch goes on */
+            break;
+        peer = worker->flush_list;
     }
     tx_flush(worker);
+    if (worker->flush_list && !worker->waiting_for_socket)
+        worker_ring(worker);
 }
 
 static void run(struct worker *worker, uint32_t ready) {
+    tx_begin(worker);
     if (ready & 1u << SOURCE_WAKE) {
         uint64_t rings;
         ssize_t got = read(worker->wake, &rings, sizeof(rings));

@@ -156,6 +156,7 @@ static void up_down_and_mtu_are_news(void **state) {
     struct shoal_mail mail;
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
     assert_int_equal(info_of(&a).link_up, 0);
+    shell("ip -d link show sh0 | grep -q 'gso_max_segs 512 '"); /* more would drop */
     assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
     expect_link(&a, SHOAL_LINK_UP);
     assert_int_equal(info_of(&a).link_up, 1);
