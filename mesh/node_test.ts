@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { nobleCrypto } from "./noble_crypto.ts";
 import { ip4Of } from "./address.ts";
+import { formatEndpoint, parseAddress } from "./endpoint.ts";
 import { ROUGH } from "./sim/network.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
 import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
@@ -53,6 +54,31 @@ Deno.test("the first packet crosses the tunnel right after the join", () => {
   assert.ok(lab.until(100, () => joiner.delivered.length === 1));
   assert.equal(joiner.sees(founder)?.path, "direct");
   assert.ok((joiner.sees(founder)?.tx_bytes ?? 0) > 0);
+});
+
+Deno.test("own addresses that mean nothing to others are not told to them", () => {
+  const founder = new NodeLab(nobleCrypto).founder();
+  const good = ["192.0.2.1", "10.1.2.3", "2001:db8::1", "fd00::1"];
+  const bad = [
+    "127.0.0.1",
+    "0.0.0.0",
+    "169.254.1.1",
+    "224.0.0.1",
+    "::",
+    "::1",
+    "fe80::1",
+    "ff02::1",
+  ];
+  const endpoints = [...bad, ...good].map((text) => {
+    const address = parseAddress(text);
+    assert.ok(address, text);
+    return { address, port: 51820, scope: 0 };
+  });
+  founder.step((now, out) => founder.node.interfaces(now, endpoints, out));
+  const invitation = founder.node.invite(founder.now(), {});
+  assert.ok(invitation.ok);
+  const told = endpoints.slice(bad.length).map(formatEndpoint);
+  assert.deepEqual(invitation.value.seeds, told);
 });
 
 Deno.test("five that join at once all see each other within seconds, with one address each", () => {
