@@ -346,13 +346,25 @@ void device_unbind(struct device *device) {
     device->port = 0;
 }
 
-enum shoal_status device_set_fwmark(struct device *device, uint32_t fwmark) {
+/* @return 0, or the errno of the socket that refused; the others have the mark even so. */
+static int mark_all(struct device *device, uint32_t fwmark) {
+    int error = 0;
     for (uint32_t w = 0; w < device->worker_count; w++)
         for (int i = 0; i < WORKER_SOCKETS; i++) {
             const struct udp_socket *udp = &device->workers[w]->sockets[i];
-            if (udp->fd >= 0 && socket_set_fwmark(udp, fwmark) != 0)
-                return SHOAL_E_SYSTEM;
+            int one = udp->fd >= 0 ? socket_set_fwmark(udp, fwmark) : 0;
+            error = error ? error : one;
         }
+    return error;
+}
+
+enum shoal_status device_set_fwmark(struct device *device, uint32_t fwmark) {
+    int error = mark_all(device, fwmark);
+    if (error) {
+        mark_all(device, device->fwmark); /* nothing has changed; who had it may have it again */
+        errno = error;
+        return SHOAL_E_SYSTEM;
+    }
     device->fwmark = fwmark;
     return SHOAL_OK;
 }
