@@ -137,6 +137,10 @@ static bool is_home(const struct link *link, int namespace) {
            status.st_ino == link->home_ino;
 }
 
+bool link_error_passes(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 int link_locate(struct link *link, const struct tun *tun) {
     struct ifreq request = {0};
     if (ioctl(tun->fd, TUNGETIFF, &request) != 0)
@@ -147,6 +151,8 @@ int link_locate(struct link *link, const struct tun *tun) {
         link->away = !is_home(link, namespace);
         error = link->away ? nsid_of(link, namespace) : 0;
         close(namespace);
+    } else if (link_error_passes(errno)) {
+        return errno;
     } else {
         link->away = false; /* no right to know, or Linux before 5.2: it is here or we are blind */
     }

@@ -30,7 +30,8 @@ struct link {
     uint32_t ifindex;
     bool up;
     uint32_t mtu;       /* 0: not known */
-    uint64_t last_look; /* away */
+    bool unsure;        /* the last look failed for want of descriptors or memory */
+    uint64_t last_look; /* away or unsure */
 };
 
 /** Opens in the calling thread's namespace and finds the interface. 0 or an errno. */
@@ -39,6 +40,9 @@ void link_close(struct link *link);
 
 /** Finds the interface, wherever it is, and its state. 0 or an errno (EPERM: may not look). */
 int link_locate(struct link *link, const struct tun *tun);
+
+/** Did a look fail for a reason that passes? Then nothing is known, and another look will tell. */
+bool link_error_passes(int error);
 
 enum link_event { LINK_QUIET, LINK_NEWS, LINK_LEFT };
 

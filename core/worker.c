@@ -113,6 +113,16 @@ void worker_resume(struct worker *worker) {
         worker_ring(worker); /* the control thread may be resuming, and the worker asleep */
 }
 
+/* No news come from where the interface is. */
+static bool looks_again(const struct worker *worker) {
+    return worker->tun_polled && (worker->link.away || worker->link.unsure);
+}
+
+/* Milliseconds to sleep at most; -1: until something happens. */
+static int patience(const struct worker *worker) {
+    return looks_again(worker) ? (int)(LINK_LOOK_NS / 1000000) : -1;
+}
+
 /* ---- The interface ----------------------------------------------------------------------- */
 
 static void link_news(struct worker *worker, enum shoal_link_news news) {
@@ -151,7 +161,8 @@ static void publish_link(struct worker *worker) {
 }
 
 /* Looks for the interface where it is now. Where we may not look it is taken for up: it lives, and
- * its user, who moved it, surely means to use it. */
+ * its user, who moved it, surely means to use it. A look that the lack of a descriptor prevented
+ * says nothing: what was known holds until the next one. */
 static void find_link(struct worker *worker) {
     struct link *link = &worker->link;
     link->last_look = worker->now;
@@ -160,6 +171,9 @@ static void find_link(struct worker *worker) {
         worker_tun_gone(worker);
         return;
     }
+    link->unsure = link_error_passes(error);
+    if (link->unsure)
+        return;
     if (error) {
         link->away = false;
         link->ifindex = 0;
@@ -225,7 +239,7 @@ static void run(struct worker *worker, uint32_t ready) {
     }
     if (ready & 1u << SOURCE_LINK && worker->tun_polled)
         link_ready(worker);
-    if (worker->link.away &&
+    if (looks_again(worker) &&
         (ready & 1u << SOURCE_TUN_UP || worker->now - worker->link.last_look >= LINK_LOOK_NS))
         find_link(worker);
     for (int i = 0; i < WORKER_SOCKETS; i++)
@@ -245,9 +259,9 @@ static void *loop(void *argument) {
     struct worker *worker = argument;
     struct device *device = worker->device;
     struct epoll_event events[SOURCES];
-    int patience = worker->link.away ? (int)(LINK_LOOK_NS / 1000000) : -1; /* milliseconds */
+    int sleep = patience(worker);
     while (!atomic_load(&device->stopping)) {
-        int count = epoll_wait(worker->epoll, events, SOURCES, patience);
+        int count = epoll_wait(worker->epoll, events, SOURCES, sleep);
         int error = count < 0 ? errno : 0;
         quiesce_enter(&device->quiesce, &worker->mutex);
         worker->now = device_now();
@@ -270,7 +284,7 @@ static void *loop(void *argument) {
                 worker_resume(worker);
         }
         run(worker, ready);
-        patience = worker->link.away ? (int)(LINK_LOOK_NS / 1000000) : -1;
+        sleep = patience(worker);
         quiesce_leave(&worker->mutex);
     }
     return NULL;

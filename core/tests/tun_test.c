@@ -396,6 +396,36 @@ static void a_moved_interface_lives_on_and_is_followed(void **state) {
     end(other);
 }
 
+static void an_interface_that_moved_while_no_descriptor_was_free_is_found_later(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    pid_t other = other_namespace();
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    expect_link(&a, SHOAL_LINK_UP);
+    struct rlimit before, none = {.rlim_cur = 3};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    pid_t mover = fork(); /* moving takes it down */
+    if (mover == 0) {
+        usleep(100000);
+        RUN("ip link set sh0 netns %d", other);
+        _exit(0);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(waitpid(mover, NULL, 0), mover);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    bool down = info_of(&a).link_up == 0; /* and not up again for want of a look */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(down);
+    RUN("nsenter -t %d -n ip link set sh0 up", other);
+    expect_link(&a, SHOAL_LINK_UP);
+    RUN("nsenter -t %d -n ip link set sh0 mtu 1300", other);
+    expect_link(&a, SHOAL_LINK_MTU);
+    close_tun(&a);
+    end(other);
+}
+
 static void an_interface_that_dies_with_its_namespace_is_gone(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -539,6 +569,7 @@ int main(void) {
         cmocka_unit_test(a_persistent_interface_forgets_its_last_users_header),
         cmocka_unit_test(a_descriptor_that_we_cannot_read_stays_its_owners),
         cmocka_unit_test(a_moved_interface_lives_on_and_is_followed),
+        cmocka_unit_test(an_interface_that_moved_while_no_descriptor_was_free_is_found_later),
         cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
         cmocka_unit_test(a_stream_crosses_both_ways_with_every_offload_and_with_none),
     };
