@@ -10,8 +10,9 @@
  */
 import * as fs from "node:fs";
 import * as net from "node:net";
-import { dirname } from "node:path";
+import { codeOf } from "./errno.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { listenAt } from "./unix_socket.ts";
 
 const CONTROL_VERSION = 1;
 
@@ -70,21 +71,13 @@ export class ControlServer {
 
   /** @throws {Failure} when another process answers on the path, or the path cannot be used. */
   static async listen(options: ControlOptions): Promise<ControlServer> {
-    await clearStale(options.path);
     const server = new ControlServer(options);
-    const before = Deno.umask(0o117);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.#server.once("error", reject);
-        server.#server.listen(options.path, resolve);
-      });
-    } catch (error) {
-      throw unusable(options.path, error);
-    } finally {
-      Deno.umask(before);
-    }
-    fs.chmodSync(options.path, 0o660);
-    server.#server.on("error", () => {}); // A failed accept concerns that client alone.
+    await listenAt(server.#server, {
+      path: options.path,
+      mode: 0o660,
+      program: "node",
+      elsewhere: "another --interface or --state",
+    });
     return server;
   }
 
@@ -262,40 +255,6 @@ function unreachable(path: string, error: unknown): Failure {
   );
 }
 
-async function clearStale(path: string): Promise<void> {
-  try {
-    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
-  } catch (error) {
-    throw unusable(path, error);
-  }
-  const alive = await connect(path).then((socket) => {
-    socket.destroy();
-    return true;
-  }, () => false);
-  if (alive) {
-    throw new Failure(
-      Exit.failed,
-      `another node answers at ${path}: stop it first, or choose another --interface or --state`,
-    );
-  }
-  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
-    throw new Failure(Exit.failed, `${path} is not a socket: move it away and start again`);
-  }
-  fs.rmSync(path, { force: true });
-}
-
-function unusable(path: string, error: unknown): Failure {
-  const code = codeOf(error);
-  const denied = code === "EACCES" || code === "EPERM";
-  return new Failure(
-    denied ? Exit.noPermission : Exit.failed,
-    `cannot open the control socket ${path} (${code || error}): ` +
-      (denied ? "be root, or choose a --state of your own" : "choose another --state"),
-    { cause: error },
-  );
-}
-
 function parse(line: string): Request {
   let value: unknown;
   try {
@@ -323,8 +282,4 @@ function descriptorOf(socket: net.Socket): number {
     throw new Error("a connected socket has no descriptor");
   }
   return handle.fd;
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

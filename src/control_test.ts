@@ -232,7 +232,7 @@ Deno.test("a stale socket is replaced, a live one is not, nor a file that is no 
   };
   await failsWith(Exit.notRunning, /no node answers/, () => ask(path, { command: "status" }));
   const first = await ControlServer.listen(options);
-  await failsWith(Exit.failed, /another node answers/, () => ControlServer.listen(options));
+  await failsWith(Exit.failed, /another process answers/, () => ControlServer.listen(options));
   await first.close();
 
   const listener = Deno.listen({ transport: "unix", path });
@@ -242,6 +242,6 @@ Deno.test("a stale socket is replaced, a live one is not, nor a file that is no 
   await second.close();
 
   Deno.writeTextFileSync(path, "not a socket");
-  await failsWith(Exit.failed, /is not a socket/, () => ControlServer.listen(options));
+  await failsWith(Exit.failed, /is no socket/, () => ControlServer.listen(options));
   Deno.removeSync(dir, { recursive: true });
 });

@@ -14,6 +14,7 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants;
@@ -218,8 +219,4 @@ function explained(verb: string, path: string, error: unknown): Failure {
     `state: cannot ${verb} ${path}: ${next}`,
     { cause: error },
   );
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

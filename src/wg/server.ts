@@ -8,7 +8,9 @@
 import * as fs from "node:fs";
 import * as net from "node:net";
 import { dirname } from "node:path";
+import { codeOf } from "../errno.ts";
 import { Exit, Failure } from "../exit.ts";
+import { listen, listenAt } from "../unix_socket.ts";
 import {
   type DeviceChange,
   type DeviceReport,
@@ -68,16 +70,13 @@ export class UapiServer {
    * @throws {Failure} when another process answers there, or the place cannot be used
    */
   static async listen(path: string, options: UapiServerOptions): Promise<UapiServer> {
-    await clear(path);
     const server = new UapiServer(options);
-    const before = Deno.umask(0o177);
-    try {
-      await server.#listen(path);
-    } catch (error) {
-      throw unusable(path, error);
-    } finally {
-      Deno.umask(before);
-    }
+    await listenAt(server.#server, {
+      path,
+      mode: 0o600,
+      program: "wg",
+      elsewhere: "another interface name",
+    });
     server.#watch(path);
     return server;
   }
@@ -86,7 +85,7 @@ export class UapiServer {
   static async adopt(fd: number, path: string, options: UapiServerOptions): Promise<UapiServer> {
     const server = new UapiServer(options);
     try {
-      await server.#listen({ fd });
+      await listen(server.#server, { fd });
     } catch (error) {
       throw new Failure(
         Exit.failed,
@@ -108,18 +107,6 @@ export class UapiServer {
     if (this.#path !== undefined && this.#isOurs(this.#path)) {
       fs.rmSync(this.#path, { force: true });
     }
-  }
-
-  #listen(where: string | { fd: number }): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(where, () => {
-        this.#server.off("error", reject);
-        // A failed accept concerns that client alone.
-        this.#server.on("error", () => {});
-        resolve();
-      });
-    });
   }
 
   #isOurs(path: string): boolean {
@@ -271,66 +258,4 @@ class Conversation {
 
 function latin1(chunk: Uint8Array): string {
   return new TextDecoder("latin1").decode(chunk);
-}
-
-async function clear(path: string): Promise<void> {
-  try {
-    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    refuseOpenFolder(dirname(path));
-    if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
-  } catch (error) {
-    throw error instanceof Failure ? error : unusable(path, error);
-  }
-  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
-    throw new Failure(Exit.failed, `wg: ${path} is no socket: move it away and start again`);
-  }
-  if (await isAnswered(path)) {
-    throw new Failure(
-      Exit.failed,
-      `wg: another process answers at ${path}: stop it first, or choose another interface name`,
-    );
-  }
-  try {
-    fs.rmSync(path, { force: true });
-  } catch (error) {
-    throw unusable(path, error);
-  }
-}
-
-/** In a folder that others may write, the socket could be swapped for one of theirs. */
-function refuseOpenFolder(folder: string): void {
-  const { mode, uid } = fs.statSync(folder);
-  const isSafe = (mode & 0o022) === 0 && (uid === 0 || uid === Deno.uid());
-  if (isSafe) return;
-  throw new Failure(
-    Exit.failed,
-    `wg: others may write in ${folder} (mode 0${(mode & 0o777).toString(8)}, owner ${uid}): ` +
-      `as root, chown root ${folder} and chmod 755 ${folder}`,
-  );
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.createConnection(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", (error) => resolve(codeOf(error) !== "ECONNREFUSED"));
-  });
-}
-
-function unusable(path: string, error: unknown): Failure {
-  const code = codeOf(error);
-  const isDenied = code === "EACCES" || code === "EPERM" || code === "EROFS";
-  return new Failure(
-    isDenied ? Exit.noPermission : Exit.failed,
-    `wg: cannot open the socket ${path} (${code || error}): ` +
-      (isDenied ? "run as root" : `see what is wrong with ${dirname(path)}`),
-    { cause: error },
-  );
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -1,0 +1,109 @@
+/**
+ * A Unix socket of ours in the file system. Its path is taken from a dead process, never from one
+ * that answers nor from a file that is something else, and only in a folder where nobody else can
+ * swap the socket for one of theirs (T45). Its mode holds from its first moment.
+ */
+import * as fs from "node:fs";
+import * as net from "node:net";
+import { dirname } from "node:path";
+import { codeOf } from "./errno.ts";
+import { Exit, Failure } from "./exit.ts";
+
+export interface Place {
+  readonly path: string;
+  /** Whatever the umask says. */
+  readonly mode: number;
+  /** Begins what a person is told. */
+  readonly program: string;
+  /** What a person can choose instead: `another --state`. */
+  readonly elsewhere: string;
+}
+
+/** @throws {Failure} when another process answers there, or the place cannot be used */
+export async function listenAt(server: net.Server, place: Place): Promise<void> {
+  await clear(place);
+  const before = Deno.umask(0o777 & ~place.mode);
+  try {
+    await listen(server, place.path);
+  } catch (error) {
+    throw unusable(place, error);
+  } finally {
+    Deno.umask(before);
+  }
+}
+
+/** Listens on a path, or on a socket that is bound already. */
+export function listen(server: net.Server, where: string | { readonly fd: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(where, () => {
+      server.off("error", reject);
+      // A failed accept concerns that client alone.
+      server.on("error", () => {});
+      resolve();
+    });
+  });
+}
+
+async function clear(place: Place): Promise<void> {
+  const { path, program, elsewhere } = place;
+  try {
+    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    refuseOpenFolder(place);
+    if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
+  } catch (error) {
+    throw error instanceof Failure ? error : unusable(place, error);
+  }
+  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
+    const what = `${program}: ${path} is no socket: move it away and start again`;
+    throw new Failure(Exit.failed, what);
+  }
+  if (await isAnswered(path)) {
+    throw new Failure(
+      Exit.failed,
+      `${program}: another process answers at ${path}: stop it first, or choose ${elsewhere}`,
+    );
+  }
+  try {
+    fs.rmSync(path, { force: true });
+  } catch (error) {
+    throw unusable(place, error);
+  }
+}
+
+function refuseOpenFolder({ path, program }: Place): void {
+  const folder = dirname(path);
+  const { mode, uid } = fs.statSync(folder);
+  const isSafe = (mode & 0o022) === 0 && (uid === 0 || uid === Deno.uid());
+  if (isSafe) return;
+  throw new Failure(
+    Exit.failed,
+    `${program}: others may write in ${folder} (mode 0${
+      (mode & 0o777).toString(8)
+    }, owner ${uid}): ` +
+      `as root, chown root ${folder} and chmod 755 ${folder}`,
+  );
+}
+
+/** A refused connection is a dead process. Anything else may be a living one that is busy. */
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.createConnection(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error) => resolve(!["ECONNREFUSED", "ENOENT"].includes(codeOf(error))));
+  });
+}
+
+function unusable({ path, program, elsewhere }: Place, error: unknown): Failure {
+  const code = codeOf(error);
+  const isDenied = code === "EACCES" || code === "EPERM" || code === "EROFS";
+  return new Failure(
+    isDenied ? Exit.noPermission : Exit.failed,
+    `${program}: cannot open the socket ${path} (${code || error}): ` +
+      (isDenied ? `be root, or choose ${elsewhere}` : `see what is wrong with ${dirname(path)}`),
+    { cause: error },
+  );
+}
