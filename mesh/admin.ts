@@ -162,7 +162,7 @@ export function approve(
 ): Decoded<Who> {
   const admin = adminOf(mesh, "approve");
   if (!admin.ok) return admin;
-  const wanted = findCandidate(mesh, who, options.name);
+  const wanted = findCandidate(crypto, mesh, who, options.name);
   if (!wanted.ok) return wanted;
   const { id, name, member } = wanted.value;
   if (!isName(name)) return refused(`approve: "${name}" is no host name: choose one with --name`);
@@ -195,8 +195,14 @@ export function approve(
 }
 
 /** Believes a key on this node alone. It has no certificate, so others do not know it. */
-export function trust(mesh: Mesh, key: string, name: string): Decoded<Who> {
+export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): Decoded<Who> {
   if (!isKey(key)) return refused(`trust: "${key}" is no key: 64 digits as \`shoal status\` shows`);
+  // For points of low order anybody can sign.
+  if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(key)) === undefined) {
+    return refused(
+      `trust: ${key} is no public key of anybody: copy it from \`shoal status\` there`,
+    );
+  }
   if (!isName(name)) return refused(`trust: "${name}" is no host name: use a-z, 0-9 and -`);
   if (mesh.trust.isRevoked(key)) {
     return refused(`trust: the key ${key} is revoked for good in this mesh`);
@@ -264,6 +270,7 @@ function adminOf(mesh: Mesh, what: string): Decoded<Membership> {
 }
 
 function findCandidate(
+  crypto: Crypto,
   mesh: Mesh,
   who: string,
   name: string | undefined,
@@ -287,6 +294,9 @@ function findCandidate(
     };
   }
   if (isKey(who)) {
+    if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(who)) === undefined) {
+      return refused(`approve: ${who} is no public key of anybody: copy it again`);
+    }
     return {
       ok: true,
       value: { id: who, name: name ?? `node-${who.slice(0, 8)}`, member: undefined },

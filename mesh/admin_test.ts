@@ -168,6 +168,19 @@ Deno.test("a key that one node trusts is a member for this node alone", () => {
   assert.equal(founder.sees(guest), undefined);
 });
 
+Deno.test("T41: a point of low order, for which anybody can sign, is neither trusted nor approved", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  for (const first of ["00", "01"]) {
+    const key = first + "00".repeat(31);
+    const trusted = founder.step((now, out) => founder.node.trust(now, key, "x", out));
+    const approved = founder.step((now, out) => founder.node.approve(now, key, out));
+    for (const result of [trusted, approved]) {
+      assert.ok(!result.ok && /is no public key of anybody/.test(result.error), key);
+    }
+  }
+});
+
 Deno.test("T41: a revocation reaches everybody within 3 log2 n periods", () => {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();

@@ -309,7 +309,7 @@ export class Node {
 
   /** Believes a key on this node alone. */
   trust(now: Now, key: string, name: string, out: Outbox<NodeEvent>): Decoded<Who> {
-    return this.#asAdmin("trust", now, out, (mesh) => trust(mesh, key, name));
+    return this.#asAdmin("trust", now, out, (mesh) => trust(this.#o.crypto, mesh, key, name));
   }
 
   /** Voids a key for the whole mesh, or ends individual trust in it on this node. */
