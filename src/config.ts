@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { wholeNumber } from "./cli/command.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
+import { isSeed } from "../mesh/join.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
 
 /** Switches of the data plane, the same for mesh nodes and WireGuard devices. */
@@ -49,10 +50,10 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
     join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed(String(seed))),
     name: checkName(text("name") ?? defaultName()),
     listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
-    advertise: text("advertise"),
+    advertise: checkAdvertise(text("advertise")),
     tun: !switchOf(flags, env, "no-tun"),
     open: switchOf(flags, env, "open"),
-    logLevel: parseLogLevel(text("log-level") ?? env("LOG_LEVEL") ?? "info"),
+    logLevel: parseLogLevel(text("log-level") ?? (env("LOG_LEVEL") || "info")),
     dataplane: dataplaneConfig(flags, env),
   };
 }
@@ -85,6 +86,15 @@ export function parseSeed(text: string): Seed {
 /** The text that {@link parseSeed} reads, with its port: how mesh knows a seed. */
 export function formatSeed({ host, port }: Seed): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** What invites name: without a port, which is the one that the node has. */
+function checkAdvertise(host: string | undefined): string | undefined {
+  if (host === undefined || isSeed(host.includes(":") ? `[${host}]:1` : `${host}:1`)) return host;
+  throw new Failure(
+    Exit.usage,
+    `--advertise '${host}' is neither a host name nor an address (its port is that of --listen)`,
+  );
 }
 
 /** What other members see in status; a DNS label, so that names can become host names. */
@@ -126,7 +136,8 @@ export async function readToken(flags: Flags, env: Env): Promise<string | undefi
 
 function textOf(flags: Flags, env: Env, name: string): string | undefined {
   const flag = flags[name];
-  return typeof flag === "string" ? flag : env(envName(name));
+  // Empty in the environment is how service managers say that there is none.
+  return typeof flag === "string" ? flag : env(envName(name)) || undefined;
 }
 
 function switchOf(flags: Flags, env: Env, name: string): boolean {

@@ -40,6 +40,34 @@ Deno.test("flags stand over the environment", () => {
   assert.deepEqual(flagged.join, [{ host: "c", port: 3 }]);
 });
 
+Deno.test("what is empty in the environment was not said", () => {
+  const config = nodeConfig({ state: "/tmp/x" }, () => "");
+  assert.equal(config.listen, undefined);
+  assert.equal(config.logLevel, "info");
+  assert.equal(config.instance.interface, "shoal0");
+});
+
+Deno.test("what invites name is a host or an address, before any mesh is made", () => {
+  const config = (advertise: string) => nodeConfig({ state: "/tmp/x", advertise }, noEnv);
+  for (const good of ["lyon.example", "203.0.113.9", "2001:db8::1"]) {
+    assert.equal(config(good).advertise, good);
+  }
+  for (const bad of ["", "a b", "1.2.3.4:99", "lyon:51820", "1.2.3"]) {
+    assert.throws(
+      () => config(bad),
+      usage(/--advertise '.*' is neither a host name nor an address/),
+    );
+  }
+});
+
+Deno.test("a path that is too long for a socket is told before anything is made", () => {
+  assert.equal(findInstance({ state: `/${"x".repeat(93)}` }, noEnv, 0).controlSocket.length, 107);
+  assert.throws(
+    () => findInstance({ state: `/${"x".repeat(94)}` }, noEnv, 0),
+    usage(/path of 108 bytes, more than the 107 of a Unix socket: choose a shorter --state/),
+  );
+});
+
 Deno.test("a value out of range is named with what would be right", () => {
   const config = (flags: Record<string, string>) => () =>
     nodeConfig({ state: "/tmp/x", ...flags }, noEnv);

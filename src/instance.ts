@@ -3,6 +3,8 @@ import { isAbsolute, join, resolve } from "node:path";
 import { Exit, Failure } from "./exit.ts";
 
 const DEFAULT_INTERFACE = "shoal0";
+/** Bytes of a Unix socket's path: sun_path less the NUL (unix(7)). */
+const SOCKET_PATH_MAX = 107;
 
 export interface Instance {
   readonly interface: string;
@@ -17,14 +19,34 @@ export interface Instance {
  *   for everybody else.
  */
 export function findInstance(
-  choice: { readonly interface?: string | undefined; readonly state?: string | undefined },
+  choice: Choice,
   env: (name: string) => string | undefined,
   uid: number | null = Deno.uid(),
 ): Instance {
-  const name = checkInterfaceName(
-    choice.interface ?? env("SHOAL_INTERFACE") ?? DEFAULT_INTERFACE,
+  const instance = locate(choice, env, uid);
+  const length = new TextEncoder().encode(instance.controlSocket).length;
+  if (length <= SOCKET_PATH_MAX) return instance;
+  throw new Failure(
+    Exit.usage,
+    `the control socket ${instance.controlSocket} has a path of ${length} bytes, ` +
+      `more than the ${SOCKET_PATH_MAX} of a Unix socket: choose a shorter --state`,
   );
-  const chosen = choice.state ?? env("SHOAL_STATE");
+}
+
+interface Choice {
+  readonly interface?: string | undefined;
+  readonly state?: string | undefined;
+}
+
+function locate(
+  choice: Choice,
+  env: (name: string) => string | undefined,
+  uid: number | null,
+): Instance {
+  const name = checkInterfaceName(
+    choice.interface ?? (env("SHOAL_INTERFACE") || DEFAULT_INTERFACE),
+  );
+  const chosen = choice.state ?? (env("SHOAL_STATE") || undefined);
   if (chosen !== undefined) {
     if (chosen === "") throw new Failure(Exit.usage, "--state is empty: name a folder");
     const stateDir = resolve(chosen);

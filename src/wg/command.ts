@@ -35,7 +35,7 @@ As with wireguard-go: LOG_LEVEL, WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND=1.
       tunFd: descriptor(io, "WG_TUN_FD"),
       uapiFd: descriptor(io, "WG_UAPI_FD"),
       dataplane: dataplaneConfig(values, io.env),
-      logLevel: values["log-level"] ?? io.env("SHOAL_LOG_LEVEL") ?? io.env("LOG_LEVEL") ?? "info",
+      logLevel: values["log-level"] ?? (io.env("SHOAL_LOG_LEVEL") || io.env("LOG_LEVEL") || "info"),
     };
     // Loaded when needed: the parent of a background process needs nothing of the device.
     if (values.foreground || io.env("WG_PROCESS_FOREGROUND") === "1") {
