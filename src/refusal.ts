@@ -43,8 +43,8 @@ export function explainOpen(
     new Failure(Exit.failed, `${program}: ${text}`, { cause: error });
   if (error.status === "E_EXISTS" || error.errnoName === "EBUSY") {
     return failed(
-      `the interface '${ifname}' exists and another program holds it ${how}: choose another name, ` +
-        `or remove it with 'ip link delete ${ifname}'`,
+      `the interface '${ifname}' exists already ${how}: choose another name, or if it is a TUN ` +
+        `that nothing needs any more, remove it with 'ip link delete ${ifname}'`,
     );
   }
   switch (error.errnoName) {
