@@ -54,7 +54,7 @@ interface ControlOptions {
   readonly operations: Readonly<Record<string, Operation>>;
   /** SO_PEERCRED of a connected socket. */
   readonly credentialsOf: (fd: number) => Credentials;
-  /** Told of an error that is no Failure. */
+  /** Told of an error that is no Failure, which the client was told, too. */
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -181,7 +181,7 @@ export class ControlServer {
     }
   }
 
-  /** A defect in one command must not take the node's traffic down; it is told, and logged. */
+  /** Told, and then left to onDefect: a machine that threw half way is not to be trusted. */
   #defect(error: unknown): Failure {
     this.options.onDefect(error);
     return new Failure(Exit.failed, `the node failed at this: ${error}; its log says more`);
