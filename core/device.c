@@ -45,25 +45,19 @@ enum shoal_status device_fail(struct shoal_error *error, enum shoal_status statu
 
 /* ---- Mail -------------------------------------------------------------------------------- */
 
-bool device_post(struct device *device, enum mailbox_lane lane, const struct shoal_mail *mail,
-                 const void *payload) {
-    switch (mailbox_post(device->mailbox, lane, mail, payload)) {
-    case MAILBOX_POSTED_RING: {
-        /* One byte a rising edge; a full pipe has rung already. */
-        ssize_t sent = send(device->doorbell, "!", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)sent;
-        return true;
-    }
-    case MAILBOX_POSTED:
-        return true;
-    case MAILBOX_DROPPED:
-        break;
-    }
-    return false;
+enum mailbox_result device_post(struct device *device, enum mailbox_lane lane,
+                                const struct shoal_mail *mail, const void *payload) {
+    enum mailbox_result result = mailbox_post(device->mailbox, lane, mail, payload);
+    if (result != MAILBOX_POSTED_RING)
+        return result;
+    /* One byte a rising edge; a full pipe has rung already. */
+    ssize_t sent = send(device->doorbell, "!", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent;
+    return MAILBOX_POSTED;
 }
 
 bool device_notify(struct device *device, struct stats *stats, const struct shoal_mail *mail) {
-    bool posted = device_post(device, MAILBOX_EVENTS, mail, NULL);
+    bool posted = device_post(device, MAILBOX_EVENTS, mail, NULL) == MAILBOX_POSTED;
     if (!posted)
         stats_add(stats, COUNT_mail_dropped_edges, 1);
     return posted;
@@ -86,7 +80,7 @@ static enum shoal_status open_tables(struct device *device,
                                      const struct shoal_device_config *config,
                                      struct shoal_error *error) {
     uint32_t peers = or_default(config->peers_max, DEVICE_PEERS_DEFAULT);
-    device->mailbox = mailbox_create();
+    device->mailbox = mailbox_create(config->seed);
     device->gate = gate_create(config->seed, fill_random, NULL);
     device->routes = route_create(or_default(config->routes_max, DEVICE_ROUTES_DEFAULT), peers);
     device->staging.bytes_max = or_default(config->staged_bytes_max, DEVICE_STAGED_DEFAULT);

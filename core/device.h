@@ -68,9 +68,9 @@ struct device {
 /** Nanoseconds of CLOCK_BOOTTIME (R63). */
 uint64_t device_now(void);
 
-/** Posts a record and rings when the box was empty. False when its lane is full. */
-bool device_post(struct device *device, enum mailbox_lane lane, const struct shoal_mail *mail,
-                 const void *payload);
+/** Posts a record and rings when the box was empty. */
+enum mailbox_result device_post(struct device *device, enum mailbox_lane lane,
+                                const struct shoal_mail *mail, const void *payload);
 
 /** Posts an edge or news; counts on `stats` when the box is full. False then. */
 bool device_notify(struct device *device, struct stats *stats, const struct shoal_mail *mail);

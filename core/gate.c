@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "aead.h"
+#include "source.h"
 
 #define TYPE_INITIATION 1u
 #define TYPE_RESPONSE 2u
@@ -24,11 +25,10 @@ _Static_assert(GATE_COOKIE_REPLY_SIZE <= GATE_RESPONSE_SIZE &&
                "no answer is longer than its question (R35)");
 
 /** A /32 or a /64 that proved its address by a cookie. */
-struct source {
-    uint64_t prefix;
-    uint64_t last;   /* message from it, accepted or not */
-    uint32_t tokens; /* ns; each message costs GATE_TOKEN_COST */
-    uint32_t family; /* 0: free */
+struct sender {
+    struct source source; /* family 0: free */
+    uint32_t tokens;      /* ns; each message costs GATE_TOKEN_COST */
+    uint64_t last;        /* message from it, accepted or not */
 };
 
 struct gate {
@@ -44,7 +44,7 @@ struct gate {
     bool has_secret;
     uint8_t cookie_key[HASH_SIZE]; /* HASH("cookie--" || our public key) */
     uint8_t seed[16];
-    struct source sources[BUCKETS][WAYS];
+    struct sender senders[BUCKETS][WAYS];
 };
 
 /* ---- BLAKE2s ---- */
@@ -183,56 +183,31 @@ static void build_reply(const struct gate *gate, const uint8_t *message, size_t 
 
 /* ---- Sources ---- */
 
-/** An IPv4 address, or the /64 of an IPv6 one: nobody is given less (R15). */
-static struct source source_of(const struct shoal_address *address) {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    struct source source = {.family = address->family};
-    if (address->family == SHOAL_AF_INET) {
-        memcpy(&source.prefix, address->ip, 4);
-    } else if (memcmp(address->ip, mapped, sizeof(mapped)) == 0) {
-        source.family = SHOAL_AF_INET; /* all of IPv4 must not share one /64 */
-        memcpy(&source.prefix, address->ip + 12, 4);
-    } else {
-        memcpy(&source.prefix, address->ip, 8);
-    }
-    return source;
-}
-
-static struct source *bucket_of(struct gate *gate, const struct source *source) {
-    uint8_t input[12], hash[8];
-    uint64_t value;
-    memcpy(input, &source->prefix, 8);
-    memcpy(input + 8, &source->family, 4);
-    crypto_shorthash(hash, input, sizeof(input), gate->seed);
-    memcpy(&value, hash, 8);
-    return gate->sources[value % BUCKETS];
-}
-
-static bool spend(struct source *source, uint64_t now) {
-    uint64_t tokens = source->tokens + (now - source->last);
+static bool spend(struct sender *sender, uint64_t now) {
+    uint64_t tokens = sender->tokens + (now - sender->last);
     if (tokens > TOKEN_MAX)
         tokens = TOKEN_MAX;
     bool enough = tokens >= GATE_TOKEN_COST;
-    source->tokens = (uint32_t)(enough ? tokens - GATE_TOKEN_COST : tokens);
-    source->last = now;
+    sender->tokens = (uint32_t)(enough ? tokens - GATE_TOKEN_COST : tokens);
+    sender->last = now;
     return enough;
 }
 
 static enum gate_verdict admit_source(struct gate *gate, const struct shoal_address *address,
                                       uint64_t now) {
-    struct source wanted = source_of(address), *bucket = bucket_of(gate, &wanted), *vacant = NULL;
+    struct source wanted = source_of(address);
+    struct sender *bucket = gate->senders[source_hash(&wanted, gate->seed) % BUCKETS];
+    struct sender *vacant = NULL;
     for (unsigned i = 0; i < WAYS; i++) {
-        struct source *at = &bucket[i];
-        if (at->family == wanted.family && at->prefix == wanted.prefix)
+        struct sender *at = &bucket[i];
+        if (at->source.family == wanted.family && at->source.prefix == wanted.prefix)
             return spend(at, now) ? GATE_ACCEPT : GATE_DROP_RATE;
-        if (at->family == 0 || now - at->last >= GATE_SOURCE_IDLE)
+        if (at->source.family == 0 || now - at->last >= GATE_SOURCE_IDLE)
             vacant = at;
     }
     if (!vacant)
         return GATE_DROP_FULL;
-    *vacant = wanted;
-    vacant->tokens = (uint32_t)TOKEN_MAX;
-    vacant->last = now;
+    *vacant = (struct sender){.source = wanted, .tokens = (uint32_t)TOKEN_MAX, .last = now};
     spend(vacant, now);
     return GATE_ACCEPT;
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "source.h"
+
 #define ALIGNMENT 8u
 #define RECORD_MAX (sizeof(struct shoal_mail) + SHOAL_DATAGRAM_MAX + ALIGNMENT)
 
@@ -30,6 +32,8 @@ struct mailbox {
     struct lane lanes[MAILBOX_LANES];
     bool rung;     /* the consumer knows that there is mail */
     unsigned turn; /* which of the two lanes behind the events goes first */
+    uint8_t seed[16];
+    uint16_t shares[MAILBOX_SHARES]; /* control datagrams that wait, by their source's hash */
 };
 
 /** Room for a full lane of its usual records; longer ones fill it by bytes before by count. */
@@ -42,7 +46,7 @@ static const struct {
     [MAILBOX_HANDSHAKES] = {MAILBOX_HANDSHAKES_MAX, sizeof(struct shoal_mail) + 152},
 };
 
-struct mailbox *mailbox_create(void) {
+struct mailbox *mailbox_create(const uint8_t seed[16]) {
     struct mailbox *mailbox = calloc(1, sizeof(*mailbox));
     if (!mailbox)
         return NULL;
@@ -50,6 +54,7 @@ struct mailbox *mailbox_create(void) {
         free(mailbox);
         return NULL;
     }
+    memcpy(mailbox->seed, seed, sizeof(mailbox->seed));
     for (unsigned i = 0; i < MAILBOX_LANES; i++) {
         struct lane *lane = &mailbox->lanes[i];
         lane->records_max = limits[i].records;
@@ -103,6 +108,15 @@ static uint32_t oldest(struct lane *lane) {
     return size;
 }
 
+/** Where the share of a record's source is counted; NULL for what has none. */
+static uint16_t *share_of(struct mailbox *mailbox, const struct lane *lane,
+                          const struct shoal_mail *mail) {
+    if (lane != &mailbox->lanes[MAILBOX_CONTROL] || mail->endpoint.remote.family == SHOAL_AF_NONE)
+        return NULL;
+    struct source source = source_of(&mail->endpoint.remote);
+    return &mailbox->shares[source_hash(&source, mailbox->seed) % MAILBOX_SHARES];
+}
+
 enum mailbox_result mailbox_post(struct mailbox *mailbox, enum mailbox_lane lane,
                                  const struct shoal_mail *mail, const void *payload) {
     struct lane *to = &mailbox->lanes[lane];
@@ -111,13 +125,17 @@ enum mailbox_result mailbox_post(struct mailbox *mailbox, enum mailbox_lane lane
 
     pthread_mutex_lock(&mailbox->lock);
     uint8_t *at = NULL;
-    if (mail->length <= SHOAL_DATAGRAM_MAX && count(to) < to->records_max)
+    uint16_t *share = share_of(mailbox, to, mail);
+    bool over = share && *share >= MAILBOX_SHARE_MAX;
+    if (!over && mail->length <= SHOAL_DATAGRAM_MAX && count(to) < to->records_max)
         at = gap(to, size);
     if (!at) {
         atomic_fetch_add_explicit(&to->dropped, 1, memory_order_relaxed);
         pthread_mutex_unlock(&mailbox->lock);
-        return MAILBOX_DROPPED;
+        return over ? MAILBOX_SHARE_FULL : MAILBOX_DROPPED;
     }
+    if (share)
+        ++*share;
     struct shoal_mail head = *mail;
     head.size = (uint32_t)size;
     memcpy(at, &head, sizeof(head));
@@ -133,13 +151,20 @@ enum mailbox_result mailbox_post(struct mailbox *mailbox, enum mailbox_lane lane
 }
 
 /** Moves the lane's oldest record; false when the lane is empty or the buffer too full. */
-static bool move_one(struct lane *lane, uint8_t *buffer, size_t capacity, size_t *used) {
+static bool move_one(struct mailbox *mailbox, enum mailbox_lane which, uint8_t *buffer,
+                     size_t capacity, size_t *used) {
+    struct lane *lane = &mailbox->lanes[which];
     if (count(lane) == 0)
         return false;
     uint32_t size = oldest(lane);
     if (capacity - *used < size)
         return false;
     memcpy(buffer + *used, lane->ring + lane->head, size);
+    struct shoal_mail mail;
+    memcpy(&mail, lane->ring + lane->head, sizeof(mail));
+    uint16_t *share = share_of(mailbox, lane, &mail);
+    if (share)
+        --*share;
     *used += size;
     lane->head += size;
     if (atomic_fetch_sub_explicit(&lane->records, 1, memory_order_relaxed) == 1)
@@ -150,12 +175,12 @@ static bool move_one(struct lane *lane, uint8_t *buffer, size_t capacity, size_t
 size_t mailbox_drain(struct mailbox *mailbox, uint8_t *buffer, size_t capacity) {
     size_t used = 0;
     pthread_mutex_lock(&mailbox->lock);
-    while (move_one(&mailbox->lanes[MAILBOX_EVENTS], buffer, capacity, &used))
+    while (move_one(mailbox, MAILBOX_EVENTS, buffer, capacity, &used))
         ;
-    struct lane *pair[2] = {&mailbox->lanes[MAILBOX_CONTROL], &mailbox->lanes[MAILBOX_HANDSHAKES]};
+    static const enum mailbox_lane pair[2] = {MAILBOX_CONTROL, MAILBOX_HANDSHAKES};
     /* The turn outlives the call: a buffer of one record must not always go to the same lane. */
     for (unsigned idle = 0; idle < 2; mailbox->turn ^= 1)
-        idle = move_one(pair[mailbox->turn], buffer, capacity, &used) ? 0 : idle + 1;
+        idle = move_one(mailbox, pair[mailbox->turn], buffer, capacity, &used) ? 0 : idle + 1;
     bool empty = true;
     for (unsigned i = 0; i < MAILBOX_LANES; i++)
         empty = empty && count(&mailbox->lanes[i]) == 0;

@@ -7,6 +7,11 @@
  * is worth most to a peer that retries). Draining takes events first, then one record of each other
  * lane in turn.
  *
+ * A source (struct source) holds an eighth of the lane of control datagrams at most while they
+ * wait, so that one flooder cannot take it from everybody (T39). Shares are counted in a hashed
+ * table: whoever happens to share a bucket with the flooder shares its eighth. Many addresses
+ * together can still fill the lane.
+ *
  * Doorbell: a post tells its caller to ring when the box was empty, or was last drained to empty;
  * the box itself touches no descriptor.
  *
@@ -35,18 +40,26 @@ enum mailbox_lane {
 #define MAILBOX_CONTROL_MAX 2048u
 #define MAILBOX_HANDSHAKES_MAX 4096u
 
+/** Most control datagrams of one source that wait at once, and the buckets that count them. */
+#define MAILBOX_SHARE_MAX (MAILBOX_CONTROL_MAX / 8u)
+#define MAILBOX_SHARES 4096u
+
 /** Smallest buffer that every record fits: shoal_mailbox_drain's floor. */
 #define MAILBOX_DRAIN_MIN 2048u
 
 struct mailbox;
 
-/** NULL when out of memory. Memory of a lane is touched only as it fills. */
-struct mailbox *mailbox_create(void);
+/**
+ * @param seed  16 secret random bytes: hash key of the shares.
+ * @return NULL when out of memory. Memory of a lane is touched only as it fills.
+ */
+struct mailbox *mailbox_create(const uint8_t seed[16]);
 void mailbox_free(struct mailbox *mailbox);
 
 enum mailbox_result {
     MAILBOX_POSTED,      /* the consumer has been rung for already */
     MAILBOX_POSTED_RING, /* ring the doorbell */
+    MAILBOX_SHARE_FULL,  /* dropped: the source has its share of the lane waiting already */
     MAILBOX_DROPPED,     /* the lane is full, or the payload is above SHOAL_DATAGRAM_MAX */
 };
 

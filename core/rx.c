@@ -263,10 +263,12 @@ static void mail_datagram(struct worker *worker, enum mailbox_lane lane, const u
                               .length = (uint16_t)length,
                               .time = worker->now,
                               .endpoint = *from};
-    if (device_post(worker->device, lane, &mail, bytes))
+    enum mailbox_result result = device_post(worker->device, lane, &mail, bytes);
+    if (result == MAILBOX_POSTED)
         stats_add(&worker->stats, COUNT_control_received, 1);
     else
-        drop(worker, NULL, COUNT_drop_rx_mailbox);
+        drop(worker, NULL,
+             result == MAILBOX_SHARE_FULL ? COUNT_drop_rx_mailbox_share : COUNT_drop_rx_mailbox);
 }
 
 static void handshake(struct worker *worker, const struct udp_socket *udp, const uint8_t *message,

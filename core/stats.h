@@ -63,6 +63,7 @@
     X(drop_rx_oversized)          /* not data, and above 1,500 bytes */ \
     X(drop_rx_unknown_type)       /* with SHOAL_DEVICE_WIREGUARD_ONLY */ \
     X(drop_rx_mailbox)            /* a datagram for the mailbox, its lane full */ \
+    X(drop_rx_mailbox_share)      /* the same, while 256 datagrams of its source wait there (T39) */ \
     X(drop_rx_index)              /* receiver index of no session */ \
     X(drop_rx_expired)            /* session of 180 s (R4) */ \
     X(drop_rx_counter_limit)      /* counter at REJECT_AFTER_MESSAGES (R47) */ \

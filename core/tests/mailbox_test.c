@@ -12,7 +12,8 @@ static uint8_t buffer[1 << 16];
 
 static int open_box(void **state) {
     (void)state;
-    box = mailbox_create();
+    static const uint8_t seed[16] = {7};
+    box = mailbox_create(seed);
     return box ? 0 : -1;
 }
 
@@ -225,6 +226,32 @@ static void workers_post_while_one_thread_drains(void **state) {
                                mailbox_dropped(box, MAILBOX_HANDSHAKES));
 }
 
+/* From 2001:db8:0:N::HOST, or with `v4` from 192.0.2.HOST. */
+static enum mailbox_result post_from(bool v4, uint8_t n, uint8_t host) {
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_DATAGRAM, .time = 7};
+    struct shoal_address v6 = {SHOAL_AF_INET6, 1, 0, {0x20, 1, 0x0d, 0xb8, [7] = n, [15] = host}};
+    mail.endpoint.remote = v4 ? (struct shoal_address){SHOAL_AF_INET, 1, 0, {192, 0, 2, host}} : v6;
+    return mailbox_post(box, MAILBOX_CONTROL, &mail, NULL);
+}
+
+static void a_source_holds_an_eighth_of_the_control_lane(void **state) {
+    (void)state; /* T39 */
+    for (uint32_t i = 0; i < MAILBOX_CONTROL_MAX / 8; i++) {
+        assert_true(post_from(false, 1, (uint8_t)i) < MAILBOX_SHARE_FULL); /* one /64 */
+        assert_true(post_from(true, 0, 1) < MAILBOX_SHARE_FULL);
+    }
+    assert_int_equal(post_from(false, 1, 99), MAILBOX_SHARE_FULL);
+    assert_int_equal(post_from(true, 0, 1), MAILBOX_SHARE_FULL);
+    assert_int_equal(post_from(false, 2, 99), MAILBOX_POSTED);
+    assert_int_equal(post_from(true, 0, 2), MAILBOX_POSTED);
+    assert_int_equal(mailbox_dropped(box, MAILBOX_CONTROL), 2);
+    while (mailbox_drain(box, buffer, sizeof(buffer)) > 0)
+        ;
+    for (uint32_t i = 0; i < MAILBOX_CONTROL_MAX / 8; i++) /* the whole share is back */
+        assert_true(post_from(true, 0, 1) < MAILBOX_SHARE_FULL);
+    assert_int_equal(post_from(true, 0, 1), MAILBOX_SHARE_FULL);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_box, close_box)
     const struct CMUnitTest tests[] = {
@@ -233,6 +260,7 @@ int main(void) {
         TEST(a_drop_does_not_ring),
         TEST(each_lane_has_its_limit_drops_the_newest_and_counts),
         TEST(events_go_first_then_the_other_lanes_in_turn),
+        TEST(a_source_holds_an_eighth_of_the_control_lane),
         TEST(a_flood_in_one_lane_does_not_starve_the_other),
         TEST(a_long_random_life_agrees_with_counting),
         TEST(workers_post_while_one_thread_drains),

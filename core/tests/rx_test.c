@@ -379,23 +379,71 @@ static void a_message_that_claims_to_be_a_handshake_passes_the_gate_first(void *
     stop();
 }
 
+/* A socket at 127.0.N.1. */
+static int stranger_at(uint8_t n) {
+    struct sockaddr_in name = {.sin_family = AF_INET};
+    memcpy(&name.sin_addr, (uint8_t[]){127, 0, n, 1}, 4);
+    int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(other, (struct sockaddr *)&name, sizeof(name)), 0);
+    return other;
+}
+
+static uint64_t control_datagrams(void) {
+    return side_counter_now(&side, "control_received") +
+           side_counter_now(&side, "drop_rx_mailbox_share") +
+           side_counter_now(&side, "drop_rx_mailbox");
+}
+
+/* Waits for each few, so that none is lost before it is counted. */
+static void flood(int from, uint32_t datagrams) {
+    memset(message, 0x77, 100);
+    while (datagrams > 0) {
+        uint32_t burst = datagrams < 32 ? datagrams : 32;
+        uint64_t before = control_datagrams(), until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
+        for (uint32_t i = 0; i < burst; i++)
+            stranger_send(from, &side.outer, message, 100);
+        while (control_datagrams() < before + burst)
+            assert_true(world_now() < until);
+        datagrams -= burst;
+    }
+}
+
 static void a_full_lane_drops_and_counts_while_data_flows(void **state) {
     (void)state;
     start(&(struct world_options){0});
-    memset(message, 0x77, 100);
-    for (uint32_t i = 0; i < 2048; i++) {
-        stranger_send(fd, &side.outer, message, 100);
-        if (i % 64 == 63)
-            side_await(&side, "control_received", i + 1);
+    for (uint8_t n = 1; side_counter(&side, "drop_rx_mailbox") == 0; n++) {
+        assert_true(n < 32);
+        int other = stranger_at(n);
+        flood(other, 256);
+        close(other);
     }
-    stranger_send(fd, &side.outer, message, 100);
-    side_await(&side, "drop_rx_mailbox", 1);
+    assert_int_equal(side_counter(&side, "control_received"), 2048);
     alive(1);
     struct shoal_mail mail;
     assert_true(side_mail(&side, SHOAL_MAIL_DATAGRAM, &mail, frame));
-    memset(message, 0x77, 100);
-    stranger_send(fd, &side.outer, message, 100);
+    flood(fd, 1);
     side_await(&side, "control_received", 2049);
+    stop();
+}
+
+static void one_flooder_leaves_the_lane_to_the_others(void **state) {
+    (void)state; /* T39 */
+    start(&(struct world_options){0});
+    int flooder = stranger_at(1), again = stranger_at(1);
+    flood(flooder, 3000);
+    flood(again, 10); /* another port of the same address */
+    assert_int_equal(side_counter(&side, "control_received"), 256);
+    assert_int_equal(side_counter(&side, "drop_rx_mailbox_share"), 3010 - 256);
+    flood(fd, 100);
+    assert_int_equal(side_counter(&side, "control_received"), 356);
+    struct shoal_mail mail;
+    while (!side_no_mail(&side, SHOAL_MAIL_DATAGRAM))
+        ;
+    flood(flooder, 1); /* what was taken out gives its share back */
+    assert_true(side_mail(&side, SHOAL_MAIL_DATAGRAM, &mail, frame));
+    assert_int_equal(side_counter(&side, "drop_rx_mailbox"), 0);
+    close(flooder);
+    close(again);
     stop();
 }
 
@@ -462,6 +510,7 @@ int main(void) {
         cmocka_unit_test(trains_that_wait_survive_gro_being_switched_off),
         cmocka_unit_test(packets_that_arrive_singly_leave_as_one_frame),
         cmocka_unit_test(a_message_that_claims_to_be_a_handshake_passes_the_gate_first),
+        cmocka_unit_test(one_flooder_leaves_the_lane_to_the_others),
         cmocka_unit_test(a_full_lane_drops_and_counts_while_data_flows),
         cmocka_unit_test(a_peer_that_moves_all_the_time_leaves_room_for_other_news),
         cmocka_unit_test(without_a_tun_data_authenticates_and_goes_nowhere),
