@@ -37,7 +37,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
         self.ip4 || "-",
         self.name,
         self.groups.join(",") || "-",
-        `this node; ${where}, UDP port ${self.port}${MESH_STATE[status.mesh.state]}`,
+        `this node; ${where}, UDP port ${self.port}${mark(self)}${MESH_STATE[status.mesh.state]}`,
       ],
       ...status.peers.map(row),
     ]),
@@ -61,7 +61,12 @@ export function peersText(peers: readonly PeerStatus[]): string {
 }
 
 function row(peer: PeerStatus): string[] {
-  return [peer.ip4 || "-", peer.name, peer.groups.join(",") || "-", stateText(peer)];
+  return [peer.ip4 || "-", peer.name, peer.groups.join(",") || "-", stateText(peer) + mark(peer)];
+}
+
+/** Who may invite, approve and revoke: that is where a person has to go for it. */
+function mark(node: { readonly admin: boolean }): string {
+  return node.admin ? "; admin" : "";
 }
 
 /** `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`. */

@@ -77,7 +77,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
   }, false);
   assert.equal(
     text,
-    `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820
+    `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin
 100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
 
 asks to join: bob b0b from 203.0.113.7:51820, 1m ago: approve or ignore it
@@ -86,6 +86,7 @@ data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
 dropped: replay 3`,
   );
   assert.equal(peersText([]), "no peers yet");
+  assert.match(peersText([{ ...LYON, admin: true, state: "dead" }]), /offline 5m; admin$/);
 });
 
 Deno.test("sizes and durations keep two digits and one unit", () => {
