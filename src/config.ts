@@ -1,5 +1,6 @@
 /** What a person asked of a mesh node: flags over environment (SHOAL_…), checked once, here. */
 import { hostname } from "node:os";
+import { isName } from "../mesh/trust/certificate.ts";
 import { wholeNumber } from "./cli/command.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
@@ -53,7 +54,7 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
     advertise: checkAdvertise(text("advertise")),
     tun: !switchOf(flags, env, "no-tun"),
     open: switchOf(flags, env, "open"),
-    logLevel: parseLogLevel(text("log-level") ?? (env("LOG_LEVEL") || "info")),
+    logLevel: logLevel(flags, env),
     dataplane: dataplaneConfig(flags, env),
   };
 }
@@ -69,6 +70,11 @@ export function dataplaneConfig(flags: Flags, env: Env): DataplaneConfig {
       name !== ""
     ),
   };
+}
+
+/** @throws {Failure} usage (2) */
+export function logLevel(flags: Flags, env: Env): LogLevel {
+  return parseLogLevel(textOf(flags, env, "log-level") ?? (env("LOG_LEVEL") || "info"));
 }
 
 /** `HOST:PORT`, `[v6]:PORT`, or a host alone with WireGuard's usual port. */
@@ -97,9 +103,9 @@ function checkAdvertise(host: string | undefined): string | undefined {
   );
 }
 
-/** What other members see in status; a DNS label, so that names can become host names. */
+/** Told here as an option of the command line; mesh would refuse it, too. */
 function checkName(name: string): string {
-  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name;
+  if (isName(name)) return name;
   throw new Failure(
     Exit.usage,
     `--name '${name}' cannot be a node's name: 1 to 63 small letters, digits and inner hyphens`,

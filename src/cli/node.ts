@@ -1,6 +1,6 @@
 import { nodeConfig, readToken } from "../config.ts";
-import { INSTANCE_HELP } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
+import { DATAPLANE_HELP, DATAPLANE_OPTIONS } from "./dataplane.ts";
 
 export const node: Command = {
   usage:
@@ -14,19 +14,15 @@ that is a member already needs no option at all.
   --token-file FILE  read the invite from FILE (- for standard input), so that it does
                      not stand in the process list
   --name N           what the mesh calls this node (default: the host name)
+  --interface IF     the interface to make (default shoal0)
+  --state DIR        the folder that remembers who this node is
   --listen PORT      the UDP port (default 51820; 0: any free one)
   --advertise HOST   the host name or address that invites name (default: found out)
   --no-tun           no interface: discovery only
   --open             LABORATORY ONLY: admit whoever asks, without token or approval
   --log-level L      trace debug info warning error silent (default info)
 
-data plane
-  --workers N        worker threads (default: chosen; more than 1 not yet)
-  --aead NAME        openssl or libsodium (default: the faster, measured at start)
-  --io NAME          poll
-  --without A,B      switch offloads off: tun-tso tun-uso udp-gso udp-gro
-
-${INSTANCE_HELP.split("\n").slice(0, 2).join("\n")}
+${DATAPLANE_HELP}
 
 Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so on.`,
   async run(args, io) {
@@ -42,10 +38,7 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       "no-tun": { type: "boolean" },
       open: { type: "boolean" },
       "log-level": { type: "string" },
-      workers: { type: "string" },
-      aead: { type: "string" },
-      io: { type: "string" },
-      without: { type: "string" },
+      ...DATAPLANE_OPTIONS,
     });
     const config = nodeConfig(values, io.env);
     const token = await readToken(values, io.env);

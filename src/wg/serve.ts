@@ -4,20 +4,28 @@ import type { Core } from "../../ffi/core.ts";
 import type { DeviceOptions } from "../../ffi/device.ts";
 import { forbidCoreDumps } from "../../ffi/libc.ts";
 import type { Io } from "../cli/command.ts";
+import type { DataplaneConfig } from "../config.ts";
 import { Ending } from "../ending.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
 import { checkDataplane, explainOpen } from "../refusal.ts";
-import { configureLog, parseLogLevel } from "../log.ts";
+import { configureLog, type LogLevel } from "../log.ts";
 import denoJson from "../../deno.json" with { type: "json" };
-import type { Settings } from "./command.ts";
 import { tellReady } from "./daemon.ts";
 import { WgDevice } from "./device.ts";
 import { Journal } from "./journal.ts";
 import { socketPath, UapiServer, type UapiServerOptions } from "./server.ts";
 
+interface Settings {
+  readonly ifname: string;
+  readonly tunFd: number | undefined;
+  readonly uapiFd: number | undefined;
+  readonly dataplane: DataplaneConfig;
+  readonly logLevel: LogLevel;
+}
+
 /** @throws {Failure} when the device or its socket cannot be had */
 export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
-  configureLog({ level: parseLogLevel(settings.logLevel) });
+  configureLog({ level: settings.logLevel });
   forbidCoreDumps();
   const ending = new Ending();
   const { device, journal } = openDevice(settings, ending);

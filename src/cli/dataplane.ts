@@ -1,0 +1,13 @@
+/** The switches of the data plane: the same for a mesh node and a WireGuard device. */
+export const DATAPLANE_OPTIONS = {
+  workers: { type: "string" },
+  aead: { type: "string" },
+  io: { type: "string" },
+  without: { type: "string" },
+} as const;
+
+export const DATAPLANE_HELP = `data plane
+  --workers N        worker threads: 1, or 0 for the default
+  --aead NAME        openssl or libsodium (default: the faster, measured at start)
+  --io NAME          poll
+  --without A,B      switch offloads off: tun-tso tun-uso udp-gso udp-gro`;
