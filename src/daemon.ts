@@ -63,7 +63,8 @@ export async function runDaemon(
 class Front {
   #node: MeshNode | undefined;
   #hasJoined = false;
-  #isPending = false;
+  /** The seed that shows our request, once one does. */
+  #askedAt: string | undefined;
   /** Seeds that did not let us in, before the first one did. */
   readonly #failed = new Map<string, string>();
 
@@ -81,13 +82,9 @@ class Front {
         this.#greet();
         break;
       case "joinPending":
-        if (!this.#isPending) {
-          this.io.out(
-            `waiting for approval: on a member, run  ` +
-              `${programName(this.io, "approve")} ${this.config.name}`,
-          );
-        }
-        this.#isPending = true;
+        if (this.#askedAt !== undefined) break;
+        this.#askedAt = event.seed;
+        this.#ask(event.seed);
         break;
       case "joinFailed":
         this.#failed.set(event.seed, event.why);
@@ -99,18 +96,31 @@ class Front {
   introduce(node: MeshNode): void {
     this.#node = node;
     if (this.#hasJoined) this.#greet();
+    else if (this.#askedAt !== undefined) this.#ask(this.#askedAt);
     else this.#giveUp();
   }
 
   /** A member waits for its mesh for ever; somebody's first join should end with a reason. */
   #giveUp(): void {
     const node = this.#node;
-    if (node === undefined || !node.isFirstStart || this.#hasJoined || this.#isPending) return;
+    if (node === undefined || !node.isFirstStart) return;
+    if (this.#hasJoined || this.#askedAt !== undefined) return;
     const { seeds } = node;
     const reasons = seeds.map((seed) => this.#failed.get(seed));
     if (seeds.length > 0 && reasons.every((why) => why !== undefined)) {
       this.ending.defect(new Failure(Exit.failed, reasons.join("\n")));
     }
+  }
+
+  /** A name can be anybody's, so the key is shown to be compared; any admin can approve by it. */
+  #ask(seed: string): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    const approve = programName(this.io, "approve");
+    this.io.out(`waiting for approval: at ${seed}, run  ${approve} ${this.config.name}`);
+    this.io.out(
+      `our key is ${node.status().self.key}; any admin node can approve by the key alone`,
+    );
   }
 
   #greet(): void {

@@ -4,7 +4,9 @@ import { type Command, parseOptions } from "./command.ts";
 
 export const approve: Command = {
   usage: "approve [--interface IF | --state DIR] [--json] NAME|KEY",
-  help: `Admits a node that asked to join without a token; status lists those that wait.
+  help: `Admits a node that asked to join without a token; status lists those that wait. It has to
+be run on an admin node: by NAME on the one that was asked, by the whole KEY on any. For a
+member it renews the certificate.
 
 ${INSTANCE_HELP}`,
   async run(args, io) {
