@@ -244,13 +244,6 @@ export class Swim {
     if (!isLive(member)) this.#opinion.doubt(member);
   }
 
-  /** The subject's own signed word, verified, says that it has left. */
-  departed(now: Now, id: MemberId, out: SwimOutbox): void {
-    this.#step(now, out);
-    const member = this.#find(id);
-    if (member !== undefined) this.#opinion.depart(member);
-  }
-
   /** A verified rumour, ours or another's: keeps it and passes it on. False: old, or no room. */
   spread(now: Now, rumour: Rumour, out: SwimOutbox): boolean {
     this.#step(now, out);

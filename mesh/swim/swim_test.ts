@@ -298,8 +298,6 @@ Deno.test("a farewell counts from its subject alone, and an old one not after a 
   bench.hear(name(3), { kind: "news" }, { incarnation: 3 });
   bench.hear(name(3), { kind: "leave" }, { incarnation: 2 });
   assert.equal(bench.status(3), "alive");
-  bench.swim.departed(bench.now(), name(3), bench.out);
-  assert.equal(bench.status(3), "left");
 });
 
 Deno.test("who leaves tells the others and does nothing more", () => {
