@@ -78,8 +78,6 @@ export interface DeviceInfo {
   /** 0: not bound. */
   readonly port: number;
   readonly fwmark: number;
-  readonly hasIPv4: boolean;
-  readonly hasIPv6: boolean;
   readonly isLinkUp: boolean;
 }
 
@@ -157,8 +155,6 @@ export class Device {
       offloads,
       port: u32("port"),
       fwmark: u32("fwmark"),
-      hasIPv4: (u32("families") & 1) !== 0,
-      hasIPv6: (u32("families") & 2) !== 0,
       isLinkUp: u32("link_up") !== 0,
     };
   }
@@ -226,19 +222,14 @@ export class Device {
   /** The address keeps its host bits; the length is that of the on-link prefix. */
   setLinkAddress(address: Prefix, isAdded: boolean): void {
     writePrefix(this.#prefix, address);
-    this.#explain("link_address", this.#linkCall("shoal_link_address", isAdded));
-  }
-
-  setLinkRoute(prefix: Prefix, isAdded: boolean): void {
-    writePrefix(this.#prefix, prefix);
-    this.#explain("link_route", this.#linkCall("shoal_link_route", isAdded));
-  }
-
-  #linkCall(call: "shoal_link_address" | "shoal_link_route", isAdded: boolean): number {
     const { bytes } = this.#prefix;
-    const error = this.#error.bytes;
+    const { shoal_link_address } = this.core.calls;
     const added = isAdded ? 1 : 0;
-    return this.core.calls[call](this.handle, bytes, bytes.length, added, error, error.length);
+    const error = this.#error.bytes;
+    this.#explain(
+      "link_address",
+      shoal_link_address(this.handle, bytes, bytes.length, added, error, error.length),
+    );
   }
 
   /** @param tag comes back in the peer's mail */
@@ -316,10 +307,6 @@ export class Device {
     const { bytes } = this.#prefix;
     const { shoal_route_remove } = this.core.calls;
     ensure("route_remove", shoal_route_remove(this.handle, peer, bytes, bytes.length));
-  }
-
-  clearRoutes(peer: PeerHandle): void {
-    ensure("route_clear", this.core.calls.shoal_route_clear(this.handle, peer));
   }
 
   facts(peer: PeerHandle): PeerFacts {
