@@ -1,70 +1,24 @@
-// LDFLAGS: -Wl,--wrap=sendmsg -Wl,--wrap=recvmsg -Wl,--wrap=writev
-/* What the kernel may answer, and what becomes of the packets: T24 (send errors), T25 (each packet
- * exactly once or counted), T26 (offloads refused), T28 (receive shapes that no kernel of today
- * produces). The system calls are wrapped at link time. */
+// LDFLAGS: -Wl,--wrap=sendmsg
+/* What the kernel may answer to a send, and what becomes of the packets: T24 (errors), T25 (each
+ * packet exactly once or counted), T26 (offloads refused). */
 #include "world.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "offload_model.h"
 #include "segment.h"
 #include "unit.h"
 
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-
-/* One planned fault: the next `times` matching calls fail with `error`. */
-struct fault {
-    _Atomic int times;
-    _Atomic int error;
-    _Atomic bool only_trains;  /* sendmsg: only with UDP_SEGMENT; writev: only with a gso_type */
-    _Atomic bool only_sourced; /* sendmsg: only with a source address */
-    _Atomic int calls;         /* all calls since it was planned */
-};
-
-static struct fault on_send, on_receive, on_write;
-
-/* What a faked receive changes in what the kernel said. */
-static _Atomic int receive_flags;  /* ORed into msg_flags */
-static _Atomic int fake_gro_bytes; /* size of a UDP_GRO item to add: 2 (wrong) or 4 */
-static _Atomic int fake_gro_value;
-
-static void plan(struct fault *fault, int error, int times) {
-    atomic_store(&fault->only_trains, false);
-    atomic_store(&fault->only_sourced, false);
-    atomic_store(&fault->calls, 0);
-    atomic_store(&fault->error, error);
-    atomic_store(&fault->times, times);
-}
-
-static void plan_trains(struct fault *fault, int error, int times) {
-    plan(fault, error, 0);
-    atomic_store(&fault->only_trains, true);
-    atomic_store(&fault->times, times);
-}
-
-static bool strikes(struct fault *fault, bool train, bool sourced) {
-    atomic_fetch_add(&fault->calls, 1);
-    if ((atomic_load(&fault->only_trains) && !train) ||
-        (atomic_load(&fault->only_sourced) && !sourced))
-        return false;
-    int left = atomic_load(&fault->times);
-    if (left <= 0)
-        return false;
-    atomic_store(&fault->times, left - 1);
-    errno = atomic_load(&fault->error);
-    return true;
-}
+static struct fault on_send;
 
 static bool has_item(const struct msghdr *message, int level, int type) {
     for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item;
@@ -83,39 +37,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
     return __real_sendmsg(fd, message, flags);
 }
 
-ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
-ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags) {
-    if (strikes(&on_receive, false, false))
-        return -1;
-    size_t room = message->msg_controllen;
-    ssize_t length = __real_recvmsg(fd, message, flags);
-    if (length < 0)
-        return length;
-    message->msg_flags |= atomic_load(&receive_flags);
-    size_t size = (size_t)atomic_load(&fake_gro_bytes);
-    if (size && message->msg_controllen + CMSG_SPACE(size) <= room) {
-        int value = atomic_load(&fake_gro_value);
-        struct cmsghdr *item = (void *)((char *)message->msg_control + message->msg_controllen);
-        *item = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_UDP, .cmsg_type = UDP_GRO};
-        memcpy(CMSG_DATA(item), &value, size);
-        message->msg_controllen += CMSG_SPACE(size);
-    }
-    return length;
-}
-
-ssize_t __real_writev(int fd, const struct iovec *parts, int count);
-ssize_t __wrap_writev(int fd, const struct iovec *parts, int count);
-ssize_t __wrap_writev(int fd, const struct iovec *parts, int count) {
-    bool super = parts[0].iov_len >= WORLD_VNET && ((const uint8_t *)parts[0].iov_base)[1] != 0;
-    if (strikes(&on_write, super, false))
-        return -1;
-    return __real_writev(fd, parts, count);
-}
-
-/* ---- One device, and a stranger that is its peer 2 ---------------------------------------------
- */
+/* ---- One device, and a stranger that is its peer 2 ---- */
 
 #define SEGMENTS 10
 
@@ -126,10 +48,6 @@ static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX], frame[WORLD_FRA
 
 static void start(void) {
     plan(&on_send, 0, 0);
-    plan(&on_receive, 0, 0);
-    plan(&on_write, 0, 0);
-    atomic_store(&receive_flags, 0);
-    atomic_store(&fake_gro_bytes, 0);
     side_open(&side, 1, &(struct world_options){0});
     fd = stranger_open(SHOAL_AF_INET, &stranger);
     side.peer = side_add_peer(&side, 12, 2, &stranger);
@@ -188,9 +106,6 @@ static uint32_t offloads_on(void) {
 }
 
 static void calm(void) { nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL); }
-
-/* ---- Sending -----------------------------------------------------------------------------------
- */
 
 static void a_train_goes_out_in_one_call(void **state) {
     (void)state; /* T27: the offload is really on */
@@ -326,17 +241,12 @@ static void a_send_error_costs_its_packet_and_nothing_else(void **state) {
     }
 }
 
-static void an_interrupted_call_is_simply_made_again(void **state) {
+static void an_interrupted_send_is_simply_made_again(void **state) {
     (void)state; /* T24 */
     start();
     plan(&on_send, EINTR, 1);
-    plan(&on_receive, EINTR, 1);
-    plan(&on_write, EINTR, 1);
     write_one(1);
     expect_one(1);
-    size_t length = world_packet(plain, false, 2, 1, 50, 3);
-    stranger_send(fd, &side.outer, message, forge(message, 2, 100, 1, plain, length));
-    side_expect(&side, plain, length);
     assert_int_equal(side_drops(&side), 0);
     stop();
 }
@@ -451,140 +361,6 @@ static void a_control_datagram_says_why_it_did_not_leave(void **state) {
     stop();
 }
 
-/* ---- Receiving
- * ----------------------------------------------------------------------------------- */
-
-static void send_in(uint64_t counter) {
-    size_t length = world_packet(plain, false, 2, 1, 50, (uint8_t)counter);
-    stranger_send(fd, &side.outer, message, forge(message, 2, 100, counter, plain, length));
-}
-
-static void a_receive_error_loses_no_datagram(void **state) {
-    (void)state; /* T24 */
-    static const int errors[] = {ECONNREFUSED, EHOSTUNREACH, ENOMEM, EPERM};
-    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-        start();
-        plan(&on_receive, errors[i], 1);
-        send_in(1);
-        side_expect(&side, plain, 78);
-        assert_int_equal(side_counter(&side, "rx_errors"), 1);
-        assert_int_equal(side_drops(&side), 0);
-        stop();
-    }
-}
-
-static void what_was_cut_off_is_counted_and_not_believed(void **state) {
-    (void)state; /* T28 */
-    start();
-    atomic_store(&receive_flags, MSG_TRUNC);
-    send_in(1);
-    side_await(&side, "drop_rx_truncated", 1);
-    atomic_store(&receive_flags, MSG_CTRUNC);
-    send_in(2);
-    side_await(&side, "drop_rx_truncated", 2);
-    assert_int_equal(side_counter(&side, "rx_control_truncated"), 1);
-    atomic_store(&receive_flags, 0);
-    send_in(3);
-    side_expect(&side, plain, 78);
-    stop();
-}
-
-static void segment_sizes_that_make_no_sense_leave_the_datagram_whole(void **state) {
-    (void)state; /* T28: a UDP_GRO item of 2 bytes, zero, negative, larger than the buffer */
-    static const struct {
-        int bytes, value;
-    } cases[] = {{2, 50}, {4, 0}, {4, -5}, {4, 70000}, {4, 128}};
-    for (uint64_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        start();
-        atomic_store(&fake_gro_bytes, cases[i].bytes);
-        atomic_store(&fake_gro_value, cases[i].value);
-        send_in(i);
-        side_expect(&side, plain, 78);
-        stop();
-    }
-}
-
-/* ---- The TUN -----------------------------------------------------------------------------------
- */
-
-/* Five datagrams of one flow in one train: they become one frame. */
-static void send_flow(uint64_t counter) {
-    size_t used = 0;
-    for (uint64_t i = 0; i < 5; i++) {
-        size_t length = world_packet(plain, false, 2, 1, 100, (uint8_t)i);
-        used += forge(message + used, 2, 100, counter + i, plain, length);
-    }
-    stranger_send_train(fd, &side.outer, message, used, (uint16_t)(used / 5));
-}
-
-static void expect_flow_singly(void) {
-    for (int i = 0; i < 5; i++) {
-        side_expect(&side, plain, world_packet(plain, false, 2, 1, 100, (uint8_t)i));
-    }
-    assert_int_equal(side_read(&side, frame, 20), 0);
-}
-
-static void einval_on_a_super_packet_writes_its_packets_singly_once_in_order(void **state) {
-    (void)state; /* T26: Linux 6.6.44 */
-    struct shoal_mail mail;
-    start();
-    send_flow(0);
-    assert_int_equal(side_read(&side, frame, WORLD_PATIENCE_MS), 10 + 28 + 500);
-    plan_trains(&on_write, EINVAL, 1000);
-    send_flow(10);
-    expect_flow_singly();
-    assert_true(side_mail(&side, SHOAL_MAIL_OFFLOAD_DEMOTED, &mail, NULL));
-    assert_int_equal(mail.value, SHOAL_OFFLOAD_TUN_USO);
-    assert_int_equal(mail.index, EINVAL);
-    assert_int_equal(offloads_on(), SHOAL_OFFLOAD_ALL & ~SHOAL_OFFLOAD_TUN_USO);
-    send_flow(20); /* off: not even tried again */
-    expect_flow_singly();
-    assert_int_equal(side_counter(&side, "tun_gso_refused"), 1);
-    assert_int_equal(side_drops(&side), 0);
-    plan(&on_write, 0, 0);
-    assert_int_equal(shoal_device_set_offloads(side.device, SHOAL_OFFLOAD_ALL, SHOAL_OFFLOAD_ALL),
-                     SHOAL_OK);
-    send_flow(30);
-    assert_int_equal(side_read(&side, frame, WORLD_PATIENCE_MS), 10 + 28 + 500);
-    stop();
-}
-
-static void an_interface_that_is_down_costs_packets_and_no_offload(void **state) {
-    (void)state; /* fault table: EIO on a TUN write */
-    start();
-    plan(&on_write, EIO, 1);
-    send_flow(0);
-    side_await(&side, "drop_rx_link_down", 5);
-    plan(&on_write, ENOMEM, 1);
-    send_in(10);
-    side_await(&side, "drop_rx_tun", 1);
-    plan(&on_write, EINVAL, 1); /* of a single packet: its own fault */
-    send_in(11);
-    side_await(&side, "drop_rx_tun", 2);
-    assert_int_equal(offloads_on(), SHOAL_OFFLOAD_ALL);
-    assert_true(side_no_mail(&side, SHOAL_MAIL_OFFLOAD_DEMOTED));
-    send_in(12);
-    side_expect(&side, plain, 78);
-    stop();
-}
-
-static void a_tun_that_is_gone_is_told_once_and_left_alone(void **state) {
-    (void)state; /* T22 */
-    struct shoal_mail mail;
-    start();
-    plan(&on_write, EBADFD, 1);
-    send_in(1);
-    assert_true(side_mail(&side, SHOAL_MAIL_LINK, &mail, NULL));
-    assert_int_equal(mail.value, SHOAL_LINK_GONE);
-    send_in(2);
-    side_await(&side, "drop_rx_no_tun", 2);
-    write_one(1); /* nobody reads it any more */
-    assert_int_equal(stranger_receive(fd, message, sizeof(message), 20), 0);
-    assert_true(side_no_mail(&side, SHOAL_MAIL_LINK));
-    assert_int_equal(side_facts(&side).rx_packets, 2);
-    stop();
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_train_goes_out_in_one_call),
@@ -592,19 +368,13 @@ int main(void) {
         cmocka_unit_test(a_path_that_refuses_trains_demotes_only_its_peer),
         cmocka_unit_test(a_single_that_fails_while_resending_is_counted_and_the_rest_go_on),
         cmocka_unit_test(a_send_error_costs_its_packet_and_nothing_else),
-        cmocka_unit_test(an_interrupted_call_is_simply_made_again),
+        cmocka_unit_test(an_interrupted_send_is_simply_made_again),
         cmocka_unit_test(a_full_socket_holds_the_train_back_and_loses_nothing),
         cmocka_unit_test(a_socket_that_says_full_for_ever_drops_without_spinning),
         cmocka_unit_test(a_peer_may_go_while_its_train_waits),
         cmocka_unit_test(a_source_that_is_gone_is_forgotten_and_the_packet_still_leaves),
         cmocka_unit_test(a_source_stays_when_the_kernel_refuses_without_it_too),
         cmocka_unit_test(a_control_datagram_says_why_it_did_not_leave),
-        cmocka_unit_test(a_receive_error_loses_no_datagram),
-        cmocka_unit_test(what_was_cut_off_is_counted_and_not_believed),
-        cmocka_unit_test(segment_sizes_that_make_no_sense_leave_the_datagram_whole),
-        cmocka_unit_test(einval_on_a_super_packet_writes_its_packets_singly_once_in_order),
-        cmocka_unit_test(an_interface_that_is_down_costs_packets_and_no_offload),
-        cmocka_unit_test(a_tun_that_is_gone_is_told_once_and_left_alone),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }
