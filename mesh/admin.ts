@@ -125,7 +125,7 @@ export function invite(
   const seeds = (options.seeds ?? own).slice(0, SEEDS_MAX);
   if (seeds.length === 0) {
     return refused(
-      "invite: no address of this machine is known that others could reach: is it connected to a network?",
+      "invite: this machine has no address that others could reach: start the node with --advertise HOST",
     );
   }
   const seconds = Math.floor(now.wall / 1000);
@@ -165,7 +165,7 @@ export function approve(
   const wanted = findCandidate(crypto, mesh, who, options.name);
   if (!wanted.ok) return wanted;
   const { id, name, member } = wanted.value;
-  if (!isName(name)) return refused(`approve: "${name}" is no host name: choose one with --name`);
+  if (!isName(name)) return refused(`approve: "${name}" is no host name: use a-z, 0-9 and -`);
   if (mesh.trust.isRevoked(id)) {
     return refused(`approve: the key ${id} is revoked for good: the machine needs a new identity`);
   }
@@ -196,7 +196,9 @@ export function approve(
 
 /** Believes a key on this node alone. It has no certificate, so others do not know it. */
 export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): Decoded<Who> {
-  if (!isKey(key)) return refused(`trust: "${key}" is no key: 64 digits as \`shoal status\` shows`);
+  if (!isKey(key)) {
+    return refused(`trust: "${key}" is no key: 64 digits as \`shoal status --json\` shows`);
+  }
   // For points of low order anybody can sign.
   if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(key)) === undefined) {
     return refused(
@@ -265,7 +267,7 @@ function adminOf(mesh: Mesh, what: string): Decoded<Membership> {
   const { membership } = mesh;
   if (membership?.flags.admin) return { ok: true, value: membership };
   return refused(
-    `${what}: this node is no admin: run it on one that is (\`shoal status\` marks them)`,
+    `${what}: this node is no admin: run it on one that is (\`shoal status --json\` says who)`,
   );
 }
 
