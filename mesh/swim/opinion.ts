@@ -75,11 +75,7 @@ export class Opinion {
 
   /** What a member says when it leaves. What it said before it came back is void. */
   ownFarewell(member: Member, incarnation: number): void {
-    if (incarnation >= member.incarnation) this.#depart(member);
-  }
-
-  #depart(member: Member): void {
-    if (!isLive(member)) return;
+    if (incarnation < member.incarnation || !isLive(member)) return;
     this.#settle(member, "left", member.incarnation);
     this.moment.out.event({ kind: "departed", id: member.id });
   }
