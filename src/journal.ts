@@ -21,9 +21,9 @@ export function noteEvent(event: NodeEvent): void {
         addresses: [event.ip4, event.ip6].flatMap((ip) => ip ? [formatAddress(ip)] : []).join(" "),
       });
     case "joined":
-      return log.info("member of the mesh{via}", {
-        via: event.seed ? `, let in by ${event.seed.name}` : "",
-      });
+      return event.seed
+        ? log.info("member of the mesh, let in by {name}", { name: event.seed.name })
+        : log.info("member of the mesh");
     case "joinPending":
       return log.info("{seed} shows our request to its admin", { seed: event.seed });
     case "joinFailed":
@@ -40,7 +40,7 @@ export function noteEvent(event: NodeEvent): void {
         absence: duration(event.absentMs / 1000),
       });
     case "memberJoined":
-      return log.info("{name} joined", { name: event.who.name });
+      return log.info("{name} is a member", { name: event.who.name });
     case "memberSuspected":
       return log.info("{name} does not answer: suspected", { name: event.who.name });
     case "memberRecovered":
