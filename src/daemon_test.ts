@@ -202,6 +202,9 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
       shown.out,
       new RegExp(`^asks to join: guest ${key} from 127\\.0\\.0\\.1:\\d+`, "m"),
     );
+    const address = await shoal("ip", "--state", guest.state);
+    assert.equal(address.code, Exit.failed);
+    assert.match(address.err, /^guest has no mesh address yet: /);
     const nobody = await shoal("approve", "--state", node.state, "nobody");
     assert.equal(nobody.code, Exit.failed);
     assert.match(nobody.err, /nobody/);
@@ -211,6 +214,11 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     assert.equal(revoked.code, Exit.done, revoked.err);
     const status = JSON.parse((await shoal("status", "--json", "--state", node.state)).out);
     assert.deepEqual(status.peers, []);
+    const stranger = await shoal("revoke", "--state", node.state, "ab".repeat(32));
+    assert.match(stranger.out, /^a key of no member \((ab){32}\) is revoked$/m);
+    const unnamed = await shoal("trust", "--state", node.state, "cd".repeat(32));
+    assert.equal(unnamed.code, Exit.usage);
+    assert.match(unnamed.err, /^--name is missing$/m);
     const gone = await shoal("ping", "-c", "1", "--timeout", "200", "--state", guest.state, "seed");
     assert.equal(gone.code, Exit.failed);
     await guest.end("SIGKILL");

@@ -1,7 +1,7 @@
 import { Exit, Failure } from "../exit.ts";
 import type { StatusDocument } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
-import { type Command, parseOptions } from "./command.ts";
+import { type Command, parseOptions, programName } from "./command.ts";
 
 export const ip: Command = {
   usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
@@ -21,7 +21,18 @@ ${INSTANCE_HELP}`,
       ? status.self
       : [status.self, ...status.peers].find((node) => node.name === name);
     if (found === undefined) {
-      throw new Failure(Exit.failed, `no peer is called '${name}': see the names with peers`);
+      throw new Failure(
+        Exit.failed,
+        `no peer is called '${name}': ${programName(io, "peers")} lists them`,
+      );
+    }
+    if (found.ip4 === "" && found.ip6 === "") {
+      throw new Failure(
+        Exit.failed,
+        `${found.name} has no mesh address yet: ${
+          programName(io, "status")
+        } says what it waits for`,
+      );
     }
     if (values.json) {
       io.out(JSON.stringify({ v: 1, name: found.name, ip4: found.ip4, ip6: found.ip6 }));

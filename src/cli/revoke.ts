@@ -15,7 +15,7 @@ ${INSTANCE_HELP}`,
     io.out(
       values.json
         ? JSON.stringify(document)
-        : `${document["name"]} (${document["key"]}) is revoked`,
+        : `${document["name"] || "a key of no member"} (${document["key"]}) is revoked`,
     );
     return Exit.done;
   },

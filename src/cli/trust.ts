@@ -1,11 +1,12 @@
-import { Exit } from "../exit.ts";
+import { Exit, Failure } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
-import { type Command, parseOptions } from "./command.ts";
+import { type Command, parseOptions, programName } from "./command.ts";
 
 export const trust: Command = {
   usage: "trust --name NAME [--interface IF | --state DIR] [--json] KEY",
   help: `Believes a node by its public key, on this node alone: it needs no token and no approval
 here, and the rest of the mesh does not know it. approve admits a node to the whole mesh.
+KEY is the self.key that status --json shows on the other node.
 
   --name NAME      what the mesh calls it
 ${INSTANCE_HELP}`,
@@ -14,6 +15,9 @@ ${INSTANCE_HELP}`,
       ...INSTANCE_OPTIONS,
       name: { type: "string" },
     }, { min: 1, max: 1 });
+    if (values.name === undefined) {
+      throw new Failure(Exit.usage, `--name is missing\nusage: ${programName(io, trust.usage)}`);
+    }
     const document = await askNode(values, io, {
       command: "trust",
       key: positionals[0],
