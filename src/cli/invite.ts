@@ -9,7 +9,8 @@ export const invite: Command = {
 whoever has it can join until it is used up or expires.
 
   --uses N         how many machines may join with it (default 1)
-  --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
+  --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h); members allow
+                   five minutes more, for clocks that differ
   --groups A,B     the groups that the joiner will be in
   --flags F,G      what the joiner may do: relay, admin
 ${INSTANCE_HELP}`,

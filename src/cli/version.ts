@@ -4,7 +4,7 @@ import { type Command, parseOptions } from "./command.ts";
 
 export const version: Command = {
   usage: "version [--json]",
-  help: "Prints the version of Shoal.",
+  help: "Prints the version of Shoal.\n\n  --json           print the versioned JSON document",
   run(args, io) {
     const { values } = parseOptions(version, args, io, { json: { type: "boolean" } });
     io.out(
