@@ -22,6 +22,7 @@ import { type DataplaneConfig, formatSeed, parseSeed, type Seed } from "./config
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, Failure } from "./exit.ts";
 import { ownAddresses, resolveSeed } from "./outside.ts";
+import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
 import { Store } from "./store.ts";
@@ -68,10 +69,6 @@ export interface Pong {
 
 type Out = Outbox<NodeEvent>;
 type PongEvent = Extract<NodeEvent, { kind: "pong" | "pingLost" }>;
-
-function random(length: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(length));
-}
 
 export class MeshNode {
   /** This node holds the mesh key. */

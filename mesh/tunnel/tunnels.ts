@@ -9,6 +9,7 @@
 import type { Crypto } from "../crypto.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
+import { networkOf } from "../prefix.ts";
 import { CLOCK_TOLERANCE, MAX_PEERS } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
@@ -365,19 +366,6 @@ function requireKey(name: string, key: Uint8Array): void {
   if (key.length !== KEY_LENGTH) {
     throw new RangeError(`${name}: ${key.length} bytes, must be ${KEY_LENGTH}`);
   }
-}
-
-/** The prefix with its host bits cut off. */
-function networkOf(prefix: Prefix): Prefix {
-  const bits = prefix.address.length * 8;
-  if ((bits !== 32 && bits !== 128) || !(prefix.length >= 0 && prefix.length <= bits)) {
-    throw new RangeError(`prefix: length ${prefix.length} of ${bits} bits`);
-  }
-  const address = prefix.address.map((byte, i) => {
-    const kept = Math.min(8, Math.max(0, prefix.length - 8 * i));
-    return byte & (0xff << (8 - kept));
-  });
-  return { address, length: prefix.length };
 }
 
 function prefixText(prefix: Prefix): string {

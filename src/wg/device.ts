@@ -10,9 +10,11 @@ import type { Core } from "../../ffi/core.ts";
 import { interfaceIndex } from "../../ffi/libc.ts";
 import { loadSodium } from "../../ffi/sodium.ts";
 import type { Now, Outbox, PeerId } from "../../mesh/machine.ts";
+import { MAX_PEERS } from "../../mesh/tunnel/constants.ts";
 import { Tunnels } from "../../mesh/tunnel/tunnels.ts";
 import type { TunnelEvent } from "../../mesh/tunnel/types.ts";
 import { type CoreNews, Driver } from "../driver.ts";
+import { random } from "../random.ts";
 import type { Configurable } from "./server.ts";
 import type { DeviceChange, DeviceReport, PeerChange, PeerReport, UapiFault } from "./uapi.ts";
 
@@ -41,13 +43,7 @@ export interface WgDeviceOptions {
   readonly onGone: () => void;
 }
 
-const PEERS_MAX = 65_536;
-
 type Out = Outbox<TunnelEvent>;
-
-function random(length: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(length));
-}
 
 export class WgDevice implements Configurable {
   readonly #device: Device;
@@ -61,7 +57,7 @@ export class WgDevice implements Configurable {
   /** @throws {CoreError} when core refuses; nothing is left behind then */
   constructor(private readonly options: WgDeviceOptions) {
     const { core, tun, workers, aead, io, without } = options;
-    this.#peersMax = options.peersMax ?? PEERS_MAX;
+    this.#peersMax = options.peersMax ?? MAX_PEERS;
     this.#tunnels = new Tunnels({ crypto: loadSodium(), random, maxPeers: this.#peersMax });
     this.#device = Device.open(core, {
       tun,

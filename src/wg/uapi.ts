@@ -9,11 +9,13 @@
 import { type Endpoint, formatEndpoint, parseAddress, parseEndpoint } from "../../mesh/endpoint.ts";
 import { formatAddress } from "../../mesh/endpoint.ts";
 import type { Prefix } from "../../mesh/machine.ts";
+import { networkOf } from "../../mesh/prefix.ts";
+import { MAX_PEERS } from "../../mesh/tunnel/constants.ts";
 
 /** Bytes of a line; the longest that means anything has a hundred. */
 export const LINE_MAX = 1024;
 /** Peers and prefixes that one request may name: what a device can hold (R17). */
-const REQUEST_PEERS_MAX = 65_536;
+const REQUEST_PEERS_MAX = MAX_PEERS;
 const REQUEST_PREFIXES_MAX = 1_048_576;
 
 /** Why a request was not carried out: the number that goes over the wire, and a line for the log. */
@@ -277,15 +279,8 @@ function readPrefixChange(value: string): PrefixChange {
   if (match === null || address === undefined || length > 8 * address.length) {
     throw invalid(`allowed_ip ${shown(value)} is no IP/length`);
   }
-  const prefix = { address: masked(address, length), length };
+  const prefix = networkOf({ address, length });
   return { kind: match[1] === "-" ? "remove" : "add", prefix };
-}
-
-function masked(address: Uint8Array, length: number): Uint8Array {
-  return address.map((byte, i) => {
-    const bits = Math.min(8, Math.max(0, length - 8 * i));
-    return byte & (0xff << (8 - bits));
-  });
 }
 
 /** One peer as `get` shows it. */
