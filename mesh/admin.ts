@@ -267,7 +267,7 @@ function adminOf(mesh: Mesh, what: string): Decoded<Membership> {
   const { membership } = mesh;
   if (membership?.flags.admin) return { ok: true, value: membership };
   return refused(
-    `${what}: this node is no admin: run it on one that is (\`shoal status --json\` says who)`,
+    `${what}: this node is no admin: run it on one that is (\`shoal status\` marks them)`,
   );
 }
 
