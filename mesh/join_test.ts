@@ -172,6 +172,9 @@ Deno.test("T41: of two that join with one one-time token in the same millisecond
   for (const one of both) one.start();
   lab.run(5_000);
   assert.equal(members(founder), 1);
+  const [loser, ...more] = both.filter((one) => state(one) !== "member");
+  assert.ok(loser !== undefined && more.length === 0, "the other does not believe that it is in");
+  assert.match(failures(loser)[0] ?? "", /refused us: the token is used up/);
   const late = lab.computer({ token });
   late.start();
   lab.run(5_000);

@@ -181,6 +181,7 @@ export class Node {
     switch (controlType(arrival.bytes)) {
       case "sealed":
         if (this.#talk?.sealed(now, arrival, out)) this.#describe();
+        this.#comeIn(out);
         break;
       case "hello": {
         if (!mesh) break;
@@ -421,7 +422,16 @@ export class Node {
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();
     mesh.level(now, member.id, out);
-    if (!this.#admission.isAdmitted) out.event({ kind: "joined", seed: whoOf(member) });
+  }
+
+  /**
+   * A welcome is the door's word before it has seen that we are there: another may use the token up
+   * until then. We are in when a member that got our confirmation talks to us.
+   */
+  #comeIn(out: Outbox<NodeEvent>): void {
+    const doorman = this.#talk?.doorman;
+    if (doorman === undefined || this.#admission.isAdmitted) return;
+    out.event({ kind: "joined", seed: whoOf(doorman) });
     this.#admission.admitted();
     this.#mustPersist = true;
   }

@@ -52,6 +52,7 @@ export class Talk {
   /** At most one per seed or introduction that was answered. */
   readonly #confirmations = new Map<MemberId, Confirmation>();
   readonly #introductions = new Introductions();
+  #doorman: Member | undefined;
   /** Boot ms of the last notice and the last greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
@@ -63,6 +64,11 @@ export class Talk {
     private readonly random: Random,
     private readonly mesh: Mesh,
   ) {}
+
+  /** The member at whose door we were that talked to us first: from then on we are one, too. */
+  get doorman(): Member | undefined {
+    return this.#doorman;
+  }
 
   /** Addresses at which two members agree that they see us. */
   get reflexive(): readonly Endpoint[] {
@@ -177,7 +183,7 @@ export class Talk {
       this.drops.early++; // answered at our door, not confirmed yet
       return false;
     }
-    this.#confirmations.delete(from);
+    if (this.#confirmations.delete(from)) this.#doorman ??= member;
     this.#place(now, member, arrival, out);
     if (kind === "gossip") this.mesh.gossip(now, from, payload, out);
     else this.mesh.heard(now, from, out);
