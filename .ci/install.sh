@@ -86,7 +86,7 @@ wrapper() {
 #!/bin/sh
 # written by shoal install
 $4
-export DENO_DIR='$lib/cache' DENO_NO_UPDATE_CHECK=1 SHOAL_CORE="\${SHOAL_CORE:-$lib/libshoal.so}"
+export DENO_DIR='$lib/cache' DENO_NO_UPDATE_CHECK=1 SHOAL_PROGRAM=shoal SHOAL_CORE="\${SHOAL_CORE:-$lib/libshoal.so}"
 exec '$lib/deno' run --quiet --no-prompt --cached-only --config '$lib/deno.json' \\
     $2 '$lib/src/main.ts' ${3:+$3 }"\$@"
 WRAPPER

@@ -28,7 +28,8 @@ export interface Seed {
 export interface NodeConfig {
   readonly instance: Instance;
   readonly join: readonly Seed[];
-  readonly name: string;
+  /** Undefined: the name of the last start, else the host name. */
+  readonly name: string | undefined;
   /** The port was asked for: when it is busy, that is an error and not a reason to take another. */
   readonly listen: number | undefined;
   readonly advertise: string | undefined;
@@ -49,7 +50,7 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
   return {
     instance: findInstance({ interface: text("interface"), state: text("state") }, env),
     join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed(String(seed))),
-    name: checkName(text("name") ?? defaultName()),
+    name: nameOf(text("name")),
     listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
     advertise: checkAdvertise(text("advertise")),
     tun: !switchOf(flags, env, "no-tun"),
@@ -104,8 +105,8 @@ function checkAdvertise(host: string | undefined): string | undefined {
 }
 
 /** Told here as an option of the command line; mesh would refuse it, too. */
-function checkName(name: string): string {
-  if (isName(name)) return name;
+function nameOf(name: string | undefined): string | undefined {
+  if (name === undefined || isName(name)) return name;
   throw new Failure(
     Exit.usage,
     `--name '${name}' cannot be a node's name: 1 to 63 small letters, digits and inner hyphens`,
@@ -113,7 +114,7 @@ function checkName(name: string): string {
 }
 
 /** The host name, as far as it can be a node's name. */
-function defaultName(): string {
+export function hostName(): string {
   const label = (hostname().split(".")[0] ?? "").toLowerCase().replaceAll(/[^a-z0-9-]/g, "-");
   return label.replaceAll(/^-+|-+$/g, "").slice(0, 63).replace(/-+$/, "") || "node";
 }

@@ -75,7 +75,10 @@ class Front {
   ) {}
 
   hear(event: NodeEvent): void {
-    noteEvent(event);
+    // A first join that fails ends the program with the same words, once.
+    const isLastWord = event.kind === "joinFailed" && this.#node?.isFirstStart !== false &&
+      !this.#hasJoined;
+    if (!isLastWord) noteEvent(event);
     switch (event.kind) {
       case "joined":
         this.#hasJoined = true;
@@ -117,7 +120,7 @@ class Front {
     const node = this.#node;
     if (node === undefined) return;
     const approve = programName(this.io, "approve");
-    this.io.out(`waiting for approval: at ${seed}, run  ${approve} ${this.config.name}`);
+    this.io.out(`waiting for approval: at ${seed}, run  ${approve} ${node.status().self.name}`);
     this.io.out(
       `our key is ${node.status().self.key}; any admin node can approve by the key alone`,
     );
@@ -173,7 +176,13 @@ function operations(
     },
     approve: {
       changes: true,
-      run: (request) => who(node.approve(textOf(request, "who"))),
+      run: (request) => {
+        const name = request["name"] === undefined ? {} : { name: textOf(request, "name") };
+        const groups = request["groups"] === undefined
+          ? {}
+          : { groups: textsOf(request, "groups") };
+        return who(node.approve(textOf(request, "who"), { ...name, ...groups }));
+      },
     },
     trust: {
       changes: true,

@@ -225,6 +225,16 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     await node.end("SIGINT");
   }));
 
+Deno.test("a founder that is started again without any option keeps its name", () =>
+  inFolder(async (dir) => {
+    const { node } = await founder(dir);
+    await node.end("SIGINT");
+    const again = new Running(node.state, []);
+    const [, name] = await again.until(READY);
+    assert.equal(name, "seed");
+    await again.end("SIGINT");
+  }));
+
 Deno.test("two nodes cannot share a state folder or a control socket", () =>
   inFolder(async (dir) => {
     const { node } = await founder(dir);

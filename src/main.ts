@@ -107,7 +107,12 @@ if (import.meta.main) {
   const encoder = new TextEncoder();
   const write = (stream: { writeSync(bytes: Uint8Array): number }) => (line: string) => {
     const bytes = encoder.encode(line + "\n");
-    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+    try {
+      for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+    } catch (error) {
+      // The reader has seen enough (`| head -1`); a node goes on without it.
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
   };
   const code = await main(Deno.args, {
     out: write(Deno.stdout),

@@ -18,7 +18,7 @@ import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
 import { readClock } from "./clock.ts";
-import { type DataplaneConfig, formatSeed, parseSeed, type Seed } from "./config.ts";
+import { type DataplaneConfig, formatSeed, hostName, parseSeed, type Seed } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, Failure } from "./exit.ts";
 import { ownAddresses, resolveSeed } from "./outside.ts";
@@ -46,7 +46,8 @@ export interface MeshNodeOptions {
   readonly stateDir: string;
   /** "" only without `tun`. */
   readonly interface: string;
-  readonly name: string;
+  /** A DNS label. Undefined: the name of the last start, else the host name. */
+  readonly name: string | undefined;
   /** Undefined: the port of the last start, else the usual one, else any free one. */
   readonly listen: number | undefined;
   readonly join: readonly Seed[];
@@ -187,8 +188,11 @@ export class MeshNode {
   }
 
   /** @throws {Failure} when nobody of that name or key asked, or we may not */
-  approve(who: string): Who {
-    return this.#step((now, out) => value(this.#machine.approve(now, who, out)));
+  approve(
+    who: string,
+    options: { readonly name?: string; readonly groups?: readonly string[] } = {},
+  ): Who {
+    return this.#step((now, out) => value(this.#machine.approve(now, who, out, options)));
   }
 
   /** @throws {Failure} when the key or name is none */
@@ -241,7 +245,8 @@ export class MeshNode {
 
   #createMachine(port: number): Machine {
     const { identitySeed, meshSeed, snapshot } = this.#secrets;
-    const { name, tun, open, join, token } = this.options;
+    const { tun, open, join, token } = this.options;
+    const name = this.options.name ?? snapshot?.name ?? hostName();
     return value(Machine.create(readClock(), {
       crypto: loadSodium(),
       random,

@@ -77,3 +77,8 @@ export function joinLine(io: Io, seeds: readonly string[], token: string): strin
   const joins = seeds.map((seed) => `--join ${seed} `).join("");
   return `${programName(io, "node")} ${joins}--token ${token}`;
 }
+
+/** `A,B` of an option as a list; nothing between two commas is left to the node to refuse. */
+export function namesOf(text: string): string[] {
+  return text === "" ? [] : text.split(",").map((item) => item.trim());
+}

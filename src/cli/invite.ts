@@ -1,6 +1,6 @@
 import { Exit, Failure } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
-import { type Command, joinLine, parseOptions, wholeNumber } from "./command.ts";
+import { type Command, joinLine, namesOf, parseOptions, wholeNumber } from "./command.ts";
 
 export const invite: Command = {
   usage:
@@ -9,8 +9,7 @@ export const invite: Command = {
 whoever has it can join until it is used up or expires.
 
   --uses N         how many machines may join with it (default 1)
-  --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h); members allow
-                   five minutes more, for clocks that differ
+  --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
   --groups A,B     the groups that the joiner will be in
   --flags F,G      what the joiner may do: relay, admin
 ${INSTANCE_HELP}`,
@@ -26,8 +25,8 @@ ${INSTANCE_HELP}`,
       command: "invite",
       uses: wholeNumber("--uses", values.uses, 1, 1000),
       expires_s: seconds("--expires", values.expires),
-      groups: list(values.groups),
-      flags: list(values.flags),
+      groups: namesOf(values.groups),
+      flags: namesOf(values.flags),
     });
     const seeds = document["seeds"] as readonly string[];
     io.out(
@@ -36,10 +35,6 @@ ${INSTANCE_HELP}`,
     return Exit.done;
   },
 };
-
-function list(text: string): string[] {
-  return text === "" ? [] : text.split(",").map((item) => item.trim());
-}
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 

@@ -37,7 +37,10 @@ As with wireguard-go: LOG_LEVEL, WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND=1.
     if (values.foreground || io.env("WG_PROCESS_FOREGROUND") === "1") {
       return await (await import("./serve.ts")).serve(settings, io);
     }
-    return await (await import("./daemon.ts")).startInBackground(io);
+    const isAsked = [values["log-level"], io.env("SHOAL_LOG_LEVEL"), io.env("LOG_LEVEL")]
+      .some((level) => level !== undefined && level !== "");
+    const wantsLog = isAsked && settings.logLevel !== null;
+    return await (await import("./daemon.ts")).startInBackground(io, wantsLog);
   },
 };
 

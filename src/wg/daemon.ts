@@ -9,27 +9,27 @@ import { silence } from "../../ffi/libc.ts";
 import type { Io } from "../cli/command.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
 
-/** Set for the child: somebody waits for the word on standard output. */
+/** Set for the child: somebody waits for the word on standard output; "log" or "quiet" afterwards. */
 const WAITED_FOR = "SHOAL_WG_WAITED_FOR";
 const READY = "ready\n";
 /** A device is there within a second; this is for machines in distress. */
 const PATIENCE_MS = 15_000;
 
-/** Like wireguard-go: whoever sets LOG_LEVEL wants to read a log. */
-function wantsLog(io: Io): boolean {
-  const level = io.env("LOG_LEVEL") ?? "";
-  return level !== "" && level !== "silent";
-}
-
-/** @returns the child's exit code if it ended, 0 when it answers */
-export function startInBackground(io: Io): Promise<ExitCode> {
-  const log = wantsLog(io);
+/**
+ * @param log somebody asked for a log level: the child keeps standard error, as in wireguard-go
+ * @returns the child's exit code if it ended, 0 when it answers
+ */
+export function startInBackground(io: Io, log: boolean): Promise<ExitCode> {
   // Deno does not tell with which flags it was started; the kernel does.
   const [, ...args] = readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1);
   const child = spawn(Deno.execPath(), args, {
     detached: true,
     stdio: ["ignore", "pipe", log ? "inherit" : "pipe"],
-    env: { ...Deno.env.toObject(), WG_PROCESS_FOREGROUND: "1", [WAITED_FOR]: "1" },
+    env: {
+      ...Deno.env.toObject(),
+      WG_PROCESS_FOREGROUND: "1",
+      [WAITED_FOR]: log ? "log" : "quiet",
+    },
   });
   let said = "";
   let complaint = "";
@@ -69,8 +69,9 @@ export function startInBackground(io: Io): Promise<ExitCode> {
  * @throws when the parent is gone: nobody knows of this process, so it must not stay
  */
 export function tellReady(io: Io): void {
-  if (io.env(WAITED_FOR) !== "1") return;
+  const asked = io.env(WAITED_FOR);
+  if (asked === undefined) return;
   Deno.stdout.writeSync(new TextEncoder().encode(READY));
-  silence(1, ...(wantsLog(io) ? [] : [2]));
+  silence(1, ...(asked === "log" ? [] : [2]));
   Deno.chdir("/"); // Holds no file system that somebody may want to unmount.
 }
