@@ -35,21 +35,26 @@ const QUIET = 0.05;
 /** Milliseconds that a measurement waits for a quiet machine before it is made all the same. */
 const PATIENCE = 60_000;
 const TRIES = 3;
+/** pid of kthreadd, the parent of them all; within another process namespace, a process of no account. */
+const KERNEL_THREADS = 2;
 
-/** A measurement and the greater share of the machine, 0 to 1, that was busy before or after it. */
+/** A measurement and the greatest share of the machine, 0 to 1, that others kept busy before, during or after it. */
 export type Undisturbed<T> = T & { readonly background: number };
 
 /**
  * Measures while the machine is quiet, so that the work of others is not measured: waits for quiet, and measures again,
- * three times in all, when something else was running before or after.
+ * three times in all, when something else was running before, meanwhile or after.
  */
 export async function undisturbed<T extends object>(
   measure: () => Promise<T>,
 ): Promise<Undisturbed<T>> {
   for (let attempt = 1;; attempt++) {
-    const before = await settle();
+    const before = await settle(patience);
+    const [foreign, all] = [await foreignTicks(), await cpuTicks()];
     const measured = await measure();
-    const background = Math.max(before, await busyShare());
+    const meanwhile = grown(foreign, await foreignTicks()) /
+      ticksBetween(all, await cpuTicks()).total;
+    const background = Math.max(before, meanwhile, await busyShare());
     if (background < QUIET || attempt === TRIES) return { ...measured, background };
   }
 }
@@ -60,16 +65,46 @@ export function unrest(repetitions: readonly Undisturbed<object>[]): string[] {
   if (loud.length === 0) return [];
   const worst = Math.round(Math.max(...loud) * 100);
   const text =
-    `**Something else was running:** before or after ${loud.length} of ${repetitions.length} repetitions ` +
+    `**Something else was running:** before, during or after ${loud.length} of ${repetitions.length} repetitions ` +
     `more than ${
       QUIET * 100
     } % of the machine was busy (up to ${worst} %), so take these figures with care.`;
   return [text];
 }
 
+/**
+ * The ticks of every process that is not ours, by pid, with those of its ended children. Ours are this program and what
+ * descends from it; the kernel's own threads work for everybody.
+ */
+async function foreignTicks(): Promise<Map<number, number>> {
+  const parents = new Map<number, number>();
+  const ticks = new Map<number, number>();
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const text = await Deno.readTextFile(`/proc/${name}/stat`).catch(() => "");
+    // The program's name, in brackets, may hold anything; the fields after it are fixed.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ").map(Number);
+    const [, parent = 0] = fields;
+    parents.set(Number(name), parent);
+    ticks.set(Number(name), fields.slice(11, 15).reduce((sum, each) => sum + each, 0));
+  }
+  const spared = new Set([Deno.pid, KERNEL_THREADS]);
+  for (const pid of ticks.keys()) {
+    for (let at = pid; at > 0; at = parents.get(at) ?? 0) if (spared.has(at)) ticks.delete(pid);
+  }
+  return ticks;
+}
+
+/** By how much the ticks grew of what is in the second reading. */
+function grown(before: Map<number, number>, after: Map<number, number>): number {
+  let sum = 0;
+  for (const [pid, ticks] of after) sum += Math.max(0, ticks - (before.get(pid) ?? 0));
+  return sum;
+}
+
 /** Returns when the machine is quiet or patience is over, and the share that was busy last. */
-async function settle(): Promise<number> {
-  const deadline = performance.now() + PATIENCE;
+async function settle(patience: number): Promise<number> {
+  const deadline = performance.now() + patience;
   for (;;) {
     const share = await busyShare();
     if (share < QUIET || performance.now() >= deadline) return share;
