@@ -47,6 +47,7 @@ export type Undisturbed<T> = T & { readonly background: number };
  */
 export async function undisturbed<T extends object>(
   measure: () => Promise<T>,
+  patience = PATIENCE,
 ): Promise<Undisturbed<T>> {
   for (let attempt = 1;; attempt++) {
     const before = await settle(patience);
