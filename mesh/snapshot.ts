@@ -33,3 +33,48 @@ export interface NodeSnapshot {
   /** `HOST:PORT` that were given with --join or stood in the token. */
   readonly seeds: readonly string[];
 }
+
+/** Starts, incarnations and addresses that a node counts, as wide as their fields on the wire. */
+const COUNT_MAX = 0xffff_ffff;
+const IP4_COUNTER_MAX = 0xffff;
+
+/**
+ * What was written as JSON, or undefined when it cannot have been: a value of another shape would
+ * fail somewhere inside. Whether what is signed in it still holds is judged where it is used.
+ */
+export function readSnapshot(json: unknown): NodeSnapshot | undefined {
+  if (!isObject(json)) return undefined;
+  const { v, name, meshKey, chain, boot, ip4Counter, incarnation } = json;
+  const { members, trusted, revocations, redeemed, seeds } = json;
+  const isSound = v === 1 && isText(name) && isTextOrNone(meshKey) && isTextOrNone(chain) &&
+    // The next start counts on from these.
+    isCount(boot, COUNT_MAX - 1) && isCount(incarnation, COUNT_MAX - 1) &&
+    isCount(ip4Counter, IP4_COUNTER_MAX) &&
+    isListOf(
+      members,
+      (one) => isObject(one) && isText(one["record"]) && isTextOrNone(one["endpoint"]),
+    ) &&
+    isListOf(trusted, (one) => isObject(one) && isText(one["key"]) && isText(one["name"])) &&
+    isListOf(revocations, isText) && isListOf(redeemed, isText) && isListOf(seeds, isText);
+  return isSound ? json as unknown as NodeSnapshot : undefined;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+function isTextOrNone(value: unknown): boolean {
+  return value === undefined || isText(value);
+}
+
+function isCount(value: unknown, max: number): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max;
+}
+
+function isListOf(value: unknown, isOne: (one: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(isOne);
+}

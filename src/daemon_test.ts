@@ -78,6 +78,18 @@ async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
+Deno.test("a defect while the node is made is shown and ends it with code 1", () =>
+  inFolder(async (dir) => {
+    // Without the right to list interfaces: nothing that the node reckons with.
+    const rights = RIGHTS.map((right) => right === "--allow-sys" ? `${right}=uid,hostname` : right);
+    const node = ["node", "--no-tun", "--listen", "0", "--state", join(dir, "a")];
+    const args = ["run", "--quiet", "--no-prompt", "--config", CONFIG, ...rights, MAIN, ...node];
+    const signal = AbortSignal.timeout(20_000);
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args, signal }).output();
+    assert.match(new TextDecoder().decode(stderr), /NotCapable: .*sys.*\n +at /);
+    assert.equal(code, Exit.failed);
+  }));
+
 const READY = /^(\S+) is (\S+), (\S+) in mesh ([0-9a-f]{16})$/m;
 
 /** A founder on loopback; `join` are the arguments of the line for one more machine. */

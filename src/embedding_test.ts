@@ -112,11 +112,16 @@ Deno.test("damaged or foreign state is named with its path and left as it is", (
     const founder = open(dir, "seed");
     founder.close();
     const path = join(dir, "seed", "state.json");
-    await Deno.writeTextFile(path, "{", { mode: 0o600 });
-    assert.throws(() => open(dir, "seed"), failure(/state\.json is damaged/));
-    assert.equal(await Deno.readTextFile(path), "{");
+    const whole = await Deno.readTextFile(path);
+    for (
+      const damaged of ["{", '{"v":1,"boot":1}', whole.replace('"members":[', '"members":[7,')]
+    ) {
+      await Deno.writeTextFile(path, damaged, { mode: 0o600 });
+      assert.throws(() => open(dir, "seed"), failure(/state\.json is damaged/));
+      assert.equal(await Deno.readTextFile(path), damaged);
+    }
     await Deno.remove(join(dir, "seed", "identity"));
-    await Deno.writeTextFile(path, '{"v":1,"boot":1}', { mode: 0o600 });
+    await Deno.writeTextFile(path, whole, { mode: 0o600 });
     assert.throws(() => open(dir, "seed"), failure(/identity is missing/));
   }));
 

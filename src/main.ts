@@ -119,6 +119,10 @@ if (import.meta.main) {
     err: write(Deno.stderr),
     env: (name) => Deno.env.get(name),
     color: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+  }).catch((error) => {
+    // A defect of ours. Not left to the run time: whoever waits for the end has taken its events.
+    write(Deno.stderr)(error instanceof Error ? error.stack ?? error.message : String(error));
+    return Exit.failed;
   });
   Deno.exit(code);
 }

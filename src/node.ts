@@ -16,7 +16,7 @@ import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
-import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, formatSeed, hostName, parseSeed, type Seed } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
@@ -137,8 +137,14 @@ export class MeshNode {
       this.#device.close();
       throw error;
     }
-    this.#tellAddresses();
-    this.#step((now, out) => this.#machine.start(now, out));
+    try {
+      this.#tellAddresses();
+      this.#step((now, out) => this.#machine.start(now, out));
+    } catch (error) {
+      this.#driver.close();
+      this.#device.close();
+      throw error;
+    }
     this.#addressTimer = setInterval(() => this.#tellAddresses(), ADDRESSES_EVERY_MS);
   }
 
@@ -412,8 +418,8 @@ function parseSnapshot(store: Store): NodeSnapshot | undefined {
   const bytes = store.read(FILE.state);
   if (bytes === undefined) return undefined;
   try {
-    const snapshot = JSON.parse(text(bytes) ?? "");
-    if (snapshot?.v === 1 && Number.isSafeInteger(snapshot.boot)) return snapshot;
+    const snapshot = readSnapshot(JSON.parse(text(bytes) ?? ""));
+    if (snapshot !== undefined) return snapshot;
   } catch {
     // Said below.
   }
