@@ -93,7 +93,7 @@ const RULES: Readonly<Record<number, readonly (keyof typeof FILES)[]>> = {
   59: ["duties"],
   60: ["duties", "coreDevice"],
   61: ["duties", "slots"],
-  62: ["duties", "coreDevice"],
+  62: ["duties", "staging"],
   63: ["duties"],
   64: ["duties", "admission", "session"],
   65: ["noise", "tunnels"],
