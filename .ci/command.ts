@@ -23,6 +23,7 @@ export function endChildrenOnSignals(): void {
   for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15]] as const) {
     Deno.addSignalListener(signal, () => {
       for (const child of running) child.kill("SIGTERM");
+      console.error(`\nended by ${signal}: not everything was run`);
       Deno.exit(128 + number);
     });
   }
