@@ -66,7 +66,7 @@ testUnless(
       assert.match(link, /mtu 1400/);
       const { stdout: routes } = await a.run(["ip", "route", "show", "dev", "wg0"]);
       assert.match(routes, /192\.168\.2\.0\/24/);
-      await a.run(["ping", "-c", "1", "-W", "5", "10.7.0.2"]);
+      await a.run(["ping", "-c", "1", "-w", "15", "10.7.0.2"]);
       await b.run(["ping", "-c", "1", "-W", "5", "fd07::1"]);
       const { stdout: shown } = await a.run(["wg", "show", "wg0"]);
       assert.match(shown, /persistent keepalive: every 25 seconds/);
