@@ -53,8 +53,9 @@ export async function undisturbed<T extends object>(
     const before = await settle(patience);
     const [foreign, all] = [await foreignTicks(), await cpuTicks()];
     const measured = await measure();
-    const meanwhile = grown(foreign, await foreignTicks()) /
-      ticksBetween(all, await cpuTicks()).total;
+    const { total } = ticksBetween(all, await cpuTicks());
+    // A child that ended meanwhile brings its whole life into its parent's ticks: too much rather than too little.
+    const meanwhile = Math.min(1, grown(foreign, await foreignTicks()) / Math.max(1, total));
     const background = Math.max(before, meanwhile, await busyShare());
     if (background < QUIET || attempt === TRIES) return { ...measured, background };
   }
