@@ -10,18 +10,18 @@ import { type Core, loadCore } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import { Device, type DeviceInfo } from "../ffi/device.ts";
 import { loadSodium } from "../ffi/sodium.ts";
-import { IP4_PREFIX } from "../mesh/address.ts";
 import type { Decoded } from "../mesh/codec.ts";
-import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
+import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
-import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
+import type { Now, Outbox } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
+import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, formatSeed, hostName, parseSeed, type Seed } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, Failure } from "./exit.ts";
-import { ownAddresses, resolveSeed } from "./outside.ts";
+import { addressesOf, ownAddresses, resolveSeed } from "./outside.ts";
 import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
@@ -30,8 +30,6 @@ import denoJson from "../deno.json" with { type: "json" };
 
 /** WireGuard's usual port: what people open in firewalls. */
 const DEFAULT_PORT = 51820;
-/** IPv6 prefix length of a mesh on its interface (mesh.md: fd + 40 bits + 16 zero bits). */
-const IP6_ON_LINK = 64;
 /** How often this machine's own addresses are read again; a change is news for the other members. */
 const ADDRESSES_EVERY_MS = 5_000;
 
@@ -82,7 +80,7 @@ export class MeshNode {
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
   readonly #secrets: Secrets;
-  readonly #onLink = new Map<string, Prefix>();
+  readonly #addresses: LinkAddresses;
   readonly #pings = new Map<number, (event: PongEvent) => void>();
   #addressTimer: ReturnType<typeof setInterval> | undefined;
   #isKept: boolean;
@@ -109,6 +107,7 @@ export class MeshNode {
     this.#secrets = readSecrets(store, options);
     this.#isKept = this.#secrets.snapshot !== undefined;
     this.#device = openDevice(core, options);
+    this.#addresses = new LinkAddresses(this.#device, addressesOf);
     try {
       const port = bind(this.#device, store, options.listen);
       this.#machine = this.#createMachine(port);
@@ -162,6 +161,7 @@ export class MeshNode {
     return {
       ...status,
       self: { ...status.self, interface: this.info.ifname },
+      health: [...status.health, ...(this.options.tun ? this.#addresses.health() : [])],
       dataplane: this.#dataplane(),
     };
   }
@@ -310,7 +310,7 @@ export class MeshNode {
         void this.#resolve(event.seed);
         return;
       case "addresses":
-        this.#setAddresses(event.ip4, event.ip6);
+        if (this.options.tun) this.#addresses.set(event.ip4, event.ip6);
         return;
       case "pong":
       case "pingLost":
@@ -330,6 +330,7 @@ export class MeshNode {
       const what = `node: the interface ${name} was deleted: start the node again`;
       onDefect(new Failure(Exit.failed, what));
     }
+    if (news.kind === "link" && news.news === "up") this.#addresses.mend();
   }
 
   async #resolve(seed: string): Promise<void> {
@@ -338,34 +339,9 @@ export class MeshNode {
     this.#step((now, out) => this.#machine.resolved(now, seed, endpoints, out));
   }
 
-  /** What the interface carries follows what the mesh says, without ever being without an address. */
-  #setAddresses(ip4: Uint8Array | undefined, ip6: Uint8Array | undefined): void {
-    if (!this.options.tun) return;
-    const wanted = new Map<string, Prefix>();
-    if (ip4) wanted.set(formatAddress(ip4), { address: ip4, length: IP4_PREFIX.length });
-    if (ip6) wanted.set(formatAddress(ip6), { address: ip6, length: IP6_ON_LINK });
-    try {
-      for (const [name, prefix] of wanted) {
-        if (!this.#onLink.has(name)) this.#device.setLinkAddress(prefix, true);
-      }
-      for (const [name, prefix] of this.#onLink) {
-        if (!wanted.has(name)) this.#device.setLinkAddress(prefix, false);
-      }
-      this.#device.setLink({ isUp: true });
-    } catch (error) {
-      if (!(error instanceof CoreError)) throw error;
-      throw new Failure(
-        error.errnoName === "EPERM" ? Exit.noPermission : Exit.failed,
-        `node: cannot put ${[...wanted.keys()].join(" and ")} on ${this.info.ifname} ` +
-          `(${error.message}): is the address in use by another interface?`,
-        { cause: error },
-      );
-    }
-    this.#onLink.clear();
-    for (const [name, prefix] of wanted) this.#onLink.set(name, prefix);
-  }
-
+  /** Ours are told to the mesh, and the mesh's kept on the interface. */
   #tellAddresses(): void {
+    if (this.options.tun) this.#addresses.mend();
     const { ifname, port } = this.info;
     const endpoints = ownAddresses(ifname).map((address) => ({ address, port, scope: 0 }));
     this.#step((now, out) => this.#machine.interfaces(now, endpoints, out));

@@ -27,3 +27,12 @@ export function ownAddresses(except: string): Uint8Array[] {
   }
   return [...found.values()];
 }
+
+/** Texts of the addresses that an interface has now. */
+export function addressesOf(ifname: string): Set<string> {
+  const found = Deno.networkInterfaces().flatMap(({ name, address }) => {
+    const bytes = name === ifname ? parseAddress(address.split("%")[0] ?? "") : undefined;
+    return bytes === undefined ? [] : [formatAddress(bytes)];
+  });
+  return new Set(found);
+}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
-import { ownAddresses, resolveSeed } from "./outside.ts";
+import { addressesOf, ownAddresses, resolveSeed } from "./outside.ts";
 
 Deno.test("a name asks the resolver, an unknown name gives nothing", async () => {
   const texts = async (host: string) =>
@@ -13,4 +13,9 @@ Deno.test("own addresses leave out those of the tunnel itself", () => {
   const texts = (tunnel: string) => ownAddresses(tunnel).map(formatAddress);
   assert(texts("").includes("127.0.0.1"));
   assert(!texts("lo").includes("127.0.0.1"));
+});
+
+Deno.test("an interface's addresses are listed by its name", () => {
+  assert(addressesOf("lo").has("127.0.0.1"));
+  assert.equal(addressesOf("no-such-if").size, 0);
 });

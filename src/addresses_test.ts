@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { constants } from "node:os";
+import { CoreError } from "../ffi/core_error.ts";
+import { Status } from "../ffi/header.ts";
+import { formatAddress, parseAddress } from "../mesh/endpoint.ts";
+import type { Prefix } from "../mesh/machine.ts";
+import { LinkAddresses } from "./addresses.ts";
+import { Failure } from "./exit.ts";
+
+const IP4 = parseAddress("100.64.0.7");
+const IP6 = parseAddress("fd00::7");
+
+/** An interface as the kernel shows it. */
+class Interface {
+  readonly addresses = new Set<string>();
+  isLinkUp = true;
+  /** Errno for addresses of these lengths. */
+  readonly refused = new Map<number, keyof typeof constants.errno>();
+
+  info() {
+    return { ifname: "shoal0", isLinkUp: this.isLinkUp };
+  }
+
+  setLink({ isUp }: { readonly isUp: boolean }) {
+    this.isLinkUp = isUp;
+  }
+
+  setLinkAddress({ address }: Prefix, isAdded: boolean) {
+    const errno = this.refused.get(address.length);
+    if (errno !== undefined) {
+      throw new CoreError("link_address", Status.E_SYSTEM, constants.errno[errno], "RTM_NEWADDR");
+    }
+    if (isAdded) this.addresses.add(formatAddress(address));
+    else assert(this.addresses.delete(formatAddress(address)));
+  }
+}
+
+function given() {
+  const link = new Interface();
+  return { link, own: new LinkAddresses(link, () => link.addresses) };
+}
+
+Deno.test("the interface follows what the mesh says", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6);
+  assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
+  own.set(parseAddress("100.64.0.8"), IP6);
+  assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
+  assert.deepEqual(own.health(), []);
+});
+
+Deno.test("what something took away is put back once the link is up", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6);
+  link.isLinkUp = false;
+  link.addresses.delete("fd00::7"); // as the kernel does
+  own.mend();
+  assert.deepEqual([...link.addresses], ["100.64.0.7"]);
+  assert.match(own.health().join(), /shoal0 is down .*ip link set shoal0 up/);
+  link.isLinkUp = true;
+  own.mend();
+  assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
+  link.addresses.clear();
+  own.mend();
+  assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
+  assert.deepEqual(own.health(), []);
+});
+
+Deno.test("a machine without IPv6 carries IPv4, says so, and takes IPv6 when it comes", () => {
+  const { link, own } = given();
+  link.refused.set(16, "EACCES");
+  own.set(IP4, IP6);
+  assert.deepEqual([...link.addresses], ["100.64.0.7"]);
+  assert.match(own.health().join(), /no IPv6 address \(EACCES\): IPv6 is off there/);
+  own.mend();
+  assert.equal(own.health().length, 1);
+  own.set(IP4, parseAddress("fd00::8")); // nothing to take away of what never was there
+  assert.equal(own.health().length, 1);
+  link.refused.clear();
+  own.mend();
+  assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::8"]);
+  assert.deepEqual(own.health(), []);
+});
+
+Deno.test("any other refusal is a failure at first, and a line in the health later", () => {
+  const { link, own } = given();
+  link.refused.set(4, "EPERM");
+  assert.throws(() => own.set(IP4, IP6), (error) => {
+    assert(error instanceof Failure);
+    assert.match(error.message, /cannot put 100\.64\.0\.7 and fd00::7 on shoal0/);
+    return true;
+  });
+  link.refused.clear();
+  own.set(IP4, IP6);
+  link.addresses.clear();
+  link.refused.set(4, "ENODEV").set(16, "ENODEV"); // moved to another namespace
+  own.mend();
+  assert.match(own.health()[0] ?? "", /100\.64\.0\.7 is gone from shoal0 .*\(ENODEV\)/);
+  assert.equal(own.health().length, 2);
+});
