@@ -19,10 +19,15 @@ export function snapshotOf(
     const nothing = { members: [], trusted: [], revocations: [], redeemed: [] };
     return { v: 1, ...own, ip4Counter: 0, incarnation: 0, ...nothing };
   }
-  const members = Array.from(mesh.roster.members(), ({ record, observed }) => ({
-    record: toBase64url(record.bytes),
-    ...(observed ? { endpoint: formatEndpoint(observed.endpoint) } : {}),
-  }));
+  const members = Array.from(mesh.roster.members(), ({ id, record, observed }) => {
+    const view = mesh.swim.member(id);
+    return {
+      record: toBase64url(record.bytes),
+      ...(observed ? { endpoint: formatEndpoint(observed.endpoint) } : {}),
+      // The dead are no news: after a power cut everybody else is dead, and back a minute later.
+      ...(view?.status === "left" ? { leftAt: view.incarnation } : {}),
+    };
+  });
   return {
     v: 1,
     ...own,
@@ -60,10 +65,13 @@ export function restoreMesh(
     if (chain.ok && membership.ok) mesh.trust.redeem(membership.value, chain.value);
   }
   mesh.quietly(() => {
-    for (const { record, endpoint } of snapshot.members) {
+    for (const { record, endpoint, leftAt } of snapshot.members) {
       const opened = openRecord(crypto, mesh.roster.meshId, fromBase64url(record));
       if (!opened.ok || opened.value.id === mesh.self.identity.id) continue;
-      const acceptance = mesh.take(now, opened.value, out);
+      const known = leftAt === undefined
+        ? undefined
+        : { status: "left", incarnation: leftAt } as const;
+      const acceptance = mesh.take(now, opened.value, out, known);
       const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
       if (acceptance.kind !== "new" || !place) continue;
       acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };

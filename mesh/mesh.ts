@@ -19,7 +19,7 @@ import { verifyNews } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
-import { decode, encode, type Rumour } from "./swim/messages.ts";
+import { decode, encode, type Rumour, type View } from "./swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
 import { type MemberView, Swim } from "./swim/swim.ts";
 import { type Chain, type Membership, verifyChain } from "./trust/certificate.ts";
@@ -144,13 +144,16 @@ export class Mesh {
 
   // ---- Members --------------------------------------------------------------------------------
 
-  /** Takes in a verified record: its subject becomes, or stays, a member in every part. */
-  take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
+  /**
+   * Takes in a verified record: its subject becomes, or stays, a member in every part.
+   * @param known how a remembered member was held last
+   */
+  take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>, known?: View): Acceptance {
     if (!this.roster.get(record.id) && !this.roster.hasRoom) this.#makeRoom(now, out);
     const acceptance = this.roster.accept(record, now);
     switch (acceptance.kind) {
       case "new":
-        return this.#enter(now, acceptance.member, out)
+        return this.#enter(now, acceptance.member, known, out)
           ? acceptance
           : { kind: "refused", why: "full", detail: "the member table is full" };
       case "updated":
@@ -166,10 +169,15 @@ export class Mesh {
     return acceptance;
   }
 
-  #enter(now: Now, member: Member, out: Outbox<NodeEvent>): boolean {
+  #enter(
+    now: Now,
+    member: Member,
+    known: View | undefined,
+    out: Outbox<NodeEvent>,
+  ): boolean {
     const { id, record } = member;
     this.#seal.know(id, record.key, bootOf(record.sequence));
-    if (!this.swim.admit(now, id, this.#swimOut(now, out))) {
+    if (!this.swim.admit(now, id, this.#swimOut(now, out), known)) {
       this.roster.remove(id);
       this.#seal.forget(id);
       return false;

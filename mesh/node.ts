@@ -27,6 +27,7 @@ import { Mesh, whoOf } from "./mesh.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
 import { BOOT_MAX } from "./record.ts";
 import { statusOf } from "./report.ts";
+import type { Member } from "./roster.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 import type { NodeStatus } from "./status.ts";
 import { Talk } from "./talk.ts";
@@ -165,10 +166,9 @@ export class Node {
     const mesh = this.#mesh;
     if (mesh) {
       if (this.#o.snapshot) restoreMesh(now, this.#o.crypto, mesh, this.#o.snapshot, out);
-      let left = GREETED;
-      for (const member of mesh.roster.members()) {
-        if (left-- > 0) this.#talk?.greet(now, member, out);
-      }
+      const isThere = ({ id }: Member) => mesh.swim.member(id)?.status === "alive";
+      const remembered = Iterator.from(mesh.roster.members()).filter(isThere).take(GREETED);
+      for (const member of remembered) this.#talk?.greet(now, member, out);
       if (this.#admission.isAdmitted) out.event({ kind: "joined", seed: undefined });
     }
     this.#finish(now, out);

@@ -260,6 +260,45 @@ Deno.test("a death, a return and a farewell are events on every other node", () 
   assert.equal(sent, 0, "who has left is silent");
 });
 
+/** Leaves the mesh as a person's Ctrl-C does, and is switched off. */
+function leave(computer: Computer): void {
+  computer.step((now, out) => computer.node.leave(now, out));
+  computer.lab.run(3_000);
+  computer.crash();
+}
+
+Deno.test("who has left is known to have left by whoever joins later, and suspected by nobody", () => {
+  const { lab, all: [founder, second, third] } = village(3);
+  assert.ok(founder && second && third);
+  leave(third);
+  const newcomer = lab.joiner(founder);
+  assert.ok(lab.until(10_000, () => newcomer.sees(third) !== undefined));
+  lab.run(60_000);
+  for (const one of [founder, second, newcomer]) assert.equal(one.sees(third)?.state, "left");
+  assert.equal(told(newcomer, "memberSuspected") + told(newcomer, "memberDied"), 0);
+});
+
+Deno.test("a restarted node remembers who has left, and takes it back when it returns", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  leave(second);
+  founder.crash();
+  founder.events.length = 0;
+  founder.start();
+  lab.run(60_000);
+  assert.equal(founder.sees(second)?.state, "left");
+  assert.equal(told(founder, "memberSuspected") + told(founder, "memberDied"), 0);
+  second.start();
+  assert.ok(lab.until(5_000, () => areMutual([founder, second])));
+});
+
+Deno.test("a mesh whose members all left comes together again when they start", () => {
+  const { lab, all } = village(4);
+  for (const one of all) leave(one);
+  for (const one of all) assert.equal(one.start(), undefined);
+  assert.ok(lab.until(10_000, () => areMutual(all)));
+});
+
 Deno.test("ping by name, key, beginning of a key and both addresses is answered with a round trip", () => {
   const { lab, all: [founder, second] } = village(2);
   assert.ok(founder && second);

@@ -10,6 +10,8 @@ export interface MemberSnapshot {
   readonly record: string;
   /** Where authenticated traffic came from last, as `formatEndpoint` writes it. */
   readonly endpoint?: string;
+  /** The incarnation with which it said good-bye; absent for everybody else, the dead as well. */
+  readonly leftAt?: number;
 }
 
 export interface NodeSnapshot {
@@ -52,7 +54,9 @@ export function readSnapshot(json: unknown): NodeSnapshot | undefined {
     isCount(ip4Counter, IP4_COUNTER_MAX) &&
     isListOf(
       members,
-      (one) => isObject(one) && isText(one["record"]) && isTextOrNone(one["endpoint"]),
+      (one) =>
+        isObject(one) && isText(one["record"]) && isTextOrNone(one["endpoint"]) &&
+        (one["leftAt"] === undefined || isCount(one["leftAt"], COUNT_MAX)),
     ) &&
     isListOf(trusted, (one) => isObject(one) && isText(one["key"]) && isText(one["name"])) &&
     isListOf(revocations, isText) && isListOf(redeemed, isText) && isListOf(seeds, isText);

@@ -19,6 +19,7 @@ import {
   type MemberId,
   type Status,
   type Tag,
+  type View,
 } from "./messages.ts";
 import type { Entry } from "./agenda.ts";
 
@@ -113,10 +114,10 @@ export class Membership {
     bucket.splice(bucket.indexOf(member), 1);
   }
 
-  /** Whether this word would change the member by precedence alone. */
-  precedes(member: Member, status: Status, incarnation: number): boolean {
-    if (incarnation !== member.incarnation) return incarnation > member.incarnation;
-    return RANK[status] > RANK[member.status];
+  /** Whether this word would change what is held of somebody, by precedence alone. */
+  precedes(held: View, status: Status, incarnation: number): boolean {
+    if (incarnation !== held.incarnation) return incarnation > held.incarnation;
+    return RANK[status] > RANK[held.status];
   }
 
   /**

@@ -177,13 +177,14 @@ export class Opinion {
     const claim = this.#strangers.get(member.tag);
     this.#strangers.delete(member.tag);
     if (claim === undefined) return;
-    const { status, incarnation } = claim;
-    const isGone = status === "dead" || status === "left";
+    const { incarnation } = claim;
+    // Whoever is suspect elsewhere is not suspect here before we have asked it.
+    const status = claim.status === "suspect" ? "alive" : claim.status;
     if (incarnation > member.word + HEARSAY_JUMP) return this.doubt(member);
-    if (!this.members.precedes(member, isGone ? "dead" : "alive", incarnation)) return;
+    if (!this.members.precedes(member, status, incarnation)) return;
     // Nobody loses it by believing this; it is asked all the same.
-    this.members.set(member, isGone ? "dead" : "alive", incarnation, this.moment.now);
-    if (isGone) this.doubt(member);
+    this.members.set(member, status, incarnation, this.moment.now);
+    if (!isLive(member)) this.doubt(member);
   }
 
   /** Forgets a member that is no more. */
@@ -196,7 +197,9 @@ export class Opinion {
   /** Keeps a claim about somebody who may be admitted later. */
   #remember(claim: Claim): void {
     const known = this.#strangers.get(claim.subject);
-    if (known !== undefined && known.incarnation > claim.incarnation) return;
+    if (known !== undefined && !this.members.precedes(known, claim.status, claim.incarnation)) {
+      return;
+    }
     this.#strangers.delete(claim.subject);
     if (this.#strangers.size >= this.options.strangersMax) {
       const [oldest] = this.#strangers.keys();

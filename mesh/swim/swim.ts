@@ -29,6 +29,7 @@ import {
   type Rumour,
   rumourFault,
   type Status,
+  type View,
 } from "./messages.ts";
 import { Opinion } from "./opinion.ts";
 import type { Moment, SwimOutbox } from "./outbox.ts";
@@ -209,7 +210,7 @@ export class Swim {
    * Takes a verified member in, alive until we know better; what was gossiped about it before, or
    * what is remembered of it, counts. False: the table is full of living members.
    */
-  admit(now: Now, id: MemberId, out: SwimOutbox, known?: { status: Status; incarnation: number }) {
+  admit(now: Now, id: MemberId, out: SwimOutbox, known?: View): boolean {
     this.#step(now, out);
     const tag = tagOf(id);
     const present = this.#members.get(tag);
@@ -222,6 +223,7 @@ export class Swim {
     this.#ring.insert(member);
     if (known?.status === "dead" || known?.status === "left") {
       this.#members.set(member, known.status, known.incarnation, now.boot);
+      this.#opinion.doubt(member); // it may be back since
     }
     this.#opinion.introduce(member);
     if (isLive(member)) out.event({ kind: "joined", id });
