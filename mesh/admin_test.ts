@@ -79,7 +79,9 @@ Deno.test("without a token a node asks, is shown, and joins once it is approved 
   assert.equal(state(guest), "pending");
   const { requests, health } = founder.node.status(founder.now());
   assert.deepEqual(requests.map(({ name, key }) => [name, key]), [["guest", guest.id]]);
-  assert.ok(health.some((line) => /1 ask for admission: `shoal approve NAME`/.test(line)));
+  assert.ok(
+    health.some((line) => /^1 machine asks for admission: `shoal approve NAME`/.test(line)),
+  );
   assert.equal(members(founder), 0);
   const approved = founder.step((now, out) => founder.node.approve(now, "guest", out));
   assert.deepEqual(approved, { ok: true, value: { id: guest.id, name: "guest" } });
@@ -101,6 +103,10 @@ Deno.test("an approval on another admin reaches the door that was knocked at", (
   guest.start();
   lab.run(2_000);
   assert.equal(state(guest), "pending");
+  assert.deepEqual(door.node.status(door.now()).health, [
+    "1 machine asks for admission, and this node is no admin: on founder, " +
+    "`shoal approve KEY --name NAME` admits one that you know",
+  ]);
   assert.ok(founder.step((now, out) => founder.node.approve(now, guest.id, out)).ok);
   lab.run(6_000);
   assert.equal(state(guest), "member");

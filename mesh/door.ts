@@ -184,6 +184,10 @@ export class Door {
     this.#halfOpen.delete(id);
   }
 
+  get requestCount(): number {
+    return this.#requests.size;
+  }
+
   requests(): Iterable<Request> {
     return this.#requests.values();
   }

@@ -10,6 +10,9 @@ import { rfc3339 } from "./trust/trust.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader } from "./tunnel/types.ts";
 
+/** Admins that a line of health names. */
+const ADMINS_NAMED = 3;
+
 export interface ReportSources {
   readonly identity: Identity;
   readonly name: string;
@@ -41,7 +44,7 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
     mesh: { key: mesh?.meshKey.toHex() ?? "", state },
     peers,
     requests,
-    health: health(now, sources, requests.length),
+    health: health(now, sources),
     control: { ...sources.drops, ...mesh?.counters() },
   };
 }
@@ -110,7 +113,7 @@ function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: bo
     : "it names no address that can be reached";
 }
 
-function health(now: Now, { mesh, isOpen, state }: ReportSources, requests: number): string[] {
+function health(now: Now, { mesh, isOpen, state }: ReportSources): string[] {
   const lines: string[] = [];
   if (isOpen) {
     lines.push("OPEN: everybody who asks is admitted: for laboratories only, start without --open");
@@ -119,10 +122,8 @@ function health(now: Now, { mesh, isOpen, state }: ReportSources, requests: numb
   if (state === "pending") {
     lines.push("pending: a seed shows our request: an admin admits us with `shoal approve`");
   }
-  if (requests > 0) {
-    lines.push(`${requests} ask for admission: \`shoal approve NAME\` admits one that you know`);
-  }
   if (!mesh) return lines;
+  if (mesh.door.requestCount > 0) lines.push(admission(mesh, mesh.door.requestCount));
   const { membership, trust } = mesh;
   const { id } = mesh.self.identity;
   const left = (membership?.expires ?? Infinity) - now.wall / 1000;
@@ -148,6 +149,19 @@ function health(now: Now, { mesh, isOpen, state }: ReportSources, requests: numb
     lines.push("another member holds our IPv4 address: taking the next one");
   }
   return lines;
+}
+
+/** Who asks is shown by the member that was asked, admin or not; only an admin can let it in. */
+function admission({ membership, roster }: Mesh, requests: number): string {
+  const asks = requests === 1 ? "1 machine asks" : `${requests} machines ask`;
+  if (membership?.flags.admin) {
+    return `${asks} for admission: \`shoal approve NAME\` admits one that you know`;
+  }
+  const admins = Array.from(roster.members(), (member) => member.membership)
+    .filter(({ flags }) => flags.admin).map(({ name }) => name).sort();
+  const where = admins.length === 0 ? "an admin" : admins.slice(0, ADMINS_NAMED).join(" or ");
+  return `${asks} for admission, and this node is no admin: on ${where}, ` +
+    `\`shoal approve KEY --name NAME\` admits one that you know`;
 }
 
 function seconds(ms: number): number {
