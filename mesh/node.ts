@@ -366,6 +366,11 @@ export class Node {
     });
   }
 
+  /** Whether there is a mesh that has us as a member. */
+  get isMember(): boolean {
+    return this.#mesh !== undefined && this.#admission.isAdmitted;
+  }
+
   snapshot(): NodeSnapshot {
     const seeds = this.#admission.seeds();
     const { name } = this.#o;
@@ -474,7 +479,7 @@ export class Node {
   }
 
   #joined(what: string): Decoded<Mesh> {
-    if (this.#mesh && this.#admission.isAdmitted) return { ok: true, value: this.#mesh };
+    if (this.#mesh && this.isMember) return { ok: true, value: this.#mesh };
     return {
       ok: false,
       error:

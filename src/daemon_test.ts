@@ -214,8 +214,12 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
       shown.out,
       new RegExp(`^asks to join: guest ${key} from 127\\.0\\.0\\.1:\\d+`, "m"),
     );
+    assert.match(shown.out, /^health: 1 machine asks .*`\.\/run shoal approve NAME` admits/m);
+    const outsider = await shoal("invite", "--state", guest.state);
+    assert.equal(outsider.code, Exit.notConfigured);
+    assert.match(outsider.err, /not a member of a mesh yet: `\.\/run shoal status` says/);
     const address = await shoal("ip", "--state", guest.state);
-    assert.equal(address.code, Exit.failed);
+    assert.equal(address.code, Exit.notConfigured);
     assert.match(address.err, /^guest has no mesh address yet: /);
     const nobody = await shoal("approve", "--state", node.state, "nobody");
     assert.equal(nobody.code, Exit.failed);

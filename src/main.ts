@@ -1,6 +1,6 @@
 /** The command line: one table of commands, each in a file of its own that is loaded when asked for. */
 import type { Command, Io } from "./cli/command.ts";
-import { programName } from "./cli/command.ts";
+import { inWordsOf, programName } from "./cli/command.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 
 interface Entry {
@@ -87,7 +87,7 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
     return await command.run(rest, io);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    io.err(error.message);
+    io.err(inWordsOf(io, error.message));
     return error.code;
   }
 }

@@ -20,7 +20,7 @@ import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, formatSeed, hostName, parseSeed, type Seed } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
-import { Exit, Failure } from "./exit.ts";
+import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { addressesOf, ownAddresses, resolveSeed } from "./outside.ts";
 import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
@@ -183,7 +183,7 @@ export class MeshNode {
         throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay or admin`);
       }
     }
-    return value(this.#machine.invite(readClock(), {
+    return this.#told(this.#machine.invite(readClock(), {
       uses,
       expiresInS,
       groups,
@@ -198,23 +198,23 @@ export class MeshNode {
     who: string,
     options: { readonly name?: string; readonly groups?: readonly string[] } = {},
   ): Who {
-    return this.#step((now, out) => value(this.#machine.approve(now, who, out, options)));
+    return this.#step((now, out) => this.#told(this.#machine.approve(now, who, out, options)));
   }
 
   /** @throws {Failure} when the key or name is none */
   trust(key: string, name: string): Who {
-    return this.#step((now, out) => value(this.#machine.trust(now, key, name, out)));
+    return this.#step((now, out) => this.#told(this.#machine.trust(now, key, name, out)));
   }
 
   /** @throws {Failure} when nobody is called so, or we may not */
   revoke(who: string): Who {
-    return this.#step((now, out) => value(this.#machine.revoke(now, who, out)));
+    return this.#step((now, out) => this.#told(this.#machine.revoke(now, who, out)));
   }
 
   /** @throws {Failure} when nobody is called so */
   ping(who: string, timeoutMs: number): Promise<Pong> {
     const sent = this.#step((now, out) =>
-      value(this.#machine.ping(now, who, { timeoutMs, size: 0 }, out))
+      this.#told(this.#machine.ping(now, who, { timeoutMs, size: 0 }, out))
     );
     const { promise, resolve } = Promise.withResolvers<Pong>();
     this.#pings.set(sent.nonce, (event) => {
@@ -270,6 +270,11 @@ export class MeshNode {
       // The driver is made after the machine, which reads facts only when it is driven.
       facts: (peer) => this.#driver.facts(peer),
     }));
+  }
+
+  /** What the machine answers to a person. @throws {Failure} with its sentence when it refuses */
+  #told<T>(answer: Decoded<T>): T {
+    return value(answer, this.#machine.isMember ? Exit.failed : Exit.notConfigured);
   }
 
   #step<T>(ask: (now: Now, out: Out) => T): T {
@@ -463,9 +468,9 @@ function bindTo(device: Device, port: number): number {
 }
 
 /** A sentence of mesh about what is wrong, as the failure that a person sees. */
-function value<T>(decoded: Decoded<T>): T {
+function value<T>(decoded: Decoded<T>, refusal: ExitCode = Exit.failed): T {
   if (decoded.ok) return decoded.value;
-  throw new Failure(Exit.failed, decoded.error);
+  throw new Failure(refusal, decoded.error);
 }
 
 function utf8(content: string): Uint8Array {

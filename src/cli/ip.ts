@@ -28,7 +28,7 @@ ${INSTANCE_HELP}`,
     }
     if (found.ip4 === "" && found.ip6 === "") {
       throw new Failure(
-        Exit.failed,
+        Exit.notConfigured,
         `${found.name} has no mesh address yet: ${
           programName(io, "status")
         } says what it waits for`,

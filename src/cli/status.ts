@@ -1,7 +1,7 @@
 import { Exit } from "../exit.ts";
 import { type StatusDocument, statusText } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
-import { type Command, parseOptions } from "./command.ts";
+import { type Command, inWordsOf, parseOptions } from "./command.ts";
 
 export const status: Command = {
   usage: "status [--interface IF | --state DIR] [--json]",
@@ -16,7 +16,7 @@ ${INSTANCE_HELP}`,
     io.out(
       values.json
         ? JSON.stringify(document)
-        : statusText(document as unknown as StatusDocument, io.color),
+        : inWordsOf(io, statusText(document as unknown as StatusDocument, io.color)),
     );
     return Exit.done;
   },
