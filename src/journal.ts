@@ -1,9 +1,8 @@
 /** What a mesh node writes into its log: one line a state change. Events carry no secret. */
 import { getLogger } from "@logtape/logtape";
-import { errnoName } from "../ffi/errno.ts";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent } from "../mesh/event.ts";
-import type { TunnelEvent } from "../mesh/tunnel/types.ts";
+import { logCore, logTunnel } from "./dataplane_log.ts";
 import type { CoreNews } from "./driver.ts";
 import { duration } from "./status.ts";
 
@@ -62,56 +61,10 @@ export function noteEvent(event: NodeEvent): void {
         names: event.members.map(({ name }) => name).join(", "),
       });
     case "tunnel":
-      return noteTunnel(event.who?.name ?? "this node", event.event);
-  }
-}
-
-function noteTunnel(name: string, event: TunnelEvent): void {
-  switch (event.kind) {
-    case "handshakeDone":
-      return log.debug("session with {name} at {endpoint}", {
-        name,
-        endpoint: formatEndpoint(event.endpoint),
-      });
-    case "handshakeGaveUp":
-      return log.info("{name} did not answer {attempts} handshakes", {
-        name,
-        attempts: event.attempts,
-      });
-    case "endpointMoved":
-      return log.info("{name} moved to {endpoint}", {
-        name,
-        endpoint: formatEndpoint(event.endpoint),
-      });
-    case "futureTimestamp":
-      return log.warn("the clock of {name} is {seconds} s ahead of ours: one of them is wrong", {
-        name,
-        seconds: Math.round(event.aheadMs / 1000),
-      });
-    case "lowOrderKey":
-      return log.error("the key of {name} is no usable key: nothing is sent to it", { name });
-    case "clockWentBack":
-      return log.warn("the boot clock went back by {ms} ms: all sessions dropped", {
-        ms: Math.round(event.byMs),
-      });
+      return logTunnel(log, event.who?.name ?? "this node", event.event);
   }
 }
 
 export function noteNews(news: CoreNews): void {
-  switch (news.kind) {
-    case "link":
-      return log.debug("the interface is {news}, MTU {mtu}", { news: news.news, mtu: news.mtu });
-    case "offloadDemoted":
-      return log.warn("{offload} is off now: the kernel refused it ({errno})", {
-        offload: news.offload,
-        errno: errnoName(news.errno),
-      });
-    case "workerFailed":
-      return log.fatal("the data plane stands still ({errno})", { errno: errnoName(news.errno) });
-    case "commandRefused":
-      return log.error("core refused {command}: {reason}", {
-        command: news.command,
-        reason: news.error.message,
-      });
-  }
+  logCore(log, news);
 }

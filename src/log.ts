@@ -1,6 +1,6 @@
 /**
  * Structured logs on standard error: one line a state change, logfmt where a machine reads, short
- * text on a terminal. A line that repeats is let through {@link REPEATS} times a window and then
+ * text on a terminal, where a line with the property `ifname` begins with it. A line that repeats is let through {@link REPEATS} times a window and then
  * counted, so that a flood of one fault cannot fill a disk. Secrets never reach a logger: events of
  * mesh carry none by their types, and nothing else that holds one is ever handed over (T44).
  */
@@ -65,7 +65,10 @@ export function configureLog(options: LogOptions): void {
       timestamp: "time",
       level: "full",
       value: "bare",
-      format: ({ timestamp, level, message }) => `${timestamp} ${level} ${message}`,
+      format: ({ timestamp, level, message, record: { properties } }) => {
+        const about = "ifname" in properties ? `${properties["ifname"]}: ` : "";
+        return `${timestamp} ${level} ${about}${message}`;
+      },
       sanitize: ONE_LINE,
     })
     : getLogfmtFormatter();

@@ -46,7 +46,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
       `asks to join: ${name} ${key} from ${endpoint}, ${duration(age_s)} ago: approve or ignore it`
     ),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
-    `data plane: ${dataplane.aead}, ${dataplane.io}, ${count(dataplane.workers, "worker")}, ` +
+    `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...(drops.length > 0
       ? [`dropped: ${drops.map(([reason, times]) => `${reason} ${times}`).join(", ")}`]
@@ -117,6 +117,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(seconds / 86_400)}d`;
 }
 
-function count(n: number, noun: string): string {
+/** `1 worker`, `2 workers`. */
+export function counted(n: number, noun: string): string {
   return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }

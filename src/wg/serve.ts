@@ -10,6 +10,7 @@ import { Exit, type ExitCode, Failure } from "../exit.ts";
 import { checkDataplane, explainOpen } from "../refusal.ts";
 import { configureLog, type LogLevel } from "../log.ts";
 import denoJson from "../../deno.json" with { type: "json" };
+import { counted } from "../status.ts";
 import { tellReady } from "./daemon.ts";
 import { WgDevice } from "./device.ts";
 import { Journal } from "./journal.ts";
@@ -33,7 +34,7 @@ export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
   try {
     server = await openSocket(settings, device, journal, ending);
     const { aead, io: backend, workers } = device.info;
-    journal.started(denoJson.version, `${aead}, ${backend}, ${workers} workers`);
+    journal.started(denoJson.version, `${aead}, ${backend}, ${counted(workers, "worker")}`);
     tellReady(io);
     const end = await ending.reason;
     if (end.kind === "defect") throw end.error;

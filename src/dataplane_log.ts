@@ -1,0 +1,63 @@
+/**
+ * What tunnels and core do, as log lines: the same words for a mesh node and a WireGuard device.
+ * Events carry no secret (R66).
+ */
+import type { Logger } from "@logtape/logtape";
+import { errnoName } from "../ffi/errno.ts";
+import { formatEndpoint } from "../mesh/endpoint.ts";
+import type { TunnelEvent } from "../mesh/tunnel/types.ts";
+import type { CoreNews } from "./driver.ts";
+
+/** @param peer what a person calls it: the name of a member, else its public key */
+export function logTunnel(log: Logger, peer: string, event: TunnelEvent): void {
+  switch (event.kind) {
+    case "handshakeDone":
+      return log.debug("session with {peer} at {endpoint}, as {role}", {
+        peer,
+        endpoint: formatEndpoint(event.endpoint),
+        role: event.role,
+      });
+    case "handshakeGaveUp":
+      return log.info("{peer} did not answer {attempts} handshakes, giving up", {
+        peer,
+        attempts: event.attempts,
+      });
+    case "endpointMoved":
+      return log.info("{peer} moved to {endpoint}", {
+        peer,
+        endpoint: formatEndpoint(event.endpoint),
+      });
+    case "futureTimestamp":
+      return log.warn("the clock of {peer} is {seconds} s ahead of ours: one of them is wrong", {
+        peer,
+        seconds: Math.round(event.aheadMs / 1000),
+      });
+    case "lowOrderKey":
+      return log.error("the key of {peer} is no usable public key: nothing is sent to it", {
+        peer,
+      });
+    case "clockWentBack":
+      return log.warn("the boot clock went back by {ms} ms: all sessions dropped", {
+        ms: Math.round(event.byMs),
+      });
+  }
+}
+
+export function logCore(log: Logger, news: CoreNews): void {
+  switch (news.kind) {
+    case "link":
+      return log.debug("the interface is {news}, MTU {mtu}", { news: news.news, mtu: news.mtu });
+    case "offloadDemoted":
+      return log.warn("{offload} is off now: the kernel refused it ({errno})", {
+        offload: news.offload,
+        errno: errnoName(news.errno),
+      });
+    case "workerFailed":
+      return log.fatal("the data plane stands still ({errno})", { errno: errnoName(news.errno) });
+    case "commandRefused":
+      return log.error("core refused {command}: {reason}", {
+        command: news.command,
+        reason: news.error.message,
+      });
+  }
+}
