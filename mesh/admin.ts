@@ -4,9 +4,9 @@ import type { Decoded } from "./codec.ts";
 import { formatEndpoint } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { isSeed } from "./join.ts";
 import { type Mesh, whoOf } from "./mesh.ts";
 import { isKey, type Member } from "./roster.ts";
+import { readSeed } from "./seed.ts";
 import {
   appendLink,
   canonicalGroups,
@@ -75,7 +75,7 @@ function inviteFault(options: InviteOptions): string | undefined {
   if (groups.length > GROUPS_MAX) {
     return `${groups.length} groups: a member has up to ${GROUPS_MAX}`;
   }
-  const seed = options.seeds?.find((seed) => !isSeed(seed));
+  const seed = options.seeds?.find((seed) => !readSeed(seed));
   return seed === undefined ? undefined : `"${seed}" is no HOST:PORT`;
 }
 

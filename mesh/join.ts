@@ -10,6 +10,7 @@ import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { openAnswer, sealHello } from "./control.ts";
 import type { NodeEvent } from "./event.ts";
 import { type Answer, CHALLENGE_SIZE, decodeAnswer, encodeGreeting } from "./greeting.ts";
+import { readSeed } from "./seed.ts";
 import type { Identity } from "./trust/identity.ts";
 
 /** Seeds at most; further ones are refused. */
@@ -24,15 +25,6 @@ const PENDING_WAIT = 2_000;
 /** Silence that is worth a word to a person. */
 const REPORT_AFTER = 10_000;
 
-/** Whether a text is `HOST:PORT`, with brackets around an IPv6 address. */
-export function isSeed(text: string): boolean {
-  if (parseEndpoint(text)) return true;
-  const match = /^([a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,250}[a-zA-Z0-9])?\.?):(\d{1,5})$/.exec(text);
-  const [, host = "", port = "0"] = match ?? [];
-  // All digits and dots, and yet no address: a typing error, not a name.
-  return /[a-zA-Z]/.test(host) && Number(port) >= 1 && Number(port) <= 65_535;
-}
-
 /** What is knocked with. */
 export interface Introduction {
   readonly type: "hello" | "ask";
@@ -41,7 +33,8 @@ export interface Introduction {
   readonly record: Uint8Array;
 }
 
-interface Seed {
+/** A seed that is knocked at. */
+interface Target {
   readonly text: string;
   /** Boot ms of the next try. */
   at: number;
@@ -64,7 +57,7 @@ export interface Answered {
 }
 
 export class Joiner {
-  readonly #seeds = new Map<string, Seed>();
+  readonly #seeds = new Map<string, Target>();
   #introduction: Introduction | undefined;
 
   constructor(
@@ -153,7 +146,7 @@ export class Joiner {
     return undefined;
   }
 
-  #try(now: Now, seed: Seed, out: Outbox<NodeEvent>): void {
+  #try(now: Now, seed: Target, out: Outbox<NodeEvent>): void {
     seed.wait = seed.tries === 0 ? FIRST_WAIT : Math.min(2 * seed.wait, LONGEST_WAIT);
     seed.at = now.boot + this.#jittered(seed.isPending ? PENDING_WAIT : seed.wait);
     seed.tries++;
@@ -164,7 +157,7 @@ export class Joiner {
     out.event({ kind: "resolve", seed: seed.text });
   }
 
-  #knock(seed: Seed, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
+  #knock(seed: Target, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
     const introduction = this.#introduction;
     if (introduction === undefined) return;
     const { type, meshId, name, record } = introduction;
@@ -175,10 +168,10 @@ export class Joiner {
     for (const to of endpoints.slice(0, ADDRESSES_MAX)) out.send({ bytes, to });
   }
 
-  #report(now: Now, seed: Seed, out: Outbox<NodeEvent>): void {
+  #report(now: Now, seed: Target, out: Outbox<NodeEvent>): void {
     seed.isReported = true;
     const seconds = Math.round((now.boot - (seed.since ?? now.boot)) / 1000);
-    const port = seed.text.slice(seed.text.lastIndexOf(":") + 1);
+    const port = readSeed(seed.text)?.port;
     const why = `seed ${seed.text} did not answer in ${seconds} s (${seed.tries} tries): ` +
       `is UDP port ${port} open there, and is that node of this mesh?`;
     out.event({ kind: "joinFailed", seed: seed.text, why });
@@ -192,7 +185,7 @@ export class Joiner {
 }
 
 /** When a person should hear that a seed is silent; once. */
-function reportAt(seed: Seed): number {
+function reportAt(seed: Target): number {
   if (seed.isReported || seed.since === undefined) return Infinity;
   return seed.since + REPORT_AFTER;
 }

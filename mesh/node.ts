@@ -22,12 +22,12 @@ import { Admission, type Outcome } from "./admission.ts";
 import { controlType } from "./control.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { isSeed } from "./join.ts";
 import { Mesh, whoOf } from "./mesh.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
 import { BOOT_MAX } from "./record.ts";
 import { statusOf } from "./report.ts";
 import type { Member } from "./roster.ts";
+import { readSeed } from "./seed.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 import type { NodeStatus } from "./status.ts";
 import { Talk } from "./talk.ts";
@@ -127,7 +127,7 @@ export class Node {
   static create(now: Now, options: NodeOptions): Decoded<Node> {
     const { crypto, snapshot, token, meshSeed } = options;
     for (const seed of options.seeds ?? []) {
-      if (!isSeed(seed)) {
+      if (!readSeed(seed)) {
         return {
           ok: false,
           error: `join: "${seed}" is no HOST:PORT, for example 203.0.113.9:51820`,

@@ -4,8 +4,11 @@ import { isName } from "../mesh/trust/certificate.ts";
 import { wholeNumber } from "./cli/command.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
-import { isSeed } from "../mesh/join.ts";
+import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
+
+/** WireGuard's usual port: what people open in firewalls. */
+export const DEFAULT_PORT = 51820;
 
 /** Switches of the data plane, the same for mesh nodes and WireGuard devices. */
 export interface DataplaneConfig {
@@ -17,12 +20,6 @@ export interface DataplaneConfig {
   readonly io: string;
   /** Names of offloads that must stay off. */
   readonly without: readonly string[];
-}
-
-/** A member's host name or address with its port, as typed. */
-export interface Seed {
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface NodeConfig {
@@ -80,24 +77,17 @@ export function logLevel(flags: Flags, env: Env): LogLevel {
 
 /** `HOST:PORT`, `[v6]:PORT`, or a host alone with WireGuard's usual port. */
 export function parseSeed(text: string): Seed {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s/]+))(?::(\d{1,5}))?$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3] ?? 51820);
-  if (host !== undefined && port >= 1 && port <= 65_535) return { host, port };
+  const seed = readSeed(text) ?? readSeed(`${text}:${DEFAULT_PORT}`);
+  if (seed !== undefined) return seed;
   throw new Failure(
     Exit.usage,
     `--join '${text}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
   );
 }
 
-/** The text that {@link parseSeed} reads, with its port: how mesh knows a seed. */
-export function formatSeed({ host, port }: Seed): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 /** What invites name: without a port, which is the one that the node has. */
 function checkAdvertise(host: string | undefined): string | undefined {
-  if (host === undefined || isSeed(host.includes(":") ? `[${host}]:1` : `${host}:1`)) return host;
+  if (host === undefined || readSeed(formatSeed({ host, port: 1 }))) return host;
   throw new Failure(
     Exit.usage,
     `--advertise '${host}' is neither a host name nor an address (its port is that of --listen)`,

@@ -15,10 +15,11 @@ import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
+import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
 import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
-import { type DataplaneConfig, formatSeed, hostName, parseSeed, type Seed } from "./config.ts";
+import { type DataplaneConfig, DEFAULT_PORT, hostName } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { addressesOf, ownAddresses, resolveSeed } from "./outside.ts";
@@ -28,8 +29,6 @@ import type { DataplaneStatus, StatusDocument } from "./status.ts";
 import { Store } from "./store.ts";
 import denoJson from "../deno.json" with { type: "json" };
 
-/** WireGuard's usual port: what people open in firewalls. */
-const DEFAULT_PORT = 51820;
 /** How often this machine's own addresses are read again; a change is news for the other members. */
 const ADDRESSES_EVERY_MS = 5_000;
 
@@ -339,7 +338,8 @@ export class MeshNode {
   }
 
   async #resolve(seed: string): Promise<void> {
-    const endpoints = await resolveSeed(parseSeed(seed));
+    const place = readSeed(seed); // A remembered text may be damaged: then it has no address.
+    const endpoints = place ? await resolveSeed(place) : [];
     if (this.#isClosed) return;
     this.#step((now, out) => this.#machine.resolved(now, seed, endpoints, out));
   }

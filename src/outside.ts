@@ -1,6 +1,6 @@
 /** What the machine knows of the network outside the mesh: names of seeds and its own addresses. */
 import { lookup } from "node:dns/promises";
-import type { Seed } from "./config.ts";
+import type { Seed } from "../mesh/seed.ts";
 import { type Endpoint, formatAddress, parseAddress } from "../mesh/endpoint.ts";
 
 /**
