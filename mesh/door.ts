@@ -47,6 +47,17 @@ interface HalfOpen {
   readonly since: number;
 }
 
+interface Reply {
+  /** Whose greeting it answers. */
+  readonly to: NodeRecord;
+  readonly challenge: Uint8Array;
+  readonly cookie: Uint8Array;
+  readonly verdict: Verdict;
+}
+
+/** Where nothing is to be confirmed. */
+const NO_COOKIE = new Uint8Array(CHALLENGE_SIZE);
+
 /** What the door needs to know about its house at this moment. */
 export interface House {
   readonly record: NodeRecord;
@@ -110,25 +121,14 @@ export class Door {
     if (isStranger) return this.#drop("stranger");
     if (judgement.kind === "refused" || (!isKnown && !house.hasRoom)) {
       const why = judgement.kind === "refused" ? judgement.why : "full";
-      this.#answer(
-        knock,
-        record,
-        this.#noCookie(),
-        challenge,
-        {
-          kind: "refused",
-          why,
-          record: ours,
-        },
-        this.#meshId,
-        out,
-      );
+      const verdict = { kind: "refused", why, record: ours } as const;
+      this.#answer(knock, { to: record, challenge, cookie: NO_COOKIE, verdict }, out);
       return {};
     }
-    const half = this.#open(now, record);
-    const welcome: Verdict = { kind: "welcome", record: ours };
-    this.#answer(knock, record, half.cookie, challenge, welcome, this.#meshId, out);
-    return { expected: record, ...half.dropped };
+    const { cookie, dropped } = this.#open(now, record);
+    const verdict = { kind: "welcome", record: ours } as const;
+    this.#answer(knock, { to: record, challenge, cookie, verdict }, out);
+    return { expected: record, ...dropped };
   }
 
   /** A sealed datagram repeated a cookie: whoever sent it is there. Once only. */
@@ -165,7 +165,7 @@ export class Door {
       ? { kind: "pending" }
       : { kind: "granted", meshKey, chain: chain.bytes };
     const { challenge } = greeting.value;
-    this.#answer(knock, record, this.#noCookie(), challenge, verdict, this.#noMesh, out);
+    this.#answer(knock, { to: record, challenge, cookie: NO_COOKIE, verdict }, out);
   }
 
   /** A person admitted this identity: its next ask is granted. */
@@ -237,23 +237,14 @@ export class Door {
     return true;
   }
 
-  #answer(
-    knock: Knock,
-    to: NodeRecord,
-    cookie: Uint8Array,
-    challenge: Uint8Array,
-    verdict: Verdict,
-    meshId: Uint8Array,
-    out: Outbox<NodeEvent>,
-  ): void {
+  #answer(knock: Knock, { to, challenge, cookie, verdict }: Reply, out: Outbox<NodeEvent>): void {
+    // Who asks does not know the mesh yet.
+    const isAsked = verdict.kind === "pending" || verdict.kind === "granted";
+    const meshId = isAsked ? this.#noMesh : this.#meshId;
     const content = encodeAnswer({ challenge, cookie, observed: knock.from, verdict });
     const bytes = sealAnswer(this.crypto, this.random, meshId, this.self, to.key, content);
     if (bytes === undefined) return void this.#drop("invalid");
     out.send({ bytes, to: knock.from, ...(knock.source ? { from: knock.source } : {}) });
-  }
-
-  #noCookie(): Uint8Array {
-    return new Uint8Array(CHALLENGE_SIZE);
   }
 
   #drop(why: keyof Door["drops"]): Record<never, never> {
