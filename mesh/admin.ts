@@ -134,7 +134,7 @@ export function invite(
     expires: seconds + Math.ceil(expiresInS),
     memberUntil: seconds + Math.ceil(memberDays * DAY),
     groups: canonicalGroups(groups),
-    flags: { relay: options.relay ?? true, admin: options.admin ?? false },
+    flags: { relay: options.relay ?? false, admin: options.admin ?? false },
   };
   const { chain, identity } = mesh.self;
   const issuer = { chain, signing: identity.signing };
@@ -178,7 +178,7 @@ export function approve(
     subject: Uint8Array.fromHex(id),
     name,
     groups: canonicalGroups(options.groups ?? member?.membership.groups ?? []),
-    flags: member?.membership.flags ?? { relay: true, admin: false },
+    flags: member?.membership.flags ?? { relay: false, admin: false },
     notBefore: seconds,
     expires: Math.min(admin.value.expires, seconds + MEMBER_DAYS * DAY),
   });
