@@ -4,7 +4,8 @@ import { parseArgs } from "node:util";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchWireguard } from "./wireguard.ts";
-import { keep, type Result, table } from "./result.ts";
+import { keep } from "./archive.ts";
+import { type Result, table } from "./result.ts";
 
 interface Entry {
   readonly summary: string;

@@ -1,7 +1,6 @@
-/** What a benchmark found, and the folder that keeps it: `data.json`, `plot.svg` and a table in `README.md`. */
+/** What a benchmark found, as data and as Markdown. */
 
 import type { Machine } from "./machine.ts";
-import { plot } from "./plot.ts";
 import { median } from "./statistics.ts";
 
 /** A thing that is measured. */
@@ -37,14 +36,6 @@ export interface Result {
   readonly raw: unknown;
 }
 
-/** Writes a result into a folder, which is made when it is missing. */
-export async function keep(result: Result, folder: string): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(`${folder}/data.json`, JSON.stringify(result, null, 1) + "\n");
-  await plot(result, `${folder}/plot.svg`);
-  await Deno.writeTextFile(`${folder}/README.md`, markdown(result));
-}
-
 /** The table as Markdown: medians with their ranges, ratios, and what was asked. */
 export function table(result: Result): string {
   const [ours, theirs] = result.series;
@@ -70,7 +61,8 @@ export function table(result: Result): string {
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-function markdown(result: Result): string {
+/** The page beside the data: the table, how it was measured, and on what. */
+export function page(result: Result): string {
   const { machine } = result;
   const tools = Object.entries(machine.tools).map(([name, version]) => `${name}: ${version}`);
   return `# ${result.title}

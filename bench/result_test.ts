@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { keep, type Result, table } from "./result.ts";
+import { keep } from "./archive.ts";
+import { type Result, table } from "./result.ts";
 
 function result(ours: number[], theirs?: number[]): Result {
   const series = [{ contender: "shoal", version: "1", values: { speed: ours, delay: ours } }];
