@@ -1,11 +1,12 @@
-/* T48, R65: a session's keys are gone from this process's memory once its slot is free. The test
- * reads all of its own writable memory; the key it looks for exists nowhere as a whole but where
- * the library put it. */
+/* T48, R65: a session's keys are gone from this process's memory once its slot is free, and at no
+ * time lie on the stack of a thread that is done with them. The test reads all of its own writable
+ * memory; the key it looks for exists nowhere, whole or in pieces, but where the library put it. */
 #include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "random.h"
 #include "unit.h"
@@ -26,18 +27,30 @@ static bool is_key(const uint8_t *bytes, enum which which) {
     return true;
 }
 
+/* 16 bytes as a cipher holds them: half of the key (in its context, in a register, where that was
+ * spilled to), or one of its words four times (as SIMD code spreads it over blocks). */
+__attribute__((no_sanitize_address, no_sanitize_thread)) static bool is_piece(const uint8_t *at,
+                                                                              enum which which) {
+    size_t half = 0, spread = 0, word = 0;
+    while (word < 32 && *at != key_byte(which, word))
+        word += 4;
+    if (word == 32)
+        return false;
+    while (spread < 16 && at[spread] == key_byte(which, word + spread % 4))
+        spread++;
+    while (word % 16 == 0 && half < 16 && at[half] == key_byte(which, word + half))
+        half++;
+    return spread == 16 || half == 16;
+}
+
 __attribute__((no_sanitize_address, no_sanitize_thread)) static int
 copies_in(const uint8_t *from, const uint8_t *to, enum which which) {
     int copies = 0;
-    const uint8_t first = key_byte(which, 0);
-    for (const uint8_t *at = from; at + 32 <= to; at++) {
-        if (*at != first)
-            continue;
-        size_t i = 1;
-        while (i < 32 && at[i] == key_byte(which, i))
-            i++;
-        copies += i == 32;
-    }
+    bool begins[256] = {false};
+    for (size_t word = 0; word < 32; word += 4)
+        begins[key_byte(which, word)] = true;
+    for (const uint8_t *at = from; at + 16 <= to; at++)
+        copies += begins[*at] && is_piece(at, which);
     return copies;
 }
 
@@ -112,6 +125,51 @@ static void retired_keys_are_nowhere_in_memory(void **state) {
     keys_are_wiped("libsodium");
 }
 
+/* ---- Stacks ---- */
+
+#define STAGED 8
+
+/* Full packets, since a cipher spreads its key only over several blocks. */
+static void write_packets(struct side *side, int count) {
+    uint8_t packet[1400];
+    for (int i = 0; i < count; i++)
+        side_write(side, packet, world_packet(packet, false, 1, 2, 1300, (uint8_t)i));
+}
+
+static void traffic_leaves_no_key_on_a_stack(const char *aead) {
+    struct side side;
+    struct shoal_address stranger;
+    uint8_t message[1500];
+    side_open(&side, 1, &(struct world_options){.aead = aead});
+    int fd = stranger_open(SHOAL_AF_INET, &stranger);
+    side.peer = side_add_peer(&side, 1, 2, &stranger);
+    write_packets(&side, STAGED);
+    side_await(&side, "tx_staged", STAGED);
+    install(&side, SHOAL_ROLE_INITIATOR, 100); /* seals what is staged, on this thread */
+    for (int i = 0; i < STAGED; i++)
+        assert_true(stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS) > 1300);
+    assert_int_equal(shoal_peer_clear_sessions(side.device, side.peer), SHOAL_OK);
+    expect_copies(false);
+
+    install(&side, SHOAL_ROLE_INITIATOR, 200); /* and now the worker seals and opens */
+    write_packets(&side, 1);
+    size_t length = stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS);
+    assert_true(length > 1300);
+    message[4] = 200;
+    stranger_send(fd, &side.outer, message, length); /* sealed with the other key: does not open */
+    side_await(&side, "drop_rx_authentication", 1);
+    assert_int_equal(shoal_peer_clear_sessions(side.device, side.peer), SHOAL_OK);
+    expect_copies(false);
+    close(fd);
+    side_close(&side);
+}
+
+static void no_thread_keeps_a_key_on_its_stack(void **state) {
+    (void)state;
+    traffic_leaves_no_key_on_a_stack("openssl");
+    traffic_leaves_no_key_on_a_stack("libsodium");
+}
+
 /* Of what a key went through, most of the stack below keeps it until it is written over. */
 __attribute__((noinline, no_sanitize_address, no_sanitize_thread)) static void
 leave_copies_below(void) {
@@ -139,6 +197,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leftovers_of_a_key_on_the_stack_are_cleared),
         cmocka_unit_test(retired_keys_are_nowhere_in_memory),
+        cmocka_unit_test(no_thread_keeps_a_key_on_its_stack),
     };
     return cmocka_run_group_tests_name("wipe", tests, NULL, NULL);
 }
