@@ -33,20 +33,13 @@
 import type { Crypto } from "./crypto.ts";
 import { KEY_LENGTH } from "./crypto.ts";
 import { type Decoded, Reader, Writer } from "./codec.ts";
+import { CONTROL_TYPES, type ControlType } from "./datagram.ts";
 import type { Random } from "./machine.ts";
 import { ReplayWindow } from "./window.ts";
 import type { Identity, MemberId } from "./trust/identity.ts";
 
 /** IPv6's minimum MTU less 48 bytes of headers: passes everywhere unfragmented. */
 export const DATAGRAM_MAX = 1232;
-
-export type ControlType = "sealed" | "hello" | "ask" | "answer";
-const TYPES: Readonly<Record<ControlType, number>> = {
-  sealed: 0xc1,
-  hello: 0xc2,
-  ask: 0xc3,
-  answer: 0xc4,
-};
 
 const TYPE_SIZE = 4;
 const HINT_SIZE = 8;
@@ -119,15 +112,6 @@ const HINT = utf8.encode("shoal hint 1");
 const PAIR = utf8.encode("shoal pair 1");
 const ANSWER = utf8.encode("shoal answer 1");
 const BOX = utf8.encode("shoal hello 1");
-
-/** Tells control datagrams by their first four bytes. */
-export function controlType(bytes: Uint8Array): ControlType | undefined {
-  if (bytes[1] !== 0 || bytes[2] !== 0 || bytes[3] !== 0) return undefined;
-  for (const [name, value] of Object.entries(TYPES)) {
-    if (bytes[0] === value) return name as ControlType;
-  }
-  return undefined;
-}
 
 /** The seal between one node and the members that it knows. As large as the member table. */
 export class Seal {
@@ -344,7 +328,7 @@ export function openAnswer(
 }
 
 function header(type: ControlType): Uint8Array {
-  return Uint8Array.of(TYPES[type], 0, 0, 0);
+  return Uint8Array.of(CONTROL_TYPES[type], 0, 0, 0);
 }
 
 function boxKey(crypto: Crypto, meshId: Uint8Array): Uint8Array {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import {
   ANSWER_MAX,
-  controlType,
   DATAGRAM_MAX,
   HELLO_SIZE,
   openAnswer,
@@ -11,6 +10,7 @@ import {
   sealAnswer,
   sealHello,
 } from "./control.ts";
+import { kindOf } from "./datagram.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { Seeded } from "./sim/random.ts";
 import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
@@ -63,11 +63,13 @@ Deno.test("no type can be taken for WireGuard or STUN", () => {
     const [first = 0] = bytes;
     assert.equal(first & 0xc0, 0xc0, "STUN begins with two zero bits (RFC 8489 section 5)");
     assert.ok(new DataView(bytes.buffer).getUint32(0, true) > 4, "R21");
-    return controlType(bytes);
+    return kindOf(bytes);
   });
   assert.deepEqual(types, ["sealed", "hello", "ask", "answer"]);
-  assert.equal(controlType(Uint8Array.of(0xc1, 0, 0, 1)), undefined);
-  assert.equal(controlType(new Uint8Array(0)), undefined);
+  for (const type of [1, 2, 3]) assert.equal(kindOf(Uint8Array.of(type, 0, 0, 0)), "handshake");
+  assert.equal(kindOf(Uint8Array.of(4, 0, 0, 0, 9)), "data");
+  const foreign = [[], [1, 0, 0], [0, 0, 0, 0], [5, 0, 0, 0], [0xc1, 0, 0, 1], [1, 0, 1, 0]];
+  for (const bytes of foreign) assert.equal(kindOf(Uint8Array.from(bytes)), undefined);
 });
 
 Deno.test("a datagram is never longer than 1,232 bytes", () => {

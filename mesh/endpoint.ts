@@ -152,3 +152,12 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.scope === b.scope && sameBytes(a.address, b.address);
 }
+
+/** Whether an endpoint means something to other machines. */
+export function isReachable({ address, port }: Endpoint): boolean {
+  const [a = 0, b = 0] = address;
+  if (port === 0) return false;
+  if (address.length === 4) return a !== 127 && a !== 0 && a < 224 && !(a === 169 && b === 254);
+  const isLinkLocal = a === 0xfe && (b & 0xc0) === 0x80;
+  return !isLinkLocal && a !== 0xff && address.subarray(0, 15).some((byte) => byte !== 0);
+}

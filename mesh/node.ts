@@ -15,12 +15,12 @@
  */
 import type { Crypto, SigningKey } from "./crypto.ts";
 import type { Decoded } from "./codec.ts";
-import { type Endpoint, sameEndpoint } from "./endpoint.ts";
+import { type Endpoint, isReachable, sameEndpoint } from "./endpoint.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { approve, type Invitation, invite, type InviteOptions, revoke, trust } from "./admin.ts";
 import { Admission, type Outcome } from "./admission.ts";
-import { controlType } from "./control.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
+import { kindOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { Mesh, whoOf } from "./mesh.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
@@ -178,7 +178,7 @@ export class Node {
   datagram(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
     const mesh = this.#mesh;
-    switch (controlType(arrival.bytes)) {
+    switch (kindOf(arrival.bytes)) {
       case "sealed":
         if (this.#talk?.sealed(now, arrival, out)) this.#describe();
         this.#comeIn(out);
@@ -203,10 +203,11 @@ export class Node {
         else if (this.#talk?.answered(now, arrival, out)) this.#describe();
         break;
       }
-      case undefined:
-        if (isHandshake(arrival.bytes)) {
-          this.#tunnels.receive(now, arrival, this.#tunnelOut(out));
-        } else this.#drops.foreign++;
+      case "handshake":
+        this.#tunnels.receive(now, arrival, this.#tunnelOut(out));
+        break;
+      default: // data is core's
+        this.#drops.foreign++;
     }
     this.#finish(now, out);
   }
@@ -510,19 +511,4 @@ export class Node {
       out.event({ kind: "tunnel", event });
     return { command: out.command, send: out.send, event };
   }
-}
-
-/** WireGuard's handshake messages (R21); data never comes here. */
-function isHandshake(bytes: Uint8Array): boolean {
-  const [type = 0, ...reserved] = bytes.subarray(0, 4);
-  return type >= 1 && type <= 3 && reserved.length === 3 && reserved.every((byte) => byte === 0);
-}
-
-/** Addresses that mean something to other machines. */
-function isReachable({ address, port }: Endpoint): boolean {
-  const [a = 0, b = 0] = address;
-  if (port === 0) return false;
-  if (address.length === 4) return a !== 127 && a !== 0 && a < 224 && !(a === 169 && b === 254);
-  const isLinkLocal = a === 0xfe && (b & 0xc0) === 0x80;
-  return !isLinkLocal && a !== 0xff && address.subarray(0, 15).some((byte) => byte !== 0);
 }
