@@ -114,6 +114,8 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
     device->netlink = netlink_open();
     if (!device->netlink)
         return device_fail(error, SHOAL_E_SYSTEM, errno, "netlink socket");
+    if (!(config->flags & SHOAL_DEVICE_TUN_FD)) /* a wish, as the last one below */
+        netlink_quieten(device->netlink, device->tun.ifindex);
     failed = netlink_link_set(device->netlink, device->tun.ifindex, config->mtu, 2);
     if (!failed && !config->mtu && !(config->flags & SHOAL_DEVICE_TUN_FD))
         failed = netlink_link_set(device->netlink, device->tun.ifindex, DEVICE_MTU_DEFAULT, 2);

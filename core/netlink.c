@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,22 @@ int netlink_segments_max(struct netlink *netlink, uint32_t ifindex, uint32_t seg
     struct nlmsghdr *message = link_request(buffer, ifindex, 2);
     mnl_attr_put_u32(message, IFLA_GSO_MAX_SEGS, segments);
     return execute(netlink, message);
+}
+
+int netlink_quieten(struct netlink *netlink, uint32_t ifindex) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = link_request(buffer, ifindex, 2);
+    struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+    info->ifi_change = IFF_MULTICAST;
+    int error = execute(netlink, message);
+    message = link_request(buffer, ifindex, 2);
+    struct nlattr *families = mnl_attr_nest_start(message, IFLA_AF_SPEC);
+    struct nlattr *inet6 = mnl_attr_nest_start(message, AF_INET6);
+    mnl_attr_put_u8(message, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(message, inet6);
+    mnl_attr_nest_end(message, families);
+    int refused = execute(netlink, message);
+    return error ? error : refused;
 }
 
 static uint8_t family_of(const struct shoal_prefix *prefix) {

@@ -23,6 +23,14 @@ int netlink_link_set(struct netlink *netlink, uint32_t ifindex, uint32_t mtu, ui
 /** Most packets that the kernel puts into one super-packet for this interface. */
 int netlink_segments_max(struct netlink *netlink, uint32_t ifindex, uint32_t segments);
 
+/**
+ * Keeps the kernel from talking on the interface by itself, where nobody is to be discovered: no
+ * IFF_MULTICAST and no link-local address of its making (IN6_ADDR_GEN_MODE_NONE), so no router
+ * solicitations and no MLD reports, as wg_setup of the Linux driver has it. The second is refused
+ * where there is no IPv6 (EAFNOSUPPORT).
+ */
+int netlink_quieten(struct netlink *netlink, uint32_t ifindex);
+
 int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
                     bool add);
 

@@ -174,6 +174,45 @@ static void up_down_and_mtu_are_news(void **state) {
     close_tun(&a);
 }
 
+/* Does this kernel have IPv6, and on interfaces of this namespace? */
+static bool has_ipv6(void) { return access("/proc/self/net/if_inet6", R_OK) == 0; }
+
+static void the_kernel_says_nothing_on_an_interface_that_we_made(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_prefix v4 = {SHOAL_AF_INET, 24, {10, 9, 0, 1}};
+    struct shoal_prefix v6 = {SHOAL_AF_INET6, 64, {0xfd, 9, [15] = 1}};
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    shell("ip link show sh0 | grep -q POINTOPOINT,NOARP");
+    shell("! ip link show sh0 | grep -q MULTICAST");
+    assert_int_equal(shoal_link_address(a.device, &v4, sizeof(v4), 1, &error, sizeof(error)),
+                     SHOAL_OK);
+    if (has_ipv6()) {
+        shell("ip -d link show sh0 | grep -q 'addrgenmode none'");
+        assert_int_equal(shoal_link_address(a.device, &v6, sizeof(v6), 1, &error, sizeof(error)),
+                         SHOAL_OK);
+    }
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    expect_link(&a, SHOAL_LINK_UP);
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL); /* MLD reports come at once */
+    shell("test -z \"$(ip -6 addr show dev sh0 scope link)\"");
+    assert_int_equal(side_counter(&a, "tun_reads"), 0);
+    close_tun(&a);
+}
+
+static void a_kernel_that_refuses_silence_is_taken_as_it_is(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    /* Below its smallest MTU there is no IPv6 on an interface: EAFNOSUPPORT, as without any. */
+    shell("ip tuntap add kept mode tun; ip link set kept mtu 1000");
+    shell("! ip link set kept addrgenmode none 2>/dev/null");
+    assert_int_equal(open_tun(&a, "kept", 1, 0), SHOAL_OK);
+    assert_int_equal(info_of(&a).mtu, 1420);
+    shell("! ip link show kept | grep -q MULTICAST");
+    close_tun(&a);
+    shell("ip link del kept");
+}
+
 static void addresses_and_routes_may_be_set_twice_but_not_taken_from_others(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -562,6 +601,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_that_is_taken_is_refused),
         cmocka_unit_test(up_down_and_mtu_are_news),
+        cmocka_unit_test(the_kernel_says_nothing_on_an_interface_that_we_made),
+        cmocka_unit_test(a_kernel_that_refuses_silence_is_taken_as_it_is),
         cmocka_unit_test(addresses_and_routes_may_be_set_twice_but_not_taken_from_others),
         cmocka_unit_test(a_deleted_interface_is_told_once_and_costs_no_more_time),
         cmocka_unit_test(what_is_delivered_while_the_interface_is_down_drops),
