@@ -158,6 +158,10 @@ static bool send_singly(struct worker *worker, struct train *train, bool may_wai
 /* @return false when the socket is full and `train` may wait. */
 static bool send_train(struct worker *worker, struct train *train, bool may_wait) {
     struct peer *peer = train->peer;
+    if (peer->endpoint.remote.family == SHOAL_AF_NONE) { /* taken away since */
+        drop(worker, peer, COUNT_drop_tx_no_endpoint, train->count);
+        return true;
+    }
     struct udp_socket *udp = worker_socket_for(worker, peer->endpoint.remote.family);
     if (!udp) {
         drop(worker, peer, COUNT_drop_tx_no_socket, train->count);

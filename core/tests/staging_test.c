@@ -89,6 +89,23 @@ static void dropping_what_waits_and_removing_a_peer_count_it(void **state) {
     world_close(&w);
 }
 
+static void what_waits_for_a_peer_that_lost_its_endpoint_is_told_so(void **state) {
+    (void)state;
+    world_open(&w, &(struct world_options){0}); /* R51 */
+    for (uint8_t i = 0; i < 3; i++)
+        side_write(&w.a, packet, world_packet(packet, false, 1, 2, 10, i));
+    side_await(&w.a, "tx_staged", 3);
+    struct shoal_endpoint nowhere = {0};
+    assert_int_equal(shoal_peer_set_endpoint(w.a.device, w.a.peer, &nowhere, sizeof(nowhere)),
+                     SHOAL_OK);
+    world_connect(&w, &w.a, &w.b, 100);
+    assert_int_equal(side_counter(&w.a, "drop_tx_no_endpoint"), 3);
+    assert_int_equal(side_drops(&w.a), 3);
+    assert_int_equal(side_facts(&w.a).dropped, 3);
+    assert_int_equal(side_facts(&w.a).staged, 0);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packets_wait_for_a_session_and_leave_in_order_before_newer_ones),
@@ -96,6 +113,7 @@ int main(void) {
         cmocka_unit_test(the_byte_limit_of_staging_drops_the_oldest_of_anybody),
         cmocka_unit_test(a_frame_above_the_byte_limit_of_staging_is_not_staged),
         cmocka_unit_test(dropping_what_waits_and_removing_a_peer_count_it),
+        cmocka_unit_test(what_waits_for_a_peer_that_lost_its_endpoint_is_told_so),
     };
     return cmocka_run_group_tests_name("staging", tests, NULL, NULL);
 }
