@@ -291,6 +291,7 @@ static int swap_sockets(struct device *device, struct udp_socket sockets[WORKER_
     bool gro = offload_has(&device->offload, SHOAL_OFFLOAD_UDP_GRO);
     int error = 0;
     quiesce_begin(device);
+    worker->now = device_now(); /* a train that waited may leave here */
     for (int i = 0; i < WORKER_SOCKETS; i++) {
         struct udp_socket old = worker->sockets[i];
         worker->sockets[i] = sockets[i];

@@ -201,6 +201,24 @@ static void what_waited_was_sent_when_it_left(void **state) {
     stop();
 }
 
+static void what_leaves_by_another_socket_was_sent_then(void **state) {
+    (void)state;
+    struct shoal_error error;
+    start(0);
+    connect_peer();
+    fill_up(0);
+    write_super(1);
+    side_await(&side, "tx_blocked", 1);
+    calm();
+    atomic_store(&full, false);
+    uint64_t before = world_now();
+    assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),
+                     SHOAL_OK);
+    expect_super(1);
+    assert_true(side_facts(&side).last_data_send >= before); /* R12, R60 */
+    stop();
+}
+
 static long cpu_ms(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -236,6 +254,7 @@ int main(void) {
         cmocka_unit_test(without_gso_a_train_waits_from_where_it_got_to),
         cmocka_unit_test(a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time),
         cmocka_unit_test(what_waited_was_sent_when_it_left),
+        cmocka_unit_test(what_leaves_by_another_socket_was_sent_then),
     };
     return cmocka_run_group_tests_name("full_socket", tests, NULL, NULL);
 }
