@@ -256,12 +256,3 @@ int32_t shoal_route_remove(shoal_device_t handle, shoal_peer_t peer,
         return status;
     return end(&still, (int32_t)route_remove(still.device->routes, prefix, still.peer->slot));
 }
-
-int32_t shoal_route_clear(shoal_device_t handle, shoal_peer_t peer) {
-    struct standstill still;
-    int32_t status = begin(&still, handle, peer);
-    if (status != SHOAL_OK)
-        return status;
-    route_remove_peer(still.device->routes, still.peer->slot);
-    return end(&still, SHOAL_OK);
-}

@@ -134,36 +134,3 @@ int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoa
     mnl_attr_put(message, IFA_ADDRESS, size_of(address), address->ip);
     return execute(netlink, message);
 }
-
-static int route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *prefix,
-                 uint16_t type, uint16_t flags) {
-    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-    struct nlmsghdr *message = request(buffer, type, flags);
-    struct rtmsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
-    info->rtm_family = family_of(prefix);
-    info->rtm_dst_len = (uint8_t)prefix->length;
-    info->rtm_table = RT_TABLE_MAIN;
-    info->rtm_protocol = RTPROT_STATIC;
-    info->rtm_type = RTN_UNICAST;
-    info->rtm_scope = prefix->family == SHOAL_AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-    if (prefix->length)
-        mnl_attr_put(message, RTA_DST, size_of(prefix), prefix->ip);
-    mnl_attr_put_u32(message, RTA_OIF, ifindex);
-    return execute(netlink, message);
-}
-
-int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *prefix,
-                  bool add) {
-    if (!add)
-        return route(netlink, ifindex, prefix, RTM_DELROUTE, 0);
-    int error = route(netlink, ifindex, prefix, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-    if (error != EEXIST)
-        return error;
-    /* Ours or another's? Appending refuses only the very same route; another's stays in front of
-     * what was appended, so that is taken away again. */
-    error = route(netlink, ifindex, prefix, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND);
-    if (error)
-        return error == EEXIST ? 0 : error;
-    route(netlink, ifindex, prefix, RTM_DELROUTE, 0);
-    return EEXIST;
-}

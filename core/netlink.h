@@ -1,6 +1,6 @@
 /*
- * rtnetlink requests about the interface: MTU, up and down, addresses, routes. The socket belongs
- * to the namespace in which it was opened.
+ * rtnetlink requests about the interface: MTU, up and down, addresses. The socket belongs to the
+ * namespace in which it was opened.
  */
 #ifndef SHOAL_NETLINK_H
 #define SHOAL_NETLINK_H
@@ -33,9 +33,5 @@ int netlink_quieten(struct netlink *netlink, uint32_t ifindex);
 
 int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
                     bool add);
-
-/** EEXIST when another interface holds the route; the same route of this one is no error. */
-int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *prefix,
-                  bool add);
 
 #endif

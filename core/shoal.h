@@ -197,11 +197,6 @@ SHOAL_API int32_t shoal_link_address(shoal_device_t device, const struct shoal_p
                                      uint32_t prefix_size, uint32_t add, struct shoal_error *error,
                                      uint32_t error_size);
 
-/** A device route; the same route twice is no error. */
-SHOAL_API int32_t shoal_link_route(shoal_device_t device, const struct shoal_prefix *prefix,
-                                   uint32_t prefix_size, uint32_t add, struct shoal_error *error,
-                                   uint32_t error_size);
-
 /* ---- Peers, routes, sessions ------------------------------------------------------------- */
 
 /** One-shot edges that the caller arms (shoal_peer_arm) and core disarms by mailing them. */
@@ -278,8 +273,6 @@ SHOAL_API int32_t shoal_route_add(shoal_device_t device, shoal_peer_t peer,
 /** Removes a prefix if this peer holds it; otherwise changes nothing and is no error. */
 SHOAL_API int32_t shoal_route_remove(shoal_device_t device, shoal_peer_t peer,
                                      const struct shoal_prefix *prefix, uint32_t prefix_size);
-
-SHOAL_API int32_t shoal_route_clear(shoal_device_t device, shoal_peer_t peer);
 
 /* ---- Facts ------------------------------------------------------------------------------- */
 

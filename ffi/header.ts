@@ -167,10 +167,6 @@ export const symbols = {
     parameters: ["u64", "buffer", "u32", "u32", "buffer", "u32"],
     result: "i32",
   },
-  shoal_link_route: {
-    parameters: ["u64", "buffer", "u32", "u32", "buffer", "u32"],
-    result: "i32",
-  },
   shoal_peer_add: { parameters: ["u64", "u32", "buffer"], result: "i32" },
   shoal_peer_remove: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_set_endpoint: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },
@@ -182,7 +178,6 @@ export const symbols = {
   shoal_session_install: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },
   shoal_route_add: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },
   shoal_route_remove: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },
-  shoal_route_clear: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_facts: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },
   shoal_device_counters: { parameters: ["u64", "buffer", "u32", "buffer"], result: "i32" },
   shoal_counter_name: { parameters: ["u32"], result: "pointer" },
