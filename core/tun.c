@@ -17,16 +17,17 @@
 #define TUN_F_USO6 0x40
 #endif
 
-/* if_nametoindex of libc opens a socket just as well; this one needs no second header of the same
- * structs (net/if.h and linux/if.h do not mix). */
+/* 0 with errno. if_nametoindex of libc opens a socket just as well; this one needs no second header
+ * of the same structs (net/if.h and linux/if.h do not mix). */
 static uint32_t index_of(const char *name) {
     struct ifreq request = {0};
     memcpy(request.ifr_name, name, SHOAL_IFNAME_SIZE);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return 0;
-    int failed = ioctl(fd, SIOCGIFINDEX, &request);
+    int failed = ioctl(fd, SIOCGIFINDEX, &request), error = errno;
     close(fd);
+    errno = error;
     return failed ? 0 : (uint32_t)request.ifr_ifindex;
 }
 
@@ -61,6 +62,13 @@ int tun_create(struct tun *tun, const char *name, const char **what) {
     *tun = (struct tun){.fd = fd, .vnet = true, .real = true};
     memcpy(tun->name, request.ifr_name, sizeof(tun->name));
     tun->name[SHOAL_IFNAME_SIZE - 1] = 0;
+    *what = "SIOCGIFINDEX";
+    tun->ifindex = index_of(tun->name);
+    if (!tun->ifindex) {
+        int error = errno;
+        tun_close(tun);
+        return error;
+    }
     /* A persistent interface that existed remembers the header size of whoever had it before. */
     int size = SEGMENT_VNET_SIZE;
     *what = "TUNSETVNETHDRSZ";
@@ -69,7 +77,6 @@ int tun_create(struct tun *tun, const char *name, const char **what) {
         tun_close(tun);
         return error;
     }
-    tun->ifindex = index_of(tun->name);
     return 0;
 }
 
