@@ -27,6 +27,13 @@ Deno.test("T41: a revoked key is out everywhere, whatever certificate it shows",
   lab.run(3_000);
   assert.equal(founder.sees(thief), undefined);
   assert.equal(friend.sees(thief), undefined, "the revocation has been gossiped");
+  assert.ok(thief.events.some(({ kind }) => kind === "revoked"), "the revoked node is told");
+  const ownHealth = thief.node.status(thief.now()).health;
+  assert.ok(ownHealth.some((line) => /^revoked: this node's key was revoked/.test(line)));
+  const disk = thief.disk;
+  thief.crash();
+  assert.match(thief.start() ?? "", /^state: the key of this node was revoked in the mesh/);
+  thief.disk = disk;
   const again = founder.step((now, out) => founder.node.approve(now, id, out));
   assert.match(again.ok ? "" : again.error, /approve: the key .* is revoked for good/);
   thief.crash();
@@ -36,6 +43,8 @@ Deno.test("T41: a revoked key is out everywhere, whatever certificate it shows",
   lab.run(12_000);
   assert.equal(founder.sees(thief), undefined);
   assert.match(failures(thief)[0] ?? "", /refused us: our key, .* was revoked/);
+  const refused = thief.node.status(thief.now()).health;
+  assert.ok(refused.some((line) => /^seed .* refused us: our key/.test(line)), "a person sees why");
   // A restart of the others forgets nothing.
   friend.crash();
   friend.start();
@@ -54,6 +63,14 @@ Deno.test("revoking an admin voids those that it invited", () => {
   assert.equal(founder.sees(guest)?.state, "alive");
   assert.ok(founder.step((now, out) => founder.node.revoke(now, "admin", out)).ok);
   assert.equal(members(founder), 0);
+  lab.run(3_000);
+  guest.crash();
+  guest.wish = { ...guest.wish, token: founder.token() };
+  guest.start();
+  assert.ok(
+    lab.until(5_000, () => founder.sees(guest)?.state === "alive"),
+    "a token of another admin lets it back in",
+  );
 });
 
 Deno.test("only an admin can invite, approve and revoke", () => {

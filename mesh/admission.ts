@@ -41,8 +41,6 @@ export interface AdmissionOptions {
 export class Admission {
   readonly #o: AdmissionOptions;
   readonly #joiner: Joiner;
-  /** What was said last about each seed. */
-  readonly #failures = new Map<string, string>();
   #asking: Introduction | undefined;
   #isPending = false;
   #isAdmitted: boolean;
@@ -66,6 +64,11 @@ export class Admission {
 
   seeds(): string[] {
     return this.#joiner.seeds();
+  }
+
+  /** Why nobody has let us in yet, or back in: a sentence for each seed that is to blame. */
+  complaints(): string[] {
+    return this.#joiner.complaints();
   }
 
   deadline(): Deadline | undefined {
@@ -118,7 +121,6 @@ export class Admission {
   admitted(): void {
     this.#isAdmitted = true;
     this.#isPending = false;
-    this.#failures.clear();
   }
 
   #welcomed(
@@ -155,12 +157,8 @@ export class Admission {
     return undefined;
   }
 
-  /** Says what is wrong with a seed, once as long as it stays the same. */
   #fail(seed: string, what: string, out: Outbox<NodeEvent>): void {
-    const why = `seed ${seed} ${what}`;
-    if (this.#failures.get(seed) === why) return;
-    this.#failures.set(seed, why);
-    out.event({ kind: "joinFailed", seed, why });
+    this.#joiner.complain(seed, `seed ${seed} ${what}`, out);
   }
 
   #introduction(mesh: Mesh | undefined): Introduction {
@@ -206,7 +204,8 @@ const REFUSED: Partial<Record<Refusal, string>> = {
   notYetValid:
     "our certificate has not begun yet by its clock: compare the clocks of both machines",
   expired: "our certificate has expired: ask an admin to renew it (`shoal approve`)",
-  revoked: "our key, or one that our certificate rests on, was revoked",
+  revoked: "our key, or one that our certificate rests on, was revoked: " +
+    "a new token and another state folder let us in as a new node",
   tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
   tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
   full: "its member table is full",

@@ -16,6 +16,7 @@ import {
   verifyChain,
 } from "./trust/certificate.ts";
 import type { Identity } from "./trust/identity.ts";
+import { openRevocation } from "./trust/revocation.ts";
 import { parseToken, redeemToken } from "./trust/token.ts";
 import { CLOCK_SKEW, rfc3339 } from "./trust/trust.ts";
 
@@ -100,7 +101,7 @@ function found(
 }
 
 function recall(
-  { crypto, identity, snapshot }: CredentialSources,
+  { crypto, identity, founding, snapshot }: CredentialSources,
 ): Decoded<Credentials | undefined> {
   if (snapshot?.meshKey === undefined) return { ok: true, value: undefined };
   const meshKey = fromHex(snapshot.meshKey);
@@ -117,12 +118,20 @@ function recall(
         `restore the identity that belongs to it`,
     );
   }
+  if (!founding && revokedKeys(crypto, meshKey, snapshot).has(identity.id)) {
+    return refused(
+      `state: the key of this node was revoked in the mesh ${
+        snapshot.meshKey.slice(0, 16)
+      }: it can ` +
+        `come back only as a new node, with another state folder and a new token`,
+    );
+  }
   const isAdmitted = snapshot.members.length > 0;
   return { ok: true, value: { meshKey, chain: chain.value, seeds: [], isAdmitted } };
 }
 
 function redeem(
-  { crypto, identity, name }: CredentialSources,
+  { crypto, identity, name, snapshot }: CredentialSources,
   text: string,
   known: Uint8Array | undefined,
   remembered: Credentials | undefined,
@@ -140,7 +149,10 @@ function redeem(
     );
   }
   const old = remembered && membershipOf(crypto, token.meshKey, remembered.chain);
-  if (remembered && old && old.expires > now) {
+  const revoked = revokedKeys(crypto, token.meshKey, snapshot);
+  // One that rests on a revoked admin lets nobody in: then the token does.
+  const isGood = old && old.expires > now && !old.keys.some((key) => revoked.has(key));
+  if (remembered && isGood) {
     return { ok: true, value: { ...remembered, seeds: token.seeds } };
   }
   if (now > token.grant.expires + CLOCK_SKEW) {
@@ -161,6 +173,17 @@ function redeem(
     ok: true,
     value: { meshKey: token.meshKey, chain, seeds: token.seeds, isAdmitted: false },
   };
+}
+
+function revokedKeys(
+  crypto: Crypto,
+  meshKey: Uint8Array,
+  snapshot: NodeSnapshot | undefined,
+): ReadonlySet<string> {
+  const opened = snapshot?.revocations.map((text) =>
+    openRevocation(crypto, meshKey, fromBase64url(text))
+  );
+  return new Set(opened?.flatMap((revocation) => revocation.ok ? revocation.value.key : []));
 }
 
 function membershipOf(

@@ -47,6 +47,8 @@ interface Target {
   isReported: boolean;
   isPending: boolean;
   isResolving: boolean;
+  /** What is wrong with it, as a person was told. */
+  complaint: string | undefined;
 }
 
 /** An answer to a knock of ours, from the holder of `key`. */
@@ -80,6 +82,7 @@ export class Joiner {
       isReported: false,
       isPending: false,
       isResolving: false,
+      complaint: undefined,
     });
     return true;
   }
@@ -88,10 +91,26 @@ export class Joiner {
     return [...this.#seeds.keys()];
   }
 
+  /** What is wrong with seeds, a sentence each, as long as we knock. */
+  complaints(): string[] {
+    return [...this.#seeds.values()].flatMap(({ complaint }) => complaint ?? []);
+  }
+
+  /** Says what is wrong with a seed, once as long as it stays the same. */
+  complain(text: string, why: string, out: Outbox<NodeEvent>): void {
+    const seed = this.#seeds.get(text);
+    if (seed === undefined || seed.complaint === why) return;
+    seed.complaint = why;
+    out.event({ kind: "joinFailed", seed: text, why });
+  }
+
   /** Knocks with this from now on; undefined stops. The same kind of introduction keeps the pace. */
   knockWith(now: Now, introduction: Introduction | undefined): void {
     const before = this.#introduction;
     this.#introduction = introduction;
+    if (introduction === undefined) {
+      for (const seed of this.#seeds.values()) seed.complaint = undefined;
+    }
     if (introduction === undefined || before?.type === introduction.type) return;
     for (const seed of this.#seeds.values()) {
       Object.assign(seed, { at: now.boot, wait: FIRST_WAIT, tries: 0, since: undefined });
@@ -123,7 +142,7 @@ export class Joiner {
     if (seed.isReported) return;
     seed.isReported = true;
     const why = `seed ${text} has no address: does the name exist, and does DNS answer here?`;
-    out.event({ kind: "joinFailed", seed: text, why });
+    this.complain(text, why, out);
   }
 
   /** An answer datagram; undefined when it is not to a knock of ours. */
@@ -174,7 +193,7 @@ export class Joiner {
     const port = readSeed(seed.text)?.port;
     const why = `seed ${seed.text} did not answer in ${seconds} s (${seed.tries} tries): ` +
       `is UDP port ${port} open there, and is that node of this mesh?`;
-    out.event({ kind: "joinFailed", seed: seed.text, why });
+    this.complain(seed.text, why, out);
   }
 
   /** ±25 %, so that nodes that lost the same seed at once do not knock at once. */

@@ -44,7 +44,7 @@ export interface MeshOptions {
 
 /** How many members hear of a revocation at once from each that learns of it. */
 const FANOUT = 4;
-/** How many members greet a newcomer on their own, on average. */
+/** How many members greet a newcomer on their own, or tell somebody its revocation, on average. */
 const GREETERS = 8;
 
 export class Mesh {
@@ -101,6 +101,11 @@ export class Mesh {
   /** Our own membership; undefined when our chain proves none. */
   get membership(): Membership | undefined {
     return this.#own.membership;
+  }
+  /** Whether our key was revoked, or one that our certificate rests on. */
+  get isRevoked(): boolean {
+    const { membership, trust, self } = this;
+    return [self.identity.id, ...membership?.keys ?? []].some((key) => trust.isRevoked(key));
   }
   /** Our own address, which nobody can dispute. */
   get ip6(): Uint8Array {
@@ -191,10 +196,14 @@ export class Mesh {
     }
     this.#refresh(now, member, out);
     this.#redeem(member.membership, record.chain, out);
-    // In a large mesh a few members greet a newcomer, not all of them at once.
-    const [draw = 0] = this.#o.random(1);
-    if (!this.#isQuiet && draw * this.roster.size < 256 * GREETERS) this.#unheard.add(member);
+    if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
     return true;
+  }
+
+  /** Where so many members of the whole mesh, on average, are enough for something. */
+  #isOneOf(count: number): boolean {
+    const [draw = 0] = this.#o.random(1);
+    return draw * this.roster.size < 256 * count;
   }
 
   /** A member's record changed: everything that follows from it. */
@@ -320,7 +329,15 @@ export class Mesh {
 
   /** Takes our own or a verified revocation in: voids what rests on it, passes it on. */
   revoke(now: Now, revocation: Revocation, out: Outbox<NodeEvent>): void {
+    const wasRevoked = this.isRevoked;
     if (!this.trust.revoke(revocation)) return;
+    const { key, bytes } = revocation;
+    // Who is voided by it should know why nobody talks to it any more.
+    for (const { id, membership } of this.roster.members()) {
+      const isVoid = id === key || membership.keys.includes(key);
+      if (isVoid && this.#isOneOf(GREETERS)) this.send(now, id, "revocation", bytes, out);
+    }
+    if (this.isRevoked && !wasRevoked) out.event({ kind: "revoked" });
     this.review(now, out);
     this.#bulletin.revocation(now, revocation, this.#swimOut(now, out));
     // Gossip may have much else to carry: whoever learns of it tells some others at once.

@@ -360,6 +360,7 @@ export class Node {
       port,
       isOpen: open,
       state: this.#hasLeft ? "left" : this.#admission.state,
+      complaints: this.#admission.complaints(),
       mesh: this.#mesh,
       tunnels: this.#tunnels,
       facts,

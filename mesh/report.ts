@@ -19,6 +19,8 @@ export interface ReportSources {
   readonly port: number;
   readonly isOpen: boolean;
   readonly state: JoinState;
+  /** What keeps us from talking to anybody of the mesh. */
+  readonly complaints: readonly string[];
   readonly mesh: Mesh | undefined;
   readonly tunnels: Tunnels;
   readonly facts: FactReader;
@@ -113,12 +115,13 @@ function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: bo
     : "it names no address that can be reached";
 }
 
-function health(now: Now, { mesh, isOpen, state }: ReportSources): string[] {
+function health(now: Now, { mesh, isOpen, state, complaints }: ReportSources): string[] {
   const lines: string[] = [];
   if (isOpen) {
     lines.push("OPEN: everybody who asks is admitted: for laboratories only, start without --open");
   }
-  if (state === "joining") lines.push("joining: no seed has answered yet; trying again for ever");
+  lines.push(...complaints);
+  if (state === "joining") lines.push("joining: no seed has let us in yet; trying again for ever");
   if (state === "pending") {
     lines.push("pending: a seed shows our request: an admin admits us with `shoal approve`");
   }
@@ -128,8 +131,11 @@ function health(now: Now, { mesh, isOpen, state }: ReportSources): string[] {
   const { id } = mesh.self.identity;
   const left = (membership?.expires ?? Infinity) - now.wall / 1000;
   const when = membership ? rfc3339(membership.expires) : "";
-  if (membership?.keys.some((key) => trust.isRevoked(key)) || trust.isRevoked(id)) {
-    lines.push("revoked: this node's key was revoked: others do not talk to it any more");
+  if (mesh.isRevoked) {
+    const what = trust.isRevoked(id)
+      ? "this node's key was revoked: it can come back only as a new node, with another state folder"
+      : "a key that this node's certificate rests on was revoked: it can come back with a new token";
+    lines.push(`revoked: ${what}`);
   } else if (left <= 0) {
     lines.push(`expired: the certificate ended ${when}: an admin renews it with \`shoal approve\``);
   } else if (left < EXPIRY_WARNING) {

@@ -80,6 +80,7 @@ export class LinkAddresses {
 
   health(): string[] {
     const { ifname, isLinkUp } = this.link.info();
+    if (this.#wanted.size === 0) return []; // Not a member yet, and down on purpose.
     if (!isLinkUp) return [`${ifname} is down and carries nothing: ip link set ${ifname} up`];
     return Array.from(
       this.#missing,

@@ -50,6 +50,10 @@ export function noteEvent(event: NodeEvent): void {
       return log.info("{name} left", { name: event.who.name });
     case "memberRevoked":
       return log.warn("{name} ({key}) is revoked", { name: event.who.name, key: event.who.id });
+    case "revoked":
+      return log.error(
+        "our key, or one that our certificate rests on, was revoked: the mesh does not talk to us",
+      );
     case "equivocation":
       return log.error("the key of {name} is used twice: {key}", {
         name: event.who.name,
