@@ -81,7 +81,7 @@ function peerStatus(
   const endpoint = hasSession ? tunnel?.endpoint : observed?.endpoint ?? record.endpoints[0];
   const isHeard = state === "alive" && (view?.heardAt ?? -Infinity) > -Infinity;
   const ip4 = mesh.roster.ip4(id);
-  const rtt = member.rtt ?? (view && view.rtt > 0 ? view.rtt : undefined);
+  const rtt = view && view.rtt > 0 ? view.rtt : member.rtt; // Smoothed, where it is probed.
   return {
     name: membership.name,
     key: id,
@@ -108,6 +108,7 @@ function peerStatus(
 
 function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: boolean): string {
   if (state === "left") return "it said good-bye";
+  if (state === "suspect") return "it does not answer: others are asked whether they hear it";
   if (state === "dead") return "it does not answer, and nobody else hears of it";
   if (isDirect) return "";
   return hasEndpoint

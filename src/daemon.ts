@@ -116,15 +116,13 @@ class Front {
     }
   }
 
-  /** A name can be anybody's, so the key is shown to be compared; any admin can approve by it. */
+  /** By the key: a name can be anybody's, and only the key is known to admins that were not asked. */
   #ask(seed: string): void {
     const node = this.#node;
     if (node === undefined) return;
-    const approve = programName(this.io, "approve");
-    this.io.out(`waiting for approval: at ${seed}, run  ${approve} ${node.status().self.name}`);
-    this.io.out(
-      `our key is ${node.status().self.key}; any admin node can approve by the key alone`,
-    );
+    const { name, key } = node.status().self;
+    this.io.out(`${seed} shows our request; on any admin node of the mesh, run:`);
+    this.io.out(`${programName(this.io, "approve")} --name ${name} ${key}`);
   }
 
   #greet(): void {

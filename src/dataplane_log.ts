@@ -11,6 +11,12 @@ import type { CoreNews } from "./driver.ts";
 /** @param peer what a person calls it: the name of a member, else its public key */
 export function logTunnel(log: Logger, peer: string, event: TunnelEvent): void {
   switch (event.kind) {
+    case "handshakeSent":
+      return log.debug("handshake with {peer} at {endpoint}, attempt {attempt}", {
+        peer,
+        endpoint: formatEndpoint(event.endpoint),
+        attempt: event.attempt,
+      });
     case "handshakeDone":
       return log.debug("session with {peer} at {endpoint}, as {role}", {
         peer,

@@ -24,7 +24,9 @@ export function noteEvent(event: NodeEvent): void {
         ? log.info("member of the mesh, let in by {name}", { name: event.seed.name })
         : log.info("member of the mesh");
     case "joinPending":
-      return log.info("{seed} shows our request to its admin", { seed: event.seed });
+      return log.info("{seed} shows our request: an admin of the mesh has to approve it", {
+        seed: event.seed,
+      });
     case "joinFailed":
       return log.warn("{why}", { seed: event.seed, why: event.why });
     case "request":

@@ -79,6 +79,8 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
   peer.pending = { initiation: initiation.pending, localIndex };
   sendHandshake(step, peer, encodeInitiation(localIndex, initiation.parts), peer.endpoint);
   device.counters.initiationsSent++;
+  const { endpoint, retries } = peer;
+  step.out.event({ kind: "handshakeSent", peer: peer.id, attempt: retries + 1, endpoint });
   timers.set(peer.id, "handshake retry", step.boot + REKEY_TIMEOUT + device.jitter());
 }
 

@@ -78,6 +78,13 @@ export type FactReader = (peer: PeerId) => PeerFacts | undefined;
 
 /** What a person may want to know. Secrets never stand in an event. */
 export type TunnelEvent =
+  /** An initiation left; `attempt` counts from 1 since something wanted a session (R5). */
+  | {
+    readonly kind: "handshakeSent";
+    readonly peer: PeerId;
+    readonly attempt: number;
+    readonly endpoint: Endpoint;
+  }
   /** A session is usable: an initiator got its response, or a responder was confirmed. */
   | {
     readonly kind: "handshakeDone";
