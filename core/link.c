@@ -138,7 +138,8 @@ static bool is_home(const struct link *link, int namespace) {
 }
 
 bool link_error_passes(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+           error == EAGAIN;
 }
 
 int link_locate(struct link *link, const struct tun *tun) {
@@ -156,7 +157,10 @@ int link_locate(struct link *link, const struct tun *tun) {
     } else {
         link->away = false; /* no right to know, or Linux before 5.2: it is here or we are blind */
     }
-    return error ? error : query_link(link, request.ifr_name);
+    if (!error)
+        error = query_link(link, request.ifr_name);
+    /* In that namespace it is, so nothing of that name means that it was renamed meanwhile. */
+    return error == ENODEV && namespace >= 0 ? EAGAIN : error;
 }
 
 int link_open(struct link *link, const struct tun *tun) {

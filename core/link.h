@@ -30,7 +30,7 @@ struct link {
     uint32_t ifindex;
     bool up;
     uint32_t mtu;       /* 0: not known */
-    bool unsure;        /* the last look failed for want of descriptors or memory */
+    bool unsure;        /* the last look failed for a reason that passes */
     uint64_t last_look; /* away or unsure */
 };
 
@@ -38,7 +38,10 @@ struct link {
 int link_open(struct link *link, const struct tun *tun);
 void link_close(struct link *link);
 
-/** Finds the interface, wherever it is, and its state. 0 or an errno (EPERM: may not look). */
+/**
+ * Finds the interface, wherever it is, and its state.
+ * @return 0 or an errno (EPERM: may not look; EAGAIN: it was renamed while we looked).
+ */
 int link_locate(struct link *link, const struct tun *tun);
 
 /** Did a look fail for a reason that passes? Then nothing is known, and another look will tell. */

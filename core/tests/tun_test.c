@@ -1,3 +1,4 @@
+// LDFLAGS: -Wl,--wrap=ioctl
 /* Real TUN devices in a network namespace of the test's own (T22 and the fault table): birth, news,
  * addresses, death, a move to another namespace, and a TCP stream through two of them.
  * Skips where no namespace or no /dev/net/tun is to be had. */
@@ -11,6 +12,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,20 @@
 #include "offload_model.h"
 #include "random.h"
 #include "unit.h"
+
+/* TUNGETIFF that answers with the name of a moment ago, so many times. */
+static _Atomic int renamed;
+
+int __real_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument) {
+    int result = __real_ioctl(fd, request, argument);
+    if (request == TUNGETIFF && atomic_load(&renamed) > 0) {
+        strcpy(((struct ifreq *)argument)->ifr_name, "before");
+        atomic_fetch_sub(&renamed, 1);
+    }
+    return result;
+}
 
 static struct side a, b;
 static struct shoal_error error;
@@ -393,6 +409,24 @@ static void an_interface_that_moved_while_no_descriptor_was_free_is_found_later(
     end(other);
 }
 
+static void an_interface_that_is_renamed_while_we_look_is_found_later(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    pid_t other = other_namespace();
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    atomic_store(&renamed, 2);
+    shell("ip link set sh0 netns %d name eth7", other);
+    shell("nsenter -t %d -n ip link set eth7 up", other);
+    expect_link(&a, SHOAL_LINK_UP);
+    assert_int_equal(atomic_load(&renamed), 0);
+    shell("nsenter -t %d -n ip link set eth7 mtu 1300", other);
+    expect_link(&a, SHOAL_LINK_MTU);
+    shell("nsenter -t %d -n ip link set eth7 down", other);
+    expect_link(&a, SHOAL_LINK_DOWN);
+    close_tun(&a);
+    end(other);
+}
+
 static void an_interface_that_dies_with_its_namespace_is_gone(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -539,6 +573,7 @@ int main(void) {
         cmocka_unit_test(a_descriptor_that_we_cannot_read_stays_its_owners),
         cmocka_unit_test(a_moved_interface_lives_on_and_is_followed),
         cmocka_unit_test(an_interface_that_moved_while_no_descriptor_was_free_is_found_later),
+        cmocka_unit_test(an_interface_that_is_renamed_while_we_look_is_found_later),
         cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
         cmocka_unit_test(a_stream_crosses_both_ways_with_every_offload_and_with_none),
     };
