@@ -22,6 +22,11 @@ const IP4_LABEL = new TextEncoder().encode("shoal ip4 1");
 export const IP4_PREFIX: Prefix = { address: Uint8Array.of(100, 64, 0, 0), length: 10 };
 const IP4_HOSTS = 2 ** 22 - 2; // neither the network's own nor the broadcast address
 
+/** Whether 4 bytes are an address of {@link IP4_PREFIX}. */
+export function isInIp4Network([a, b = 0, ...rest]: Uint8Array): boolean {
+  return rest.length === 2 && a === 100 && b >> 6 === 1;
+}
+
 /** The /64 of the whole mesh. */
 function ip6Prefix(meshId: Uint8Array): Prefix {
   const address = new Uint8Array(16);

@@ -228,7 +228,7 @@ export function revoke(
   who: string,
   out: Outbox<NodeEvent>,
 ): Decoded<Who> {
-  const named = isKey(who) ? undefined : mesh.roster.find(who);
+  const named = isKey(who) ? undefined : mesh.find(who);
   if (named && !named.ok) return refused(`revoke: ${named.error}`);
   const id = named?.value.id ?? who;
   const member = mesh.roster.get(id);
@@ -287,7 +287,7 @@ function findCandidate(
   if (request) {
     return { ok: true, value: { ...request, name: name ?? request.name, member: undefined } };
   }
-  const member = mesh.roster.find(who);
+  const member = mesh.find(who);
   if (member.ok) {
     const { value } = member;
     return {

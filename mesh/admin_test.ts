@@ -183,7 +183,10 @@ Deno.test("a key that one node trusts is a member for this node alone", () => {
   const guest = lab.computer({ name: "guest", seeds: [founder.address] });
   guest.start();
   assert.ok(founder.step((now, out) => founder.node.trust(now, guest.id, "pal", out)).ok);
+  const trusted = () => founder.node.status(founder.now()).trusted;
+  assert.deepEqual(trusted(), [{ key: guest.id, name: "pal" }], "before it is met, it is listed");
   lab.run(6_000);
+  assert.deepEqual(trusted(), []);
   assert.equal(founder.sees(guest)?.name, "pal");
   assert.equal(guest.sees(founder)?.state, "alive");
   assert.equal(other.sees(guest), undefined);

@@ -8,7 +8,8 @@
  * inbox until its step is over.
  */
 import type { Crypto } from "./crypto.ts";
-import { sameEndpoint } from "./endpoint.ts";
+import type { Decoded } from "./codec.ts";
+import { formatAddress, sameEndpoint } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
 import { ip4Of, ip6Of } from "./address.ts";
 import { Bulletin } from "./bulletin.ts";
@@ -242,6 +243,15 @@ export class Mesh {
     const current = this.#o.tunnels.peer(member.peer)?.endpoint;
     if (current && sameEndpoint(current, best.to)) return;
     this.#o.tunnels.suggestEndpoint(now, member.peer, best.to, this.tunnelOut(out));
+  }
+
+  /** The member that a person means by a name, a key or an address. */
+  find(text: string): Decoded<Member> {
+    const found = this.roster.find(text);
+    const own = [this.membership?.name, this.self.identity.id, formatAddress(this.ip6)];
+    return found.ok || !own.includes(text)
+      ? found
+      : { ok: false, error: `${text}: that is this node itself: name another` };
   }
 
   /** Whether one more member can be taken in: there is room, or somebody is gone. */

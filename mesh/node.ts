@@ -334,7 +334,7 @@ export class Node {
   ): Decoded<{ readonly who: Who; readonly nonce: number }> {
     const mesh = this.#joined("ping");
     if (!mesh.ok) return mesh;
-    const member = mesh.value.roster.find(who);
+    const member = mesh.value.find(who);
     if (!member.ok) return { ok: false, error: `ping: ${member.error}` };
     if (!this.#talk) return { ok: false, error: "ping: not a member of a mesh yet" };
     const nonce = this.#talk.ping(now, member.value, options, out);

@@ -329,6 +329,22 @@ Deno.test("ping by name, key, beginning of a key and both addresses is answered 
   assert.equal(told(founder, "pingLost"), 1);
 });
 
+Deno.test("a name that two members bear is a matter of health, and our own is told from others'", () => {
+  const lab = new NodeLab(nobleCrypto);
+  const founder = lab.founder();
+  const twin = lab.joiner(founder, { name: "founder" });
+  lab.run(1_000);
+  const { health } = founder.node.status(founder.now());
+  const keys = [founder.id.slice(0, 16), twin.id.slice(0, 16)].join(", ");
+  assert.deepEqual(health, [`2 members are called founder: say which by key: ${keys}`]);
+  const ping = (who: string) =>
+    founder.step((now, out) => founder.node.ping(now, who, { timeoutMs: 100, size: 0 }, out));
+  const self = ping(founder.id);
+  assert.match(self.ok ? "" : self.error, /^ping: .*: that is this node itself/);
+  leave(twin);
+  assert.deepEqual(founder.node.status(founder.now()).health, [], "one of them is gone");
+});
+
 Deno.test("authenticated tunnel traffic counts as a sign of life", () => {
   const { lab, all: [founder, second] } = village(2);
   assert.ok(founder && second);

@@ -2,7 +2,7 @@
 import { formatAddress, formatEndpoint } from "./endpoint.ts";
 import type { Now } from "./machine.ts";
 import { EXPIRY_WARNING } from "./credentials.ts";
-import type { Mesh } from "./mesh.ts";
+import { type Mesh, whoOf } from "./mesh.ts";
 import type { Member } from "./roster.ts";
 import type { JoinState, NodeStatus, PeerStatus, SelfStatus } from "./status.ts";
 import type { Identity } from "./trust/identity.ts";
@@ -46,6 +46,7 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
     mesh: { key: mesh?.meshKey.toHex() ?? "", state },
     peers,
     requests,
+    trusted: mesh ? [...mesh.trust.trusted()].filter(({ key }) => !mesh.roster.get(key)) : [],
     health: health(now, sources),
     control: { ...sources.drops, ...mesh?.counters() },
   };
@@ -152,10 +153,25 @@ function health(now: Now, { mesh, isOpen, state, complaints }: ReportSources): s
         `\`shoal revoke\` those that you do not know`,
     );
   }
+  for (const [name, keys] of namesakes(mesh)) {
+    lines.push(`${keys.length} members are called ${name}: say which by key: ${keys.join(", ")}`);
+  }
   if (mesh.roster.ip4(id) === undefined) {
     lines.push("another member holds our IPv4 address: taking the next one");
   }
   return lines;
+}
+
+/** Names are chosen by whoever joins: those that several bear, with the beginnings of their keys. */
+function namesakes(mesh: Mesh): [name: string, keys: string[]][] {
+  const keys = new Map<string, string[]>();
+  const own = { id: mesh.self.identity.id, name: mesh.membership?.name ?? "" };
+  for (const { id, name } of [own, ...Array.from(mesh.roster.members(), (one) => whoOf(one))]) {
+    const state = mesh.swim.member(id)?.status;
+    if (state === "dead" || state === "left") continue;
+    keys.set(name, [...keys.get(name) ?? [], id.slice(0, 16)]);
+  }
+  return [...keys].filter(([, all]) => all.length > 1);
 }
 
 /** Who asks is shown by the member that was asked, admin or not; only an admin can let it in. */

@@ -73,6 +73,8 @@ export interface NodeStatus {
   readonly mesh: { readonly key: string; readonly state: JoinState };
   readonly peers: readonly PeerStatus[];
   readonly requests: readonly RequestStatus[];
+  /** Keys that a person trusts on this node alone and that were not heard of yet. */
+  readonly trusted: readonly { readonly key: MemberId; readonly name: string }[];
   /** Sentences with what is wrong and what to do. */
   readonly health: readonly string[];
   /** Control datagrams that were dropped, by reason. */

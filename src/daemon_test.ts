@@ -226,6 +226,8 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     assert.match(nobody.err, /nobody/);
     assert.equal((await shoal("approve", "--state", node.state, "guest")).code, Exit.done);
     await guest.until(READY);
+    const known = await shoal("ip", "-4", "--state", node.state, key ?? "");
+    assert.match(known.out, /^100\./, known.err);
     const revoked = await shoal("revoke", "--state", node.state, "guest");
     assert.equal(revoked.code, Exit.done, revoked.err);
     const status = JSON.parse((await shoal("status", "--json", "--state", node.state)).out);

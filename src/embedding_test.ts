@@ -26,7 +26,11 @@ async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
 }
 
 /** Node of a test: no interface, so no right is needed; any free port of loopback. */
-function open(dir: string, name: string, more: { join?: string[]; token?: string } = {}): Node {
+function open(
+  dir: string,
+  name: string,
+  more: { join?: string[]; token?: string; listen?: number } = {},
+): Node {
   return Node.open({ state: join(dir, name), name, listen: 0, tun: false, ...more });
 }
 
@@ -133,4 +137,21 @@ Deno.test("a busy UDP port is named when it was asked for", () =>
       () => Node.open({ state: join(dir, "second"), name: "second", listen: port, tun: false }),
       failure(new RegExp(`UDP port ${port} is in use`)),
     );
+  }));
+
+Deno.test("a remembered UDP port that is taken is a matter of health: others and firewalls expect it", () =>
+  inFolder(async (dir) => {
+    const first = open(dir, "first");
+    const { port } = first.status().self;
+    await until(first, "joined");
+    assert.deepEqual(first.status().health, []);
+    first.close();
+    await using _thief = open(dir, "thief", { listen: port });
+    await using again = Node.open({ state: join(dir, "first"), tun: false });
+    const { self, health } = again.status();
+    assert.notEqual(self.port, port);
+    assert.deepEqual(health, [
+      `UDP port ${port} was taken: this node listens on ${self.port}: open that one in firewalls, ` +
+      `or choose one by --listen`,
+    ]);
   }));

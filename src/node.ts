@@ -22,7 +22,7 @@ import { readClock } from "./clock.ts";
 import { type DataplaneConfig, DEFAULT_PORT, hostName } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
-import { addressesOf, ownAddresses, resolveSeed } from "./outside.ts";
+import { addressesOf, ownAddresses, resolveSeed, rivalsOf } from "./outside.ts";
 import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
@@ -80,6 +80,8 @@ export class MeshNode {
   readonly #driver: Driver<NodeEvent>;
   readonly #secrets: Secrets;
   readonly #addresses: LinkAddresses;
+  /** The port that other members and firewalls expect. */
+  readonly #usualPort: number;
   readonly #pings = new Map<number, (event: PongEvent) => void>();
   #addressTimer: ReturnType<typeof setInterval> | undefined;
   #isKept: boolean;
@@ -108,7 +110,8 @@ export class MeshNode {
     this.#device = openDevice(core, options);
     this.#addresses = new LinkAddresses(this.#device, addressesOf);
     try {
-      const port = bind(this.#device, store, options.listen);
+      this.#usualPort = rememberedPort(store);
+      const port = bind(this.#device, this.#usualPort, options.listen);
       this.#machine = this.#createMachine(port);
       this.isFounder = this.#secrets.meshSeed !== undefined;
       this.isFirstStart = !this.#isKept;
@@ -160,7 +163,7 @@ export class MeshNode {
     return {
       ...status,
       self: { ...status.self, interface: this.info.ifname },
-      health: [...status.health, ...(this.options.tun ? this.#addresses.health() : [])],
+      health: [...status.health, ...this.#health()],
       dataplane: this.#dataplane(),
     };
   }
@@ -352,6 +355,26 @@ export class MeshNode {
     this.#step((now, out) => this.#machine.interfaces(now, endpoints, out));
   }
 
+  /** What is wrong with this machine. */
+  #health(): string[] {
+    const lines: string[] = [];
+    const { ifname, port } = this.info;
+    if (this.options.listen === undefined && port !== this.#usualPort) {
+      lines.push(
+        `UDP port ${this.#usualPort} was taken: this node listens on ${port}: open that one in ` +
+          `firewalls, or choose one by --listen`,
+      );
+    }
+    if (!this.options.tun) return lines;
+    for (const { name, address } of rivalsOf(ifname)) {
+      lines.push(
+        `${name} has ${address}: it and ${ifname} both claim 100.64.0.0/10, and packets for the ` +
+          `mesh may leave by ${name}`,
+      );
+    }
+    return [...lines, ...this.#addresses.health()];
+  }
+
   #dataplane(): DataplaneStatus {
     const { aead, io, workers, offloads } = this.info;
     const drops: Record<string, number> = {};
@@ -436,15 +459,17 @@ function openDevice(core: Core, options: MeshNodeOptions): Device {
   }
 }
 
-/**
- * A port that was asked for is taken or refused. Otherwise the last one comes back where it is
- * free, because other members remember it.
- */
-function bind(device: Device, store: Store, listen: number | undefined): number {
-  if (listen !== undefined) return bindTo(device, listen);
+/** That of the last start, because other members remember it. */
+function rememberedPort(store: Store): number {
   const last = Number(text(store.read(FILE.port)) ?? DEFAULT_PORT);
+  return last > 0 && last < 65_536 ? last : DEFAULT_PORT;
+}
+
+/** A port that was asked for is taken or refused; otherwise any free one is better than none. */
+function bind(device: Device, usual: number, listen: number | undefined): number {
+  if (listen !== undefined) return bindTo(device, listen);
   try {
-    return bindTo(device, last > 0 && last < 65_536 ? last : DEFAULT_PORT);
+    return bindTo(device, usual);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return bindTo(device, 0);

@@ -1,7 +1,13 @@
 /** What the machine knows of the network outside the mesh: names of seeds and its own addresses. */
 import { lookup } from "node:dns/promises";
 import type { Seed } from "../mesh/seed.ts";
+import { isInIp4Network } from "../mesh/address.ts";
 import { type Endpoint, formatAddress, parseAddress } from "../mesh/endpoint.ts";
+
+interface InterfaceAddress {
+  readonly name: string;
+  readonly address: string;
+}
 
 /**
  * Asks the resolver anew each time: a seed may move.
@@ -35,4 +41,15 @@ export function addressesOf(ifname: string): Set<string> {
     return bytes === undefined ? [] : [formatAddress(bytes)];
   });
   return new Set(found);
+}
+
+/** Other interfaces with an address in the IPv4 network that a mesh uses, and that address. */
+export function rivalsOf(
+  ifname: string,
+  all: readonly InterfaceAddress[] = Deno.networkInterfaces(),
+): InterfaceAddress[] {
+  return all.filter(({ name, address }) => {
+    const bytes = name === ifname ? undefined : parseAddress(address);
+    return bytes !== undefined && isInIp4Network(bytes);
+  });
 }

@@ -45,6 +45,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ...status.requests.map(({ name, key, endpoint, age_s }) =>
       `asks to join: ${name} ${key} from ${endpoint}, ${duration(age_s)} ago: approve or ignore it`
     ),
+    ...status.trusted.map(({ name, key }) => `trusted here, not met yet: ${name} ${key}`),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
     `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),

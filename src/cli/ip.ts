@@ -3,9 +3,12 @@ import type { StatusDocument } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
+/** Digits of a key that are enough to name it. */
+const KEY_DIGITS = 8;
+
 export const ip: Command = {
   usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
-  help: `Prints the mesh addresses of this node, or of a peer by its name.
+  help: `Prints the mesh addresses of this node, or of a peer by its name or key.
 
   -4, -6           only this family
 ${INSTANCE_HELP}`,
@@ -16,14 +19,24 @@ ${INSTANCE_HELP}`,
       ip6: { type: "boolean", short: "6" },
     }, { min: 0, max: 1 });
     const status = await askNode(values, io, { command: "status" }) as unknown as StatusDocument;
-    const name = positionals[0];
-    const found = name === undefined
-      ? status.self
-      : [status.self, ...status.peers].find((node) => node.name === name);
+    const wanted = positionals[0];
+    const matches = wanted === undefined
+      ? [status.self]
+      : [status.self, ...status.peers].filter(({ name, key }) =>
+        name === wanted || wanted.length >= KEY_DIGITS && key.startsWith(wanted)
+      );
+    const [found] = matches;
     if (found === undefined) {
       throw new Failure(
         Exit.failed,
-        `no peer is called '${name}': ${programName(io, "peers")} lists them`,
+        `nobody is called '${wanted}': ${programName(io, "peers")} lists the peers`,
+      );
+    }
+    if (matches.length > 1) {
+      const keys = matches.map(({ key }) => key.slice(0, 16)).join(", ");
+      throw new Failure(
+        Exit.failed,
+        `${matches.length} are called '${wanted}': say which key: ${keys}`,
       );
     }
     if (found.ip4 === "" && found.ip6 === "") {
