@@ -5,6 +5,7 @@
  * ```ts
  * import { Node } from "./mod.ts";
  *
+ * const token = Deno.env.get("TOKEN");
  * await using node = Node.open({ state: "./state", name: "worker-7", join: ["203.0.113.9:51820"], token });
  * for await (const event of node.events()) console.log(event.kind);
  * ```
@@ -28,7 +29,7 @@ export interface NodeOptions {
   /** `HOST:PORT` of members to ask; none and no token: the first start founds a mesh. */
   readonly join?: readonly string[];
   /** An invite, as `shoal invite` prints it. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** UDP port; the last one, the usual one or any free one when absent. */
   readonly listen?: number;
   /** Name of the interface to make; shoal0 when absent. */

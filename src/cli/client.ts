@@ -9,8 +9,9 @@ export const INSTANCE_OPTIONS = {
   json: { type: "boolean" },
 } as const;
 
-export const INSTANCE_HELP = `  --interface IF   the node with this interface (default shoal0)
-  --state DIR      the node with this state folder
+export const INSTANCE_HELP =
+  `  --interface IF   the node that was started with this interface (default shoal0)
+  --state DIR      the node that was started with this state folder
   --json           print the versioned JSON document`;
 
 /** Asks the node that the options pick. */

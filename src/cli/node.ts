@@ -9,13 +9,14 @@ export const node: Command = {
 --join makes a new mesh and prints the line that lets the next machine join; a node
 that is a member already needs no option at all.
 
-  --join HOST:PORT   a member to ask; may stand several times
+  --join HOST:PORT   a member to ask (:51820 may be left out); may stand several times
   --token T          the invite; without one the request waits for approve on a member
   --token-file FILE  read the invite from FILE (- for standard input), so that it does
                      not stand in the process list
   --name N           what the mesh calls this node (default: the host name)
   --interface IF     the interface to make (default shoal0)
-  --state DIR        the folder that remembers who this node is
+  --state DIR        the folder that remembers who this node is (default
+                     /var/lib/shoal/IF; below $XDG_STATE_HOME when not root)
   --listen PORT      the UDP port (default 51820; 0: any free one)
   --advertise HOST   the host name or address that invites name (default: found out)
   --no-tun           no interface: discovery only
