@@ -85,7 +85,7 @@ static void take_link(void *context, const struct nlmsghdr *answer) {
 
 /* By name, since the index may be another one there. */
 static int query_link(struct link *link, const char *name) {
-    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO))) = {0};
     struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
     message->nlmsg_type = RTM_GETLINK;
     message->nlmsg_flags = NLM_F_REQUEST;
@@ -108,7 +108,7 @@ static void take_nsid(void *context, const struct nlmsghdr *answer) {
 }
 
 static int nsid_request(int fd, uint16_t type, uint16_t flags, int namespace, int32_t *nsid) {
-    char buffer[128] __attribute__((aligned(NLMSG_ALIGNTO)));
+    char buffer[128] __attribute__((aligned(NLMSG_ALIGNTO))) = {0};
     struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
     message->nlmsg_type = type;
     message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);

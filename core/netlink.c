@@ -40,7 +40,9 @@ void netlink_close(struct netlink *netlink) {
     free(netlink);
 }
 
+/* `buffer` of REQUEST_SIZE is zeroed: libmnl 1.0.4 leaves the padding behind attributes alone. */
 static struct nlmsghdr *request(char *buffer, uint16_t type, uint16_t flags) {
+    memset(buffer, 0, REQUEST_SIZE);
     struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
     message->nlmsg_type = type;
     message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);

@@ -174,7 +174,7 @@ static socklen_t write_address(union sockaddr_any *out, const struct shoal_addre
 int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, uint8_t tos,
                 const uint8_t *bytes, uint32_t length, uint32_t segment) {
     union sockaddr_any name;
-    union send_control control;
+    union send_control control = {{0}}; /* no bytes of our stack between the items */
     struct iovec part = {.iov_len = length};
     memcpy(&part.iov_base, &bytes, sizeof(bytes)); /* sendmsg only reads; iovec has no const */
     struct msghdr message = {.msg_name = &name, .msg_iov = &part, .msg_iovlen = 1};

@@ -161,8 +161,8 @@ static void publish_link(struct worker *worker) {
 }
 
 /* Looks for the interface where it is now. Where we may not look it is taken for up: it lives, and
- * its user, who moved it, surely means to use it. A look that the lack of a descriptor prevented
- * says nothing: what was known holds until the next one. */
+ * its user, who moved it, surely means to use it. A look that failed for a reason that passes says
+ * nothing: what was known holds until the next one. */
 static void find_link(struct worker *worker) {
     struct link *link = &worker->link;
     link->last_look = worker->now;
