@@ -1,6 +1,7 @@
 /**
- * Every test of the fast set: core's C tests plain and under sanitizers, its fuzzers with their kept corpus, and every
- * *_test.ts. One line a file; the output of what failed in full; closes with `N passed, N failed` (and `, N skipped`).
+ * Every test of the fast set: core's C tests plain, under sanitizers and under valgrind, its fuzzers with their kept
+ * corpus, and every *_test.ts. One line a file; the output of what failed in full; closes with `N passed, N failed` (and
+ * `, N skipped`).
  *
  *   ./run test                    everything
  *   ./run test core mesh          these suites (./run test -h lists them)
@@ -23,6 +24,18 @@ const TIMEOUT = { build: 600, program: 300, file: 900 };
 const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 30), atOnce: 2 };
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
 const SHARED = new Set(["mesh", ".ci"]);
+
+/** Finds uses of what was never written, which no sanitizer of gcc does (T17). Its threads take turns. */
+const VALGRIND = [
+  "valgrind",
+  "--quiet",
+  "--error-exitcode=99",
+  "--leak-check=full",
+  "--errors-for-leak-kinds=definite",
+  "--fair-sched=yes",
+];
+/** One bounds how long a stop takes, one measures how full super-packets are, one reads below its own stack. */
+const NOT_IN_VALGRIND = new Set(["storm_test", "tun_test", "wipe_test"]);
 
 /** Tests of src/ without core, which a sanitizer would tell nothing new. */
 const PURE = /(?:config|control|log|main|outside|status|store|server|uapi)_test\.ts$/;
@@ -103,18 +116,28 @@ function make(variant: string, ...targets: string[]): Promise<boolean> {
   return built;
 }
 
-/** The C tests in one variant of the build. */
+/** The C tests in one variant of the build, or the release build's under valgrind. */
 function coreSuite(variant: string): Suite {
+  const isValgrind = variant === "valgrind";
+  const build = isValgrind ? "release" : variant;
+  const env = {
+    CMOCKA_MESSAGE_OUTPUT: "TAP",
+    TSAN_OPTIONS: "halt_on_error=1",
+    ...isValgrind ? { SHOAL_FEW_ROUNDS: "1" } : {},
+  };
   return {
     async run({ filter }) {
-      const wanted = programs("tests", "_test").filter((name) => name.includes(filter ?? ""));
-      if (wanted.length === 0 || !await make(variant, "tests")) return;
+      const wanted = programs("tests", "_test").filter((name) =>
+        name.includes(filter ?? "") && !(isValgrind && NOT_IN_VALGRIND.has(name))
+      );
+      if (wanted.length === 0 || !await make(build, "tests")) return;
       for (const name of wanted) {
         announce(`core ${variant} ${name}`);
         const start = performance.now();
-        const { code, output } = await run([`${BUILD}/${variant}/tests/${name}`], {
+        const program = `${BUILD}/${build}/tests/${name}`;
+        const { code, output } = await run(isValgrind ? [...VALGRIND, program] : [program], {
           cwd: ROOT,
-          env: { CMOCKA_MESSAGE_OUTPUT: "TAP", TSAN_OPTIONS: "halt_on_error=1" },
+          env,
           timeout: TIMEOUT.program,
         });
         tell(`core ${variant} ${name}`, readTap(name, output, code), start, output);
@@ -253,6 +276,7 @@ function suites(files: readonly string[]): Map<string, Suite> {
     ["core", coreSuite("release")],
     ["core-asan", coreSuite("asan")],
     ["core-tsan", coreSuite("tsan")],
+    ["core-valgrind", coreSuite("valgrind")],
     ["mesh", denoSuite(below("mesh"))],
     ["ffi", denoSuite(below("ffi"))],
     ["ffi-ubsan", denoSuite(below("ffi"), "ubsan")],
