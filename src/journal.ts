@@ -4,7 +4,7 @@ import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { logCore, logTunnel } from "./dataplane_log.ts";
 import type { CoreNews } from "./driver.ts";
-import { duration } from "./status.ts";
+import { duration } from "./words.ts";
 
 const log = getLogger(["shoal", "node"]);
 

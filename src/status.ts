@@ -1,6 +1,7 @@
 /** The status document that scripts parse, and the same as a person reads it. */
 
 import type { NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
+import { counted, duration, size } from "./words.ts";
 
 /** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
 export interface StatusDocument extends NodeStatus {
@@ -96,29 +97,4 @@ function table(rows: readonly (readonly string[])[]): string {
   return rows.map((cells) =>
     cells.map((cell, i) => i === cells.length - 1 ? cell : cell.padEnd(widths?.[i] ?? 0)).join("  ")
   ).join("\n");
-}
-
-/** `0`, `17`, `1.2K`, `800M`: powers of 1,024, as ls -h and wg have it. */
-export function size(bytes: number): string {
-  let value = bytes;
-  let unit = "";
-  for (const next of ["K", "M", "G", "T", "P"]) {
-    if (value < 1024) break;
-    value /= 1024;
-    unit = next;
-  }
-  return unit === "" || value >= 100 ? `${Math.round(value)}${unit}` : `${value.toFixed(1)}${unit}`;
-}
-
-/** `4s`, `5m`, `3h`, `12d`. */
-export function duration(seconds: number): string {
-  if (seconds < 60) return `${Math.floor(seconds)}s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h`;
-  return `${Math.floor(seconds / 86_400)}d`;
-}
-
-/** `1 worker`, `2 workers`. */
-export function counted(n: number, noun: string): string {
-  return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }

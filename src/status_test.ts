@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { PeerStatus } from "../mesh/status.ts";
-import { duration, peersText, size, stateText, statusText } from "./status.ts";
+import { peersText, stateText, statusText } from "./status.ts";
 
 const LYON: PeerStatus = {
   name: "lyon",
@@ -89,15 +89,4 @@ dropped: replay 3`,
   );
   assert.equal(peersText([]), "no peers yet");
   assert.match(peersText([{ ...LYON, admin: true, state: "dead" }]), /offline 5m; admin$/);
-});
-
-Deno.test("sizes and durations keep two digits and one unit", () => {
-  assert.deepEqual([0, 1023, 1024, 1536, 150 * 1024].map(size), [
-    "0",
-    "1023",
-    "1.0K",
-    "1.5K",
-    "150K",
-  ]);
-  assert.deepEqual([0.4, 59, 60, 7199, 90_000].map(duration), ["0s", "59s", "1m", "1h", "1d"]);
 });

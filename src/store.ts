@@ -86,12 +86,6 @@ export class Store {
     this.#flushFolder();
   }
 
-  remove(name: string): void {
-    const path = this.#path(name);
-    guard("remove", path, () => fs.rmSync(path, { force: true }));
-    this.#flushFolder();
-  }
-
   close(): void {
     this.lock.close();
   }

@@ -10,7 +10,7 @@ import { Exit, type ExitCode, Failure } from "../exit.ts";
 import { checkDataplane, explainOpen } from "../refusal.ts";
 import { configureLog, type LogLevel } from "../log.ts";
 import denoJson from "../../deno.json" with { type: "json" };
-import { counted } from "../status.ts";
+import { counted } from "../words.ts";
 import { tellReady } from "./daemon.ts";
 import { WgDevice } from "./device.ts";
 import { Journal } from "./journal.ts";

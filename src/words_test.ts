@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { counted, duration, size } from "./words.ts";
+
+Deno.test("sizes and durations keep two digits and one unit", () => {
+  assert.deepEqual([0, 1023, 1024, 1536, 150 * 1024].map(size), [
+    "0",
+    "1023",
+    "1.0K",
+    "1.5K",
+    "150K",
+  ]);
+  assert.deepEqual([0.4, 59, 60, 7199, 90_000].map(duration), ["0s", "59s", "1m", "1h", "1d"]);
+  assert.deepEqual([0, 1, 2].map((n) => counted(n, "worker")), [
+    "0 workers",
+    "1 worker",
+    "2 workers",
+  ]);
+});
