@@ -15,6 +15,7 @@
  */
 import type { NodeEvent, Who } from "./mesh/event.ts";
 import { nodeConfig } from "./src/config.ts";
+import { noteNews } from "./src/journal.ts";
 import { MeshNode, type Pong } from "./src/node.ts";
 import type { StatusDocument } from "./src/status.ts";
 
@@ -81,7 +82,8 @@ export class Node implements AsyncDisposable {
       token: options.token,
       tun: options.tun ?? true,
       onEvent: (event) => this.#take(event),
-      onNews: () => {},
+      // For whoever configures LogTape for the category "shoal"; without that nothing is written.
+      onNews: noteNews,
       onDefect: (error) => this.#fail(error),
     });
   }

@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { logCore, logTunnel } from "./dataplane_log.ts";
-import type { CoreNews } from "./driver.ts";
+import type { NodeNews } from "./node.ts";
 import { duration } from "./words.ts";
 
 const log = getLogger(["shoal", "node"]);
@@ -52,6 +52,10 @@ export function noteEvent(event: NodeEvent): void {
       return log.info("{name} left", { name: event.who.name });
     case "memberRevoked":
       return log.warn("{name} ({key}) is revoked", { name: event.who.name, key: event.who.id });
+    case "memberExpired":
+      return log.warn("the certificate of {name} is not valid at this machine's time", {
+        name: event.who.name,
+      });
     case "revoked":
       return log.error(
         "our key, or one that our certificate rests on, was revoked: the mesh does not talk to us",
@@ -71,6 +75,15 @@ export function noteEvent(event: NodeEvent): void {
   }
 }
 
-export function noteNews(news: CoreNews): void {
-  logCore(log, news);
+export function noteNews(news: NodeNews): void {
+  switch (news.kind) {
+    case "stateUnsaved":
+      return log.error("the state cannot be written, and is tried again: {reason}", {
+        reason: news.reason,
+      });
+    case "stateSaved":
+      return log.info("the state is written again");
+    default:
+      logCore(log, news);
+  }
 }

@@ -1,10 +1,6 @@
 /**
  * A mesh node on this machine: core's device, the mesh machine, the driver between them and the
  * state folder, composed once for the command line and for programs that embed a node.
- *
- * What is on disk and when: a member's state is written before the datagrams leave that depend on
- * it. A node that is not a member of anything yet writes nothing, so that a first start that fails
- * (a token for another mesh, a seed that is silent) leaves the state folder as it was.
  */
 import { type Core, loadCore } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
@@ -16,28 +12,26 @@ import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
-import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
 import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
-import { type DataplaneConfig, DEFAULT_PORT, hostName } from "./config.ts";
+import { type DataplaneConfig, hostName } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { addressesOf, ownAddresses, resolveSeed, rivalsOf } from "./outside.ts";
 import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
+import { type Memory, NodeState, type StateNews } from "./state.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
-import { Store } from "./store.ts";
 import denoJson from "../deno.json" with { type: "json" };
 
-/** How often this machine's own addresses are read again; a change is news for the other members. */
-const ADDRESSES_EVERY_MS = 5_000;
+/**
+ * How often this machine's own addresses are read again (a change is news for the other members),
+ * what something took off the interface is put back, and a state that could not be written is tried again.
+ */
+const LOOK_EVERY_MS = 5_000;
 
-const FILE = {
-  identity: "identity",
-  meshKey: "mesh-key",
-  state: "state.json",
-  port: "port",
-} as const;
+/** What this machine says that concerns the node and not the mesh. */
+export type NodeNews = CoreNews | StateNews;
 
 export interface MeshNodeOptions {
   readonly stateDir: string;
@@ -53,7 +47,7 @@ export interface MeshNodeOptions {
   readonly open: boolean;
   readonly dataplane: DataplaneConfig;
   readonly onEvent: (event: NodeEvent) => void;
-  readonly onNews: (news: CoreNews) => void;
+  readonly onNews: (news: NodeNews) => void;
   /** What the node cannot go on after; whoever is told closes it. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -74,17 +68,13 @@ export class MeshNode {
   /** There was no state before. */
   readonly isFirstStart: boolean;
 
-  readonly #store: Store;
+  readonly #state: NodeState;
   readonly #device: Device;
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
-  readonly #secrets: Secrets;
   readonly #addresses: LinkAddresses;
-  /** The port that other members and firewalls expect. */
-  readonly #usualPort: number;
   readonly #pings = new Map<number, (event: PongEvent) => void>();
-  #addressTimer: ReturnType<typeof setInterval> | undefined;
-  #isKept: boolean;
+  #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
   /**
@@ -94,31 +84,28 @@ export class MeshNode {
   static open(options: MeshNodeOptions): MeshNode {
     const core = openCore();
     checkDataplane("node", core, options.dataplane);
-    const store = Store.open(options.stateDir);
+    const { stateDir, join, token, onNews } = options;
+    const founds = join.length === 0 && token === undefined;
+    const state = NodeState.open({ dir: stateDir, founds, onNews });
     try {
-      return new MeshNode(core, store, options);
+      return new MeshNode(core, state, options);
     } catch (error) {
-      store.close();
+      state.close();
       throw error;
     }
   }
 
-  private constructor(core: Core, store: Store, private readonly options: MeshNodeOptions) {
-    this.#store = store;
-    this.#secrets = readSecrets(store, options);
-    this.#isKept = this.#secrets.snapshot !== undefined;
+  private constructor(core: Core, state: NodeState, private readonly options: MeshNodeOptions) {
+    this.#state = state;
+    this.isFounder = state.meshSeed !== undefined;
+    this.isFirstStart = state.snapshot === undefined;
     this.#device = openDevice(core, options);
     this.#addresses = new LinkAddresses(this.#device, addressesOf);
     try {
-      this.#usualPort = rememberedPort(store);
-      const port = bind(this.#device, this.#usualPort, options.listen);
+      const port = bind(this.#device, state.usualPort, options.listen);
       this.#machine = this.#createMachine(port);
-      this.isFounder = this.#secrets.meshSeed !== undefined;
-      this.isFirstStart = !this.#isKept;
-      // The snapshot counts this start and must be on disk before the first datagram; a joiner of
-      // whom nobody has heard yet has nothing to lose.
-      if (this.isFounder) this.#isKept = true;
-      this.#keep();
+      // The snapshot counts this start and must be on disk before the first datagram.
+      state.save(this.#memory);
       const machine = this.#machine;
       this.#driver = new Driver<NodeEvent>({
         device: this.#device,
@@ -146,7 +133,7 @@ export class MeshNode {
       this.#device.close();
       throw error;
     }
-    this.#addressTimer = setInterval(() => this.#tellAddresses(), ADDRESSES_EVERY_MS);
+    this.#timer = setInterval(() => this.#lookAround(), LOOK_EVERY_MS);
   }
 
   /** `HOST:PORT` of the members that are knocked at. */
@@ -240,19 +227,17 @@ export class MeshNode {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#addressTimer);
+    clearInterval(this.#timer);
     for (const lost of this.#pings.values()) {
       lost({ kind: "pingLost", who: { id: "", name: "" }, nonce: 0 });
     }
     this.#driver.close();
     this.#device.close();
-    this.#store.close();
-    this.#secrets.identitySeed.fill(0);
-    this.#secrets.meshSeed?.fill(0);
+    this.#state.close();
   }
 
   #createMachine(port: number): Machine {
-    const { identitySeed, meshSeed, snapshot } = this.#secrets;
+    const { identitySeed, meshSeed, snapshot } = this.#state;
     const { tun, open, join, token } = this.options;
     const name = this.options.name ?? snapshot?.name ?? hostName();
     return value(Machine.create(readClock(), {
@@ -289,25 +274,20 @@ export class MeshNode {
       command: out.command,
       send: out.send,
       event: (event) => {
-        if (event.kind === "joined" || event.kind === "joinPending") this.#isKept = true;
-        if (event.kind === "persist" || event.kind === "joined" || event.kind === "joinPending") {
-          this.#keep();
-        }
+        const isAdmitted = event.kind === "joined" || event.kind === "joinPending";
+        if (isAdmitted) this.#state.keep();
+        if (isAdmitted || event.kind === "persist") this.#state.save(this.#memory);
         out.event(event);
       },
     };
   }
 
-  #keep(): void {
-    if (!this.#isKept) return;
-    const store = this.#store;
-    const { identitySeed, meshSeed } = this.#secrets;
-    if (store.read(FILE.identity) === undefined) store.create(FILE.identity, identitySeed);
-    if (meshSeed && store.read(FILE.meshKey) === undefined) store.create(FILE.meshKey, meshSeed);
-    store.write(FILE.state, utf8(JSON.stringify(this.#machine.snapshot())));
-    const port = String(this.info.port);
-    if (text(store.read(FILE.port)) !== port) store.write(FILE.port, utf8(port));
-  }
+  readonly #memory = (): Memory => {
+    const { port } = this.info;
+    // One that was only taken because the usual one was busy is not to become the usual one.
+    const isExpected = this.options.listen !== undefined || port === this.#state.usualPort;
+    return { snapshot: this.#machine.snapshot(), port: isExpected ? port : undefined };
+  };
 
   #hear(event: NodeEvent): void {
     switch (event.kind) {
@@ -347,9 +327,14 @@ export class MeshNode {
     this.#step((now, out) => this.#machine.resolved(now, seed, endpoints, out));
   }
 
-  /** Ours are told to the mesh, and the mesh's kept on the interface. */
-  #tellAddresses(): void {
+  /** What nobody tells us of is looked after. */
+  #lookAround(): void {
     if (this.options.tun) this.#addresses.mend();
+    this.#state.mend(this.#memory);
+    this.#tellAddresses();
+  }
+
+  #tellAddresses(): void {
     const { ifname, port } = this.info;
     const endpoints = ownAddresses(ifname).map((address) => ({ address, port, scope: 0 }));
     this.#step((now, out) => this.#machine.interfaces(now, endpoints, out));
@@ -357,11 +342,12 @@ export class MeshNode {
 
   /** What is wrong with this machine. */
   #health(): string[] {
-    const lines: string[] = [];
+    const lines = this.#state.health();
     const { ifname, port } = this.info;
-    if (this.options.listen === undefined && port !== this.#usualPort) {
+    const { usualPort } = this.#state;
+    if (this.options.listen === undefined && port !== usualPort) {
       lines.push(
-        `UDP port ${this.#usualPort} was taken: this node listens on ${port}: open that one in ` +
+        `UDP port ${usualPort} was taken: this node listens on ${port}: open that one in ` +
           `firewalls, or choose one by --listen`,
       );
     }
@@ -383,55 +369,6 @@ export class MeshNode {
     }
     return { aead, io, workers, offloads, drops };
   }
-}
-
-interface Secrets {
-  readonly identitySeed: Uint8Array;
-  readonly meshSeed: Uint8Array | undefined;
-  readonly snapshot: NodeSnapshot | undefined;
-}
-
-/** What an earlier start left, or new secrets; a mesh key only where a new mesh is asked for. */
-function readSecrets(store: Store, { join, token }: MeshNodeOptions): Secrets {
-  const snapshot = parseSnapshot(store);
-  const identitySeed = store.read(FILE.identity);
-  const meshSeed = store.read(FILE.meshKey);
-  for (const [file, seed] of [[FILE.identity, identitySeed], [FILE.meshKey, meshSeed]] as const) {
-    if (seed !== undefined && seed.length !== 32) {
-      throw new Failure(
-        Exit.failed,
-        `state: ${store.dir}/${file} has ${seed.length} bytes instead of 32: restore it from a copy`,
-      );
-    }
-  }
-  if (snapshot !== undefined && identitySeed === undefined) {
-    throw new Failure(
-      Exit.failed,
-      `state: ${store.dir}/${FILE.identity} is missing: restore it, or remove the folder to start anew`,
-    );
-  }
-  const founds = snapshot === undefined && join.length === 0 && token === undefined;
-  return {
-    snapshot,
-    identitySeed: identitySeed ?? random(32),
-    meshSeed: meshSeed ?? (founds ? random(32) : undefined),
-  };
-}
-
-function parseSnapshot(store: Store): NodeSnapshot | undefined {
-  const bytes = store.read(FILE.state);
-  if (bytes === undefined) return undefined;
-  try {
-    const snapshot = readSnapshot(JSON.parse(text(bytes) ?? ""));
-    if (snapshot !== undefined) return snapshot;
-  } catch {
-    // Said below.
-  }
-  throw new Failure(
-    Exit.failed,
-    `state: ${store.dir}/${FILE.state} is damaged or of another version: restore it from a copy, ` +
-      `or remove the folder to start anew`,
-  );
 }
 
 function openCore(): Core {
@@ -457,12 +394,6 @@ function openDevice(core: Core, options: MeshNodeOptions): Device {
   } catch (error) {
     throw explainOpen("node", error, { ifname: options.interface });
   }
-}
-
-/** That of the last start, because other members remember it. */
-function rememberedPort(store: Store): number {
-  const last = Number(text(store.read(FILE.port)) ?? DEFAULT_PORT);
-  return last > 0 && last < 65_536 ? last : DEFAULT_PORT;
 }
 
 /** A port that was asked for is taken or refused; otherwise any free one is better than none. */
@@ -496,12 +427,4 @@ function bindTo(device: Device, port: number): number {
 function value<T>(decoded: Decoded<T>, refusal: ExitCode = Exit.failed): T {
   if (decoded.ok) return decoded.value;
   throw new Failure(refusal, decoded.error);
-}
-
-function utf8(content: string): Uint8Array {
-  return new TextEncoder().encode(content);
-}
-
-function text(bytes: Uint8Array | undefined): string | undefined {
-  return bytes && new TextDecoder().decode(bytes);
 }

@@ -131,7 +131,11 @@ function writeNew(path: string, content: Uint8Array): void {
     fs.fsyncSync(fd);
   } catch (error) {
     fs.closeSync(fd);
-    fs.rmSync(path, { force: true });
+    try {
+      fs.rmSync(path, { force: true });
+    } catch {
+      // Of two troubles the first is told; what is left is removed before the next write.
+    }
     throw explained("write", path, error);
   }
   fs.closeSync(fd);
@@ -148,7 +152,7 @@ function takeLock(path: string): Deno.FsFile {
   file.close();
   throw new Failure(
     Exit.failed,
-    `state: ${path} is locked by a running node: stop it (shoal down) or choose another --state`,
+    `state: ${path} is locked by a running node: stop it (\`shoal down\`) or choose another --state`,
   );
 }
 
@@ -195,6 +199,8 @@ function guard<T>(verb: string, path: string, call: () => T): T {
 const NEXT_STEP: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full: make room",
   EDQUOT: "the disk quota is used up: make room",
+  EIO: "the disk does not work: see what the kernel says",
+  ENOENT: "the folder is gone: put it back, or stop the node and start it again",
   EROFS: "the file system is read-only: choose another --state",
   EACCES: "no permission: run as its owner or choose another --state",
   EPERM: "no permission: run as its owner or choose another --state",
@@ -210,7 +216,7 @@ function explained(verb: string, path: string, error: unknown): Failure {
   const next = NEXT_STEP[code] ?? (error instanceof Error ? error.message : String(error));
   return new Failure(
     denied ? Exit.noPermission : Exit.failed,
-    `state: cannot ${verb} ${path}: ${next}`,
+    `state: cannot ${verb} ${path}${code === "" ? "" : ` (${code})`}: ${next}`,
     { cause: error },
   );
 }

@@ -1,0 +1,96 @@
+/** A mesh node over the real core, in trouble that its machine is in, and not its mesh. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { NodeEvent } from "../mesh/event.ts";
+import { readSeed } from "../mesh/seed.ts";
+import { MeshNode, type MeshNodeOptions } from "./node.ts";
+
+interface Told {
+  readonly node: MeshNode;
+  readonly events: NodeEvent[];
+  readonly defects: unknown[];
+}
+
+function open(dir: string, name: string, more: Partial<MeshNodeOptions> = {}): Told {
+  const events: NodeEvent[] = [];
+  const defects: unknown[] = [];
+  const node = MeshNode.open({
+    stateDir: join(dir, name),
+    interface: "",
+    name,
+    listen: 0,
+    join: [],
+    token: undefined,
+    tun: false,
+    open: false,
+    dataplane: { workers: 0, aead: "", io: "", without: [] },
+    onEvent: (event) => events.push(event),
+    onNews: () => {},
+    onDefect: (error) => defects.push(error),
+    ...more,
+  });
+  return { node, events, defects };
+}
+
+function joiner(dir: string, name: string, founder: MeshNode): Told {
+  const place = `127.0.0.1:${founder.info.port}`;
+  const { token } = founder.invite({
+    uses: 1,
+    expiresInS: 60,
+    groups: [],
+    flags: [],
+    seeds: [place],
+  });
+  const seed = readSeed(place);
+  assert(seed);
+  return open(dir, name, { join: [seed], token });
+}
+
+/** The generous bound only ends a broken run. */
+async function until(told: Told, isThere: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 1000 && !isThere(); i++) await new Promise((go) => setTimeout(go, 10));
+  assert(isThere(), `${what}; events: ${told.events.map(({ kind }) => kind)}`);
+}
+
+const heard = (told: Told, kind: NodeEvent["kind"]) =>
+  until(told, () => told.events.some((event) => event.kind === kind), `no event ${kind}`);
+
+async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  try {
+    await body(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+Deno.test("a disk that takes no more writes costs no step: what was decided is done, and health says so", () =>
+  inFolder(async (dir) => {
+    const founder = open(dir, "founder");
+    const folder = join(dir, "founder");
+    const member = joiner(dir, "member", founder.node);
+    await heard(member, "joined");
+    await heard(founder, "memberJoined");
+    Deno.renameSync(folder, `${folder}-away`);
+
+    // By a person: the machine has changed, and so has core, and the member is told.
+    founder.node.revoke("member");
+    await heard(member, "revoked");
+    assert.deepEqual(founder.node.status().peers, []);
+    // By the driver: somebody joins.
+    const late = joiner(dir, "late", founder.node);
+    await heard(founder, "memberJoined");
+    await heard(late, "joined");
+    const unsaved = () => founder.node.status().health.filter((line) => line.includes(folder));
+    assert.match(unsaved().join(), /cannot be written.*ENOENT.*put it back/);
+    assert.equal(unsaved().length, 1);
+
+    Deno.renameSync(`${folder}-away`, folder);
+    await until(founder, () => unsaved().length === 0, "it is not tried again");
+    const saved = JSON.parse(Deno.readTextFileSync(join(folder, "state.json")));
+    assert.equal(saved.revocations.length, 1);
+    for (const { node, defects } of [late, member, founder]) {
+      node.leave();
+      assert.deepEqual(defects, []);
+    }
+  }));

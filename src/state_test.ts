@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { Exit, Failure } from "./exit.ts";
+import { type Memory, NodeState, type StateNews } from "./state.ts";
+
+function snapshot(boot: number): NodeSnapshot {
+  return {
+    v: 1,
+    name: "lyon",
+    boot,
+    ip4Counter: 0,
+    incarnation: 0,
+    members: [],
+    trusted: [],
+    revocations: [],
+    redeemed: [],
+    seeds: [],
+  };
+}
+
+const memory = (boot: number, port?: number) => (): Memory => ({ snapshot: snapshot(boot), port });
+
+function inFolder(body: (dir: string) => void): () => void {
+  return () => {
+    const root = Deno.makeTempDirSync();
+    try {
+      body(join(root, "state"));
+    } finally {
+      Deno.removeSync(root, { recursive: true });
+    }
+  };
+}
+
+function open(dir: string, founds: boolean, news: StateNews[] = []): NodeState {
+  return NodeState.open({ dir, founds, onNews: (told) => news.push(told) });
+}
+
+function bootOf(dir: string): number {
+  return JSON.parse(Deno.readTextFileSync(join(dir, "state.json"))).boot;
+}
+
+Deno.test(
+  "a founder's state is there at the next start; a joiner's only once it has something to lose",
+  inFolder((dir) => {
+    const joiner = open(dir, false);
+    joiner.save(memory(1));
+    joiner.close();
+    assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), ["lock"]);
+
+    const founder = open(dir, true);
+    assert.equal(founder.snapshot, undefined);
+    founder.save(memory(1, 4500));
+    const keys = [founder.identitySeed.toHex(), founder.meshSeed?.toHex()];
+    const { identitySeed } = founder;
+    founder.close();
+    assert(identitySeed.every((byte) => byte === 0), "wiped");
+    const again = open(dir, false);
+    assert.deepEqual([again.identitySeed.toHex(), again.meshSeed?.toHex()], keys);
+    assert.deepEqual([again.snapshot?.boot, again.usualPort], [1, 4500]);
+    again.close();
+  }),
+);
+
+Deno.test(
+  "a port that nobody should expect the node at does not replace the one that they do",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    assert.equal(state.usualPort, 51820);
+    state.save(memory(1, 4500));
+    state.save(memory(1));
+    state.close();
+    const again = open(dir, false);
+    assert.equal(again.usualPort, 4500);
+    again.close();
+  }),
+);
+
+Deno.test(
+  "the first write of a start is refused with its reason: without it nothing may be sent",
+  inFolder((dir) => {
+    Deno.mkdirSync(join(dir, "state.json.new"), { recursive: true, mode: 0o700 });
+    Deno.chmodSync(dir, 0o700);
+    const state = open(dir, true);
+    assert.throws(() => state.save(memory(1)), (error) => {
+      assert(error instanceof Failure);
+      assert.equal(error.code, Exit.failed);
+      assert.match(error.message, /^state: cannot remove .*state\.json\.new/);
+      return true;
+    });
+    state.close();
+  }),
+);
+
+Deno.test(
+  "a later write that fails is one line of the health and of the news, until one works again",
+  inFolder((dir) => {
+    const news: StateNews[] = [];
+    const state = open(dir, true, news);
+    state.save(memory(1, 4500));
+    assert.deepEqual(state.health(), []);
+    Deno.renameSync(dir, `${dir}-away`);
+    state.save(memory(2, 4500));
+    state.save(memory(3, 4500));
+    const [line = "", ...more] = state.health();
+    assert.deepEqual(more, []);
+    assert(line.startsWith(`the folder ${dir} cannot be written, `), line);
+    assert.match(line, /state: cannot create \S+ \(ENOENT\): the folder is gone: put it back/);
+    assert.deepEqual(news.map(({ kind }) => kind), ["stateUnsaved"]);
+
+    Deno.renameSync(`${dir}-away`, dir);
+    assert.equal(bootOf(dir), 1);
+    state.mend(memory(4, 4500));
+    assert.equal(bootOf(dir), 4);
+    assert.deepEqual(state.health(), []);
+    assert.deepEqual(news.map(({ kind }) => kind), ["stateUnsaved", "stateSaved"]);
+    state.mend(memory(5, 4500));
+    assert.equal(bootOf(dir), 4, "nothing is left to mend");
+    state.close();
+  }),
+);
