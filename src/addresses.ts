@@ -13,6 +13,8 @@ import { Exit, Failure } from "./exit.ts";
 const IP6_ON_LINK = 64;
 /** What a kernel answers that has IPv6 switched off, for one interface or altogether. */
 const IP6_IS_OFF = ["EACCES", "EAFNOSUPPORT", "EOPNOTSUPP"];
+/** What a kernel answers when there is nothing to take away. */
+const IS_GONE = ["EADDRNOTAVAIL", "ENODEV"];
 
 /** The part of a device that this needs. */
 interface Link {
@@ -25,6 +27,8 @@ export class LinkAddresses {
   readonly #wanted = new Map<string, Prefix>();
   /** Why an address is not there. */
   readonly #missing = new Map<string, CoreError>();
+  /** Addresses that are ours no more and could not be taken away, and why. */
+  readonly #stuck = new Map<string, { readonly prefix: Prefix; readonly error: CoreError }>();
 
   /** @param present texts of the addresses that an interface has now */
   constructor(
@@ -34,71 +38,92 @@ export class LinkAddresses {
 
   /**
    * What the interface carries follows what the mesh says, without ever being without an address. A
-   * machine without IPv6 does without that of the mesh.
-   * @throws {Failure} when the kernel refuses otherwise
+   * machine without IPv6 does without that of the mesh. What the kernel refuses of the first
+   * addresses ends in a failure; later the node lives on, and the health tells.
+   * @throws {Failure} when the kernel refuses the first addresses
    */
   set(ip4: Uint8Array | undefined, ip6: Uint8Array | undefined): void {
+    const before = new Map(this.#wanted);
     const wanted = new Map<string, Prefix>();
     if (ip4) wanted.set(formatAddress(ip4), { address: ip4, length: IP4_PREFIX.length });
     if (ip6) wanted.set(formatAddress(ip6), { address: ip6, length: IP6_ON_LINK });
     try {
-      for (const [name, prefix] of wanted) if (!this.#wanted.has(name)) this.#add(name, prefix);
-      for (const [name, prefix] of this.#wanted) {
-        if (wanted.has(name)) continue;
-        if (!this.#missing.delete(name)) this.link.setLinkAddress(prefix, false);
+      for (const [name, prefix] of wanted) {
+        const isThere = before.has(name) || this.#stuck.delete(name);
+        if (!isThere) this.#add(name, prefix, before.size === 0);
+      }
+      for (const [name, prefix] of before) {
+        if (!wanted.has(name) && !this.#missing.delete(name)) this.#takeAway(name, prefix);
       }
       this.link.setLink({ isUp: true });
     } catch (error) {
       if (!(error instanceof CoreError)) throw error;
-      throw new Failure(
-        error.errnoName === "EPERM" ? Exit.noPermission : Exit.failed,
-        `node: cannot put ${[...wanted.keys()].join(" and ")} on ${this.link.info().ifname} ` +
-          `(${error.message}): is the address in use by another interface?`,
-        { cause: error },
-      );
+      if (before.size === 0) throw this.#refusal(wanted, error);
+      // What could not be set up shows in the health as down.
     }
     this.#wanted.clear();
     for (const [name, prefix] of wanted) this.#wanted.set(name, prefix);
   }
 
-  /** Puts back what is gone, while the link is up. */
+  /** Puts back what is gone and takes away what was left, while the link is up. */
   mend(): void {
     const { ifname, isLinkUp } = this.link.info();
     if (!isLinkUp) return;
     const present = this.present(ifname);
     for (const [name, prefix] of this.#wanted) {
       this.#missing.delete(name);
-      if (present.has(name)) continue;
-      try {
-        this.link.setLinkAddress(prefix, true);
-      } catch (error) {
-        if (!(error instanceof CoreError)) throw error;
-        this.#missing.set(name, error);
-      }
+      if (!present.has(name)) this.#add(name, prefix, false);
     }
+    for (const [name, { prefix }] of [...this.#stuck]) this.#takeAway(name, prefix);
   }
 
   health(): string[] {
     const { ifname, isLinkUp } = this.link.info();
     if (this.#wanted.size === 0) return []; // Not a member yet, and down on purpose.
     if (!isLinkUp) return [`${ifname} is down and carries nothing: ip link set ${ifname} up`];
-    return Array.from(
+    const missing = Array.from(
       this.#missing,
       ([name, { errnoName }]) =>
         name.includes(":") && IP6_IS_OFF.includes(errnoName)
           ? `${ifname} has no IPv6 address (${errnoName}): IPv6 is off there (sysctl disable_ipv6)`
-          : `${name} is gone from ${ifname} and cannot be put back (${errnoName}): start the node again`,
+          : `${name} is not on ${ifname} and cannot be put there (${errnoName}): start the node again`,
     );
+    const stuck = Array.from(
+      this.#stuck,
+      ([name, { prefix, error }]) =>
+        `${name} is another's now and cannot be taken off ${ifname} (${error.errnoName}): ` +
+        `ip address delete ${name}/${prefix.length} dev ${ifname}`,
+    );
+    return [...missing, ...stuck];
   }
 
-  #add(name: string, prefix: Prefix): void {
+  #add(name: string, prefix: Prefix, isNeeded: boolean): void {
     try {
       this.link.setLinkAddress(prefix, true);
     } catch (error) {
-      const isIp6Off = error instanceof CoreError && prefix.address.length === 16 &&
-        IP6_IS_OFF.includes(error.errnoName);
-      if (!isIp6Off) throw error;
+      if (!(error instanceof CoreError)) throw error;
+      const isIp6Off = prefix.address.length === 16 && IP6_IS_OFF.includes(error.errnoName);
+      if (isNeeded && !isIp6Off) throw error;
       this.#missing.set(name, error);
     }
+  }
+
+  #takeAway(name: string, prefix: Prefix): void {
+    this.#stuck.delete(name);
+    try {
+      this.link.setLinkAddress(prefix, false);
+    } catch (error) {
+      if (!(error instanceof CoreError)) throw error;
+      if (!IS_GONE.includes(error.errnoName)) this.#stuck.set(name, { prefix, error });
+    }
+  }
+
+  #refusal(wanted: ReadonlyMap<string, Prefix>, error: CoreError): Failure {
+    return new Failure(
+      error.errnoName === "EPERM" ? Exit.noPermission : Exit.failed,
+      `node: cannot put ${[...wanted.keys()].join(" and ")} on ${this.link.info().ifname} ` +
+        `(${error.message}): is the address in use by another interface?`,
+      { cause: error },
+    );
   }
 }

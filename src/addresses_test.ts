@@ -27,11 +27,13 @@ class Interface {
 
   setLinkAddress({ address }: Prefix, isAdded: boolean) {
     const errno = this.refused.get(address.length);
-    if (errno !== undefined) {
-      throw new CoreError("link_address", Status.E_SYSTEM, constants.errno[errno], "RTM_NEWADDR");
-    }
+    if (errno !== undefined) this.#refuse(errno);
     if (isAdded) this.addresses.add(formatAddress(address));
-    else assert(this.addresses.delete(formatAddress(address)));
+    else if (!this.addresses.delete(formatAddress(address))) this.#refuse("EADDRNOTAVAIL");
+  }
+
+  #refuse(errno: keyof typeof constants.errno): never {
+    throw new CoreError("link_address", Status.E_SYSTEM, constants.errno[errno], "RTM_NEWADDR");
   }
 }
 
@@ -82,6 +84,35 @@ Deno.test("a machine without IPv6 carries IPv4, says so, and takes IPv6 when it 
   assert.deepEqual(own.health(), []);
 });
 
+Deno.test("an address that something took away before us is no error", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6);
+  link.addresses.delete("100.64.0.7");
+  own.set(parseAddress("100.64.0.8"), IP6);
+  assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
+  assert.deepEqual(own.health(), []);
+});
+
+Deno.test("a node that had an address lives on when the kernel refuses another, and tries again", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6);
+  link.refused.set(4, "EPERM");
+  own.set(parseAddress("100.64.0.8"), IP6);
+  assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
+  assert.deepEqual(own.health(), [
+    "100.64.0.8 is not on shoal0 and cannot be put there (EPERM): start the node again",
+    "100.64.0.7 is another's now and cannot be taken off shoal0 (EPERM): " +
+    "ip address delete 100.64.0.7/10 dev shoal0",
+  ]);
+  own.set(IP4, IP6); // what is ours again is not to be taken away
+  assert.deepEqual(own.health(), []);
+  own.set(parseAddress("100.64.0.8"), IP6);
+  link.refused.clear();
+  own.mend();
+  assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
+  assert.deepEqual(own.health(), []);
+});
+
 Deno.test("any other refusal is a failure at first, and a line in the health later", () => {
   const { link, own } = given();
   link.refused.set(4, "EPERM");
@@ -95,6 +126,6 @@ Deno.test("any other refusal is a failure at first, and a line in the health lat
   link.addresses.clear();
   link.refused.set(4, "ENODEV").set(16, "ENODEV"); // moved to another namespace
   own.mend();
-  assert.match(own.health()[0] ?? "", /100\.64\.0\.7 is gone from shoal0 .*\(ENODEV\)/);
+  assert.match(own.health()[0] ?? "", /100\.64\.0\.7 is not on shoal0 .*\(ENODEV\)/);
   assert.equal(own.health().length, 2);
 });
