@@ -145,7 +145,8 @@ struct shoal_device_info {
 SHOAL_API uint32_t shoal_abi_version(void);
 
 /**
- * Creates (or adopts) the TUN device, starts the workers, opens no UDP socket yet.
+ * Creates (or adopts) the TUN device, starts the workers, opens no UDP socket yet. On an interface
+ * that it creates the kernel says nothing by itself: no link-local address, no multicast.
  * @return SHOAL_E_EXISTS when another process holds ifname, SHOAL_E_UNKNOWN for an AEAD or io name,
  *         SHOAL_E_FULL when the registry's 64 devices are open, SHOAL_E_SYSTEM with *error.
  */
