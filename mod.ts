@@ -123,8 +123,11 @@ export class Node implements AsyncDisposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#node.leave();
-    this.#ring();
+    try {
+      this.#node.leave();
+    } finally {
+      this.#ring();
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

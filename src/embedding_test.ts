@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { Node as Machine } from "../mesh/node.ts";
 import { Failure, Node, type NodeEvent } from "../mod.ts";
 
 /** Waits for the first event of a kind; the generous bound only ends a broken run. */
@@ -160,4 +161,65 @@ Deno.test("a remembered UDP port that is taken is a matter of health: others and
     await using last = Node.open({ state: join(dir, "first"), tun: false });
     assert.equal(last.status().self.port, port, "free again, it is taken again");
     assert.deepEqual(last.status().health, []);
+  }));
+
+/** Replaces a method while the body runs. */
+async function replacing<O, K extends keyof O>(
+  object: O,
+  name: K,
+  value: O[K],
+  body: () => Promise<void>,
+): Promise<void> {
+  const before = object[name];
+  object[name] = value;
+  try {
+    await body();
+  } finally {
+    object[name] = before;
+  }
+}
+
+function broken(): never {
+  throw new RangeError("a defect");
+}
+
+/** What reading the events ends with. */
+async function endOf(node: Node): Promise<unknown> {
+  try {
+    for await (const _ of node.events());
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+Deno.test("a defect in the background is told to whoever reads the events, and ends no other program", () =>
+  inFolder(async (dir) => {
+    let tick = () => {};
+    const capture = ((look: () => void) => {
+      tick = look;
+      return 0;
+    }) as unknown as typeof setInterval;
+    await replacing(globalThis, "setInterval", capture, async () => {
+      const node = open(dir, "timer");
+      await replacing(Deno, "networkInterfaces", broken, () => Promise.resolve(tick()));
+      assert.match(String(await endOf(node)), /RangeError: a defect/);
+    });
+    await replacing(Machine.prototype, "resolved", broken, async () => {
+      const node = open(dir, "resolver", { join: ["no-such-host.invalid"] });
+      assert.match(String(await endOf(node)), /RangeError: a defect/);
+    });
+  }));
+
+Deno.test("a good-bye that fails is told, and everything is given back nevertheless", () =>
+  inFolder(async (dir) => {
+    const node = open(dir, "seed");
+    await until(node, "joined");
+    const end = endOf(node);
+    await replacing(Machine.prototype, "leave", broken, () => {
+      assert.throws(() => node.close(), /a defect/);
+      return Promise.resolve();
+    });
+    assert.equal(await end, undefined);
+    open(dir, "seed").close();
   }));

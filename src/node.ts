@@ -216,11 +216,14 @@ export class MeshNode {
     return promise;
   }
 
-  /** Says good-bye to the mesh, then closes. */
+  /** Says good-bye to the mesh, then closes, whatever comes of the good-bye. */
   leave(): void {
     if (this.#isClosed) return;
-    this.#step((now, out) => this.#machine.leave(now, out));
-    this.close();
+    try {
+      this.#step((now, out) => this.#machine.leave(now, out));
+    } finally {
+      this.close();
+    }
   }
 
   /** Stops the workers, wipes the keys, gives the interface and the state folder back. */
@@ -294,7 +297,7 @@ export class MeshNode {
       case "persist":
         return;
       case "resolve":
-        void this.#resolve(event.seed);
+        this.#resolve(event.seed).catch(this.options.onDefect);
         return;
       case "addresses":
         if (this.options.tun) this.#addresses.set(event.ip4, event.ip6);
@@ -329,9 +332,13 @@ export class MeshNode {
 
   /** What nobody tells us of is looked after. */
   #lookAround(): void {
-    if (this.options.tun) this.#addresses.mend();
-    this.#state.mend(this.#memory);
-    this.#tellAddresses();
+    try {
+      if (this.options.tun) this.#addresses.mend();
+      this.#state.mend(this.#memory);
+      this.#tellAddresses();
+    } catch (error) {
+      this.options.onDefect(error);
+    }
   }
 
   #tellAddresses(): void {
