@@ -21,6 +21,11 @@ const CLIENTS_MAX = 64;
 const LINE_MAX = 64 * 1024;
 const UNREAD_MAX = 1024 * 1024;
 const IDLE_MS = 30_000;
+/** How long one that is turned away may take to read why; as many as are served may do so at once. */
+const TURNED_AWAY_MS = 1_000;
+
+/** Silence after which a client takes the node for stopped: every answer begins far earlier. */
+export const SILENCE_MS = 10_000;
 
 export interface Request {
   readonly command: string;
@@ -63,6 +68,7 @@ export class ControlServer {
   readonly refused = { clients: 0, line: 0, unread: 0, idle: 0 };
 
   readonly #clients = new Set<net.Socket>();
+  readonly #turnedAway = new Set<net.Socket>();
   readonly #server: net.Server;
 
   private constructor(private readonly options: ControlOptions) {
@@ -81,18 +87,18 @@ export class ControlServer {
     return server;
   }
 
-  /** Hangs up on everybody and removes the socket. */
+  /** Removes the socket, then hangs up on everybody: who waited for that can start the next node. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const client of this.#clients) client.destroy();
-    await closed;
     fs.rmSync(this.options.path, { force: true });
+    for (const client of [...this.#clients, ...this.#turnedAway]) client.destroy();
+    await closed;
   }
 
   #welcome(client: net.Socket): void {
     if (this.#clients.size >= CLIENTS_MAX) {
       this.refused.clients++;
-      client.destroy();
+      this.#turnAway(client);
       return;
     }
     let peer: Credentials;
@@ -137,6 +143,27 @@ export class ControlServer {
       text += chunk;
       void answerAll();
     });
+  }
+
+  /** What it asks is read and thrown away: a socket closed on unread bytes loses the answer, too. */
+  #turnAway(client: net.Socket): void {
+    client.on("error", () => client.destroy());
+    if (this.#turnedAway.size >= CLIENTS_MAX) {
+      client.destroy();
+      return;
+    }
+    this.#turnedAway.add(client);
+    const patience = setTimeout(() => client.destroy(), TURNED_AWAY_MS);
+    client.on("close", () => {
+      clearTimeout(patience);
+      this.#turnedAway.delete(client);
+    });
+    this.#write(client, {
+      error: `control: ${CLIENTS_MAX} clients are being served, which is all: try again later`,
+      exit: Exit.failed,
+    });
+    client.resume();
+    client.end();
   }
 
   #cutOff(client: net.Socket): void {
@@ -198,34 +225,85 @@ export class ControlServer {
   }
 }
 
+/** How patient a client is. */
+export interface Asking {
+  readonly onEvent?: (event: Document) => void;
+  /** Milliseconds without a byte after which the node counts as stopped; 10 s when absent. */
+  readonly silenceMs?: number;
+  /** Milliseconds to wait for the node to hang up by itself, after its answer. */
+  readonly goneWithinMs?: number;
+}
+
 /**
  * Asks the node behind a control socket one thing.
- * @throws {Failure} not running (3), no permission (4), or what the node answered
+ * @throws {Failure} not running (3), no permission (4), what the node answered, or that it did not
  */
-export async function ask(
-  path: string,
-  request: Request,
-  onEvent: (event: Document) => void = () => {},
-): Promise<Document> {
+export async function ask(path: string, request: Request, asking: Asking = {}): Promise<Document> {
+  const { onEvent = () => {}, silenceMs = SILENCE_MS, goneWithinMs } = asking;
   const socket = await connect(path);
-  socket.setEncoding("utf8");
-  socket.write(JSON.stringify({ v: CONTROL_VERSION, ...request }) + "\n");
+  const { promise, resolve, reject } = Promise.withResolvers<Document>();
+  const gone = new Promise<void>((resolve) => socket.on("close", () => resolve()));
   let text = "";
-  try {
-    for await (const chunk of socket) {
-      text += chunk;
+  let trouble = "";
+  const take = (line: string) => {
+    const reply = readReply(path, line);
+    if ("event" in reply) onEvent(reply["event"] as Document);
+    else if ("error" in reply) throw new Failure(reply["exit"] as ExitCode, String(reply["error"]));
+    else resolve(reply);
+  };
+  socket.setEncoding("utf8");
+  socket.setTimeout(silenceMs, () => reject(stopped(path)));
+  socket.on("data", (chunk: string) => {
+    text += chunk;
+    try {
       for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-        const reply = JSON.parse(text.slice(0, end));
+        const line = text.slice(0, end);
         text = text.slice(end + 1);
-        if ("event" in reply) onEvent(reply.event);
-        else if ("error" in reply) throw new Failure(reply.exit as ExitCode, reply.error);
-        else return reply;
+        take(line);
       }
+    } catch (error) {
+      reject(error);
     }
+  });
+  socket.on("error", (error) => trouble = ` (${codeOf(error) || error.message})`);
+  socket.on("close", () => {
+    const what =
+      `the node behind ${path} hung up before it answered${trouble}: its log may say why`;
+    reject(new Failure(Exit.failed, what));
+  });
+  socket.write(JSON.stringify({ v: CONTROL_VERSION, ...request }) + "\n");
+  try {
+    const document = await promise;
+    if (goneWithinMs !== undefined) await within(goneWithinMs, gone, path);
+    return document;
   } finally {
     socket.destroy();
   }
-  throw new Failure(Exit.failed, `the node behind ${path} hung up before it answered`);
+}
+
+async function within(ms: number, gone: Promise<void>, path: string): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<void>();
+  const what = `the node behind ${path} has not ended within ${ms / 1000} s: its log may say why`;
+  const timer = setTimeout(() => reject(new Failure(Exit.failed, what)), ms);
+  try {
+    await Promise.race([gone, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function readReply(path: string, line: string): Document {
+  try {
+    const reply = JSON.parse(line);
+    if (typeof reply === "object" && reply !== null) return reply;
+  } catch {
+    // Said below.
+  }
+  throw new Failure(Exit.failed, `what answers at ${path} is no node: name one by --state`);
+}
+
+function stopped(path: string): Failure {
+  return new Failure(Exit.failed, `the node behind ${path} does not answer: is it stopped?`);
 }
 
 function connect(path: string): Promise<net.Socket> {
@@ -249,6 +327,7 @@ function unreachable(path: string, error: unknown): Failure {
       `no permission to open ${path}: be root, or in the group of the socket`,
     );
   }
+  if (code === "EAGAIN") return stopped(path); // Nobody has taken those who wait in front of us.
   return new Failure(
     Exit.notRunning,
     `no node answers at ${path}: start one, or name it by --interface or --state`,

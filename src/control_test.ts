@@ -29,6 +29,16 @@ const OPERATIONS: Record<string, Operation> = {
       throw new RangeError("a defect");
     },
   },
+  slow: {
+    changes: false,
+    run: async (_request, report) => {
+      for (let i = 0; i < 8; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        report({ seq: i });
+      }
+      return { sent: 8 };
+    },
+  },
   flood: {
     changes: false,
     run: (_request, report) => {
@@ -95,7 +105,8 @@ Deno.test("a document comes back with its version, progress before it", () =>
   serving(async (path) => {
     assert.deepEqual(await ask(path, { command: "status" }), { v: 1, self: { name: "lyon" } });
     const events: unknown[] = [];
-    const last = await ask(path, { command: "ping" }, (event) => events.push(event));
+    const onEvent = (event: unknown) => events.push(event);
+    const last = await ask(path, { command: "ping" }, { onEvent });
     assert.deepEqual(events, [{ seq: 1 }, { seq: 2 }]);
     assert.deepEqual(last, { v: 1, sent: 2 });
   }));
@@ -243,5 +254,87 @@ Deno.test("a stale socket is replaced, a live one is not, nor a file that is no 
 
   Deno.writeTextFileSync(path, "not a socket");
   await failsWith(Exit.failed, /is no socket/, () => ControlServer.listen(options));
+  Deno.removeSync(dir, { recursive: true });
+});
+
+Deno.test("T46: who finds 64 clients there is told so, and of a crowd everybody gets one line", () =>
+  serving(async (path, server) => {
+    const served = Array.from({ length: 64 }, () => net.createConnection(path));
+    for (let i = 0; i < 50 && server.refused.clients === 0; i++) {
+      await ask(path, { command: "status" }).catch(() => {});
+    }
+    assert(server.refused.clients > 0);
+    const full = /64 clients are being served, which is all: try again later/;
+    await failsWith(Exit.failed, full, () => ask(path, { command: "status" }));
+    const crowd = await Promise.allSettled(
+      Array.from({ length: 500 }, () => ask(path, { command: "status" })),
+    );
+    for (const told of crowd) {
+      assert(told.status === "rejected");
+      assert(told.reason instanceof Failure, String(told.reason));
+    }
+    for (const socket of served) socket.destroy();
+  }));
+
+/** Something that accepts and answers in its own way. */
+async function answering(welcome: (client: net.Socket) => void, body: (path: string) => unknown) {
+  const dir = Deno.makeTempDirSync();
+  const path = join(dir, "control.sock");
+  const clients: net.Socket[] = [];
+  const server = net.createServer((client) => {
+    clients.push(client);
+    client.on("error", () => {});
+    welcome(client);
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  try {
+    await body(path);
+  } finally {
+    for (const client of clients) client.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
+Deno.test("a node that is silent is told to be stopped; one that reports is waited for", async () => {
+  await answering(() => {}, async (path) => {
+    const asked = () => ask(path, { command: "status" }, { silenceMs: 50 });
+    await failsWith(Exit.failed, /control\.sock does not answer: is it stopped\?$/, asked);
+  });
+  await serving(async (path) => {
+    const last = await ask(path, { command: "slow" }, { silenceMs: 500 });
+    assert.deepEqual(last, { v: 1, sent: 8 }); // after 800 ms
+  });
+});
+
+Deno.test("a node that hangs up, or is none, ends in one line", async () => {
+  await answering((client) => client.destroy(), async (path) => {
+    const asked = () => ask(path, { command: "status" });
+    await failsWith(Exit.failed, /control\.sock hung up before it answered.*: its log/, asked);
+  });
+  for (const answer of ["220 mail ready\r\n", "7\n"]) {
+    await answering((client) => client.write(answer), async (path) => {
+      const asked = () => ask(path, { command: "status" });
+      await failsWith(Exit.failed, /control\.sock is no node/, asked);
+    });
+  }
+});
+
+Deno.test("who waits for the node's end is told when its socket is gone, or that it does not end", async () => {
+  const dir = Deno.makeTempDirSync();
+  const path = join(dir, "control.sock");
+  const server = await ControlServer.listen({
+    path,
+    operations: OPERATIONS,
+    credentialsOf: () => ME,
+    onDefect: () => {},
+  });
+  const late = () => ask(path, { command: "status" }, { goneWithinMs: 50 });
+  await failsWith(Exit.failed, /has not ended within 0\.05 s/, late);
+  const gone = ask(path, { command: "status" }, { goneWithinMs: 20_000 });
+  const sawSocket = gone.then(() => [...Deno.readDirSync(dir)].length > 0);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await server.close();
+  assert.equal(await sawSocket, false);
   Deno.removeSync(dir, { recursive: true });
 });

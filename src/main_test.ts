@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import * as net from "node:net";
+import { join } from "node:path";
 import type { Io } from "./cli/command.ts";
+import { ControlServer, type Operation } from "./control.ts";
 import { Exit } from "./exit.ts";
 import { main } from "./main.ts";
 
@@ -64,4 +67,43 @@ Deno.test("a client command without a node says so, with exit code 3", async () 
 Deno.test("version prints the version, with --json a document", async () => {
   assert.match((await run("version")).out, /^shoal \d+\.\d+\.\d+$/);
   assert.equal(JSON.parse((await run("version", "--json")).out).v, 1);
+});
+
+/** Runs the body beside a node that answers as it is told to. */
+async function besideNode(
+  operations: Readonly<Record<string, Operation["run"]>>,
+  body: (...state: [option: "--state", dir: string]) => Promise<void>,
+): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  const server = await ControlServer.listen({
+    path: join(dir, "control.sock"),
+    operations: Object.fromEntries(
+      Object.entries(operations).map(([name, run]) => [name, { changes: false, run }]),
+    ),
+    credentialsOf: () => ({ uid: 0, gid: 0 }),
+    onDefect: (error) => {
+      throw error;
+    },
+  });
+  try {
+    await body("--state", dir);
+  } finally {
+    await server.close();
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+Deno.test("ping waits for the node as long as the node waits for the peer", () => {
+  const waits: number[] = [];
+  const { setTimeout } = net.Socket.prototype;
+  net.Socket.prototype.setTimeout = function (ms, then) {
+    if (then !== undefined) waits.push(ms);
+    return setTimeout.call(this, ms, then);
+  };
+  const done = { peer: "lyon", sent: 1, received: 0, rtt_ms: null, path: "none" };
+  return besideNode({ ping: () => done }, async (...state) => {
+    const { code } = await run("ping", "-c", "1", "--timeout", "60000", "lyon", ...state);
+    assert.equal(code, Exit.failed);
+    assert(waits.some((ms) => ms > 60_000), String(waits));
+  }).finally(() => net.Socket.prototype.setTimeout = setTimeout);
 });

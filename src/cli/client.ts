@@ -1,4 +1,4 @@
-import { ask, type Document, type Request } from "../control.ts";
+import { ask, type Asking, type Document, type Request } from "../control.ts";
 import { findInstance } from "../instance.ts";
 import type { Io } from "./command.ts";
 
@@ -19,7 +19,7 @@ export function askNode(
   choice: { readonly interface?: string | undefined; readonly state?: string | undefined },
   io: Io,
   request: Request,
-  onEvent?: (event: Document) => void,
+  asking: Asking = {},
 ): Promise<Document> {
-  return ask(findInstance(choice, io.env).controlSocket, request, onEvent);
+  return ask(findInstance(choice, io.env).controlSocket, request, asking);
 }

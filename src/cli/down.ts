@@ -2,14 +2,20 @@ import { Exit } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
+/** A node that leaves says good-bye and stops its workers, which takes no second. */
+const GONE_WITHIN_MS = 5_000;
+
 export const down: Command = {
   usage: "down [--interface IF | --state DIR] [--json]",
-  help: `Stops a running node. It tells the mesh that it leaves.
+  help: `Stops a running node. It tells the mesh that it leaves. Returns when the node has given
+back its interface and its state folder.
 
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(down, args, io, INSTANCE_OPTIONS);
-    const document = await askNode(values, io, { command: "down" });
+    const document = await askNode(values, io, { command: "down" }, {
+      goneWithinMs: GONE_WITHIN_MS,
+    });
     io.out(values.json ? JSON.stringify(document) : `${document["name"]} left the mesh`);
     return Exit.done;
   },

@@ -1,4 +1,4 @@
-import type { Document } from "../control.ts";
+import { type Document, SILENCE_MS } from "../control.ts";
 import { Exit } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions, wholeNumber } from "./command.ts";
@@ -33,8 +33,12 @@ ${INSTANCE_HELP}`,
       count: wholeNumber("-c", values.count, 1, 10_000),
       timeout_ms: wholeNumber("--timeout", values.timeout, 10, 60_000),
     };
-    const document = await askNode(values, io, request, (event) => {
-      if (!values.json) io.out(pongText(event as Pong));
+    const document = await askNode(values, io, request, {
+      onEvent: (event) => {
+        if (!values.json) io.out(pongText(event as Pong));
+      },
+      // Every answer and every loss is told at once: no silence is longer than one timeout.
+      silenceMs: request.timeout_ms + SILENCE_MS,
     });
     if (values.json) io.out(JSON.stringify(document));
     return Number(document["received"]) > 0 ? Exit.done : Exit.failed;
