@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { forbidCoreDumps, peerCredentials } from "../ffi/libc.ts";
 import type { NodeEvent } from "../mesh/event.ts";
-import { type Io, joinLine, programName } from "./cli/command.ts";
+import { inWordsOf, type Io, joinLine, programName } from "./cli/command.ts";
 import { formatSeed } from "../mesh/seed.ts";
 import type { NodeConfig } from "./config.ts";
 import { ControlServer, type Document, type Operation, type Request } from "./control.ts";
@@ -23,7 +23,7 @@ export async function runDaemon(
   token: string | undefined,
   io: Io,
 ): Promise<ExitCode> {
-  configureLog({ level: config.logLevel });
+  configureLog({ level: config.logLevel, words: (line) => inWordsOf(io, line) });
   forbidCoreDumps();
   const ending = new Ending();
   const front = new Front(config, io, ending);
@@ -147,7 +147,7 @@ class Front {
       this.io.out(joinLine(this.io, seeds, token));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      this.io.err(error.message);
+      this.io.err(inWordsOf(this.io, error.message));
     }
   }
 }
@@ -215,18 +215,19 @@ async function ping(
   const timeout = numberOf(request, "timeout_ms");
   const rtts: number[] = [];
   let sent = 0;
+  let key = "";
   let name = peer;
   for (; sent < count && !signal.aborted; sent++) {
     if (sent > 0) await sleep(PING_PACE_MS);
     const { who, answer } = await node.ping(peer, timeout);
-    name = who.name;
+    ({ id: key, name } = who);
     if (answer !== undefined) rtts.push(answer.rttMs);
     report({
       peer: name,
-      ip4: peerOf(node, name)?.ip4 ?? "",
+      ip4: peerOf(node, key)?.ip4 ?? "",
       path: answer === undefined ? "none" : "direct",
       endpoint: answer?.endpoint ?? null,
-      rtt_ms: answer?.rttMs ?? null,
+      rtt_ms: answer === undefined ? null : toMicroseconds(answer.rttMs),
       timeout_ms: timeout,
     });
   }
@@ -241,18 +242,24 @@ async function ping(
       p99: quantile(rtts, 0.99),
       max: quantile(rtts, 1),
     },
-    path: peerOf(node, name)?.path ?? "none",
+    path: peerOf(node, key)?.path ?? "none",
   };
 }
 
-function peerOf(node: MeshNode, name: string) {
-  return node.status().peers.find((peer) => peer.name === name);
+/** By its key: a name can be anybody's. */
+function peerOf(node: MeshNode, key: string) {
+  return node.status().peers.find((peer) => peer.key === key);
 }
 
 /** The nearest rank of sorted values. */
 function quantile(sorted: readonly number[], q: number): number {
   const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1));
-  return sorted[rank] ?? NaN;
+  return toMicroseconds(sorted[rank] ?? NaN);
+}
+
+/** Milliseconds with the digits that mean something. */
+function toMicroseconds(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function advertised({ advertise }: NodeConfig, node: MeshNode): readonly string[] {

@@ -130,6 +130,9 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
       [document.v, document.peer, document.sent, document.received, document.path],
       [1, "seed", 4, 4, "direct"],
     );
+    for (const ms of Object.values<number>(document.rtt_ms)) {
+      assert.match(String(ms), /^\d+(\.\d{1,3})?$/);
+    }
     assert(
       document.rtt_ms.min <= document.rtt_ms.p50 && document.rtt_ms.p50 <= document.rtt_ms.max,
     );
@@ -215,7 +218,11 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     const shown = await shoal("status", "--state", node.state);
     assert.match(
       shown.out,
-      new RegExp(`^asks to join: guest ${key} from 127\\.0\\.0\\.1:\\d+`, "m"),
+      new RegExp(
+        `^asks to join: guest from 127\\.0\\.0\\.1:\\d+, \\d+s ago: ` +
+          `\`\\./run shoal approve --name guest ${key}\` admits it$`,
+        "m",
+      ),
     );
     assert.match(shown.out, /^health: 1 machine asks .*`\.\/run shoal approve NAME` admits/m);
     const outsider = await shoal("invite", "--state", guest.state);
@@ -243,7 +250,25 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     const gone = await shoal("ping", "-c", "1", "--timeout", "200", "--state", guest.state, "seed");
     assert.equal(gone.code, Exit.failed);
     await guest.end("SIGKILL");
-    await node.end("SIGINT");
+    const log = (await node.end("SIGINT")).err;
+    assert(log.includes(`asks to join: \`./run shoal approve --name guest ${key}\``), log);
+  }));
+
+Deno.test("of two that bear one name, a ping by key shows the one that was asked", () =>
+  inFolder(async (dir) => {
+    const { node, join: args } = await founder(dir);
+    const twins = ["one", "two"].map((state) =>
+      new Running(join(dir, state), ["--name", "twin", ...args])
+    );
+    for (const twin of twins) {
+      const [, , ip4] = await twin.until(READY);
+      const { self } = JSON.parse((await shoal("status", "--json", "--state", twin.state)).out);
+      const ping = await shoal("ping", "-c", "1", "--state", node.state, self.key);
+      assert(ping.out.startsWith(`pong from twin (${ip4}) via `), `${ip4}: ${ping.out}${ping.err}`);
+    }
+    const both = await shoal("ping", "-c", "1", "--state", node.state, "twin");
+    assert.match(both.err, /twin: 2 members match: say which key/);
+    for (const running of [...twins, node]) await running.end("SIGINT");
   }));
 
 Deno.test("a founder that is started again without any option keeps its name", () =>
@@ -261,7 +286,7 @@ Deno.test("two nodes cannot share a state folder or a control socket", () =>
     const { node } = await founder(dir);
     const second = await shoal("node", "--no-tun", "--listen", "0", "--state", node.state);
     assert.equal(second.code, Exit.failed);
-    assert.match(second.err, /locked by a running node/);
+    assert.match(second.err, /locked by a running node: stop it \(`\.\/run shoal down`\)/);
     await node.end("SIGINT");
   }));
 

@@ -30,7 +30,7 @@ export function noteEvent(event: NodeEvent): void {
     case "joinFailed":
       return log.warn("{why}", { seed: event.seed, why: event.why });
     case "request":
-      return log.warn("{name} ({key}) at {endpoint} asks to join: approve or ignore it", {
+      return log.warn("{name} at {endpoint} asks to join: `shoal approve --name {name} {key}`", {
         name: event.who.name,
         key: event.who.id,
         endpoint: formatEndpoint(event.endpoint),

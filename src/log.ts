@@ -52,13 +52,17 @@ export function parseLogLevel(name: string): LogLevel {
 /** Where lines go and how they look; standard error as it is, unless a test says otherwise. */
 interface LogOptions {
   readonly level: LogLevel;
+  /** What is done to every line, such as naming commands as this person starts them. */
+  readonly words?: (line: string) => string;
   readonly write?: (line: string) => void;
   readonly terminal?: boolean;
 }
 
 /** Configures logging for the process. A second call replaces the first. */
 export function configureLog(options: LogOptions): void {
-  const write = options.write ?? writeToStandardError;
+  const { words = (line) => line } = options;
+  const sink = options.write ?? writeToStandardError;
+  const write = (line: string) => sink(words(line));
   const terminal = options.terminal ?? Deno.stderr.isTerminal();
   const format = terminal
     ? getTextFormatter({

@@ -1,11 +1,14 @@
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
+import { inWordsOf } from "./cli/command.ts";
 import { Exit, Failure } from "./exit.ts";
+import { noteEvent } from "./journal.ts";
 import { configureLog, parseLogLevel } from "./log.ts";
 
-function capture(level: string, terminal = false): string[] {
+function capture(level: string, terminal = false, words = (line: string) => line): string[] {
   const lines: string[] = [];
-  configureLog({ level: parseLogLevel(level), terminal, write: (line) => lines.push(line) });
+  const write = (line: string) => void lines.push(line);
+  configureLog({ level: parseLogLevel(level), terminal, words, write });
   return lines;
 }
 
@@ -19,6 +22,22 @@ Deno.test("a line carries its values as fields, and stays one line whatever a pe
   const shown = capture("info", true);
   getLogger(["shoal", "node"]).info("peer {name} is {state}", { name: "a\nb", state: "dead" });
   assert.match(shown[0] ?? "", /^\d\d:\d\d:\d\d\.\d{3} info peer a\\nb is dead\n$/);
+});
+
+Deno.test("a line names commands as this person starts them, on a terminal and for a machine", () => {
+  const io = { out: () => {}, err: () => {}, env: () => undefined, color: false };
+  for (const terminal of [false, true]) {
+    const lines = capture("info", terminal, (line) => inWordsOf(io, line));
+    const log = getLogger(["shoal", "node"]);
+    log.warn("{why}", { why: "not a member yet: `shoal status` says what it waits for" });
+    noteEvent({
+      kind: "request",
+      who: { id: "ab".repeat(32), name: "bob" },
+      endpoint: { address: Uint8Array.of(203, 0, 113, 7), port: 51820, scope: 0 },
+    });
+    assert.match(lines[0] ?? "", /: `\.\/run shoal status` says/);
+    assert.match(lines[1] ?? "", /`\.\/run shoal approve --name bob (ab){32}`/);
+  }
 });
 
 Deno.test("below the level nothing is written, and silent writes nothing at all", () => {

@@ -44,7 +44,8 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ]),
     "",
     ...status.requests.map(({ name, key, endpoint, age_s }) =>
-      `asks to join: ${name} ${key} from ${endpoint}, ${duration(age_s)} ago: approve or ignore it`
+      `asks to join: ${name} from ${endpoint}, ${duration(age_s)} ago: ` +
+      `\`shoal approve --name ${name} ${key}\` admits it${self.admin ? "" : " on an admin node"}`
     ),
     ...status.trusted.map(({ name, key }) => `trusted here, not met yet: ${name} ${key}`),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),

@@ -81,7 +81,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin
 100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
 
-asks to join: bob b0b from 203.0.113.7:51820, 1m ago: approve or ignore it
+asks to join: bob from 203.0.113.7:51820, 1m ago: \`shoal approve --name bob b0b\` admits it
 trusted here, not met yet: pal 9a1
 health: the certificate ends in 12 days: run shoal invite on an admin
 data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
