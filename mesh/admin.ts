@@ -20,17 +20,15 @@ import {
 } from "./trust/certificate.ts";
 import { signRevocation } from "./trust/revocation.ts";
 import { formatToken, issueToken, narrowToken, parseToken, SEEDS_MAX } from "./trust/token.ts";
-import { TRUSTED_MAX } from "./trust/trust.ts";
+import { REVOCATIONS_MAX, TRUSTED_MAX } from "./trust/trust.ts";
 
 const DAY = 86_400;
 /** What an invitation allows where nothing else is said. */
 const INVITE_EXPIRES = DAY;
 const MEMBER_DAYS = 365;
 const USES_MAX = 65_535;
-/** Seconds that anything lasts at most. */
+/** Seconds that anything lasts at most, and every revocation: a key that is out stays out. */
 const LONGEST = 100 * 365 * DAY;
-/** Seconds that a revocation is kept where nobody knows when what it voids expires. */
-const REVOCATION_LIFETIME = 10 * 365 * DAY;
 /** Bytes that a joiner's own link may add to the chain of a token. */
 const JOINER_LINK = 1 + 1 + 6 + 6 + 1 + 32 + 64 + 64;
 
@@ -238,29 +236,26 @@ export function revoke(
       "revoke: that is this node's own key: use `shoal down` to leave, or another admin",
     );
   }
-  if (mesh.trust.distrust(id) && (member?.record.chain.links.length ?? 0) === 0) {
+  const hasChain = (member?.record.chain.links.length ?? 0) > 0;
+  if (mesh.trust.isTrusted(id) && !hasChain) {
+    mesh.trust.distrust(id);
     return { ok: true, value: target };
   }
   const admin = founding ? undefined : adminOf(mesh, "revoke");
   if (admin && !admin.ok) return admin;
+  mesh.trust.distrust(id);
   const seconds = Math.floor(now.wall / 1000);
   const { chain, identity } = mesh.self;
   const issuer = founding
     ? { chain: EMPTY_CHAIN, signing: founding }
     : { chain, signing: identity.signing };
-  const revocation = signRevocation(crypto, mesh.meshKey, issuer, {
-    key: Uint8Array.fromHex(id),
-    at: seconds,
-    until: revocationEnd(seconds, member),
-  });
-  mesh.revoke(now, revocation, out);
-  return { ok: true, value: target };
-}
-
-/** An admin's key may vouch for others that expire later than itself: kept for long. */
-function revocationEnd(now: number, member: Member | undefined): number {
-  const isAdmin = member?.membership.flags.admin ?? true;
-  return isAdmin || !member ? now + REVOCATION_LIFETIME : member.membership.expires;
+  // Not just until its certificate ends: another token, or a renewal, could let the key back in.
+  const until = seconds + LONGEST;
+  const revoked = { key: Uint8Array.fromHex(id), at: seconds, until };
+  mesh.revoke(now, signRevocation(crypto, mesh.meshKey, issuer, revoked), out);
+  return mesh.trust.isRevoked(id) ? { ok: true, value: target } : refused(
+    `revoke: ${REVOCATIONS_MAX} keys are revoked already, which is all that a mesh remembers`,
+  );
 }
 
 function adminOf(mesh: Mesh, what: string): Decoded<Membership> {
@@ -283,6 +278,16 @@ function findCandidate(
   if (others.length > 0) {
     const keys = requests.map(({ id }) => id.slice(0, 16)).join(", ");
     return refused(`approve: ${requests.length} ask by the name ${who}: say which key: ${keys}`);
+  }
+  const namesake = [...mesh.roster.members()].find(({ id, membership }) =>
+    membership.name === who && id !== request?.id
+  );
+  if (request?.name === who && (namesake || mesh.membership?.name === who)) {
+    const key = namesake?.id ?? mesh.self.identity.id;
+    return refused(
+      `approve: ${who} is a member (${key}), and another machine asks by that name (${request.id}): ` +
+        `say which key`,
+    );
   }
   if (request) {
     return { ok: true, value: { ...request, name: name ?? request.name, member: undefined } };

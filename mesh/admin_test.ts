@@ -112,6 +112,55 @@ Deno.test("without a token a node asks, is shown, and joins once it is approved 
   assert.equal(founder.sees(guest)?.state, "alive", "after a restart nobody has to approve again");
 });
 
+Deno.test("a stranger that asks by a member's name is not approved by it", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const lyon = lab.joiner(founder, { name: "lyon" });
+  lab.run(1_000);
+  const strangers = ["lyon", "founder"].map((name) => {
+    const stranger = lab.computer({ name, seeds: [founder.address] });
+    stranger.start();
+    return stranger;
+  });
+  lab.run(2_000);
+  const approve = (who: string) => founder.step((now, out) => founder.node.approve(now, who, out));
+  for (const name of ["lyon", "founder"]) {
+    const refusal = approve(name);
+    assert.match(
+      refusal.ok ? "" : refusal.error,
+      /is a member \([0-9a-f]{64}\), and another machine asks by that name \([0-9a-f]{64}\): say/,
+    );
+  }
+  assert.deepEqual(approve(lyon.id), { ok: true, value: { id: lyon.id, name: "lyon" } });
+  for (const stranger of strangers) assert.ok(approve(stranger.id).ok, "its key says who is meant");
+});
+
+Deno.test("a ping to somebody who is expelled meanwhile ends as lost", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const other = lab.joiner(founder, { name: "other" });
+  lab.run(1_000);
+  other.crash();
+  const options = { timeoutMs: 2_000, size: 0 };
+  assert.ok(founder.step((now, out) => founder.node.ping(now, "other", options, out)).ok);
+  assert.ok(founder.step((now, out) => founder.node.revoke(now, "other", out)).ok);
+  lab.run(3_000);
+  const [lost] = founder.events.filter(({ kind }) => kind === "pingLost");
+  assert.deepEqual(lost && "who" in lost && lost.who, { id: other.id, name: "other" });
+});
+
+Deno.test("a revocation that is refused changes nothing, individual trust included", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const member = lab.joiner(founder);
+  const other = lab.joiner(founder, { name: "other" });
+  lab.run(3_000);
+  assert.ok(member.step((now, out) => member.node.trust(now, other.id, "other", out)).ok);
+  const refusal = member.step((now, out) => member.node.revoke(now, "other", out));
+  assert.match(refusal.ok ? "" : refusal.error, /^revoke: this node is no admin/);
+  assert.equal(member.node.snapshot().trusted.length, 1);
+});
+
 Deno.test("an approval on another admin reaches the door that was knocked at", () => {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();

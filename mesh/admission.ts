@@ -208,5 +208,5 @@ const REFUSED: Partial<Record<Refusal, string>> = {
     "a new token and another state folder let us in as a new node",
   tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
   tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
-  full: "its member table is full",
+  full: "one of its tables is full",
 };

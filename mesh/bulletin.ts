@@ -1,6 +1,6 @@
 /**
  * What this node keeps spread in the mesh besides its members' records, and until when: chains that
- * redeemed a token, and approvals. As large as the tables of trust and door that feed it.
+ * redeemed a token, and approvals.
  */
 import type { Crypto } from "./crypto.ts";
 import type { Now } from "./machine.ts";
@@ -20,11 +20,16 @@ import type { MemberId } from "./trust/identity.ts";
 import type { Revocation } from "./trust/revocation.ts";
 import { CLOCK_SKEW } from "./trust/trust.ts";
 
+/** Redemptions at most, and approvals; at the limit a further one is not spread, and counted. */
+export const NEWS_MAX = 8_192;
+
 export class Bulletin {
   /** By rumour key: until when (unix seconds) the token can be redeemed. */
   readonly #redemptions = new Map<string, number>();
   /** Until when (unix seconds) the approved certificate is valid. */
   readonly #approvals = new Map<MemberId, number>();
+  /** News that the limit has cost. */
+  refused = 0;
 
   constructor(private readonly crypto: Crypto, private readonly swim: Swim) {}
 
@@ -50,11 +55,19 @@ export class Bulletin {
     const until = Math.max(0, ...own.map((grant) => grant.until)) + CLOCK_SKEW;
     if (until < now.wall / 1000) return;
     const rumour = redemptionRumour(this.crypto, chain);
+    if (this.#redemptions.size >= NEWS_MAX && !this.#redemptions.has(rumour.key)) {
+      this.refused++;
+      return;
+    }
     this.#redemptions.set(rumour.key, until);
     this.#spread(now, rumour, out);
   }
 
   approval(now: Now, { id, expires }: Membership, chain: Chain, out: SwimOutbox): void {
+    if (this.#approvals.size >= NEWS_MAX && !this.#approvals.has(id)) {
+      this.refused++;
+      return;
+    }
     this.#approvals.set(id, expires);
     this.#spread(now, approvalRumour(id, chain), out);
   }

@@ -64,7 +64,7 @@ export interface House {
   /** Whether the mesh knows this identity as a member. */
   readonly isKnown: (id: MemberId) => boolean;
   /** Whether there is room for one more member. */
-  readonly hasRoom: boolean;
+  readonly hasRoom: () => boolean;
 }
 
 export interface Knock {
@@ -119,7 +119,7 @@ export class Door {
     // Who never had a valid proof learns nothing, not even that we are here.
     const isStranger = judgement.kind === "refused" && SILENT.includes(judgement.why);
     if (isStranger) return this.#drop("stranger");
-    if (judgement.kind === "refused" || (!isKnown && !house.hasRoom)) {
+    if (judgement.kind === "refused" || (!isKnown && !house.hasRoom())) {
       const why = judgement.kind === "refused" ? judgement.why : "full";
       const verdict = { kind: "refused", why, record: ours } as const;
       this.#answer(knock, { to: record, challenge, cookie: NO_COOKIE, verdict }, out);

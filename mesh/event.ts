@@ -38,6 +38,8 @@ export type NodeEvent =
   | { readonly kind: "memberLeft"; readonly who: Who }
   | { readonly kind: "memberReturned"; readonly who: Who; readonly absentMs: number }
   | { readonly kind: "memberRevoked"; readonly who: Who }
+  /** A member's certificate is not valid at our time: it is a member again when it is. */
+  | { readonly kind: "memberExpired"; readonly who: Who }
   /** Our key was revoked, or one that our certificate rests on: the mesh does not talk to us. */
   | { readonly kind: "revoked" }
   /** Two different records of one key with one sequence: the key is used twice. */

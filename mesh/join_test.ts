@@ -376,6 +376,20 @@ function identity(n: number) {
   return identityFromSeed(crypto, new Uint8Array(32).fill(n));
 }
 
+Deno.test("a seed that is named now has room before 32 that are remembered", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const seeds = Array.from({ length: SEEDS_MAX }, (_, i) => `10.0.0.${i + 1}:1`);
+  const guest = lab.computer({ seeds });
+  guest.start();
+  guest.disk = guest.node.snapshot();
+  guest.crash();
+  guest.wish = { ...guest.wish, seeds: [founder.address] };
+  guest.start();
+  assert.ok(guest.node.snapshot().seeds.includes(founder.address));
+  assert.equal(guest.node.snapshot().seeds.length, SEEDS_MAX);
+});
+
 Deno.test("T34: strangers get nothing, whatever they send", () => {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();

@@ -19,7 +19,10 @@ export function snapshotOf(
     const nothing = { members: [], trusted: [], revocations: [], redeemed: [] };
     return { v: 1, ...own, ip4Counter: 0, incarnation: 0, ...nothing };
   }
-  const members = Array.from(mesh.roster.members(), ({ id, record, observed }) => {
+  const untimely = Array.from(mesh.untimely.records(), ({ bytes }) => ({
+    record: toBase64url(bytes),
+  }));
+  const present = Array.from(mesh.roster.members(), ({ id, record, observed }) => {
     const view = mesh.swim.member(id);
     return {
       record: toBase64url(record.bytes),
@@ -36,10 +39,10 @@ export function snapshotOf(
     chain: toBase64url(mesh.self.chain.bytes),
     ip4Counter: mesh.self.ip4Counter,
     incarnation: mesh.swim.incarnation,
-    members,
+    members: [...present, ...untimely],
     trusted: [...mesh.trust.trusted()],
     revocations: Array.from(mesh.trust.revocations(), ({ bytes }) => toBase64url(bytes)),
-    redeemed: mesh.trust.redemptions().map(({ bytes }) => toBase64url(bytes)),
+    redeemed: Array.from(mesh.trust.redemptions(), ({ bytes }) => toBase64url(bytes)),
   };
 }
 
@@ -59,11 +62,6 @@ export function restoreMesh(
     const revocation = openRevocation(crypto, mesh.meshKey, fromBase64url(text));
     if (revocation.ok) mesh.revoke(now, revocation.value, out);
   }
-  for (const text of snapshot.redeemed) {
-    const chain = decodeChain(fromBase64url(text));
-    const membership = chain.ok ? verifyChain(crypto, mesh.meshKey, chain.value) : chain;
-    if (chain.ok && membership.ok) mesh.trust.redeem(membership.value, chain.value);
-  }
   mesh.quietly(() => {
     for (const { record, endpoint, leftAt } of snapshot.members) {
       const opened = openRecord(crypto, mesh.roster.meshId, fromBase64url(record));
@@ -78,4 +76,9 @@ export function restoreMesh(
       mesh.aim(now, acceptance.member, out);
     }
   });
+  for (const text of snapshot.redeemed) {
+    const chain = decodeChain(fromBase64url(text));
+    const membership = chain.ok ? verifyChain(crypto, mesh.meshKey, chain.value) : chain;
+    if (chain.ok && membership.ok) mesh.redeemed(now, membership.value, chain.value, out);
+  }
 }

@@ -23,12 +23,13 @@ import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./
 import { decode, encode, type Rumour, type View } from "./swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
 import { type MemberView, Swim } from "./swim/swim.ts";
-import { type Chain, type Membership, verifyChain } from "./trust/certificate.ts";
+import type { Chain, Membership } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import type { Revocation } from "./trust/revocation.ts";
 import { Trust } from "./trust/trust.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
+import { isOfClock, KEPT, Untimely } from "./untimely.ts";
 
 export interface MeshOptions {
   readonly crypto: Crypto;
@@ -61,6 +62,7 @@ export class Mesh {
   #isQuiet = false;
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
+  readonly untimely: Untimely;
   /** Whether what is remembered over restarts has changed. */
   isDirty = true;
   /** Rumours and payloads that were not believed. */
@@ -73,6 +75,7 @@ export class Mesh {
     this.trust = new Trust(crypto, meshKey);
     const { membersMax = MEMBERS_MAX } = options;
     this.roster = new Roster(crypto, this.trust, identity.id, membersMax);
+    this.untimely = new Untimely(membersMax);
     this.#seal = new Seal(crypto, random, this.roster.meshId, identity, boot);
     this.door = new Door(crypto, random, identity, this.trust);
     const { incarnation } = options;
@@ -121,11 +124,18 @@ export class Mesh {
     this.isDirty = true;
   }
 
-  /** Takes a new chain for ourselves if it is valid for longer than what we have. */
-  adopt(chain: Chain): void {
-    const verified = verifyChain(this.#o.crypto, this.meshKey, chain);
-    if (!verified.ok || verified.value.id !== this.self.identity.id) return;
-    if (verified.value.expires > (this.membership?.expires ?? 0)) this.describe({ chain });
+  /**
+   * Takes a new chain for ourselves if an admin made it and it is valid for longer than what we have.
+   * Whoever holds a token can make one for any key, so that its flags and name are not the admin's.
+   */
+  adopt(now: Now, chain: Chain): void {
+    const judgement = this.trust.judgeChain(
+      this.self.identity.id,
+      chain,
+      Math.floor(now.wall / 1000),
+    );
+    if (judgement.kind === "refused" || !judgement.membership.isVouched) return;
+    if (judgement.membership.expires > (this.membership?.expires ?? 0)) this.describe({ chain });
   }
 
   /** When our record is to be renewed; undefined: it is up to date. */
@@ -135,7 +145,9 @@ export class Mesh {
 
   /** Renews our record if that is due, and steps aside where another holds our address. */
   settle(now: Now, out: Outbox<NodeEvent>): void {
+    const { boot } = this;
     const record = this.#own.settle(now);
+    if (this.boot !== boot) this.#seal.restart(this.boot);
     if (record) this.#bulletin.record(now, record, this.#swimOut(now, out));
   }
 
@@ -155,7 +167,9 @@ export class Mesh {
    * @param known how a remembered member was held last
    */
   take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>, known?: View): Acceptance {
-    if (!this.roster.get(record.id) && !this.roster.hasRoom) this.#makeRoom(now, out);
+    const isFull = !this.roster.hasRoom && !this.roster.get(record.id);
+    // Only a member is worth another one's place.
+    if (isFull && this.roster.judge(record, now).kind === "member") this.#makeRoom(now, out);
     const acceptance = this.roster.accept(record, now);
     switch (acceptance.kind) {
       case "new":
@@ -163,16 +177,30 @@ export class Mesh {
           ? acceptance
           : { kind: "refused", why: "full", detail: "the member table is full" };
       case "updated":
-        this.#withdrawIp4(acceptance.member, acceptance.before.ip4Counter, out);
-        this.#refresh(now, acceptance.member, out);
+        this.#replaced(now, acceptance, out);
         break;
       case "equivocation":
         out.event({ kind: "equivocation", who: whoOf(acceptance.member) });
-        if (acceptance.isTaken) this.#refresh(now, acceptance.member, out);
+        if (acceptance.isTaken) this.#replaced(now, acceptance, out);
         break;
-      default:
+      case "refused":
+        // A member that we remember; who is new to us is told at the door.
+        if (this.#isQuiet && isOfClock(acceptance.why)) this.untimely.keep(record);
+        break;
+      case "old":
     }
     return acceptance;
+  }
+
+  /** Another record stands for a member. */
+  #replaced(
+    now: Now,
+    { member, before }: { readonly member: Member; readonly before: NodeRecord },
+    out: Outbox<NodeEvent>,
+  ): void {
+    const { ip4Counter } = before;
+    if (member.record.ip4Counter !== ip4Counter) this.#withdrawIp4(member, ip4Counter, out);
+    this.#refresh(now, member, out);
   }
 
   #enter(
@@ -304,17 +332,43 @@ export class Mesh {
     this.isDirty = true;
   }
 
-  /** Expels everybody who is no member any more by what is known now. */
+  /** Expels everybody who is no member any more by what is known now, and takes back who is again. */
   review(now: Now, out: Outbox<NodeEvent>): void {
     const seconds = Math.floor(now.wall / 1000);
+    const isTimely = this.#isTimely(seconds);
     for (const member of [...this.roster.members()]) {
       const judgement = this.trust.review(member.membership, seconds);
-      if (judgement.kind === "refused") this.expel(now, member, out);
-      else member.membership = judgement.membership;
+      if (judgement.kind === "member") member.membership = judgement.membership;
+      else if (!isOfClock(judgement.why)) this.expel(now, member, out);
+      else if (isTimely) {
+        this.untimely.keep(member.record);
+        this.#remove(now, member, out);
+        out.event({ kind: "memberExpired", who: whoOf(member) });
+      }
     }
+    const judge = (record: NodeRecord) => this.trust.judge(record, seconds);
+    const judgeEarlier = (record: NodeRecord) => this.trust.judge(record, seconds - KEPT);
+    const back = this.untimely.review(judge, isTimely ? judgeEarlier : undefined);
+    for (const record of back) this.take(now, record, out);
     const ended = this.#bulletin.expire(seconds, this.trust.expire(seconds));
     for (const id of ended) this.door.withdraw(id);
     for (const id of this.door.expire(now)) this.release(id);
+  }
+
+  /** Where our own certificate is not valid, it is our clock that is wrong, more likely than others. */
+  #isTimely(seconds: number): boolean {
+    const { membership } = this;
+    return !membership || this.trust.review(membership, seconds).kind === "member";
+  }
+
+  /** Whether somebody is a member, or was one before the clock said otherwise. */
+  isKnown(id: MemberId): boolean {
+    return this.roster.get(id) !== undefined || this.untimely.has(id);
+  }
+
+  /** Whether a member has not heard of us yet, or may have forgotten us: it needs an introduction. */
+  isStranger(member: Member): boolean {
+    return isUnheard(member) || this.swim.member(member.id)?.status === "dead";
   }
 
   /** Somebody was answered at the door: its confirmation can be opened. */
@@ -327,12 +381,20 @@ export class Mesh {
     if (!this.roster.get(id)) this.#seal.forget(id);
   }
 
-  /** Counts a membership against the tokens that it redeemed. */
-  #redeem(membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
-    for (const { token, by } of this.trust.redeem(membership, chain)) {
+  /** Counts a membership against the tokens that it redeemed. @returns whether that is news. */
+  #redeem(membership: Membership, chain: Chain, out: Outbox<NodeEvent>): boolean {
+    const { isNew, over } = this.trust.redeem(membership, chain);
+    for (const { token, by } of over) {
       const members = by.map((id) => whoOf(this.roster.get(id)) ?? { id, name: "" });
       out.event({ kind: "tokenOverused", token, members });
     }
+    return isNew;
+  }
+
+  /** Somebody joined with a token and may be no member any more: others must not let it in again. */
+  redeemed(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
+    if (!this.#redeem(membership, chain, out)) return;
+    this.#bulletin.redemption(now, membership, chain, this.#swimOut(now, out));
   }
 
   // ---- Rumours --------------------------------------------------------------------------------
@@ -340,7 +402,7 @@ export class Mesh {
   /** Takes our own or a verified revocation in: voids what rests on it, passes it on. */
   revoke(now: Now, revocation: Revocation, out: Outbox<NodeEvent>): void {
     const wasRevoked = this.isRevoked;
-    if (!this.trust.revoke(revocation)) return;
+    if (!this.trust.revoke(revocation, Math.floor(now.wall / 1000))) return;
     const { key, bytes } = revocation;
     // Who is voided by it should know why nobody talks to it any more.
     for (const { id, membership } of this.roster.members()) {
@@ -379,7 +441,7 @@ export class Mesh {
 
   #approved(now: Now, membership: Membership, chain: Chain, out: Outbox<NodeEvent>): void {
     const { id, expires } = membership;
-    if (id === this.self.identity.id) return this.adopt(chain);
+    if (id === this.self.identity.id) return this.adopt(now, chain);
     // Whose record shows it, or a longer one, has picked it up.
     const shown = this.roster.get(id)?.membership.expires ?? -Infinity;
     if (shown < expires) this.approve(now, membership, chain, out);
@@ -408,8 +470,7 @@ export class Mesh {
         this.revoke(now, news.revocation, out);
         return true;
       case "redemption":
-        this.#redeem(news.membership, news.chain, out);
-        this.#bulletin.redemption(now, news.membership, news.chain, this.#swimOut(now, out));
+        this.redeemed(now, news.membership, news.chain, out);
         return true;
       case "approval":
         this.#approved(now, news.membership, news.chain, out);
@@ -484,7 +545,18 @@ export class Mesh {
     const { rumour, gossip } = this.drops;
     const door = Object.entries(this.door.drops).map(([why, count]) => [`door_${why}`, count]);
     const swim = Object.entries(this.swim.counters()).map(([why, count]) => [`swim_${why}`, count]);
-    const own = { rumour, gossip, members: this.roster.refused };
+    const { refusedRevocations: revocations, refusedRedemptions: redemptions } = this.trust;
+    const news = this.#bulletin.refused;
+    const untimely = this.untimely.dropped;
+    const own = {
+      rumour,
+      gossip,
+      untimely,
+      news,
+      revocations,
+      redemptions,
+      members: this.roster.refused,
+    };
     return { ...own, ...Object.fromEntries(door), ...Object.fromEntries(swim) };
   }
 
@@ -506,7 +578,7 @@ export class Mesh {
     const member = this.roster.get(to);
     const bytes = member && this.#seal.seal(to, kind, payload);
     if (!bytes) return;
-    if (isUnheard(member)) this.#unheard.add(member);
+    if (this.isStranger(member)) this.#unheard.add(member);
     for (const place of this.roster.places(member, now)) out.send({ bytes, ...place });
   }
 

@@ -37,8 +37,8 @@ export function recordRumour(crypto: Crypto, record: NodeRecord): Rumour {
   return { kind: KIND.record, key: record.id, version, bytes: record.bytes };
 }
 
-export function revocationRumour({ key, bytes }: Revocation): Rumour {
-  return { kind: KIND.revocation, key, version: 1, bytes };
+export function revocationRumour({ key, until, bytes }: Revocation): Rumour {
+  return { kind: KIND.revocation, key, version: until, bytes };
 }
 
 export function redemptionRumour(crypto: Crypto, { bytes }: Chain): Rumour {
@@ -82,5 +82,7 @@ export function verifyNews(
   const judgement = trust.judgeChain(id, chain, Math.floor(now.wall / 1000));
   if (judgement.kind === "refused") return undefined;
   const { membership } = judgement;
-  return kind === KIND.approval && id === key ? { kind: "approval", membership, chain } : undefined;
+  // A token's holder admits by the token, which is counted; it approves nobody.
+  const isApproval = kind === KIND.approval && id === key && membership.isVouched;
+  return isApproval ? { kind: "approval", membership, chain } : undefined;
 }

@@ -111,9 +111,10 @@ export class Node {
       version: options.version,
       boot: this.#boot,
       seeds: [
-        ...snapshot?.seeds ?? [],
-        ...credentials?.seeds ?? [],
+        // What a person says now has room before what is remembered.
         ...options.seeds ?? [],
+        ...credentials?.seeds ?? [],
+        ...snapshot?.seeds ?? [],
       ],
       isAdmitted: credentials?.isAdmitted ?? false,
     });
@@ -185,9 +186,8 @@ export class Node {
         break;
       case "hello": {
         if (!mesh) break;
-        const { record, roster } = mesh;
-        const isKnown = (id: string) => roster.get(id) !== undefined;
-        const house = { record, isKnown, hasRoom: mesh.hasRoom() };
+        const isKnown = (id: string) => mesh.isKnown(id);
+        const house = { record: mesh.record, isKnown, hasRoom: () => mesh.hasRoom() };
         const { expected, dropped } = mesh.door.hello(now, arrival, house, out);
         if (expected) mesh.expect(expected);
         if (dropped) mesh.release(dropped);

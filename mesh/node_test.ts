@@ -458,7 +458,7 @@ Deno.test("at the limit of members the one dead longest makes room, and the livi
   const failure = three.events.find((event) => event.kind === "joinFailed");
   assert.match(
     failure?.kind === "joinFailed" ? failure.why : "",
-    /refused us: its member table is full/,
+    /refused us: one of its tables is full/,
   );
   one.crash();
   assert.ok(lab.until(120_000, () => founder.sees(three)?.state === "alive"));

@@ -102,8 +102,9 @@ export class OwnRecord {
   settle(now: Now): NodeRecord | undefined {
     this.#stepAside();
     const due = this.due();
-    if (due === undefined || now.boot < due || !this.#next()) return undefined;
+    if (due === undefined || now.boot < due) return undefined;
     this.#isStale = false;
+    if (!this.#next()) return undefined;
     this.#renewedAt = now.boot;
     return this.#record = this.#sign();
   }
@@ -129,10 +130,13 @@ export class OwnRecord {
     return true;
   }
 
-  /** Counts one record on. @returns false at the end of all numbers of this run. */
+  /** Counts one record on; past the last of a start as if there had been another start. */
   #next(): boolean {
-    if (this.#count + 1 === RECORDS_PER_BOOT) return false;
-    this.#count++;
+    if (this.#count + 1 < RECORDS_PER_BOOT) this.#count++;
+    else if (this.#boot < BOOT_MAX) {
+      this.#boot++;
+      this.#count = 0;
+    } else return false;
     return true;
   }
 

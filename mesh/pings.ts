@@ -4,13 +4,14 @@ import { PAYLOAD_MAX } from "./control.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Deadline, Now } from "./machine.ts";
 import { readEndpoint, writeEndpoint } from "./record.ts";
+import type { Who } from "./event.ts";
 import type { MemberId } from "./trust/identity.ts";
 
 /** Unanswered pings at most; at the limit the oldest counts as lost. */
 export const PINGS_MAX = 1024;
 
 export interface Ping {
-  readonly to: MemberId;
+  readonly who: Who;
   readonly nonce: number;
   /** Boot ms. */
   readonly sentAt: number;
@@ -38,7 +39,7 @@ export class Pings {
   /** The ping that this member answers; once. */
   answered(from: MemberId, nonce: number): Ping | undefined {
     const ping = this.#waiting.get(nonce);
-    if (ping?.to !== from) return undefined;
+    if (ping?.who.id !== from) return undefined;
     this.#waiting.delete(nonce);
     return ping;
   }

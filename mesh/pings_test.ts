@@ -3,7 +3,7 @@ import { decodePing, decodePong, encodePing, encodePong, Pings, PINGS_MAX } from
 import { PING_MIN } from "./pings.ts";
 
 const ping = (nonce: number, until = 100) => ({
-  to: "a",
+  who: { id: "a", name: "anna" },
   nonce,
   sentAt: 0,
   until,

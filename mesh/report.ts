@@ -6,12 +6,14 @@ import { type Mesh, whoOf } from "./mesh.ts";
 import type { Member } from "./roster.ts";
 import type { JoinState, NodeStatus, PeerStatus, SelfStatus } from "./status.ts";
 import type { Identity } from "./trust/identity.ts";
-import { rfc3339 } from "./trust/trust.ts";
+import { CLOCK_SKEW, rfc3339 } from "./trust/trust.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader } from "./tunnel/types.ts";
 
-/** Admins that a line of health names. */
+/** How many a line of health names, and over-used tokens that have a line each. */
 const ADMINS_NAMED = 3;
+const CULPRITS_NAMED = 5;
+const TOKENS_NAMED = 5;
 
 export interface ReportSources {
   readonly identity: Identity;
@@ -139,19 +141,47 @@ function health(now: Now, { mesh, isOpen, state, complaints }: ReportSources): s
       : "a key that this node's certificate rests on was revoked: it can come back with a new token";
     lines.push(`revoked: ${what}`);
   } else if (left <= 0) {
-    lines.push(`expired: the certificate ended ${when}: an admin renews it with \`shoal approve\``);
+    lines.push(
+      `expired: the certificate ended ${when}: an admin renews it with \`shoal approve ${id}\``,
+    );
   } else if (left < EXPIRY_WARNING) {
     lines.push(
       `the certificate ends ${when}, in ${Math.ceil(left / 86_400)} days: ` +
-        `an admin renews it with \`shoal approve ${membership?.name}\``,
+        `an admin renews it with \`shoal approve ${id}\``,
     );
   }
-  for (const { uses, by } of trust.overused()) {
-    const names = by.map((key) => mesh.roster.get(key)?.membership.name ?? key.slice(0, 16));
+  const overused = [...trust.overused()];
+  for (const { uses, by } of overused.slice(0, TOKENS_NAMED)) {
+    const names = by.slice(0, CULPRITS_NAMED)
+      .map((key) => mesh.roster.get(key)?.membership.name ?? key.slice(0, 16));
+    if (by.length > CULPRITS_NAMED) names.push("…");
     lines.push(
       `a token for ${uses} was used by ${by.length} (${names.join(", ")}): ` +
         `\`shoal revoke\` those that you do not know`,
     );
+  }
+  if (overused.length > TOKENS_NAMED) {
+    lines.push(`${overused.length - TOKENS_NAMED} more tokens were used by more than they allowed`);
+  }
+  if (membership && membership.notBefore > now.wall / 1000 + CLOCK_SKEW) {
+    lines.push(
+      `clock: it is ${
+        rfc3339(Math.floor(now.wall / 1000))
+      } here, and this node's certificate begins ` +
+        `${rfc3339(membership.notBefore)}: set the clock`,
+    );
+  }
+  const { size } = mesh.untimely;
+  if (size > 0) {
+    const whose = size === 1
+      ? "the certificate of a member is"
+      : `the certificates of ${size} members are`;
+    const here = rfc3339(Math.floor(now.wall / 1000));
+    lines.push(`clock: ${whose} not valid at this machine's time, ${here}: compare the clocks`);
+  }
+  const states = new Set(Array.from(mesh.swim.members(), ({ status }) => status));
+  if (states.has("dead") && !states.has("alive")) {
+    lines.push("alone: no member answers: is the network up, and their UDP ports open?");
   }
   for (const [name, keys] of namesakes(mesh)) {
     lines.push(`${keys.length} members are called ${name}: say which by key: ${keys.join(", ")}`);

@@ -11,7 +11,7 @@ import type { Now, PeerId } from "./machine.ts";
 import type { NodeRecord } from "./record.ts";
 import type { Membership } from "./trust/certificate.ts";
 import { type MemberId, meshIdOf } from "./trust/identity.ts";
-import type { Refusal, Trust } from "./trust/trust.ts";
+import type { Judgement, Refusal, Trust } from "./trust/trust.ts";
 
 /** Members at most, the dead among them. At the limit newcomers are refused and counted. */
 export const MEMBERS_MAX = 16_384;
@@ -49,7 +49,12 @@ export type Acceptance =
   /** Known already, or older than what is known. */
   | { readonly kind: "old"; readonly member: Member }
   /** Another record with a sequence that was used: the key is used twice. */
-  | { readonly kind: "equivocation"; readonly member: Member; readonly isTaken: boolean }
+  | {
+    readonly kind: "equivocation";
+    readonly member: Member;
+    readonly before: NodeRecord;
+    readonly isTaken: boolean;
+  }
   | { readonly kind: "refused"; readonly why: Refusal; readonly detail: string };
 
 export class Roster {
@@ -89,12 +94,17 @@ export class Roster {
     return this.#members.values();
   }
 
+  /** Whether the subject of a record is a member. */
+  judge(record: NodeRecord, now: Now): Judgement {
+    return this.trust.judge(record, Math.floor(now.wall / 1000));
+  }
+
   /**
    * Takes a record whose signature was verified, if its subject is a member and it is newer.
    * Of two records with one sequence everybody keeps the one with the greater bytes.
    */
   accept(record: NodeRecord, now: Now): Acceptance {
-    const judgement = this.trust.judge(record, Math.floor(now.wall / 1000));
+    const judgement = this.judge(record, now);
     if (judgement.kind === "refused") return judgement;
     const { membership } = judgement;
     const known = this.#members.get(record.id);
@@ -114,7 +124,7 @@ export class Roster {
     const order = compareBytes(record.bytes, before.bytes);
     if (order === 0) return { kind: "old", member: known };
     if (order > 0) this.#replace(known, record, membership);
-    return { kind: "equivocation", member: known, isTaken: order > 0 };
+    return { kind: "equivocation", member: known, before, isTaken: order > 0 };
   }
 
   remove(id: MemberId): void {

@@ -25,7 +25,7 @@ import {
 } from "./pings.ts";
 import { openRecord } from "./record.ts";
 import { Reflexive } from "./reflexive.ts";
-import { isUnheard, type Member } from "./roster.ts";
+import type { Member } from "./roster.ts";
 import { decodeChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import { openRevocation } from "./trust/revocation.ts";
@@ -124,12 +124,12 @@ export class Talk {
 
   /**
    * Makes acquaintance: learns the round trip, the right place, and how the member sees us. One
-   * that has not been heard of may not know us yet: it gets a hello.
+   * that has not been heard of, or is dead, may not know us: it gets a hello.
    */
   greet(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     if (!isPaced(this.#greeted, now, member.id)) return;
-    if (!isUnheard(member)) this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
-    else this.#introduce(now, member, out);
+    if (this.mesh.isStranger(member)) this.#introduce(now, member, out);
+    else this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
   }
 
   #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
@@ -197,7 +197,7 @@ export class Talk {
         this.#record(now, payload, out);
         return false;
       case "chain":
-        this.#chain(payload);
+        this.#chain(now, payload);
         return false;
       case "revocation":
         this.#revocation(now, payload, out);
@@ -226,7 +226,7 @@ export class Talk {
   ): void {
     const record = this.mesh.door.confirm(now, from, payload.subarray(0, CHALLENGE_SIZE));
     if (record === undefined) return;
-    const isKnown = this.mesh.roster.get(from) !== undefined;
+    const isKnown = this.mesh.isKnown(from);
     // Judged again: another may have used the token up between our answer and this.
     const judgement = this.mesh.trust.judgeAtDoor(record, isKnown, Math.floor(now.wall / 1000));
     const acceptance = judgement.kind === "member" ? this.mesh.take(now, record, out) : judgement;
@@ -279,7 +279,7 @@ export class Talk {
     let nonce: number;
     do nonce = new Reader(this.random(4)).u32(); while (this.#pings.has(nonce));
     const until = now.boot + timeoutMs;
-    const lost = this.#pings.add({ to: member.id, nonce, sentAt: now.boot, until, isAsked });
+    const lost = this.#pings.add({ who: whoOf(member), nonce, sentAt: now.boot, until, isAsked });
     if (lost) this.#lost(lost, out);
     this.mesh.send(now, member.id, "ping", encodePing(nonce, size), out);
     return nonce;
@@ -330,9 +330,9 @@ export class Talk {
   }
 
   /** An admin renewed our certificate: taken if it is valid for longer. */
-  #chain(payload: Uint8Array): void {
+  #chain(now: Now, payload: Uint8Array): void {
     const chain = decodeChain(payload);
-    if (chain.ok) this.mesh.adopt(chain.value);
+    if (chain.ok) this.mesh.adopt(now, chain.value);
   }
 
   #revocation(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
@@ -340,9 +340,8 @@ export class Talk {
     if (opened.ok) this.mesh.revoke(now, opened.value, out);
   }
 
-  #lost({ to, nonce, isAsked }: Ping, out: Outbox<NodeEvent>): void {
-    const member = this.mesh.roster.get(to);
-    if (member && isAsked) out.event({ kind: "pingLost", who: whoOf(member), nonce });
+  #lost({ who, nonce, isAsked }: Ping, out: Outbox<NodeEvent>): void {
+    if (isAsked) out.event({ kind: "pingLost", who, nonce });
   }
 }
 

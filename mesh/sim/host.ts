@@ -34,7 +34,7 @@ export class Host<M> {
     private readonly world: World,
     readonly address: Address,
     private readonly bootedAt = 0,
-    private readonly skew = 0,
+    public skew = 0,
   ) {}
 
   get isUp(): boolean {

@@ -90,6 +90,8 @@ export interface Membership {
   readonly expires: number;
   /** Unix seconds that an admin or the mesh key signed last: joiners cannot choose it. */
   readonly issuedAt: number;
+  /** An admin or the mesh key signed the certificate itself, and not whoever holds a token. */
+  readonly isVouched: boolean;
   /** Every key on which the chain rests; revoking any of them voids it. None: a person's word. */
   readonly keys: readonly string[];
   /** The grants that were redeemed on the way, each with its limits and by whom. */
@@ -297,6 +299,7 @@ export function verifyChain(
       notBefore: Math.max(...certificates.map((link) => link.notBefore)),
       expires: Math.min(...certificates.map((link) => link.expires)),
       issuedAt: issued.at(-1)?.notBefore ?? 0,
+      isVouched: powerBefore(chain, chain.links.length - 1) === "all",
       keys: chain.links.map((link) => powerOf(link).key.toHex()),
       grants: redemptions(chain),
     },

@@ -37,13 +37,22 @@ export type Judgement =
 /** Seconds by which two members' clocks may differ before a certificate looks wrong (T41); a token's end has none. */
 export const CLOCK_SKEW = 300;
 
-/** Tables' limits. At the limit the entry that ends first makes room. */
+/** Revocations; at the limit a further one is refused and counted. */
 export const REVOCATIONS_MAX = 16_384;
+/** Tokens whose uses are counted, and uses in all; what cannot be counted lets nobody in. */
 export const TOKENS_MAX = 4_096;
+export const REDEMPTIONS_MAX = 32_768;
 /** Individually trusted keys; at the limit a further one is refused. */
 export const TRUSTED_MAX = 4_096;
 /** Identities remembered for one token beyond its uses: enough to name culprits. */
 const OVERUSE_REMEMBERED = 16;
+
+/** A token that more identities used than it allowed. */
+interface Overuse {
+  readonly token: string;
+  readonly uses: number;
+  readonly by: readonly MemberId[];
+}
 
 interface Redemptions {
   readonly uses: number;
@@ -62,6 +71,7 @@ function individually(id: MemberId, name: string): Membership {
     expires: Number.MAX_SAFE_INTEGER,
     // Nobody vouched for a time: in a clash of addresses such a key comes last.
     issuedAt: Number.MAX_SAFE_INTEGER,
+    isVouched: false,
     keys: [],
     grants: [],
   };
@@ -71,6 +81,11 @@ export class Trust {
   readonly #trusted = new Map<MemberId, string>();
   readonly #revoked = new Map<string, Revocation>();
   readonly #tokens = new Map<string, Redemptions>();
+  /** Uses in all tokens. */
+  #counted = 0;
+  /** What the limits have cost. */
+  refusedRevocations = 0;
+  refusedRedemptions = 0;
 
   /** @param meshKey the mesh's public key; undefined: individually trusted keys alone. */
   constructor(private readonly crypto: Crypto, readonly meshKey: Uint8Array | undefined) {}
@@ -148,41 +163,51 @@ export class Trust {
       if ((by?.size ?? 0) >= uses) {
         return refused("tokenUsedUp", `the token's ${uses} uses are used up`);
       }
+      if (!this.#canCount(key)) return refused("full", "no more uses of tokens can be counted");
     }
     return judgement;
   }
 
   /**
    * Counts a verified membership against the tokens that it redeemed.
-   * @returns the tokens that are over-used by it: key and everybody who used it.
+   * @returns whether it was not counted before, and the tokens that are over-used by it: key and
+   * everybody who used it.
    */
-  redeem(membership: Membership, chain: Chain): { token: string; by: MemberId[] }[] {
-    const over: { token: string; by: MemberId[] }[] = [];
+  redeem(membership: Membership, chain: Chain): { isNew: boolean; over: Overuse[] } {
+    const over: Overuse[] = [];
+    let isNew = false;
     for (const { key, uses, until, by } of membership.grants) {
       const entry = this.#tokens.get(key) ?? { uses, until, by: new Map<MemberId, Chain>() };
-      if (entry.by.has(by) || entry.by.size >= uses + OVERUSE_REMEMBERED) continue;
-      if (!this.#tokens.has(key)) makeRoom(this.#tokens, TOKENS_MAX);
+      // Whoever holds a token makes narrowings of it at will: they count with it, or not at all.
+      if (entry.by.has(by) || entry.by.size >= uses + OVERUSE_REMEMBERED) break;
+      if (!this.#canCount(key)) {
+        this.refusedRedemptions++;
+        break;
+      }
       this.#tokens.set(key, entry);
       entry.by.set(by, chain);
-      if (entry.by.size > uses) over.push({ token: key, by: [...entry.by.keys()] });
+      this.#counted++;
+      isNew = true;
+      if (entry.by.size > uses) over.push({ token: key, uses, by: [...entry.by.keys()] });
     }
-    return over;
+    return { isNew, over };
+  }
+
+  #canCount(token: string): boolean {
+    const hasRoom = this.#tokens.has(token) || this.#tokens.size < TOKENS_MAX;
+    return hasRoom && this.#counted < REDEMPTIONS_MAX;
   }
 
   /** Tokens that more identities used than they allowed. */
-  *overused(): Generator<{ token: string; uses: number; by: MemberId[] }> {
+  *overused(): Generator<Overuse> {
     for (const [token, { uses, by }] of this.#tokens) {
       if (by.size > uses) yield { token, uses, by: [...by.keys()] };
     }
   }
 
   /** Chains that redeemed a token, each once. */
-  redemptions(): Chain[] {
-    const chains = new Map<MemberId, Chain>();
-    for (const { by } of this.#tokens.values()) {
-      for (const [id, chain] of by) chains.set(id, chain);
-    }
-    return [...chains.values()];
+  redemptions(): Set<Chain> {
+    return new Set([...this.#tokens.values()].flatMap(({ by }) => [...by.values()]));
   }
 
   /** Takes a person's word for a key. @returns false at the table's limit. */
@@ -192,20 +217,34 @@ export class Trust {
     return true;
   }
 
-  /** @returns whether the key was trusted individually. */
-  distrust(id: MemberId): boolean {
-    return this.#trusted.delete(id);
+  isTrusted(id: MemberId): boolean {
+    return this.#trusted.has(id);
+  }
+
+  distrust(id: MemberId): void {
+    this.#trusted.delete(id);
   }
 
   *trusted(): Generator<{ key: MemberId; name: string }> {
     for (const [key, name] of this.#trusted) yield { key, name };
   }
 
-  /** @returns whether it is news. */
-  revoke(revocation: Revocation): boolean {
-    if (this.#revoked.has(revocation.key)) return false;
-    makeRoom(this.#revoked, REVOCATIONS_MAX);
-    this.#revoked.set(revocation.key, revocation);
+  /**
+   * Takes a revocation in. One that has ended is none, or it would be forgotten and be news again for
+   * ever; of two for one key the longer holds.
+   * @param now unix seconds.
+   * @returns whether it is news; false also at the table's limit, where none makes room: whoever
+   * could push one out would let somebody back in.
+   */
+  revoke(revocation: Revocation, now: number): boolean {
+    const { key, until } = revocation;
+    const known = this.#revoked.get(key);
+    if (hasEnded(until, now) || until <= (known?.until ?? -Infinity)) return false;
+    if (known === undefined && this.#revoked.size >= REVOCATIONS_MAX) {
+      this.refusedRevocations++;
+      return false;
+    }
+    this.#revoked.set(key, revocation);
     return true;
   }
 
@@ -219,13 +258,19 @@ export class Trust {
 
   /** Forgets what has ended. @param now unix seconds. @returns keys of revocations forgotten. */
   expire(now: number): string[] {
-    for (const [key, { until }] of this.#tokens) {
-      if (until + CLOCK_SKEW < now) this.#tokens.delete(key);
+    for (const [key, { until, by }] of this.#tokens) {
+      if (!hasEnded(until, now)) continue;
+      this.#tokens.delete(key);
+      this.#counted -= by.size;
     }
-    const gone = [...this.#revoked.values()].filter(({ until }) => until + CLOCK_SKEW < now);
+    const gone = [...this.#revoked.values()].filter(({ until }) => hasEnded(until, now));
     for (const { key } of gone) this.#revoked.delete(key);
     return gone.map(({ key }) => key);
   }
+}
+
+function hasEnded(until: number, now: number): boolean {
+  return until + CLOCK_SKEW < now;
 }
 
 /** Unix seconds as people read them. */
@@ -236,16 +281,4 @@ export function rfc3339(seconds: number): string {
 
 function refused(why: Refusal, detail: string): Judgement {
   return { kind: "refused", why, detail };
-}
-
-function makeRoom<T extends { readonly until: number }>(
-  table: Map<string, T>,
-  limit: number,
-): void {
-  if (table.size < limit) return;
-  let first: string | undefined;
-  for (const [key, { until }] of table) {
-    if (first === undefined || until < (table.get(first)?.until ?? 0)) first = key;
-  }
-  if (first !== undefined) table.delete(first);
 }

@@ -1,0 +1,95 @@
+/** Whole nodes whose wall clock is wrong for a while (T30): nobody is lost by it. */
+import assert from "node:assert/strict";
+import { nobleCrypto } from "./noble_crypto.ts";
+import { type Computer, NodeLab } from "./sim/node_lab.ts";
+
+const DAY = 86_400_000;
+const HOUR = 3_600_000;
+
+function trio(seed: number): { lab: NodeLab; founder: Computer; others: Computer[] } {
+  const lab = new NodeLab(nobleCrypto, seed);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 2 });
+  const others = [1, 2].map(() => lab.computer({ token }));
+  for (const other of others) other.start();
+  lab.run(60_000);
+  return { lab, founder, others };
+}
+
+function states(computer: Computer): string[] {
+  return computer.node.status(computer.now()).peers.map(({ state }) => state);
+}
+
+function health(computer: Computer): string {
+  return computer.node.status(computer.now()).health.join("\n");
+}
+
+Deno.test("T30: a start in 1970 loses nobody: all are members again as soon as the clock is right", () => {
+  const { lab, founder, others } = trio(2);
+  founder.crash();
+  lab.run(1_000);
+  founder.host.skew = 1_000 - founder.now().wall;
+  founder.start();
+  lab.run(20_000);
+  assert.deepEqual(states(founder), [], "nobody's certificate has begun in 1970");
+  assert.match(health(founder), /^clock: it is 1970-.*this node's certificate begins .*: set the/m);
+  assert.match(health(founder), /^clock: the certificates of 2 members are not valid at this/m);
+  founder.host.skew = 0;
+  lab.run(120_000);
+  assert.deepEqual(states(founder), ["alive", "alive"]);
+  for (const other of others) assert.deepEqual(states(other), ["alive", "alive"]);
+  assert.equal(health(founder), "");
+  founder.crash();
+  founder.start();
+  lab.run(5_000);
+  assert.deepEqual(states(founder), ["alive", "alive"], "what is on disk is whole, too");
+});
+
+Deno.test("T30: a wrong start that ends before the clock is right leaves everybody on disk", () => {
+  const { lab, founder } = trio(3);
+  founder.crash();
+  founder.host.skew = 1_000 - founder.now().wall;
+  founder.start();
+  lab.run(20_000);
+  founder.crash();
+  founder.host.skew = 0;
+  founder.start();
+  lab.run(10_000);
+  assert.deepEqual(states(founder), ["alive", "alive"]);
+});
+
+Deno.test("T30: twenty years ahead for 40 s expel nobody, nor do two", () => {
+  for (const ahead of [20 * 365 * DAY, 2 * 365 * DAY]) {
+    const { lab, founder, others } = trio(4);
+    founder.host.skew = ahead;
+    lab.run(40_000);
+    founder.host.skew = 0;
+    lab.run(120_000);
+    assert.deepEqual(states(founder), ["alive", "alive"], `${ahead / DAY} days`);
+    for (const other of others) assert.deepEqual(states(other), ["alive", "alive"]);
+  }
+});
+
+Deno.test("whoever forgot us altogether is introduced to us again, without seeds", () => {
+  const { lab, founder, others: [other] } = trio(5);
+  assert.ok(other && founder.disk);
+  founder.crash();
+  founder.disk = { ...founder.disk, members: [], redeemed: [] };
+  founder.start();
+  assert.ok(lab.until(60_000, () => founder.sees(other)?.state === "alive"));
+});
+
+Deno.test("a certificate that has really ended is forgotten thirty days later", () => {
+  const lab = new NodeLab(nobleCrypto, 6);
+  const founder = lab.founder();
+  const guest = lab.joiner(founder, { name: "guest" });
+  lab.run(5_000);
+  guest.crash();
+  founder.host.skew = 366 * DAY;
+  lab.run(60_000);
+  assert.match(health(founder), /the certificate of a member is not valid/);
+  founder.host.skew = (366 + 31) * DAY;
+  lab.run(HOUR);
+  assert.doesNotMatch(health(founder), /^clock/m);
+  assert.equal(founder.node.snapshot().members.length, 0);
+});
