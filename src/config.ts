@@ -111,24 +111,30 @@ export function hostName(): string {
 
 /**
  * The invite as pasted or from a file; undefined: there is none. Secret.
- * @throws {Failure} both are given (2), or the file cannot be read (1)
+ * @throws {Failure} both are given (2), it is empty (2), or the file cannot be read (1)
  */
 export async function readToken(flags: Flags, env: Env): Promise<string | undefined> {
   const token = textOf(flags, env, "token");
   const file = textOf(flags, env, "token-file");
-  if (file === undefined) return token?.trim();
+  if (file === undefined) return token === undefined ? undefined : asToken("--token", token);
   if (token !== undefined) {
     throw new Failure(Exit.usage, "--token and --token-file are both given: choose one");
   }
-  try {
-    const text = file === "-"
-      ? await new Response(Deno.stdin.readable).text()
-      : await Deno.readTextFile(file);
-    return text.trim();
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
+  const reading = file === "-" ? new Response(Deno.stdin.readable).text() : Deno.readTextFile(file);
+  const text = await reading.catch((error: Error) => {
     throw new Failure(Exit.failed, `--token-file '${file}' cannot be read: ${error.message}`);
-  }
+  });
+  return asToken(`--token-file '${file}'`, text);
+}
+
+/** Nothing where a token should be is a slip, and not the wish to join without one. */
+function asToken(where: string, text: string): string {
+  const token = text.trim();
+  if (token !== "") return token;
+  throw new Failure(
+    Exit.usage,
+    `${where} is empty: put the invite there, or leave the option out to ask without one`,
+  );
 }
 
 function textOf(flags: Flags, env: Env, name: string): string | undefined {

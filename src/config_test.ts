@@ -87,6 +87,10 @@ Deno.test("a token comes from a file without its line end, and a missing file is
   assert.equal(await readToken({ token: " shoal1abc " }, noEnv), "shoal1abc");
   assert.equal(await readToken({}, noEnv), undefined);
   await assert.rejects(readToken({ token: "x", "token-file": path }, noEnv), usage(/choose one/));
+  await Deno.writeTextFile(path, " \n");
+  const empty = usage(new RegExp(`--token-file '${path}' is empty: put the invite there`));
+  await assert.rejects(readToken({ "token-file": path }, noEnv), empty);
+  await assert.rejects(readToken({ token: "" }, noEnv), usage(/^--token is empty/));
   await Deno.remove(path);
   await assert.rejects(readToken({ "token-file": path }, noEnv), (error) => {
     assert(error instanceof Failure);
