@@ -168,7 +168,9 @@ function operations(
           expiresInS: numberOf(request, "expires_s"),
           groups: textsOf(request, "groups"),
           flags: textsOf(request, "flags"),
-          seeds: advertised(config, node),
+          seeds: request["seeds"] === undefined
+            ? advertised(config, node)
+            : textsOf(request, "seeds"),
         });
         return { token, seeds, expires: new Date(expires * 1000).toISOString(), uses };
       },

@@ -120,6 +120,13 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     assert.match(status.out, /^100\.\S+ +seed +- +idle; direct 127\.0\.0\.1:\d+/m);
     assert.match(status.out, /^data plane: \S+, poll, 1 worker/m);
 
+    const named = ["--seed", "lyon.example:4500", "--seed", "[2001:db8::1]:1"];
+    const line = await shoal("invite", ...named, "--state", seed.state);
+    assert.match(
+      line.out,
+      /^\.\/run node --join lyon\.example:4500 --join \[2001:db8::1\]:1 --token \S+$/m,
+    );
+
     const ping = await shoal("ping", "-c", "2", "--state", second.state, "seed");
     assert.equal(ping.code, Exit.done);
     assert.match(ping.out, /^pong from seed \(100\.\S+\) via 127\.0\.0\.1:\d+ in \d+\.\dms$/m);

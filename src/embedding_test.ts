@@ -48,6 +48,8 @@ Deno.test("two embedded nodes form a mesh by invite, ping, and one sees the othe
     await using seed = open(dir, "seed");
     await until(seed, "joined");
     const place = `127.0.0.1:${seed.status().self.port}`;
+    const many = Array.from({ length: 9 }, (_, i) => `127.0.0.1:${i + 1}`);
+    assert.throws(() => void seed.invite({ seeds: many }), failure(/9 seeds: .* at most 8/));
     const { token } = seed.invite({ seeds: [place] });
     {
       await using second = open(dir, "second", { join: [place], token });

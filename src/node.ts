@@ -12,6 +12,7 @@ import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
+import { SEEDS_MAX } from "../mesh/trust/token.ts";
 import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
@@ -171,6 +172,10 @@ export class MeshNode {
       if (flag !== "relay" && flag !== "admin") {
         throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay or admin`);
       }
+    }
+    if (seeds.length > SEEDS_MAX) {
+      const what = `invite: ${seeds.length} seeds: an invite names at most ${SEEDS_MAX}`;
+      throw new Failure(Exit.usage, what);
     }
     return this.#told(this.#machine.invite(readClock(), {
       uses,

@@ -1,10 +1,12 @@
+import { readSeed } from "../../mesh/seed.ts";
+import { SEEDS_MAX } from "../../mesh/trust/token.ts";
 import { Exit, Failure } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, joinLine, namesOf, parseOptions, wholeNumber } from "./command.ts";
 
 export const invite: Command = {
   usage:
-    "invite [--uses N] [--expires TIME] [--groups A,B] [--flags relay,admin] [--interface IF | --state DIR] [--json]",
+    "invite [--uses N] [--expires TIME] [--groups A,B] [--flags relay,admin] [--seed HOST:PORT]… [--interface IF | --state DIR] [--json]",
   help: `Prints the line that lets a new machine join this mesh. The token in it is a secret:
 whoever has it can join until it is used up or expires.
 
@@ -12,6 +14,8 @@ whoever has it can join until it is used up or expires.
   --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
   --groups A,B     the groups that the joiner will be in
   --flags F,G      what the joiner may do: relay, admin
+  --seed HOST:PORT where the joiner asks; may stand up to ${SEEDS_MAX} times (default: --advertise
+                   of the node, else its addresses, which behind a NAT nobody reaches)
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(invite, args, io, {
@@ -20,6 +24,7 @@ ${INSTANCE_HELP}`,
       expires: { type: "string", default: "24h" },
       groups: { type: "string", default: "" },
       flags: { type: "string", default: "" },
+      seed: { type: "string", multiple: true, default: [] },
     });
     const document = await askNode(values, io, {
       command: "invite",
@@ -27,6 +32,7 @@ ${INSTANCE_HELP}`,
       expires_s: seconds("--expires", values.expires),
       groups: namesOf(values.groups),
       flags: namesOf(values.flags),
+      ...(values.seed.length === 0 ? {} : { seeds: values.seed.map(checkSeed) }),
     });
     const seeds = document["seeds"] as readonly string[];
     io.out(
@@ -45,5 +51,14 @@ function seconds(option: string, text: string): number {
   throw new Failure(
     Exit.usage,
     `${option} '${text}' is not a time such as 90s, 15m, 24h or 30d (ten years at most)`,
+  );
+}
+
+/** With its port, which a NAT may have changed: only the person knows. */
+function checkSeed(seed: string): string {
+  if (readSeed(seed) !== undefined) return seed;
+  throw new Failure(
+    Exit.usage,
+    `--seed '${seed}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
   );
 }
