@@ -51,6 +51,9 @@ Deno.test("what is not known is named in one line, with exit code 2", async () =
   assert.equal(value.code, Exit.usage);
   assert.match(value.err, /--uses '0'.*1 to 1000/);
   assert.equal((await run("invite", "--expires", "soon")).code, Exit.usage);
+  const seed = await run("invite", "--seed", "203.0.113.9:4500", "--seed", "lyon.example");
+  assert.equal(seed.code, Exit.usage);
+  assert.match(seed.err, /--seed 'lyon\.example' is not HOST:PORT/);
   assert.equal((await run("ping")).code, Exit.usage);
 });
 
@@ -106,4 +109,26 @@ Deno.test("ping waits for the node as long as the node waits for the peer", () =
     assert.equal(code, Exit.failed);
     assert(waits.some((ms) => ms > 60_000), String(waits));
   }).finally(() => net.Socket.prototype.setTimeout = setTimeout);
+});
+
+Deno.test("ip knows a node by name, key and any spelling of its addresses, and never prints nothing", () => {
+  const self = { name: "lyon", key: "aa".repeat(32), ip4: "", ip6: "fd00::1" };
+  const oslo = { name: "oslo", key: "bb".repeat(32), ip4: "100.64.0.2", ip6: "fd00::2" };
+  return besideNode({ status: () => ({ self, peers: [oslo] }) }, async (...state) => {
+    const ip = (...args: string[]) => run("ip", ...args, ...state);
+    for (const wanted of ["oslo", "bbbbbbbb", "100.64.0.2", "fd00::2", "FD00:0:0::2"]) {
+      assert.equal((await ip(wanted)).out, "100.64.0.2\nfd00::2", wanted);
+    }
+    const nobody = await ip("100.64.0.3");
+    assert.equal(nobody.code, Exit.failed);
+    assert.match(nobody.err, /nobody has the name, key or address '100\.64\.0\.3'/);
+
+    const none = await ip("-4");
+    assert.deepEqual([none.code, none.out], [Exit.failed, ""]);
+    assert.match(none.err, /^lyon has no IPv4 address now: it steps aside for another holder/);
+    const other = await ip();
+    assert.deepEqual([other.code, other.out], [Exit.done, "fd00::1"]);
+    assert.match(other.err, /^lyon has no IPv4 address now/);
+    assert.deepEqual(await ip("-6"), { code: Exit.done, out: "fd00::1", err: "" });
+  });
 });

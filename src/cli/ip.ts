@@ -1,3 +1,5 @@
+import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
+import type { SelfStatus } from "../../mesh/status.ts";
 import { Exit, Failure } from "../exit.ts";
 import type { StatusDocument } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
@@ -8,7 +10,7 @@ const KEY_DIGITS = 8;
 
 export const ip: Command = {
   usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
-  help: `Prints the mesh addresses of this node, or of a peer by its name or key.
+  help: `Prints the mesh addresses of this node, or of a peer by its name, key or mesh address.
 
   -4, -6           only this family
 ${INSTANCE_HELP}`,
@@ -22,14 +24,12 @@ ${INSTANCE_HELP}`,
     const wanted = positionals[0];
     const matches = wanted === undefined
       ? [status.self]
-      : [status.self, ...status.peers].filter(({ name, key }) =>
-        name === wanted || wanted.length >= KEY_DIGITS && key.startsWith(wanted)
-      );
+      : [status.self, ...status.peers].filter((node) => isCalled(node, wanted));
     const [found] = matches;
     if (found === undefined) {
       throw new Failure(
         Exit.failed,
-        `nobody is called '${wanted}': ${programName(io, "peers")} lists the peers`,
+        `nobody has the name, key or address '${wanted}': ${programName(io, "peers")} lists them`,
       );
     }
     if (matches.length > 1) {
@@ -52,8 +52,22 @@ ${INSTANCE_HELP}`,
       return Exit.done;
     }
     const both = !values.ip4 && !values.ip6;
-    if (both || values.ip4) io.out(found.ip4);
+    if (found.ip4 === "" && !values.ip6) {
+      const what = `${found.name} has no IPv4 address now: it steps aside for another holder of it`;
+      if (!both) throw new Failure(Exit.failed, `${what}; ask again in a minute`);
+      io.err(what);
+    } else if (both || values.ip4) io.out(found.ip4);
     if (both || values.ip6) io.out(found.ip6);
     return Exit.done;
   },
 };
+
+/** By name, the beginning of its key, or a mesh address in any of its spellings. */
+function isCalled(
+  { name, key, ip4, ip6 }: Pick<SelfStatus, "name" | "key" | "ip4" | "ip6">,
+  wanted: string,
+): boolean {
+  const address = parseAddress(wanted);
+  if (address !== undefined) return [ip4, ip6].includes(formatAddress(address));
+  return name === wanted || wanted.length >= KEY_DIGITS && key.startsWith(wanted);
+}
