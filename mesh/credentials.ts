@@ -3,6 +3,7 @@
  * machine that founded the mesh, or a token. Or nothing, and then it has to ask.
  */
 import type { Crypto, SigningKey } from "./crypto.ts";
+import { fromBase64url } from "./base64url.ts";
 import { type Decoded, fromHex } from "./codec.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 import {
@@ -24,6 +25,9 @@ import { CLOCK_SKEW, rfc3339 } from "./trust/trust.ts";
 const FOUNDER_LIFETIME = 10 * 365 * 86_400;
 /** Seconds before an expiry in which `status` warns and the founder renews. */
 export const EXPIRY_WARNING = 30 * 86_400;
+
+/** What no decoder takes for anything. */
+const NO_BYTES = new Uint8Array(0);
 
 export interface Credentials {
   readonly meshKey: Uint8Array;
@@ -105,7 +109,7 @@ function recall(
 ): Decoded<Credentials | undefined> {
   if (snapshot?.meshKey === undefined) return { ok: true, value: undefined };
   const meshKey = fromHex(snapshot.meshKey);
-  const chain = decodeChain(fromBase64url(snapshot.chain ?? "AA"));
+  const chain = decodeChain(fromBase64url(snapshot.chain ?? "AA") ?? NO_BYTES);
   if (meshKey?.length !== 32 || !chain.ok) {
     return refused(
       "state: the mesh key or certificate in it is damaged: restore or remove the state",
@@ -181,7 +185,7 @@ function revokedKeys(
   snapshot: NodeSnapshot | undefined,
 ): ReadonlySet<string> {
   const opened = snapshot?.revocations.map((text) =>
-    openRevocation(crypto, meshKey, fromBase64url(text))
+    openRevocation(crypto, meshKey, fromBase64url(text) ?? NO_BYTES)
   );
   return new Set(opened?.flatMap((revocation) => revocation.ok ? revocation.value.key : []));
 }
@@ -193,19 +197,6 @@ function membershipOf(
 ): Membership | undefined {
   const verified = verifyChain(crypto, meshKey, chain);
   return verified.ok ? verified.value : undefined;
-}
-
-/** Empty where the text is no base64url: no decoder takes that for anything. */
-export function fromBase64url(text: string): Uint8Array {
-  try {
-    return Uint8Array.fromBase64(text, { alphabet: "base64url" });
-  } catch {
-    return new Uint8Array(0);
-  }
-}
-
-export function toBase64url(bytes: Uint8Array): string {
-  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
 }
 
 function refused(error: string): { readonly ok: false; readonly error: string } {

@@ -2,7 +2,7 @@
 import type { Crypto } from "./crypto.ts";
 import { formatEndpoint, parseEndpoint } from "./endpoint.ts";
 import type { Now, Outbox } from "./machine.ts";
-import { fromBase64url, toBase64url } from "./credentials.ts";
+import { fromBase64url, toBase64url } from "./base64url.ts";
 import type { NodeEvent } from "./event.ts";
 import type { Mesh } from "./mesh.ts";
 import { openRecord } from "./record.ts";
@@ -59,12 +59,12 @@ export function restoreMesh(
 ): void {
   for (const { key, name } of snapshot.trusted) mesh.trust.trust(key, name);
   for (const text of snapshot.revocations) {
-    const revocation = openRevocation(crypto, mesh.meshKey, fromBase64url(text));
+    const revocation = openRevocation(crypto, mesh.meshKey, bytesOf(text));
     if (revocation.ok) mesh.revoke(now, revocation.value, out);
   }
   mesh.quietly(() => {
     for (const { record, endpoint, leftAt } of snapshot.members) {
-      const opened = openRecord(crypto, mesh.roster.meshId, fromBase64url(record));
+      const opened = openRecord(crypto, mesh.roster.meshId, bytesOf(record));
       if (!opened.ok || opened.value.id === mesh.self.identity.id) continue;
       const known = leftAt === undefined
         ? undefined
@@ -77,8 +77,13 @@ export function restoreMesh(
     }
   });
   for (const text of snapshot.redeemed) {
-    const chain = decodeChain(fromBase64url(text));
+    const chain = decodeChain(bytesOf(text));
     const membership = chain.ok ? verifyChain(crypto, mesh.meshKey, chain.value) : chain;
     if (chain.ok && membership.ok) mesh.redeemed(now, membership.value, chain.value, out);
   }
+}
+
+/** Damaged text is no bytes, which no decoder takes for anything. */
+function bytesOf(text: string): Uint8Array {
+  return fromBase64url(text) ?? new Uint8Array(0);
 }

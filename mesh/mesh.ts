@@ -532,7 +532,7 @@ export class Mesh {
   traffic(now: Now, facts: FactReader, out: Outbox<NodeEvent>): void {
     for (const member of this.roster.members()) {
       if (member.peer === undefined) continue;
-      if ((this.#o.tunnels.peer(member.peer)?.sessionUntil ?? 0) <= now.boot) continue;
+      if (this.#o.tunnels.sessionUntil(member.peer) <= now.boot) continue;
       const at = facts(member.peer)?.lastAuthenticatedReceive ?? 0;
       if (at <= member.trafficAt) continue;
       member.trafficAt = at;

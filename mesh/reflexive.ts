@@ -1,9 +1,9 @@
 /**
  * Reflexive addresses: where others see our datagrams come from, behind a NAT the only place where
  * they can reach us. One member's word is not enough (T42): an address is adopted when two members
- * at different outer addresses report the same.
+ * in different networks report the same, and only one that means anything to others.
  */
-import { type Endpoint, formatEndpoint, sameBytes } from "./endpoint.ts";
+import { type Endpoint, formatEndpoint, isReachable, sameBytes } from "./endpoint.ts";
 import type { MemberId } from "./trust/identity.ts";
 
 /** Reporters that are remembered; at the limit the one that reported longest ago is forgotten. */
@@ -12,7 +12,11 @@ export const REPORTERS_MAX = 64;
 const ADOPTED_MAX = 2;
 const AGREEING = 2;
 
+/** Bytes of an address that one household or data centre shares: an IPv4 /24, an IPv6 /48. */
+const NETWORK_SIZE = { ip4: 3, ip6: 6 };
+
 interface Report {
+  /** The network that it came from. */
   readonly from: Uint8Array;
   readonly observed: Endpoint;
 }
@@ -27,10 +31,13 @@ export class Reflexive {
 
   /** A member at `from` saw us at `observed`. @returns whether the adopted addresses changed. */
   report(member: MemberId, from: Uint8Array, observed: Endpoint): boolean {
+    if (!isReachable(observed)) return false;
     this.#reports.delete(member);
     const [oldest] = this.#reports.keys();
     if (this.#reports.size >= REPORTERS_MAX && oldest) this.#reports.delete(oldest);
-    this.#reports.set(member, { from, observed });
+    const { ip4, ip6 } = NETWORK_SIZE;
+    const network = from.subarray(0, from.length === 4 ? ip4 : ip6);
+    this.#reports.set(member, { from: network, observed });
     return this.#adopt();
   }
 

@@ -122,7 +122,12 @@ function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: bo
 function health(now: Now, { mesh, isOpen, state, complaints }: ReportSources): string[] {
   const lines: string[] = [];
   if (isOpen) {
-    lines.push("OPEN: everybody who asks is admitted: for laboratories only, start without --open");
+    const isAdmin = mesh?.membership?.flags.admin ?? false;
+    lines.push(
+      isAdmin
+        ? "OPEN: everybody who asks is admitted: for laboratories only, start without --open"
+        : "--open does nothing: this node is no admin, and only admins can admit",
+    );
   }
   lines.push(...complaints);
   if (state === "joining") lines.push("joining: no seed has let us in yet; trying again for ever");

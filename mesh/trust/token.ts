@@ -10,6 +10,7 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
+import { fromBase64url, toBase64url } from "../base64url.ts";
 import { type Decoded, Reader, Writer } from "../codec.ts";
 import {
   appendLink,
@@ -188,19 +189,4 @@ function refused(why: string): { readonly ok: false; readonly error: string } {
 
 function labelled(body: Uint8Array): Uint8Array {
   return new Writer().bytes(LABEL).bytes(body).finish();
-}
-
-/** RFC 4648 section 5, without padding. */
-function toBase64url(bytes: Uint8Array): string {
-  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
-}
-
-/** Undefined when a character is foreign or spare bits are set: one text per token. */
-function fromBase64url(text: string): Uint8Array | undefined {
-  const padded = text.padEnd(Math.ceil(text.length / 4) * 4, "=");
-  try {
-    return Uint8Array.fromBase64(padded, { alphabet: "base64url", lastChunkHandling: "strict" });
-  } catch {
-    return undefined; // a SyntaxError is the only way that fromBase64 says no
-  }
 }

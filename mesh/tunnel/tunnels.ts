@@ -280,6 +280,17 @@ export class Tunnels {
   }
 
   /** All peers in the order in which they were added. */
+  /** {@link PeerView.sessionUntil}, without the rest of the view. */
+  sessionUntil(id: PeerId): number {
+    const peer = this.#device.peers.get(id);
+    return peer === undefined ? 0 : this.#device.sendsUntil(peer);
+  }
+
+  /** How many peers there are. */
+  get size(): number {
+    return this.#device.peers.size;
+  }
+
   peers(): PeerView[] {
     return Array.from(this.#device.peers.values(), (peer) => this.#view(peer));
   }
