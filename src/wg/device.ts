@@ -16,6 +16,8 @@ import type { TunnelEvent } from "../../mesh/tunnel/types.ts";
 import { type CoreNews, Driver } from "../driver.ts";
 import { random } from "../random.ts";
 import type { Configurable } from "./server.ts";
+import { countRoutes, type RouteCount } from "./routes.ts";
+import { ROUTES_MAX } from "./uapi.ts";
 import type { DeviceChange, DeviceReport, PeerChange, PeerReport, UapiFault } from "./uapi.ts";
 
 /** What a person may want to know beside the machine's own events. */
@@ -37,6 +39,8 @@ export interface WgDeviceOptions {
   readonly without?: readonly string[];
   /** The most peers (R17); 65,536 when absent. */
   readonly peersMax?: number;
+  /** The most allowed prefixes, not above core's limit, which it is when absent. */
+  readonly routesMax?: number;
   readonly onEvent: (event: DeviceEvent) => void;
   readonly onDefect: (error: unknown) => void;
   /** The interface was deleted. */
@@ -50,6 +54,9 @@ export class WgDevice implements Configurable {
   readonly #tunnels: Tunnels;
   readonly #driver: Driver<TunnelEvent>;
   readonly #peersMax: number;
+  readonly #routesMax: number;
+  /** Not fewer prefixes are held: they are counted anew only when it could come to too many. */
+  #routesAtMost = 0;
   /** What a person set, or what the kernel picked; 0: it may pick. */
   #port = 0;
   #fwmark = 0;
@@ -58,6 +65,7 @@ export class WgDevice implements Configurable {
   constructor(private readonly options: WgDeviceOptions) {
     const { core, tun, workers, aead, io, without } = options;
     this.#peersMax = options.peersMax ?? MAX_PEERS;
+    this.#routesMax = options.routesMax ?? ROUTES_MAX;
     this.#tunnels = new Tunnels({ crypto: loadSodium(), random, maxPeers: this.#peersMax });
     this.#device = Device.open(core, {
       tun,
@@ -128,13 +136,19 @@ export class WgDevice implements Configurable {
   /** What may fail comes first, so that a request is applied whole or not at all. */
   change(change: DeviceChange): UapiFault | undefined {
     // Counting is only worth its time when it could come to too many.
-    const known = change.replacesPeers ? 0 : this.#tunnels.peers().length;
+    const known = change.replacesPeers ? 0 : this.#tunnels.size;
     const count = known + change.peers.length > this.#peersMax ? this.#peersAfter(change) : 0;
     if (count > this.#peersMax) {
       return { errno: "ENOSPC", what: `${count} peers: a device holds at most ${this.#peersMax}` };
     }
+    const routes = this.#routesWith(change);
+    if (routes.peak > this.#routesMax) {
+      const what = `${routes.peak} allowed IPs: a device holds at most ${this.#routesMax}`;
+      return { errno: "ENOSPC", what };
+    }
     const fault = this.#listen(change);
     if (fault !== undefined) return fault;
+    this.#routesAtMost = routes.after;
     this.#driver.step((now, out) => this.#apply(change, now, out));
     return undefined;
   }
@@ -150,6 +164,17 @@ export class WgDevice implements Configurable {
       else if (!peer.isUpdateOnly) keys.add(key);
     }
     return keys.size;
+  }
+
+  #routesWith(change: DeviceChange): RouteCount {
+    let atMost = change.replacesPeers ? 0 : this.#routesAtMost;
+    for (const { isRemoved, prefixes } of change.peers) {
+      if (isRemoved) continue;
+      for (const { kind } of prefixes) if (kind === "add") atMost++;
+    }
+    return atMost <= this.#routesMax
+      ? { peak: atMost, after: atMost }
+      : countRoutes(this.#tunnels.peers(), change);
   }
 
   #listen(change: DeviceChange): UapiFault | undefined {

@@ -233,6 +233,33 @@ withDevices("update_only makes no peer, remove takes one away, replace_peers all
   assert.deepEqual(keys(), [A]);
 });
 
+withDevices(
+  "a request that would come to more prefixes than core holds is refused as a whole",
+  1,
+  (world) => {
+    assert.ok(world);
+    const [one, two, three] = ["10.0.0.0/8", "11.0.0.0/8", "12.0.0.0/8"];
+    const fill = (...nets: string[]) => nets.map((net) => `allowed_ip=${net}`);
+    assert.equal(world.set(`public_key=${A}`, ...fill(one, two, three)), "");
+    assert.equal(world.set(`public_key=${B}`, "allowed_ip=13.0.0.0/8"), "ENOSPC");
+    assert.deepEqual(world.prefixes(), ["10.0.0.0/8 11.0.0.0/8 12.0.0.0/8"], "nothing is applied");
+    // What moves, or is there already, takes no room; nor does what has been made room for.
+    for (let i = 0; i < 3; i++) assert.equal(world.set(`public_key=${B}`, ...fill(one, one)), "");
+    assert.deepEqual(world.prefixes(), ["11.0.0.0/8 12.0.0.0/8", "10.0.0.0/8"]);
+    const swap = ["allowed_ip=-11.0.0.0/8", "allowed_ip=13.0.0.0/8"];
+    assert.equal(world.set(`public_key=${A}`, ...swap.toReversed()), "ENOSPC", "not in this order");
+    assert.equal(world.set(`public_key=${A}`, ...swap), "");
+    assert.equal(world.set(`public_key=${A}`, "update_only=true", ...swap, ...fill(two)), "ENOSPC");
+    const stranger = `public_key=${"cc".repeat(32)}`;
+    assert.equal(world.set(stranger, "update_only=true", ...fill(two)), "", "makes no peer");
+    assert.equal(world.set(`public_key=${A}`, "remove=true", stranger, ...fill(one, two)), "");
+    assert.deepEqual(world.prefixes(), ["", "10.0.0.0/8 11.0.0.0/8"]);
+    assert.equal(world.set("replace_peers=true", `public_key=${A}`, ...fill(one, two, three)), "");
+    assert.deepEqual(world.prefixes(), ["10.0.0.0/8 11.0.0.0/8 12.0.0.0/8"]);
+  },
+  { routesMax: 3 },
+);
+
 withDevices("our own key is no peer, whichever comes first", 1, (world) => {
   assert.ok(world);
   const key = keyPair();

@@ -14,9 +14,11 @@ import { MAX_PEERS } from "../../mesh/tunnel/constants.ts";
 
 /** Bytes of a line; the longest that means anything has a hundred. */
 export const LINE_MAX = 1024;
+/** Prefixes that a device holds: core's default (shoal.h, routes_max). */
+export const ROUTES_MAX = 1_048_576;
 /** Peers and prefixes that one request may name: what a device can hold (R17). */
 const REQUEST_PEERS_MAX = MAX_PEERS;
-const REQUEST_PREFIXES_MAX = 1_048_576;
+const REQUEST_PREFIXES_MAX = ROUTES_MAX;
 
 /** Why a request was not carried out: the number that goes over the wire, and a line for the log. */
 export interface UapiFault {
