@@ -42,10 +42,14 @@ export async function runDaemon(
     onDefect: ending.defect,
   });
   let server: ControlServer | undefined;
+  const status = (): Document => {
+    const document = node.status();
+    return { ...document, refused: { ...document.refused, ...controlCounts(server) } };
+  };
   try {
     server = await ControlServer.listen({
       path: config.instance.controlSocket,
-      operations: operations(node, config, ending),
+      operations: { status: { changes: false, run: status }, ...operations(node, config, ending) },
       credentialsOf: peerCredentials,
       onDefect: ending.defect,
     });
@@ -152,13 +156,19 @@ class Front {
   }
 }
 
+/** Clients of the control socket that a limit cut off. */
+function controlCounts(server: ControlServer | undefined): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(server?.refused ?? {}).map(([limit, count]) => [`control_${limit}`, count]),
+  );
+}
+
 function operations(
   node: MeshNode,
   config: NodeConfig,
   ending: Ending,
 ): Readonly<Record<string, Operation>> {
   return {
-    status: { changes: false, run: () => node.status() as unknown as Document },
     ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
     invite: {
       changes: true,

@@ -119,6 +119,15 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     assert.match(status.out, /^100\.\S+ +second +- +this node; no interface, UDP port \d+$/m);
     assert.match(status.out, /^100\.\S+ +seed +- +idle; direct 127\.0\.0\.1:\d+/m);
     assert.match(status.out, /^data plane: \S+, poll, 1 worker/m);
+    assert.doesNotMatch(status.out, /control_line/);
+    const rude = await Deno.connect({
+      transport: "unix",
+      path: join(second.state, "control.sock"),
+    });
+    await rude.write(new Uint8Array(70_000).fill(10 + 32));
+    await new Response(rude.readable).text().catch(() => {});
+    const after = await shoal("status", "--state", second.state);
+    assert.match(after.out, /^refused: .*control_line 1/m);
 
     const named = ["--seed", "lyon.example:4500", "--seed", "[2001:db8::1]:1"];
     const line = await shoal("invite", ...named, "--state", seed.state);

@@ -62,6 +62,8 @@ const TIMER_MAX_MS = 10_000;
 export class Driver<E> {
   /** Datagrams that the kernel did not take. */
   unsent = 0;
+  /** Commands that core refused, each told as news. */
+  refused = 0;
 
   readonly #handles = new Map<PeerId, PeerHandle>();
   readonly #device: Device;
@@ -177,6 +179,7 @@ export class Driver<E> {
         this.#command(command);
       } catch (error) {
         if (!(error instanceof CoreError)) throw error;
+        this.refused++;
         this.options.onNews({ kind: "commandRefused", command: command.kind, error });
       }
     }

@@ -194,6 +194,7 @@ withDriver("what core refuses is told and the rest is carried out", (world) => {
   const [told] = world.news;
   assert.ok(told?.kind === "commandRefused" && told.command === "installSession");
   assert.equal(told.error.status, "E_EXISTS");
+  assert.equal(world.driver.refused, 1);
   assert.deepEqual(world.events, ["after"]);
 });
 

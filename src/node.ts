@@ -153,6 +153,7 @@ export class MeshNode {
       self: { ...status.self, interface: this.info.ifname },
       health: [...status.health, ...this.#health()],
       dataplane: this.#dataplane(),
+      refused: { unsent_datagrams: this.#driver.unsent, core_commands: this.#driver.refused },
     };
   }
 

@@ -7,6 +7,8 @@ import { counted, duration, size } from "./words.ts";
 export interface StatusDocument extends NodeStatus {
   readonly self: SelfStatus & { readonly interface: string };
   readonly dataplane: DataplaneStatus;
+  /** What this program was asked for and did not do, since its start, by what it was. */
+  readonly refused: Readonly<Record<string, number>>;
 }
 
 export interface DataplaneStatus {
@@ -30,7 +32,6 @@ export function statusText(status: StatusDocument, color: boolean): string {
   const offloads = Object.entries(dataplane.offloads);
   const on = offloads.filter(([, is]) => is).map(([name]) => name);
   const off = offloads.filter(([, is]) => !is).map(([name]) => name);
-  const drops = Object.entries(dataplane.drops).filter(([, count]) => count > 0);
   const where = self.interface === "" ? "no interface" : self.interface;
   const lines = [
     table([
@@ -51,11 +52,17 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
     `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
-    ...(drops.length > 0
-      ? [`dropped: ${drops.map(([reason, times]) => `${reason} ${times}`).join(", ")}`]
-      : []),
+    ...countsLine("dropped", dataplane.drops),
+    ...countsLine("refused", status.refused),
   ];
   return lines.join("\n");
+}
+
+/** Those that are above 0; no line when none is. */
+function countsLine(title: string, counts: Readonly<Record<string, number>>): string[] {
+  const some = Object.entries(counts).filter(([, count]) => count > 0);
+  if (some.length === 0) return [];
+  return [`${title}: ${some.map(([what, count]) => `${what} ${count}`).join(", ")}`];
 }
 
 /** The peers alone, in the same columns. */

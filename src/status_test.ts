@@ -74,6 +74,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       offloads: { "tun-tso": true, "udp-gso": false },
       drops: { replay: 3, no_peer: 0 },
     },
+    refused: { unsent_datagrams: 0, control_clients: 12 },
     health: ["the certificate ends in 12 days: run shoal invite on an admin"],
   }, false);
   assert.equal(
@@ -85,7 +86,8 @@ asks to join: bob from 203.0.113.7:51820, 1m ago: \`shoal approve --name bob b0b
 trusted here, not met yet: pal 9a1
 health: the certificate ends in 12 days: run shoal invite on an admin
 data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
-dropped: replay 3`,
+dropped: replay 3
+refused: control_clients 12`,
   );
   assert.equal(peersText([]), "no peers yet");
   assert.match(peersText([{ ...LYON, admin: true, state: "dead" }]), /offline 5m; admin$/);

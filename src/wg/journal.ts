@@ -23,6 +23,12 @@ export class Journal {
     this.#log.error("a request was refused with {errno}: {what}", { errno, what });
   }
 
+  crowded(path: string): void {
+    this.#log.warn("more clients are at {path} than are served: the longest silent make room", {
+      path,
+    });
+  }
+
   note(event: DeviceEvent): void {
     switch (event.kind) {
       case "up":

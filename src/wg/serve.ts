@@ -94,6 +94,7 @@ function openSocket(
     device,
     onFault: (fault) => journal.refused(fault),
     onDefect: ending.defect,
+    onCrowded: () => journal.crowded(path),
     onRemoved: () => ending.ask(`${path} was removed`),
   };
   return uapiFd === undefined

@@ -43,6 +43,8 @@ export interface UapiServerOptions {
   readonly onDefect: (error: unknown) => void;
   /** The socket file was taken away: the sign to stop. */
   readonly onRemoved: () => void;
+  /** For the first time a client had to make room for another; `evicted` counts on. */
+  readonly onCrowded: () => void;
 }
 
 export function socketPath(ifname: string): string {
@@ -129,7 +131,7 @@ export class UapiServer {
       const [longestSilent] = this.#clients;
       longestSilent?.destroy();
       if (longestSilent !== undefined) this.#clients.delete(longestSilent);
-      this.evicted++;
+      if (this.evicted++ === 0) this.options.onCrowded();
     }
     this.#clients.add(client);
     const conversation = new Conversation(this.options, client);

@@ -40,6 +40,8 @@ interface World {
   readonly server: UapiServer;
   readonly faults: UapiFault[];
   readonly defects: unknown[];
+  /** How often the server said that it is crowded. */
+  readonly crowds: number[];
   readonly removed: Promise<void>;
 }
 
@@ -49,15 +51,17 @@ async function withServer(body: (world: World) => Promise<void>): Promise<void> 
   const device = new FakeDevice();
   const faults: UapiFault[] = [];
   const defects: unknown[] = [];
+  const crowds: number[] = [];
   const removed = Promise.withResolvers<void>();
   const server = await UapiServer.listen(path, {
     device,
     onFault: (fault) => faults.push(fault),
     onDefect: (error) => defects.push(error),
+    onCrowded: () => crowds.push(server.evicted),
     onRemoved: removed.resolve,
   });
   try {
-    await body({ path, device, server, faults, defects, removed: removed.promise });
+    await body({ path, device, server, faults, defects, crowds, removed: removed.promise });
     assert.deepEqual(defects, []);
   } finally {
     await server.close();
@@ -221,11 +225,12 @@ Deno.test("T46: 1,000 clients that have spoken hold no more places than 1,000 si
 });
 
 Deno.test("T46: of 1,000 clients that say nothing the oldest make room for the newest", async () => {
-  await withServer(async ({ path, server }) => {
+  await withServer(async ({ path, server, crowds }) => {
     const clients: Client[] = [];
     for (let i = 0; i < 1000; i++) clients.push(await Client.open(path));
     assert.equal(await ask(path, "get=1\n\n"), "listen_port=51820\nerrno=0");
     assert.equal(server.evicted, 1001 - 32);
+    assert.deepEqual(crowds, [1], "told once, at the first");
     await clients[0]?.closed();
     const last = clients.at(-1);
     last?.send("get=1\n\n");
@@ -283,6 +288,7 @@ Deno.test("a socket that nobody answers is replaced, a live one is refused", asy
     const options = {
       device: new FakeDevice(),
       onFault: () => {},
+      onCrowded: () => {},
       onDefect: () => {},
       onRemoved: () => {},
     };
@@ -312,6 +318,7 @@ Deno.test("T45: what is no socket, and a folder that others may write, are refus
   const options = {
     device: new FakeDevice(),
     onFault: () => {},
+    onCrowded: () => {},
     onDefect: () => {},
     onRemoved: () => {},
   };
