@@ -4,8 +4,8 @@ import type { Decoded } from "./codec.ts";
 import { formatEndpoint } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { type Mesh, whoOf } from "./mesh.ts";
-import { isKey, type Member } from "./roster.ts";
+import type { Mesh } from "./mesh.ts";
+import { isKey, type Member, whoOf } from "./roster.ts";
 import { readSeed } from "./seed.ts";
 import {
   appendLink,

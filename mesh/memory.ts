@@ -73,7 +73,7 @@ export function restoreMesh(
       const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
       if (acceptance.kind !== "new" || !place) continue;
       acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };
-      mesh.aim(now, acceptance.member, out);
+      mesh.tunnels.aim(now, acceptance.member, out);
     }
   });
   for (const text of snapshot.redeemed) {

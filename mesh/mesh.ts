@@ -9,17 +9,18 @@
  */
 import type { Crypto } from "./crypto.ts";
 import type { Decoded } from "./codec.ts";
-import { formatAddress, sameEndpoint } from "./endpoint.ts";
+import { formatAddress } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
-import { ip4Of, ip6Of } from "./address.ts";
+import { ip6Of } from "./address.ts";
 import { Bulletin } from "./bulletin.ts";
 import { PAYLOAD_MAX, type PayloadKind, Seal } from "./control.ts";
 import { Door } from "./door.ts";
-import type { NodeEvent, Who } from "./event.ts";
+import type { NodeEvent } from "./event.ts";
+import { MemberTunnels } from "./member_tunnels.ts";
 import { verifyNews } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
-import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
+import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster, whoOf } from "./roster.ts";
 import { decode, encode, type Rumour, type View } from "./swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "./swim/outbox.ts";
 import { type MemberView, Swim } from "./swim/swim.ts";
@@ -28,7 +29,7 @@ import type { MemberId } from "./trust/identity.ts";
 import type { Revocation } from "./trust/revocation.ts";
 import { Trust } from "./trust/trust.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
-import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
+import type { FactReader } from "./tunnel/types.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
 
 export interface MeshOptions {
@@ -54,6 +55,9 @@ export class Mesh {
   readonly roster: Roster;
   readonly door: Door;
   readonly swim: Swim;
+  readonly tunnels: MemberTunnels;
+  /** Out by the clock alone. */
+  readonly untimely: Untimely;
   readonly #o: MeshOptions;
   readonly #seal: Seal;
   readonly #inbox: Rumour[] = [];
@@ -62,7 +66,6 @@ export class Mesh {
   #isQuiet = false;
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
-  readonly untimely: Untimely;
   /** Whether what is remembered over restarts has changed. */
   isDirty = true;
   /** Rumours and payloads that were not believed. */
@@ -76,6 +79,7 @@ export class Mesh {
     const { membersMax = MEMBERS_MAX } = options;
     this.roster = new Roster(crypto, this.trust, identity.id, membersMax);
     this.untimely = new Untimely(membersMax);
+    this.tunnels = new MemberTunnels(crypto, this.roster, options.tunnels);
     this.#seal = new Seal(crypto, random, this.roster.meshId, identity, boot);
     this.door = new Door(crypto, random, identity, this.trust);
     const { incarnation } = options;
@@ -199,7 +203,7 @@ export class Mesh {
     out: Outbox<NodeEvent>,
   ): void {
     const { ip4Counter } = before;
-    if (member.record.ip4Counter !== ip4Counter) this.#withdrawIp4(member, ip4Counter, out);
+    if (member.record.ip4Counter !== ip4Counter) this.tunnels.withdraw(member, ip4Counter, out);
     this.#refresh(now, member, out);
   }
 
@@ -216,13 +220,7 @@ export class Mesh {
       this.#seal.forget(id);
       return false;
     }
-    const image = this.#o.crypto.ed25519ToX25519Public(record.key);
-    const added = image && this.#o.tunnels.addPeer(now, image, this.tunnelOut(out));
-    if (added?.kind === "added" || added?.kind === "exists") {
-      this.roster.bind(member, added.peer);
-      const address = member.ip6;
-      this.#o.tunnels.addRoute(added.peer, { address, length: 128 }, this.tunnelOut(out));
-    }
+    this.tunnels.add(now, member, out);
     this.#refresh(now, member, out);
     this.#redeem(member.membership, record.chain, out);
     if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
@@ -239,38 +237,10 @@ export class Mesh {
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
     if (this.#bulletin.isPickedUp(member.membership)) this.door.withdraw(member.id);
-    this.routeIp4(member, out);
-    for (const id of this.roster.rivals(member.id)) {
-      const rival = this.roster.get(id);
-      if (rival) this.routeIp4(rival, out);
-    }
-    this.aim(now, member, out);
+    this.tunnels.route([member.id, ...this.roster.rivals(member.id)], out);
+    this.tunnels.aim(now, member, out);
     this.#bulletin.record(now, member.record, this.#swimOut(now, out));
     this.isDirty = true;
-  }
-
-  /** Gives the tunnel of a member its IPv4 address, or takes it away while another holds it. */
-  routeIp4(member: Member, out: Outbox<NodeEvent>): void {
-    const ip4 = this.roster.ip4(member.id);
-    if (member.peer === undefined) return;
-    if (ip4) {
-      this.#o.tunnels.addRoute(member.peer, { address: ip4, length: 32 }, this.tunnelOut(out));
-    } else this.#withdrawIp4(member, member.record.ip4Counter, out);
-  }
-
-  #withdrawIp4(member: Member, counter: number, out: Outbox<NodeEvent>): void {
-    if (member.peer === undefined) return;
-    const address = ip4Of(this.#o.crypto, this.roster.meshId, member.record.key, counter);
-    this.#o.tunnels.removeRoute(member.peer, { address, length: 32 }, this.tunnelOut(out));
-  }
-
-  /** Tells a member's tunnel where to send, as long as no session lives (R53). */
-  aim(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const [best] = this.roster.places(member, now);
-    if (member.peer === undefined || best === undefined) return;
-    const current = this.#o.tunnels.peer(member.peer)?.endpoint;
-    if (current && sameEndpoint(current, best.to)) return;
-    this.#o.tunnels.suggestEndpoint(now, member.peer, best.to, this.tunnelOut(out));
   }
 
   /** The member that a person means by a name, a key or an address. */
@@ -321,14 +291,9 @@ export class Mesh {
     this.#bulletin.retractRecord(member.id);
     this.#seal.forget(member.id);
     this.door.withdraw(member.id);
-    if (member.peer !== undefined) {
-      this.#o.tunnels.removePeer(now, member.peer, this.tunnelOut(out));
-    }
+    this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
-    for (const id of rivals) {
-      const rival = this.roster.get(id);
-      if (rival) this.routeIp4(rival, out);
-    }
+    this.tunnels.route(rivals, out);
     this.isDirty = true;
   }
 
@@ -478,17 +443,6 @@ export class Mesh {
     }
   }
 
-  // ---- Tunnels --------------------------------------------------------------------------------
-
-  /** An outbox for the tunnels: their news is told as news of a member. */
-  tunnelOut(out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
-    const event = (event: TunnelEvent) => {
-      const who = event.kind === "clockWentBack" ? undefined : this.roster.byPeer(event.peer);
-      out.event({ kind: "tunnel", ...(who ? { who: whoOf(who) } : {}), event });
-    };
-    return { command: out.command, send: out.send, event };
-  }
-
   // ---- Swim -----------------------------------------------------------------------------------
 
   tick(now: Now, out: Outbox<NodeEvent>): void {
@@ -530,14 +484,7 @@ export class Mesh {
 
   /** Authenticated traffic of a tunnel is a sign of life: such members need no probe. */
   traffic(now: Now, facts: FactReader, out: Outbox<NodeEvent>): void {
-    for (const member of this.roster.members()) {
-      if (member.peer === undefined) continue;
-      if (this.#o.tunnels.sessionUntil(member.peer) <= now.boot) continue;
-      const at = facts(member.peer)?.lastAuthenticatedReceive ?? 0;
-      if (at <= member.trafficAt) continue;
-      member.trafficAt = at;
-      this.heard(now, member.id, out);
-    }
+    for (const { id } of this.tunnels.heard(now, facts)) this.heard(now, id, out);
   }
 
   /** What was not believed or had no room, by reason. */
@@ -610,9 +557,3 @@ const MEMBER_EVENTS = {
   died: "memberDied",
   departed: "memberLeft",
 } as const;
-
-export function whoOf(member: Member): Who;
-export function whoOf(member: Member | undefined): Who | undefined;
-export function whoOf(member: Member | undefined): Who | undefined {
-  return member && { id: member.id, name: member.membership.name };
-}

@@ -22,11 +22,11 @@ import { Admission, type Outcome } from "./admission.ts";
 import { type Credentials, findCredentials } from "./credentials.ts";
 import { kindOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { Mesh, whoOf } from "./mesh.ts";
+import { Mesh } from "./mesh.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
 import { BOOT_MAX } from "./record.ts";
 import { statusOf } from "./report.ts";
-import type { Member } from "./roster.ts";
+import { type Member, whoOf } from "./roster.ts";
 import { readSeed } from "./seed.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 import type { NodeStatus } from "./status.ts";
@@ -221,7 +221,7 @@ export class Node {
       member.observed = { endpoint: edge.endpoint, source: edge.source, at: now.boot };
     }
     if (member && edge.kind === "sessionNeeded") {
-      this.#mesh?.aim(now, member, out);
+      this.#mesh?.tunnels.aim(now, member, out);
       this.#talk?.greet(now, member, out);
     }
     this.#tunnels.edge(now, edge, this.#tunnelOut(out));
@@ -425,7 +425,7 @@ export class Node {
     if (!mesh || !acceptance || acceptance.kind === "refused") return;
     const { member } = acceptance;
     member.observed = { endpoint: arrival.from, source: arrival.source, at: now.boot };
-    mesh.aim(now, member, out);
+    mesh.tunnels.aim(now, member, out);
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();
     mesh.level(now, member.id, out);
@@ -507,7 +507,7 @@ export class Node {
   }
 
   #tunnelOut(out: Outbox<NodeEvent>): Parameters<Tunnels["up"]>[1] {
-    if (this.#mesh) return this.#mesh.tunnelOut(out);
+    if (this.#mesh) return this.#mesh.tunnels.outbox(out);
     const event = (event: Extract<NodeEvent, { kind: "tunnel" }>["event"]) =>
       out.event({ kind: "tunnel", event });
     return { command: out.command, send: out.send, event };

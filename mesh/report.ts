@@ -2,8 +2,8 @@
 import { formatAddress, formatEndpoint } from "./endpoint.ts";
 import type { Now } from "./machine.ts";
 import { EXPIRY_WARNING } from "./credentials.ts";
-import { type Mesh, whoOf } from "./mesh.ts";
-import type { Member } from "./roster.ts";
+import type { Mesh } from "./mesh.ts";
+import { type Member, whoOf } from "./roster.ts";
 import type { JoinState, NodeStatus, PeerStatus, SelfStatus } from "./status.ts";
 import type { Identity } from "./trust/identity.ts";
 import { CLOCK_SKEW, rfc3339 } from "./trust/trust.ts";

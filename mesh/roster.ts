@@ -7,6 +7,7 @@ import type { Crypto } from "./crypto.ts";
 import { type Decoded, fromHex } from "./codec.ts";
 import { AddressBook, ip4Of, ip6Of } from "./address.ts";
 import { type Endpoint, parseAddress, sameBytes, sameEndpoint, type Source } from "./endpoint.ts";
+import type { Who } from "./event.ts";
 import type { Now, PeerId } from "./machine.ts";
 import type { NodeRecord } from "./record.ts";
 import type { Membership } from "./trust/certificate.ts";
@@ -234,6 +235,13 @@ export class Roster {
     const ip4 = ip4Of(this.crypto, this.meshId, record.key, record.ip4Counter);
     this.#book.claim({ id, issuedAt: membership.issuedAt, ip4 });
   }
+}
+
+/** A member as people know it. */
+export function whoOf(member: Member): Who;
+export function whoOf(member: Member | undefined): Who | undefined;
+export function whoOf(member: Member | undefined): Who | undefined {
+  return member && { id: member.id, name: member.membership.name };
 }
 
 /** Whether nothing authenticated has come from a member in this run. */

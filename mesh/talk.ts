@@ -12,7 +12,6 @@ import type { NodeEvent } from "./event.ts";
 import { CHALLENGE_SIZE, decodeAnswer, encodeGreeting } from "./greeting.ts";
 import { Introductions } from "./introductions.ts";
 import type { Mesh } from "./mesh.ts";
-import { whoOf } from "./mesh.ts";
 import {
   decodePing,
   decodePong,
@@ -25,7 +24,7 @@ import {
 } from "./pings.ts";
 import { openRecord } from "./record.ts";
 import { Reflexive } from "./reflexive.ts";
-import type { Member } from "./roster.ts";
+import { type Member, whoOf } from "./roster.ts";
 import { decodeChain } from "./trust/certificate.ts";
 import type { MemberId } from "./trust/identity.ts";
 import { openRevocation } from "./trust/revocation.ts";
@@ -214,7 +213,7 @@ export class Talk {
     member.observed = { endpoint: from, source, at: now.boot };
     if (before && sameEndpoint(before.endpoint, from)) return;
     this.mesh.isDirty = true;
-    this.mesh.aim(now, member, out);
+    this.mesh.tunnels.aim(now, member, out);
   }
 
   #confirmed(

@@ -1,0 +1,82 @@
+/**
+ * The members' WireGuard peers: one each, with the member's addresses as its routes and the best
+ * known place as its endpoint. Data-plane facts come back from here as signs of life.
+ */
+import { ip4Of } from "./address.ts";
+import type { Crypto } from "./crypto.ts";
+import { sameEndpoint } from "./endpoint.ts";
+import type { NodeEvent } from "./event.ts";
+import type { Now, Outbox } from "./machine.ts";
+import { type Member, type Roster, whoOf } from "./roster.ts";
+import type { MemberId } from "./trust/identity.ts";
+import type { Tunnels } from "./tunnel/tunnels.ts";
+import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
+
+export class MemberTunnels {
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly roster: Roster,
+    private readonly tunnels: Tunnels,
+  ) {}
+
+  /** An outbox for the tunnels: their news is told as news of a member. */
+  outbox(out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
+    const event = (event: TunnelEvent) => {
+      const who = event.kind === "clockWentBack" ? undefined : this.roster.byPeer(event.peer);
+      out.event({ kind: "tunnel", ...(who ? { who: whoOf(who) } : {}), event });
+    };
+    return { command: out.command, send: out.send, event };
+  }
+
+  /** A member whose key has no image, or that the table has no room for, stays without a tunnel. */
+  add(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const image = this.crypto.ed25519ToX25519Public(member.record.key);
+    const added = image && this.tunnels.addPeer(now, image, this.outbox(out));
+    if (added?.kind !== "added" && added?.kind !== "exists") return;
+    this.roster.bind(member, added.peer);
+    this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(out));
+  }
+
+  remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(out));
+  }
+
+  /** Gives these members' tunnels their IPv4 addresses, or takes them away while others hold them. */
+  route(members: Iterable<MemberId>, out: Outbox<NodeEvent>): void {
+    for (const id of members) {
+      const member = this.roster.get(id);
+      if (member?.peer === undefined) continue;
+      const address = this.roster.ip4(id);
+      if (address) this.tunnels.addRoute(member.peer, { address, length: 32 }, this.outbox(out));
+      else this.withdraw(member, member.record.ip4Counter, out);
+    }
+  }
+
+  /** Takes away the IPv4 address that a member has, or had, with this counter. */
+  withdraw(member: Member, counter: number, out: Outbox<NodeEvent>): void {
+    if (member.peer === undefined) return;
+    const address = ip4Of(this.crypto, this.roster.meshId, member.record.key, counter);
+    this.tunnels.removeRoute(member.peer, { address, length: 32 }, this.outbox(out));
+  }
+
+  /** Tells a member's tunnel where to send, as long as no session lives (R53). */
+  aim(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const [best] = this.roster.places(member, now);
+    if (member.peer === undefined || best === undefined) return;
+    const current = this.tunnels.peer(member.peer)?.endpoint;
+    if (current && sameEndpoint(current, best.to)) return;
+    this.tunnels.suggestEndpoint(now, member.peer, best.to, this.outbox(out));
+  }
+
+  /** Members whose tunnels have carried authenticated traffic to us since this was asked last. */
+  *heard(now: Now, facts: FactReader): Generator<Member> {
+    for (const member of this.roster.members()) {
+      if (member.peer === undefined) continue;
+      if (this.tunnels.sessionUntil(member.peer) <= now.boot) continue;
+      const at = facts(member.peer)?.lastAuthenticatedReceive ?? 0;
+      if (at <= member.trafficAt) continue;
+      member.trafficAt = at;
+      yield member;
+    }
+  }
+}
