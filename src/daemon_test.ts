@@ -171,7 +171,7 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     assert.equal((await shoal("down", "--state", seed.state)).code, Exit.done);
     // A script may start the next node at once: all was given back before `down` returned.
     assert.throws(() => Deno.lstatSync(join(seed.state, "control.sock")), Deno.errors.NotFound);
-    Store.open(seed.state).close();
+    Store.open(seed.state, 1024).close();
     assert.equal((await seed.end()).code, Exit.done);
   }));
 

@@ -9,7 +9,12 @@
  * does. Any later one that fails loses news at most (mesh/event.ts): it is a line of the health, and
  * tried again until it works.
  */
+import { SEEDS_MAX } from "../mesh/join.ts";
+import { RECORD_MAX } from "../mesh/record.ts";
+import { MEMBERS_MAX } from "../mesh/roster.ts";
 import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
+import { CHAIN_MAX } from "../mesh/trust/certificate.ts";
+import { REDEMPTIONS_MAX, REVOCATIONS_MAX, TRUSTED_MAX } from "../mesh/trust/trust.ts";
 import { DEFAULT_PORT } from "./config.ts";
 import { Exit, Failure } from "./exit.ts";
 import { random } from "./random.ts";
@@ -23,6 +28,24 @@ const FILE = {
 } as const;
 
 const KEY_LENGTH = 32;
+
+/** Characters of one thing beside its signed bytes: names of fields, an endpoint, a name, a key. */
+const BESIDE = 256;
+/** Bytes of a revocation beside its chain: who, when, until when, a signature. */
+const REVOCATION_BESIDE = 128;
+/** A host name and its port. */
+const SEED_MAX = 260;
+
+function textOf(things: number, bytes: number): number {
+  return things * (Math.ceil((4 * bytes) / 3) + BESIDE);
+}
+
+/** Every table of the mesh full, and the node's own name, chain and seeds: about 92 million bytes. */
+const FILE_MAX = textOf(MEMBERS_MAX, RECORD_MAX) +
+  textOf(REVOCATIONS_MAX, REVOCATION_BESIDE + CHAIN_MAX) +
+  textOf(REDEMPTIONS_MAX, CHAIN_MAX) +
+  textOf(TRUSTED_MAX, 0) +
+  textOf(SEEDS_MAX, SEED_MAX) + textOf(1, CHAIN_MAX);
 
 export type StateNews =
   /** The state could not be written; told once, until it can be again. */
@@ -61,7 +84,7 @@ export class NodeState {
 
   /** @throws {Failure} naming what is wrong with the folder, which is left as it was */
   static open(options: StateOptions): NodeState {
-    const store = Store.open(options.dir);
+    const store = Store.open(options.dir, FILE_MAX);
     try {
       return new NodeState(store, options);
     } catch (error) {

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { SEEDS_MAX } from "../mesh/join.ts";
+import { RECORD_MAX } from "../mesh/record.ts";
+import { MEMBERS_MAX } from "../mesh/roster.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { CHAIN_MAX } from "../mesh/trust/certificate.ts";
+import { REDEMPTIONS_MAX, REVOCATIONS_MAX, TRUSTED_MAX } from "../mesh/trust/trust.ts";
 import { Exit, Failure } from "./exit.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
 
@@ -118,5 +123,46 @@ Deno.test(
     state.mend(memory(5, 4500));
     assert.equal(bootOf(dir), 4, "nothing is left to mend");
     state.close();
+  }),
+);
+
+Deno.test(
+  "a mesh with every table full is written, and read again",
+  inFolder((dir) => {
+    const key = "f".repeat(64);
+    const bytes = (length: number) =>
+      new Uint8Array(length).fill(255).toBase64({
+        alphabet: "base64url",
+        omitPadding: true,
+      });
+    const many = <T>(length: number, one: T) => Array.from({ length }, () => one);
+    const member = {
+      record: bytes(RECORD_MAX),
+      endpoint: `[${many(8, "ffff").join(":")}%4294967295]:65535`,
+      leftAt: 2 ** 32 - 1,
+    };
+    const full: NodeSnapshot = {
+      v: 1,
+      name: "n".repeat(63),
+      meshKey: key,
+      chain: bytes(CHAIN_MAX),
+      boot: 2 ** 20,
+      ip4Counter: 0xffff,
+      incarnation: 2 ** 32 - 2,
+      members: many(MEMBERS_MAX, member),
+      trusted: many(TRUSTED_MAX, { key, name: "n".repeat(63) }),
+      revocations: many(REVOCATIONS_MAX, bytes(32 + 6 + 6 + 2 + CHAIN_MAX + 64)),
+      redeemed: many(REDEMPTIONS_MAX, bytes(CHAIN_MAX)),
+      seeds: many(SEEDS_MAX, `${"h".repeat(252)}.:65535`),
+    };
+    const state = open(dir, true);
+    state.save(() => ({ snapshot: full, port: undefined }));
+    assert.deepEqual(state.health(), []);
+    state.close();
+    assert(Deno.statSync(join(dir, "state.json")).size > 70_000_000);
+    const again = open(dir, false);
+    assert.equal(again.snapshot?.members.length, MEMBERS_MAX);
+    assert.deepEqual(again.snapshot.redeemed.at(-1), full.redeemed.at(-1));
+    again.close();
   }),
 );

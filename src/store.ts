@@ -19,19 +19,21 @@ import { Exit, Failure } from "./exit.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants;
 
-/** No file of a state folder comes near this; a larger one is not ours. */
-const FILE_MAX = 16 * 1024 * 1024;
-
 const FILE_NAME = /^[a-z][a-z0-9.-]*$/;
 
 export class Store {
-  private constructor(readonly dir: string, private readonly lock: Deno.FsFile) {}
+  private constructor(
+    readonly dir: string,
+    private readonly fileMax: number,
+    private readonly lock: Deno.FsFile,
+  ) {}
 
   /**
    * Opens the folder, making it (and its parents) when absent.
+   * @param fileMax bytes of a file at most; a larger one is not ours, and none is written
    * @throws {Failure} when it is not a folder of ours alone, cannot be made, or is in use.
    */
-  static open(dir: string): Store {
+  static open(dir: string, fileMax: number): Store {
     guard("make", dir, () => fs.mkdirSync(dir, { recursive: true, mode: 0o700 }));
     const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     try {
@@ -41,7 +43,7 @@ export class Store {
     } finally {
       fs.closeSync(fd);
     }
-    return new Store(dir, takeLock(join(dir, "lock")));
+    return new Store(dir, fileMax, takeLock(join(dir, "lock")));
   }
 
   /** The content of a file, or undefined when there is none. */
@@ -57,10 +59,10 @@ export class Store {
     try {
       const stat = fs.fstatSync(fd);
       refuseUnsafe(path, stat);
-      if (stat.size > FILE_MAX) {
+      if (stat.size > this.fileMax) {
         throw new Failure(
           Exit.failed,
-          `state: ${path} has ${stat.size} bytes, more than the ${FILE_MAX} that a state file may have: ` +
+          `state: ${path} has ${stat.size} bytes, more than the ${this.fileMax} that a state file may have: ` +
             `move it away and start again`,
         );
       }
@@ -72,7 +74,9 @@ export class Store {
 
   /** Writes a file that must not exist yet: a key is made once. */
   create(name: string, content: Uint8Array): void {
-    writeNew(this.#path(name), content);
+    const path = this.#path(name);
+    this.#refuseLarge(path, content);
+    writeNew(path, content);
     this.#flushFolder();
   }
 
@@ -80,6 +84,7 @@ export class Store {
   write(name: string, content: Uint8Array): void {
     const path = this.#path(name);
     const beside = `${path}.new`;
+    this.#refuseLarge(path, content);
     guard("remove", beside, () => fs.rmSync(beside, { force: true }));
     writeNew(beside, content);
     guard("replace", path, () => fs.renameSync(beside, path));
@@ -93,6 +98,16 @@ export class Store {
   #path(name: string): string {
     if (!FILE_NAME.test(name)) throw new TypeError(`not a state file name: ${name}`);
     return join(this.dir, name);
+  }
+
+  /** What could not be read again is not written over what can be. */
+  #refuseLarge(path: string, { length }: Uint8Array): void {
+    if (length <= this.fileMax) return;
+    throw new Failure(
+      Exit.failed,
+      `state: ${path} would have ${length} bytes, more than the ${this.fileMax} that can be read ` +
+        `again: this is a fault of shoal, please report it`,
+    );
   }
 
   #flushFolder(): void {

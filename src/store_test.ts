@@ -25,6 +25,8 @@ function failsWith(code: number, text: RegExp, call: () => unknown): void {
   });
 }
 
+const FILE_MAX = 1024 * 1024;
+
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 Deno.test(
@@ -32,7 +34,7 @@ Deno.test(
   inFolder((dir) => {
     const before = Deno.umask(0);
     try {
-      const store = Store.open(dir);
+      const store = Store.open(dir, FILE_MAX);
       store.create("identity", bytes("secret"));
       store.write("members", bytes("{}"));
       store.close();
@@ -49,7 +51,7 @@ Deno.test(
 Deno.test(
   "T45: content is never in a file that others could open, in 1,000 writes watched by a racer",
   inFolder((dir) => {
-    const store = Store.open(dir);
+    const store = Store.open(dir, FILE_MAX);
     const racer = new Worker(new URL("./store_racer.ts", import.meta.url), {
       type: "module",
     });
@@ -77,7 +79,7 @@ Deno.test(
 Deno.test(
   "T45: a symbolic link, a second hard link and a readable file are refused as bait",
   inFolder((dir) => {
-    const store = Store.open(dir);
+    const store = Store.open(dir, FILE_MAX);
     const elsewhere = join(dir, "..", "elsewhere");
     Deno.writeTextFileSync(elsewhere, "bait", { mode: 0o600 });
     Deno.symlinkSync(elsewhere, join(dir, "identity"));
@@ -97,7 +99,7 @@ Deno.test(
 Deno.test(
   "T45: a replaced link beside the file is removed, never written through",
   inFolder((dir) => {
-    const store = Store.open(dir);
+    const store = Store.open(dir, FILE_MAX);
     const elsewhere = join(dir, "..", "elsewhere");
     Deno.writeTextFileSync(elsewhere, "bait");
     Deno.symlinkSync(elsewhere, join(dir, "members.new"));
@@ -116,7 +118,7 @@ testUnless(
   inFolder((dir) => {
     Deno.mkdirSync(dir, { mode: 0o700 });
     Deno.chownSync(dir, 65534, 65534);
-    failsWith(Exit.noPermission, /belongs to user 65534/, () => Store.open(dir));
+    failsWith(Exit.noPermission, /belongs to user 65534/, () => Store.open(dir, FILE_MAX));
   }),
 );
 
@@ -125,7 +127,7 @@ Deno.test(
   inFolder((dir) => {
     Deno.mkdirSync(dir, { mode: 0o755 });
     Deno.writeTextFileSync(join(dir, "thesis.txt"), "…");
-    failsWith(Exit.noPermission, /chmod 700/, () => Store.open(dir));
+    failsWith(Exit.noPermission, /chmod 700/, () => Store.open(dir, FILE_MAX));
     assert.equal((Deno.statSync(dir).mode ?? 0) & 0o777, 0o755);
   }),
 );
@@ -133,17 +135,17 @@ Deno.test(
 Deno.test(
   "two processes never share one state: the second is told who holds it",
   inFolder((dir) => {
-    const store = Store.open(dir);
-    failsWith(Exit.failed, /locked by a running node/, () => Store.open(dir));
+    const store = Store.open(dir, FILE_MAX);
+    failsWith(Exit.failed, /locked by a running node/, () => Store.open(dir, FILE_MAX));
     store.close();
-    Store.open(dir).close();
+    Store.open(dir, FILE_MAX).close();
   }),
 );
 
 Deno.test(
   "a file is made once, replaced whole, read back, and absent is not an error",
   inFolder((dir) => {
-    const store = Store.open(dir);
+    const store = Store.open(dir, FILE_MAX);
     assert.equal(store.read("members"), undefined);
     store.create("identity", bytes("one"));
     failsWith(Exit.failed, /exists already/, () => store.create("identity", bytes("two")));
@@ -166,7 +168,7 @@ testUnless(
     });
     assert(mount.outputSync().success);
     try {
-      const store = Store.open(dir);
+      const store = Store.open(dir, FILE_MAX);
       store.write("members", bytes("old"));
       failsWith(
         Exit.failed,
@@ -182,5 +184,28 @@ testUnless(
     } finally {
       new Deno.Command("umount", { args: [dir] }).outputSync();
     }
+  }),
+);
+
+Deno.test(
+  "a file has a limit: what is larger is neither read nor written over what is there",
+  inFolder((dir) => {
+    const store = Store.open(dir, 100);
+    store.write("members", new Uint8Array(100).fill(7));
+    failsWith(
+      Exit.failed,
+      /members would have 101 bytes, more than the 100/,
+      () => store.write("members", new Uint8Array(101)),
+    );
+    failsWith(
+      Exit.failed,
+      /identity would have/,
+      () => store.create("identity", new Uint8Array(101)),
+    );
+    assert.deepEqual(store.read("members"), new Uint8Array(100).fill(7));
+    assert.equal(store.read("identity"), undefined);
+    Deno.writeTextFileSync(join(dir, "foreign"), "x".repeat(101), { mode: 0o600 });
+    failsWith(Exit.failed, /foreign has 101 bytes, more than the 100/, () => store.read("foreign"));
+    store.close();
   }),
 );
