@@ -123,7 +123,8 @@ export function invite(
   const seeds = (options.seeds ?? own).slice(0, SEEDS_MAX);
   if (seeds.length === 0) {
     return refused(
-      "invite: this machine has no address that others could reach: start the node with --advertise HOST",
+      "invite: this machine has no address that others could reach: say how it is reached by " +
+        "`shoal invite --seed HOST:PORT`, or start the node with --advertise HOST",
     );
   }
   const seconds = Math.floor(now.wall / 1000);

@@ -153,7 +153,9 @@ export class MeshNode {
       self: { ...status.self, interface: this.info.ifname },
       health: [...status.health, ...this.#health()],
       dataplane: this.#dataplane(),
-      refused: { unsent_datagrams: this.#driver.unsent, core_commands: this.#driver.refused },
+      // A place that cannot be reached from here, as IPv6 without IPv6, is no fault: not in `refused`.
+      control: { ...status.control, unsent: this.#driver.unsent },
+      refused: { core_commands: this.#driver.refused },
     };
   }
 

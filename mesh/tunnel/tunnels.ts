@@ -279,7 +279,6 @@ export class Tunnels {
     return peer && this.#view(peer);
   }
 
-  /** All peers in the order in which they were added. */
   /** {@link PeerView.sessionUntil}, without the rest of the view. */
   sessionUntil(id: PeerId): number {
     const peer = this.#device.peers.get(id);
@@ -291,6 +290,7 @@ export class Tunnels {
     return this.#device.peers.size;
   }
 
+  /** All peers in the order in which they were added. */
   peers(): PeerView[] {
     return Array.from(this.#device.peers.values(), (peer) => this.#view(peer));
   }

@@ -67,13 +67,13 @@ inLab("the background process has a session of its own and no terminal", async (
 inLab("SIGKILL of the parent before the child answers leaves nothing behind", async (host) => {
   for (const delay of ["0.02", "0.05", "0.08"]) {
     await shell(host, `$RUN wg wg0 & sleep ${delay}; kill -9 $!; wait`);
-    await until("all is gone or served", 5000, async () => {
+    await until("all is gone or served", 15_000, async () => {
       const answer = await host.run(["wg", "show", "wg0"], { check: false });
       return answer.code === 0 || await isGone(host);
     });
     // Killed after the answer, the device stays as it should.
     await shell(host, "pkill -TERM -f 'src/main.ts wg'");
-    await until("all is gone", 5000, () => isGone(host));
+    await until("all is gone", 15_000, () => isGone(host));
   }
 });
 
@@ -89,7 +89,7 @@ for (
     `${how} ends the process within 2 s and leaves neither socket nor interface`,
     async (host) => {
       const process = host.spawn([RUN, "wg", "-f", "wg0"], { env: { LOG_LEVEL: "error" } });
-      await until("it answers", 5000, async () => {
+      await until("it answers", 15_000, async () => {
         return (await host.run(["wg", "show", "wg0"], { check: false })).code === 0;
       });
       await host.run(["ip", "link", "set", "wg0", "up"]);
@@ -110,7 +110,7 @@ inLab(
     const process = host.spawn(["unshare", "-Urn", "sh", "-c", script], {
       env: { RUN, LOG_LEVEL: "error" },
     });
-    await until("it answers", 5000, async () => {
+    await until("it answers", 15_000, async () => {
       return (await host.run(["wg", "show", "wg0"], { check: false })).code === 0;
     });
     await host.run(["rm", SOCKET]);
@@ -406,7 +406,7 @@ inLab(
         stderr: "piped",
       });
       const said = new Response(process.stderr).text();
-      await until("it answers", 5000, async () => {
+      await until("it answers", 15_000, async () => {
         return (await host.run(["wg", "show", "wg0"], { check: false })).code === 0;
       });
       // Any news rings the doorbell.
@@ -424,7 +424,7 @@ inLab("a log that cannot be written (a full disk) does not stop the device", asy
   host.spawn(["bash", "-c", "exec $RUN wg -f wg0 2>/dev/full"], {
     env: { RUN, LOG_LEVEL: "trace" },
   });
-  await until("it answers", 5000, async () => {
+  await until("it answers", 15_000, async () => {
     return (await host.run(["wg", "show", "wg0"], { check: false })).code === 0;
   });
   for (let i = 0; i < 5; i++) {

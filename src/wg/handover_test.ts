@@ -66,7 +66,7 @@ for (
           HAND_OVER,
           ...args,
         ], { env: { LOG_LEVEL: "silent" } });
-        await until("it answers", 5000, async () => {
+        await until("it answers", 15_000, async () => {
           if (process.ended && flag !== "") throw new Error("it ended");
           return (await host.run(["wg", "show", "given0"], { check: false })).code === 0;
         });
