@@ -13,13 +13,14 @@
  * It needs `--allow-ffi --allow-read --allow-write --allow-net --allow-env --allow-sys`, and for an
  * interface of its own CAP_NET_ADMIN; with `tun: false` it takes part in the mesh without one.
  */
+import type { Invitation } from "./mesh/admin.ts";
 import type { NodeEvent, Who } from "./mesh/event.ts";
 import { nodeConfig } from "./src/config.ts";
 import { noteNews } from "./src/journal.ts";
-import { MeshNode, type Pong } from "./src/node.ts";
+import { type InviteWish, MeshNode, type Pong } from "./src/node.ts";
 import type { StatusDocument } from "./src/status.ts";
 
-export type { NodeEvent, Pong, StatusDocument, Who };
+export type { Invitation, InviteWish, NodeEvent, Pong, StatusDocument, Who };
 export { Failure } from "./src/exit.ts";
 
 export interface NodeOptions {
@@ -37,15 +38,6 @@ export interface NodeOptions {
   readonly interface?: string;
   /** False: no interface, discovery only. */
   readonly tun?: boolean;
-}
-
-export interface InviteOptions {
-  readonly uses?: number;
-  readonly expiresInS?: number;
-  readonly groups?: readonly string[];
-  readonly flags?: readonly ("relay" | "admin")[];
-  /** `HOST:PORT` that the joiner should ask; this machine's addresses when absent. */
-  readonly seeds?: readonly string[];
 }
 
 /** Events that nobody has read yet; the oldest is left out, and counted, beyond this. */
@@ -107,11 +99,8 @@ export class Node implements AsyncDisposable {
   }
 
   /** @throws {Failure} when this node may not invite */
-  invite(
-    options: InviteOptions = {},
-  ): { readonly token: string; readonly seeds: readonly string[] } {
-    const { uses = 1, expiresInS = 86_400, groups = [], flags = [], seeds = [] } = options;
-    return this.#node.invite({ uses, expiresInS, groups, flags, seeds });
+  invite(options: InviteWish = {}): Invitation {
+    return this.#node.invite(options);
   }
 
   /** @param who name or key of a member @throws {Failure} when nobody is called so */

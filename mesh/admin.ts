@@ -101,8 +101,10 @@ function narrow(
   if (token.chain.bytes.length > CHAIN_MAX - JOINER_LINK) {
     return refused("invite: this token was narrowed too often: start from an earlier one");
   }
-  const { grant: { expires, uses: left }, seeds } = token;
-  return { ok: true, value: { token: formatToken(crypto, token), seeds, expires, uses: left } };
+  const { seeds = token.seeds } = options;
+  const { expires, uses: left } = token.grant;
+  const less = formatToken(crypto, { ...token, seeds });
+  return { ok: true, value: { token: less, seeds, expires, uses: left } };
 }
 
 /** A new invite token, signed with our own admin certificate, or less of one that is given. */

@@ -120,11 +120,16 @@ export async function readToken(flags: Flags, env: Env): Promise<string | undefi
   if (token !== undefined) {
     throw new Failure(Exit.usage, "--token and --token-file are both given: choose one");
   }
+  return await readTokenFile("--token-file", file);
+}
+
+/** @throws {Failure} it cannot be read (1), or is empty (2) */
+export async function readTokenFile(option: string, file: string): Promise<string> {
   const reading = file === "-" ? new Response(Deno.stdin.readable).text() : Deno.readTextFile(file);
   const text = await reading.catch((error: Error) => {
-    throw new Failure(Exit.failed, `--token-file '${file}' cannot be read: ${error.message}`);
+    throw new Failure(Exit.failed, `${option} '${file}' cannot be read: ${error.message}`);
   });
-  return asToken(`--token-file '${file}'`, text);
+  return asToken(`${option} '${file}'`, text);
 }
 
 /** Nothing where a token should be is a slip, and not the wish to join without one. */

@@ -13,7 +13,7 @@ import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
 
 /** What the line that the founder prints is good for; `shoal invite` makes others. */
-const FIRST_INVITE = { uses: 1, expiresInS: 86_400, groups: [], flags: [] } as const;
+const FIRST_INVITE = { uses: 1, expiresInS: 86_400 } as const;
 /** Between two pings of one command. */
 const PING_PACE_MS = 200;
 
@@ -173,14 +173,17 @@ function operations(
     invite: {
       changes: true,
       run: (request) => {
+        // A token that is made less of has seeds already.
+        const ours = request["from"] === undefined ? { seeds: advertised(config, node) } : {};
         const { token, seeds, expires, uses } = node.invite({
-          uses: numberOf(request, "uses"),
-          expiresInS: numberOf(request, "expires_s"),
-          groups: textsOf(request, "groups"),
-          flags: textsOf(request, "flags"),
-          seeds: request["seeds"] === undefined
-            ? advertised(config, node)
-            : textsOf(request, "seeds"),
+          ...ours,
+          ...given(request, "from", "from", textOf),
+          ...given(request, "uses", "uses", numberOf),
+          ...given(request, "expires_s", "expiresInS", numberOf),
+          ...given(request, "member_days", "memberDays", numberOf),
+          ...given(request, "groups", "groups", textsOf),
+          ...given(request, "flags", "flags", textsOf),
+          ...given(request, "seeds", "seeds", textsOf),
         });
         return { token, seeds, expires: new Date(expires * 1000).toISOString(), uses };
       },
@@ -188,11 +191,10 @@ function operations(
     approve: {
       changes: true,
       run: (request) => {
-        const name = request["name"] === undefined ? {} : { name: textOf(request, "name") };
-        const groups = request["groups"] === undefined
-          ? {}
-          : { groups: textsOf(request, "groups") };
-        return who(node.approve(textOf(request, "who"), { ...name, ...groups }));
+        return who(node.approve(textOf(request, "who"), {
+          ...given(request, "name", "name", textOf),
+          ...given(request, "groups", "groups", textsOf),
+        }));
       },
     },
     trust: {
@@ -280,6 +282,16 @@ function advertised({ advertise }: NodeConfig, node: MeshNode): readonly string[
 
 function who({ id, name }: { readonly id: string; readonly name: string }): Document {
   return { name, key: id };
+}
+
+/** A field under the name that the node has for it, unless it was left out. */
+function given<K extends string, T>(
+  request: Request,
+  field: string,
+  name: K,
+  read: (request: Request, field: string) => T,
+): Partial<Record<K, T>> {
+  return request[field] === undefined ? {} : { [name]: read(request, field) } as Record<K, T>;
 }
 
 function textOf(request: Request, field: string): string {

@@ -6,6 +6,7 @@ import { type Core, loadCore } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import { Device, type DeviceInfo } from "../ffi/device.ts";
 import { loadSodium } from "../ffi/sodium.ts";
+import type { Invitation, InviteOptions } from "../mesh/admin.ts";
 import type { Decoded } from "../mesh/codec.ts";
 import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
@@ -51,6 +52,12 @@ export interface MeshNodeOptions {
   readonly onNews: (news: NodeNews) => void;
   /** What the node cannot go on after; whoever is told closes it. */
   readonly onDefect: (error: unknown) => void;
+}
+
+/** What is not named has mesh's default, or with `from` stays as it is in that token. */
+export interface InviteWish extends Omit<InviteOptions, "admin" | "relay"> {
+  /** `relay`, `admin` */
+  readonly flags?: readonly string[];
 }
 
 /** What one ping told. */
@@ -160,33 +167,20 @@ export class MeshNode {
   }
 
   /** @throws {Failure} not an admin, or a value out of range */
-  invite(
-    options: {
-      readonly uses: number;
-      readonly expiresInS: number;
-      readonly groups: readonly string[];
-      readonly flags: readonly string[];
-      /** `HOST:PORT`; our own addresses where none are given. */
-      readonly seeds: readonly string[];
-    },
-  ) {
-    const { uses, expiresInS, groups, flags, seeds } = options;
-    for (const flag of flags) {
+  invite({ flags, seeds, ...limits }: InviteWish = {}): Invitation {
+    for (const flag of flags ?? []) {
       if (flag !== "relay" && flag !== "admin") {
         throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay or admin`);
       }
     }
-    if (seeds.length > SEEDS_MAX) {
+    if (seeds !== undefined && seeds.length > SEEDS_MAX) {
       const what = `invite: ${seeds.length} seeds: an invite names at most ${SEEDS_MAX}`;
       throw new Failure(Exit.usage, what);
     }
     return this.#told(this.#machine.invite(readClock(), {
-      uses,
-      expiresInS,
-      groups,
-      admin: flags.includes("admin"),
-      relay: flags.includes("relay"),
-      ...(seeds.length === 0 ? {} : { seeds }),
+      ...limits,
+      ...(flags && { admin: flags.includes("admin"), relay: flags.includes("relay") }),
+      ...(seeds?.length ? { seeds } : {}),
     }));
   }
 

@@ -1,38 +1,48 @@
 import { readSeed } from "../../mesh/seed.ts";
 import { SEEDS_MAX } from "../../mesh/trust/token.ts";
+import { readTokenFile } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, joinLine, namesOf, parseOptions, wholeNumber } from "./command.ts";
 
 export const invite: Command = {
   usage:
-    "invite [--uses N] [--expires TIME] [--groups A,B] [--flags relay,admin] [--seed HOST:PORT]… [--interface IF | --state DIR] [--json]",
+    "invite [--uses N] [--expires TIME] [--groups A,B] [--flags relay,admin] [--seed HOST:PORT]… …",
   help: `Prints the line that lets a new machine join this mesh. The token in it is a secret:
 whoever has it can join until it is used up or expires.
 
   --uses N         how many machines may join with it (default 1)
   --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
+  --member-days N  how long a membership lasts (default 365)
   --groups A,B     the groups that the joiner will be in
   --flags F,G      what the joiner may do: relay, admin
   --seed HOST:PORT where the joiner asks; may stand up to ${SEEDS_MAX} times (default: --advertise
                    of the node, else its addresses, which behind a NAT nobody reaches)
+  --from-file FILE make less of the invite in FILE (- for standard input), which needs no
+                   admin; what is not named stays as it is there
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(invite, args, io, {
       ...INSTANCE_OPTIONS,
-      uses: { type: "string", default: "1" },
-      expires: { type: "string", default: "24h" },
-      groups: { type: "string", default: "" },
-      flags: { type: "string", default: "" },
-      seed: { type: "string", multiple: true, default: [] },
+      uses: { type: "string" },
+      expires: { type: "string" },
+      "member-days": { type: "string" },
+      groups: { type: "string" },
+      flags: { type: "string" },
+      seed: { type: "string", multiple: true },
+      "from-file": { type: "string" },
     });
+    const { uses, expires, groups, flags, seed, "member-days": days, "from-file": file } = values;
+    // What is undefined here is not in the request: its default is the node's to say.
     const document = await askNode(values, io, {
       command: "invite",
-      uses: wholeNumber("--uses", values.uses, 1, 1000),
-      expires_s: seconds("--expires", values.expires),
-      groups: namesOf(values.groups),
-      flags: namesOf(values.flags),
-      ...(values.seed.length === 0 ? {} : { seeds: values.seed.map(checkSeed) }),
+      uses: uses && wholeNumber("--uses", uses, 1, 1000),
+      expires_s: expires && seconds("--expires", expires),
+      member_days: days && wholeNumber("--member-days", days, 1, 3660),
+      groups: groups === undefined ? undefined : namesOf(groups),
+      flags: flags === undefined ? undefined : namesOf(flags),
+      seeds: seed?.map(checkSeed),
+      from: file === undefined ? undefined : await readTokenFile("--from-file", file),
     });
     const seeds = document["seeds"] as readonly string[];
     io.out(
