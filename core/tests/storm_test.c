@@ -181,8 +181,13 @@ static void commands_and_packets_may_meet_in_any_order(void **state) {
     assert_int_equal(shoal_peer_set_endpoint(w.b.device, w.b.peer, &to_a, sizeof(to_a)), SHOAL_OK);
     world_connect(&w, &w.a, &w.b, index += 2);
     uint64_t before = side_counter(&w.b, "rx_packets");
-    assert_int_equal(shoal_peer_keepalive(w.a.device, w.a.peer, 0), SHOAL_OK);
-    side_await(&w.b, "rx_packets", before + 1);
+    uint64_t until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
+    while (side_counter(&w.b, "rx_packets") == before) {
+        /* One may be lost: the socket's queue can still be full of what the loads sent. */
+        assert_true(world_now() < until);
+        assert_int_equal(shoal_peer_keepalive(w.a.device, w.a.peer, 0), SHOAL_OK);
+        usleep(10000);
+    }
     world_close(&w);
 }
 
