@@ -68,12 +68,19 @@ export class MemberTunnels {
     this.tunnels.suggestEndpoint(now, member.peer, best.to, this.outbox(out));
   }
 
+  /** Members with a live session. */
+  *live(now: Now): Generator<Member> {
+    for (const member of this.roster.members()) {
+      if (member.peer !== undefined && this.tunnels.sessionUntil(member.peer) > now.boot) {
+        yield member;
+      }
+    }
+  }
+
   /** Members whose tunnels have carried authenticated traffic to us since this was asked last. */
   *heard(now: Now, facts: FactReader): Generator<Member> {
-    for (const member of this.roster.members()) {
-      if (member.peer === undefined) continue;
-      if (this.tunnels.sessionUntil(member.peer) <= now.boot) continue;
-      const at = facts(member.peer)?.lastAuthenticatedReceive ?? 0;
+    for (const member of this.live(now)) {
+      const at = (member.peer && facts(member.peer)?.lastAuthenticatedReceive) ?? 0;
       if (at <= member.trafficAt) continue;
       member.trafficAt = at;
       yield member;

@@ -67,8 +67,9 @@ export interface NodeOptions {
 const REVIEW = 30_000;
 /** Milliseconds between two snapshots that nothing urgent asks for. */
 const PERSIST_PACE = 2_000;
-/** Members that are greeted at a start. */
+/** Members that are greeted at a start, and those with a tunnel when our addresses change. */
 const GREETED = 8;
+const GREETED_AT_MOVE = 64;
 
 export class Node {
   readonly #o: NodeOptions;
@@ -270,7 +271,11 @@ export class Node {
     if (isSame) return;
     this.#interfaces = reachable;
     this.#talk?.moved();
+    this.#mesh?.roster.moved(now);
     this.#describe();
+    // Whoever sends to us learns at once where we are now; gossip is not due for those that we hear.
+    const live = this.#mesh?.tunnels.live(now).take(GREETED_AT_MOVE) ?? [];
+    for (const member of live) this.#talk?.greet(now, member, out);
     this.#finish(now, out);
   }
 

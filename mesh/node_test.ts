@@ -386,6 +386,21 @@ Deno.test("R53: a session's endpoint does not move by control datagrams", () => 
   assert.equal(founder.sees(second)?.endpoint, second.address);
 });
 
+Deno.test("R53: a node that moves is found again in the middle of a session, within seconds, by who only sends", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  founder.say(second);
+  lab.run(20_000);
+  lab.move(second, Uint8Array.of(198, 51, 100, 22));
+  second.delivered.length = 0;
+  for (let i = 0; i < 10 && second.delivered.length === 0; i++) {
+    founder.say(second);
+    lab.run(500);
+  }
+  assert.ok(second.delivered.length > 0, "not within 5 s");
+  assert.equal(founder.sees(second)?.endpoint, "198.51.100.22:51820");
+});
+
 Deno.test("an expired member is out, and is warned of it thirty days before", () => {
   const lab = new NodeLab(nobleCrypto);
   const founder = lab.founder();

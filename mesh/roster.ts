@@ -182,6 +182,16 @@ export class Roster {
     return [...(seen ? [seen] : []), ...claimed].slice(0, GUESSES_MAX);
   }
 
+  /** Our network changed: every place that may be right is tried until members are heard again. */
+  moved(now: Now): void {
+    for (const member of this.#members.values()) {
+      const { observed } = member;
+      if (!observed) continue;
+      const at = Math.min(observed.at, now.boot - FRESH);
+      member.observed = { endpoint: observed.endpoint, source: undefined, at };
+    }
+  }
+
   /** The member that a person means: a name, a key (or its beginning, 8 digits), an address. */
   find(text: string): Decoded<Member> {
     const address = parseAddress(text);

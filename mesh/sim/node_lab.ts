@@ -55,6 +55,15 @@ export class NodeLab {
     return computer;
   }
 
+  /** Gives a running computer another address, as a changed network does: its old one is nobody's. */
+  move(computer: Computer, address: Uint8Array): void {
+    this.#byAddress.delete(computer.address);
+    computer.endpoint = { ...computer.endpoint, address };
+    computer.address = formatEndpoint(computer.endpoint);
+    this.#byAddress.set(computer.address, computer);
+    computer.step((now, out) => computer.node.interfaces(now, [computer.endpoint], out));
+  }
+
   /** A node that has founded a mesh and runs. */
   founder(wish: NodeWish = {}): Computer {
     const founder = this.computer({ name: "founder", meshSeed: this.random(32), ...wish });
@@ -82,7 +91,7 @@ export class NodeLab {
 /** A host with a disk, which keeps its identity over crashes. */
 export class Computer {
   readonly host: Host<Uint8Array>;
-  readonly address: string;
+  address: string;
   readonly events: NodeEvent[] = [];
   readonly commands: Command[] = [];
   /** Inner packets that came out of the tunnels. */
@@ -96,7 +105,7 @@ export class Computer {
 
   constructor(
     readonly lab: NodeLab,
-    readonly endpoint: Endpoint,
+    public endpoint: Endpoint,
     number: number,
     wish: NodeWish,
     skew: number,

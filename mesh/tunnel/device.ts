@@ -150,6 +150,7 @@ export class Device {
     this.timers.clearAll(peer.id);
     peer.wish = undefined;
     peer.another = undefined;
+    peer.elsewhere = undefined;
     step.out.command({ kind: "clearSessions", peer: peer.id });
   }
 }

@@ -31,6 +31,7 @@ const DUTIES: Readonly<Record<TimerName, Duty>> = {
   "passive keepalive": checkReply,
   "persistent keepalive": keepAlive,
   "zero keys": zeroKeys,
+  "elsewhere": tryElsewhere,
 };
 
 /** Does everything that is due now. */
@@ -80,6 +81,13 @@ function retryHandshake(device: Device, step: Step, peer: Peer): void {
   step.out.event({ kind: "handshakeGaveUp", peer: peer.id, attempts: peer.retries + 1 });
   peer.retries = 0;
   device.arm(step, peer, ["sessionNeeded"]);
+}
+
+/** The peer was heard outside the tunnel at another place: is it still heard through the tunnel? */
+function tryElsewhere(device: Device, step: Step, peer: Peer, facts: PeerFacts): void {
+  if (peer.elsewhere === undefined) return;
+  if (facts.lastAuthenticatedReceive > peer.elsewhere.since) peer.elsewhere = undefined;
+  else wantHandshake(device, step, peer, { kind: "asked" });
 }
 
 /** R38 allows it now: does the wish still hold? */

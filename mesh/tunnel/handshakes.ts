@@ -77,9 +77,11 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
   device.dropPending(peer);
   const localIndex = device.indices.allocate(peer);
   peer.pending = { initiation: initiation.pending, localIndex };
-  sendHandshake(step, peer, encodeInitiation(localIndex, initiation.parts), peer.endpoint);
+  const { elsewhere, retries } = peer;
+  // In turns: whoever answers is where the peer is (R53).
+  const endpoint = elsewhere && retries % 2 === 0 ? elsewhere.endpoint : peer.endpoint;
+  sendHandshake(step, peer, encodeInitiation(localIndex, initiation.parts), endpoint);
   device.counters.initiationsSent++;
-  const { endpoint, retries } = peer;
   step.out.event({ kind: "handshakeSent", peer: peer.id, attempt: retries + 1, endpoint });
   timers.set(peer.id, "handshake retry", step.boot + REKEY_TIMEOUT + device.jitter());
 }
@@ -218,6 +220,7 @@ export function handshakeDone(
   device.timers.clear(peer.id, "handshake wanted");
   peer.wish = undefined;
   peer.retries = 0;
+  peer.elsewhere = undefined;
   peer.lastSession = { wall: step.wall, boot: step.boot };
   if (peer.endpoint) {
     step.out.event({ kind: "handshakeDone", peer: peer.id, role, endpoint: peer.endpoint });
@@ -267,7 +270,10 @@ function sendHandshake(step: Step, peer: Peer, bytes: Uint8Array, to: Endpoint):
   peer.cookies.stamp(step.boot, bytes);
   peer.lastHandshakeSent = step.boot;
   peer.handshakeBytes.sent += bytes.length;
-  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, ...(peer.source && { from: peer.source }) });
+  // Our address there means nothing at another place.
+  const isThere = peer.endpoint && sameEndpoint(peer.endpoint, to);
+  const from = isThere && peer.source ? { from: peer.source } : {};
+  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, ...from });
 }
 
 /** Gives core the session and mirrors what that does to the slots (R40 to R42). */

@@ -301,9 +301,33 @@ Deno.test("R53: with a live session a hint moves nothing; without one it does", 
   lab.run(100);
   assert.equal(suggest(), false);
   assert.deepEqual(alice.tunnels.peer(bobAtAlice)?.endpoint, bob.endpoint);
-  lab.run(180_000);
+  lab.run(200_000);
   assert.equal(suggest(), true);
   assert.deepEqual(alice.tunnels.peer(bobAtAlice)?.endpoint, hint);
+});
+
+Deno.test("R53: where a live session has gone silent, a handshake finds the peer at the place where it is heard", () => {
+  const { lab, alice, bob, bobAtAlice } = two();
+  alice.say(bob);
+  lab.run(10_000);
+  const there = { address: Uint8Array.of(198, 51, 100, 9), port: 9, scope: 0 };
+  const suggest = () =>
+    alice.step((now, out) => alice.tunnels.suggestEndpoint(now, bobAtAlice, there, out));
+  const initiations = () =>
+    alice.events.flatMap((e) => e.kind === "handshakeSent" ? e.endpoint.address[3] : []);
+  const before = initiations().length;
+  suggest();
+  lab.run(500);
+  bob.say(alice);
+  lab.run(2_000);
+  assert.equal(initiations().length, before, "data still comes from the old place");
+  suggest();
+  lab.run(1_100);
+  assert.deepEqual(initiations().slice(before), [9], "nothing came: the new place is asked");
+  assert.deepEqual(alice.tunnels.peer(bobAtAlice)?.endpoint, bob.endpoint, "and nothing moved");
+  lab.run(12_000);
+  assert.deepEqual(initiations().slice(before), [9, 2], "then the old one, where it is after all");
+  assert.deepEqual(alice.tunnels.peer(bobAtAlice)?.endpoint, bob.endpoint);
 });
 
 Deno.test("R54, R55: answers leave from where the question came to, retries from anywhere", () => {

@@ -28,6 +28,8 @@ export class Peer {
   readonly cookies: CookieJar;
 
   endpoint: Endpoint | undefined;
+  /** Where the mesh has heard the peer since boot ms `since`, while a session lives at `endpoint`. */
+  elsewhere: { readonly endpoint: Endpoint; readonly since: number } | undefined;
   /** Our address that the peer wrote to (R55), until a retry forgets it (R54). */
   source: Source | undefined;
   /** Milliseconds; 0: off. */

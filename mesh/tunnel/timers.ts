@@ -1,6 +1,6 @@
 /**
  * Deadlines of all peers in one binary heap: the earliest is at hand, setting and clearing cost
- * the logarithm of how many are set, and nothing is ever scanned. Bounded by six a peer.
+ * the logarithm of how many are set, and nothing is ever scanned. Bounded by seven a peer.
  */
 import type { PeerId } from "../machine.ts";
 
@@ -12,6 +12,7 @@ const TIMER_NAMES = [
   "passive keepalive",
   "persistent keepalive",
   "zero keys",
+  "elsewhere",
 ] as const;
 
 export type TimerName = typeof TIMER_NAMES[number];

@@ -7,10 +7,10 @@
  * they decide; those about single packets live in core.
  */
 import type { Crypto } from "../crypto.ts";
-import type { Endpoint } from "../endpoint.ts";
+import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
 import { networkOf } from "../prefix.ts";
-import { CLOCK_TOLERANCE, MAX_PEERS } from "./constants.ts";
+import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
 import { handshakeDone, receiveHandshake, setEndpoint, wantHandshake } from "./handshakes.ts";
@@ -156,15 +156,24 @@ export class Tunnels {
 
   /**
    * A hint on where the peer is, from gossip or anything else without authority: taken only while
-   * no session lives (R53).
+   * no session lives (R53). A live one may be at a place that is gone, though: where nothing comes
+   * through it meanwhile, a handshake is tried at the new place, and its answer moves the endpoint.
    * @returns whether it was taken.
    */
   suggestEndpoint(now: Now, id: PeerId, endpoint: Endpoint, out: Out): boolean {
     const step = this.#begin(now, out);
-    const peer = this.#device.peers.get(id);
-    if (!peer || this.#device.maySend(step, peer)) return false;
-    this.setEndpoint(now, id, endpoint, out);
-    return true;
+    const device = this.#device;
+    const peer = device.peers.get(id);
+    if (!peer) return false;
+    if (!device.maySend(step, peer)) {
+      this.setEndpoint(now, id, endpoint, out);
+      return true;
+    }
+    peer.elsewhere = undefined;
+    if (peer.endpoint && sameEndpoint(peer.endpoint, endpoint)) return false;
+    peer.elsewhere = { endpoint, since: step.boot };
+    device.timers.set(id, "elsewhere", step.boot + ELSEWHERE_AFTER);
+    return false;
   }
 
   /** Seconds, 0..65535; 0: off (R59). Switched on, the first one is sent at once. */
