@@ -106,6 +106,9 @@ export class NodeState {
       );
     }
     const isFounding = this.snapshot === undefined && founds;
+    if (this.snapshot === undefined && (identitySeed ?? meshSeed) !== undefined) {
+      refuseForgetful(store, { founds, hasFounded: meshSeed !== undefined });
+    }
     this.identitySeed = identitySeed ?? random(KEY_LENGTH);
     this.meshSeed = meshSeed ?? (isFounding ? random(KEY_LENGTH) : undefined);
     this.usualPort = readPort(store);
@@ -165,9 +168,10 @@ export class NodeState {
     if (store.read(FILE.identity) === undefined) store.create(FILE.identity, identitySeed);
     if (meshSeed && store.read(FILE.meshKey) === undefined) store.create(FILE.meshKey, meshSeed);
     store.write(FILE.state, utf8(JSON.stringify(snapshot)));
-    if (port !== undefined && text(store.read(FILE.port)) !== String(port)) {
-      store.write(FILE.port, utf8(String(port)));
-    }
+    // Last, and always: by it a founding that ended is told from one that did not.
+    const last = text(store.read(FILE.port));
+    const usual = String(port ?? last ?? this.usualPort);
+    if (last !== usual) store.write(FILE.port, utf8(usual));
   }
 }
 
@@ -178,6 +182,25 @@ function readKey(store: Store, file: string): Uint8Array | undefined {
     Exit.failed,
     `state: ${store.dir}/${file} has ${seed.length} bytes instead of ${KEY_LENGTH}: ` +
       `restore it from a copy`,
+  );
+}
+
+/**
+ * Keys without a state are of a first start that was cut off before anything was sent, which goes on,
+ * or of a node whose state is lost. The latter must not begin anew unasked: one would find itself alone
+ * in a mesh of its own, and a founder would use its boot numbers twice.
+ */
+function refuseForgetful(
+  store: Store,
+  { founds, hasFounded }: { readonly founds: boolean; readonly hasFounded: boolean },
+): void {
+  const isUnfinished = hasFounded ? founds && store.read(FILE.port) === undefined : !founds;
+  if (isUnfinished) return;
+  const join = hasFounded ? "" : "start with the --join line again, ";
+  throw new Failure(
+    Exit.failed,
+    `state: ${store.dir}/${FILE.state} is missing: restore it from a copy, ${join}` +
+      `or remove the folder to start anew`,
   );
 }
 

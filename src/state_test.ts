@@ -166,3 +166,59 @@ Deno.test(
     again.close();
   }),
 );
+
+/** A folder as a start left it, less some of its files. */
+function leave(dir: string, founds: boolean, ...lost: string[]): string {
+  const state = open(dir, founds);
+  state.keep();
+  state.save(memory(7));
+  const key = state.identitySeed.toHex();
+  state.close();
+  for (const file of lost) Deno.removeSync(join(dir, file));
+  return key;
+}
+
+function refuses(call: () => NodeState, message: string): void {
+  assert.throws(call, (error) => {
+    assert(error instanceof Failure, String(error));
+    assert.deepEqual([error.code, error.message], [Exit.failed, message]);
+    return true;
+  });
+}
+
+Deno.test(
+  "a first join that was cut off goes on with its identity, and founds no mesh when nobody says --join",
+  inFolder((dir) => {
+    const key = leave(dir, false, "state.json", "port");
+    refuses(
+      () => open(dir, true),
+      `state: ${dir}/state.json is missing: restore it from a copy, ` +
+        `start with the --join line again, or remove the folder to start anew`,
+    );
+    const again = open(dir, false);
+    assert.deepEqual([again.identitySeed.toHex(), again.meshSeed], [key, undefined]);
+    again.close();
+  }),
+);
+
+Deno.test(
+  "a founding that was cut off goes on; a founder that lost its state starts in no way",
+  inFolder((dir) => {
+    const key = leave(dir, true, "state.json", "port");
+    const mesh = Deno.readFileSync(join(dir, "mesh-key")).toHex();
+    const again = open(dir, true);
+    assert.deepEqual([again.identitySeed.toHex(), again.meshSeed?.toHex()], [key, mesh]);
+    again.save(memory(1)); // with a port that nobody should expect it at
+    again.close();
+    for (const lost of ["state.json", "identity"]) {
+      Deno.removeSync(join(dir, lost));
+      for (const founds of [true, false]) {
+        refuses(
+          () => open(dir, founds),
+          `state: ${dir}/state.json is missing: restore it from a copy, ` +
+            `or remove the folder to start anew`,
+        );
+      }
+    }
+  }),
+);
