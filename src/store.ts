@@ -5,7 +5,8 @@
  * - the folder is 0700 and every file 0600, whatever the umask says: the mode is set on the open
  *   descriptor before the first byte of content is written;
  * - nothing is opened through a symbolic link, and a file with a second hard link or another owner
- *   is refused, because someone else may have put it there;
+ *   is refused, because someone else may have put it there. Each is looked at before it is opened:
+ *   where rights are narrowed, Deno resolves a path before it opens it, and O_NOFOLLOW sees no link;
  * - a file is replaced whole or not at all: written beside, flushed, renamed, the folder flushed;
  * - one process at a time: the folder is locked from open to close.
  *
@@ -17,7 +18,7 @@ import { join } from "node:path";
 import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
 const FILE_NAME = /^[a-z][a-z0-9.-]*$/;
 
@@ -34,6 +35,7 @@ export class Store {
    * @throws {Failure} when it is not a folder of ours alone, cannot be made, or is in use.
    */
   static open(dir: string, fileMax: number): Store {
+    refuseNoFolder(dir);
     guard("make", dir, () => fs.mkdirSync(dir, { recursive: true, mode: 0o700 }));
     const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     try {
@@ -49,13 +51,9 @@ export class Store {
   /** The content of a file, or undefined when there is none. */
   read(name: string): Uint8Array<ArrayBuffer> | undefined {
     const path = this.#path(name);
-    let fd: number;
-    try {
-      fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW);
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") return undefined;
-      throw explained("read", path, error);
-    }
+    if (look("read", path) === undefined) return undefined;
+    // Without O_NONBLOCK a named pipe put there since that look would hold us for ever.
+    const fd = guard("read", path, () => fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     try {
       const stat = fs.fstatSync(fd);
       refuseUnsafe(path, stat);
@@ -157,7 +155,7 @@ function writeNew(path: string, content: Uint8Array): void {
 }
 
 function takeLock(path: string): Deno.FsFile {
-  refuseLinked(path);
+  look("open", path);
   const file = guard(
     "open",
     path,
@@ -171,17 +169,38 @@ function takeLock(path: string): Deno.FsFile {
   );
 }
 
-function refuseLinked(path: string): void {
-  const stat = fs.lstatSync(path, { throwIfNoEntry: false });
+/** What stands at a path; a symbolic link is refused. Undefined: nothing does. */
+function lookAt(verb: string, path: string): fs.Stats | undefined {
+  const stat = guard(verb, path, () => fs.lstatSync(path, { throwIfNoEntry: false }));
+  if (!stat?.isSymbolicLink()) return stat;
+  throw new Failure(Exit.failed, `state: cannot ${verb} ${path} (ELOOP): ${NEXT_STEP["ELOOP"]}`);
+}
+
+/** The same of a file, which is refused where it may not be ours alone. */
+function look(verb: string, path: string): fs.Stats | undefined {
+  const stat = lookAt(verb, path);
   if (stat !== undefined) refuseUnsafe(path, stat);
+  return stat;
+}
+
+function refuseNoFolder(dir: string): void {
+  const stat = lookAt("open", dir);
+  if (stat === undefined || stat.isDirectory()) return;
+  throw new Failure(Exit.failed, `state: ${dir} is no folder: choose another --state`);
 }
 
 function refuseUnsafe(path: string, stat: fs.Stats): void {
   refuseForeign(path, stat.uid);
-  if (!stat.isFile() || stat.nlink !== 1) {
+  if (!stat.isFile()) {
     throw new Failure(
       Exit.noPermission,
-      `state: ${path} is not a plain file with one name (links: ${stat.nlink}): ` +
+      `state: ${path} is not a regular file: move it away and start again`,
+    );
+  }
+  if (stat.nlink !== 1) {
+    throw new Failure(
+      Exit.noPermission,
+      `state: ${path} has more than one name (links: ${stat.nlink}): ` +
         `another program may share it; move it away and start again`,
     );
   }

@@ -76,40 +76,6 @@ Deno.test(
   }),
 );
 
-Deno.test(
-  "T45: a symbolic link, a second hard link and a readable file are refused as bait",
-  inFolder((dir) => {
-    const store = Store.open(dir, FILE_MAX);
-    const elsewhere = join(dir, "..", "elsewhere");
-    Deno.writeTextFileSync(elsewhere, "bait", { mode: 0o600 });
-    Deno.symlinkSync(elsewhere, join(dir, "identity"));
-    failsWith(Exit.failed, /symbolic link/, () => store.read("identity"));
-    failsWith(Exit.failed, /exists already/, () => store.create("identity", bytes("x")));
-    Deno.removeSync(join(dir, "identity"));
-    Deno.linkSync(elsewhere, join(dir, "identity"));
-    failsWith(Exit.noPermission, /links: 2/, () => store.read("identity"));
-    Deno.removeSync(join(dir, "identity"));
-    Deno.writeTextFileSync(join(dir, "identity"), "seen", { mode: 0o644 });
-    failsWith(Exit.noPermission, /mode 644/, () => store.read("identity"));
-    assert.equal(Deno.readTextFileSync(elsewhere), "bait");
-    store.close();
-  }),
-);
-
-Deno.test(
-  "T45: a replaced link beside the file is removed, never written through",
-  inFolder((dir) => {
-    const store = Store.open(dir, FILE_MAX);
-    const elsewhere = join(dir, "..", "elsewhere");
-    Deno.writeTextFileSync(elsewhere, "bait");
-    Deno.symlinkSync(elsewhere, join(dir, "members.new"));
-    store.write("members", bytes("mine"));
-    assert.equal(Deno.readTextFileSync(elsewhere), "bait");
-    assert.deepEqual(store.read("members"), bytes("mine"));
-    store.close();
-  }),
-);
-
 const ROOT = { right: Deno.uid() === 0 ? undefined : "only root can do this" };
 
 testUnless(

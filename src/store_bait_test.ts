@@ -1,0 +1,126 @@
+/** T45: what others may have laid out in a state folder is refused, with all rights and with a node's. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Exit, Failure } from "./exit.ts";
+import { Store } from "./store.ts";
+
+const CONFIG = new URL("../deno.json", import.meta.url).pathname;
+
+function inFolder(body: (dir: string) => void | Promise<void>): () => Promise<void> {
+  return async () => {
+    const root = Deno.makeTempDirSync();
+    const dir = join(root, "state");
+    try {
+      await body(dir);
+    } finally {
+      Deno.removeSync(root, { recursive: true });
+    }
+  };
+}
+
+function failsWith(code: number, text: RegExp, call: () => unknown): void {
+  assert.throws(call, (error) => {
+    assert(error instanceof Failure);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    return true;
+  });
+}
+
+const FILE_MAX = 1024 * 1024;
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test(
+  "T45: a symbolic link, a second hard link and a readable file are refused",
+  inFolder((dir) => {
+    const store = Store.open(dir, FILE_MAX);
+    const elsewhere = join(dir, "..", "elsewhere");
+    Deno.writeTextFileSync(elsewhere, "bait", { mode: 0o600 });
+    Deno.symlinkSync(elsewhere, join(dir, "identity"));
+    failsWith(Exit.failed, /symbolic link/, () => store.read("identity"));
+    failsWith(Exit.failed, /exists already/, () => store.create("identity", bytes("x")));
+    Deno.removeSync(join(dir, "identity"));
+    Deno.linkSync(elsewhere, join(dir, "identity"));
+    failsWith(Exit.noPermission, /links: 2/, () => store.read("identity"));
+    Deno.removeSync(join(dir, "identity"));
+    Deno.writeTextFileSync(join(dir, "identity"), "seen", { mode: 0o644 });
+    failsWith(Exit.noPermission, /mode 644/, () => store.read("identity"));
+    assert.equal(Deno.readTextFileSync(elsewhere), "bait");
+    store.close();
+  }),
+);
+
+Deno.test(
+  "T45: a folder that is a symbolic link, or none at all, is refused",
+  inFolder((dir) => {
+    const root = join(dir, "..");
+    Deno.mkdirSync(join(root, "elsewhere"), { mode: 0o700 });
+    for (const target of ["elsewhere", "gone"]) {
+      Deno.symlinkSync(join(root, target), dir);
+      failsWith(Exit.failed, /symbolic link/, () => Store.open(dir, FILE_MAX));
+      Deno.removeSync(dir);
+    }
+    assert.deepEqual([...Deno.readDirSync(root)].map(({ name }) => name), ["elsewhere"]);
+    assert.deepEqual([...Deno.readDirSync(join(root, "elsewhere"))], []);
+    Deno.writeTextFileSync(dir, "");
+    makePipe(`${dir}.pipe`);
+    for (const other of [dir, `${dir}.pipe`, "/dev/zero"]) {
+      failsWith(Exit.failed, /is no folder: choose another/, () => Store.open(other, FILE_MAX));
+    }
+  }),
+);
+
+Deno.test(
+  "T45: a named pipe is refused at once, as is everything that is no regular file",
+  inFolder((dir) => {
+    const store = Store.open(dir, FILE_MAX);
+    makePipe(join(dir, "identity"));
+    Deno.mkdirSync(join(dir, "port"));
+    for (const name of ["identity", "port"]) {
+      failsWith(Exit.noPermission, /is not a regular file/, () => store.read(name));
+    }
+    store.close();
+    Deno.removeSync(join(dir, "lock"));
+    makePipe(join(dir, "lock"));
+    failsWith(Exit.noPermission, /is not a regular file/, () => Store.open(dir, FILE_MAX));
+    Deno.removeSync(join(dir, "lock"));
+    Deno.symlinkSync(join(dir, "..", "elsewhere"), join(dir, "lock"));
+    failsWith(Exit.failed, /symbolic link/, () => Store.open(dir, FILE_MAX));
+  }),
+);
+
+function makePipe(path: string): void {
+  assert(new Deno.Command("mkfifo", { args: ["-m", "600", path] }).outputSync().success);
+}
+
+Deno.test("T45: all of this holds under the rights that a node runs with, too", async () => {
+  // Those of ./run (node_rights), with one more for mkfifo: with all rights Deno opens in another way.
+  const rights = ["ffi", "read", "write", "net", "env", "sys", "run"].map((right) =>
+    `--allow-${right}`
+  );
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["test", "--quiet", "--no-prompt", "--no-check", "--config", CONFIG, ...rights],
+      ...["--filter", "/refused|removed/", new URL(import.meta.url).pathname],
+    ],
+    signal: AbortSignal.timeout(30_000),
+  }).output();
+  const shown = new TextDecoder().decode(stdout);
+  assert(success, shown);
+  assert.match(shown, /4 passed/);
+});
+
+Deno.test(
+  "T45: a replaced link beside the file is removed, never written through",
+  inFolder((dir) => {
+    const store = Store.open(dir, FILE_MAX);
+    const elsewhere = join(dir, "..", "elsewhere");
+    Deno.writeTextFileSync(elsewhere, "bait");
+    Deno.symlinkSync(elsewhere, join(dir, "members.new"));
+    store.write("members", bytes("mine"));
+    assert.equal(Deno.readTextFileSync(elsewhere), "bait");
+    assert.deepEqual(store.read("members"), bytes("mine"));
+    store.close();
+  }),
+);
