@@ -262,6 +262,11 @@ export function sealHello(
   return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
 }
 
+/** What tells one hello or ask from another before it is opened; a copy has the same. */
+export function nonceOf(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(TYPE_SIZE, TYPE_SIZE + NONCE_SIZE);
+}
+
 /** The content with its padding; undefined when it is not of this mesh or not of full size. */
 export function openHello(
   crypto: Crypto,
@@ -270,9 +275,9 @@ export function openHello(
   bytes: Uint8Array,
 ): Uint8Array | undefined {
   if (bytes.length !== DATAGRAM_MAX) return undefined;
-  const nonce = bytes.subarray(TYPE_SIZE, TYPE_SIZE + NONCE_SIZE);
   const sealed = bytes.subarray(TYPE_SIZE + NONCE_SIZE);
-  return crypto.xchacha20poly1305Open(boxKey(crypto, meshId), nonce, header(type), sealed);
+  const key = boxKey(crypto, meshId);
+  return crypto.xchacha20poly1305Open(key, nonceOf(bytes), header(type), sealed);
 }
 
 /**

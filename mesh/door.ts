@@ -9,7 +9,7 @@
 import type { Crypto } from "./crypto.ts";
 import type { Endpoint, Source } from "./endpoint.ts";
 import type { Now, Outbox, Random } from "./machine.ts";
-import { openHello, sealAnswer } from "./control.ts";
+import { nonceOf, openHello, sealAnswer } from "./control.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { CHALLENGE_SIZE, decodeGreeting, encodeAnswer, type Verdict } from "./greeting.ts";
 import { type NodeRecord, openRecord } from "./record.ts";
@@ -30,6 +30,11 @@ const REQUEST_TIME = 600_000;
 /** Greetings a second and at once whose signatures are looked at: about 1 % of a core. */
 const GREETINGS_RATE = 50;
 const GREETINGS_BURST = 100;
+
+/** Greetings whose copies are known; at the limit the oldest is forgotten. */
+export const GREETINGS_KNOWN = 4096;
+/** Copies of one greeting that are answered: a joiner sends it to all addresses of a seed. */
+const COPIES = 4;
 
 /** Refusals that are not answered. */
 const SILENT: readonly Refusal[] = ["stranger", "invalid"];
@@ -81,8 +86,10 @@ export class Door {
   readonly #noMesh: Uint8Array;
   // Anybody can ask, only who knows the mesh's key can greet: a flood of one must not stop the other.
   readonly #budgets = { hello: new Budget(), ask: new Budget() };
+  /** Nonces of greetings that were opened, and how often they came. */
+  readonly #known = new Map<string, number>();
   /** Greetings that were not looked at, by reason. */
-  readonly drops = { rate: 0, foreign: 0, invalid: 0, stranger: 0, full: 0 };
+  readonly drops = { copy: 0, rate: 0, foreign: 0, invalid: 0, stranger: 0, full: 0 };
 
   constructor(
     private readonly crypto: Crypto,
@@ -104,9 +111,8 @@ export class Door {
     house: House,
     out: Outbox<NodeEvent>,
   ): { expected?: NodeRecord; dropped?: MemberId } {
-    const content = openHello(this.crypto, "hello", this.#meshId, knock.bytes);
-    if (content === undefined) return this.#drop("foreign");
-    if (!this.#budgets.hello.take(now)) return this.#drop("rate");
+    const content = this.#look(now, "hello", knock);
+    if (content === undefined) return {};
     const greeting = decodeGreeting(content);
     if (!greeting.ok) return this.#drop("invalid");
     const opened = openRecord(this.crypto, this.#meshId, greeting.value.record);
@@ -148,9 +154,8 @@ export class Door {
   ask(now: Now, knock: Knock, out: Outbox<NodeEvent>): void {
     const { meshKey } = this.trust;
     if (meshKey === undefined) return void this.#drop("foreign");
-    const content = openHello(this.crypto, "ask", this.#noMesh, knock.bytes);
-    if (content === undefined) return void this.#drop("foreign");
-    if (!this.#budgets.ask.take(now)) return void this.#drop("rate");
+    const content = this.#look(now, "ask", knock);
+    if (content === undefined) return;
     const greeting = decodeGreeting(content);
     if (!greeting.ok) return void this.#drop("invalid");
     const opened = openRecord(this.crypto, this.#noMesh, greeting.value.record);
@@ -200,6 +205,25 @@ export class Door {
     const gone = [...this.#halfOpen].filter(([, { since }]) => now.boot - since > HALF_OPEN_TIME);
     for (const [id] of gone) this.#halfOpen.delete(id);
     return gone.map(([id]) => id);
+  }
+
+  /**
+   * What is in a greeting. One that somebody has copied costs nothing, from wherever its copies come:
+   * replayed, they must not use up what is left for others.
+   */
+  #look(now: Now, type: "hello" | "ask", { bytes }: Knock): Uint8Array | undefined {
+    const nonce = nonceOf(bytes).toHex();
+    const copies = this.#known.get(nonce) ?? 0;
+    if (copies >= COPIES) return void this.#drop("copy");
+    const meshId = type === "hello" ? this.#meshId : this.#noMesh;
+    const content = openHello(this.crypto, type, meshId, bytes);
+    if (content === undefined) return void this.#drop("foreign");
+    const oldest = this.#known.keys().next().value;
+    const isFull = this.#known.size >= GREETINGS_KNOWN && copies === 0;
+    if (isFull && oldest !== undefined) this.#known.delete(oldest);
+    this.#known.set(nonce, copies + 1);
+    if (!this.#budgets[type].take(now)) return void this.#drop("rate");
+    return content;
   }
 
   #decided(id: MemberId): Chain | undefined {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { sealHello } from "./control.ts";
-import { Door, HALF_OPEN_MAX, REQUESTS_MAX } from "./door.ts";
+import { Door, GREETINGS_KNOWN, HALF_OPEN_MAX, REQUESTS_MAX } from "./door.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import { CHALLENGE_SIZE, encodeGreeting } from "./greeting.ts";
@@ -107,14 +107,43 @@ Deno.test("only the cookie of the answer confirms, and once", () => {
 Deno.test("100 greetings at once and 50 a second are looked at, and a flood of asks stops no hello", () => {
   const { trust, door, out, hello } = setUp();
   const one = stranger(trust);
-  const ask = { bytes: greet("ask", recordOf(one.key, meshIdOf(crypto, undefined))), from };
-  for (let i = 0; i < 150; i++) door.ask(at(0), ask, out);
+  const record = recordOf(one.key, meshIdOf(crypto, undefined));
+  const ask = (now: Now) => door.ask(now, { bytes: greet("ask", record), from }, out);
+  for (let i = 0; i < 150; i++) ask(at(0));
   assert.equal(out.datagrams.length, 100);
   assert.equal(door.drops.rate, 50);
-  for (let i = 0; i < 100; i++) door.ask(at(1000), ask, out);
+  for (let i = 0; i < 100; i++) ask(at(1000));
   assert.equal(out.datagrams.length, 150);
   const { expected } = hello(at(1000), one);
   assert.equal(expected?.id, one.id);
+});
+
+Deno.test("T34, T41: a captured greeting, replayed from anywhere, is answered four times and stops nobody", () => {
+  const { trust, door, house, out, hello } = setUp();
+  const bytes = greet("hello", stranger(trust));
+  for (let i = 0; i < 2000; i++) {
+    const source = { ...from, address: Uint8Array.of(198, 51, 100, i % 256) };
+    door.hello(at(i / 2), { bytes, from: source }, house, out);
+  }
+  assert.equal(out.datagrams.length, 4);
+  assert.equal(door.drops.copy, 1996);
+  assert.equal(door.drops.rate, 0);
+  const one = stranger(trust);
+  assert.equal(hello(at(1000), one).expected?.id, one.id);
+});
+
+Deno.test("4,096 greetings are known by their copies; the oldest is forgotten", () => {
+  const { trust, door, house, out } = setUp();
+  const bytes = greet("hello", stranger(trust));
+  const again = (ms: number) => door.hello(at(ms), { bytes, from }, house, out);
+  for (let i = 0; i < 5; i++) again(i);
+  assert.equal(door.drops.copy, 1);
+  const other = stranger(trust);
+  for (let i = 0; i < GREETINGS_KNOWN; i++) {
+    door.hello(at(1000 + i * 20), { bytes: greet("hello", other), from }, house, out);
+  }
+  again(1_000_000);
+  assert.equal(door.drops.copy, 1, "it is a new one again");
 });
 
 Deno.test("a full house refuses newcomers and welcomes whom it knows", () => {
