@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { NodeEvent } from "../mesh/event.ts";
 import { readSeed } from "../mesh/seed.ts";
+import { testUnless } from "../.ci/skip.ts";
+import { Exit, Failure } from "./exit.ts";
 import { MeshNode, type MeshNodeOptions } from "./node.ts";
 
 interface Told {
@@ -94,3 +96,35 @@ Deno.test("a disk that takes no more writes costs no step: what was decided is d
       assert.deepEqual(defects, []);
     }
   }));
+
+testUnless(
+  { right: Deno.uid() === 0 ? undefined : "only root can mount" },
+  "a joiner whose disk is full says so before its token is used, and leaves nothing behind",
+  () =>
+    inFolder(async (dir) => {
+      const founder = open(dir, "founder");
+      const place = `127.0.0.1:${founder.node.info.port}`;
+      const { token } = founder.node.invite({ uses: 1, expiresInS: 60, seeds: [place] });
+      const folder = join(dir, "joiner");
+      Deno.mkdirSync(folder, { mode: 0o700 });
+      const program = (name: string, ...args: string[]) =>
+        new Deno.Command(name, { args }).outputSync().success;
+      assert(program("mount", "-t", "tmpfs", "-o", "size=32k,mode=700", "tmpfs", folder));
+      try {
+        assert.throws(() => open(dir, "joiner", { token }), (error) => {
+          assert(error instanceof Failure, String(error));
+          assert.equal(error.code, Exit.failed);
+          assert.match(error.message, /^state: cannot write .* \(ENOSPC\): the disk is full/);
+          return true;
+        });
+        assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["lock"]);
+        assert(program("mount", "-o", "remount,size=4m", folder));
+        const member = open(dir, "joiner", { token });
+        await heard(member, "joined");
+        member.node.leave();
+        founder.node.leave();
+      } finally {
+        program("umount", "-l", folder);
+      }
+    }),
+);

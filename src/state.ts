@@ -29,6 +29,9 @@ const FILE = {
 
 const KEY_LENGTH = 32;
 
+/** Bytes that a first join needs on the disk: its keys, its chain, and the members that it is told of at first. */
+const JOIN_ROOM = 64 * 1024;
+
 /** Characters of one thing beside its signed bytes: names of fields, an endpoint, a name, a key. */
 const BESIDE = 256;
 /** Bytes of a revocation beside its chain: who, when, until when, a signature. */
@@ -112,6 +115,8 @@ export class NodeState {
     this.identitySeed = identitySeed ?? random(KEY_LENGTH);
     this.meshSeed = meshSeed ?? (isFounding ? random(KEY_LENGTH) : undefined);
     this.usualPort = readPort(store);
+    // A token is used up before its use is written down: a full disk must be found out before.
+    if (this.snapshot === undefined && !founds) store.needRoom(JOIN_ROOM);
     // A joiner of whom nobody has heard yet has nothing to lose.
     this.#isKept = this.snapshot !== undefined || this.meshSeed !== undefined;
   }

@@ -89,6 +89,14 @@ export class Store {
     this.#flushFolder();
   }
 
+  /** @throws {Failure} when a file of this many bytes cannot be written now; leaves nothing behind. */
+  needRoom(length: number): void {
+    const path = this.#path("room.new");
+    guard("remove", path, () => fs.rmSync(path, { force: true }));
+    writeNew(path, new Uint8Array(length));
+    guard("remove", path, () => fs.rmSync(path));
+  }
+
   close(): void {
     this.lock.close();
   }
