@@ -1,11 +1,22 @@
 /** What a person asked of a mesh node: flags over environment (SHOAL_…), checked once, here. */
+import { Buffer } from "node:buffer";
 import { hostname } from "node:os";
 import { isName } from "../mesh/trust/certificate.ts";
 import { wholeNumber } from "./cli/command.ts";
+import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
+
+/** Bytes; a token has some hundred. */
+const TOKEN_FILE_MAX = 64 * 1024;
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file: look at its name",
+  EISDIR: "it is a folder: name the file in it",
+  EACCES: "no permission: run as its owner, or hand the invite in on standard input (-)",
+};
 
 /** WireGuard's usual port: what people open in firewalls. */
 export const DEFAULT_PORT = 51820;
@@ -42,7 +53,7 @@ type Env = (name: string) => string | undefined;
 /** @throws {Failure} usage (2) naming the value */
 export function nodeConfig(flags: Flags, env: Env): NodeConfig {
   const text = (name: string) => textOf(flags, env, name);
-  const joins = flags["join"] ?? (env("SHOAL_JOIN") ?? "").split(",").filter((seed) => seed !== "");
+  const joins = flags["join"] ?? joinsOf(env);
   const listen = text("listen");
   return {
     instance: findInstance({ interface: text("interface"), state: text("state") }, env),
@@ -73,6 +84,17 @@ export function dataplaneConfig(flags: Flags, env: Env): DataplaneConfig {
 /** @throws {Failure} usage (2) */
 export function logLevel(flags: Flags, env: Env): LogLevel {
   return parseLogLevel(textOf(flags, env, "log-level") ?? (env("LOG_LEVEL") || "info"));
+}
+
+/** A list that names nobody is a slip, and not the wish to found a mesh. */
+function joinsOf(env: Env): readonly string[] {
+  const list = env("SHOAL_JOIN") ?? "";
+  const seeds = list.split(",").filter((seed) => seed.trim() !== "");
+  if (list === "" || seeds.length > 0) return seeds;
+  throw new Failure(
+    Exit.usage,
+    `SHOAL_JOIN='${list}' names no seed: set it to HOST:PORT, or leave it unset`,
+  );
 }
 
 /** `HOST:PORT`, `[v6]:PORT`, or a host alone with WireGuard's usual port. */
@@ -123,13 +145,39 @@ export async function readToken(flags: Flags, env: Env): Promise<string | undefi
   return await readTokenFile("--token-file", file);
 }
 
-/** @throws {Failure} it cannot be read (1), or is empty (2) */
+/** @throws {Failure} it cannot be read or is too long (1), or is empty (2) */
 export async function readTokenFile(option: string, file: string): Promise<string> {
-  const reading = file === "-" ? new Response(Deno.stdin.readable).text() : Deno.readTextFile(file);
-  const text = await reading.catch((error: Error) => {
-    throw new Failure(Exit.failed, `${option} '${file}' cannot be read: ${error.message}`);
-  });
-  return asToken(`${option} '${file}'`, text);
+  if (file === "") {
+    const what = `${option} is empty: name the file that the invite is in, or - for standard input`;
+    throw new Failure(Exit.usage, what);
+  }
+  let bytes: Uint8Array;
+  try {
+    const { readable } = file === "-" ? Deno.stdin : await Deno.open(file);
+    bytes = await readSome(readable, TOKEN_FILE_MAX + 1);
+  } catch (error) {
+    const code = codeOf(error);
+    const next = UNREADABLE[code] ?? (error instanceof Error ? error.message : String(error));
+    const how = `cannot be read${code === "" ? "" : ` (${code})`}: ${next}`;
+    throw new Failure(Exit.failed, `${option} '${file}' ${how}`, { cause: error });
+  }
+  if (bytes.length > TOKEN_FILE_MAX) {
+    const what = `is longer than any token: name the file that the invite alone is in`;
+    throw new Failure(Exit.failed, `${option} '${file}' ${what}`);
+  }
+  return asToken(`${option} '${file}'`, new TextDecoder().decode(bytes));
+}
+
+/** Until the end, or until there are more bytes than `most`: what is left is not asked for. */
+async function readSome(stream: ReadableStream<Uint8Array>, most: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length >= most) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 /** Nothing where a token should be is a slip, and not the wish to join without one. */

@@ -100,6 +100,51 @@ Deno.test("a token comes from a file without its line end, and a missing file is
   });
 });
 
+Deno.test("a token file is read as far as a token can be long, and what is no file has a next step", async () => {
+  const dir = await Deno.makeTempDir();
+  const refused = async (file: string, code: number, text: RegExp) => {
+    await assert.rejects(readToken({ "token-file": file }, noEnv), (error) => {
+      assert(error instanceof Failure, String(error));
+      assert.equal(error.code, code);
+      assert.match(error.message, text);
+      return true;
+    });
+  };
+  await refused("/dev/zero", Exit.failed, /^--token-file '\/dev\/zero' is longer than any token/);
+  await refused(
+    dir,
+    Exit.failed,
+    /' cannot be read \(EISDIR\): it is a folder: name the file in it$/,
+  );
+  await refused("", Exit.usage, /^--token-file is empty: name the file/);
+  await refused(`${dir}/gone`, Exit.failed, /cannot be read \(ENOENT\): there is no such file/);
+  const file = `${dir}/token`;
+  await Deno.writeTextFile(file, "a".repeat(65_536));
+  assert.equal((await readToken({ "token-file": file }, noEnv))?.length, 65_536);
+  await Deno.writeTextFile(file, "a".repeat(65_537));
+  await refused(file, Exit.failed, /is longer than any token/);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("a SHOAL_JOIN that names no seed founds no mesh", () => {
+  for (const list of [",", " ", " , ,"]) {
+    const env = (name: string) => name === "SHOAL_JOIN" ? list : undefined;
+    assert.throws(
+      () => nodeConfig({ state: "/tmp/x" }, env),
+      usage(/^SHOAL_JOIN='[ ,]+' names no seed/),
+    );
+  }
+});
+
+Deno.test("names that the kernel keeps for itself are told as such", () => {
+  for (const name of ["all", "default"]) {
+    assert.throws(
+      () => findInstance({ interface: name }, noEnv, 0),
+      usage(new RegExp(`^'${name}' cannot be an interface name: the kernel keeps it`)),
+    );
+  }
+});
+
 Deno.test("an instance is found by state folder, else by interface; XDG folders when not root", () => {
   assert.deepEqual(findInstance({ state: "/srv/a" }, noEnv, 0), {
     interface: "shoal0",

@@ -75,8 +75,17 @@ function locate(
   };
 }
 
-/** IFNAMSIZ less the NUL; the kernel refuses slashes, colons and white space (dev_valid_name). */
+/**
+ * IFNAMSIZ less the NUL; the kernel refuses slashes, colons and white space (dev_valid_name), and the
+ * names of two folders that stand beside those of the interfaces in /proc/sys/net/ipv4/conf (devinet.c).
+ */
 export function checkInterfaceName(name: string): string {
+  if (name === "all" || name === "default") {
+    throw new Failure(
+      Exit.usage,
+      `'${name}' cannot be an interface name: the kernel keeps it for settings of all interfaces`,
+    );
+  }
   const size = new TextEncoder().encode(name).length;
   if (size >= 1 && size <= 15 && !/[/:\s\0%]/.test(name) && name !== "." && name !== "..") {
     return name;
