@@ -390,6 +390,14 @@ Deno.test("a seed that is named now has room before 32 that are remembered", () 
   assert.equal(guest.node.snapshot().seeds.length, SEEDS_MAX);
 });
 
+Deno.test("a founder whose mesh key is gone says so, and does not wait for nobody", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  founder.crash();
+  founder.wish = { name: "founder" };
+  assert.match(founder.start() ?? "", /^state: it knows no other member and no seed: .*mesh key/);
+});
+
 Deno.test("T34: strangers get nothing, whatever they send", () => {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();

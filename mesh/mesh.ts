@@ -68,6 +68,8 @@ export class Mesh {
   readonly #unheard = new Set<Member>();
   /** Whether what is remembered over restarts has changed. */
   isDirty = true;
+  /** How often others held a record of ours that we had not made in this run. */
+  recalls = 0;
   /** Rumours and payloads that were not believed. */
   readonly drops = { rumour: 0, gossip: 0 };
 
@@ -158,6 +160,7 @@ export class Mesh {
   /** Our own record as others hold it: proof of what we once said and may have forgotten. */
   recall(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>): void {
     if (!this.#own.recall(now, bytes)) return;
+    this.recalls++;
     const { id } = this.self.identity;
     out.event({ kind: "equivocation", who: { id, name: this.membership?.name ?? "" } });
     this.#seal.restart(this.boot);

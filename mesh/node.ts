@@ -151,13 +151,21 @@ export class Node {
     );
     if (!credentials.ok) return credentials;
     const seeds = (options.seeds?.length ?? 0) + (snapshot?.seeds.length ?? 0);
-    if (credentials.value === undefined && seeds === 0) {
+    const { value } = credentials;
+    if (value && !value.isAdmitted && seeds + value.seeds.length === 0) {
+      return {
+        ok: false,
+        error: "state: it knows no other member and no seed: name one by --join, or restore the " +
+          "mesh key if this machine founded the mesh",
+      };
+    }
+    if (value === undefined && seeds === 0) {
       return {
         ok: false,
         error: "join: there is no mesh, no token and no seed: found a mesh or name a seed",
       };
     }
-    return { ok: true, value: new Node(now, options, identity, founding, credentials.value) };
+    return { ok: true, value: new Node(now, options, identity, founding, value) };
   }
 
   // ---- Machine --------------------------------------------------------------------------------

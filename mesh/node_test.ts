@@ -162,6 +162,11 @@ Deno.test("one key on two machines is noticed and reported", () => {
   lab.run(60_000);
   const reports = [founder, second, copy].map((one) => told(one, "equivocation"));
   assert.ok(Math.max(...reports) > 0, `${reports}`);
+  lab.run(600_000);
+  const warned = [second, copy].filter((one) =>
+    one.node.status(one.now()).health.some((line) => /^key: another machine uses/.test(line))
+  );
+  assert.ok(warned.length > 0, "a person sees it");
 });
 
 Deno.test("a forced clash of IPv4 addresses: the later issued takes its next, on every node", () => {

@@ -188,6 +188,13 @@ function health(now: Now, { mesh, isOpen, state, complaints }: ReportSources): s
   if (states.has("dead") && !states.has("alive")) {
     lines.push("alone: no member answers: is the network up, and their UDP ports open?");
   }
+  // Once is a state that was restored from a copy; again and again is another machine.
+  if (mesh.recalls > 1) {
+    lines.push(
+      "key: another machine uses this node's key, too: remove the copied state folder there, and " +
+        "let it join as a node of its own",
+    );
+  }
   for (const [name, keys] of namesakes(mesh)) {
     lines.push(`${keys.length} members are called ${name}: say which by key: ${keys.join(", ")}`);
   }
