@@ -12,7 +12,9 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import { codeOf } from "./errno.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { type Check, isObject } from "./shape.ts";
 import { listenAt } from "./unix_socket.ts";
+import { printable } from "./words.ts";
 
 const CONTROL_VERSION = 1;
 
@@ -225,8 +227,12 @@ export class ControlServer {
   }
 }
 
-/** How patient a client is. */
+/** What a client takes for an answer, and how patient it is. */
 export interface Asking {
+  /** Whether the document has what will be read of it; absent: all that the protocol allows. */
+  readonly isAnswer?: Check;
+  /** The same of every event. */
+  readonly isEvent?: Check;
   readonly onEvent?: (event: Document) => void;
   /** Milliseconds without a byte after which the node counts as stopped; 10 s when absent. */
   readonly silenceMs?: number;
@@ -240,6 +246,7 @@ export interface Asking {
  */
 export async function ask(path: string, request: Request, asking: Asking = {}): Promise<Document> {
   const { onEvent = () => {}, silenceMs = SILENCE_MS, goneWithinMs } = asking;
+  const { isAnswer = isObject, isEvent = isObject } = asking;
   const socket = await connect(path);
   const { promise, resolve, reject } = Promise.withResolvers<Document>();
   const gone = new Promise<void>((resolve) => socket.on("close", () => resolve()));
@@ -247,9 +254,21 @@ export async function ask(path: string, request: Request, asking: Asking = {}): 
   let trouble = "";
   const take = (line: string) => {
     const reply = readReply(path, line);
-    if ("event" in reply) onEvent(reply["event"] as Document);
-    else if ("error" in reply) throw new Failure(reply["exit"] as ExitCode, String(reply["error"]));
-    else resolve(reply);
+    const { event, error, exit } = reply;
+    const need = (check: Check, value: unknown) => {
+      if (!check(value)) throw strange(path);
+    };
+    need(isVersion, reply["v"]);
+    if (event !== undefined) {
+      need(isEvent, event);
+      onEvent(event as Document);
+    } else if (error !== undefined) {
+      need(isSentence, error);
+      throw new Failure(isFailureCode(exit) ? exit : Exit.failed, printable(error as string));
+    } else {
+      need(isAnswer, reply);
+      resolve(reply);
+    }
   };
   socket.setEncoding("utf8");
   socket.setTimeout(silenceMs, () => reject(stopped(path)));
@@ -300,6 +319,18 @@ function readReply(path: string, line: string): Document {
     // Said below.
   }
   throw new Failure(Exit.failed, `what answers at ${path} is no node: name one by --state`);
+}
+
+const isVersion: Check = (v) => v === CONTROL_VERSION;
+const isSentence: Check = (error) => typeof error === "string" && error !== "";
+
+function isFailureCode(exit: unknown): exit is ExitCode {
+  return exit !== Exit.done && Object.values<unknown>(Exit).includes(exit);
+}
+
+function strange(path: string): Failure {
+  const what = `the node behind ${path} answered something else: is it another version?`;
+  return new Failure(Exit.failed, what);
 }
 
 function stopped(path: string): Failure {

@@ -2,6 +2,10 @@
 import type { Command, Io } from "./cli/command.ts";
 import { inWordsOf, programName } from "./cli/command.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { printable } from "./words.ts";
+
+/** Characters of a Failure that are shown: it may quote what somebody else wrote. */
+const MESSAGE_MAX = 2_000;
 
 interface Entry {
   readonly summary: string;
@@ -87,9 +91,15 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
     return await command.run(rest, io);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    io.err(inWordsOf(io, error.message));
+    io.err(sentence(inWordsOf(io, error.message)));
     return error.code;
   }
+}
+
+/** What a person is shown of a Failure: its line ends are ours, no other control character is. */
+function sentence(message: string): string {
+  const lines = message.split("\n").map(printable).join("\n");
+  return lines.length <= MESSAGE_MAX ? lines : `${lines.slice(0, MESSAGE_MAX - 1)}…`;
 }
 
 function overview(io: Io): string[] {

@@ -132,3 +132,75 @@ Deno.test("ip knows a node by name, key and any spelling of its addresses, and n
     assert.deepEqual(await ip("-6"), { code: Exit.done, out: "fd00::1", err: "" });
   });
 });
+
+/** Runs a command beside something that answers every request with one line. */
+async function beside(reply: string, ...args: string[]) {
+  const dir = await Deno.makeTempDir();
+  const server = net.createServer((client) => {
+    client.on("error", () => {});
+    client.on("data", () => client.end(reply + "\n"));
+  });
+  await new Promise<void>((resolve) => server.listen(join(dir, "control.sock"), resolve));
+  try {
+    return await run(...args, "--state", dir);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+const CLIENTS = [
+  ["status"],
+  ["peers"],
+  ["ip"],
+  ["ping", "x"],
+  ["invite"],
+  ["approve", "x"],
+  ["trust", "--name", "n", "x"],
+  ["revoke", "x"],
+  ["down"],
+];
+
+Deno.test("an answer of another shape or version is told in one line by every command", async () => {
+  const replies = [
+    "{}",
+    "[]",
+    '{"v":1}',
+    '{"v":9,"name":"a","key":"b","received":1,"token":"t","seeds":[]}',
+    '{"v":1,"self":null,"peers":[1]}',
+    '{"v":1,"error":5}',
+    '{"v":1,"error":""}',
+    '{"v":1,"event":5}',
+    '{"error":"x","exit":1}',
+  ];
+  for (const command of CLIENTS) {
+    for (const reply of replies) {
+      const { code, out, err } = await beside(reply, ...command);
+      const what = `${command[0]}: ${reply}`;
+      assert.deepEqual([code, out], [Exit.failed, ""], what);
+      assert.match(
+        err,
+        /^the node behind \S+ answered something else: is it another version\?$/,
+        what,
+      );
+    }
+  }
+  const status = await beside('{"v":1,"self":null,"peers":[]}', "status");
+  assert.match(status.err, /answered something else/);
+});
+
+Deno.test("what a node says of a failure moves no cursor, is cut, and ends with a code of ours", async () => {
+  const raw = await beside('{"v":1,"error":"x\\u001b[31m\\ny","exit":99}', "status");
+  assert.deepEqual(raw, { code: Exit.failed, out: "", err: "x\\u001b[31m\\u000ay" });
+  for (const exit of [0, "4", -1, 1.5, null]) {
+    const { code } = await beside(JSON.stringify({ v: 1, error: "x", exit }), "status");
+    assert.equal(code, Exit.failed, String(exit));
+  }
+  const known = await beside('{"v":1,"error":"x","exit":6}', "status");
+  assert.equal(known.code, Exit.notConfigured);
+  const long = await beside(JSON.stringify({ v: 1, error: "x".repeat(5000), exit: 1 }), "status");
+  assert.equal(long.err, "x".repeat(1999) + "…");
+  const option = await run("status", "--\x1b[31m");
+  assert(!option.err.includes("\x1b"), option.err);
+  assert.match(option.err, /\nusage: /);
+});

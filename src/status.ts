@@ -1,6 +1,7 @@
 /** The status document that scripts parse, and the same as a person reads it. */
 
 import type { NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
+import { having, isFlag, isNumber, isText, listOf, orNull, tableOf } from "./shape.ts";
 import { counted, duration, size } from "./words.ts";
 
 /** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
@@ -25,6 +26,48 @@ const MESH_STATE: Readonly<Record<NodeStatus["mesh"]["state"], string>> = {
   pending: "; waits to be approved",
   left: "; left",
 };
+
+/** Whether it has what `peersText` reads. */
+export const isPeer = having({
+  name: isText,
+  ip4: isText,
+  state: isText,
+  path: isText,
+  endpoint: isText,
+  rtt_ms: orNull(isNumber),
+  tx_bytes: isNumber,
+  rx_bytes: isNumber,
+  handshake_age_s: orNull(isNumber),
+  reason: isText,
+  groups: listOf(isText),
+  admin: isFlag,
+  since_s: isNumber,
+});
+
+/** Whether it has what `statusText` reads. */
+export const isStatus = having({
+  self: having({
+    name: isText,
+    ip4: isText,
+    port: isNumber,
+    groups: listOf(isText),
+    admin: isFlag,
+    interface: isText,
+  }),
+  mesh: having({ state: (value) => typeof value === "string" && Object.hasOwn(MESH_STATE, value) }),
+  peers: listOf(isPeer),
+  requests: listOf(having({ name: isText, key: isText, endpoint: isText, age_s: isNumber })),
+  trusted: listOf(having({ name: isText, key: isText })),
+  health: listOf(isText),
+  dataplane: having({
+    aead: isText,
+    io: isText,
+    workers: isNumber,
+    offloads: tableOf(isFlag),
+    drops: tableOf(isNumber),
+  }),
+  refused: tableOf(isNumber),
+});
 
 /** The whole page: this node, its peers in aligned columns, health, the data plane. */
 export function statusText(status: StatusDocument, color: boolean): string {

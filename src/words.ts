@@ -1,4 +1,4 @@
-/** Sizes, times and counts as a person reads them. */
+/** Sizes, times, counts and foreign words as a person reads them. */
 
 /** `0`, `17`, `1.2K`, `800M`: powers of 1,024, as ls -h and wg have it. */
 export function size(bytes: number): string {
@@ -23,4 +23,12 @@ export function duration(seconds: number): string {
 /** `1 worker`, `2 workers`. */
 export function counted(n: number, noun: string): string {
   return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
+}
+
+/** Foreign words for a terminal: what would move its cursor, break the line or turn its direction is shown as an escape. */
+export function printable(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

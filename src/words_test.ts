@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { counted, duration, size } from "./words.ts";
+import { counted, duration, printable, size } from "./words.ts";
 
 Deno.test("sizes and durations keep two digits and one unit", () => {
   assert.deepEqual([0, 1023, 1024, 1536, 150 * 1024].map(size), [
@@ -15,4 +15,11 @@ Deno.test("sizes and durations keep two digits and one unit", () => {
     "1 worker",
     "2 workers",
   ]);
+});
+
+Deno.test("of foreign words no sign moves the cursor, breaks the line or turns its direction", () => {
+  assert.equal(
+    printable("a\x1b[31m\n\x7f\x9b\u202eé–🐟"),
+    "a\\u001b[31m\\u000a\\u007f\\u009b\\u202eé–🐟",
+  );
 });

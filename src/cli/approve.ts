@@ -1,5 +1,5 @@
 import { Exit } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho } from "./client.ts";
 import { type Command, namesOf, parseOptions } from "./command.ts";
 
 export const approve: Command = {
@@ -23,7 +23,7 @@ ${INSTANCE_HELP}`,
       who: positionals[0],
       name: values.name,
       groups: values.groups === undefined ? undefined : namesOf(values.groups),
-    });
+    }, { isAnswer: isWho });
     io.out(
       values.json
         ? JSON.stringify(document)

@@ -1,4 +1,5 @@
 import { Exit } from "../exit.ts";
+import { having, isText } from "../shape.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
@@ -14,6 +15,7 @@ ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(down, args, io, INSTANCE_OPTIONS);
     const document = await askNode(values, io, { command: "down" }, {
+      isAnswer: having({ name: isText }),
       goneWithinMs: GONE_WITHIN_MS,
     });
     io.out(values.json ? JSON.stringify(document) : `${document["name"]} left the mesh`);

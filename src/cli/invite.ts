@@ -2,6 +2,7 @@ import { readSeed } from "../../mesh/seed.ts";
 import { SEEDS_MAX } from "../../mesh/trust/token.ts";
 import { readTokenFile } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
+import { having, isText, listOf } from "../shape.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, joinLine, namesOf, parseOptions, wholeNumber } from "./command.ts";
 
@@ -43,7 +44,7 @@ ${INSTANCE_HELP}`,
       flags: flags === undefined ? undefined : namesOf(flags),
       seeds: seed?.map(checkSeed),
       from: file === undefined ? undefined : await readTokenFile("--from-file", file),
-    });
+    }, { isAnswer: having({ token: isText, seeds: listOf(isText) }) });
     const seeds = document["seeds"] as readonly string[];
     io.out(
       values.json ? JSON.stringify(document) : joinLine(io, seeds, String(document["token"])),

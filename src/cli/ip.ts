@@ -1,6 +1,7 @@
 import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
 import type { SelfStatus } from "../../mesh/status.ts";
 import { Exit, Failure } from "../exit.ts";
+import { having, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
@@ -20,7 +21,9 @@ ${INSTANCE_HELP}`,
       ip4: { type: "boolean", short: "4" },
       ip6: { type: "boolean", short: "6" },
     }, { min: 0, max: 1 });
-    const status = await askNode(values, io, { command: "status" }) as unknown as StatusDocument;
+    const status = await askNode(values, io, { command: "status" }, {
+      isAnswer: isAddressBook,
+    }) as unknown as StatusDocument;
     const wanted = positionals[0];
     const matches = wanted === undefined
       ? [status.self]
@@ -61,6 +64,9 @@ ${INSTANCE_HELP}`,
     return Exit.done;
   },
 };
+
+const isNode = having({ name: isText, key: isText, ip4: isText, ip6: isText });
+const isAddressBook = having({ self: isNode, peers: listOf(isNode) });
 
 /** By name, the beginning of its key, or a mesh address in any of its spellings. */
 function isCalled(

@@ -1,6 +1,7 @@
 import { Exit } from "../exit.ts";
 import type { PeerStatus } from "../../mesh/status.ts";
-import { peersText } from "../status.ts";
+import { having, listOf } from "../shape.ts";
+import { isPeer, peersText } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
@@ -11,7 +12,9 @@ export const peers: Command = {
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(peers, args, io, INSTANCE_OPTIONS);
-    const document = await askNode(values, io, { command: "status" });
+    const document = await askNode(values, io, { command: "status" }, {
+      isAnswer: having({ peers: listOf(isPeer) }),
+    });
     const list = document["peers"] as readonly PeerStatus[];
     io.out(values.json ? JSON.stringify({ v: 1, peers: list }) : peersText(list));
     return Exit.done;

@@ -1,5 +1,6 @@
 import { type Document, SILENCE_MS } from "../control.ts";
 import { Exit } from "../exit.ts";
+import { having, isNumber, isText, orNull } from "../shape.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions, wholeNumber } from "./command.ts";
 
@@ -12,6 +13,15 @@ interface Pong extends Document {
   readonly rtt_ms: number | null;
   readonly timeout_ms: number;
 }
+
+const isPong = having({
+  peer: isText,
+  ip4: isText,
+  path: isText,
+  endpoint: orNull(isText),
+  rtt_ms: orNull(isNumber),
+  timeout_ms: isNumber,
+});
 
 export const ping: Command = {
   usage: "ping [-c N] [--timeout MS] [--interface IF | --state DIR] [--json] PEER",
@@ -34,6 +44,8 @@ ${INSTANCE_HELP}`,
       timeout_ms: wholeNumber("--timeout", values.timeout, 10, 60_000),
     };
     const document = await askNode(values, io, request, {
+      isAnswer: having({ received: isNumber }),
+      isEvent: isPong,
       onEvent: (event) => {
         if (!values.json) io.out(pongText(event as Pong));
       },

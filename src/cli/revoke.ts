@@ -1,5 +1,5 @@
 import { Exit } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
 export const revoke: Command = {
@@ -11,7 +11,9 @@ ${INSTANCE_HELP}`,
   async run(args, io) {
     const one = { min: 1, max: 1 };
     const { values, positionals } = parseOptions(revoke, args, io, INSTANCE_OPTIONS, one);
-    const document = await askNode(values, io, { command: "revoke", who: positionals[0] });
+    const document = await askNode(values, io, { command: "revoke", who: positionals[0] }, {
+      isAnswer: isWho,
+    });
     io.out(
       values.json
         ? JSON.stringify(document)

@@ -1,5 +1,5 @@
 import { Exit } from "../exit.ts";
-import { type StatusDocument, statusText } from "../status.ts";
+import { isStatus, type StatusDocument, statusText } from "../status.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, inWordsOf, parseOptions } from "./command.ts";
 
@@ -11,8 +11,7 @@ and the data plane.
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(status, args, io, INSTANCE_OPTIONS);
-    const document = await askNode(values, io, { command: "status" });
-    // The node that answers is of the same version of the document (the socket checks it).
+    const document = await askNode(values, io, { command: "status" }, { isAnswer: isStatus });
     io.out(
       values.json
         ? JSON.stringify(document)

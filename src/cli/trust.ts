@@ -1,5 +1,5 @@
 import { Exit, Failure } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 export const trust: Command = {
@@ -22,7 +22,7 @@ ${INSTANCE_HELP}`,
       command: "trust",
       key: positionals[0],
       name: values.name,
-    });
+    }, { isAnswer: isWho });
     io.out(
       values.json
         ? JSON.stringify(document)
