@@ -30,7 +30,7 @@ import denoJson from "../deno.json" with { type: "json" };
  * How often this machine's own addresses are read again (a change is news for the other members),
  * what something took off the interface is put back, and a state that could not be written is tried again.
  */
-const LOOK_EVERY_MS = 5_000;
+const LOOK_EVERY_MS = 2_000;
 
 /** What this machine says that concerns the node and not the mesh. */
 export type NodeNews = CoreNews | StateNews;
