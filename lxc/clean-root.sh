@@ -17,7 +17,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 work=$root/.build/clean-root
 base=$work/base
 suite=bookworm
-mirror=${SHOAL_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${SHOAL_DEBIAN_MIRROR-} # empty: the one that debootstrap knows
 
 die() {
     printf 'clean-root: %s\n' "$*" >&2
@@ -28,10 +28,10 @@ die() {
 
 make_base() {
     [ -e "$base/.complete" ] && return 0
-    echo "clean-root: debootstrap $suite from $mirror (once, about half a minute)"
+    echo "clean-root: debootstrap $suite${mirror:+ from $mirror} (once, about half a minute)"
     rm -rf "$base"
     mkdir -p "$base"
-    debootstrap --variant=minbase "$suite" "$base" "$mirror" >"$work/debootstrap.log" 2>&1 ||
+    debootstrap --variant=minbase "$suite" "$base" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
         die "debootstrap failed, see $work/debootstrap.log"
     : >"$base/.complete"
 }
