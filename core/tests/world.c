@@ -6,6 +6,7 @@
 #include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,13 @@ uint64_t world_now(void) {
     struct timespec time;
     clock_gettime(CLOCK_BOOTTIME, &time);
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+long world_cpu_ms(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 +
+           usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000;
 }
 
 static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL); }

@@ -71,6 +71,9 @@ void world_confirm(struct side *from, struct side *to);
 
 uint64_t world_now(void);
 
+/** The process's CPU time in milliseconds. */
+long world_cpu_ms(void);
+
 /** A UDP packet from inner N to inner M with a pattern of `seed`. @return its length. */
 size_t world_packet(uint8_t *out, bool v6, uint8_t from, uint8_t to, size_t payload, uint8_t seed);
 
