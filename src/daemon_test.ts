@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import { inFolder } from "../.ci/folder.ts";
 import { Exit } from "./exit.ts";
 import { Store } from "./store.ts";
 
@@ -67,15 +68,6 @@ class Running {
     const { code } = await this.#child.status;
     await this.#read;
     return { code, out: this.out, err: this.err };
-  }
-}
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
   }
 }
 

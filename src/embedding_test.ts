@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { inFolder } from "../.ci/folder.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import { Failure, Node, type NodeEvent } from "../mod.ts";
 
@@ -14,15 +15,6 @@ async function until(node: Node, kind: NodeEvent["kind"]): Promise<NodeEvent> {
     const next = await Promise.race([events.next(), late]);
     assert(!next.done, `the node closed before event ${kind}`);
     if (next.value.kind === kind) return next.value;
-  }
-}
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
   }
 }
 

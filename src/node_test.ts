@@ -1,6 +1,7 @@
 /** A mesh node over the real core, in trouble that its machine is in, and not its mesh. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { inFolder } from "../.ci/folder.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { readSeed } from "../mesh/seed.ts";
 import { testUnless } from "../.ci/skip.ts";
@@ -56,15 +57,6 @@ async function until(told: Told, isThere: () => boolean, what: string): Promise<
 
 const heard = (told: Told, kind: NodeEvent["kind"]) =>
   until(told, () => told.events.some((event) => event.kind === kind), `no event ${kind}`);
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 Deno.test("a disk that takes no more writes costs no step: what was decided is done, and health says so", () =>
   inFolder(async (dir) => {

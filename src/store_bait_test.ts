@@ -1,31 +1,16 @@
 /** T45: what others may have laid out in a state folder is refused, with all rights and with a node's. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Exit, Failure } from "./exit.ts";
+import { failsWith } from "../.ci/failure.ts";
+import { inFolder } from "../.ci/folder.ts";
+import { Exit } from "./exit.ts";
 import { Store } from "./store.ts";
 
 const CONFIG = new URL("../deno.json", import.meta.url).pathname;
 
-function inFolder(body: (dir: string) => void | Promise<void>): () => Promise<void> {
-  return async () => {
-    const root = Deno.makeTempDirSync();
-    const dir = join(root, "state");
-    try {
-      await body(dir);
-    } finally {
-      Deno.removeSync(root, { recursive: true });
-    }
-  };
-}
-
-function failsWith(code: number, text: RegExp, call: () => unknown): void {
-  assert.throws(call, (error) => {
-    assert(error instanceof Failure);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, text);
-    return true;
-  });
-}
+/** A state folder that is not there yet, in a folder of its own. */
+const inState = (body: (dir: string) => void | Promise<void>) => () =>
+  inFolder((root) => body(join(root, "state")));
 
 const FILE_MAX = 1024 * 1024;
 
@@ -33,7 +18,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 Deno.test(
   "T45: a symbolic link, a second hard link and a readable file are refused",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, FILE_MAX);
     const elsewhere = join(dir, "..", "elsewhere");
     Deno.writeTextFileSync(elsewhere, "bait", { mode: 0o600 });
@@ -53,7 +38,7 @@ Deno.test(
 
 Deno.test(
   "T45: a folder that is a symbolic link, or none at all, is refused",
-  inFolder((dir) => {
+  inState((dir) => {
     const root = join(dir, "..");
     Deno.mkdirSync(join(root, "elsewhere"), { mode: 0o700 });
     for (const target of ["elsewhere", "gone"]) {
@@ -73,7 +58,7 @@ Deno.test(
 
 Deno.test(
   "T45: a named pipe is refused at once, as is everything that is no regular file",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, FILE_MAX);
     makePipe(join(dir, "identity"));
     Deno.mkdirSync(join(dir, "port"));
@@ -113,7 +98,7 @@ Deno.test("T45: all of this holds under the rights that a node runs with, too", 
 
 Deno.test(
   "T45: a replaced link beside the file is removed, never written through",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, FILE_MAX);
     const elsewhere = join(dir, "..", "elsewhere");
     Deno.writeTextFileSync(elsewhere, "bait");

@@ -1,29 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { failsWith } from "../.ci/failure.ts";
+import { inFolder } from "../.ci/folder.ts";
 import { testUnless } from "../.ci/skip.ts";
-import { Exit, Failure } from "./exit.ts";
+import { Exit } from "./exit.ts";
 import { Store } from "./store.ts";
 
-function inFolder(body: (dir: string) => void | Promise<void>): () => Promise<void> {
-  return async () => {
-    const root = Deno.makeTempDirSync();
-    const dir = join(root, "state");
-    try {
-      await body(dir);
-    } finally {
-      Deno.removeSync(root, { recursive: true });
-    }
-  };
-}
-
-function failsWith(code: number, text: RegExp, call: () => unknown): void {
-  assert.throws(call, (error) => {
-    assert(error instanceof Failure);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, text);
-    return true;
-  });
-}
+/** A state folder that is not there yet, in a folder of its own. */
+const inState = (body: (dir: string) => void | Promise<void>) => () =>
+  inFolder((root) => body(join(root, "state")));
 
 const FILE_MAX = 1024 * 1024;
 
@@ -31,7 +16,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 Deno.test(
   "T45: the folder is 0700 and its files 0600 under umask 000",
-  inFolder((dir) => {
+  inState((dir) => {
     const before = Deno.umask(0);
     try {
       const store = Store.open(dir, FILE_MAX);
@@ -50,7 +35,7 @@ Deno.test(
 
 Deno.test(
   "T45: content is never in a file that others could open, in 1,000 writes watched by a racer",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, FILE_MAX);
     const racer = new Worker(new URL("./store_racer.ts", import.meta.url), {
       type: "module",
@@ -81,7 +66,7 @@ const ROOT = { right: Deno.uid() === 0 ? undefined : "only root can do this" };
 testUnless(
   ROOT,
   "T45: a folder that belongs to someone else is refused",
-  inFolder((dir) => {
+  inState((dir) => {
     Deno.mkdirSync(dir, { mode: 0o700 });
     Deno.chownSync(dir, 65534, 65534);
     failsWith(Exit.noPermission, /belongs to user 65534/, () => Store.open(dir, FILE_MAX));
@@ -90,7 +75,7 @@ testUnless(
 
 Deno.test(
   "a folder with other people's content is refused and keeps its mode",
-  inFolder((dir) => {
+  inState((dir) => {
     Deno.mkdirSync(dir, { mode: 0o755 });
     Deno.writeTextFileSync(join(dir, "thesis.txt"), "…");
     failsWith(Exit.noPermission, /chmod 700/, () => Store.open(dir, FILE_MAX));
@@ -100,7 +85,7 @@ Deno.test(
 
 Deno.test(
   "two processes never share one state: the second is told who holds it",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, FILE_MAX);
     failsWith(Exit.failed, /locked by a running node/, () => Store.open(dir, FILE_MAX));
     store.close();
@@ -110,7 +95,7 @@ Deno.test(
 
 Deno.test(
   "a file is made once, replaced whole, read back, and absent is not an error",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, FILE_MAX);
     assert.equal(store.read("members"), undefined);
     store.create("identity", bytes("one"));
@@ -127,7 +112,7 @@ Deno.test(
 testUnless(
   ROOT,
   "a full disk gives one clear line and the old content stands",
-  inFolder((dir) => {
+  inState((dir) => {
     Deno.mkdirSync(dir, { mode: 0o700 });
     const mount = new Deno.Command("mount", {
       args: ["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", dir],
@@ -155,7 +140,7 @@ testUnless(
 
 Deno.test(
   "a file has a limit: what is larger is neither read nor written over what is there",
-  inFolder((dir) => {
+  inState((dir) => {
     const store = Store.open(dir, 100);
     store.write("members", new Uint8Array(100).fill(7));
     failsWith(
