@@ -16,7 +16,8 @@ whoever has it can join until it is used up or expires.
   --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
   --member-days N  how long a membership lasts (default 365)
   --groups A,B     the groups that the joiner will be in
-  --flags F,G      what the joiner may do: relay, admin
+  --flags F,G      what the joiner may do: admin, and relay (granted for later: no node
+                   carries the traffic of others yet)
   --seed HOST:PORT where the joiner asks; may stand up to ${SEEDS_MAX} times (default: --advertise
                    of the node, else its addresses, which behind a NAT nobody reaches)
   --from-file FILE make less of the invite in FILE (- for standard input), which needs no
