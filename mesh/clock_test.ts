@@ -52,6 +52,7 @@ Deno.test("T30: a wrong start that ends before the clock is right leaves everybo
   founder.start();
   lab.run(20_000);
   founder.crash();
+  assert.equal(founder.disk?.members.length, 2);
   founder.host.skew = 0;
   founder.start();
   lab.run(10_000);

@@ -81,6 +81,8 @@ export class Node {
   #mesh: Mesh | undefined;
   #talk: Talk | undefined;
   #interfaces: readonly Endpoint[] = [];
+  /** What the snapshot remembers was taken in. */
+  #isRestored = false;
   #hasLeft = false;
   #reviewAt = -Infinity;
   #persistedAt = -Infinity;
@@ -176,6 +178,7 @@ export class Node {
     const mesh = this.#mesh;
     if (mesh) {
       if (this.#o.snapshot) restoreMesh(now, this.#o.crypto, mesh, this.#o.snapshot, out);
+      this.#isRestored = true;
       const isThere = ({ id }: Member) => mesh.swim.member(id)?.status === "alive";
       const remembered = Iterator.from(mesh.roster.members()).filter(isThere).take(GREETED);
       for (const member of remembered) this.#talk?.greet(now, member, out);
@@ -388,8 +391,12 @@ export class Node {
 
   snapshot(): NodeSnapshot {
     const seeds = this.#admission.seeds();
-    const { name } = this.#o;
-    return snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
+    const { name, snapshot: before } = this.#o;
+    const snapshot = snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
+    if (this.#isRestored || before === undefined) return snapshot;
+    // Nothing was taken in yet: written so, it must not be less than what is on disk.
+    const { members, trusted, revocations, redeemed } = before;
+    return { ...snapshot, members, trusted, revocations, redeemed };
   }
 
   // ---- Inside -----------------------------------------------------------------------------------

@@ -118,6 +118,22 @@ Deno.test("a node restarts from its disk and re-joins without seeds and without 
   assert.equal(boot, 2);
 });
 
+Deno.test("a node that is killed at any moment of its start has lost nobody", () => {
+  const { lab, all: [founder, second, third] } = village(3);
+  assert.ok(founder && second && third);
+  lab.run(5_000);
+  for (const ms of [0, 1, 500, 1_999, 2_001]) {
+    founder.crash();
+    founder.start();
+    assert.equal(founder.disk?.members.length, 2, "as it starts");
+    lab.run(ms);
+    founder.crash();
+    assert.equal(founder.disk?.members.length, 2, `${ms} ms later`);
+  }
+  founder.start();
+  assert.ok(lab.until(5_000, () => areMutual([founder, second, third])));
+});
+
 Deno.test("the whole mesh restarts at once, founder included", () => {
   const { lab, all } = village(4);
   for (const one of all) one.crash();
