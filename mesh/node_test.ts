@@ -412,7 +412,10 @@ Deno.test("R53: a node that moves is found again in the middle of a session, wit
   assert.ok(founder && second);
   founder.say(second);
   lab.run(20_000);
+  let greetings = 0;
+  lab.tap = (_, from) => void (greetings += from === second ? 1 : 0);
   lab.move(second, Uint8Array.of(198, 51, 100, 22));
+  assert.ok(greetings > 0, "who has a tunnel with it hears of it at once");
   second.delivered.length = 0;
   for (let i = 0; i < 10 && second.delivered.length === 0; i++) {
     founder.say(second);

@@ -80,6 +80,14 @@ Deno.test("a member heard of lately is at that place; otherwise all its places a
   assert.deepEqual(places(), [3]);
   member.observed = { ...member.observed, at: now.boot - 30_000 };
   assert.deepEqual(places(), [3, 1, 2, 4]);
+  member.observed = { endpoint: endpoint(3), source: undefined, at: now.boot };
+  assert.deepEqual(places(), [3]);
+  roster.moved(now);
+  assert.deepEqual(
+    places(),
+    [3, 1, 2, 4],
+    "our own network changed: it may be reached elsewhere now",
+  );
 });
 
 Deno.test("a name that two members have names neither, and says by what to choose", () => {
