@@ -23,8 +23,13 @@ export interface Place {
 export async function listenAt(server: net.Server, place: Place): Promise<void> {
   await clear(place);
   const before = Deno.umask(0o777 & ~place.mode);
+  // It listens before it has its name: `wg` removes a socket that refuses it, and between bind and
+  // listen ours would. As long as the path, which has a limit, and with no ending that wg looks for.
+  const unnamed = `${place.path.slice(0, -1)}~`;
   try {
-    await listen(server, place.path);
+    fs.rmSync(unnamed, { force: true });
+    await listen(server, unnamed);
+    fs.renameSync(unnamed, place.path);
   } catch (error) {
     throw unusable(place, error);
   } finally {
