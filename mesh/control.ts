@@ -2,10 +2,10 @@
  * Control datagrams: everything that is neither WireGuard nor STUN on the one UDP port.
  *
  * ```
- * sealed  c1 00 00 00 | hint 8 | nonce 24 | XChaCha20-Poly1305( boot 4, counter 6, echo 4, kind 1, payload )
- * hello   c2 00 00 00 | nonce 24 | box( challenge 16, record, zeros )      always 1,232 bytes
- * ask     c3 00 00 00 | nonce 24 | box( challenge 16, name, record, zeros ) always 1,232 bytes
- * answer  c4 00 00 00 | nonce 24 | box( key 32, nonce 24, XChaCha20-Poly1305( … ) )
+ * sealed  c1 02 00 00 | hint 8 | nonce 24 | XChaCha20-Poly1305( boot 4, counter 6, echo 4, kind 1, payload )
+ * hello   c2 02 00 00 | nonce 24 | box( challenge 16, record, zeros )      always 1,232 bytes
+ * ask     c3 02 00 00 | nonce 24 | box( challenge 16, name, record, zeros ) always 1,232 bytes
+ * answer  c4 02 00 00 | nonce 24 | box( key 32, nonce 24, XChaCha20-Poly1305( … ) )
  * ```
  *
  * The first byte has its two highest bits set, so none of them is WireGuard (1..4, little-endian in
@@ -33,7 +33,7 @@
 import type { Crypto } from "./crypto.ts";
 import { KEY_LENGTH } from "./crypto.ts";
 import { type Decoded, Reader, Writer } from "./codec.ts";
-import { CONTROL_TYPES, type ControlType } from "./datagram.ts";
+import { headOf } from "./datagram.ts";
 import type { Random } from "./machine.ts";
 import { ReplayWindow } from "./window.ts";
 import type { Identity, MemberId } from "./trust/identity.ts";
@@ -172,7 +172,7 @@ export class Seal {
     const peer = this.#peers.get(to);
     const keys = peer && this.#keys(peer);
     if (!peer || !keys) return undefined;
-    const head = new Writer().bytes(header("sealed"))
+    const head = new Writer().bytes(headOf("sealed"))
       .bytes(Uint8Array.fromHex(this.#hint(this.self.signing.publicKey, peer.key))).finish();
     const nonce = this.random(NONCE_SIZE);
     const inner = new Writer().u32(this.boot).u48(++this.#counter).u32(echo ?? peer.boot)
@@ -257,7 +257,7 @@ export function sealHello(
   const padded = new Uint8Array(HELLO_SIZE);
   padded.set(content);
   const nonce = random(NONCE_SIZE);
-  const head = header(type);
+  const head = headOf(type);
   const sealed = crypto.xchacha20poly1305Seal(boxKey(crypto, meshId), nonce, head, padded);
   return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
 }
@@ -277,7 +277,7 @@ export function openHello(
   if (bytes.length !== DATAGRAM_MAX) return undefined;
   const sealed = bytes.subarray(TYPE_SIZE + NONCE_SIZE);
   const key = boxKey(crypto, meshId);
-  return crypto.xchacha20poly1305Open(key, nonceOf(bytes), header(type), sealed);
+  return crypto.xchacha20poly1305Open(key, nonceOf(bytes), headOf(type), sealed);
 }
 
 /**
@@ -297,7 +297,7 @@ export function sealAnswer(
   }
   const keys = pairKeys(crypto, ANSWER, meshId, self, to);
   if (keys === undefined) return undefined;
-  const head = header("answer");
+  const head = headOf("answer");
   const innerNonce = random(NONCE_SIZE);
   const inner = crypto.xchacha20poly1305Seal(keys.send, innerNonce, head, content);
   const outer = new Writer().bytes(self.signing.publicKey).bytes(innerNonce).bytes(inner).finish();
@@ -314,7 +314,7 @@ export function openAnswer(
   self: Identity,
   bytes: Uint8Array,
 ): Decoded<{ readonly key: Uint8Array; readonly content: Uint8Array }> {
-  const head = header("answer");
+  const head = headOf("answer");
   const sealed = bytes.subarray(TYPE_SIZE + NONCE_SIZE);
   const nonce = bytes.subarray(TYPE_SIZE, TYPE_SIZE + NONCE_SIZE);
   const outer = nonce.length === NONCE_SIZE && bytes.length <= DATAGRAM_MAX
@@ -330,10 +330,6 @@ export function openAnswer(
   return content
     ? { ok: true, value: { key, content } }
     : { ok: false, error: "an answer that does not fit the key in it" };
-}
-
-function header(type: ControlType): Uint8Array {
-  return Uint8Array.of(CONTROL_TYPES[type], 0, 0, 0);
 }
 
 function boxKey(crypto: Crypto, meshId: Uint8Array): Uint8Array {

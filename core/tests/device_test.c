@@ -368,6 +368,26 @@ static void datagrams_that_are_not_data_reach_the_mailbox_with_their_source(void
     world_close(&w);
 }
 
+static void every_version_of_a_control_datagram_is_mailed(void **state) {
+    (void)state; /* types 0xc1 to 0xc4; the second byte is the version, 0 in the first format */
+    struct shoal_mail mail;
+    uint8_t payload[SHOAL_DATAGRAM_MAX], bytes[40] = {0};
+    world_open(&w, &(struct world_options){0});
+    struct shoal_endpoint to = {.remote = w.b.outer};
+    for (uint8_t type = 0xc1; type <= 0xc4; type++)
+        for (uint8_t version = 0; version <= 3; version++) {
+            bytes[0] = type;
+            bytes[1] = version;
+            assert_int_equal(
+                shoal_datagram_send(w.a.device, &to, sizeof(to), 0, bytes, sizeof(bytes)),
+                SHOAL_OK);
+            assert_true(side_mail(&w.b, SHOAL_MAIL_DATAGRAM, &mail, payload));
+            assert_int_equal(mail.length, sizeof(bytes));
+            assert_memory_equal(payload, bytes, sizeof(bytes));
+        }
+    world_close(&w);
+}
+
 /* ---- Arguments, handles, limits ------------------------------------------------------------ */
 
 static struct shoal_device_config no_tun(void) {
@@ -549,6 +569,7 @@ int main(void) {
         cmocka_unit_test(bytes_that_an_address_does_not_use_move_no_endpoint),
         cmocka_unit_test(a_device_moves_between_ports_and_closes_them),
         cmocka_unit_test(datagrams_that_are_not_data_reach_the_mailbox_with_their_source),
+        cmocka_unit_test(every_version_of_a_control_datagram_is_mailed),
         cmocka_unit_test(a_configuration_out_of_range_is_refused_by_name),
         cmocka_unit_test(the_65th_device_is_refused_and_a_closed_handle_stays_stale),
         cmocka_unit_test(peers_and_routes_end_at_their_maximum_and_are_counted),
