@@ -1,0 +1,71 @@
+/**
+ * Nodes of another version of Shoal that knock here: their datagrams cannot be read, so a person is
+ * told where they come from. Anybody can invent such datagrams and their addresses; what is kept is
+ * bounded and only shown.
+ */
+import type { Endpoint } from "../endpoint.ts";
+import type { Now } from "../machine.ts";
+import { originOf } from "./origin.ts";
+
+/** Places that are remembered; at the limit the one that was heard longest ago is forgotten. */
+export const PLACES_MAX = 4;
+/** Milliseconds after which a place that is silent is forgotten. */
+export const SHOWN_TIME = 600_000;
+/** Milliseconds over which the rate is counted. */
+const RATE_TIME = 60_000;
+
+export interface OldVersion {
+  readonly version: number;
+  /** Where its last datagram came from. */
+  readonly endpoint: Endpoint;
+  /** Datagrams since it is remembered. */
+  readonly count: number;
+  /** Boot ms of the last one. */
+  readonly at: number;
+}
+
+export class OldVersions {
+  /** By origin and version, the one heard last at the end. */
+  readonly #places = new Map<string, OldVersion>();
+  #window = { since: 0, count: 0, before: 0 };
+  /** All datagrams of other versions since the start. */
+  count = 0;
+
+  saw(now: Now, version: number, endpoint: Endpoint): void {
+    this.count++;
+    this.#turn(now);
+    this.#window.count++;
+    this.#forget(now);
+    const name = `${originOf(endpoint)} ${version}`;
+    const known = this.#places.get(name);
+    this.#places.delete(name);
+    const [oldest] = this.#places.keys();
+    if (this.#places.size >= PLACES_MAX && oldest !== undefined) this.#places.delete(oldest);
+    this.#places.set(name, { version, endpoint, count: (known?.count ?? 0) + 1, at: now.boot });
+  }
+
+  /** The places of the last ten minutes, the one heard last first. */
+  places(now: Now): OldVersion[] {
+    this.#forget(now);
+    return [...this.#places.values()].reverse();
+  }
+
+  /** Datagrams in the last whole minute that was counted. */
+  perMinute(now: Now): number {
+    this.#turn(now);
+    return this.#window.before;
+  }
+
+  #turn(now: Now): void {
+    const { since, count } = this.#window;
+    const passed = now.boot - since;
+    if (passed < RATE_TIME) return;
+    this.#window = { since: now.boot, count: 0, before: passed < 2 * RATE_TIME ? count : 0 };
+  }
+
+  #forget(now: Now): void {
+    for (const [name, { at }] of this.#places) {
+      if (now.boot - at > SHOWN_TIME) this.#places.delete(name);
+    }
+  }
+}

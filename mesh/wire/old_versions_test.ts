@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import type { Endpoint } from "../endpoint.ts";
+import { OldVersions, PLACES_MAX, SHOWN_TIME } from "./old_versions.ts";
+
+const at = (boot: number) => ({ boot, wall: 0 });
+const place = (n: number, port = 1): Endpoint => ({
+  address: Uint8Array.of(192, 0, 2, n),
+  port,
+  scope: 0,
+});
+
+Deno.test("a place that knocks with another version is shown with its version and how often", () => {
+  const old = new OldVersions();
+  old.saw(at(0), 1, place(1));
+  old.saw(at(10), 1, place(1, 2));
+  old.saw(at(20), 3, place(2));
+  assert.deepEqual(old.places(at(30)), [
+    { version: 3, endpoint: place(2), count: 1, at: 20 },
+    { version: 1, endpoint: place(1, 2), count: 2, at: 10 },
+  ]);
+});
+
+Deno.test("4 places are remembered; the one heard longest ago makes room, and all are counted", () => {
+  const old = new OldVersions();
+  for (let n = 0; n < PLACES_MAX; n++) old.saw(at(n), 1, place(n));
+  old.saw(at(10), 1, place(0));
+  old.saw(at(11), 1, place(PLACES_MAX));
+  const hosts = old.places(at(12)).map(({ endpoint }) => endpoint.address[3]);
+  assert.deepEqual(hosts, [PLACES_MAX, 0, 3, 2]);
+  for (let n = 0; n < 1000; n++) old.saw(at(20), 1, place(n % 256, n));
+  assert.equal(old.places(at(20)).length, PLACES_MAX);
+  assert.equal(old.count, PLACES_MAX + 2 + 1000);
+});
+
+Deno.test("a place that is silent for ten minutes is shown no longer", () => {
+  const old = new OldVersions();
+  old.saw(at(0), 1, place(1));
+  assert.equal(old.places(at(SHOWN_TIME)).length, 1);
+  assert.equal(old.places(at(SHOWN_TIME + 1)).length, 0);
+});
+
+Deno.test("the rate is that of the last whole minute, and 0 after silence", () => {
+  const old = new OldVersions();
+  for (let ms = 0; ms < 60_000; ms += 1000) old.saw(at(ms), 1, place(1));
+  assert.equal(old.perMinute(at(59_999)), 0);
+  assert.equal(old.perMinute(at(60_000)), 60);
+  assert.equal(old.perMinute(at(119_999)), 60);
+  assert.equal(old.perMinute(at(120_000)), 0);
+  old.saw(at(121_000), 1, place(1));
+  assert.equal(old.perMinute(at(400_000)), 0);
+});
