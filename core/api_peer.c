@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "address.h"
 #include "edge.h"
 #include "tx.h"
 #include "worker.h"
@@ -43,21 +44,15 @@ static int32_t end(struct standstill *still, int32_t status) {
 
 /* ---- Peers ------------------------------------------------------------------------------- */
 
-static bool address_ok(const struct shoal_address *address) {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    return address->family == SHOAL_AF_INET ||
-           (address->family == SHOAL_AF_INET6 && memcmp(address->ip, mapped, sizeof(mapped)) != 0);
-}
-
 bool api_endpoint_ok(const struct shoal_endpoint *endpoint) {
     const struct shoal_address *remote = &endpoint->remote, *local = &endpoint->local;
     if (endpoint->reserved)
         return false;
     if (remote->family == SHOAL_AF_NONE)
         return local->family == SHOAL_AF_NONE;
-    return address_ok(remote) && remote->port != 0 &&
+    return address_takes_datagrams(remote) &&
            (local->family == SHOAL_AF_NONE ||
-            (local->family == remote->family && address_ok(local)));
+            (local->family == remote->family && address_valid(local)));
 }
 
 /* What an address does not use is zero, as in what is received: the two are compared as bytes. */

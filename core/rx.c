@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "device.h"
 #include "edge.h"
 #include "packet.h"
@@ -321,6 +322,12 @@ static void other(struct worker *worker, const struct udp_socket *udp, const uin
     mail_datagram(worker, MAILBOX_CONTROL, bytes, length, from);
 }
 
+static uint32_t datagrams_in(const struct socket_received *received) {
+    if (received->segment >= received->length)
+        return 1;
+    return (received->length + received->segment - 1) / received->segment;
+}
+
 void rx_buffer(struct worker *worker, struct udp_socket *udp, uint8_t *buffer,
                const struct socket_received *received) {
     stats_add(&worker->stats, COUNT_rx_buffers, 1);
@@ -330,6 +337,11 @@ void rx_buffer(struct worker *worker, struct udp_socket *udp, uint8_t *buffer,
     if (received->truncated ||
         (received->control_truncated && received->segment == received->length)) {
         drop(worker, NULL, COUNT_drop_rx_truncated);
+        return;
+    }
+    /* Before everything that could answer (mail, the gate's cookie) or remember the place (R53). */
+    if (!address_takes_datagrams(&received->endpoint.remote)) {
+        stats_add(&worker->stats, COUNT_drop_rx_unanswerable, datagrams_in(received));
         return;
     }
     uint32_t at = 0;

@@ -59,6 +59,7 @@
                                      with UDP_GRO a gathered buffer of many datagrams counts as one, \
                                      so the number is a lower bound */ \
     X(drop_rx_truncated)          /* MSG_TRUNC, or segments of unknown size after MSG_CTRUNC */ \
+    X(drop_rx_unanswerable)       /* from port 0, or from an IPv4-mapped IPv6 address */ \
     X(drop_rx_short)              /* a data message below 32 bytes (R20), or nothing at all */ \
     X(drop_rx_oversized)          /* not data, and above 1,500 bytes */ \
     X(drop_rx_unknown_type)       /* with SHOAL_DEVICE_WIREGUARD_ONLY */ \

@@ -28,6 +28,18 @@ static struct fault on_receive, on_write;
 static _Atomic int receive_flags;  /* ORed into msg_flags */
 static _Atomic int fake_gro_bytes; /* size of a UDP_GRO item to add: 2 (wrong) or 4 */
 static _Atomic int fake_gro_value;
+static _Atomic bool from_port_0; /* the sender's port is told as 0 */
+static _Atomic bool from_mapped; /* an IPv6 sender is told as ::ffff:127.0.0.1 */
+
+static void change_sender(struct msghdr *message) {
+    struct sockaddr_in *v4 = message->msg_name;
+    struct sockaddr_in6 *v6 = message->msg_name;
+    if (atomic_load(&from_port_0)) /* at the same place in both families */
+        v4->sin_port = 0;
+    if (atomic_load(&from_mapped) && v6->sin6_family == AF_INET6)
+        memcpy(&v6->sin6_addr, (const uint8_t[16]){[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
+               16);
+}
 
 ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
@@ -39,6 +51,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags) {
     if (length < 0)
         return length;
     message->msg_flags |= atomic_load(&receive_flags);
+    change_sender(message);
     size_t size = (size_t)atomic_load(&fake_gro_bytes);
     if (size && message->msg_controllen + CMSG_SPACE(size) <= room) {
         int value = atomic_load(&fake_gro_value);
@@ -67,17 +80,21 @@ static struct shoal_address stranger;
 static int fd;
 static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX], frame[WORLD_FRAME_MAX];
 
-static void start(void) {
+static void start_with(const struct world_options *options) {
     plan(&on_receive, 0, 0);
     plan(&on_write, 0, 0);
     atomic_store(&receive_flags, 0);
     atomic_store(&fake_gro_bytes, 0);
-    side_open(&side, 1, &(struct world_options){0});
-    fd = stranger_open(SHOAL_AF_INET, &stranger);
+    atomic_store(&from_port_0, false);
+    atomic_store(&from_mapped, false);
+    side_open(&side, 1, options);
+    fd = stranger_open(side.outer.family, &stranger);
     side.peer = side_add_peer(&side, 12, 2, &stranger);
     struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, 100, 555, 0);
     side_install(&side, &session);
 }
+
+static void start(void) { start_with(&(struct world_options){0}); }
 
 static void stop(void) {
     close(fd);
@@ -149,6 +166,67 @@ static void segment_sizes_that_make_no_sense_leave_the_datagram_whole(void **sta
         side_expect(&side, plain, 78);
         stop();
     }
+}
+
+/* ---- Senders that nobody can answer ---- */
+
+/* One of every kind that core answers, mails or remembers the sender of. */
+static void send_every_kind(void) {
+    static const struct {
+        uint8_t type;
+        size_t length;
+    } kinds[] = {{1, 148}, {2, 92}, {3, 64}, {0xc3, 1232}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        memset(message, 0, kinds[i].length);
+        message[0] = kinds[i].type;
+        stranger_send(fd, &side.outer, message, kinds[i].length);
+    }
+    send_in(1);
+}
+
+static void expect_nothing_of_them(uint64_t datagrams) {
+    side_await(&side, "drop_rx_unanswerable", datagrams);
+    assert_int_equal(side_drops(&side), datagrams);
+    assert_true(side_no_mail(&side, SHOAL_MAIL_DATAGRAM));
+    assert_int_equal(side_facts(&side).rx_packets, 0);
+    assert_int_equal(side_facts(&side).endpoint.remote.port, stranger.port);
+    assert_int_equal(stranger_receive(fd, frame, sizeof(frame), 20), 0);
+}
+
+static void what_comes_from_port_0_is_dropped_whatever_it_is(void **state) {
+    (void)state;
+    static const uint32_t modes[] = {0, SHOAL_DEVICE_WIREGUARD_ONLY};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        start_with(&(struct world_options){.flags = modes[i]});
+        atomic_store(&from_port_0, true);
+        send_every_kind();
+        expect_nothing_of_them(5);
+        atomic_store(&from_port_0, false); /* the same datagram, never used up */
+        send_in(1);
+        side_expect(&side, plain, 78);
+        stop();
+    }
+}
+
+static void an_ipv4_address_written_as_ipv6_is_no_sender(void **state) {
+    (void)state; /* kernels before Linux 5.4 let them pass */
+    start_with(&(struct world_options){.outer = SHOAL_AF_INET6});
+    atomic_store(&from_mapped, true);
+    send_every_kind();
+    expect_nothing_of_them(5);
+    stop();
+}
+
+static void a_train_from_port_0_counts_each_of_its_datagrams(void **state) {
+    (void)state;
+    start();
+    atomic_store(&from_port_0, true);
+    atomic_store(&fake_gro_bytes, 4);
+    atomic_store(&fake_gro_value, 40);
+    memset(message, 0xc1, 100);
+    stranger_send(fd, &side.outer, message, 100);
+    expect_nothing_of_them(3);
+    stop();
 }
 
 /* ---- The TUN ---- */
@@ -239,6 +317,9 @@ int main(void) {
         cmocka_unit_test(a_receive_error_loses_no_datagram),
         cmocka_unit_test(what_was_cut_off_is_counted_and_not_believed),
         cmocka_unit_test(segment_sizes_that_make_no_sense_leave_the_datagram_whole),
+        cmocka_unit_test(what_comes_from_port_0_is_dropped_whatever_it_is),
+        cmocka_unit_test(an_ipv4_address_written_as_ipv6_is_no_sender),
+        cmocka_unit_test(a_train_from_port_0_counts_each_of_its_datagrams),
         cmocka_unit_test(einval_on_a_super_packet_writes_its_packets_singly_once_in_order),
         cmocka_unit_test(an_interface_that_is_down_costs_packets_and_no_offload),
         cmocka_unit_test(a_tun_that_is_gone_is_told_once_and_left_alone),
