@@ -78,8 +78,7 @@ function parseIPv6(text: string): Uint8Array | undefined {
 
 /** IPv4-mapped IPv6 (`::ffff:a.b.c.d`) becomes plain IPv4; everything else stays as it is. */
 function unmapped(address: Uint8Array): Uint8Array {
-  const isMapped = address.length === 16 && MAPPED_PREFIX.every((byte, i) => address[i] === byte);
-  return isMapped ? address.slice(12) : address;
+  return isMapped(address) ? address.slice(12) : address;
 }
 
 /**
@@ -153,11 +152,92 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.scope === b.scope && sameBytes(a.address, b.address);
 }
 
-/** Whether an endpoint means something to other machines. */
-export function isReachable({ address, port }: Endpoint): boolean {
-  const [a = 0, b = 0] = address;
-  if (port === 0) return false;
-  if (address.length === 4) return a !== 127 && a !== 0 && a < 224 && !(a === 169 && b === 254);
-  const isLinkLocal = a === 0xfe && (b & 0xc0) === 0x80;
-  return !isLinkLocal && a !== 0xff && address.subarray(0, 15).some((byte) => byte !== 0);
+/**
+ * Places that nothing is sent to because a record, an answer or gossip names them, and that no node
+ * tells others of itself. Each is a machine that the sender of the record may not choose (our own,
+ * everybody on a link, a service beside us), or it means nothing away from the link where it was
+ * read. A place that a person names (a seed, a WireGuard endpoint) is not looked up here, and
+ * neither is one that authenticated traffic came from.
+ */
+const UNREACHABLE: readonly (readonly [prefix: string, length: number, what: string])[] = [
+  ["0.0.0.0", 8, "no address of a machine"], // RFC 1122 section 3.2.1.3
+  ["100.64.0.0", 10, "inside the mesh"], // IP4_PREFIX: it would go through the tunnel to itself
+  ["127.0.0.0", 8, "loopback"], // RFC 1122 section 3.2.1.3
+  ["169.254.0.0", 16, "link-local"], // RFC 3927; clouds serve metadata at 169.254.169.254
+  ["224.0.0.0", 4, "multicast"], // RFC 1112
+  ["240.0.0.0", 4, "reserved, or the limited broadcast"], // RFC 1112 section 4; RFC 919
+  ["::", 96, "unspecified, loopback, or an IPv4 address written as IPv6"], // RFC 4291 section 2.5
+  ["::ffff:0:0", 96, "an IPv4 address written as IPv6"], // RFC 4291 section 2.5.5.2
+  ["::ffff:0:0:0", 96, "an IPv4 address written as IPv6"], // RFC 2765 section 2.1
+  ["fe80::", 10, "link-local"], // RFC 4291 section 2.5.6
+  ["fec0::", 10, "site-local"], // RFC 3879: means something on one site alone, and is deprecated
+  ["ff00::", 8, "multicast"], // RFC 4291 section 2.7
+];
+
+/** IPv6 addresses that a gateway turns into the IPv4 address at this byte: that must do, too. */
+const EMBEDDING: readonly (readonly [prefix: string, length: number, at: number])[] = [
+  ["64:ff9b::", 96, 12], // NAT64, RFC 6052
+  ["2002::", 16, 2], // 6to4, RFC 3056
+];
+
+/** Reads a prefix of the tables above; an IPv4-mapped one stays IPv6. */
+function tableAddress(text: string): Uint8Array {
+  const address = text.includes(":") ? parseIPv6(text) : parseIPv4(text);
+  if (!address) throw new TypeError(`${text} is no address`);
+  return address;
+}
+
+const unreachable = UNREACHABLE.map(([text, length, what]) => ({
+  address: tableAddress(text),
+  length,
+  what,
+}));
+const embedding = EMBEDDING.map(([text, length, at]) => ({
+  address: tableAddress(text),
+  length,
+  at,
+}));
+
+/** Why no datagram may go to a place that was not named by a person; undefined: one may. */
+export function whyUnreachable({ address, port }: Omit<Endpoint, "scope">): string | undefined {
+  if (port === 0) return "port 0";
+  const found = unreachable.find((place) => isWithin(address, place));
+  if (found) return found.what;
+  const embedded = embedding.find((place) => isWithin(address, place));
+  if (!embedded) return undefined;
+  const inner = address.subarray(embedded.at, embedded.at + 4);
+  const why = whyUnreachable({ address: inner, port });
+  return why && `for an IPv4 address that is ${why}`;
+}
+
+/** Whether others may be told of a place, and sent to it on another's word. */
+export function isReachable(endpoint: Endpoint): boolean {
+  return whyUnreachable(endpoint) === undefined;
+}
+
+/** Whether an address is of the family and the prefix. */
+function isWithin(
+  address: Uint8Array,
+  prefix: { readonly address: Uint8Array; readonly length: number },
+): boolean {
+  if (address.length !== prefix.address.length) return false;
+  for (let i = 0; 8 * i < prefix.length; i++) {
+    const mask = (0xff00 >> Math.min(8, prefix.length - 8 * i)) & 0xff;
+    if (((address[i] ?? 0) ^ (prefix.address[i] ?? 0)) & mask) return false;
+  }
+  return true;
+}
+
+/** IPv4-mapped IPv6, which is no address of its own: nothing can be sent to it as it stands. */
+function isMapped(address: Uint8Array): boolean {
+  return address.length === 16 && MAPPED_PREFIX.every((byte, i) => address[i] === byte);
+}
+
+/**
+ * Whether core could send an answer to where a datagram came from: the same rule as core's own
+ * (`address_takes_datagrams`), which drops every other datagram before it is mailed.
+ */
+export function isAnswerable({ address, port }: Endpoint): boolean {
+  const isOfFamily = address.length === 4 || address.length === 16;
+  return isOfFamily && port > 0 && port <= 65535 && !isMapped(address);
 }

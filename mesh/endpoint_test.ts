@@ -3,9 +3,12 @@ import fc from "fast-check";
 import {
   formatAddress,
   formatEndpoint,
+  isAnswerable,
+  isReachable,
   parseAddress,
   parseEndpoint,
   sameEndpoint,
+  whyUnreachable,
 } from "./endpoint.ts";
 
 Deno.test("RFC 5952: IPv6 text is canonical", () => {
@@ -106,4 +109,84 @@ Deno.test("endpoints are the same place when address, port and interface agree",
   assert.ok(!sameEndpoint(a, { ...a, scope: 1 }));
   assert.ok(!sameEndpoint(a, { ...a, address: Uint8Array.of(1, 2, 3, 5) }));
   assert.ok(!sameEndpoint(a, { ...a, address: new Uint8Array(16) }));
+});
+
+/** 16 bytes from 32 hexadecimal digits: {@link parseAddress} makes a mapped address IPv4. */
+function raw(hex: string): Uint8Array {
+  return Uint8Array.fromHex(hex);
+}
+
+function at(address: string | Uint8Array, port = 51820) {
+  const bytes = typeof address === "string" ? parseAddress(address) : address;
+  assert.ok(bytes, `${address}`);
+  return { address: bytes, port, scope: 0 };
+}
+
+Deno.test("each class of places that a record may not name is refused, from its first to its last address", () => {
+  const mapped = raw("00000000000000000000ffffc0000201"); // ::ffff:192.0.2.1
+  const translated = raw("0000000000000000ffff0000c0000201"); // ::ffff:0:192.0.2.1
+  const embedded = "an IPv4 address written as IPv6";
+  for (
+    const [what, ...addresses] of [
+      ["no address of a machine", "0.0.0.0", "0.255.255.255"],
+      ["inside the mesh", "100.64.0.0", "100.127.255.255"],
+      ["loopback", "127.0.0.0", "127.0.0.1", "127.255.255.255"],
+      ["link-local", "169.254.0.0", "169.254.169.254", "169.254.255.255"],
+      ["multicast", "224.0.0.0", "239.255.255.255"],
+      ["reserved, or the limited broadcast", "240.0.0.0", "255.255.255.255"],
+      [`unspecified, loopback, or ${embedded}`, "::", "::1", "::192.0.2.1", "::ffff:ffff"],
+      [embedded, mapped, translated],
+      ["link-local", "fe80::", "fe80::1", "febf:ffff::"],
+      ["site-local", "fec0::", "feff:ffff::"],
+      ["multicast", "ff00::", "ff02::1", "ffff::"],
+      ["for an IPv4 address that is loopback", "64:ff9b::127.0.0.1", "2002:7f00:1::"],
+      ["for an IPv4 address that is multicast", "64:ff9b::224.0.0.1", "2002:e000:1::"],
+    ] as const
+  ) {
+    for (const address of addresses) {
+      assert.equal(whyUnreachable(at(address)), what, `${address}`);
+      assert.ok(!isReachable(at(address)));
+    }
+  }
+  for (const address of ["192.0.2.1", "2001:db8::1"]) {
+    assert.equal(whyUnreachable(at(address, 0)), "port 0");
+  }
+});
+
+Deno.test("the neighbours of those classes, and private addresses, can be reached", () => {
+  for (
+    const address of [
+      "1.0.0.0",
+      "10.0.0.1",
+      "100.63.255.255",
+      "100.128.0.0",
+      "126.255.255.255",
+      "128.0.0.0",
+      "169.253.255.255",
+      "169.255.0.0",
+      "172.16.0.1",
+      "192.168.0.1",
+      "223.255.255.255",
+      "::1:0:0",
+      "64:ff9b::192.0.2.1",
+      "2002:c000:201::1",
+      "2001:db8::1",
+      "fd00::1",
+      "fe7f:ffff::",
+    ]
+  ) {
+    assert.equal(whyUnreachable(at(address, 1)), undefined, address);
+    assert.ok(isReachable(at(address, 65535)));
+  }
+});
+
+Deno.test("an answer can go to what has a family and a port, and is no IPv4 written as IPv6", () => {
+  for (const address of ["192.0.2.1", "127.0.0.1", "fe80::1", "::1"]) {
+    assert.ok(isAnswerable(at(address)), address);
+    assert.ok(!isAnswerable(at(address, 0)), address);
+  }
+  assert.ok(!isAnswerable(at(raw("00000000000000000000ffffc0000201"))));
+  assert.ok(!isAnswerable(at(new Uint8Array(0))));
+  assert.ok(!isAnswerable(at(new Uint8Array(5))));
+  assert.ok(!isAnswerable(at("192.0.2.1", 65536)));
 });

@@ -9,7 +9,7 @@
 import type { Crypto, SigningKey } from "./crypto.ts";
 import { KEY_LENGTH } from "./crypto.ts";
 import { type Decoded, Reader, Writer } from "./codec.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, whyUnreachable } from "./endpoint.ts";
 import type { Prefix } from "./machine.ts";
 import { type Chain, CHAIN_MAX, decodeChain } from "./trust/certificate.ts";
 import { type MemberId, signatureLabel } from "./trust/identity.ts";
@@ -144,7 +144,7 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
   const bits = reader.u8();
   if (bits > 3) reader.fail(`unknown capabilities ${bits}`);
   const version = reader.text(VERSION_MAX);
-  const endpoints = many(reader, ENDPOINTS_MAX, "endpoints", readEndpoint);
+  const endpoints = many(reader, ENDPOINTS_MAX, "endpoints", readPlace);
   const routes = many(reader, ROUTES_MAX, "routes", readPrefix);
   const chain = decodeChain(reader.long(CHAIN_MAX));
   if (!chain.ok) reader.fail(chain.error);
@@ -175,11 +175,19 @@ export function writeEndpoint(writer: Writer, endpoint: Endpoint): void {
   writer.short(endpoint.address).u16(endpoint.port);
 }
 
-/** What {@link writeEndpoint} wrote. */
+/** What {@link writeEndpoint} wrote, whatever place that is. */
 export function readEndpoint(reader: Reader): Endpoint {
   const address = reader.short(16);
   if (address.length !== 4 && address.length !== 16) reader.fail("an address of no family");
   return { address, port: reader.u16(), scope: 0 };
+}
+
+/** An endpoint that members will send to because this record says so. */
+function readPlace(reader: Reader): Endpoint {
+  const endpoint = readEndpoint(reader);
+  const why = reader.error === undefined ? whyUnreachable(endpoint) : undefined;
+  if (why !== undefined) reader.fail(`an endpoint that is ${why}`);
+  return endpoint;
 }
 
 function readPrefix(reader: Reader): Prefix {

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
-import { bootOf, openRecord, type RecordBody, sequenceOf, signRecord } from "./record.ts";
+import { Reader, Writer } from "./codec.ts";
+import { parseAddress } from "./endpoint.ts";
+import {
+  bootOf,
+  openRecord,
+  readEndpoint,
+  type RecordBody,
+  sequenceOf,
+  signRecord,
+  writeEndpoint,
+} from "./record.ts";
 import { EMPTY_CHAIN } from "./trust/certificate.ts";
 import { meshIdOf } from "./trust/identity.ts";
 
@@ -45,8 +55,8 @@ Deno.test("nobody else can make or alter one, or carry it to another mesh", () =
   }
 });
 
-Deno.test("a link-local address' interface number stays at home", () => {
-  const address = Uint8Array.of(0xfe, 0x80, ...new Uint8Array(14));
+Deno.test("an address' interface number stays at home", () => {
+  const address = new Uint8Array(16).fill(0x20);
   const made = signRecord(crypto, meshId, signing, {
     ...body,
     endpoints: [{ address, port: 9, scope: 4 }],
@@ -56,9 +66,50 @@ Deno.test("a link-local address' interface number stays at home", () => {
   assert.equal(opened.value.endpoints[0]?.scope, 0);
 });
 
+Deno.test("a record with one place that nothing may be sent to is refused whole", () => {
+  const withPlace = (text: string, port: number) => {
+    const address = parseAddress(text);
+    assert.ok(address, text);
+    const place = { address, port, scope: 0 };
+    const made = signRecord(crypto, meshId, signing, {
+      ...body,
+      endpoints: [...body.endpoints, place],
+    });
+    return openRecord(crypto, meshId, made.bytes);
+  };
+  for (
+    const [text, port, what] of [
+      ["192.0.2.1", 0, "port 0"],
+      ["127.0.0.1", 9, "loopback"],
+      ["169.254.169.254", 80, "link-local"],
+      ["224.0.0.251", 5353, "multicast"],
+      ["255.255.255.255", 9, "reserved, or the limited broadcast"],
+      ["100.64.0.1", 9, "inside the mesh"],
+      ["fe80::1", 9, "link-local"],
+    ] as const
+  ) {
+    const opened = withPlace(text, port);
+    assert.ok(!opened.ok, `${text} port ${port}`);
+    assert.equal(opened.error, `an endpoint that is ${what}`);
+  }
+  assert.ok(withPlace("198.51.100.9", 9).ok);
+});
+
+Deno.test("where somebody saw us is read whatever it is: it is judged before it is adopted", () => {
+  const loopback = { address: Uint8Array.of(127, 0, 0, 1), port: 0, scope: 0 };
+  const writer = new Writer();
+  writeEndpoint(writer, loopback);
+  const reader = new Reader(writer.finish());
+  assert.deepEqual(reader.finish(readEndpoint(reader)), { ok: true, value: loopback });
+});
+
 Deno.test("what does not fit into 1,024 bytes is dropped from the end, endpoints last", () => {
   const route = { address: new Uint8Array(16), length: 0 };
-  const endpoint = (n: number) => ({ address: new Uint8Array(16).fill(n), port: n, scope: 0 });
+  const endpoint = (n: number) => ({
+    address: new Uint8Array(16).fill(0x20 + n),
+    port: n,
+    scope: 0,
+  });
   const chain = { links: [], bytes: new Uint8Array(760) };
   const made = signRecord(crypto, meshId, signing, {
     ...body,
