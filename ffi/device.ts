@@ -1,6 +1,6 @@
 /**
  * One device of core: its TUN, its UDP port, its peers and their sessions, as typed methods. Every
- * method throws a {@link CoreError} when core refuses, and then nothing has changed. Peers are named
+ * method but `send` throws a {@link CoreError} when core refuses, and then nothing has changed. Peers are named
  * by handles (bigint); a handle that is gone gives `E_STALE` for ever.
  */
 import type { Endpoint, Source } from "../mesh/endpoint.ts";
@@ -25,6 +25,7 @@ import {
 } from "./header.ts";
 import { type Mail, readMails } from "./mail.ts";
 import {
+  hasFamily,
   type Memory,
   memory,
   readFacts,
@@ -83,6 +84,7 @@ export interface DeviceInfo {
 
 export type PeerHandle = bigint;
 
+const NO_ADDRESS = new Uint8Array(0);
 const MAILBOX_BUFFER = 64 * 1024;
 const COUNTERS_MAX = 256;
 
@@ -92,7 +94,15 @@ const edgeBits: Readonly<Record<EdgeName, number>> = {
   unsentReply: EdgeBit.UNSENT_REPLY,
 };
 
-const refusals: ReadonlySet<number> = new Set([Status.E_NO_ROUTE, Status.E_STATE, Status.E_SYSTEM]);
+/** What became of a datagram. */
+export type SendOutcome =
+  | "sent"
+  /** No route, no socket of that family, a full buffer, a firewall. */
+  | "unsent"
+  /** Nothing that could ever be sent: port 0, no address, too many bytes or none. */
+  | "refused";
+
+const unsent: ReadonlySet<number> = new Set([Status.E_NO_ROUTE, Status.E_STATE, Status.E_SYSTEM]);
 
 export class Device {
   /** Reused by every call: core copies what it is given, we copy what it gives. */
@@ -286,13 +296,16 @@ export class Device {
   /** Installs the session and wipes both its keys, here and in the session given (R65). */
   installSession(peer: PeerHandle, session: Session): void {
     const { bytes } = this.#session;
-    writeSession(this.#session, session);
-    const { shoal_session_install } = this.core.calls;
-    const status = shoal_session_install(this.handle, peer, bytes, bytes.length);
-    bytes.fill(0);
-    session.sendKey.fill(0);
-    session.receiveKey.fill(0);
-    ensure("session_install", status);
+    try {
+      writeSession(this.#session, session);
+      const { shoal_session_install } = this.core.calls;
+      const status = shoal_session_install(this.handle, peer, bytes, bytes.length);
+      ensure("session_install", status);
+    } finally {
+      bytes.fill(0);
+      session.sendKey.fill(0);
+      session.receiveKey.fill(0);
+    }
   }
 
   addRoute(peer: PeerHandle, prefix: Prefix): void {
@@ -351,11 +364,13 @@ export class Device {
   }
 
   /**
-   * Sends one datagram. A kernel that does not take it (no route, no socket of that family, a full
-   * buffer, a firewall) is no error of ours: datagrams get lost, and whoever sent it has a timer.
-   * @returns whether it left
+   * Sends one datagram. Where to, and how many bytes, may follow from what others sent us, so no
+   * refusal is thrown: whoever sent it has a timer, and what is lost is lost.
    */
-  send(datagram: Datagram): boolean {
+  send(datagram: Datagram): SendOutcome {
+    const source = datagram.from?.address ?? NO_ADDRESS;
+    const isWritable = hasFamily(datagram.to.address) && (source.length === 0 || hasFamily(source));
+    if (!isWritable) return "refused";
     writeEndpoint(this.#endpoint, datagram.to, datagram.from);
     const { shoal_datagram_send } = this.core.calls;
     const status = shoal_datagram_send(
@@ -366,9 +381,8 @@ export class Device {
       datagram.bytes as Uint8Array<ArrayBuffer>,
       datagram.bytes.length,
     );
-    if (refusals.has(status)) return false;
-    ensure("datagram_send", status);
-    return true;
+    if (status === Status.OK) return "sent";
+    return unsent.has(status) ? "unsent" : "refused";
   }
 
   #explain(call: string, status: number): void {

@@ -135,6 +135,9 @@ testUnless(
     session.sendKey.fill(1);
     refused("E_EXISTS", () => device.installSession(peer, session));
     assert.deepEqual([...session.sendKey], Array(32).fill(0), "a refused one is wiped, too");
+    session.sendKey.fill(1);
+    assert.throws(() => device.installSession(peer, { ...session, birth: NaN }), RangeError);
+    assert.deepEqual([...session.sendKey], Array(32).fill(0), "and one that cannot be written");
   }),
 );
 
@@ -257,7 +260,7 @@ testUnless(
       const otherPort = other.bind(0, 0);
       const bytes = Uint8Array.from({ length: 100 }, (_, i) => i === 0 ? 0x80 : i);
       const to = { address: LOOPBACK, port, scope: 0 };
-      assert.ok(other.send({ bytes, to }));
+      assert.equal(other.send({ bytes, to }), "sent");
       const mails: Mail[] = [];
       await drainAll(device, (mail) => mails.push(mail));
       assert.equal(mails.length, 1);
@@ -277,10 +280,39 @@ testUnless(
   "a datagram that cannot leave is reported as lost, not thrown",
   withDevice((device) => {
     const to = { address: LOOPBACK, port: 9, scope: 0 };
-    assert.equal(device.send({ bytes: new Uint8Array(32), to }), false, "not bound");
+    assert.equal(device.send({ bytes: new Uint8Array(32), to }), "unsent", "not bound");
     device.bind(0, 0);
     const reserved = { address: Uint8Array.of(255, 255, 255, 255), port: 9, scope: 0 };
-    assert.equal(device.send({ bytes: new Uint8Array(32), to: reserved }), false, "EACCES");
+    assert.equal(device.send({ bytes: new Uint8Array(32), to: reserved }), "unsent", "EACCES");
+  }),
+);
+
+testUnless(
+  lack,
+  "a datagram that nobody could send is refused, not thrown: whoever answers need not look",
+  withDevice((device) => {
+    const port = device.bind(0, 0);
+    const to = { address: LOOPBACK, port, scope: 0 };
+    const bytes = new Uint8Array(32);
+    const mapped = Uint8Array.fromHex("00000000000000000000ffff7f000001");
+    for (
+      const [what, datagram] of Object.entries<Datagram>({
+        "port 0": { bytes, to: { ...to, port: 0 } },
+        "IPv4 written as IPv6": { bytes, to: { ...to, address: mapped } },
+        "no address": { bytes, to: { ...to, address: new Uint8Array(0) } },
+        "an address of 5 bytes": { bytes, to: { ...to, address: new Uint8Array(5) } },
+        "a source of 5 bytes": { bytes, to, from: { address: new Uint8Array(5), ifindex: 0 } },
+        "a source of the other family": {
+          bytes,
+          to,
+          from: { address: new Uint8Array(16), ifindex: 0 },
+        },
+        "no bytes": { bytes: new Uint8Array(0), to },
+        "too many bytes": { bytes: new Uint8Array(1501), to },
+        "a traffic class above 255": { bytes, to, tos: 256 },
+      })
+    ) assert.equal(device.send(datagram), "refused", what);
+    assert.equal(device.send({ bytes, to }), "sent");
   }),
 );
 

@@ -59,6 +59,11 @@ export function writeText({ bytes }: Memory, at: number, size: number, text: str
   bytes.set(encoded, at);
 }
 
+/** Whether it is as long as an IPv4 or an IPv6 address. */
+export function hasFamily(address: Uint8Array): boolean {
+  return address.length === 4 || address.length === 16;
+}
+
 function familyOf(address: Uint8Array): number {
   if (address.length === 4) return Family.INET;
   if (address.length === 16) return Family.INET6;

@@ -65,5 +65,15 @@ export function logCore(log: Logger, news: CoreNews): void {
         command: news.command,
         reason: news.error.message,
       });
+    case "datagramRefused":
+      return log.error("core refused a datagram of {size} bytes to {endpoint}", {
+        size: news.size,
+        endpoint: formatEndpoint(news.to),
+      });
+    case "faultCaught":
+      return log.error(
+        "a fault of shoal, please report this line: {cause} (SHA-256 {hash}) was dropped: {stack}",
+        { ...news.fault },
+      );
   }
 }

@@ -4,8 +4,23 @@
  * datagrams, then events. Nothing else in the program owns a timer or a socket of the data plane.
  *
  * Everything happens in one thread and one step at a time, so a machine never meets itself half way.
- * What is thrown while nobody waits for an answer is a defect of ours; it ends in `onDefect`, whose
- * duty is to close the data plane and leave.
+ *
+ * **Nothing that arrives ends the program.** What core refuses is counted and told, and the rest is
+ * carried out. An exception of the machine in a step for a datagram or an edge is a {@link Fault}:
+ * it is told and counted, the input is dropped, and so are all effects of that step. Half of them
+ * would be worse than none: a message that offers a session which core was never given, an address
+ * announced and not set. Without any, the step is to the other side what a lost datagram is, and
+ * every machine here lives with those: its timers ask again. What the machine had changed in itself
+ * stays; where that asks for a command that was discarded, core treats later ones about it as void.
+ *
+ * An exception of a timer is told and counted likewise. The machine keeps its deadline then, so the
+ * timer rests a second and tries again: what it fell over may go by itself, as a member that leaves.
+ * A timer that failed {@link TIMER_FAILURES_MAX} times in a row does not heal: sessions are not
+ * renewed, nobody is found dead, and whoever looks at the process sees it alive. Then the last
+ * exception ends in `onDefect`, as does all that is thrown outside of steps; its duty is to close
+ * the data plane and leave, so that whoever supervises the program starts it again. So does a
+ * {@link Failure}: the program around the machine says by it that this computer refused what the
+ * node cannot be without, such as the first write of its state.
  */
 import * as net from "node:net";
 import { CoreError } from "../ffi/core_error.ts";
@@ -13,14 +28,18 @@ import type { Device, PeerHandle } from "../ffi/device.ts";
 import type { LinkState, Mail } from "../ffi/mail.ts";
 import {
   type Command,
+  type Datagram,
   type Deadline,
   Effects,
   type Now,
   type Outbox,
   type PeerId,
 } from "../mesh/machine.ts";
+import { type Endpoint, isAnswerable } from "../mesh/endpoint.ts";
 import type { Arrival, Edge, FactReader, PeerFacts } from "../mesh/tunnel/types.ts";
 import { readClock } from "./clock.ts";
+import { Failure } from "./exit.ts";
+import { type Cause, type Fault, faultOf } from "./fault.ts";
 
 /** A machine that lives on core's mail and its own deadline: the tunnels alone, or a mesh node. */
 export interface Driven<E> {
@@ -42,7 +61,11 @@ export type CoreNews =
     readonly kind: "commandRefused";
     readonly command: Command["kind"];
     readonly error: CoreError;
-  };
+  }
+  /** Core refused a datagram, which no kernel could have sent. */
+  | { readonly kind: "datagramRefused"; readonly to: Endpoint; readonly size: number }
+  /** A step raised an exception, and what it was made for was dropped. */
+  | { readonly kind: "faultCaught"; readonly fault: Fault };
 
 export interface DriverOptions<E> {
   readonly device: Device;
@@ -50,6 +73,8 @@ export interface DriverOptions<E> {
   readonly onEvent: (event: E) => void;
   readonly onNews: (news: CoreNews) => void;
   readonly onDefect: (error: unknown) => void;
+  /** The clock of the steps; a laboratory has one of its own. */
+  readonly clock?: () => Now;
 }
 
 /**
@@ -59,21 +84,38 @@ export interface DriverOptions<E> {
  */
 const TIMER_MAX_MS = 10_000;
 
+/** Failures of the timer in a row that end the program, and the rest after each in milliseconds. */
+export const TIMER_FAILURES_MAX = 10;
+export const TIMER_REST_MS = 1_000;
+
 export class Driver<E> {
   /** Datagrams that the kernel did not take. */
   unsent = 0;
+  /** Datagrams that core refused, each told as news. */
+  refusedDatagrams = 0;
   /** Commands that core refused, each told as news. */
-  refused = 0;
+  refusedCommands = 0;
+  /** Datagrams from where nothing can be sent back to, and news that a peer is there. */
+  unanswerable = 0;
+  /** Exceptions that were caught, each told as news. */
+  faults = 0;
+  /** The last of them. */
+  lastFault: Fault | undefined;
 
   readonly #handles = new Map<PeerId, PeerHandle>();
   readonly #device: Device;
+  readonly #clock: () => Now;
   readonly #bell: net.Socket;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerFailures = 0;
+  /** Boot ms before which the timer rests. */
+  #restUntil = -Infinity;
   #isClosed = false;
   #isDraining = false;
 
   constructor(private readonly options: DriverOptions<E>) {
     this.#device = options.device;
+    this.#clock = options.clock ?? readClock;
     this.#bell = new net.Socket({ fd: options.device.info().doorbellFd, readable: true });
     this.#bell.on("data", () => this.#drain());
     this.#bell.on("error", (error) => this.options.onDefect(error));
@@ -88,14 +130,52 @@ export class Driver<E> {
 
   /**
    * Lets the caller ask the machine for something, and carries out what comes of it. Not to be
-   * called from within a step.
+   * called from within a step. What the machine throws is the caller's, and nothing is carried out.
    */
   step<T>(ask: (now: Now, out: Outbox<E>) => T): T {
     const effects = new Effects<E>();
-    const answer = ask(readClock(), effects);
-    this.#carryOut(effects);
+    let answer: T;
+    try {
+      answer = ask(this.#clock(), effects);
+    } catch (error) {
+      discard(effects);
+      throw error;
+    }
+    this.#carryOut({ kind: "call" }, effects);
     this.#setTimer();
     return answer;
+  }
+
+  /** Takes one mail as if core had just sent it: the door for everything that arrives. */
+  deliver(mail: Mail): void {
+    this.#guarded(() => {
+      this.#take(mail);
+      this.#setTimer();
+    });
+  }
+
+  /** A step for what this program found out by itself, such as the addresses of a name. */
+  tell(what: string, work: (now: Now, out: Outbox<E>) => void): void {
+    this.#guarded(() => {
+      this.#attempt({ kind: "found", what }, (out) => work(this.#clock(), out));
+      this.#setTimer();
+    });
+  }
+
+  /** Does what is due by now; the driver's own timer calls it, too. */
+  due(): void {
+    this.#guarded(() => {
+      const now = this.#clock();
+      const deadline = this.#deadline(now);
+      if (deadline !== undefined && deadline.at <= now.boot && now.boot >= this.#restUntil) {
+        const { machine } = this.options;
+        const cause: Cause = { kind: "timer", deadline };
+        const caught = this.#attempt(cause, (out) => machine.due(now, this.facts, out));
+        if (caught) this.#timerFailed(now, caught.error);
+        else this.#timerFailures = 0;
+      }
+      this.#setTimer();
+    });
   }
 
   /** Stops calling the machine and lets go of the doorbell. The device stays open. */
@@ -120,48 +200,86 @@ export class Driver<E> {
 
   #take(mail: Mail): void {
     if (this.#isClosed) return; // By what the same buffer brought before.
-    const { machine } = this.options;
-    const effects = new Effects<E>();
+    const { machine, onNews } = this.options;
     switch (mail.kind) {
-      case "datagram":
-        machine.receive(readClock(), mail.arrival, effects);
-        break;
-      case "edge":
-        machine.edge(readClock(), mail.edge, effects);
-        break;
+      case "datagram": {
+        const { arrival } = mail;
+        // Core drops these itself: the machine must not depend on it.
+        if (!isAnswerable(arrival.from)) return void this.unanswerable++;
+        this.#attempt(mail, (out) => machine.receive(this.#clock(), arrival, out));
+        return;
+      }
+      case "edge": {
+        const { edge } = mail;
+        const isMove = edge.kind === "endpointMoved";
+        if (isMove && !isAnswerable(edge.endpoint)) return void this.unanswerable++;
+        this.#attempt(mail, (out) => machine.edge(this.#clock(), edge, out));
+        return;
+      }
       case "link":
       case "workerFailed":
-        this.options.onNews(mail);
-        break;
+        return onNews(mail);
       case "offloadDemoted": {
         const offload = this.#device.offloadName(mail.offload);
-        this.options.onNews({ kind: "offloadDemoted", offload, errno: mail.errno });
-        break;
+        return onNews({ kind: "offloadDemoted", offload, errno: mail.errno });
       }
     }
-    this.#carryOut(effects);
   }
 
-  #due(): void {
-    this.#guarded(() => {
-      const deadline = this.options.machine.deadline;
-      const now = readClock();
-      if (deadline !== undefined && deadline.at <= now.boot) {
-        const effects = new Effects<E>();
-        this.options.machine.due(now, this.facts, effects);
-        this.#carryOut(effects);
-      }
-      this.#setTimer();
-    });
+  /** One step that nobody waits for. @returns what the machine threw */
+  #attempt(
+    cause: Cause,
+    work: (out: Effects<E>) => void,
+  ): { readonly error: unknown } | undefined {
+    const effects = new Effects<E>();
+    try {
+      work(effects);
+    } catch (error) {
+      discard(effects);
+      if (error instanceof Failure) throw error;
+      this.#caught(cause, error);
+      return { error };
+    }
+    this.#carryOut(cause, effects);
+    return undefined;
+  }
+
+  #caught(cause: Cause, error: unknown): void {
+    const fault = faultOf(cause, error);
+    this.faults++;
+    this.lastFault = fault;
+    this.options.onNews({ kind: "faultCaught", fault });
+  }
+
+  #timerFailed(now: Now, error: unknown): void {
+    this.#restUntil = now.boot + TIMER_REST_MS;
+    if (++this.#timerFailures === TIMER_FAILURES_MAX) this.options.onDefect(error);
+  }
+
+  /**
+   * What the machine waits for; while the timer rests, the end of that. The machine computes its
+   * deadline from its state, so it may fall over what arrived: that counts as a failure of the timer.
+   */
+  #deadline(now: Now): Deadline | undefined {
+    if (now.boot < this.#restUntil) return { at: this.#restUntil, why: "the timer failed" };
+    try {
+      return this.options.machine.deadline;
+    } catch (error) {
+      this.#caught({ kind: "timer", deadline: undefined }, error);
+      this.#timerFailed(now, error);
+      return { at: this.#restUntil, why: "the deadline could not be told" };
+    }
   }
 
   #setTimer(): void {
     clearTimeout(this.#timer);
-    const deadline = this.options.machine.deadline;
-    if (this.#isClosed || deadline === undefined) return;
+    if (this.#isClosed) return;
+    const now = this.#clock();
+    const deadline = this.#deadline(now);
+    if (deadline === undefined) return;
     // Rounded up: a timer that fires a fraction of a millisecond early would have to be set again.
-    const wait = Math.ceil(deadline.at - readClock().boot);
-    this.#timer = setTimeout(() => this.#due(), Math.min(Math.max(wait, 1), TIMER_MAX_MS));
+    const wait = Math.ceil(deadline.at - now.boot);
+    this.#timer = setTimeout(() => this.due(), Math.min(Math.max(wait, 1), TIMER_MAX_MS));
   }
 
   #guarded(work: () => void): void {
@@ -173,20 +291,35 @@ export class Driver<E> {
     }
   }
 
-  #carryOut({ commands, datagrams, events }: Effects<E>): void {
+  /** Every effect for itself: one that fails costs none of the others. */
+  #carryOut(cause: Cause, { commands, datagrams, events }: Effects<E>): void {
     for (const command of commands) {
-      try {
-        this.#command(command);
-      } catch (error) {
-        if (!(error instanceof CoreError)) throw error;
-        this.refused++;
+      this.#effect(cause, () => this.#command(command), (error) => {
+        this.refusedCommands++;
         this.options.onNews({ kind: "commandRefused", command: command.kind, error });
-      }
+      });
     }
-    for (const datagram of datagrams) {
-      if (!this.#device.send(datagram)) this.unsent++;
+    for (const datagram of datagrams) this.#effect(cause, () => this.#send(datagram));
+    for (const event of events) this.#effect(cause, () => this.options.onEvent(event));
+  }
+
+  #effect(cause: Cause, work: () => void, onRefusal?: (error: CoreError) => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      if (onRefusal && error instanceof CoreError) onRefusal(error);
+      else this.#caught(cause, error);
     }
-    for (const event of events) this.options.onEvent(event);
+  }
+
+  #send(datagram: Datagram): void {
+    const outcome = this.#device.send(datagram);
+    if (outcome === "unsent") this.unsent++;
+    if (outcome !== "refused") return;
+    this.refusedDatagrams++;
+    const { to, bytes } = datagram;
+    this.options.onNews({ kind: "datagramRefused", to, size: bytes.length });
   }
 
   #command(command: Command): void {
@@ -226,6 +359,11 @@ export class Driver<E> {
         return device.removeRoute(peer, command.prefix);
     }
   }
+}
+
+/** What is not carried out must leave no keys behind (R65). */
+function discard({ commands }: Pick<Effects, "commands">): void {
+  for (const command of commands) if (command.kind === "installSession") wipe(command.session);
 }
 
 function wipe(session: { readonly sendKey: Uint8Array; readonly receiveKey: Uint8Array }): void {

@@ -6,7 +6,8 @@ import { Device } from "../ffi/device.ts";
 import type { Deadline, Now, Outbox, Session } from "../mesh/machine.ts";
 import type { Arrival, Edge, FactReader } from "../mesh/tunnel/types.ts";
 import { readClock } from "./clock.ts";
-import { type CoreNews, type Driven, Driver } from "./driver.ts";
+import { Exit, Failure } from "./exit.ts";
+import { type CoreNews, type Driven, Driver, TIMER_FAILURES_MAX, TIMER_REST_MS } from "./driver.ts";
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
@@ -50,7 +51,11 @@ const lack = {
   ),
 };
 
-function withDriver(name: string, body: (world: World) => Promise<void> | void): void {
+function withDriver(
+  name: string,
+  body: (world: World) => Promise<void> | void,
+  clock = readClock,
+): void {
   testUnless(lack, name, async () => {
     const device = Device.open(loadCore(), {
       tun: { kind: "none" },
@@ -68,6 +73,7 @@ function withDriver(name: string, body: (world: World) => Promise<void> | void):
       onEvent: (event) => events.push(event),
       onNews: (told) => news.push(told),
       onDefect: (error) => defects.push(error),
+      clock,
     });
     try {
       await body({ device, port, machine, driver, events, news, defects });
@@ -194,7 +200,7 @@ withDriver("what core refuses is told and the rest is carried out", (world) => {
   const [told] = world.news;
   assert.ok(told?.kind === "commandRefused" && told.command === "installSession");
   assert.equal(told.error.status, "E_EXISTS");
-  assert.equal(world.driver.refused, 1);
+  assert.equal(world.driver.refusedCommands, 1);
   assert.deepEqual(world.events, ["after"]);
 });
 
@@ -207,17 +213,208 @@ withDriver("datagrams that the kernel does not take are counted", ({ driver, dev
 });
 
 withDriver(
-  "an error in a machine ends in onDefect, once",
+  "a datagram that core refuses is counted and told, and the rest is sent",
   async (world) => {
-    const { machine, driver, port, defects } = world;
-    machine.onReceive = () => {
+    const { driver, port, machine, events, news } = world;
+    driver.step((_, out) => {
+      out.send(toSelf(0, 0x80));
+      out.send(toSelf(port, 0x81));
+      out.event("after");
+    });
+    await until(() => machine.arrivals.length === 1);
+    assert.deepEqual([driver.refusedDatagrams, driver.unsent, events], [1, 0, ["after"]]);
+    const to = { address: LOOPBACK, port: 0, scope: 0 };
+    assert.deepEqual(news, [{ kind: "datagramRefused", to, size: 1 }]);
+  },
+);
+
+/** A machine that offers a session, and then falls over. */
+function fallsOver(given: Session, port: number) {
+  return (out: Outbox<string>) => {
+    out.command({ kind: "addPeer", peer: 1 });
+    out.command({ kind: "installSession", peer: 1, session: given });
+    out.send(toSelf(port, 0x82));
+    out.event("never");
+    throw new Error("a defect");
+  };
+}
+
+withDriver(
+  "a machine that falls over what arrived: nothing of the step is done, and the next input is taken",
+  async (world) => {
+    const { machine, driver, port, defects, events, news } = world;
+    const offered = session();
+    machine.onReceive = fallsOver(offered, port);
+    driver.step((_, out) => out.send(toSelf(port, 0x80, 1, 2, 3)));
+    await until(() => driver.faults === 1);
+    assert.equal(driver.facts(1), undefined, "the command was not carried out");
+    assert.deepEqual([...offered.sendKey, ...offered.receiveKey], Array(64).fill(0), "R65");
+    assert.deepEqual(events, []);
+
+    machine.onReceive = () => {};
+    driver.step((_, out) => out.send(toSelf(port, 0x81)));
+    await until(() => machine.arrivals.length === 2);
+    assert.deepEqual(machine.arrivals[1]?.bytes, Uint8Array.of(0x81), "0x82 was not sent");
+    assert.deepEqual([driver.faults, defects], [1, []]);
+    assert.equal(news.length, 1);
+    const [told] = news;
+    assert.ok(told?.kind === "faultCaught");
+    assert.equal(told.fault, driver.lastFault);
+    assert.equal(told.fault.cause, `a datagram of 4 bytes from 127.0.0.1:${port}`);
+    const hash = new Uint8Array(
+      await crypto.subtle.digest("SHA-256", Uint8Array.of(0x80, 1, 2, 3)),
+    );
+    assert.equal(told.fault.hash, hash.toHex());
+    assert.match(told.fault.stack, /a defect[^]*driver_test\.ts/);
+  },
+);
+
+withDriver("a machine that falls over an edge, or over what was found, goes on", (world) => {
+  const { machine, driver, defects } = world;
+  const failing = () => {
+    throw new Error("a defect");
+  };
+  const edge = machine.edge;
+  machine.edge = failing;
+  driver.deliver({ kind: "edge", edge: { kind: "sessionNeeded", peer: 7 } });
+  assert.equal(driver.lastFault?.cause, "sessionNeeded of peer 7");
+  machine.edge = edge;
+  driver.deliver({ kind: "edge", edge: { kind: "sessionNeeded", peer: 8 } });
+  assert.deepEqual(machine.edges, [{ kind: "sessionNeeded", peer: 8 }]);
+  driver.tell("the addresses of a name", failing);
+  assert.equal(driver.lastFault?.cause, "the addresses of a name");
+  assert.deepEqual([driver.faults, defects], [2, []]);
+});
+
+withDriver("an event that its hearer falls over costs no other effect", (world) => {
+  const { driver, defects, events } = world;
+  const push = events.push;
+  events.push = () => {
+    events.push = push;
+    throw new Error("a defect");
+  };
+  driver.tell("two events", (_, out) => {
+    out.event("first");
+    out.event("second");
+  });
+  assert.deepEqual([driver.faults, [...events], defects], [1, ["second"], []]);
+});
+
+withDriver(
+  "a failure of this computer, told while something arrives, ends the program",
+  (world) => {
+    const { driver, defects } = world;
+    const full = new Failure(Exit.failed, "state: the disk is full");
+    driver.tell("anything", () => {
+      throw full;
+    });
+    assert.deepEqual([driver.faults, defects], [0, [full]]);
+  },
+);
+
+withDriver(
+  "what a machine throws at a caller is the caller's, and nothing of the step is done",
+  (world) => {
+    const { driver, port, defects } = world;
+    const offered = session();
+    const fall = fallsOver(offered, port);
+    assert.throws(() => driver.step((_, out) => fall(out)), /a defect/);
+    assert.deepEqual([...offered.sendKey], Array(32).fill(0));
+    assert.deepEqual([driver.facts(1), driver.faults, defects], [undefined, 0, []]);
+  },
+);
+
+withDriver(
+  "who cannot be answered is not heard: no port, or an IPv4 address written as IPv6",
+  (world) => {
+    const { driver, machine } = world;
+    const bytes = Uint8Array.of(0xc1);
+    const mapped = Uint8Array.fromHex("00000000000000000000ffff7f000001");
+    for (
+      const from of [
+        { address: LOOPBACK, port: 0, scope: 0 },
+        { address: mapped, port: 9, scope: 0 },
+      ]
+    ) {
+      driver.deliver({ kind: "datagram", arrival: { bytes, from } });
+      driver.deliver({ kind: "edge", edge: { kind: "endpointMoved", peer: 1, endpoint: from } });
+    }
+    assert.deepEqual([machine.arrivals, machine.edges, driver.unanswerable], [[], [], 4]);
+    const from = { address: LOOPBACK, port: 9, scope: 0 };
+    driver.deliver({ kind: "datagram", arrival: { bytes, from } });
+    assert.equal(machine.arrivals.length, 1);
+  },
+);
+
+/** A driver on a clock that stands still until it is moved. */
+function withClock(name: string, body: (world: World, move: (ms: number) => void) => void): void {
+  let boot = 1_000_000;
+  withDriver(name, (world) => body(world, (ms) => boot += ms), () => ({ boot, wall: 0 }));
+}
+
+withClock(
+  "a timer that fails rests a second, tries again, and is forgiven when it works",
+  (world, move) => {
+    const { driver, machine, defects } = world;
+    const due = machine.due;
+    const tries = { count: 0 };
+    const failing = () => {
+      tries.count++;
       throw new Error("a defect");
     };
-    driver.step((_, out) => out.send(toSelf(port, 0x80)));
-    await until(() => defects.length === 1);
-    machine.onReceive = () => {};
-    driver.step((_, out) => out.send(toSelf(port, 0x80)));
-    await until(() => machine.arrivals.length === 2);
+    for (let round = 0; round < 3; round++) {
+      machine.deadline = { at: 0, why: "a test" };
+      machine.due = failing;
+      for (let i = 0; i < TIMER_FAILURES_MAX - 1; i++) {
+        driver.due();
+        driver.due(); // It rests.
+        move(TIMER_REST_MS - 1);
+        driver.due(); // Still.
+        move(1);
+      }
+      machine.due = due;
+      driver.due();
+    }
+    assert.equal(tries.count, 3 * (TIMER_FAILURES_MAX - 1));
+    assert.equal(machine.dues.length, 3);
+    assert.deepEqual([driver.faults, defects], [tries.count, []]);
+    assert.equal(driver.lastFault?.cause, "the timer: a test");
+  },
+);
+
+withClock("a timer that fails ten times in a row ends the program, once", (world, move) => {
+  const { driver, machine, defects } = world;
+  machine.deadline = { at: 0, why: "a test" };
+  machine.due = () => {
+    throw new Error("a defect");
+  };
+  for (let i = 0; i < 2 * TIMER_FAILURES_MAX; i++) {
+    assert.equal(defects.length, i < TIMER_FAILURES_MAX ? 0 : 1);
+    driver.due();
+    move(TIMER_REST_MS);
+  }
+  assert.match(String(defects), /a defect/);
+});
+
+withClock(
+  "a flood of what arrives does not use up the patience with a deadline that fails",
+  (world, move) => {
+    const { driver, machine, defects } = world;
+    Object.defineProperty(machine, "deadline", {
+      get: () => {
+        throw new Error("a defect");
+      },
+    });
+    const from = { address: LOOPBACK, port: 9, scope: 0 };
+    for (let i = 0; i < 1000; i++) {
+      driver.deliver({ kind: "datagram", arrival: { bytes: Uint8Array.of(0xc1), from } });
+    }
+    assert.equal(machine.arrivals.length, 1000);
+    assert.deepEqual([driver.faults, defects], [1, []]);
+    for (let i = 1; i < TIMER_FAILURES_MAX; i++) {
+      move(TIMER_REST_MS);
+      driver.due();
+    }
     assert.equal(defects.length, 1);
   },
 );

@@ -24,6 +24,7 @@ import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
+import { counted } from "./words.ts";
 import denoJson from "../deno.json" with { type: "json" };
 
 /**
@@ -161,8 +162,16 @@ export class MeshNode {
       health: [...status.health, ...this.#health()],
       dataplane: this.#dataplane(),
       // A place that cannot be reached from here, as IPv6 without IPv6, is no fault: not in `refused`.
-      control: { ...status.control, unsent: this.#driver.unsent },
-      refused: { core_commands: this.#driver.refused },
+      control: {
+        ...status.control,
+        unsent: this.#driver.unsent,
+        unanswerable: this.#driver.unanswerable,
+      },
+      refused: {
+        core_commands: this.#driver.refusedCommands,
+        core_datagrams: this.#driver.refusedDatagrams,
+        caught_exceptions: this.#driver.faults,
+      },
     };
   }
 
@@ -329,7 +338,10 @@ export class MeshNode {
     const place = readSeed(seed); // A remembered text may be damaged: then it has no address.
     const endpoints = place ? await resolveSeed(place) : [];
     if (this.#isClosed) return;
-    this.#step((now, out) => this.#machine.resolved(now, seed, endpoints, out));
+    this.#driver.tell(
+      `the addresses of ${seed}`,
+      (now, out) => this.#machine.resolved(now, seed, endpoints, this.#keeping(out)),
+    );
   }
 
   /** What nobody tells us of is looked after. */
@@ -346,12 +358,22 @@ export class MeshNode {
   #tellAddresses(): void {
     const { ifname, port } = this.info;
     const endpoints = ownAddresses(ifname).map((address) => ({ address, port, scope: 0 }));
-    this.#step((now, out) => this.#machine.interfaces(now, endpoints, out));
+    this.#driver.tell(
+      "the addresses of this machine",
+      (now, out) => this.#machine.interfaces(now, endpoints, this.#keeping(out)),
+    );
   }
 
   /** What is wrong with this machine. */
   #health(): string[] {
     const lines = this.#state.health();
+    const { faults, lastFault } = this.#driver;
+    if (lastFault !== undefined) {
+      lines.push(
+        `a fault of shoal: please report: ${counted(faults, "input")} dropped, the last: ` +
+          `${lastFault.cause}, SHA-256 ${lastFault.hash}: the log has the line that helps`,
+      );
+    }
     const { ifname, port } = this.info;
     const { usualPort } = this.#state;
     if (this.options.listen === undefined && port !== usualPort) {

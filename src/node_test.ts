@@ -1,8 +1,10 @@
 /** A mesh node over the real core, in trouble that its machine is in, and not its mesh. */
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
 import type { NodeEvent } from "../mesh/event.ts";
+import { Node as Machine } from "../mesh/node.ts";
 import { readSeed } from "../mesh/seed.ts";
 import { testUnless } from "../.ci/skip.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -87,6 +89,39 @@ Deno.test("a disk that takes no more writes costs no step: what was decided is d
       node.leave();
       assert.deepEqual(defects, []);
     }
+  }));
+
+Deno.test("a fault in the machine costs the datagram, and status asks for its report", () =>
+  inFolder(async (dir) => {
+    const told = open(dir, "node");
+    const { node, defects } = told;
+    assert.equal(node.status().refused["caught_exceptions"], 0);
+    assert(!node.status().health.some((line) => line.startsWith("a fault")));
+    const { datagram } = Machine.prototype;
+    let calls = 0;
+    Machine.prototype.datagram = () => {
+      calls++;
+      throw new Error("a defect");
+    };
+    const socket = createSocket("udp4");
+    try {
+      socket.send("hello", node.info.port, "127.0.0.1");
+      await until(told, () => calls === 1, "the datagram does not come");
+    } finally {
+      Machine.prototype.datagram = datagram;
+      socket.close();
+    }
+    const { refused, health } = node.status();
+    assert.equal(refused["caught_exceptions"], 1);
+    // printf hello | sha256sum
+    const hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    const line = new RegExp(
+      `^a fault of shoal: please report: 1 input dropped, the last: a datagram of 5 bytes from ` +
+        `127\\.0\\.0\\.1:\\d+, SHA-256 ${hash}: `,
+    );
+    assert(health.some((said) => line.test(said)), health.join("\n"));
+    node.leave();
+    assert.deepEqual(defects, []);
   }));
 
 testUnless(

@@ -74,7 +74,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       offloads: { "tun-tso": true, "udp-gso": false },
       drops: { replay: 3, no_peer: 0 },
     },
-    refused: { core_commands: 0, control_clients: 12 },
+    refused: { core_commands: 0, caught_exceptions: 0, control_clients: 12 },
     health: ["the certificate ends in 12 days: run shoal invite on an admin"],
   }, false);
   assert.equal(
