@@ -25,7 +25,7 @@ import {
 } from "./header.ts";
 import { type Mail, readMails } from "./mail.ts";
 import {
-  hasFamily,
+  isWritable,
   type Memory,
   memory,
   readFacts,
@@ -84,7 +84,6 @@ export interface DeviceInfo {
 
 export type PeerHandle = bigint;
 
-const NO_ADDRESS = new Uint8Array(0);
 const MAILBOX_BUFFER = 64 * 1024;
 const COUNTERS_MAX = 256;
 
@@ -368,9 +367,7 @@ export class Device {
    * refusal is thrown: whoever sent it has a timer, and what is lost is lost.
    */
   send(datagram: Datagram): SendOutcome {
-    const source = datagram.from?.address ?? NO_ADDRESS;
-    const isWritable = hasFamily(datagram.to.address) && (source.length === 0 || hasFamily(source));
-    if (!isWritable) return "refused";
+    if (!isWritable(datagram.to, datagram.from)) return "refused";
     writeEndpoint(this.#endpoint, datagram.to, datagram.from);
     const { shoal_datagram_send } = this.core.calls;
     const status = shoal_datagram_send(

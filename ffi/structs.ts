@@ -39,8 +39,22 @@ export function readTime(from: Memory, at: number): number {
   return readU64(from, at) / NS_PER_MS;
 }
 
+/** @throws {RangeError} when no 64 bits of nanoseconds say it */
 function writeTime({ view }: Memory, at: number, ms: number): void {
+  if (!(ms >= 0 && ms * NS_PER_MS < HIGH * HIGH)) throw new RangeError(`${ms} is no time in ms`);
   view.setBigUint64(at, BigInt(Math.round(ms * NS_PER_MS)), true);
+}
+
+/** Whether a value fits; a DataView cuts off what does not, and means another value then. */
+function isUnsigned(value: number, bits: 16 | 32): boolean {
+  return Number.isInteger(value) && value >= 0 && value < 2 ** bits;
+}
+
+/** @throws {RangeError} when the value does not fit */
+function writeUnsigned({ view }: Memory, at: number, value: number, bits: 16 | 32): void {
+  if (!isUnsigned(value, bits)) throw new RangeError(`${value} does not fit into ${bits} bits`);
+  if (bits === 16) view.setUint16(at, value, true);
+  else view.setUint32(at, value, true);
 }
 
 /** A NUL-terminated text of at most `size` bytes. */
@@ -59,11 +73,6 @@ export function writeText({ bytes }: Memory, at: number, size: number, text: str
   bytes.set(encoded, at);
 }
 
-/** Whether it is as long as an IPv4 or an IPv6 address. */
-export function hasFamily(address: Uint8Array): boolean {
-  return address.length === 4 || address.length === 16;
-}
-
 function familyOf(address: Uint8Array): number {
   if (address.length === 4) return Family.INET;
   if (address.length === 16) return Family.INET6;
@@ -73,11 +82,20 @@ function familyOf(address: Uint8Array): number {
 function writeAddress(to: Memory, at: number, from: Endpoint): void {
   const { offset } = AddressStruct;
   to.view.setUint16(at + offset.family, familyOf(from.address), true);
-  to.view.setUint16(at + offset.port, from.port, true);
-  to.view.setUint32(at + offset.scope, from.scope, true);
+  writeUnsigned(to, at + offset.port, from.port, 16);
+  writeUnsigned(to, at + offset.scope, from.scope, 32);
   to.bytes.set(from.address, at + offset.ip);
 }
 
+/** Whether {@link writeEndpoint} can write it. */
+export function isWritable(remote: Endpoint, source?: Source): boolean {
+  const local = source?.address.length ?? 0;
+  return [4, 16].includes(remote.address.length) && [0, 4, 16].includes(local) &&
+    isUnsigned(remote.port, 16) && isUnsigned(remote.scope, 32) &&
+    isUnsigned(source?.ifindex ?? 0, 32);
+}
+
+/** @throws {RangeError} when a value does not fit into its field */
 export function writeEndpoint(to: Memory, remote: Endpoint, source?: Source): void {
   const { offset, size } = EndpointStruct;
   to.bytes.fill(0, 0, size);
@@ -86,7 +104,7 @@ export function writeEndpoint(to: Memory, remote: Endpoint, source?: Source): vo
   if (source.address.length > 0) {
     writeAddress(to, offset.local, { address: source.address, port: 0, scope: 0 });
   }
-  to.view.setUint32(offset.ifindex, source.ifindex, true);
+  writeUnsigned(to, offset.ifindex, source.ifindex, 32);
 }
 
 function readIp({ view, bytes }: Memory, at: number): Uint8Array {
@@ -121,23 +139,33 @@ export function writePrefix(to: Memory, prefix: Prefix): void {
   const { offset, size } = PrefixStruct;
   to.bytes.fill(0, 0, size);
   to.view.setUint16(offset.family, familyOf(prefix.address), true);
-  to.view.setUint16(offset.length, prefix.length, true);
+  writeUnsigned(to, offset.length, prefix.length, 16);
   to.bytes.set(prefix.address, offset.ip);
 }
 
+/** @throws {RangeError} when a value does not fit into its field */
 export function writeSession(to: Memory, session: Session): void {
-  const { offset } = SessionStruct;
+  const { offset, fields } = SessionStruct;
   const role = session.role === "initiator" ? Role.INITIATOR : Role.RESPONDER;
   to.view.setUint32(offset.role, role, true);
-  to.view.setUint32(offset.local_index, session.localIndex, true);
-  to.view.setUint32(offset.remote_index, session.remoteIndex, true);
+  writeUnsigned(to, offset.local_index, session.localIndex, 32);
+  writeUnsigned(to, offset.remote_index, session.remoteIndex, 32);
   to.view.setUint32(offset.reserved, 0, true);
   writeTime(to, offset.birth, session.birth);
   writeTime(to, offset.rekey_after_time, session.rekeyAfterTime);
   writeTime(to, offset.rekey_on_receive, session.rekeyOnReceive);
-  to.view.setBigUint64(offset.rekey_after_messages, session.rekeyAfterMessages, true);
-  to.bytes.set(session.sendKey, offset.send_key);
-  to.bytes.set(session.receiveKey, offset.receive_key);
+  const { rekeyAfterMessages: limit } = session;
+  if (limit !== BigInt.asUintN(64, limit)) throw new RangeError(`${limit} is no counter`);
+  to.view.setBigUint64(offset.rekey_after_messages, limit, true);
+  for (
+    const [key, at, { size }] of [
+      [session.sendKey, offset.send_key, fields.send_key],
+      [session.receiveKey, offset.receive_key, fields.receive_key],
+    ] as const
+  ) {
+    if (key.length !== size) throw new RangeError(`a key has ${size} bytes, not ${key.length}`);
+    to.bytes.set(key, at);
+  }
 }
 
 export function readFacts(from: Memory): PeerFacts {

@@ -167,7 +167,7 @@ export class Driver<E> {
     this.#guarded(() => {
       const now = this.#clock();
       const deadline = this.#deadline(now);
-      if (deadline !== undefined && deadline.at <= now.boot && now.boot >= this.#restUntil) {
+      if (deadline !== undefined && deadline.at <= now.boot) {
         const { machine } = this.options;
         const cause: Cause = { kind: "timer", deadline };
         const caught = this.#attempt(cause, (out) => machine.due(now, this.facts, out));

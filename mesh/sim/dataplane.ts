@@ -2,10 +2,12 @@
  * A model of core for the simulator and for tests: what `core/shoal.h` promises about sessions,
  * edges and facts, in the plainest code that keeps the promise. Data is sealed with the real AEAD,
  * so a session that only one side has is as useless here as there. It has no MTU, no offloads and
- * no order to keep; the replay window is a set of counters.
+ * no order to keep; the replay window is a set of counters. What core refuses or drops, it refuses
+ * or drops for the same reason (src/model_test.ts), but for the gate's rates and for what the kernel
+ * says of a datagram.
  */
 import type { Crypto } from "../crypto.ts";
-import { type Endpoint, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
+import { type Endpoint, isAnswerable, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Command, Datagram, EdgeName, PeerId, Prefix, Random, Session } from "../machine.ts";
 import { CookieChecker } from "../noise/cookie.ts";
 import {
@@ -15,6 +17,14 @@ import {
   NO_FACTS,
   type PeerFacts,
 } from "../tunnel/types.ts";
+import {
+  DATAGRAM_MAX,
+  PEERS_MAX,
+  type Refusal,
+  refusalOfCommand,
+  refusalOfDatagram,
+  ROUTES_MAX,
+} from "./refusal.ts";
 
 /** What comes out of the model. */
 export interface PlaneOutput {
@@ -28,8 +38,8 @@ export interface PlaneOutput {
 
 interface Keys extends Session {
   sent: number;
-  readonly received: Set<number>;
-  greatestReceived: number;
+  readonly received: Set<bigint>;
+  greatestReceived: bigint;
   hasRung: boolean;
 }
 
@@ -48,16 +58,24 @@ interface PlanePeer {
 }
 
 const REJECT_AFTER_TIME = 180_000; // R4
-const WINDOW = 8128; // R13
+const WINDOW = 8128n; // R13: steps behind the newest
 const MAX_STAGED = 128; // R16
+const COUNTER_LIMIT = 2n ** 64n - 2n ** 13n - 1n; // R2
 const HEADER = 16;
 const MESSAGE_DATA = 4;
+/** Of types 1 to 3 (R20). */
+const HANDSHAKE_LENGTHS: readonly number[] = [148, 92, 64];
 const NOTHING = new Uint8Array(0);
+
+export interface PlaneLimits {
+  readonly peers: number;
+  readonly routes: number;
+}
 
 export class DataPlane {
   /** Whether the gate asks for cookies (R14, R30). */
   isLoaded = false;
-  /** How often which reason to drop was met. */
+  /** How often which reason to drop was met, by the names of core's counters after `drop_`. */
   readonly drops = new Map<string, number>();
   readonly #peers = new Map<PeerId, PlanePeer>();
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
@@ -68,6 +86,7 @@ export class DataPlane {
     private readonly crypto: Crypto,
     private readonly random: Random,
     private readonly out: PlaneOutput,
+    private readonly limits: PlaneLimits = { peers: PEERS_MAX, routes: ROUTES_MAX },
   ) {}
 
   /** Local indices of all sessions that live. */
@@ -90,19 +109,56 @@ export class DataPlane {
     return peer && { ...peer.facts, staged: peer.staged.length };
   };
 
-  /** Carries out a command at a boot time. */
-  execute(boot: number, command: Command): void {
+  /**
+   * Carries out a command at a boot time. A command that names a peer core does not know is void.
+   * @returns why core refuses it; then nothing has changed
+   */
+  execute(boot: number, command: Command): Refusal | undefined {
+    const peer = "peer" in command ? this.#peers.get(command.peer) : undefined;
+    const isVoid = "peer" in command && command.kind !== "addPeer" && !peer;
+    const refusal = isVoid ? undefined : refusalOfCommand(command) ?? this.#refusal(command);
+    if (isVoid || refusal) {
+      if (command.kind !== "installSession") return refusal;
+      this.crypto.wipe(command.session.sendKey, command.session.receiveKey);
+      return refusal;
+    }
     if (command.kind === "setIdentity") {
       const { publicKey } = command;
-      this.#gate = publicKey && new CookieChecker(this.crypto, this.random, publicKey);
-      return;
+      const isZero = publicKey?.every((byte) => byte === 0) ?? true;
+      this.#gate = !publicKey || isZero
+        ? undefined
+        : new CookieChecker(this.crypto, this.random, publicKey);
+    } else if (command.kind === "addPeer") this.#peers.set(command.peer, newPeer(command.peer));
+    else if (peer) this.#change(boot, peer, command);
+    return undefined;
+  }
+
+  /** Sends a datagram of mesh. @returns why core refuses it */
+  send(datagram: Datagram): Refusal | undefined {
+    const refusal = refusalOfDatagram(datagram);
+    if (!refusal) this.out.datagram(datagram);
+    return refusal;
+  }
+
+  /** What is refused because of what is there already. */
+  #refusal(command: Command): Refusal | undefined {
+    switch (command.kind) {
+      case "addPeer": {
+        const isNew = !this.#peers.has(command.peer);
+        return isNew && this.#peers.size >= this.limits.peers ? "E_FULL" : undefined;
+      }
+      case "installSession":
+        return this.#sessions.has(command.session.localIndex) ? "E_EXISTS" : undefined;
+      case "addRoute": {
+        const isHeld = this.#routes.some(({ prefix }) => samePrefix(prefix, command.prefix));
+        return !isHeld && this.#routes.length >= this.limits.routes ? "E_FULL" : undefined;
+      }
+      default:
+        return undefined;
     }
-    if (command.kind === "addPeer") {
-      this.#peers.set(command.peer, newPeer(command.peer));
-      return;
-    }
-    const peer = this.#peers.get(command.peer);
-    if (!peer) return;
+  }
+
+  #change(boot: number, peer: PlanePeer, command: Command): void {
     switch (command.kind) {
       case "removePeer":
         this.#clearSessions(peer);
@@ -110,7 +166,7 @@ export class DataPlane {
         this.#peers.delete(peer.id);
         return;
       case "setEndpoint":
-        peer.endpoint = command.endpoint;
+        peer.endpoint = normal(command.endpoint);
         peer.source = command.source;
         return;
       case "clearSource":
@@ -143,9 +199,11 @@ export class DataPlane {
 
   /** An inner packet from the TUN (R51). */
   sendPacket(boot: number, packet: Uint8Array): void {
-    const peer = this.#holder(addressOf(packet, "destination"));
-    if (!peer) return this.#drop("no route");
-    if (!peer.endpoint) return this.#drop("no endpoint");
+    const parsed = parse(packet);
+    if (!parsed) return this.#drop("tx_malformed");
+    const peer = this.#holder(parsed.destination);
+    if (!peer) return this.#drop("tx_no_route");
+    if (!peer.endpoint) return this.#drop("tx_no_endpoint");
     if (!maySend(boot, peer)) {
       if (peer.staged.length === MAX_STAGED) peer.staged.shift();
       peer.staged.push(packet);
@@ -157,24 +215,20 @@ export class DataPlane {
 
   /** A datagram from the wire. */
   receive(boot: number, bytes: Uint8Array, from: Endpoint, source?: Source): void {
-    const type = bytes[0] ?? 0;
-    const isShort = bytes.length < 4 || bytes[1] !== 0 || bytes[2] !== 0 || bytes[3] !== 0;
-    const arrival = { bytes, from, ...(source && { source }) };
-    if (isShort || type < 1 || type > MESSAGE_DATA) return this.out.mail(arrival);
+    if (!isAnswerable(from)) return this.#drop("rx_unanswerable");
+    const type = typeOf(bytes);
     if (type === MESSAGE_DATA) return this.#open(boot, bytes, from, source);
-    if (type === 3) {
-      return bytes.length === 64 ? this.out.mail(arrival) : this.#drop("malformed");
-    }
+    if (bytes.length === 0) return this.#drop("rx_short");
+    if (bytes.length > DATAGRAM_MAX) return this.#drop("rx_oversized");
+    const arrival = { bytes, from, ...(source && { source }) };
+    if (type === undefined || type < 1 || type > 3) return this.out.mail(arrival);
+    if (bytes.length !== HANDSHAKE_LENGTHS[type - 1]) return this.#drop("handshake_length");
+    if (type === 3) return this.out.mail(arrival);
     const admission = this.#gate?.admit(boot, bytes, from, this.isLoaded);
     if (admission?.kind === "pass") return this.out.mail(arrival);
-    if (admission?.kind === "challenge") {
-      return this.out.datagram({
-        bytes: admission.reply,
-        to: from,
-        ...(source && { from: source }),
-      });
-    }
-    this.#drop(admission?.why ?? "no identity");
+    if (admission?.kind !== "challenge") return this.#drop("handshake_mac1");
+    this.#drop("handshake_cookie");
+    this.out.datagram({ bytes: admission.reply, to: from, ...(source && { from: source }) });
   }
 
   #install(boot: number, peer: PlanePeer, session: Session): void {
@@ -184,11 +238,11 @@ export class DataPlane {
       receiveKey: session.receiveKey.slice(),
       sent: 0,
       received: new Set(),
-      greatestReceived: -1,
+      greatestReceived: -1n,
       hasRung: false,
+      birth: Math.min(session.birth, boot), // R64: no session is younger than now
     };
     this.crypto.wipe(session.sendKey, session.receiveKey);
-    if (this.#sessions.has(keys.localIndex)) throw new Error(`index ${keys.localIndex} lives`);
     this.#sessions.set(keys.localIndex, { peer, keys });
     if (session.role === "responder") {
       this.#free(peer.next, peer.previous);
@@ -222,11 +276,16 @@ export class DataPlane {
 
   #seal(boot: number, peer: PlanePeer, packet: Uint8Array): void {
     const keys = peer.current;
-    if (!keys || !peer.endpoint || !maySend(boot, peer)) return this.#drop("no session");
+    if (!keys || !peer.endpoint || !maySend(boot, peer)) return; // E_STATE
     const counter = keys.sent++;
     const padded = new Uint8Array(Math.ceil(packet.length / 16) * 16); // R18
     padded.set(packet);
-    const sealed = this.crypto.chacha20poly1305Seal(keys.sendKey, nonce(counter), NOTHING, padded);
+    const sealed = this.crypto.chacha20poly1305Seal(
+      keys.sendKey,
+      nonce(BigInt(counter)),
+      NOTHING,
+      padded,
+    );
     const bytes = new Uint8Array(HEADER + sealed.length);
     const view = new DataView(bytes.buffer);
     view.setUint32(0, MESSAGE_DATA, true);
@@ -251,26 +310,27 @@ export class DataPlane {
 
   #open(boot: number, bytes: Uint8Array, from: Endpoint, source: Source | undefined): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < 32) return this.#drop("malformed");
+    if (bytes.length < 32) return this.#drop("rx_short");
     const session = this.#sessions.get(view.getUint32(4, true));
-    if (!session) return this.#drop("unknown index");
+    if (!session) return this.#drop("rx_index");
     const { peer, keys } = session;
-    if (boot >= keys.birth + REJECT_AFTER_TIME) return this.#drop("expired");
-    const counter = Number(view.getBigUint64(8, true));
+    if (boot >= keys.birth + REJECT_AFTER_TIME) return this.#drop("rx_expired");
+    const counter = view.getBigUint64(8, true);
+    if (counter >= COUNTER_LIMIT) return this.#drop("rx_counter_limit");
+    const isOld = counter + WINDOW < keys.greatestReceived;
+    if (isOld || keys.received.has(counter)) return this.#drop("rx_replay");
     const sealed = bytes.subarray(HEADER);
-    const packet = this.crypto
+    const plain = this.crypto
       .chacha20poly1305Open(keys.receiveKey, nonce(counter), NOTHING, sealed);
-    if (!packet) return this.#drop("unauthentic");
-    if (keys.received.has(counter) || counter + WINDOW <= keys.greatestReceived) {
-      return this.#drop("replay");
-    }
+    if (!plain) return this.#drop("rx_authentication");
     keys.received.add(counter);
-    keys.greatestReceived = Math.max(keys.greatestReceived, counter);
+    if (counter > keys.greatestReceived) keys.greatestReceived = counter;
 
     if (peer.next === keys) this.#confirm(boot, peer, keys);
-    if (!peer.endpoint || !sameEndpoint(peer.endpoint, from)) {
-      peer.endpoint = from;
-      peer.source = source;
+    const isSame = peer.endpoint !== undefined && sameEndpoint(peer.endpoint, normal(from));
+    peer.endpoint = normal(from);
+    peer.source = source;
+    if (!isSame) {
       this.out.edge({
         kind: "endpointMoved",
         peer: peer.id,
@@ -286,12 +346,14 @@ export class DataPlane {
     if (peer.current === keys && keys.rekeyOnReceive > 0 && boot >= keys.rekeyOnReceive) {
       this.#rekey(peer, keys, "receive");
     }
-    if (packet.length === 0) return;
+    if (plain.length === 0) return;
     facts.lastDataReceive = boot;
     facts.firstUnsentReply ||= boot;
     this.#ring(boot, peer, "unsentReply");
-    if (this.#holder(addressOf(packet, "source")) !== peer) return this.#drop("source"); // R50
-    this.out.deliver(peer.id, packet);
+    const packet = parse(plain);
+    if (!packet) return this.#drop("rx_malformed"); // R49
+    if (this.#holder(packet.source) !== peer) return this.#drop("rx_source"); // R50
+    this.out.deliver(peer.id, packet.bytes);
   }
 
   /** R43. */
@@ -370,19 +432,54 @@ function maySend(boot: number, peer: PlanePeer): boolean {
 }
 
 /** R23. */
-function nonce(counter: number): Uint8Array {
+function nonce(counter: bigint): Uint8Array {
   const bytes = new Uint8Array(12);
-  new DataView(bytes.buffer).setBigUint64(4, BigInt(counter), true);
+  new DataView(bytes.buffer).setBigUint64(4, counter, true);
   return bytes;
 }
 
-/** RFC 791 section 3.1 and RFC 8200 section 3; empty for anything else. */
-function addressOf(packet: Uint8Array, which: "source" | "destination"): Uint8Array {
-  const version = (packet[0] ?? 0) >> 4;
-  const isSource = which === "source";
-  if (version === 4) return packet.subarray(isSource ? 12 : 16, isSource ? 16 : 20);
-  if (version === 6) return packet.subarray(isSource ? 8 : 24, isSource ? 24 : 40);
-  return NOTHING;
+/** The first four bytes as core reads them (R21); undefined: there are not as many. */
+function typeOf(bytes: Uint8Array): number | undefined {
+  if (bytes.length < 4) return undefined;
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+}
+
+/** Only a link-local address keeps its scope: elsewhere it means nothing. */
+function normal(endpoint: Endpoint): Endpoint {
+  const [a = 0, b = 0] = endpoint.address;
+  const isLinkLocal = endpoint.address.length === 16 && a === 0xfe && (b & 0xc0) === 0x80;
+  return isLinkLocal ? endpoint : { ...endpoint, scope: 0 };
+}
+
+interface Packet {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  /** Without what follows the packet's own length. */
+  readonly bytes: Uint8Array;
+}
+
+/** RFC 791 section 3.1 and RFC 8200 section 3; undefined for what core calls malformed. */
+function parse(bytes: Uint8Array): Packet | undefined {
+  const version = (bytes[0] ?? 0) >> 4;
+  const word = (at: number) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+  if (version === 4 && bytes.length >= 20) {
+    const header = ((bytes[0] ?? 0) & 15) * 4;
+    const length = word(2);
+    if (header < 20 || length < header || length > bytes.length) return undefined;
+    return {
+      source: bytes.subarray(12, 16),
+      destination: bytes.subarray(16, 20),
+      bytes: bytes.subarray(0, length),
+    };
+  }
+  if (version !== 6 || bytes.length < 40) return undefined;
+  const length = 40 + word(4);
+  if (length > bytes.length) return undefined;
+  return {
+    source: bytes.subarray(8, 24),
+    destination: bytes.subarray(24, 40),
+    bytes: bytes.subarray(0, length),
+  };
 }
 
 function contains(prefix: Prefix, address: Uint8Array): boolean {

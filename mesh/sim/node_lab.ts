@@ -183,8 +183,14 @@ export class Computer {
     const effects = new Effects<NodeEvent>();
     const answer = ask(this.now(), effects);
     this.commands.push(...effects.commands);
-    for (const command of effects.commands) this.#plane?.execute(this.now().boot, command);
-    for (const datagram of effects.datagrams) this.#send(datagram);
+    for (const command of effects.commands) {
+      const refusal = this.#plane?.execute(this.now().boot, command);
+      if (refusal) throw new Error(`core refuses ${command.kind}: ${refusal}`);
+    }
+    for (const datagram of effects.datagrams) {
+      const refusal = this.#plane?.send(datagram);
+      if (refusal) throw new Error(`core refuses a datagram: ${refusal}`);
+    }
     for (const event of effects.events) {
       this.events.push(event);
       if (event.kind === "persist") this.disk = onDisk(this.node.snapshot());
@@ -211,6 +217,7 @@ export class Computer {
     const [from, to] = [this.ip4, other.ip4];
     const packet = new Uint8Array(20);
     packet[0] = 0x45;
+    packet[3] = packet.length;
     packet.set(from, 12);
     packet.set(to, 16);
     this.#plane?.sendPacket(this.now().boot, packet);

@@ -169,9 +169,13 @@ export class TunnelHost {
     const at = this.lab.now;
     for (const command of effects.commands) {
       this.commands.push({ ...command, at });
-      this.plane.execute(now.boot, command);
+      const refusal = this.plane.execute(now.boot, command);
+      if (refusal) throw new Error(`core refuses ${command.kind}: ${refusal}`);
     }
-    for (const datagram of effects.datagrams) this.#send(datagram);
+    for (const datagram of effects.datagrams) {
+      const refusal = this.plane.send(datagram);
+      if (refusal) throw new Error(`core refuses a datagram: ${refusal}`);
+    }
     for (const event of effects.events) this.events.push({ ...event, at });
     return answer;
   }
@@ -198,6 +202,7 @@ export class TunnelHost {
   say(other: Pick<Neighbour, "number">): void {
     const packet = new Uint8Array(20);
     packet[0] = 0x45;
+    packet[3] = packet.length;
     packet.set([10, 0, 0, this.number], 12);
     packet.set([10, 0, 0, other.number], 16);
     this.plane.sendPacket(this.lab.clock().boot, packet);
