@@ -6,6 +6,13 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const PR_SET_DUMPABLE = 4;
 const RLIMIT_CORE = 4;
+const RLIMIT_NOFILE = 7;
+const POLLIN = 0x1;
+const POLLNVAL = 0x20;
+/** Bytes of a struct pollfd: descriptor 4, events 2, what there is of them 2. */
+const POLLFD_SIZE = 8;
+/** Descriptors above this number are not looked at: nobody who may open so many is short of them. */
+const LOOKED_AT_MAX = 1024;
 const O_RDWR = 2;
 
 const symbols = {
@@ -13,6 +20,8 @@ const symbols = {
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
   dup2: { parameters: ["i32", "i32"], result: "i32" },
@@ -69,6 +78,35 @@ export function forbidCoreDumps(): void {
   ensure("prctl(PR_SET_DUMPABLE)", calls.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n));
   const none = new Uint8Array(16);
   ensure("setrlimit(RLIMIT_CORE)", calls.setrlimit(RLIMIT_CORE, none));
+}
+
+/** What the kernel has to tell of descriptors now, one of the poll(2) flags each; it does not wait. */
+function poll(fds: readonly number[]): number[] {
+  const asked = new DataView(new ArrayBuffer(fds.length * POLLFD_SIZE));
+  fds.forEach((fd, i) => {
+    asked.setInt32(i * POLLFD_SIZE, fd, true);
+    asked.setInt16(i * POLLFD_SIZE + 4, POLLIN, true);
+  });
+  ensure("poll", calls.poll(new Uint8Array(asked.buffer), BigInt(fds.length), 0));
+  return fds.map((_, i) => asked.getInt16(i * POLLFD_SIZE + 6, true));
+}
+
+/** Whether somebody waits to be accepted at a listening socket, or bytes to be read at another. */
+export function hasInput(fd: number): boolean {
+  const [flags = 0] = poll([fd]);
+  return (flags & POLLIN) !== 0;
+}
+
+/**
+ * How many descriptors this process may still open (`ulimit -n` less those that it has), counted
+ * as far as {@link LOOKED_AT_MAX}.
+ */
+export function descriptorsLeft(): number {
+  const limit = new BigUint64Array(2);
+  ensure("getrlimit(RLIMIT_NOFILE)", calls.getrlimit(RLIMIT_NOFILE, new Uint8Array(limit.buffer)));
+  const most = Math.min(Number(limit[0]), LOOKED_AT_MAX);
+  return poll(Array.from({ length: most }, (_, fd) => fd)).filter((flags) => flags & POLLNVAL)
+    .length;
 }
 
 /** Index of a network interface in our namespace; undefined when there is none of that name. */

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import * as net from "node:net";
-import { bootTime, interfaceIndex, peerCredentials, SystemError } from "./libc.ts";
+import {
+  bootTime,
+  descriptorsLeft,
+  hasInput,
+  interfaceIndex,
+  peerCredentials,
+  SystemError,
+} from "./libc.ts";
 
 Deno.test("R63: the boot clock goes on as /proc/uptime does", () => {
   const before = bootTime();
@@ -36,4 +43,38 @@ Deno.test("a refused call says which one and why", () => {
 Deno.test("interfaces have an index, names that do not exist have none", () => {
   assert.equal(interfaceIndex("lo"), 1);
   assert.equal(interfaceIndex("no-such-iface"), undefined);
+});
+
+Deno.test("descriptors left are those of the limit less those that are open", () => {
+  const before = descriptorsLeft();
+  const open = Array.from({ length: 10 }, () => Deno.openSync("/dev/null"));
+  assert.equal(descriptorsLeft(), before - 10);
+  for (const file of open) file.close();
+  assert.equal(descriptorsLeft(), before);
+  const most = Number(
+    /^Max open files +(\d+)/m.exec(Deno.readTextFileSync("/proc/self/limits"))?.[1],
+  );
+  assert.ok(before > 0 && before < Math.min(most, 1024), `${before} of ${most}`);
+});
+
+Deno.test("a socket has input while there are bytes to be read", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/socket`;
+  const server = net.createServer({ pauseOnConnect: true });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const accepted = new Promise<net.Socket>((resolve) => server.once("connection", resolve));
+  const client = net.createConnection(path);
+  const socket = await accepted as net.Socket & { _handle: { fd: number } };
+  const { fd } = socket._handle;
+  assert.equal(hasInput(fd), false);
+  await new Promise<void>((resolve) => client.write("word", () => resolve()));
+  assert.equal(hasInput(fd), true);
+  const read = new Promise((resolve) => socket.once("data", resolve));
+  socket.resume();
+  await read;
+  assert.equal(hasInput(fd), false);
+  client.destroy();
+  socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
+  await Deno.remove(folder, { recursive: true });
 });
