@@ -8,15 +8,11 @@ import * as net from "node:net";
 import { dirname } from "node:path";
 import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
+import { refuseUnsafePath, type Wanted } from "./safe_path.ts";
 
-export interface Place {
-  readonly path: string;
+export interface Place extends Wanted {
   /** Whatever the umask says. */
   readonly mode: number;
-  /** Begins what a person is told. */
-  readonly program: string;
-  /** What a person can choose instead: `another --state`. */
-  readonly elsewhere: string;
 }
 
 /** @throws {Failure} when another process answers there, or the place cannot be used */
@@ -53,8 +49,11 @@ export function listen(server: net.Server, where: string | { readonly fd: number
 async function clear(place: Place): Promise<void> {
   const { path, program, elsewhere } = place;
   try {
-    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const folder = { ...place, path: dirname(path) };
+    refuseUnsafePath({ ...place, path: dirname(folder.path) });
+    fs.mkdirSync(folder.path, { recursive: true, mode: 0o755 });
     refuseOpenFolder(place);
+    refuseUnsafePath(folder);
     if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
   } catch (error) {
     throw error instanceof Failure ? error : unusable(place, error);
