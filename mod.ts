@@ -38,6 +38,8 @@ export interface NodeOptions {
   readonly interface?: string;
   /** False: no interface, discovery only. */
   readonly tun?: boolean;
+  /** Goes on from the state as it was written before the last time: for once, when it is damaged. */
+  readonly previousState?: boolean;
 }
 
 /** Events that nobody has read yet; the oldest is left out, and counted, beyond this. */
@@ -65,6 +67,7 @@ export class Node implements AsyncDisposable {
       ...(options.interface === undefined ? {} : { interface: options.interface }),
       ...(options.listen === undefined ? {} : { listen: String(options.listen) }),
       join: options.join ?? [],
+      "previous-state": options.previousState ?? false,
     };
     const config = nodeConfig(flags, () => undefined);
     this.#node = MeshNode.open({

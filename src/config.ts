@@ -43,6 +43,8 @@ export interface NodeConfig {
   readonly advertise: string | undefined;
   readonly tun: boolean;
   readonly open: boolean;
+  /** Goes on from the generation of the state before the newest. */
+  readonly previousState: boolean;
   readonly logLevel: LogLevel;
   readonly dataplane: DataplaneConfig;
 }
@@ -63,6 +65,7 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
     advertise: checkAdvertise(text("advertise")),
     tun: !switchOf(flags, env, "no-tun"),
     open: switchOf(flags, env, "open"),
+    previousState: switchOf(flags, env, "previous-state"),
     logLevel: logLevel(flags, env),
     dataplane: dataplaneConfig(flags, env),
   };

@@ -36,6 +36,7 @@ export async function runDaemon(
     token,
     tun: config.tun,
     open: config.open,
+    previousState: config.previousState,
     dataplane: config.dataplane,
     onEvent: (event) => front.hear(event),
     onNews: noteNews,

@@ -335,9 +335,10 @@ Deno.test("T44: no secret of a mesh stands in arguments, environment, logs at tr
 
     const secrets = new Map<string, Uint8Array>();
     for (const state of [node.state, second.state]) {
-      secrets.set(`identity of ${state}`, Deno.readFileSync(join(state, "identity")));
+      secrets.set(`identity of ${state}`, keyIn(state, "identity"));
     }
-    secrets.set("mesh key", Deno.readFileSync(join(node.state, "mesh-key")));
+    secrets.set("mesh key", keyIn(node.state, "mesh-key"));
+    secrets.set("recovery key", keyIn(node.state, "recovery-key"));
     secrets.set("token", new TextEncoder().encode(args[3]));
 
     const shown = new Map<string, Uint8Array>();
@@ -349,7 +350,11 @@ Deno.test("T44: no secret of a mesh stands in arguments, environment, logs at tr
     }
     note("status", (await shoal("status", "--json", "--state", node.state)).out);
     note("status of the joiner", (await shoal("status", "--state", second.state)).out);
-    note("members on disk", Deno.readFileSync(join(second.state, "state.json")));
+    for (const file of ["state.json", "state.json.old", "port"]) {
+      for (const { state } of [node, second]) {
+        note(`${file} of ${state}`, Deno.readFileSync(join(state, file)));
+      }
+    }
     await second.end("SIGINT");
     await node.end("SIGINT");
     note("log of the joiner", second.err + second.out);
@@ -360,7 +365,9 @@ Deno.test("T44: no secret of a mesh stands in arguments, environment, logs at tr
       "lock",
       "mesh-key",
       "port",
+      "recovery-key",
       "state.json",
+      "state.json.old",
     ]);
 
     for (const [what, secret] of secrets) {
@@ -371,6 +378,11 @@ Deno.test("T44: no secret of a mesh stands in arguments, environment, logs at tr
       }
     }
   }));
+
+/** The bytes of a key on the disk. */
+function keyIn(state: string, file: string): Uint8Array {
+  return Uint8Array.fromHex(JSON.parse(Deno.readTextFileSync(join(state, file))).content);
+}
 
 /** A process that forbids core dumps hides its environment too; then there is nothing to see. */
 function readIfAllowed(path: string): Uint8Array {

@@ -48,6 +48,8 @@ export interface MeshNodeOptions {
   readonly token: string | undefined;
   readonly tun: boolean;
   readonly open: boolean;
+  /** Goes on from the generation of the state before the newest, which is damaged or lost. */
+  readonly previousState?: boolean;
   readonly dataplane: DataplaneConfig;
   readonly onEvent: (event: NodeEvent) => void;
   readonly onNews: (news: NodeNews) => void;
@@ -93,9 +95,9 @@ export class MeshNode {
   static open(options: MeshNodeOptions): MeshNode {
     const core = openCore();
     checkDataplane("node", core, options.dataplane);
-    const { stateDir, join, token, onNews } = options;
+    const { stateDir, join, token, previousState: takesPrevious = false, onNews } = options;
     const founds = join.length === 0 && token === undefined;
-    const state = NodeState.open({ dir: stateDir, founds, onNews });
+    const state = NodeState.open({ dir: stateDir, founds, takesPrevious, onNews });
     try {
       return new MeshNode(core, state, options);
     } catch (error) {

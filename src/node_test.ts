@@ -84,7 +84,7 @@ Deno.test("a disk that takes no more writes costs no step: what was decided is d
     Deno.renameSync(`${folder}-away`, folder);
     await until(founder, () => unsaved().length === 0, "it is not tried again");
     const saved = JSON.parse(Deno.readTextFileSync(join(folder, "state.json")));
-    assert.equal(saved.revocations.length, 1);
+    assert.equal(saved.content.snapshot.revocations.length, 1);
     for (const { node, defects } of [late, member, founder]) {
       node.leave();
       assert.deepEqual(defects, []);

@@ -1,6 +1,6 @@
 /**
- * What a mesh node remembers over a restart: its identity, the mesh key where this machine founded
- * the mesh, what it knew of the mesh, and the port that others expect it at.
+ * What a mesh node remembers over a restart: its identity, the mesh key and the recovery key where
+ * this machine holds them, what it knew of the mesh, and the port that others expect it at.
  *
  * What is on disk and when: a member's state is written before the datagrams leave that depend on
  * it. A node that is not a member of anything yet writes nothing, so that a first start that fails
@@ -8,26 +8,36 @@
  * write of a start counts that start, without which nothing may be sent: where it fails, the node
  * does. Any later one that fails loses news at most (mesh/event.ts): it is a line of the health, and
  * tried again until it works.
+ *
+ * Every file carries a checksum (envelope.ts): what the disk has changed is refused and said. Of the
+ * state itself the generation before the newest is kept beside it. Keys are written once and have
+ * none. The state names the identity that it belongs to by the checksum of that file, so that no
+ * state is taken for another identity's, and so that an identity is renewed in one moment: the one
+ * at which the state of the new identity replaces that of the old.
  */
 import { SEEDS_MAX } from "../mesh/join.ts";
 import { RECORD_MAX } from "../mesh/record.ts";
 import { MEMBERS_MAX } from "../mesh/roster.ts";
-import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
+import type { NodeSnapshot } from "../mesh/snapshot.ts";
 import { CHAIN_MAX } from "../mesh/trust/certificate.ts";
 import { REDEMPTIONS_MAX, REVOCATIONS_MAX, TRUSTED_MAX } from "../mesh/trust/trust.ts";
 import { DEFAULT_PORT } from "./config.ts";
+import { ENVELOPE_SIZE, isEnvelope, unwrap, wrap } from "./envelope.ts";
 import { Exit, Failure } from "./exit.ts";
+import {
+  isSound,
+  newestMemory,
+  ownerOf,
+  previousMemory,
+  readMemory,
+  STATE_FILE,
+  wrapMemory,
+} from "./generations.ts";
+import { KEY_FILE, KEY_LENGTH, type KeyName, NEXT_IDENTITY, readKeys, wrapKey } from "./keys.ts";
 import { random } from "./random.ts";
 import { Store } from "./store.ts";
 
-const FILE = {
-  identity: "identity",
-  meshKey: "mesh-key",
-  state: "state.json",
-  port: "port",
-} as const;
-
-const KEY_LENGTH = 32;
+const PORT_FILE = "port";
 
 /** Bytes that a first join needs on the disk: its keys, its chain, and the members that it is told of at first. */
 const JOIN_ROOM = 64 * 1024;
@@ -48,7 +58,7 @@ const FILE_MAX = textOf(MEMBERS_MAX, RECORD_MAX) +
   textOf(REVOCATIONS_MAX, REVOCATION_BESIDE + CHAIN_MAX) +
   textOf(REDEMPTIONS_MAX, CHAIN_MAX) +
   textOf(TRUSTED_MAX, 0) +
-  textOf(SEEDS_MAX, SEED_MAX) + textOf(1, CHAIN_MAX);
+  textOf(SEEDS_MAX, SEED_MAX) + textOf(1, CHAIN_MAX) + ENVELOPE_SIZE + BESIDE;
 
 export type StateNews =
   /** The state could not be written; told once, until it can be again. */
@@ -59,6 +69,8 @@ interface StateOptions {
   readonly dir: string;
   /** Without a state a new mesh is founded. */
   readonly founds: boolean;
+  /** Goes on from the generation before the newest, which is damaged or lost. */
+  readonly takesPrevious?: boolean;
   readonly onNews: (news: StateNews) => void;
 }
 
@@ -70,19 +82,24 @@ export interface Memory {
 }
 
 export class NodeState {
-  /** 32 bytes, secret. */
-  readonly identitySeed: Uint8Array;
-  /** 32 bytes, secret; undefined: another machine founded the mesh. */
-  readonly meshSeed: Uint8Array | undefined;
   /** Undefined: there was no state before. */
   readonly snapshot: NodeSnapshot | undefined;
+  /** The snapshot is of the previous generation: what was counted since is not known. */
+  readonly isPrevious: boolean;
   /** The port that other members and firewalls expect: that of the last start, else the usual one. */
   readonly usualPort: number;
+  /** Writes that failed. */
+  writesFailed = 0;
 
   readonly #store: Store;
   readonly #onNews: (news: StateNews) => void;
+  #identitySeed: Uint8Array;
+  #meshSeed: Uint8Array | undefined;
+  #recoverySeed: Uint8Array | undefined;
   #isKept: boolean;
   #isOnDisk = false;
+  /** The identity was renewed: the rest of this run belongs to the old one and is not written. */
+  #isOver = false;
   #unsaved: Failure | undefined;
 
   /** @throws {Failure} naming what is wrong with the folder, which is left as it was */
@@ -96,29 +113,93 @@ export class NodeState {
     }
   }
 
-  private constructor(store: Store, { founds, onNews }: StateOptions) {
+  private constructor(store: Store, { founds, takesPrevious = false, onNews }: StateOptions) {
     this.#store = store;
     this.#onNews = onNews;
-    this.snapshot = readMemory(store);
-    const identitySeed = readKey(store, FILE.identity);
-    const meshSeed = readKey(store, FILE.meshKey);
-    if (this.snapshot !== undefined && identitySeed === undefined) {
-      throw new Failure(
-        Exit.failed,
-        `state: ${store.dir}/${FILE.identity} is missing: restore it, or remove the folder to start anew`,
-      );
+    refuseFirstFormat(store);
+    const keys = readKeys(store);
+    store.finishNext(STATE_FILE, (bytes) => isSound(readMemory(bytes)));
+    const memory = takesPrevious ? previousMemory(store, keys) : newestMemory(store, keys);
+    const identity = memory ? ownerOf(store, memory, keys) : keys.identity;
+    const isFounding = memory === undefined && founds;
+    const hasFounded = (keys.meshKey ?? keys.recoveryKey) !== undefined;
+    if (memory === undefined && (identity !== undefined || hasFounded)) {
+      refuseForgetful(store, { founds, hasFounded });
     }
-    const isFounding = this.snapshot === undefined && founds;
-    if (this.snapshot === undefined && (identitySeed ?? meshSeed) !== undefined) {
-      refuseForgetful(store, { founds, hasFounded: meshSeed !== undefined });
-    }
-    this.identitySeed = identitySeed ?? random(KEY_LENGTH);
-    this.meshSeed = meshSeed ?? (isFounding ? random(KEY_LENGTH) : undefined);
-    this.usualPort = readPort(store);
+    this.snapshot = memory?.snapshot;
+    this.isPrevious = takesPrevious;
+    this.usualPort = usualPortOf(store);
+    this.#identitySeed = identity ?? random(KEY_LENGTH);
+    this.#meshSeed = keys.meshKey ?? (isFounding ? random(KEY_LENGTH) : undefined);
+    // Erased on demand, it is not made again: only a mesh that is being founded gets one.
+    this.#recoverySeed = keys.recoveryKey ?? (isFounding ? random(KEY_LENGTH) : undefined);
+    finishRenewal(store, identity !== undefined && identity === keys.nextIdentity);
     // A token is used up before its use is written down: a full disk must be found out before.
     if (this.snapshot === undefined && !founds) store.needRoom(JOIN_ROOM);
     // A joiner of whom nobody has heard yet has nothing to lose.
-    this.#isKept = this.snapshot !== undefined || this.meshSeed !== undefined;
+    this.#isKept = this.snapshot !== undefined || this.#meshSeed !== undefined;
+  }
+
+  /** 32 bytes, secret; wiped by {@link close}. */
+  get identitySeed(): Uint8Array {
+    return this.#identitySeed;
+  }
+
+  /** 32 bytes, secret; undefined: this machine does not hold the mesh key. */
+  get meshSeed(): Uint8Array | undefined {
+    return this.#meshSeed;
+  }
+
+  /** 32 bytes, secret; undefined: this machine did not found the mesh, or erased the key. */
+  get recoverySeed(): Uint8Array | undefined {
+    return this.#recoverySeed;
+  }
+
+  /**
+   * Replaces the mesh key, adds it or, with undefined, takes it off the disk, where the old one is
+   * erased as far as the disk lets it (store.ts).
+   * @throws {Failure} when it cannot be written; then nothing has changed
+   */
+  setMeshSeed(seed: Uint8Array | undefined): void {
+    if (this.#isKept) {
+      if (seed === undefined) this.#store.erase(KEY_FILE.meshKey);
+      else this.#store.writeSecret(KEY_FILE.meshKey, wrapKey("meshKey", seed));
+    }
+    this.#meshSeed?.fill(0);
+    this.#meshSeed = seed?.slice();
+  }
+
+  /**
+   * Takes the recovery key off the disk and out of memory, as far as the disk lets it (store.ts).
+   * @throws {Failure} when it cannot be; then nothing has changed
+   */
+  eraseRecovery(): void {
+    this.#store.erase(KEY_FILE.recoveryKey);
+    this.#recoverySeed?.fill(0);
+    this.#recoverySeed = undefined;
+  }
+
+  /**
+   * Gives the node another identity. From then on this state writes nothing: what the running node
+   * knows of itself is the old identity's, so it has to be closed and opened again. The port, the
+   * mesh key and the recovery key stay.
+   *
+   * The moment at which it happens is the replacement of the state: before it the new identity only
+   * lies beside the old, and the next start removes it; after it the next start puts the new identity
+   * in the place of the old, if a crash came between.
+   * @param snapshot what the new identity begins with: nothing that counts or proves the old one
+   * @throws {Failure} when it cannot be written; then the old identity stays
+   */
+  renewIdentity(seed: Uint8Array, snapshot: NodeSnapshot): void {
+    const store = this.#store;
+    if (this.#isKept) {
+      store.writeSecret(NEXT_IDENTITY, wrapKey("identity", seed));
+      store.writeNext(STATE_FILE, wrapMemory(seed, snapshot));
+      store.moveSecret(NEXT_IDENTITY, KEY_FILE.identity);
+    }
+    this.#isOver = true;
+    this.#identitySeed.fill(0);
+    this.#identitySeed = seed.slice();
   }
 
   /** From now on there is something to lose. */
@@ -131,11 +212,12 @@ export class NodeState {
    * @throws {Failure} when the first write fails, and only then
    */
   save(memory: () => Memory): void {
-    if (!this.#isKept) return;
+    if (!this.#isKept || this.#isOver) return;
     try {
       this.#write(memory());
     } catch (error) {
       if (!(error instanceof Failure) || !this.#isOnDisk) throw error;
+      this.writesFailed++;
       if (this.#unsaved === undefined) {
         this.#onNews({ kind: "stateUnsaved", reason: error.message });
       }
@@ -163,31 +245,54 @@ export class NodeState {
   /** Wipes the keys and gives the folder back. */
   close(): void {
     this.#store.close();
-    this.identitySeed.fill(0);
-    this.meshSeed?.fill(0);
+    for (const seed of [this.#identitySeed, this.#meshSeed, this.#recoverySeed]) seed?.fill(0);
   }
 
   #write({ snapshot, port }: Memory): void {
     const store = this.#store;
-    const { identitySeed, meshSeed } = this;
-    if (store.read(FILE.identity) === undefined) store.create(FILE.identity, identitySeed);
-    if (meshSeed && store.read(FILE.meshKey) === undefined) store.create(FILE.meshKey, meshSeed);
-    store.write(FILE.state, utf8(JSON.stringify(snapshot)));
+    // In this order: an identity alone is what a first join that was cut off leaves, not a founding.
+    this.#writeKey("recoveryKey", this.#recoverySeed);
+    this.#writeKey("meshKey", this.#meshSeed);
+    this.#writeKey("identity", this.#identitySeed);
+    const content = wrapMemory(this.#identitySeed, snapshot);
+    // A newest generation that is damaged does not become the previous one, which is sound.
+    if (this.isPrevious && !this.#isOnDisk) store.write(STATE_FILE, content);
+    else store.writeNext(STATE_FILE, content);
     // Last, and always: by it a founding that ended is told from one that did not.
-    const last = text(store.read(FILE.port));
-    const usual = String(port ?? last ?? this.usualPort);
-    if (last !== usual) store.write(FILE.port, utf8(usual));
+    const last = readPort(store);
+    const usual = port ?? (last || this.usualPort);
+    if (last !== usual) store.write(PORT_FILE, wrap(PORT_FILE, String(usual)));
+  }
+
+  #writeKey(name: KeyName, seed: Uint8Array | undefined): void {
+    if (seed === undefined || this.#store.read(KEY_FILE[name]) !== undefined) return;
+    this.#store.create(KEY_FILE[name], wrapKey(name, seed));
   }
 }
 
-function readKey(store: Store, file: string): Uint8Array | undefined {
-  const seed = store.read(file);
-  if (seed === undefined || seed.length === KEY_LENGTH) return seed;
+/** What shoal 0.1 wrote first had no envelopes: keys of 32 bytes, and JSON that begins with its version. */
+function refuseFirstFormat(store: Store): void {
+  const isKey = (bytes: Uint8Array) => bytes.length === KEY_LENGTH;
+  const isState = (bytes: Uint8Array) => /^\{\s*"v"/.test(text(bytes.subarray(0, 16)));
+  const isFirst = (file: string, isSo: (bytes: Uint8Array) => boolean) => {
+    const bytes = store.read(file);
+    return bytes !== undefined && !isEnvelope(bytes) && isSo(bytes);
+  };
+  if (
+    !isFirst(STATE_FILE, isState) && !isFirst(KEY_FILE.identity, isKey) &&
+    !isFirst(KEY_FILE.meshKey, isKey)
+  ) return;
   throw new Failure(
     Exit.failed,
-    `state: ${store.dir}/${file} has ${seed.length} bytes instead of ${KEY_LENGTH}: ` +
-      `restore it from a copy`,
+    `state: ${store.dir} is of shoal 0.1's first format, whose memberships cannot be carried over: ` +
+      `move the folder away and found or join anew`,
   );
+}
+
+/** A new identity takes the place of the old one where its state is written already, else it goes. */
+function finishRenewal(store: Store, isRenewed: boolean): void {
+  if (isRenewed) store.moveSecret(NEXT_IDENTITY, KEY_FILE.identity);
+  else store.erase(NEXT_IDENTITY);
 }
 
 /**
@@ -199,41 +304,32 @@ function refuseForgetful(
   store: Store,
   { founds, hasFounded }: { readonly founds: boolean; readonly hasFounded: boolean },
 ): void {
-  const isUnfinished = hasFounded ? founds && store.read(FILE.port) === undefined : !founds;
+  const isUnfinished = hasFounded ? founds && store.read(PORT_FILE) === undefined : !founds;
   if (isUnfinished) return;
   const join = hasFounded ? "" : "start with the --join line again, ";
   throw new Failure(
     Exit.failed,
-    `state: ${store.dir}/${FILE.state} is missing: restore it from a copy, ${join}` +
+    `state: ${store.dir}/${STATE_FILE} is missing: restore it from a copy, ${join}` +
       `or remove the folder to start anew`,
   );
 }
 
-function readMemory(store: Store): NodeSnapshot | undefined {
-  const bytes = store.read(FILE.state);
-  if (bytes === undefined) return undefined;
-  try {
-    const snapshot = readSnapshot(JSON.parse(text(bytes) ?? ""));
-    if (snapshot !== undefined) return snapshot;
-  } catch {
-    // Said below.
-  }
+/** NaN: it is damaged. */
+function readPort(store: Store): number | undefined {
+  const bytes = store.read(PORT_FILE);
+  return bytes && Number(unwrap(PORT_FILE, bytes) ?? NaN);
+}
+
+function usualPortOf(store: Store): number {
+  const port = readPort(store) ?? DEFAULT_PORT;
+  if (port > 0 && port < 65_536) return port;
   throw new Failure(
     Exit.failed,
-    `state: ${store.dir}/${FILE.state} is damaged or of another version: restore it from a copy, ` +
-      `or remove the folder to start anew`,
+    `state: ${store.dir}/${PORT_FILE} is damaged: remove it, and the node takes UDP port ` +
+      `${DEFAULT_PORT} or that of --listen`,
   );
 }
 
-function readPort(store: Store): number {
-  const last = Number(text(store.read(FILE.port)) ?? DEFAULT_PORT);
-  return last > 0 && last < 65_536 ? last : DEFAULT_PORT;
-}
-
-function utf8(content: string): Uint8Array {
-  return new TextEncoder().encode(content);
-}
-
-function text(bytes: Uint8Array | undefined): string | undefined {
-  return bytes && new TextDecoder().decode(bytes);
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }

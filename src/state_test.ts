@@ -41,8 +41,13 @@ function open(dir: string, founds: boolean, news: StateNews[] = []): NodeState {
   return NodeState.open({ dir, founds, onNews: (told) => news.push(told) });
 }
 
+// deno-lint-ignore no-explicit-any
+function contentOf(dir: string, file: string): any {
+  return JSON.parse(Deno.readTextFileSync(join(dir, file))).content;
+}
+
 function bootOf(dir: string): number {
-  return JSON.parse(Deno.readTextFileSync(join(dir, "state.json"))).boot;
+  return contentOf(dir, "state.json").snapshot.boot;
 }
 
 Deno.test(
@@ -178,10 +183,10 @@ function leave(dir: string, founds: boolean, ...lost: string[]): string {
   return key;
 }
 
-function refuses(call: () => NodeState, message: string): void {
+function refuses(call: () => unknown, message: string, code: number = Exit.failed): void {
   assert.throws(call, (error) => {
     assert(error instanceof Failure, String(error));
-    assert.deepEqual([error.code, error.message], [Exit.failed, message]);
+    assert.deepEqual([error.code, error.message], [code, message]);
     return true;
   });
 }
@@ -205,7 +210,7 @@ Deno.test(
   "a founding that was cut off goes on; a founder that lost its state starts in no way",
   inFolder((dir) => {
     const key = leave(dir, true, "state.json", "port");
-    const mesh = Deno.readFileSync(join(dir, "mesh-key")).toHex();
+    const mesh = contentOf(dir, "mesh-key");
     const again = open(dir, true);
     assert.deepEqual([again.identitySeed.toHex(), again.meshSeed?.toHex()], [key, mesh]);
     again.save(memory(1)); // with a port that nobody should expect it at
@@ -220,5 +225,293 @@ Deno.test(
         );
       }
     }
+  }),
+);
+
+function names(dir: string): string[] {
+  return [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+}
+
+/** Cuts the last bytes off. */
+function spoil(dir: string, file: string): void {
+  const path = join(dir, file);
+  Deno.truncateSync(path, Deno.statSync(path).size - 3);
+}
+
+const previous = (dir: string) =>
+  NodeState.open({ dir, founds: false, takesPrevious: true, onNews: () => {} });
+
+Deno.test(
+  "a damaged or lost state is refused with the line that takes the previous one, and nothing is touched",
+  inFolder((dir) => {
+    const founder = open(dir, true);
+    for (const boot of [4, 5, 6]) founder.save(memory(boot, 4500));
+    founder.close();
+    refuses(
+      () => previous(dir),
+      `state: ${dir}/state.json is sound: leave out --previous-state`,
+      Exit.usage,
+    );
+    const before = Deno.readTextFileSync(join(dir, "state.json.old"));
+    const offer = "start once with `shoal node --previous-state` to go on from state.json.old, " +
+      "which is what was written before it, or restore the folder from a copy";
+    spoil(dir, "state.json");
+    refuses(
+      () => open(dir, true),
+      `state: ${dir}/state.json is damaged or of another version: ${offer}`,
+    );
+    Deno.removeSync(join(dir, "state.json"));
+    refuses(() => open(dir, true), `state: ${dir}/state.json is missing: ${offer}`);
+    // What a crash of the machine left beside it is taken only when it is whole.
+    Deno.writeTextFileSync(join(dir, "state.json.new"), before, { mode: 0o600 });
+    spoil(dir, "state.json.new");
+    refuses(() => open(dir, true), `state: ${dir}/state.json is missing: ${offer}`);
+    assert.equal(Deno.readTextFileSync(join(dir, "state.json.old")), before);
+    spoil(dir, "state.json.old");
+    refuses(
+      () => open(dir, true),
+      `state: ${dir}/state.json is missing: restore the folder from a copy, or move it away to start anew`,
+    );
+    for (const lost of [false, true]) {
+      if (lost) Deno.removeSync(join(dir, "state.json.old"));
+      refuses(
+        () => previous(dir),
+        `state: ${dir}/state.json.old ${lost ? "is missing" : "is damaged, too"}: ` +
+          `restore the folder from a copy, or move it away to start anew`,
+      );
+    }
+  }),
+);
+
+Deno.test(
+  "a node that goes on from its previous state numbers no start twice, and keeps that state until it wrote a new one",
+  inFolder((dir) => {
+    const founder = open(dir, true);
+    founder.save(memory(6, 4500));
+    founder.save(memory(7, 4500)); // the start that is lost
+    founder.close();
+    spoil(dir, "state.json");
+    const sound = Deno.readTextFileSync(join(dir, "state.json.old"));
+    for (let attempt = 0; attempt < 2; attempt++) { // the first one is killed before it writes
+      const state = previous(dir);
+      assert.deepEqual([state.isPrevious, state.snapshot?.boot], [true, 6 + 1024]);
+      if (attempt === 1) state.save(memory(6 + 1024 + 1, 4500));
+      state.close();
+      assert.equal(Deno.readTextFileSync(join(dir, "state.json.old")), sound);
+    }
+    assert.equal(bootOf(dir), 6 + 1024 + 1);
+    const again = open(dir, true);
+    assert.deepEqual([again.isPrevious, again.snapshot?.boot], [false, 6 + 1024 + 1]);
+    again.close();
+  }),
+);
+
+Deno.test(
+  "a folder of the first format is refused with one sentence, whichever of its files is left",
+  inFolder((dir) => {
+    Deno.mkdirSync(dir, { mode: 0o700 });
+    const first: Record<string, Uint8Array> = {
+      "identity": crypto.getRandomValues(new Uint8Array(32)),
+      "mesh-key": crypto.getRandomValues(new Uint8Array(32)),
+      "state.json": new TextEncoder().encode(JSON.stringify(snapshot(3))),
+      "port": new TextEncoder().encode("51820"),
+    };
+    const refused = () =>
+      refuses(
+        () => open(dir, true),
+        `state: ${dir} is of shoal 0.1's first format, whose memberships cannot be carried over: ` +
+          `move the folder away and found or join anew`,
+      );
+    for (const [name, bytes] of Object.entries(first)) {
+      Deno.writeFileSync(join(dir, name), bytes, { mode: 0o600 });
+    }
+    refused();
+    for (const lost of ["state.json", "mesh-key"]) {
+      Deno.removeSync(join(dir, lost));
+      refused();
+    }
+    assert.deepEqual(names(dir), ["identity", "lock", "port"]);
+  }),
+);
+
+Deno.test(
+  "a damaged key or port is named with what to do without it",
+  inFolder((dir) => {
+    leave(dir, true);
+    const refusal: Record<string, string> = {
+      "identity": "restore it from a copy, or move the folder away and join anew",
+      "mesh-key":
+        "restore it from a copy, or move it away: the node then goes on without the mesh key",
+      "recovery-key": "restore it from a copy, or move it away: the node then goes on, and the " +
+        "recovery key is only where else it was kept",
+      "port": "remove it, and the node takes UDP port 51820 or that of --listen",
+    };
+    for (const [file, next] of Object.entries(refusal)) {
+      const whole = Deno.readTextFileSync(join(dir, file));
+      spoil(dir, file);
+      refuses(() => open(dir, false), `state: ${dir}/${file} is damaged: ${next}`);
+      Deno.writeTextFileSync(join(dir, file), whole);
+    }
+    for (const file of ["mesh-key", "recovery-key", "port"]) Deno.removeSync(join(dir, file));
+    const state = open(dir, false);
+    assert.deepEqual(
+      [state.meshSeed, state.recoverySeed, state.usualPort, state.snapshot?.boot],
+      [undefined, undefined, 51820, 7],
+    );
+    state.close();
+  }),
+);
+
+Deno.test(
+  "the state of one identity is not taken with another's key",
+  inFolder((dir) => {
+    leave(dir, true);
+    const other = `${dir}-other`;
+    leave(other, true);
+    Deno.copyFileSync(join(other, "identity"), join(dir, "identity"));
+    refuses(
+      () => open(dir, false),
+      `state: ${dir}/identity and state.json do not belong together: restore both from one copy`,
+    );
+  }),
+);
+
+Deno.test(
+  "a founder has a recovery key until it is erased, and never gets another",
+  inFolder((dir) => {
+    const founder = open(dir, true);
+    founder.save(memory(1));
+    const seed = founder.recoverySeed;
+    assert.equal(contentOf(dir, "recovery-key"), seed?.toHex());
+    assert.equal(seed?.length, 32);
+    founder.close();
+    const again = open(dir, true);
+    assert.equal(again.recoverySeed?.toHex(), contentOf(dir, "recovery-key"));
+    const held = again.recoverySeed;
+    const twin = join(dir, "..", "twin");
+    Deno.linkSync(join(dir, "recovery-key"), twin); // to see what becomes of the bytes
+    refuses(
+      () => again.eraseRecovery(),
+      `state: ${dir}/recovery-key has more than one name (links: 2): ` +
+        `another program may share it; move it away and start again`,
+      Exit.noPermission,
+    );
+    assert(held?.some((byte) => byte !== 0), "what is refused changes nothing");
+    Deno.removeSync(twin);
+    const file = Deno.openSync(join(dir, "recovery-key"));
+    again.eraseRecovery();
+    assert.equal(again.recoverySeed, undefined);
+    assert(held?.every((byte) => byte === 0));
+    const bytes = new Uint8Array(512);
+    const length = file.readSync(bytes) ?? 0;
+    file.close();
+    assert(length > 64 && bytes.every((byte) => byte === 0), "overwritten before it was removed");
+    again.save(memory(2));
+    again.close();
+    const last = open(dir, true);
+    assert.equal(last.recoverySeed, undefined);
+    assert(!names(dir).includes("recovery-key"));
+    last.close();
+  }),
+);
+
+Deno.test(
+  "the mesh key is replaced, taken away and added while the node runs, and the next start has it so",
+  inFolder((dir) => {
+    let state = open(dir, true);
+    state.save(memory(1));
+    const next = (seed: Uint8Array | undefined) => {
+      const file = state.meshSeed && Deno.openSync(join(dir, "mesh-key"));
+      const held = state.meshSeed;
+      state.setMeshSeed(seed);
+      assert(held === undefined || held.every((byte) => byte === 0), "wiped");
+      assert.equal(state.meshSeed?.toHex(), seed?.toHex());
+      if (file) {
+        const bytes = new Uint8Array(512);
+        const length = file.readSync(bytes) ?? 0;
+        assert(length > 64 && bytes.every((byte) => byte === 0), "overwritten");
+        file.close();
+      }
+      state.save(memory(2));
+      state.close();
+      state = open(dir, false);
+      assert.equal(state.meshSeed?.toHex(), seed?.toHex());
+    };
+    next(new Uint8Array(32).fill(1));
+    next(undefined);
+    assert(!names(dir).includes("mesh-key"));
+    next(new Uint8Array(32).fill(2));
+    const key = new Uint8Array(32).fill(3);
+    state.setMeshSeed(key);
+    key.fill(0);
+    assert.equal(state.meshSeed?.[0], 3, "a copy of its own");
+    Deno.renameSync(dir, `${dir}-away`);
+    assert.throws(() => state.setMeshSeed(key), Failure);
+    assert.equal(state.meshSeed?.[0], 3, "what cannot be written changes nothing");
+    state.close();
+  }),
+);
+
+Deno.test(
+  "a renewed identity has its own state; what the old one's run still says is not written",
+  inFolder((dir) => {
+    let state = open(dir, true);
+    state.save(memory(7, 4500));
+    const mesh = state.meshSeed?.toHex();
+    const seed = new Uint8Array(32).fill(9);
+    state.renewIdentity(seed, snapshot(0));
+    assert.equal(state.identitySeed.toHex(), seed.toHex());
+    state.save(memory(8));
+    state.close();
+    state = open(dir, false);
+    assert.deepEqual(
+      [state.identitySeed.toHex(), state.snapshot?.boot, state.meshSeed?.toHex(), state.usualPort],
+      [seed.toHex(), 0, mesh, 4500],
+    );
+    state.close();
+    assert(!names(dir).includes("identity.next"));
+    spoil(dir, "state.json");
+    refuses(
+      () => open(dir, false),
+      `state: ${dir}/state.json is damaged or of another version: ` +
+        `restore the folder from a copy, or move it away to start anew`,
+    );
+    refuses(
+      () => previous(dir),
+      `state: ${dir}/state.json.old belongs to another identity: ` +
+        `restore the folder from a copy, or move it away to start anew`,
+    );
+  }),
+);
+
+Deno.test(
+  "a renewal that cannot be written leaves the old identity, now and at the next start",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(7));
+    const old = state.identitySeed.toHex();
+    Deno.mkdirSync(join(dir, "state.json.new"), { mode: 0o700 });
+    assert.throws(() => state.renewIdentity(new Uint8Array(32).fill(9), snapshot(0)), Failure);
+    assert.equal(state.identitySeed.toHex(), old);
+    Deno.removeSync(join(dir, "state.json.new"));
+    state.save(memory(8));
+    state.close();
+    const again = open(dir, false);
+    assert.deepEqual([again.identitySeed.toHex(), again.snapshot?.boot], [old, 8]);
+    again.close();
+    assert(!names(dir).includes("identity.next"));
+  }),
+);
+
+Deno.test(
+  "writes that failed are counted",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    Deno.renameSync(dir, `${dir}-away`);
+    state.save(memory(2));
+    state.mend(memory(3));
+    assert.equal(state.writesFailed, 2);
+    state.close();
   }),
 );

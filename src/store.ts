@@ -2,21 +2,24 @@
  * The state folder: the identity, the mesh key and what a node must remember to come back without
  * help. Its rules (T45):
  *
+ * - nobody but root and its owner can put another folder in its place (safe_path.ts);
  * - the folder is 0700 and every file 0600, whatever the umask says: the mode is set on the open
  *   descriptor before the first byte of content is written;
  * - nothing is opened through a symbolic link, and a file with a second hard link or another owner
  *   is refused, because someone else may have put it there. Each is looked at before it is opened:
  *   where rights are narrowed, Deno resolves a path before it opens it, and O_NOFOLLOW sees no link;
  * - a file is replaced whole or not at all: written beside, flushed, renamed, the folder flushed;
+ *   one that has generations keeps the one before the newest beside it, as NAME.old;
  * - one process at a time: the folder is locked from open to close.
  *
  * Calls are synchronous: state is small, and a machine's step must be on disk before its datagrams
  * leave (a sequence number that was sent and then forgotten could be used twice).
  */
-import * as fs from "node:fs";
-import { join } from "node:path";
+import fs from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
+import { refuseUnsafePath } from "./safe_path.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
@@ -35,8 +38,12 @@ export class Store {
    * @throws {Failure} when it is not a folder of ours alone, cannot be made, or is in use.
    */
   static open(dir: string, fileMax: number): Store {
-    refuseNoFolder(dir);
-    guard("make", dir, () => fs.mkdirSync(dir, { recursive: true, mode: 0o700 }));
+    const isThere = isFolder(dir);
+    refuseUnsafeParents(dir);
+    if (!isThere) {
+      guard("make", dir, () => fs.mkdirSync(dir, { recursive: true, mode: 0o700 }));
+      refuseUnsafeParents(dir);
+    }
     const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     try {
       const stat = fs.fstatSync(fd);
@@ -73,20 +80,85 @@ export class Store {
   /** Writes a file that must not exist yet: a key is made once. */
   create(name: string, content: Uint8Array): void {
     const path = this.#path(name);
-    this.#refuseLarge(path, content);
-    writeNew(path, content);
-    this.#flushFolder();
+    if (guard("create", path, () => fs.lstatSync(path, { throwIfNoEntry: false })) !== undefined) {
+      throw new Failure(Exit.failed, `state: cannot create ${path}: ${NEXT_STEP["EEXIST"]}`);
+    }
+    this.write(name, content); // Written in place it could be cut off by a crash.
   }
 
   /** Replaces a file whole; on failure (a full disk) the old content stands. */
   write(name: string, content: Uint8Array): void {
+    this.#writeBeside(name, content);
+    this.#replace(`${name}.new`, name);
+  }
+
+  /** The same of a secret: what stood there before is erased, too. */
+  writeSecret(name: string, content: Uint8Array): void {
+    this.#writeBeside(name, content);
+    this.moveSecret(`${name}.new`, name);
+  }
+
+  /** The same of a file with generations: what stood there before is kept as NAME.old. */
+  writeNext(name: string, content: Uint8Array): void {
     const path = this.#path(name);
-    const beside = `${path}.new`;
-    this.#refuseLarge(path, content);
-    guard("remove", beside, () => fs.rmSync(beside, { force: true }));
-    writeNew(beside, content);
-    guard("replace", path, () => fs.renameSync(beside, path));
-    this.#flushFolder();
+    const previous = this.#path(`${name}.old`);
+    this.#writeBeside(name, content);
+    if (look("read", path) === undefined) return this.#replace(`${name}.new`, name);
+    // Two renames, because not every file system has hard links: a crash between them is mended by
+    // {@link finishNext}.
+    guard("keep", path, () => fs.renameSync(path, previous));
+    try {
+      this.#replace(`${name}.new`, name);
+    } catch (error) {
+      if (look("read", path) === undefined) {
+        guard("put back", path, () => fs.renameSync(previous, path));
+      }
+      throw error;
+    }
+  }
+
+  /** Carries out the second rename of {@link writeNext} where a crash prevented it. */
+  finishNext(name: string, isWhole: (content: Uint8Array) => boolean): void {
+    if (look("read", this.#path(name)) !== undefined) return;
+    if (look("read", this.#path(`${name}.old`)) === undefined) return;
+    const next = this.read(`${name}.new`);
+    if (next !== undefined && isWhole(next)) this.#replace(`${name}.new`, name);
+  }
+
+  /** Puts a secret file in the place of another, whose content is erased as by {@link erase}. */
+  moveSecret(from: string, to: string): void {
+    this.#erasing(to, () => this.#replace(from, to));
+  }
+
+  /**
+   * Removes a file of which nothing should be left: its bytes are overwritten. A file system that
+   * writes elsewhere than in place (btrfs, ZFS), a flash disk that moves blocks, a snapshot and a
+   * backup keep the old bytes nevertheless, and so does a crash at the wrong moment: only a new
+   * secret helps there. Absent is no error.
+   */
+  erase(name: string): void {
+    const path = this.#path(name);
+    if (look("erase", path) === undefined) return;
+    this.#erasing(name, () => {
+      guard("remove", path, () => fs.rmSync(path));
+      this.#flushFolder();
+    });
+  }
+
+  /**
+   * Overwrites what stood at a name before the file there was taken away or replaced. In this order a
+   * crash leaves the file whole or gone, and never a damaged one that keeps the node from starting.
+   */
+  #erasing(name: string, takeAway: () => void): void {
+    const path = this.#path(name);
+    if (look("erase", path) === undefined) return takeAway();
+    const fd = guard("erase", path, () => fs.openSync(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK));
+    try {
+      takeAway();
+      blank(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
   }
 
   /** @throws {Failure} when a file of this many bytes cannot be written now; leaves nothing behind. */
@@ -106,6 +178,19 @@ export class Store {
     return join(this.dir, name);
   }
 
+  #writeBeside(name: string, content: Uint8Array): void {
+    const beside = this.#path(`${name}.new`);
+    this.#refuseLarge(this.#path(name), content);
+    guard("remove", beside, () => fs.rmSync(beside, { force: true }));
+    writeNew(beside, content);
+  }
+
+  #replace(from: string, to: string): void {
+    const path = this.#path(to);
+    guard("replace", path, () => fs.renameSync(this.#path(from), path));
+    this.#flushFolder();
+  }
+
   /** What could not be read again is not written over what can be. */
   #refuseLarge(path: string, { length }: Uint8Array): void {
     if (length <= this.fileMax) return;
@@ -123,6 +208,26 @@ export class Store {
     } finally {
       fs.closeSync(fd);
     }
+  }
+}
+
+/** Nobody else may put another folder in the place of this one, or of one above it. */
+function refuseUnsafeParents(dir: string): void {
+  const wanted = { path: dirname(resolve(dir)), program: "state", elsewhere: "another --state" };
+  guard("look at", wanted.path, () => refuseUnsafePath(wanted));
+}
+
+/**
+ * Overwrites the content of an open file, as far as it can: what called it has done its work by
+ * then, and a file system may keep the old bytes anyway.
+ */
+function blank(fd: number): void {
+  try {
+    const zeros = new Uint8Array(fs.fstatSync(fd).size);
+    for (let at = 0; at < zeros.length;) at += fs.writeSync(fd, zeros, at, zeros.length - at, at);
+    fs.fsyncSync(fd);
+  } catch {
+    // The disk does not take it.
   }
 }
 
@@ -191,9 +296,10 @@ function look(verb: string, path: string): fs.Stats | undefined {
   return stat;
 }
 
-function refuseNoFolder(dir: string): void {
+/** Whether a folder is there; anything else that is there is refused. */
+function isFolder(dir: string): boolean {
   const stat = lookAt("open", dir);
-  if (stat === undefined || stat.isDirectory()) return;
+  if (stat === undefined || stat.isDirectory()) return stat !== undefined;
   throw new Failure(Exit.failed, `state: ${dir} is no folder: choose another --state`);
 }
 
@@ -241,6 +347,8 @@ function guard<T>(verb: string, path: string, call: () => T): T {
 const NEXT_STEP: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full: make room",
   EDQUOT: "the disk quota is used up: make room",
+  EMFILE: "no descriptor is free: raise the limit (ulimit -n)",
+  ENFILE: "no descriptor of this machine is free: raise the limit (sysctl fs.file-max)",
   EIO: "the disk does not work: see what the kernel says",
   ENOENT: "the folder is gone: put it back, or stop the node and start it again",
   EROFS: "the file system is read-only: choose another --state",

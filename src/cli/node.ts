@@ -17,6 +17,8 @@ that is a member already needs no option at all.
   --interface IF     the interface to make (default shoal0)
   --state DIR        the folder that remembers who this node is (default
                      /var/lib/shoal/IF; below $XDG_STATE_HOME when not root)
+  --previous-state   go on from the state as it was written before the last time: for
+                     once, when the node says that its state is damaged
   --listen PORT      the UDP port (default 51820; 0: any free one)
   --advertise HOST   the host name or address that invites name (default: found out)
   --no-tun           no interface: discovery only
@@ -38,6 +40,7 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       state: { type: "string" },
       "no-tun": { type: "boolean" },
       open: { type: "boolean" },
+      "previous-state": { type: "boolean" },
       "log-level": { type: "string" },
       ...DATAPLANE_OPTIONS,
     });

@@ -1,0 +1,162 @@
+/**
+ * A node that is killed between any two calls to the disk, or in the middle of a write, finds at its
+ * next start what was there before or what was to be there, and nothing between them.
+ */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { join } from "node:path";
+import { inFolder } from "../.ci/folder.ts";
+import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { NodeState } from "./state.ts";
+
+function snapshot(boot: number): NodeSnapshot {
+  return {
+    v: 1,
+    name: "lyon",
+    boot,
+    ip4Counter: 0,
+    incarnation: 0,
+    members: [],
+    trusted: [],
+    revocations: [],
+    redeemed: [],
+    seeds: [],
+  };
+}
+
+const memory = (boot: number) => () => ({ snapshot: snapshot(boot), port: 4500 });
+
+/** Every call by which store.ts changes something. */
+const CALLS = [
+  "mkdirSync",
+  "openSync",
+  "fchmodSync",
+  "writeSync",
+  "fsyncSync",
+  "renameSync",
+  "rmSync",
+  "closeSync",
+] as const;
+
+class Killed extends Error {}
+
+/**
+ * Runs a body whose call number `last` is the last one that is carried out; of a write only the
+ * first half. All later ones fail: the process is dead.
+ * @returns whether the body got so far
+ */
+function killedAfter(last: number, body: () => void): boolean {
+  const calls = fs as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const whole = CALLS.map((name) => [name, calls[name]] as const);
+  let count = 0;
+  for (const [name, call] of whole) {
+    if (call === undefined) throw new Error(`node:fs has no ${name}`);
+    calls[name] = (...args) => {
+      count++;
+      if (count > last) throw new Killed();
+      if (count < last || name !== "writeSync") return call(...args);
+      const [fd, bytes, at, length] = args as [number, Uint8Array, number, number];
+      call(fd, bytes, at, Math.floor(length / 2), ...args.slice(4));
+      throw new Killed();
+    };
+  }
+  try {
+    body();
+  } catch {
+    // Whatever a dead process would have said.
+  } finally {
+    for (const [name, call] of whole) if (call) calls[name] = call;
+  }
+  return count > last;
+}
+
+/** What a start finds: boot number, first byte of each key. */
+function found(dir: string): string {
+  const state = NodeState.open({ dir, founds: true, onNews: () => {} });
+  try {
+    const { identitySeed, meshSeed, recoverySeed, snapshot } = state;
+    const keys = [identitySeed, meshSeed, recoverySeed].map((seed) => seed?.toHex().slice(0, 8));
+    return [snapshot?.boot, ...keys].join(" ");
+  } finally {
+    state.close();
+  }
+}
+
+/** Kills a change after each of its calls; each time the folder is as before it or as after it. */
+async function killEverywhere(change: (state: NodeState) => void, outcomes: number): Promise<void> {
+  await inFolder((root) => {
+    const begun = join(root, "begun");
+    const founder = NodeState.open({ dir: begun, founds: true, onNews: () => {} });
+    founder.save(memory(6));
+    founder.save(memory(7));
+    founder.close();
+    const copy = (dir: string) => {
+      assert(new Deno.Command("cp", { args: ["-a", begun, dir] }).outputSync().success);
+      return dir;
+    };
+    const whole = copy(join(root, "whole"));
+    const before = found(whole);
+    const state = NodeState.open({ dir: whole, founds: true, onNews: () => {} });
+    change(state);
+    state.close();
+    const after = found(whole);
+    const seen = new Set<string>();
+    let last = 0;
+    for (let isKilled = true; isKilled; last++) {
+      const dir = copy(join(root, `killed-${last}`));
+      const victim = NodeState.open({ dir, founds: true, onNews: () => {} });
+      isKilled = killedAfter(last, () => change(victim));
+      victim.close(); // The kernel gives the lock of a dead process back.
+      const now = found(dir);
+      assert(
+        [before, after].includes(now),
+        `killed after call ${last}: ${now}, not ${before} or ${after}`,
+      );
+      seen.add(now);
+      // And it goes on from there.
+      const next = NodeState.open({ dir, founds: true, onNews: () => {} });
+      next.save(memory(99));
+      next.close();
+      assert.match(found(dir), /^99 /, `killed after call ${last}`);
+    }
+    assert(last > 5, `${last} calls`);
+    assert.equal(seen.size, outcomes);
+  });
+}
+
+Deno.test("killed anywhere in a write, the state is that of before or of after", () =>
+  killEverywhere((state) => state.save(memory(8)), 2));
+
+Deno.test("killed anywhere in the renewal of the identity, identity and state belong together", () =>
+  killEverywhere((state) => state.renewIdentity(new Uint8Array(32).fill(9), snapshot(0)), 2));
+
+Deno.test("killed anywhere in a change of the mesh key, it is the old one, the new one or none as asked", async () => {
+  await killEverywhere((state) => state.setMeshSeed(new Uint8Array(32).fill(9)), 2);
+  await killEverywhere((state) => state.setMeshSeed(undefined), 2);
+});
+
+Deno.test("killed anywhere in the erasing of the recovery key, it is there whole or gone", () =>
+  killEverywhere((state) => state.eraseRecovery(), 2));
+
+Deno.test("killed anywhere in a founding, it goes on or begins anew, and is never refused", () =>
+  inFolder((root) => {
+    let last = 0;
+    for (let isKilled = true; isKilled; last++) {
+      const dir = join(root, `killed-${last}`);
+      const found = (boot: number) => {
+        const state = NodeState.open({ dir, founds: true, onNews: () => {} });
+        try {
+          state.save(memory(boot));
+        } finally {
+          state.close();
+        }
+      };
+      isKilled = killedAfter(last, () => found(1));
+      found(2);
+      const state = NodeState.open({ dir, founds: true, onNews: () => {} });
+      assert.equal(state.snapshot?.boot, 2);
+      assert(state.meshSeed && state.recoverySeed);
+      state.close();
+    }
+    assert(last > 20, `${last} calls`);
+  }));
