@@ -14,6 +14,11 @@ interface Arrows {
 }
 
 const PURE = /^@noble\//;
+/** The simulator exists for tests only; its histories are made and shortened by fast-check. */
+const SIMULATOR = {
+  path: "mesh/sim/",
+  arrows: { folders: ["mesh"], packages: /^(?:@noble\/|fast-check$)/ },
+};
 const ANYTHING = ["", "src", "ffi", "mesh", "lxc", "bench"];
 
 const ARROWS: Readonly<Record<string, Arrows>> = {
@@ -67,7 +72,8 @@ export function wrongArrows(modules: readonly Module[]): Finding[] {
 
 function refusal(from: string, edge: Import): string | undefined {
   const folder = folderOf(from);
-  const arrows = (isTest(from) ? TESTS[folder] : undefined) ?? ARROWS[folder];
+  const arrows = (isTest(from) ? TESTS[folder] : undefined) ??
+    (from.startsWith(SIMULATOR.path) ? SIMULATOR.arrows : ARROWS[folder]);
   if (arrows === undefined) return `${folder}/ is not a folder of the architecture`;
   if (edge.path !== undefined) return refusedFile(folder, arrows, edge, edge.path);
   if (/^(?:https?|jsr|npm):/.test(edge.specifier)) {
