@@ -1,0 +1,200 @@
+/** The rules by example: each line was worked out by hand, so that the oracle is not compared with itself. */
+import assert from "node:assert/strict";
+import { oracle, type OracleStatement, type Said } from "./trust_oracle.ts";
+
+const NOW = 1000;
+const genesis = { mesh: "m", meshKey: "M", recoveryKey: "R" };
+const KEYS = ["a", "b", "c", "x", "y", "z", "t"];
+
+let hashes = 0;
+
+/** A statement whose hash is higher than those before, unless it is given. */
+function by(signer: string, number: number, says: Said, hash?: string): OracleStatement {
+  const next = `${++hashes}`.padStart(6, "0");
+  return { signer, signedBy: signer, mesh: "m", number, hash: hash ?? next, says };
+}
+
+const certificate = (
+  key: string,
+  more: { name?: string; since?: number; signedAt?: number } = {},
+) => ({
+  key,
+  name: key,
+  groups: [],
+  relay: false,
+  ip4Counter: 0,
+  since: 10,
+  signedAt: 10,
+  ...more,
+});
+
+const admin = (key: string, signedAt = 10): Said => ({
+  kind: "admin",
+  certificate: certificate(key, { signedAt }),
+});
+const member = (
+  key: string,
+  more: { name?: string; since?: number; signedAt?: number; token?: string; until?: number } = {},
+): Said => {
+  const { token, until = 5000, ...rest } = more;
+  const said = { kind: "member", certificate: certificate(key, rest), until } as const;
+  return token === undefined ? said : { ...said, token };
+};
+const demoted = (key: string): Said => ({ kind: "demoted", key });
+const removed = (key: string): Said => ({ kind: "removed", key });
+const token = (key: string, uses: number): Said => ({
+  kind: "token",
+  key,
+  uses,
+  groups: [],
+  relay: false,
+  until: 2000,
+  memberUntil: 3000,
+  doors: ["a"],
+});
+
+/** Every key has one of two addresses. */
+const ip4Of = (key: string, counter: number) => (key.charCodeAt(0) + counter) % 2;
+
+function findings(statements: readonly OracleStatement[], now = NOW) {
+  return oracle(genesis, statements, now, KEYS, ip4Of);
+}
+
+/** One word about a key: its standing, or why it is no member. */
+function judged(key: string, statements: readonly OracleStatement[], now = NOW): string {
+  const verdict = findings(statements, now).verdicts.get(key);
+  return verdict?.kind === "member" ? verdict.standing : verdict?.why ?? "not asked";
+}
+
+Deno.test("oracle: the mesh key makes admins, admins make members, and nobody else does", () => {
+  const set = [by("M", 1, admin("a")), by("a", 1, member("x")), by("x", 1, member("y"))];
+  assert.equal(judged("a", set), "admin");
+  assert.equal(judged("x", set), "certified");
+  assert.equal(judged("y", set), "stranger");
+  assert.equal(judged("b", [...set, by("a", 2, admin("b"))]), "stranger");
+});
+
+Deno.test("oracle: a statement of another mesh, or signed by another key, is none", () => {
+  assert.equal(judged("a", [{ ...by("M", 1, admin("a")), mesh: "n" }]), "stranger");
+  assert.equal(judged("a", [{ ...by("M", 1, admin("a")), signedBy: "x" }]), "stranger");
+});
+
+Deno.test("oracle: a demotion ends an office for ever, with what it has signed", () => {
+  const set = [by("M", 1, admin("a")), by("a", 1, member("x")), by("M", 2, demoted("a"))];
+  assert.equal(judged("a", set), "stranger");
+  assert.equal(judged("x", set), "stranger");
+  assert.deepEqual(findings(set).voidMembers, ["a", "x"]);
+  assert.equal(judged("a", [...set, by("M", 3, admin("a", 999))]), "stranger");
+  assert.equal(judged("a", [...set, by("M", 3, member("a"))]), "certified");
+});
+
+Deno.test("oracle: an admin demotes nobody", () => {
+  const set = [by("M", 1, admin("a")), by("M", 2, admin("b")), by("a", 1, demoted("b"))];
+  assert.equal(judged("b", set), "admin");
+});
+
+Deno.test("oracle: a removal has no effect on an admin, and has its effect when the office ends", () => {
+  const set = [by("M", 1, admin("a")), by("M", 2, admin("b")), by("a", 1, removed("b"))];
+  assert.equal(judged("b", set), "admin");
+  const ended = [...set, by("M", 3, demoted("b")), by("M", 4, member("b"))];
+  assert.equal(judged("b", ended), "removed");
+  const both = [...ended, by("M", 5, demoted("a"))];
+  assert.equal(judged("b", both), "certified");
+  assert.deepEqual(findings(both).voidRemovals, ["b"]);
+});
+
+Deno.test("oracle: who has left is out for ever, and what it signed stands", () => {
+  const left: Said = { kind: "left" };
+  const set = [by("M", 1, admin("a")), by("a", 1, member("x")), by("a", 0, left)];
+  assert.equal(judged("a", set), "left");
+  assert.equal(judged("x", set), "certified");
+  assert.equal(judged("x", [...set, by("x", 0, left), by("M", 2, member("x"))]), "left");
+  assert.equal(judged("x", [...set, { ...by("x", 0, left), signedBy: "y" }]), "certified");
+});
+
+Deno.test("oracle: the highest successor is the mesh key, and older ones say nothing", () => {
+  const to = (key: string): Said => ({ kind: "successor", key });
+  const set = [by("M", 1, admin("a")), by("a", 1, member("x")), by("R", 1, to("N"))];
+  assert.equal(judged("a", set), "stranger");
+  const anew = [...set, by("N", 1, admin("a"))];
+  assert.equal(judged("x", anew), "certified");
+  assert.equal(findings([...anew, by("R", 2, to("O"))]).meshKey, "O");
+  assert.equal(findings([by("R", 2, to("O")), by("R", 1, to("N"))]).meshKey, "O");
+  assert.equal(findings([...anew, by("N", 2, to("O")), by("M", 2, to("O"))]).meshKey, "N");
+  const same = [by("R", 1, to("N"), "2"), by("R", 1, to("O"), "1")];
+  assert.equal(findings(same).meshKey, "O");
+});
+
+Deno.test("oracle: of two statements with one signer and number the lower hash counts", () => {
+  const set = [
+    by("M", 1, admin("a")),
+    by("a", 1, member("x"), "2"),
+    by("a", 1, member("y"), "1"),
+    by("M", 2, member("z")),
+  ];
+  assert.deepEqual(["x", "y", "z"].map((key) => judged(key, set)), [
+    "stranger",
+    "certified",
+    "certified",
+  ]);
+  assert.deepEqual(findings(set).conflicts, ["a 1"]);
+});
+
+Deno.test("oracle: a token certifies the first keys by time, then by key, each once", () => {
+  const set = [
+    by("M", 1, admin("a")),
+    by("M", 2, admin("b")),
+    by("a", 1, token("t", 2)),
+    by("b", 1, member("z", { since: 20, token: "t" })),
+    by("b", 2, member("y", { since: 20, token: "t" })),
+    by("b", 3, member("x", { since: 10, token: "t" })),
+    by("b", 4, member("x", { since: 10, signedAt: 11, token: "t" })),
+  ];
+  const three = (of: readonly OracleStatement[]) => ["x", "y", "z"].map((key) => judged(key, of));
+  assert.deepEqual(three(set), ["certified", "certified", "surplus"]);
+  // Whoever is removed has had its place.
+  const less = three([...set, by("a", 2, removed("x"))]);
+  assert.deepEqual(less, ["removed", "certified", "surplus"]);
+  // A person's certificate names no token.
+  assert.equal(judged("z", [...set, by("a", 3, member("z"))]), "certified");
+  // With the token's signer falls what names the token, whoever signed it.
+  const ended = three([...set, by("M", 3, demoted("a"))]);
+  assert.deepEqual(ended, ["stranger", "stranger", "stranger"]);
+  // The end of a token ends no membership.
+  assert.deepEqual(three([...set, by("b", 5, removed("t"))]), three(set));
+});
+
+Deno.test("oracle: the certificate signed last counts, at one time the lower hash", () => {
+  const nameOf = (...statements: OracleStatement[]) => {
+    const verdict = findings(statements).verdicts.get("x");
+    return verdict?.kind === "member" ? verdict.name : verdict?.why;
+  };
+  const old = by("M", 1, member("x", { name: "old", signedAt: 10 }));
+  const late = by("M", 2, member("x", { name: "late", signedAt: 11 }), "2");
+  const equal = by("M", 3, member("x", { name: "equal", signedAt: 11 }), "1");
+  assert.equal(nameOf(late, old), "late");
+  assert.equal(nameOf(late, old, equal), "equal");
+});
+
+Deno.test("oracle: clocks may differ by 300 s at both ends of a certificate", () => {
+  const set = [by("M", 1, member("x", { signedAt: 1000, until: 2000 }))];
+  const at = (now: number) => judged("x", set, now);
+  assert.deepEqual([699, 700, 2300, 2301].map(at), [
+    "notYetValid",
+    "certified",
+    "certified",
+    "expired",
+  ]);
+});
+
+Deno.test("oracle: a name and an address go to the earlier certificate, then to the lower key", () => {
+  const set = [
+    by("M", 1, member("x", { name: "lyon", since: 10 })),
+    by("M", 2, member("z", { name: "lyon", since: 9 })),
+    by("M", 3, member("y", { name: "oslo", since: 9 })),
+    by("M", 4, member("b", { name: "oslo", since: 9 })),
+  ];
+  const { names, ip4Holders } = findings(set);
+  assert.deepEqual(Object.fromEntries(names), { b: "oslo", x: "lyon-x", y: "oslo-y", z: "lyon" });
+  assert.deepEqual(ip4Holders, ["b", "y"]);
+});
