@@ -9,12 +9,14 @@ import { scale } from "../mesh/sim/scale.ts";
 import { storm } from "../mesh/sim/storm.ts";
 import { toyCrypto } from "../mesh/sim/toy_crypto.ts";
 import { Progress } from "./progress.ts";
+import { simulateTrust } from "./trust.ts";
 
 const USAGE = `usage: ./run lab sim KIND [--seed N] [--seeds COUNT] [--size MEMBERS]
 
   storm   gossip alone under crashes, partitions, loss and slow computers; then all must agree
   nodes   the same over whole nodes with tunnels (--real-keys: with real cryptography)
   scale   calm, a crash and a mass restart among --size members (default 1,000)
+  trust   who is a member, after histories with thieves and partitions (./run lab sim trust -h)
 
 The first seed is --seed (default 1); --seeds plays that many from there on (default 1).
 A failure names the seed that replays it.`;
@@ -30,6 +32,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
 
 /** @returns the exit code */
 export function simulate(args: string[]): number {
+  if (args[0] === "trust") return simulateTrust(args.slice(1));
   const options = read(args);
   if (typeof options === "string") {
     console.log(options === "" ? USAGE : `sim: ${options}\n\n${USAGE}`);
