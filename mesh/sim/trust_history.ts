@@ -400,9 +400,8 @@ class Player {
 
   /** A habit: only what the demoted key itself has signed is signed anew. */
   #skips(doer: Node, key: string, fallen: string | undefined): boolean {
-    if (this.habit !== "only members of the demoted are signed anew" || key === fallen) {
-      return false;
-    }
+    if (fallen === undefined || key === fallen) return false;
+    if (this.habit !== "only members of the demoted are signed anew") return false;
     return ![...doer.known].some((i) => {
       const { says, signer } = this.#at(i);
       return says.kind === "member" && says.certificate.key === key && signer === fallen;
@@ -882,7 +881,9 @@ class Player {
 
   #about(says: Said): string {
     if (says.kind === "left") return "";
-    return this.#name("key" in says ? says.key : says.certificate.key);
+    const subject = this.#name("key" in says ? says.key : says.certificate.key);
+    const token = says.kind === "member" && says.token !== undefined ? this.#name(says.token) : "";
+    return token === "" ? subject : `${subject} by ${token}`;
   }
 
   #pick<T>(list: readonly T[], number: number): T {
