@@ -19,7 +19,7 @@ import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
-import { addressesOf, ownAddresses, resolveSeed, rivalsOf } from "./outside.ts";
+import { Outside } from "./outside.ts";
 import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
@@ -84,6 +84,7 @@ export class MeshNode {
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
   readonly #addresses: LinkAddresses;
+  readonly #outside = new Outside();
   readonly #pings = new Map<number, (event: PongEvent) => void>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
@@ -111,7 +112,10 @@ export class MeshNode {
     this.isFounder = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
     this.#device = openDevice(core, options);
-    this.#addresses = new LinkAddresses(this.#device, addressesOf);
+    this.#addresses = new LinkAddresses(
+      this.#device,
+      (ifname) => this.#outside.addressesOf(ifname),
+    );
     try {
       const port = bind(this.#device, state.usualPort, options.listen);
       this.#machine = this.#createMachine(port);
@@ -173,6 +177,9 @@ export class MeshNode {
         core_commands: this.#driver.refusedCommands,
         core_datagrams: this.#driver.refusedDatagrams,
         caught_exceptions: this.#driver.faults,
+        state_writes: this.#state.writesFailed,
+        own_addresses: this.#outside.refused.interfaces,
+        seed_names: this.#outside.refused.names,
       },
     };
   }
@@ -338,7 +345,7 @@ export class MeshNode {
 
   async #resolve(seed: string): Promise<void> {
     const place = readSeed(seed); // A remembered text may be damaged: then it has no address.
-    const endpoints = place ? await resolveSeed(place) : [];
+    const endpoints = place ? await this.#outside.resolveSeed(place) : [];
     if (this.#isClosed) return;
     this.#driver.tell(
       `the addresses of ${seed}`,
@@ -359,7 +366,11 @@ export class MeshNode {
 
   #tellAddresses(): void {
     const { ifname, port } = this.info;
-    const endpoints = ownAddresses(ifname).map((address) => ({ address, port, scope: 0 }));
+    const endpoints = this.#outside.ownAddresses(ifname).map((address) => ({
+      address,
+      port,
+      scope: 0,
+    }));
     this.#driver.tell(
       "the addresses of this machine",
       (now, out) => this.#machine.interfaces(now, endpoints, this.#keeping(out)),
@@ -385,7 +396,7 @@ export class MeshNode {
       );
     }
     if (!this.options.tun) return lines;
-    for (const { name, address } of rivalsOf(ifname)) {
+    for (const { name, address } of this.#outside.rivalsOf(ifname)) {
       lines.push(
         `${name} has ${address}: it and ${ifname} both claim 100.64.0.0/10, and packets for the ` +
           `mesh may leave by ${name}`,

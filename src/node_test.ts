@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { Node as Machine } from "../mesh/node.ts";
+import { nobleCrypto } from "../mesh/noble_crypto.ts";
 import { readSeed } from "../mesh/seed.ts";
 import { testUnless } from "../.ci/skip.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -155,3 +156,47 @@ testUnless(
       }
     }),
 );
+
+/** Sets how many descriptors this process may have; the kernel lets it have as many again later. */
+function limitDescriptors(soft: number): void {
+  const args = ["--pid", String(Deno.pid), `--nofile=${soft}:`];
+  assert(new Deno.Command("prlimit", { args }).outputSync().success);
+}
+
+Deno.test("a node that finds no descriptor free loses nothing but time, and says so", () =>
+  inFolder(async (dir) => {
+    const { node, defects } = open(dir, "founder");
+    const before = Number(
+      /^Max open files +(\d+)/m.exec(Deno.readTextFileSync("/proc/self/limits"))?.[1],
+    );
+    const key = nobleCrypto.ed25519FromSeed(new Uint8Array(32)).publicKey.toHex();
+    const taken: Deno.FsFile[] = [];
+    const unsaved = () => node.status().health.filter((line) => line.includes("cannot be written"));
+    limitDescriptors(256);
+    try {
+      assert.throws(() => {
+        while (true) taken.push(Deno.openSync("/dev/null"));
+      }, /EMFILE|Too many open files/);
+      node.trust(key, "nice");
+      assert.match(
+        unsaved().join(),
+        /\(EMFILE\): no descriptor is free: raise the limit \(ulimit -n\)/,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 2_500)); // a look around
+      assert.deepEqual(defects, []);
+      const { refused } = node.status();
+      assert((refused["own_addresses"] ?? 0) > 0, JSON.stringify(refused));
+      assert((refused["state_writes"] ?? 0) > 1, JSON.stringify(refused));
+    } finally {
+      for (const file of taken) file.close();
+      limitDescriptors(before);
+    }
+    for (let i = 0; i < 500 && unsaved().length > 0; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.deepEqual(unsaved(), []);
+    const saved = Deno.readTextFileSync(join(dir, "founder", "state.json"));
+    assert(saved.includes(key));
+    node.leave();
+    assert.deepEqual(defects, []);
+  }));

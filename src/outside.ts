@@ -1,6 +1,7 @@
 /** What the machine knows of the network outside the mesh: names of seeds and its own addresses. */
 import { lookup } from "node:dns/promises";
 import type { Seed } from "../mesh/seed.ts";
+import { codeOf } from "./errno.ts";
 import { isInIp4Network } from "../mesh/address.ts";
 import { type Endpoint, formatAddress, parseAddress } from "../mesh/endpoint.ts";
 
@@ -9,47 +10,73 @@ interface InterfaceAddress {
   readonly address: string;
 }
 
-/**
- * Asks the resolver anew each time: a seed may move.
- * @returns nothing when the name has no address now; the caller tries again later
- */
-export async function resolveSeed({ host, port }: Seed): Promise<Endpoint[]> {
-  const found = await lookup(host, { all: true }).catch(() => []);
-  return found.flatMap(({ address }) => {
-    const bytes = parseAddress(address);
-    return bytes === undefined ? [] : [{ address: bytes, port, scope: 0 }];
-  });
-}
+/** What a kernel answers that gives this process, or the machine, no more descriptors. */
+const NO_DESCRIPTOR = ["EMFILE", "ENFILE"];
 
-/**
- * Addresses of this machine, but for those on `except` (our own interface: a tunnel must not be
- * offered as a way to itself). Which of them mean anything to others is mesh's to say.
- */
-export function ownAddresses(except: string): Uint8Array[] {
-  const found = new Map<string, Uint8Array>();
-  for (const { name, address } of Deno.networkInterfaces()) {
-    const bytes = name === except ? undefined : parseAddress(address.split("%")[0] ?? "");
-    if (bytes !== undefined) found.set(formatAddress(bytes), bytes);
+export class Outside {
+  /** What was asked and not learnt, by what it was. */
+  readonly refused = { interfaces: 0, names: 0 };
+
+  #last: readonly InterfaceAddress[] = [];
+
+  /** @param read asks the kernel, which needs a descriptor for its answer */
+  constructor(
+    private readonly read: () => readonly InterfaceAddress[] = () => Deno.networkInterfaces(),
+  ) {}
+
+  /**
+   * Asks the resolver anew each time: a seed may move.
+   * @returns nothing when the name has no address now; the caller tries again later
+   */
+  async resolveSeed({ host, port }: Seed): Promise<Endpoint[]> {
+    const found = await lookup(host, { all: true }).catch(() => {
+      this.refused.names++; // A resolver that found no descriptor says that the name is not known.
+      return [];
+    });
+    return found.flatMap(({ address }) => {
+      const bytes = parseAddress(address);
+      return bytes === undefined ? [] : [{ address: bytes, port, scope: 0 }];
+    });
   }
-  return [...found.values()];
-}
 
-/** Texts of the addresses that an interface has now. */
-export function addressesOf(ifname: string): Set<string> {
-  const found = Deno.networkInterfaces().flatMap(({ name, address }) => {
-    const bytes = name === ifname ? parseAddress(address.split("%")[0] ?? "") : undefined;
-    return bytes === undefined ? [] : [formatAddress(bytes)];
-  });
-  return new Set(found);
-}
+  /**
+   * Addresses of this machine, but for those on `except` (our own interface: a tunnel must not be
+   * offered as a way to itself). Which of them mean anything to others is mesh's to say.
+   */
+  ownAddresses(except: string): Uint8Array[] {
+    const found = new Map<string, Uint8Array>();
+    for (const { name, address } of this.#interfaces()) {
+      const bytes = name === except ? undefined : parseAddress(address.split("%")[0] ?? "");
+      if (bytes !== undefined) found.set(formatAddress(bytes), bytes);
+    }
+    return [...found.values()];
+  }
 
-/** Other interfaces with an address in the IPv4 network that a mesh uses, and that address. */
-export function rivalsOf(
-  ifname: string,
-  all: readonly InterfaceAddress[] = Deno.networkInterfaces(),
-): InterfaceAddress[] {
-  return all.filter(({ name, address }) => {
-    const bytes = name === ifname ? undefined : parseAddress(address);
-    return bytes !== undefined && isInIp4Network(bytes);
-  });
+  /** Texts of the addresses that an interface has now. */
+  addressesOf(ifname: string): Set<string> {
+    const found = this.#interfaces().flatMap(({ name, address }) => {
+      const bytes = name === ifname ? parseAddress(address.split("%")[0] ?? "") : undefined;
+      return bytes === undefined ? [] : [formatAddress(bytes)];
+    });
+    return new Set(found);
+  }
+
+  /** Other interfaces with an address in the IPv4 network that a mesh uses, and that address. */
+  rivalsOf(ifname: string): InterfaceAddress[] {
+    return this.#interfaces().filter(({ name, address }) => {
+      const bytes = name === ifname ? undefined : parseAddress(address);
+      return bytes !== undefined && isInIp4Network(bytes);
+    });
+  }
+
+  /** Without a free descriptor the last answer stands: the next look is two seconds away. */
+  #interfaces(): readonly InterfaceAddress[] {
+    try {
+      this.#last = this.read();
+    } catch (error) {
+      if (!NO_DESCRIPTOR.includes(codeOf(error))) throw error;
+      this.refused.interfaces++;
+    }
+    return this.#last;
+  }
 }

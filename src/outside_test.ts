@@ -1,23 +1,26 @@
 import assert from "node:assert/strict";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
-import { addressesOf, ownAddresses, resolveSeed, rivalsOf } from "./outside.ts";
+import { Outside } from "./outside.ts";
 
-Deno.test("a name asks the resolver, an unknown name gives nothing", async () => {
+Deno.test("a name asks the resolver, an unknown name gives nothing and is counted", async () => {
+  const outside = new Outside();
   const texts = async (host: string) =>
-    (await resolveSeed({ host, port: 4500 })).map(formatEndpoint);
+    (await outside.resolveSeed({ host, port: 4500 })).map(formatEndpoint);
   assert((await texts("localhost")).includes("127.0.0.1:4500"));
+  assert.equal(outside.refused.names, 0);
   assert.deepEqual(await texts("no-such-host.invalid"), []);
+  assert.equal(outside.refused.names, 1);
 });
 
 Deno.test("own addresses leave out those of the tunnel itself", () => {
-  const texts = (tunnel: string) => ownAddresses(tunnel).map(formatAddress);
+  const texts = (tunnel: string) => new Outside().ownAddresses(tunnel).map(formatAddress);
   assert(texts("").includes("127.0.0.1"));
   assert(!texts("lo").includes("127.0.0.1"));
 });
 
 Deno.test("an interface's addresses are listed by its name", () => {
-  assert(addressesOf("lo").has("127.0.0.1"));
-  assert.equal(addressesOf("no-such-if").size, 0);
+  assert(new Outside().addressesOf("lo").has("127.0.0.1"));
+  assert.equal(new Outside().addressesOf("no-such-if").size, 0);
 });
 
 Deno.test("who else uses the mesh's IPv4 network on this machine is found, and we are not meant", () => {
@@ -28,5 +31,21 @@ Deno.test("who else uses the mesh's IPv4 network on this machine is found, and w
     { name: "eth0", address: "192.168.1.1" },
     { name: "eth0", address: "fd00::1" },
   ];
-  assert.deepEqual(rivalsOf("shoal0", all), all.slice(1, 2));
+  assert.deepEqual(new Outside(() => all).rivalsOf("shoal0"), all.slice(1, 2));
+});
+
+Deno.test("without a free descriptor the last answer stands and is counted; another fault is thrown", () => {
+  let answer = (): { name: string; address: string }[] => [{ name: "eth0", address: "192.0.2.1" }];
+  const outside = new Outside(() => answer());
+  const texts = () => outside.ownAddresses("").map(formatAddress);
+  assert.deepEqual(texts(), ["192.0.2.1"]);
+  answer = () => {
+    throw Object.assign(new Error("Too many open files"), { code: "EMFILE" });
+  };
+  assert.deepEqual(texts(), ["192.0.2.1"]);
+  assert.equal(outside.refused.interfaces, 1);
+  answer = () => {
+    throw new RangeError("a defect");
+  };
+  assert.throws(texts, RangeError);
 });
