@@ -24,6 +24,7 @@ const symbols = {
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
+  dup: { parameters: ["i32"], result: "i32" },
   dup2: { parameters: ["i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
   __errno_location: { parameters: [], result: "pointer" },
@@ -95,6 +96,13 @@ function poll(fds: readonly number[]): number[] {
 export function hasInput(fd: number): boolean {
   const [flags = 0] = poll([fd]);
   return (flags & POLLIN) !== 0;
+}
+
+/** A second descriptor of the same open file. @throws {SystemError} when none is free */
+export function duplicate(fd: number): number {
+  const copy = calls.dup(fd);
+  ensure("dup", copy);
+  return copy;
 }
 
 /**

@@ -8,18 +8,27 @@
  * Who may ask is the kernel's word, not the client's: the socket is 0660, so strangers cannot open
  * it; whoever can open it may read; only the owner of the process and root may change anything.
  */
-import * as fs from "node:fs";
 import * as net from "node:net";
 import { codeOf } from "./errno.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { type Descriptors, Listener } from "./listener.ts";
 import { type Check, isObject } from "./shape.ts";
-import { listenAt } from "./unix_socket.ts";
+import { descriptorOf } from "./unix_socket.ts";
 import { printable } from "./words.ts";
 
 const CONTROL_VERSION = 1;
 
 /** Beyond these a client is cut off and counted; a person's commands come nowhere near them. */
 const CLIENTS_MAX = 64;
+/**
+ * Descriptors that clients leave to the rest of the node: writing its state, asking for names and
+ * addresses. Fewer left means that there is no room for another client, but for so few that a
+ * person still gets an answer.
+ */
+const DESCRIPTORS_KEPT = 16;
+const CLIENTS_MIN = 4;
+/** Who comes asks at once: after this long without a request a client makes room for the next. */
+const SILENT_MS = 250;
 const LINE_MAX = 64 * 1024;
 const UNREAD_MAX = 1024 * 1024;
 const IDLE_MS = 30_000;
@@ -61,46 +70,64 @@ interface ControlOptions {
   readonly operations: Readonly<Record<string, Operation>>;
   /** SO_PEERCRED of a connected socket. */
   readonly credentialsOf: (fd: number) => Credentials;
+  readonly descriptors: Descriptors;
   /** Told of an error that is no Failure, which the client was told, too. */
   readonly onDefect: (error: unknown) => void;
 }
 
+/** One that is served. */
+interface Guest {
+  /** A whole request line has come. */
+  hasAsked: boolean;
+  /** When something came last, in ms of performance.now(). */
+  heardAt: number;
+}
+
 export class ControlServer {
-  /** Clients cut off because a limit above was reached, by reason. */
-  readonly refused = { clients: 0, line: 0, unread: 0, idle: 0 };
+  readonly #cutOffs = { clients: 0, line: 0, unread: 0, idle: 0, silent: 0 };
 
-  readonly #clients = new Set<net.Socket>();
+  readonly #clients = new Map<net.Socket, Guest>();
   readonly #turnedAway = new Set<net.Socket>();
-  readonly #server: net.Server;
+  #listener: Listener | undefined;
 
-  private constructor(private readonly options: ControlOptions) {
-    this.#server = net.createServer((client) => this.#welcome(client));
+  private constructor(private readonly options: ControlOptions) {}
+
+  /**
+   * Clients cut off because a limit above was reached, by reason; `socket` counts how often the
+   * run time lost the socket itself (listener.ts).
+   */
+  get refused(): Readonly<
+    Record<"clients" | "line" | "unread" | "idle" | "silent" | "socket", number>
+  > {
+    return { ...this.#cutOffs, socket: this.#listener?.lost ?? 0 };
   }
 
   /** @throws {Failure} when another process answers on the path, or the path cannot be used. */
   static async listen(options: ControlOptions): Promise<ControlServer> {
     const server = new ControlServer(options);
-    await listenAt(server.#server, {
-      path: options.path,
-      mode: 0o660,
-      program: "node",
-      elsewhere: "another --interface or --state",
+    const { path, descriptors } = options;
+    server.#listener = await Listener.open({
+      place: { path, mode: 0o660, program: "node", elsewhere: "another --interface or --state" },
+      descriptors,
+      onClient: (client) => server.#welcome(client),
     });
     return server;
   }
 
   /** Removes the socket, then hangs up on everybody: who waited for that can start the next node. */
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    fs.rmSync(this.options.path, { force: true });
-    for (const client of [...this.#clients, ...this.#turnedAway]) client.destroy();
+    const closed = this.#listener?.close();
+    for (const client of [...this.#clients.keys(), ...this.#turnedAway]) client.destroy();
     await closed;
   }
 
   #welcome(client: net.Socket): void {
-    if (this.#clients.size >= CLIENTS_MAX) {
-      this.refused.clients++;
-      this.#turnAway(client);
+    const left = this.options.descriptors.left();
+    const hasRoom = this.#clients.size < CLIENTS_MAX &&
+      (left >= DESCRIPTORS_KEPT || this.#clients.size < CLIENTS_MIN);
+    if (!hasRoom && !this.#makeRoom()) {
+      this.#cutOffs.clients++;
+      this.#turnAway(client, left);
       return;
     }
     let peer: Credentials;
@@ -110,7 +137,8 @@ export class ControlServer {
       client.destroy(); // Gone before it could be asked who it was.
       return;
     }
-    this.#clients.add(client);
+    const guest: Guest = { hasAsked: false, heardAt: performance.now() };
+    this.#clients.set(client, guest);
     const gone = new AbortController();
     let text = "";
     let isAnswering = false;
@@ -121,6 +149,7 @@ export class ControlServer {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
         if (line.length > LINE_MAX) return this.#cutOff(client);
+        guest.hasAsked = true;
         client.pause(); // One request at a time: the next is read when this one is answered.
         await this.#answer(line, peer, client, gone.signal);
         // A client full of requests must not keep the node from its mesh, nor one that has gone.
@@ -133,7 +162,7 @@ export class ControlServer {
     };
     client.setEncoding("utf8");
     client.setTimeout(IDLE_MS, () => {
-      this.refused.idle++;
+      this.#cutOffs.idle++;
       client.destroy();
     });
     client.on("error", () => client.destroy());
@@ -142,16 +171,45 @@ export class ControlServer {
       gone.abort();
     });
     client.on("data", (chunk: string) => {
+      guest.heardAt = performance.now();
       text += chunk;
       void answerAll();
     });
   }
 
-  /** What it asks is read and thrown away: a socket closed on unread bytes loses the answer, too. */
-  #turnAway(client: net.Socket): void {
+  /** Hangs up on the client that has been silent longest of those that never asked, if there is one. */
+  #makeRoom(): boolean {
+    let longest: { readonly client: net.Socket; readonly heardAt: number } | undefined;
+    for (const [client, { hasAsked, heardAt }] of this.#clients) {
+      if (!hasAsked && heardAt < (longest?.heardAt ?? performance.now() - SILENT_MS)) {
+        longest = { client, heardAt };
+      }
+    }
+    if (longest === undefined) return false;
+    const { client } = longest;
+    this.#cutOffs.silent++;
+    this.#clients.delete(client);
+    this.#write(client, {
+      error: "control: others came, and this client had asked nothing: ask again",
+      exit: Exit.failed,
+    });
+    client.destroySoon();
+    return true;
+  }
+
+  /**
+   * What it asks is read and thrown away: a socket closed on unread bytes loses the answer, too. In a
+   * crowd, and where few descriptors are left, nobody waits for that.
+   */
+  #turnAway(client: net.Socket, descriptorsLeft: number): void {
     client.on("error", () => client.destroy());
-    if (this.#turnedAway.size >= CLIENTS_MAX) {
-      client.destroy();
+    this.#write(client, {
+      error: `control: ${this.#clients.size} clients are being served, which is all: ` +
+        `try again later`,
+      exit: Exit.failed,
+    });
+    if (this.#turnedAway.size >= CLIENTS_MAX || descriptorsLeft < DESCRIPTORS_KEPT / 2) {
+      client.destroySoon();
       return;
     }
     this.#turnedAway.add(client);
@@ -160,16 +218,12 @@ export class ControlServer {
       clearTimeout(patience);
       this.#turnedAway.delete(client);
     });
-    this.#write(client, {
-      error: `control: ${CLIENTS_MAX} clients are being served, which is all: try again later`,
-      exit: Exit.failed,
-    });
     client.resume();
     client.end();
   }
 
   #cutOff(client: net.Socket): void {
-    this.refused.line++;
+    this.#cutOffs.line++;
     this.#write(client, {
       error: `control: a request line is longer than ${LINE_MAX} bytes`,
       exit: Exit.usage,
@@ -219,7 +273,7 @@ export class ControlServer {
   #write(client: net.Socket, document: Document): void {
     if (client.destroyed) return;
     if (client.writableLength > UNREAD_MAX) {
-      this.refused.unread++;
+      this.#cutOffs.unread++;
       client.destroy();
       return;
     }
@@ -383,13 +437,4 @@ function parse(line: string): Request {
     );
   }
   return request as Request;
-}
-
-/** node:net keeps the descriptor to itself; the handle has carried it under this name for years. */
-function descriptorOf(socket: net.Socket): number {
-  const handle = (socket as { _handle?: { fd?: unknown } })._handle;
-  if (typeof handle?.fd !== "number" || handle.fd < 0) {
-    throw new Error("a connected socket has no descriptor");
-  }
-  return handle.fd;
 }

@@ -1,6 +1,12 @@
 /** `shoal node`: a mesh node in the foreground, with its control socket and what it prints. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { forbidCoreDumps, peerCredentials } from "../ffi/libc.ts";
+import {
+  descriptorsLeft,
+  duplicate,
+  forbidCoreDumps,
+  hasInput,
+  peerCredentials,
+} from "../ffi/libc.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { inWordsOf, type Io, joinLine, programName } from "./cli/command.ts";
 import { formatSeed } from "../mesh/seed.ts";
@@ -52,6 +58,7 @@ export async function runDaemon(
       path: config.instance.controlSocket,
       operations: { status: { changes: false, run: status }, ...operations(node, config, ending) },
       credentialsOf: peerCredentials,
+      descriptors: { left: descriptorsLeft, hasInput, duplicate },
       onDefect: ending.defect,
     });
     front.introduce(node);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
+import { nobleCrypto } from "../mesh/noble_crypto.ts";
 import { Exit } from "./exit.ts";
 import { Store } from "./store.ts";
 
@@ -16,10 +17,13 @@ interface Result {
   readonly err: string;
 }
 
-function command(args: readonly string[], stdin: "null" | "piped" = "null"): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", "--config", CONFIG, ...RIGHTS, MAIN, ...args],
-    stdin,
+/** @param descriptors how many it may have at once; 0: as many as this process */
+function command(args: readonly string[], descriptors = 0): Deno.Command {
+  const limit = descriptors === 0 ? "" : `ulimit -n ${descriptors}; `;
+  const program = [Deno.execPath(), "run", "--quiet", "--no-prompt", "--config", CONFIG];
+  return new Deno.Command("sh", {
+    args: ["-c", `${limit}exec "$@"`, "sh", ...program, ...RIGHTS, MAIN, ...args],
+    stdin: "null",
     stdout: "piped",
     stderr: "piped",
   });
@@ -38,9 +42,9 @@ class Running {
   readonly #child: Deno.ChildProcess;
   readonly #read: Promise<void>;
 
-  constructor(readonly state: string, args: readonly string[]) {
+  constructor(readonly state: string, args: readonly string[], descriptors = 0) {
     const base = ["node", "--no-tun", "--listen", "0", "--state", state, "--log-level", "trace"];
-    this.#child = command([...base, ...args]).spawn();
+    this.#child = command([...base, ...args], descriptors).spawn();
     const follow = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
       for await (const text of stream.pipeThrough(new TextDecoderStream())) add(text);
     };
@@ -377,6 +381,59 @@ Deno.test("T44: no secret of a mesh stands in arguments, environment, logs at tr
         }
       }
     }
+  }));
+
+/** A client of the control socket that says nothing; undefined: the kernel turned it away. */
+function silent(state: string): Promise<Deno.UnixConn | undefined> {
+  const path = join(state, "control.sock");
+  return Deno.connect({ transport: "unix", path }).catch(() => undefined);
+}
+
+Deno.test("T46: with 60 descriptors and 200 silent clients a node lives, answers, and writes its state", () =>
+  inFolder(async (dir) => {
+    const node = new Running(join(dir, "seed"), ["--name", "seed"], 60);
+    await node.until(READY);
+    const clients = await Promise.all(Array.from({ length: 200 }, () => silent(node.state)));
+    assert(clients.filter((client) => client !== undefined).length > 60);
+    // The crowd is served or turned away; a person who comes after it is answered.
+    let status = await shoal("status", "--json", "--state", node.state);
+    for (let i = 0; i < 20 && status.code !== Exit.done; i++) {
+      assert.match(status.err, /clients are being served, which is all: try again later/);
+      status = await shoal("status", "--json", "--state", node.state);
+    }
+    assert.equal(status.code, Exit.done, status.err);
+    const { refused, health } = JSON.parse(status.out);
+    assert(refused.control_clients > 100, status.out);
+    assert(refused.control_socket > 0, "no accept failed: the test is too easy");
+    assert.deepEqual(health, []);
+    for (const [n, name] of ["nice", "rome"].entries()) {
+      const key = nobleCrypto.ed25519FromSeed(new Uint8Array(32).fill(n)).publicKey.toHex();
+      const trust = await shoal("trust", "--name", name, "--state", node.state, key);
+      assert.equal(trust.code, Exit.done, trust.err);
+      assert(Deno.readTextFileSync(join(node.state, "state.json")).includes(key));
+    }
+    for (const client of clients) client?.close();
+    const { code, err } = await node.end("SIGTERM");
+    assert.equal(code, Exit.done, err);
+    assert.doesNotMatch(err, /Error|panick|cannot be written/);
+  }));
+
+Deno.test("a node whose state is damaged says how to go on, and goes on that way as the same member", () =>
+  inFolder(async (dir) => {
+    const { node } = await founder(dir);
+    const [, ...before] = await node.until(READY);
+    await node.end("SIGINT");
+    const path = join(node.state, "state.json");
+    Deno.truncateSync(path, Deno.statSync(path).size - 1);
+    const refused = await shoal("node", "--no-tun", "--listen", "0", "--state", node.state);
+    assert.equal(refused.code, Exit.failed);
+    const [, option = ""] = /start once with `\.\/run node (--\S+)`/.exec(refused.err) ?? [];
+    const again = new Running(node.state, [option]);
+    assert.deepEqual((await again.until(READY)).slice(1), before);
+    await again.end("SIGINT");
+    const twice = await shoal("node", "--no-tun", option, "--state", node.state);
+    assert.equal(twice.code, Exit.usage);
+    assert.match(twice.err, /state\.json is sound: leave out --previous-state$/m);
   }));
 
 /** The bytes of a key on the disk. */

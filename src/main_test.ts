@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as net from "node:net";
 import { join } from "node:path";
+import { duplicate, hasInput } from "../ffi/libc.ts";
 import type { Io } from "./cli/command.ts";
 import { ControlServer, type Operation } from "./control.ts";
 import { Exit } from "./exit.ts";
@@ -84,6 +85,7 @@ async function besideNode(
       Object.entries(operations).map(([name, run]) => [name, { changes: false, run }]),
     ),
     credentialsOf: () => ({ uid: 0, gid: 0 }),
+    descriptors: { left: () => 1000, hasInput, duplicate },
     onDefect: (error) => {
       throw error;
     },

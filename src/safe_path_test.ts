@@ -98,6 +98,7 @@ testUnless(
           path: join(link, "run", "control.sock"),
           operations: {},
           credentialsOf: () => ({ uid: 0, gid: 0 }),
+          descriptors: { left: () => 1000, hasInput: () => false, duplicate: (fd) => fd },
           onDefect: () => {},
         }),
         /^Failure: node: .*link belongs to user 65534, .*choose another --interface or --state$/,

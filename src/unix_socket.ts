@@ -111,3 +111,12 @@ function unusable({ path, program, elsewhere }: Place, error: unknown): Failure 
     { cause: error },
   );
 }
+
+/** node:net keeps the descriptor to itself; the handle has carried it under this name for years. */
+export function descriptorOf(socket: net.Socket | net.Server): number {
+  const handle = (socket as { _handle?: { fd?: unknown } })._handle;
+  if (typeof handle?.fd !== "number" || handle.fd < 0) {
+    throw new Error("a socket has no descriptor");
+  }
+  return handle.fd;
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import * as net from "node:net";
+import { join } from "node:path";
+import { inFolder } from "../.ci/folder.ts";
+import { duplicate, hasInput } from "../ffi/libc.ts";
+import { type Descriptors, Listener } from "./listener.ts";
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A listener that greets and hangs up. */
+async function listening(
+  descriptors: Partial<Descriptors>,
+  body: (path: string, listener: Listener) => Promise<void>,
+): Promise<void> {
+  await inFolder(async (dir) => {
+    const path = join(dir, "socket");
+    const listener = await Listener.open({
+      place: { path, mode: 0o600, program: "test", elsewhere: "nothing" },
+      descriptors: { left: () => 1000, hasInput, duplicate, ...descriptors },
+      onClient: (client) => client.end("hello"),
+    });
+    try {
+      await body(path, listener);
+    } finally {
+      await listener.close();
+    }
+    assert.deepEqual([...Deno.readDirSync(dir)], []);
+  });
+}
+
+async function greeting(path: string): Promise<string> {
+  const socket = net.createConnection(path);
+  let text = "";
+  socket.on("data", (chunk) => text += chunk);
+  await new Promise((resolve) => socket.once("close", resolve));
+  return text;
+}
+
+Deno.test("a socket from which nobody is taken is taken up anew, at the same place", () => {
+  let isLost = false;
+  return listening({ hasInput: (fd) => isLost || hasInput(fd) }, async (path, listener) => {
+    const { ino } = Deno.lstatSync(path);
+    await sleep(600);
+    assert.equal(listener.lost, 0, "a quiet one is left alone");
+    isLost = true;
+    for (let i = 0; i < 200 && listener.lost < 3; i++) await sleep(10);
+    assert(listener.lost >= 3, `${listener.lost} times`);
+    isLost = false;
+    for (let i = 0; i < 3; i++) assert.equal(await greeting(path), "hello");
+    assert.equal(Deno.lstatSync(path).ino, ino);
+  });
+});
+
+Deno.test("without a descriptor for that it is tried again, and whoever can be served is", () => {
+  let tries = 0;
+  const refuse = () => {
+    tries++;
+    throw new Error("EMFILE");
+  };
+  return listening({ hasInput: () => true, duplicate: refuse }, async (path, listener) => {
+    for (let i = 0; i < 200 && tries < 3; i++) await sleep(10);
+    assert(tries >= 3, `${tries} tries`);
+    assert.equal(await greeting(path), "hello");
+    assert.equal(listener.lost, 0);
+  });
+});
