@@ -39,7 +39,6 @@ export class Allowance {
   }
 
   #fill(now: Now): void {
-    if (now.boot <= this.#filledAt) return;
     const earned = (now.boot - this.#filledAt) * this.share.rate / 1000;
     this.#left = Math.min(this.share.burst, this.#left + earned);
     this.#filledAt = now.boot;

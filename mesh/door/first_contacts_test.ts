@@ -175,7 +175,11 @@ Deno.test("T42: a member that changes its record every second has 16 unproven pl
   for (let n = 0; n < 1000; n++) if (contacts.may(at(n * 1000), place(n), "liar")) count++;
   assert.equal(count, PER_CLAIMANT);
   assert.equal(contacts.counts.claimant, 1000 - PER_CLAIMANT);
-  assert.ok(contacts.may(at(1000), place(5000), "bert"), "nobody else's places");
+  const ms = 1_000_000;
+  assert.ok(contacts.may(at(ms), place(5000), "bert"), "nobody else's places");
+  contacts.proven(at(ms), place(3), "liar");
+  assert.ok(contacts.may(at(ms), place(6000), "liar"), "one of them is proven");
+  assert.ok(!contacts.may(at(ms), place(6001), "liar"));
 });
 
 Deno.test("16,384 unproven places are remembered; at the limit new ones are refused, none starts anew", () => {

@@ -110,7 +110,7 @@ Deno.test("T39: who holds one network, or one provider's /16, never displaces th
 });
 
 function provider(n: number): Endpoint {
-  return place(192, 1, n >> 8 & 255, n & 255);
+  return place(192, 1, n & 255, n >> 8 & 255);
 }
 
 Deno.test("T39: who has 200 addresses in 100 regions keeps the true asker out for seconds at a time", () => {

@@ -79,11 +79,11 @@ const NONCE_SIZE = 24;
 const EPHEMERAL_AT = HEAD_SIZE + STEP_SIZE;
 const MAC_AT = EPHEMERAL_AT + KEY_LENGTH;
 const BOX_AT = MAC_AT + MAC_SIZE;
-const PADDED_SIZE = DATAGRAM_MAX - BOX_AT - BOX_OVERHEAD;
 const OFFER_SIZE = HEAD_SIZE + ID_SIZE + KEY_LENGTH + COOKIE_SIZE + MAC_SIZE;
 
 /** Bytes of a request's content at most. */
-export const REQUEST_CONTENT_MAX = PADDED_SIZE - LENGTH_SIZE;
+export const REQUEST_CONTENT_MAX = DATAGRAM_MAX - BOX_AT - BOX_OVERHEAD - LENGTH_SIZE;
+const PADDED_SIZE = REQUEST_CONTENT_MAX + LENGTH_SIZE;
 /** Bytes of what a granted request is given at most. */
 export const GRANT_MAX = BODY_MAX - BOX_OVERHEAD - KEY_LENGTH - BOX_OVERHEAD - 1;
 

@@ -222,7 +222,9 @@ Deno.test("only the asker that the request names opens the reply, not whoever se
   const { crypto, asker, other, door, request, reply } = setUp();
   const sent = request();
   const bytes = reply(sent.bytes, { kind: "pending" }, asker);
-  for (const holder of [other, door]) {
+  // The last one passed the asker's record on as its own: it knows all but the asker's secret.
+  const thief = { signing: asker.signing, tunnelSecret: other.tunnelSecret };
+  for (const holder of [other, door, thief]) {
     assert.equal(openReply(crypto, holder, sent, bytes), undefined);
   }
   assert.ok(openReply(crypto, asker, sent, bytes));
@@ -245,9 +247,49 @@ Deno.test("a reply belongs to one request: an earlier one, replayed, is not take
   const { offer } = begin();
   const [first, second] = [1, 2].map(() => sealRequest(crypto, random, offer, utf8.encode("x")));
   assert.ok(first && second);
+  assert.notEqual(first.id, second.id);
   const pending = reply(first.bytes);
   assert.ok(openReply(crypto, asker, first, pending));
   assert.equal(openReply(crypto, asker, second, pending), undefined);
+});
+
+Deno.test("T18: an offer that is too long and a pending reply with something behind it are refused", () => {
+  const { crypto, random, door, asker, secrets, begin, request, opened } = setUp();
+  const { ask } = begin();
+  const secret = { ...secrets.current(at(0)), ephemeral: random(33) };
+  assert.equal(openOffer(crypto, ask, sealOffer(crypto, secret, ask, here)), undefined);
+  const sent = request();
+  const got = opened(sent.bytes);
+  assert.ok(got);
+  const altering = {
+    ...crypto,
+    xchacha20poly1305Seal: (
+      key: Uint8Array,
+      nonce: Uint8Array,
+      ad: Uint8Array,
+      plain: Uint8Array,
+    ) =>
+      crypto.xchacha20poly1305Seal(key, nonce, ad, plain.length === 2 ? plain.with(0, 0) : plain),
+  };
+  const granted: Reply = { kind: "granted", payload: Uint8Array.of(9) };
+  const to = asker.signing.publicKey;
+  const [good, bad] = [crypto, altering].map((by) => sealReply(by, random, door, got, to, granted));
+  assert.ok(good && bad);
+  assert.ok(openReply(crypto, asker, sent, good));
+  assert.equal(openReply(crypto, asker, sent, bad), undefined);
+});
+
+Deno.test("T33: a reply to another request costs no multiplication of a point", () => {
+  const { crypto, asker, request, reply } = setUp();
+  let work = 0;
+  const counting = {
+    ...crypto,
+    x25519: () => void work++,
+    xchacha20poly1305Open: () => void work++,
+  };
+  const other = reply(request().bytes);
+  assert.equal(openReply(counting, asker, request(), other), undefined);
+  assert.equal(work, 0);
 });
 
 Deno.test("T41: keys of low order are refused by both sides", () => {

@@ -13,7 +13,7 @@ Deno.test("content of every length that fits comes out of its padding, and a lon
     assert.equal(padded.length, 100);
     assert.deepEqual(unpad(padded), content);
   }
-  assert.throws(() => pad(new Uint8Array(99), 100), RangeError);
+  assert.throws(() => pad(new Uint8Array(99), 100), /99 bytes, over 98/);
 });
 
 Deno.test("T18: padding has one encoding", () => {

@@ -78,10 +78,9 @@ const MAC_SIZE = 16;
 const PASS_AT = HEAD_SIZE + MAC_SIZE;
 const EPHEMERAL_AT = PASS_AT + MAC_SIZE;
 const SEALED_AT = EPHEMERAL_AT + KEY_LENGTH;
-const PADDED_SIZE = DATAGRAM_MAX - SEALED_AT - TAG_LENGTH;
-
 /** Bytes of a hello's content at most. */
-export const HELLO_CONTENT_MAX = PADDED_SIZE - LENGTH_SIZE;
+export const HELLO_CONTENT_MAX = DATAGRAM_MAX - SEALED_AT - TAG_LENGTH - LENGTH_SIZE;
+const PADDED_SIZE = HELLO_CONTENT_MAX + LENGTH_SIZE;
 /** Bytes of an answer's content at most. */
 export const ANSWER_CONTENT_MAX = BODY_MAX - BOX_OVERHEAD;
 

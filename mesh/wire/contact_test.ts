@@ -32,8 +32,8 @@ function setUp(crypto: Crypto = nobleCrypto, seed = 1) {
   assert.ok(door && joiner && other);
   const key = doorKeyOf(crypto, meshId, door.signing.publicKey);
   assert.ok(key);
-  const hello = (content = utf8.encode("content"), cookie?: Uint8Array) => {
-    const sent = sealHello(crypto, random, key, content, cookie);
+  const hello = (content?: Uint8Array, cookie?: Uint8Array) => {
+    const sent = sealHello(crypto, random, key, content ?? utf8.encode("content"), cookie);
     assert.ok(sent);
     return sent;
   };
@@ -158,6 +158,7 @@ Deno.test("T18: no truncation and no other bytes are taken for any of them, and 
   const sent = hello();
   const all = [sent.bytes, answer(sent.bytes), retry(sent.bytes, random(16))];
   const isRefused = (bytes: Uint8Array) => {
+    if (bytes.length !== DATAGRAM_MAX) assert.equal(readHello(bytes), undefined);
     assert.equal(opened(bytes), undefined);
     assert.equal(openAnswer(crypto, joiner, sent, bytes), undefined);
     assert.equal(openRetry(crypto, sent, bytes), undefined);
@@ -193,9 +194,41 @@ Deno.test("only whom the hello named opens the answer, not whoever sent the hell
   const { crypto, door, joiner, other, hello, answer } = setUp();
   const sent = hello();
   const bytes = answer(sent.bytes, joiner);
-  for (const holder of [door, other]) {
+  // The last one sent a hello with the joiner's record in it: it knows all but the joiner's secret.
+  const thief = { signing: joiner.signing, tunnelSecret: other.tunnelSecret };
+  for (const holder of [door, other, thief]) {
     assert.equal(openAnswer(crypto, holder, sent, bytes), undefined);
   }
+});
+
+Deno.test("T41: a key and its negative, which share an X25519 image, are two keys", () => {
+  const { crypto, random, meshId, door, joiner, key, hello, opened } = setUp();
+  const negative = (publicKey: Uint8Array) => publicKey.with(31, (publicKey[31] ?? 0) ^ 0x80);
+  const twin = doorKeyOf(crypto, meshId, negative(key.key));
+  const sent = hello();
+  const [read, got] = [readHello(sent.bytes), opened(sent.bytes)];
+  assert.ok(twin && read && got);
+  assert.deepEqual(twin.image, key.image);
+  assert.ok(!isForDoor(crypto, twin, read));
+  assert.equal(openHello(crypto, twin, door, read), undefined);
+  const to = negative(joiner.signing.publicKey);
+  const bytes = sealAnswer(crypto, random, door, got, to, utf8.encode("hi"));
+  assert.ok(bytes);
+  assert.equal(openAnswer(crypto, joiner, sent, bytes), undefined);
+});
+
+Deno.test("T33: an answer to another hello, or a forged retry, costs no multiplication of a point", () => {
+  const { crypto, random, joiner, hello, answer, retry } = setUp();
+  let work = 0;
+  const counting = {
+    ...crypto,
+    x25519: () => void work++,
+    xchacha20poly1305Open: () => void work++,
+  };
+  const [sent, another] = [hello(), hello()];
+  assert.equal(openAnswer(counting, joiner, sent, answer(another.bytes)), undefined);
+  assert.equal(openRetry(counting, sent, retry(another.bytes, random(16))), undefined);
+  assert.equal(work, 0);
 });
 
 Deno.test("only the door answers: the secret of another key does not do", () => {

@@ -22,6 +22,14 @@ Deno.test("a secret makes cookies for two minutes and recognises them for two mo
   assert.deepEqual(secrets.valid(at(2 * SECRET_TIME)), [second]);
 });
 
+Deno.test("a secret that is not needed is over after four minutes, too", () => {
+  const secrets = setUp();
+  const first = secrets.current(at(0));
+  assert.deepEqual(secrets.valid(at(SECRET_TIME)), [first]);
+  assert.deepEqual(secrets.valid(at(2 * SECRET_TIME - 1)), [first]);
+  assert.deepEqual(secrets.valid(at(2 * SECRET_TIME)), []);
+});
+
 Deno.test("a secret that is over is wiped, also after a long silence", () => {
   const secrets = setUp();
   const first = secrets.current(at(0));

@@ -7,10 +7,9 @@ const six = Uint8Array.from({ length: 16 }, (_, i) => i);
 Deno.test("an origin is an address or a /64, a network a /24 or /48, a region a /16 or /32", () => {
   for (const [of, ip4, ip6] of [[originOf, 4, 8], [networkOf, 3, 6], [regionOf, 2, 4]] as const) {
     for (const [address, size] of [[four, ip4], [six, ip6]] as const) {
-      const same = address.with(address.length - 1, 99);
-      const inside = address.with(size - 1, 99);
-      assert.equal(of({ address: same }) === of({ address }), size < address.length);
-      assert.notEqual(of({ address: inside }), of({ address }));
+      assert.notEqual(of({ address: address.with(size - 1, 99) }), of({ address }));
+      if (size === address.length) continue;
+      assert.equal(of({ address: address.with(size, 99) }), of({ address }));
     }
   }
 });
