@@ -72,22 +72,36 @@ export class Tunnels {
    * the same key is removed. The secret is copied.
    */
   setPrivateKey(now: Now, secretKey: Uint8Array | undefined, out: Out): void {
+    for (const id of this.changePrivateKey(now, secretKey, out)) this.restart(now, id, out);
+  }
+
+  /**
+   * {@link setPrivateKey} without its long part, for devices with many peers.
+   * @returns the peers that the caller has to {@link restart}
+   */
+  changePrivateKey(now: Now, secretKey: Uint8Array | undefined, out: Out): PeerId[] {
     const step = this.#begin(now, out);
     const device = this.#device;
     if (secretKey) requireKey("private key", secretKey);
     const before = device.keys;
-    if (before && secretKey && device.crypto.equal(before.secretKey, secretKey)) return;
+    if (before && secretKey && device.crypto.equal(before.secretKey, secretKey)) return [];
     const publicKey = secretKey && device.crypto.x25519PublicKey(secretKey);
     device.keys = secretKey && publicKey && { secretKey: secretKey.slice(), publicKey };
     if (before) device.crypto.wipe(before.secretKey);
     out.command({ kind: "setIdentity", publicKey });
     const self = publicKey && device.byKey(publicKey);
     if (self) this.#remove(step, self);
-    for (const peer of device.peers.values()) {
-      device.forgetStaticStatic(peer);
-      this.#stop(step, peer);
-      if (device.isUp) this.#start(step, peer);
-    }
+    return this.ids();
+  }
+
+  /** Ends what a peer had with our old private key, and begins anew with the present one. */
+  restart(now: Now, id: PeerId, out: Out): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    this.#device.forgetStaticStatic(peer);
+    this.#stop(step, peer);
+    if (this.#device.isUp) this.#start(step, peer);
   }
 
   /** Lets handshakes flow: the interface is up. */
@@ -206,6 +220,11 @@ export class Tunnels {
     out.command({ kind: "addRoute", peer: id, prefix });
   }
 
+  /** Who holds exactly this prefix. */
+  holderOf(prefix: Prefix): PeerId | undefined {
+    return this.#holders.get(prefixText(networkOf(prefix)))?.id;
+  }
+
   /** Takes a prefix away, if this peer holds it. */
   removeRoute(id: PeerId, wanted: Prefix, out: Out): void {
     const peer = this.#device.peers.get(id);
@@ -297,6 +316,11 @@ export class Tunnels {
   /** How many peers there are. */
   get size(): number {
     return this.#device.peers.size;
+  }
+
+  /** The numbers of all peers in the order in which they were added. */
+  ids(): PeerId[] {
+    return [...this.#device.peers.keys()];
   }
 
   /** All peers in the order in which they were added. */
