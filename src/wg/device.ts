@@ -12,13 +12,16 @@ import { loadSodium } from "../../ffi/sodium.ts";
 import type { Now, Outbox, PeerId } from "../../mesh/machine.ts";
 import { MAX_PEERS } from "../../mesh/tunnel/constants.ts";
 import { Tunnels } from "../../mesh/tunnel/tunnels.ts";
-import type { TunnelEvent } from "../../mesh/tunnel/types.ts";
+import type { PeerView, TunnelEvent } from "../../mesh/tunnel/types.ts";
 import { type CoreNews, Driver } from "../driver.ts";
 import { random } from "../random.ts";
+import type { OpenReport } from "./conversation.ts";
 import type { Configurable } from "./server.ts";
 import { countRoutes, type RouteCount } from "./routes.ts";
+import type { Work } from "./turns.ts";
 import { ROUTES_MAX } from "./uapi.ts";
-import type { DeviceChange, DeviceReport, PeerChange, PeerReport, UapiFault } from "./uapi.ts";
+import type { DeviceChange, PeerChange, PeerReport, UapiFault } from "./uapi.ts";
+import { type Reading, type Settings, Versions } from "./versions.ts";
 
 /** What a person may want to know beside the machine's own events. */
 export type DeviceEvent =
@@ -49,12 +52,26 @@ export interface WgDeviceOptions {
 
 type Out = Outbox<TunnelEvent>;
 
+/** What the driver hands to one of its steps. */
+interface Step {
+  readonly now: Now;
+  readonly out: Out;
+}
+
+/** Part of a change: it yields after each act, and may be in another step of the driver then. */
+type Acts<T> = Generator<void, T, Step>;
+
+/** Acts in one step of the driver. */
+const ACTS = 16;
+
 export class WgDevice implements Configurable {
   readonly #device: Device;
   readonly #tunnels: Tunnels;
   readonly #driver: Driver<TunnelEvent>;
   readonly #peersMax: number;
   readonly #routesMax: number;
+  readonly #crypto = loadSodium();
+  readonly #versions = new Versions();
   /** Not fewer prefixes are held: they are counted anew only when it could come to too many. */
   #routesAtMost = 0;
   /** What a person set, or what the kernel picked; 0: it may pick. */
@@ -66,7 +83,7 @@ export class WgDevice implements Configurable {
     const { core, tun, workers, aead, io, without } = options;
     this.#peersMax = options.peersMax ?? MAX_PEERS;
     this.#routesMax = options.routesMax ?? ROUTES_MAX;
-    this.#tunnels = new Tunnels({ crypto: loadSodium(), random, maxPeers: this.#peersMax });
+    this.#tunnels = new Tunnels({ crypto: this.#crypto, random, maxPeers: this.#peersMax });
     this.#device = Device.open(core, {
       tun,
       isWireGuardOnly: true,
@@ -108,73 +125,124 @@ export class WgDevice implements Configurable {
     this.#driver.close(); // The doorbell is closed when nobody rings it any more.
   }
 
-  report(): DeviceReport {
+  /** A set that begins or goes on meanwhile does not show in it. */
+  report(): OpenReport {
+    const reading = this.#versions.read(() => this.#settings());
+    const { privateKey, listenPort, fwmark } = reading.settings;
+    return {
+      privateKey,
+      listenPort,
+      fwmark,
+      peers: this.#peers(reading),
+      done: () => reading.done(),
+    };
+  }
+
+  #settings(): Settings {
     return {
       privateKey: this.#tunnels.privateKey,
       listenPort: this.#port,
       fwmark: this.#fwmark,
-      peers: this.#peers(),
+      peers: this.#tunnels.ids(),
     };
   }
 
-  *#peers(): Iterable<PeerReport> {
-    for (const view of this.#tunnels.peers()) {
-      const facts = this.#driver.facts(view.id);
-      yield {
-        publicKey: view.publicKey,
-        presharedKey: view.presharedKey,
-        endpoint: view.endpoint,
-        lastHandshake: view.lastHandshakeWall,
-        txBytes: (facts?.txBytes ?? 0) + view.handshakeBytes.sent,
-        rxBytes: (facts?.rxBytes ?? 0) + view.handshakeBytes.received,
-        persistentKeepalive: view.persistentKeepalive,
-        prefixes: view.routes,
-      };
+  *#peers({ settings, kept }: Reading): Iterable<PeerReport> {
+    for (const id of settings.peers) {
+      const report = kept(id) ?? this.#peer(id);
+      if (report) yield report;
     }
   }
 
-  /** What may fail comes first, so that a request is applied whole or not at all. */
-  change(change: DeviceChange): UapiFault | undefined {
+  #peer(id: PeerId): PeerReport | undefined {
+    const view = this.#tunnels.peer(id);
+    if (view === undefined) return undefined;
+    const facts = this.#driver.facts(id);
+    return {
+      publicKey: view.publicKey,
+      presharedKey: view.presharedKey,
+      endpoint: view.endpoint,
+      lastHandshake: view.lastHandshakeWall,
+      txBytes: (facts?.txBytes ?? 0) + view.handshakeBytes.sent,
+      rxBytes: (facts?.rxBytes ?? 0) + view.handshakeBytes.received,
+      persistentKeepalive: view.persistentKeepalive,
+      prefixes: view.routes,
+    };
+  }
+
+  /**
+   * What may fail comes first, so that a request is applied whole or not at all. A device takes one
+   * change at a time: nothing else adds or removes peers while this one is worked at.
+   */
+  *change(change: DeviceChange): Work<UapiFault | undefined> {
     // Counting is only worth its time when it could come to too many.
     const known = change.replacesPeers ? 0 : this.#tunnels.size;
-    const count = known + change.peers.length > this.#peersMax ? this.#peersAfter(change) : 0;
+    const count = known + change.peers.length > this.#peersMax
+      ? yield* this.#peersAfter(change)
+      : 0;
     if (count > this.#peersMax) {
       return { errno: "ENOSPC", what: `${count} peers: a device holds at most ${this.#peersMax}` };
     }
-    const routes = this.#routesWith(change);
+    const routes = yield* this.#routesWith(change);
     if (routes.peak > this.#routesMax) {
       const what = `${routes.peak} allowed IPs: a device holds at most ${this.#routesMax}`;
       return { errno: "ENOSPC", what };
     }
-    const fault = this.#listen(change);
-    if (fault !== undefined) return fault;
-    this.#routesAtMost = routes.after;
-    this.#driver.step((now, out) => this.#apply(change, now, out));
+    this.#versions.begin(this.#settings());
+    try {
+      const fault = this.#listen(change);
+      if (fault !== undefined) return fault;
+      this.#routesAtMost = routes.after;
+      yield* this.#inSteps(this.#apply(change));
+    } finally {
+      this.#versions.end();
+    }
     return undefined;
   }
 
-  #peersAfter(change: DeviceChange): number {
+  *#inSteps(acts: Acts<void>): Work<void> {
+    for (let isDone = false; !isDone;) {
+      this.#driver.step((now, out) => {
+        for (let i = 0; i < ACTS && !isDone; i++) isDone = acts.next({ now, out }).done ?? false;
+      });
+      yield;
+    }
+  }
+
+  *#peersAfter(change: DeviceChange): Work<number> {
     const keys = new Set<string>();
     if (!change.replacesPeers) {
-      for (const peer of this.#tunnels.peers()) keys.add(peer.publicKey.toHex());
+      for (const id of this.#tunnels.ids()) {
+        keys.add(this.#tunnels.peer(id)?.publicKey.toHex() ?? "");
+        yield;
+      }
     }
     for (const peer of change.peers) {
       const key = peer.publicKey.toHex();
       if (peer.isRemoved) keys.delete(key);
       else if (!peer.isUpdateOnly) keys.add(key);
+      yield;
     }
     return keys.size;
   }
 
-  #routesWith(change: DeviceChange): RouteCount {
+  *#routesWith(change: DeviceChange): Work<RouteCount> {
     let atMost = change.replacesPeers ? 0 : this.#routesAtMost;
     for (const { isRemoved, prefixes } of change.peers) {
+      yield;
       if (isRemoved) continue;
       for (const { kind } of prefixes) if (kind === "add") atMost++;
     }
     return atMost <= this.#routesMax
       ? { peak: atMost, after: atMost }
-      : countRoutes(this.#tunnels.peers(), change);
+      : yield* countRoutes(this.#holders(), change);
+  }
+
+  *#holders(): Iterable<PeerView> {
+    for (const id of this.#tunnels.ids()) {
+      const view = this.#tunnels.peer(id);
+      if (view) yield view;
+    }
   }
 
   #listen(change: DeviceChange): UapiFault | undefined {
@@ -204,48 +272,89 @@ export class WgDevice implements Configurable {
     return undefined;
   }
 
-  #apply(change: DeviceChange, now: Now, out: Out): void {
-    const tunnels = this.#tunnels;
-    if (change.privateKey !== undefined) {
-      const isZero = change.privateKey.every((byte) => byte === 0);
-      tunnels.setPrivateKey(now, isZero ? undefined : change.privateKey, out);
-      change.privateKey.fill(0);
-    }
+  /** Peers that go are gone before the key changes: then they need not begin anew with it. */
+  *#apply(change: DeviceChange): Acts<void> {
+    let step = yield;
     if (change.replacesPeers) {
-      for (const peer of tunnels.peers()) tunnels.removePeer(now, peer.id, out);
+      for (const id of this.#tunnels.ids()) {
+        yield* this.#remove(id);
+        step = yield;
+      }
     }
+    if (change.privateKey !== undefined) yield* this.#setPrivateKey(change.privateKey, step);
     for (const peer of change.peers) {
-      const id = this.#peerFor(peer, now, out);
-      if (id !== undefined) this.#applyPeer(id, peer, now, out);
+      step = yield;
+      const id = yield* this.#peerFor(peer, step);
+      if (id !== undefined) yield* this.#applyPeer(id, peer);
       peer.presharedKey?.fill(0);
     }
   }
 
+  /** The secret is wiped. */
+  *#setPrivateKey(secret: Uint8Array, { now, out }: Step): Acts<void> {
+    const tunnels = this.#tunnels;
+    const isZero = secret.every((byte) => byte === 0);
+    const self = isZero ? undefined : tunnels.peerByKey(this.#crypto.x25519PublicKey(secret));
+    if (self !== undefined) this.#keep(self);
+    const others = tunnels.changePrivateKey(now, isZero ? undefined : secret, out);
+    secret.fill(0);
+    for (const id of others) {
+      const step = yield;
+      tunnels.restart(step.now, id, step.out);
+    }
+  }
+
   /** @returns undefined when there is nothing to configure: it is gone, unknown, or ourselves */
-  #peerFor(peer: PeerChange, now: Now, out: Out): PeerId | undefined {
+  *#peerFor(peer: PeerChange, { now, out }: Step): Acts<PeerId | undefined> {
     const existing = this.#tunnels.peerByKey(peer.publicKey);
     if (peer.isRemoved) {
-      if (existing !== undefined) this.#tunnels.removePeer(now, existing, out);
+      if (existing !== undefined) yield* this.#remove(existing);
       return undefined;
     }
+    if (existing !== undefined) this.#keep(existing);
     if (existing !== undefined || peer.isUpdateOnly) return existing;
     const added = this.#tunnels.addPeer(now, peer.publicKey, out);
     return added.kind === "added" ? added.peer : undefined;
   }
 
+  /** The prefixes first, one by one: there may be a million. */
+  *#remove(id: PeerId): Acts<void> {
+    this.#keep(id);
+    yield* this.#clearRoutes(id);
+    const { now, out } = yield;
+    this.#tunnels.removePeer(now, id, out);
+  }
+
+  *#clearRoutes(id: PeerId): Acts<void> {
+    for (const prefix of this.#tunnels.peer(id)?.routes ?? []) {
+      const { out } = yield;
+      this.#tunnels.removeRoute(id, prefix, out);
+    }
+  }
+
   /** The keepalive comes last: switching it on starts a handshake, which needs all the rest. */
-  #applyPeer(id: PeerId, peer: PeerChange, now: Now, out: Out): void {
+  *#applyPeer(id: PeerId, peer: PeerChange): Acts<void> {
     const tunnels = this.#tunnels;
     if (peer.presharedKey !== undefined) tunnels.setPresharedKey(id, peer.presharedKey);
     for (const change of peer.prefixes) {
-      if (change.kind === "clear") tunnels.clearRoutes(id, out);
-      else if (change.kind === "add") tunnels.addRoute(id, change.prefix, out);
-      else tunnels.removeRoute(id, change.prefix, out);
+      const { out } = yield;
+      if (change.kind === "clear") yield* this.#clearRoutes(id);
+      else if (change.kind === "add") {
+        const holder = tunnels.holderOf(change.prefix);
+        if (holder !== undefined) this.#keep(holder);
+        tunnels.addRoute(id, change.prefix, out);
+      } else tunnels.removeRoute(id, change.prefix, out);
     }
+    const { now, out } = yield;
     if (peer.endpoint !== undefined) tunnels.setEndpoint(now, id, peer.endpoint, out);
     if (peer.persistentKeepalive !== undefined) {
       tunnels.setPersistentKeepalive(now, id, peer.persistentKeepalive, out);
     }
+  }
+
+  /** For reports that show the device as it was before this change. */
+  #keep(id: PeerId): void {
+    this.#versions.keep(id, () => this.#peer(id));
   }
 
   #up(): void {

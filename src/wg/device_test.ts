@@ -5,6 +5,7 @@ import { corePath, loadCore } from "../../ffi/core.ts";
 import { loadSodium } from "../../ffi/sodium.ts";
 import { parseEndpoint } from "../../mesh/endpoint.ts";
 import { WgDevice, type WgDeviceOptions } from "./device.ts";
+import type { Work } from "./turns.ts";
 import { type DeviceChange, type PeerReport, UapiReader } from "./uapi.ts";
 
 const lack = {
@@ -13,6 +14,14 @@ const lack = {
     () => `no core library at ${corePath()}`,
   ),
 };
+
+/** Works to the end at once. */
+function finish<T>(work: Work<T>): T {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+}
 
 const libc = Deno.dlopen("libc.so.6", {
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
@@ -46,6 +55,10 @@ class World {
 
   /** What `wg` would write: lines without the first and the last one. */
   set(...lines: readonly string[]): string {
+    return finish(this.device.change(this.parse(...lines)))?.errno ?? "";
+  }
+
+  parse(...lines: readonly string[]): DeviceChange {
     const reader = new UapiReader();
     let change: DeviceChange | undefined;
     for (const line of ["set=1", ...lines, ""]) {
@@ -53,7 +66,7 @@ class World {
       if (request?.kind === "set") change = request.change;
     }
     assert.ok(change, lines.join("\n"));
-    return this.device.change(change)?.errno ?? "";
+    return change;
   }
 
   get port(): number {
@@ -321,7 +334,7 @@ withDevices("the keys of a request are wiped when it has been applied (R65)", 1,
   assert.ok(world);
   const secret = new Uint8Array(32).fill(1);
   const presharedKey = new Uint8Array(32).fill(2);
-  world.device.change({
+  finish(world.device.change({
     privateKey: secret,
     replacesPeers: false,
     peers: [{
@@ -331,7 +344,67 @@ withDevices("the keys of a request are wiped when it has been applied (R65)", 1,
       presharedKey,
       prefixes: [],
     }],
-  });
+  }));
   assert.ok([...secret, ...presharedKey].every((byte) => byte === 0));
   assert.deepEqual(world.device.report().privateKey, new Uint8Array(32).fill(1));
 });
+
+withDevices(
+  "a report that begins before or within a set shows nothing of it, and one that begins after shows all",
+  1,
+  (world) => {
+    assert.ok(world);
+    const C = "cc".repeat(32);
+    const D = "dd".repeat(32);
+    const show = ({ publicKey, presharedKey, prefixes }: PeerReport) =>
+      [
+        publicKey.toHex().slice(0, 2),
+        presharedKey.toHex().slice(0, 2),
+        ...Array.from(prefixes, ({ address }) => address.join(".")).sort(),
+      ].join(" ");
+    const secret = keyPair();
+    const self = keyPair();
+    world.set(
+      `private_key=${secret.secret}`,
+      `public_key=${A}`,
+      `preshared_key=${A}`,
+      "allowed_ip=10.0.0.0/8",
+      "allowed_ip=11.0.0.0/8",
+      `public_key=${B}`,
+      "allowed_ip=12.0.0.0/8",
+      `public_key=${C}`,
+      `public_key=${self.public}`,
+    );
+    const old = world.peers().map(show);
+    const early = world.device.report();
+    const begun = early.peers[Symbol.iterator]();
+    const seen = [begun.next().value].map(show);
+    const work = world.device.change(world.parse(
+      `private_key=${self.secret}`, // Who bears this key is no peer any more.
+      "listen_port=0",
+      `public_key=${A}`,
+      `preshared_key=${B}`,
+      "replace_allowed_ips=true",
+      `public_key=${C}`,
+      "allowed_ip=12.0.0.0/8", // It is B's, of whom the set says nothing.
+      `public_key=${D}`,
+      `public_key=${A}`,
+      "remove=true",
+    ));
+    let steps = 0;
+    for (; !work.next().done; steps++) {
+      const within = world.device.report();
+      assert.deepEqual(Array.from(within.peers, show), old, `after ${steps} steps`);
+      assert.equal(within.privateKey?.toHex(), secret.secret);
+      within.done();
+    }
+    assert.ok(steps > 2, "the set took several steps");
+    for (let next = begun.next(); !next.done; next = begun.next()) seen.push(show(next.value));
+    assert.deepEqual(seen, old);
+    early.done();
+    const after = world.device.report();
+    assert.deepEqual(Array.from(after.peers, show), ["bb 00", "cc 00 12.0.0.0", "dd 00"]);
+    assert.equal(after.privateKey?.toHex(), self.secret);
+    after.done();
+  },
+);

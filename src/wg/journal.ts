@@ -24,9 +24,11 @@ export class Journal {
   }
 
   crowded(path: string): void {
-    this.#log.warn("more clients are at {path} than are served: the longest silent make room", {
-      path,
-    });
+    this.#log.warn(
+      "more clients are at {path} than are served: those that ask for nothing make room, " +
+        "others are told EBUSY",
+      { path },
+    );
   }
 
   note(event: DeviceEvent): void {

@@ -1,5 +1,6 @@
 /** How many allowed prefixes a device holds while a request is applied; pure. */
 import type { Prefix } from "../../mesh/machine.ts";
+import type { Work } from "./turns.ts";
 import type { DeviceChange } from "./uapi.ts";
 
 /** A peer and what it holds. */
@@ -15,28 +16,37 @@ export interface RouteCount {
 }
 
 /** Each prefix is held once in the whole device, by whom it was given last (R50). */
-export function countRoutes(peers: Iterable<Holder>, change: DeviceChange): RouteCount {
+export function* countRoutes(peers: Iterable<Holder>, change: DeviceChange): Work<RouteCount> {
   const holders = new Map<string, string>();
   const held = new Map<string, Set<string>>();
   if (!change.replacesPeers) {
     for (const { publicKey, routes } of peers) {
       const peer = publicKey.toHex();
-      const own = new Set(Array.from(routes, textOf));
+      const own = new Set<string>();
       held.set(peer, own);
-      for (const route of own) holders.set(route, peer);
+      for (const prefix of routes) {
+        const route = textOf(prefix);
+        own.add(route);
+        holders.set(route, peer);
+        yield;
+      }
     }
   }
   let peak = holders.size;
   const drop = (peer: string, route: string) => {
     if (held.get(peer)?.delete(route)) holders.delete(route);
   };
-  const dropAll = (peer: string) => {
-    for (const route of [...held.get(peer) ?? []]) drop(peer, route);
+  const dropAll = function* (peer: string): Work<void> {
+    for (const route of held.get(peer) ?? []) {
+      drop(peer, route);
+      yield;
+    }
   };
   for (const { publicKey, isRemoved, isUpdateOnly, prefixes } of change.peers) {
     const peer = publicKey.toHex();
+    yield;
     if (isRemoved) {
-      dropAll(peer);
+      yield* dropAll(peer);
       held.delete(peer);
       continue;
     }
@@ -44,7 +54,8 @@ export function countRoutes(peers: Iterable<Holder>, change: DeviceChange): Rout
     if (own === undefined) continue;
     held.set(peer, own);
     for (const one of prefixes) {
-      if (one.kind === "clear") dropAll(peer);
+      yield;
+      if (one.kind === "clear") yield* dropAll(peer);
       else if (one.kind === "remove") drop(peer, textOf(one.prefix));
       else {
         const route = textOf(one.prefix);

@@ -1,4 +1,5 @@
 /** Serves one WireGuard device until something ends it, and leaves nothing behind. */
+import { readFileSync } from "node:fs";
 import { loadCore } from "../../ffi/core.ts";
 import type { Core } from "../../ffi/core.ts";
 import type { DeviceOptions } from "../../ffi/device.ts";
@@ -14,7 +15,7 @@ import { counted } from "../words.ts";
 import { tellReady } from "./daemon.ts";
 import { WgDevice } from "./device.ts";
 import { Journal } from "./journal.ts";
-import { socketPath, UapiServer, type UapiServerOptions } from "./server.ts";
+import { CLIENTS_MAX, socketPath, UapiServer, type UapiServerOptions } from "./server.ts";
 
 interface Settings {
   readonly ifname: string;
@@ -83,6 +84,17 @@ function openDevice(
   }
 }
 
+/**
+ * Descriptors that clients may have, of those that the process may have: as many again are with clients
+ * that are told EBUSY, and the device needs some.
+ */
+function clientsMax(): number {
+  const [, soft = "1024"] =
+    /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ??
+      [];
+  return Math.max(1, Math.min(CLIENTS_MAX, Math.floor(Number(soft) / 3)));
+}
+
 function openSocket(
   { uapiFd }: Settings,
   device: WgDevice,
@@ -92,6 +104,7 @@ function openSocket(
   const path = socketPath(device.info.ifname);
   const options: UapiServerOptions = {
     device,
+    clientsMax: clientsMax(),
     onFault: (fault) => journal.refused(fault),
     onDefect: ending.defect,
     onCrowded: () => journal.crowded(path),

@@ -2,8 +2,11 @@
  * The socket that `wg` talks to: /var/run/wireguard/IFNAME.sock, 0600 in a folder of mode 0755. It
  * hands whole requests to a device and writes the answers.
  *
- * Bounds: a line of {@link LINE_MAX} bytes, one request and one answer at a time for each client, and
- * {@link CLIENTS_MAX} clients, of whom the one that has been silent longest makes room for the next.
+ * Bounds: a line of `LINE_MAX` bytes; {@link REQUESTS_MAX} requests at a time, while others wait for
+ * their turn; {@link CLIENTS_MAX} clients. One that comes when there are so many takes the place of
+ * the client that has asked for nothing longest, or hears EBUSY. Long requests are worked at in
+ * slices; sets are applied one after the other, and a get that runs beside one shows the device as it
+ * was before.
  */
 import * as fs from "node:fs";
 import * as net from "node:net";
@@ -11,26 +14,25 @@ import { dirname } from "node:path";
 import { codeOf } from "../errno.ts";
 import { Exit, Failure } from "../exit.ts";
 import { listen, listenAt } from "../unix_socket.ts";
-import {
-  type DeviceChange,
-  type DeviceReport,
-  LINE_MAX,
-  type UapiFault,
-  UapiReader,
-  type UapiRequest,
-  writeReport,
-  writeStatus,
-} from "./uapi.ts";
+import { Conversation, type OpenReport, sayGoodBye } from "./conversation.ts";
+import { Places } from "./places.ts";
+import { Turns, type Work } from "./turns.ts";
+import type { DeviceChange, UapiFault } from "./uapi.ts";
 
-const CLIENTS_MAX = 32;
+/** Requests that are held in memory at a time. */
+const REQUESTS_MAX = 32;
+/** Clients at a time: so many descriptors. */
+export const CLIENTS_MAX = 1024;
+/** How long a client may let others wait: in the middle of its request, or idle among too many. */
+const PATIENCE_MS = 5_000;
 /** How often the socket is looked for where the kernel does not tell. */
 const LOOK_MS = 1000;
 
 /** What stands behind the socket. */
 export interface Configurable {
-  report(): DeviceReport;
-  /** @returns why nothing was applied, or undefined when all was */
-  change(change: DeviceChange): UapiFault | undefined;
+  report(): OpenReport;
+  /** One at a time. @returns why nothing was applied, or undefined when all was */
+  change(change: DeviceChange): Work<UapiFault | undefined>;
   /** Resolves the interface of a link-local endpoint. */
   scopeOf(name: string): number | undefined;
 }
@@ -43,8 +45,12 @@ export interface UapiServerOptions {
   readonly onDefect: (error: unknown) => void;
   /** The socket file was taken away: the sign to stop. */
   readonly onRemoved: () => void;
-  /** For the first time a client had to make room for another; `evicted` counts on. */
+  /** For the first time a client had to make room, or got none; the counters go on. */
   readonly onCrowded: () => void;
+  /** {@link CLIENTS_MAX} when absent. */
+  readonly clientsMax?: number;
+  /** {@link PATIENCE_MS} when absent. */
+  readonly patienceMs?: number;
 }
 
 export function socketPath(ifname: string): string {
@@ -52,17 +58,29 @@ export function socketPath(ifname: string): string {
 }
 
 export class UapiServer {
-  /** Clients that had to make room. */
+  /** Clients that made room for another, as they asked for nothing. */
   evicted = 0;
+  /** Clients that were told EBUSY: there were too many. */
+  turnedAway = 0;
 
-  /** Oldest activity first. */
-  readonly #clients = new Set<net.Socket>();
+  readonly #clients = new Map<net.Socket, Conversation>();
+  /** Those that are being told so; the oldest of too many has been told for longest. */
+  readonly #turnedAway = new Set<net.Socket>();
+  readonly #clientsMax: number;
+  readonly #patienceMs: number;
+  readonly #turns = new Turns();
+  readonly #places: Places;
   readonly #server: net.Server;
+  /** The set that came last; it never fails. */
+  #lastSet: Promise<unknown> = Promise.resolve();
   #stopWatching: (() => void) | undefined;
   #path: string | undefined;
   #inode: number | bigint | undefined;
 
   private constructor(private readonly options: UapiServerOptions) {
+    this.#clientsMax = options.clientsMax ?? CLIENTS_MAX;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#places = new Places({ count: REQUESTS_MAX, patienceMs: this.#patienceMs, now });
     // Half open: a client that says all and then listens gets its answer.
     this.#server = net.createServer({ allowHalfOpen: true }, (client) => this.#welcome(client));
   }
@@ -103,8 +121,10 @@ export class UapiServer {
   async close(): Promise<void> {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
+    this.#turns.stop();
+    this.#places.stop();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const client of this.#clients) client.destroy();
+    for (const client of [...this.#clients.keys(), ...this.#turnedAway]) client.destroy();
     await closed;
     if (this.#path !== undefined && this.#isOurs(this.#path)) {
       fs.rmSync(this.#path, { force: true });
@@ -127,24 +147,62 @@ export class UapiServer {
   }
 
   #welcome(client: net.Socket): void {
-    if (this.#clients.size >= CLIENTS_MAX) {
-      const [longestSilent] = this.#clients;
-      longestSilent?.destroy();
-      if (longestSilent !== undefined) this.#clients.delete(longestSilent);
-      if (this.evicted++ === 0) this.options.onCrowded();
-    }
-    this.#clients.add(client);
-    const conversation = new Conversation(this.options, client);
-    client.on("close", () => this.#clients.delete(client));
     client.on("error", () => client.destroy());
-    client.on("data", (chunk: Uint8Array) => {
-      this.#clients.delete(client);
-      this.#clients.add(client);
-      conversation.take(chunk);
-    });
-    client.on("drain", () => conversation.goOn());
-    client.on("end", () => conversation.end());
+    if (this.#clients.size >= this.#clientsMax && !this.#evict()) return this.#turnAway(client);
+    const conversation = new Conversation({
+      places: this.#places,
+      turns: this.#turns,
+      now,
+      report: () => this.options.device.report(),
+      change: (change) => this.#change(change),
+      scopeOf: (name) => this.options.device.scopeOf(name),
+      onFault: this.options.onFault,
+      onDefect: this.options.onDefect,
+    }, client);
+    this.#clients.set(client, conversation);
+    client.on("close", () => this.#clients.delete(client));
+    conversation.talk().catch(this.options.onDefect);
   }
+
+  /** Waits for the sets before it, so that each meets a device that no other is changing. */
+  #change(change: DeviceChange): Promise<UapiFault | undefined> {
+    const done = this.#lastSet.then(() => this.#turns.run(this.options.device.change(change)));
+    this.#lastSet = done.catch(() => {});
+    return done;
+  }
+
+  /** Hangs up on the client that has asked for nothing longest. @returns false: none may go */
+  #evict(): boolean {
+    let longest: net.Socket | undefined;
+    let since = now() - this.#patienceMs;
+    for (const [client, { idleSince }] of this.#clients) {
+      if (idleSince !== undefined && idleSince <= since) [longest, since] = [client, idleSince];
+    }
+    if (longest === undefined) return false;
+    this.#clients.delete(longest);
+    longest.destroy();
+    this.#tellCrowded();
+    this.evicted++;
+    return true;
+  }
+
+  #turnAway(client: net.Socket): void {
+    this.#tellCrowded();
+    this.turnedAway++;
+    const [oldest] = this.#turnedAway;
+    if (oldest !== undefined && this.#turnedAway.size >= this.#clientsMax) oldest.destroy();
+    this.#turnedAway.add(client);
+    client.on("close", () => this.#turnedAway.delete(client));
+    sayGoodBye(client, "EBUSY");
+  }
+
+  #tellCrowded(): void {
+    if (this.evicted + this.turnedAway === 0) this.options.onCrowded();
+  }
+}
+
+function now(): number {
+  return performance.now();
 }
 
 /**
@@ -172,92 +230,4 @@ function watchFolder(
     if (!isEnded) watcher.close();
     isEnded = true;
   };
-}
-
-/** One client: what it has sent and what it is still to be told. */
-class Conversation {
-  readonly #reader: UapiReader;
-  #text = "";
-  #isOver = false;
-
-  constructor(private readonly options: UapiServerOptions, private readonly client: net.Socket) {
-    this.#reader = new UapiReader((name) => options.device.scopeOf(name));
-  }
-
-  take(chunk: Uint8Array): void {
-    this.#text += latin1(chunk);
-    this.goOn();
-  }
-
-  /** Reads lines until there are none, or until an answer has to be read first. */
-  goOn(): void {
-    let start = 0;
-    while (!this.#isOver && !this.client.writableNeedDrain) {
-      const end = this.#text.indexOf("\n", start);
-      const length = (end < 0 ? this.#text.length : end) - start;
-      if (length > LINE_MAX) {
-        this.#hangUp({ errno: "EINVAL", what: `a line is longer than ${LINE_MAX} bytes` });
-        return;
-      }
-      if (end < 0) break;
-      const line = this.#text.slice(start, end);
-      start = end + 1;
-      const request = this.#reader.line(line);
-      if (request !== undefined) this.#answer(request);
-    }
-    this.#text = this.#text.slice(start);
-    if (this.client.writableNeedDrain) this.client.pause();
-    else this.client.resume();
-  }
-
-  end(): void {
-    if (this.#isOver) return;
-    const request = this.#reader.cut("the client hung up before the end of its request");
-    if (request !== undefined) this.#answer(request);
-    this.#isOver = true;
-    this.client.end();
-  }
-
-  #answer(request: UapiRequest): void {
-    try {
-      switch (request.kind) {
-        case "get": {
-          const lines = [...writeReport(this.options.device.report())];
-          this.client.write(lines.join("") + writeStatus(undefined));
-          return;
-        }
-        case "set": {
-          const fault = this.options.device.change(request.change);
-          if (fault !== undefined) this.options.onFault(fault);
-          this.client.write(writeStatus(fault?.errno));
-          return;
-        }
-        case "fault":
-          if (request.isLost) this.#hangUp(request.fault);
-          else {
-            this.options.onFault(request.fault);
-            this.client.write(writeStatus(request.fault.errno));
-          }
-          return;
-      }
-    } catch (error) {
-      // Told, and then left to onDefect: a device that threw half way is not to be trusted.
-      this.client.write(writeStatus("EIO"));
-      this.options.onDefect(error);
-    }
-  }
-
-  #hangUp(fault: UapiFault): void {
-    this.#isOver = true;
-    this.#text = "";
-    this.options.onFault(fault);
-    this.client.removeAllListeners("data");
-    // What still comes is thrown away, and no longer counts as a sign of life.
-    this.client.end(writeStatus(fault.errno));
-    this.client.resume();
-  }
-}
-
-function latin1(chunk: Uint8Array): string {
-  return new TextDecoder("latin1").decode(chunk);
 }

@@ -30,10 +30,12 @@ export interface UapiFault {
 const Errno = {
   EIO: 5,
   E2BIG: 7,
+  EBUSY: 16,
   EINVAL: 22,
   ENOSPC: 28,
   EPROTO: 71,
   EADDRINUSE: 98,
+  ETIMEDOUT: 110,
 } as const;
 
 export type ErrnoName = keyof typeof Errno;
@@ -306,20 +308,26 @@ export interface DeviceReport {
   readonly peers: Iterable<PeerReport>;
 }
 
-/** The lines of a `get`, without the closing errno; in pieces, since a device may have many peers. */
+/** Prefixes of a peer in one piece of a report. */
+const PIECE_PREFIXES = 64;
+
+/**
+ * The lines of a `get`, without the closing errno; in pieces, since a device may have many peers and
+ * a peer many prefixes.
+ */
 export function* writeReport(report: DeviceReport): Iterable<string> {
   let lines = "";
   if (report.privateKey !== undefined) lines += `private_key=${report.privateKey.toHex()}\n`;
   if (report.listenPort !== 0) lines += `listen_port=${report.listenPort}\n`;
   if (report.fwmark !== 0) lines += `fwmark=${report.fwmark}\n`;
   yield lines;
-  for (const peer of report.peers) yield writePeer(peer);
+  for (const peer of report.peers) yield* writePeer(peer);
 }
 
-function writePeer(peer: PeerReport): string {
+function* writePeer(peer: PeerReport): Iterable<string> {
   const seconds = Math.floor(peer.lastHandshake / 1000);
   const nanoseconds = Math.floor((peer.lastHandshake - 1000 * seconds) * 1e6);
-  const lines = [
+  let lines = [
     `public_key=${peer.publicKey.toHex()}`,
     `preshared_key=${peer.presharedKey.toHex()}`,
     "protocol_version=1",
@@ -332,8 +340,11 @@ function writePeer(peer: PeerReport): string {
   ];
   for (const { address, length } of peer.prefixes) {
     lines.push(`allowed_ip=${formatAddress(address)}/${length}`);
+    if (lines.length < PIECE_PREFIXES) continue;
+    yield `${lines.join("\n")}\n`;
+    lines = [];
   }
-  return `${lines.join("\n")}\n`;
+  if (lines.length > 0) yield `${lines.join("\n")}\n`;
 }
 
 /**
