@@ -19,7 +19,7 @@ import {
   verifyChain,
 } from "./trust/certificate.ts";
 import { signRevocation } from "./trust/revocation.ts";
-import { formatToken, issueToken, narrowToken, parseToken, SEEDS_MAX } from "./trust/token.ts";
+import { formatToken, issueToken, SEEDS_MAX } from "./trust/token.ts";
 import { REVOCATIONS_MAX, TRUSTED_MAX } from "./trust/trust.ts";
 
 const DAY = 86_400;
@@ -43,8 +43,6 @@ export interface InviteOptions {
   readonly relay?: boolean;
   /** `HOST:PORT`; our own addresses where none are given. */
   readonly seeds?: readonly string[];
-  /** A token to make less of: whoever holds one can, admin or not. */
-  readonly from?: string;
 }
 
 export interface Invitation {
@@ -77,37 +75,7 @@ function inviteFault(options: InviteOptions): string | undefined {
   return seed === undefined ? undefined : `"${seed}" is no HOST:PORT`;
 }
 
-/** Less of a token that somebody holds: what is not named stays as it is. */
-function narrow(
-  crypto: Crypto,
-  random: Random,
-  now: Now,
-  text: string,
-  options: InviteOptions,
-): Decoded<Invitation> {
-  const parsed = parseToken(crypto, text);
-  if (!parsed.ok) return parsed;
-  const { flags } = parsed.value.grant;
-  const { uses, groups, expiresInS, memberDays, relay = flags.relay, admin = flags.admin } =
-    options;
-  const seconds = Math.floor(now.wall / 1000);
-  const token = narrowToken(crypto, parsed.value, {
-    ...(uses === undefined ? {} : { uses }),
-    ...(groups ? { groups } : {}),
-    ...(expiresInS === undefined ? {} : { expires: seconds + Math.ceil(expiresInS) }),
-    ...(memberDays === undefined ? {} : { memberUntil: seconds + Math.ceil(memberDays * DAY) }),
-    flags: { relay, admin },
-  }, random(32));
-  if (token.chain.bytes.length > CHAIN_MAX - JOINER_LINK) {
-    return refused("invite: this token was narrowed too often: start from an earlier one");
-  }
-  const { seeds = token.seeds } = options;
-  const { expires, uses: left } = token.grant;
-  const less = formatToken(crypto, { ...token, seeds });
-  return { ok: true, value: { token: less, seeds, expires, uses: left } };
-}
-
-/** A new invite token, signed with our own admin certificate, or less of one that is given. */
+/** A new invite token, signed with our own admin certificate. */
 export function invite(
   crypto: Crypto,
   random: Random,
@@ -117,7 +85,6 @@ export function invite(
 ): Decoded<Invitation> {
   const fault = inviteFault(options);
   if (fault !== undefined) return refused(`invite: ${fault}`);
-  if (options.from !== undefined) return narrow(crypto, random, now, options.from, options);
   const admin = adminOf(mesh, "invite");
   if (!admin.ok) return admin;
   const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;

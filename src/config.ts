@@ -149,7 +149,7 @@ export async function readToken(flags: Flags, env: Env): Promise<string | undefi
 }
 
 /** @throws {Failure} it cannot be read or is too long (1), or is empty (2) */
-export async function readTokenFile(option: string, file: string): Promise<string> {
+async function readTokenFile(option: string, file: string): Promise<string> {
   if (file === "") {
     const what = `${option} is empty: name the file that the invite is in, or - for standard input`;
     throw new Failure(Exit.usage, what);

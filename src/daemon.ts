@@ -181,11 +181,8 @@ function operations(
     invite: {
       changes: true,
       run: (request) => {
-        // A token that is made less of has seeds already.
-        const ours = request["from"] === undefined ? { seeds: advertised(config, node) } : {};
         const { token, seeds, expires, uses } = node.invite({
-          ...ours,
-          ...given(request, "from", "from", textOf),
+          seeds: advertised(config, node),
           ...given(request, "uses", "uses", numberOf),
           ...given(request, "expires_s", "expiresInS", numberOf),
           ...given(request, "member_days", "memberDays", numberOf),

@@ -219,31 +219,6 @@ Deno.test("a first join that cannot succeed ends with one reason, exit code 1, a
     await node.end("SIGINT");
   }));
 
-Deno.test("whoever has an invite makes less of it, admin or not, and the certificate follows it", () =>
-  inFolder(async (dir) => {
-    const { node, join: args } = await founder(dir);
-    const member = new Running(join(dir, "member"), ["--name", "member", ...args]);
-    await member.until(READY);
-    const file = join(dir, "token");
-    const wide = JSON.parse(
-      (await shoal("invite", "--uses", "5", "--groups", "a,b", "--json", "--state", node.state))
-        .out,
-    );
-    await Deno.writeTextFile(file, wide.token);
-    const narrow = ["invite", "--from-file", file, "--json", "--state", member.state];
-    const less = await shoal(...narrow, "--uses", "1", "--groups", "b", "--member-days", "2");
-    assert.equal(less.code, Exit.done, less.err);
-    const { uses, seeds, expires, token } = JSON.parse(less.out);
-    assert.deepEqual([uses, seeds, expires], [1, wide.seeds, wide.expires]);
-    const third = new Running(join(dir, "third"), ["--name", "third", "--token", token]);
-    await third.until(READY);
-    const { self } = JSON.parse((await shoal("status", "--json", "--state", third.state)).out);
-    assert.deepEqual(self.groups, ["b"]);
-    const days = (Date.parse(self.expires) - Date.now()) / 86_400_000;
-    assert(days > 1.9 && days < 2.1, self.expires);
-    for (const one of [third, member, node]) await one.end("SIGINT");
-  }));
-
 Deno.test("without a token a node waits to be approved; revoked, it is out for good", () =>
   inFolder(async (dir) => {
     const { node, invite } = await founder(dir);

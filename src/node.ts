@@ -57,7 +57,7 @@ export interface MeshNodeOptions {
   readonly onDefect: (error: unknown) => void;
 }
 
-/** What is not named has mesh's default, or with `from` stays as it is in that token. */
+/** What is not named has mesh's default. */
 export interface InviteWish extends Omit<InviteOptions, "admin" | "relay"> {
   /** `relay`, `admin` */
   readonly flags?: readonly string[];

@@ -2,8 +2,7 @@
  * Invite tokens: one line of text that lets whoever pastes it join a mesh, with no admin and no
  * server at hand. A token is a chain that ends in a grant, the secret of that grant's one-time key,
  * and where to knock. Its holder makes a certificate of its own under the grant; the secret itself
- * never goes over the network. A holder can also narrow a token (fewer uses, groups, flags, days)
- * before passing it on, without asking anybody.
+ * never goes over the network.
  *
  * A token is a secret: who reads it can join as long as it has uses left. It is not stored by the
  * node that printed it and does not stand in any log.
@@ -35,7 +34,7 @@ export interface Token {
   readonly seeds: readonly string[];
 }
 
-/** Limits of a new token or of a narrowing. Unix seconds. */
+/** Limits of a new token. Unix seconds. */
 export interface GrantLimits {
   readonly uses: number;
   readonly expires: number;
@@ -76,35 +75,6 @@ export function issueToken(
   };
   const chain = appendLink(crypto, meshKey, issuer.chain, issuer.signing, grant);
   return { meshKey, chain, grant, signing, seeds };
-}
-
-/**
- * A token with less in it. What would be wider than the token given stays as it was.
- * @param seed 32 random bytes: the new token's one-time key.
- */
-export function narrowToken(
-  crypto: Crypto,
-  token: Token,
-  limits: Partial<GrantLimits>,
-  seed: Uint8Array,
-): Token {
-  const { grant: old } = token;
-  const signing = crypto.ed25519FromSeed(seed);
-  const grant: Grant = {
-    kind: "narrowing",
-    next: signing.publicKey,
-    notBefore: old.notBefore,
-    uses: Math.min(old.uses, limits.uses ?? old.uses),
-    expires: Math.min(old.expires, limits.expires ?? old.expires),
-    memberUntil: Math.min(old.memberUntil, limits.memberUntil ?? old.memberUntil),
-    groups: old.groups.filter((group) => (limits.groups ?? old.groups).includes(group)),
-    flags: {
-      relay: old.flags.relay && (limits.flags?.relay ?? true),
-      admin: old.flags.admin && (limits.flags?.admin ?? true),
-    },
-  };
-  const chain = appendLink(crypto, token.meshKey, token.chain, token.signing, grant);
-  return { ...token, chain, grant, signing };
 }
 
 /** The one line that a person pastes. */

@@ -1,6 +1,5 @@
 import { readSeed } from "../../mesh/seed.ts";
 import { SEEDS_MAX } from "../../mesh/trust/token.ts";
-import { readTokenFile } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isText, listOf } from "../shape.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
@@ -20,8 +19,6 @@ whoever has it can join until it is used up or expires.
                    carries the traffic of others yet)
   --seed HOST:PORT where the joiner asks; may stand up to ${SEEDS_MAX} times (default: --advertise
                    of the node, else its addresses, which behind a NAT nobody reaches)
-  --from-file FILE make less of the invite in FILE (- for standard input), which needs no
-                   admin; what is not named stays as it is there
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(invite, args, io, {
@@ -32,9 +29,8 @@ ${INSTANCE_HELP}`,
       groups: { type: "string" },
       flags: { type: "string" },
       seed: { type: "string", multiple: true },
-      "from-file": { type: "string" },
     });
-    const { uses, expires, groups, flags, seed, "member-days": days, "from-file": file } = values;
+    const { uses, expires, groups, flags, seed, "member-days": days } = values;
     // What is undefined here is not in the request: its default is the node's to say.
     const document = await askNode(values, io, {
       command: "invite",
@@ -44,7 +40,6 @@ ${INSTANCE_HELP}`,
       groups: groups === undefined ? undefined : namesOf(groups),
       flags: flags === undefined ? undefined : namesOf(flags),
       seeds: seed?.map(checkSeed),
-      from: file === undefined ? undefined : await readTokenFile("--from-file", file),
     }, { isAnswer: having({ token: isText, seeds: listOf(isText) }) });
     const seeds = document["seeds"] as readonly string[];
     io.out(
