@@ -59,7 +59,7 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
   const listen = text("listen");
   return {
     instance: findInstance({ interface: text("interface"), state: text("state") }, env),
-    join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed(String(seed))),
+    join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed("--join", String(seed))),
     name: nameOf(text("name")),
     listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
     advertise: checkAdvertise(text("advertise")),
@@ -101,12 +101,12 @@ function joinsOf(env: Env): readonly string[] {
 }
 
 /** `HOST:PORT`, `[v6]:PORT`, or a host alone with WireGuard's usual port. */
-export function parseSeed(text: string): Seed {
+export function parseSeed(option: string, text: string): Seed {
   const seed = readSeed(text) ?? readSeed(`${text}:${DEFAULT_PORT}`);
   if (seed !== undefined) return seed;
   throw new Failure(
     Exit.usage,
-    `--join '${text}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
+    `${option} '${text}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
   );
 }
 

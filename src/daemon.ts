@@ -17,6 +17,7 @@ import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { noteEvent, noteNews } from "./journal.ts";
 import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
+import { printable } from "./words.ts";
 
 /** What the line that the founder prints is good for; `shoal invite` makes others. */
 const FIRST_INVITE = { uses: 1, expiresInS: 86_400 } as const;
@@ -133,7 +134,7 @@ class Front {
     const node = this.#node;
     if (node === undefined) return;
     const { name, key } = node.status().self;
-    this.io.out(`${seed} shows our request; on any admin node of the mesh, run:`);
+    this.io.out(`${printable(seed)} shows our request; on any admin node of the mesh, run:`);
     this.io.out(`${programName(this.io, "approve")} --name ${name} ${key}`);
   }
 
@@ -151,15 +152,15 @@ class Front {
       return;
     }
     try {
-      const { seeds, token } = node.invite({
+      const { token } = node.invite({
         ...FIRST_INVITE,
         seeds: advertised(this.config, node),
       });
       this.io.out("on the next machine (one machine, within 24 hours), run:");
-      this.io.out(joinLine(this.io, seeds, token));
+      this.io.out(joinLine(this.io, token));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      this.io.err(inWordsOf(this.io, error.message));
+      this.io.err(printable(inWordsOf(this.io, error.message)));
     }
   }
 }

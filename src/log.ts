@@ -13,6 +13,7 @@ import {
   type LogLevel as TapeLevel,
 } from "@logtape/logtape";
 import { Exit, Failure } from "./exit.ts";
+import { printableLines } from "./words.ts";
 
 /** How often the same line may stand in one window before it is only counted. */
 const REPEATS = 20;
@@ -62,7 +63,8 @@ interface LogOptions {
 export function configureLog(options: LogOptions): void {
   const { words = (line) => line } = options;
   const sink = options.write ?? writeToStandardError;
-  const write = (line: string) => sink(words(line));
+  // Whoever sent a part of it: LogTape leaves some control characters, and all that turn a line.
+  const write = (line: string) => sink(printableLines(words(line)));
   const terminal = options.terminal ?? Deno.stderr.isTerminal();
   const format = terminal
     ? getTextFormatter({

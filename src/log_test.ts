@@ -24,6 +24,17 @@ Deno.test("a line carries its values as fields, and stays one line whatever a pe
   assert.match(shown[0] ?? "", /^\d\d:\d\d:\d\d\.\d{3} info peer a\\nb is dead\n$/);
 });
 
+Deno.test("T44: no sign of what a peer wrote moves a cursor, turns a line or hides, in a value or in a message", () => {
+  for (const terminal of [false, true]) {
+    const lines = capture("info", terminal);
+    const name = "x\x1b[2J\x9b1A\x07\u202ey\u200bz";
+    getLogger(["shoal", "node"]).info("peer {name}", { name });
+    getLogger(["shoal", "node"]).info(`peer ${name}`);
+    assert.equal(lines.length, 2);
+    for (const line of lines) assert.doesNotMatch(line.slice(0, -1), /[\p{Cc}\p{Cf}]/u);
+  }
+});
+
 Deno.test("a line names commands as this person starts them, on a terminal and for a machine", () => {
   const io = { out: () => {}, err: () => {}, env: () => undefined, color: false };
   for (const terminal of [false, true]) {

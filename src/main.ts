@@ -2,7 +2,7 @@
 import type { Command, Io } from "./cli/command.ts";
 import { inWordsOf, programName } from "./cli/command.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
-import { printable } from "./words.ts";
+import { printableLines } from "./words.ts";
 
 /** Characters of a Failure that are shown: it may quote what somebody else wrote. */
 const MESSAGE_MAX = 2_000;
@@ -98,7 +98,7 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
 
 /** What a person is shown of a Failure: its line ends are ours, no other control character is. */
 function sentence(message: string): string {
-  const lines = message.split("\n").map(printable).join("\n");
+  const lines = printableLines(message);
   return lines.length <= MESSAGE_MAX ? lines : `${lines.slice(0, MESSAGE_MAX - 1)}…`;
 }
 
@@ -131,7 +131,8 @@ if (import.meta.main) {
     color: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
   }).catch((error) => {
     // A defect of ours. Not left to the run time: whoever waits for the end has taken its events.
-    write(Deno.stderr)(error instanceof Error ? error.stack ?? error.message : String(error));
+    const what = error instanceof Error ? error.stack ?? error.message : String(error);
+    write(Deno.stderr)(printableLines(what));
     return Exit.failed;
   });
   Deno.exit(code);

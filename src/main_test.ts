@@ -52,9 +52,23 @@ Deno.test("what is not known is named in one line, with exit code 2", async () =
   assert.equal(value.code, Exit.usage);
   assert.match(value.err, /--uses '0'.*1 to 1000/);
   assert.equal((await run("invite", "--expires", "soon")).code, Exit.usage);
-  const seed = await run("invite", "--seed", "203.0.113.9:4500", "--seed", "lyon.example");
+  const seed = await run("invite", "--seed", "203.0.113.9:4500", "--seed", "lyon example");
   assert.equal(seed.code, Exit.usage);
-  assert.match(seed.err, /--seed 'lyon\.example' is not HOST:PORT/);
+  assert.match(seed.err, /--seed 'lyon example' is not HOST:PORT/);
+  for (const command of [["invite"], ["approve", "x"]]) {
+    for (const bad of ["a,B c", "a,", "x".repeat(33)]) {
+      const group = await run(...command, "--groups", bad);
+      assert.equal(group.code, Exit.usage, bad);
+      assert.match(group.err, /^--groups: '.*' is no group: up to 32 of a-z/);
+    }
+    const many = await run(
+      ...command,
+      "--groups",
+      Array.from({ length: 99 }, (_, i) => `g${i}`).join(),
+    );
+    assert.match(many.err, /^--groups: 99 groups: a member has at most \d+$/);
+    assert.equal(many.code, Exit.usage);
+  }
   assert.equal((await run("ping")).code, Exit.usage);
 });
 
@@ -205,4 +219,118 @@ Deno.test("what a node says of a failure moves no cursor, is cut, and ends with 
   const option = await run("status", "--\x1b[31m");
   assert(!option.err.includes("\x1b"), option.err);
   assert.match(option.err, /\nusage: /);
+});
+
+/** ESC, CSI in one byte, a bell, a line end, a turn of the direction, and one that nobody sees. */
+const HOSTILE = "x\x1b[2J\x9b1A\x07\ny\u202ez\u200b";
+const HARMFUL = /[\p{Cc}\p{Cf}\u2028\u2029]/u;
+
+Deno.test("T44: whatever other machines have written into an answer, no command prints it raw", async () => {
+  const peer = {
+    name: HOSTILE,
+    key: HOSTILE,
+    ip4: HOSTILE,
+    ip6: HOSTILE,
+    state: "alive",
+    path: HOSTILE,
+    endpoint: HOSTILE,
+    rtt_ms: null,
+    tx_bytes: 0,
+    rx_bytes: 0,
+    handshake_age_s: null,
+    reason: HOSTILE,
+    groups: [HOSTILE],
+    admin: false,
+    since_s: 1,
+    version: HOSTILE,
+  };
+  const status = {
+    self: { ...peer, interface: HOSTILE, port: 1 },
+    mesh: { key: HOSTILE, state: "member" },
+    peers: [peer],
+    requests: [{ name: HOSTILE, key: HOSTILE, endpoint: HOSTILE, age_s: 1 }],
+    trusted: [{ name: HOSTILE, key: HOSTILE }],
+    health: [HOSTILE],
+    control: {},
+    dataplane: {
+      aead: HOSTILE,
+      io: HOSTILE,
+      workers: 1,
+      offloads: { [HOSTILE]: true },
+      drops: { [HOSTILE]: 1 },
+    },
+    refused: { [HOSTILE]: 1 },
+  };
+  const pong = {
+    peer: HOSTILE,
+    ip4: HOSTILE,
+    path: HOSTILE,
+    endpoint: HOSTILE,
+    rtt_ms: 1,
+    timeout_ms: 1,
+  };
+  const who = () => ({ name: HOSTILE, key: HOSTILE });
+  const operations: Record<string, Operation["run"]> = {
+    status: () => status,
+    ping: (_, report) => {
+      report(pong);
+      report({ ...pong, rtt_ms: null });
+      return { ...pong, received: 1 };
+    },
+    invite: () => ({ token: "shoal1x", seeds: [HOSTILE], expires: HOSTILE, uses: 1 }),
+    approve: who,
+    trust: who,
+    revoke: who,
+    down: who,
+  };
+  await besideNode(operations, async (...state) => {
+    for (const command of CLIENTS.filter(([name]) => name !== "down")) {
+      for (const json of [[], ["--json"]]) {
+        const args = [...command, ...json, ...state];
+        const { code, out, err } = await run(...args);
+        assert.equal(code, Exit.done, `${args}: ${err}`);
+        for (const line of `${out}\n${err}`.split("\n")) {
+          assert.doesNotMatch(line, HARMFUL, args.join(" "));
+        }
+      }
+    }
+    const { out } = await run("peers", "--json", ...state);
+    assert.deepEqual(JSON.parse(out).peers, [peer], "a script reads what was written");
+    const named = await run("ip", "-4", "--json", ...state);
+    assert.equal(JSON.parse(named.out).name, HOSTILE);
+  });
+});
+
+Deno.test("the line for the next machine needs no quotes in any shell, whatever its seeds are", async () => {
+  const seeds = ["[2001:db8::1]:51820", "lyon;touch /tmp/x:1", "$(id):1"];
+  const answer = (token: string) => ({ invite: () => ({ token, seeds, expires: "", uses: 1 }) });
+  await besideNode(answer("shoal1Ab-c_9"), async (...state) => {
+    const { out } = await run("invite", ...state);
+    assert.equal(out, "./run node --token shoal1Ab-c_9");
+    for (const word of out.split(" ")) assert.match(word, /^[A-Za-z0-9./:=_-]+$/);
+    const document = JSON.parse((await run("invite", "--json", ...state)).out);
+    assert.deepEqual([document.token, document.seeds], ["shoal1Ab-c_9", seeds]);
+  });
+  for (const token of ["shoal1x;touch y", "shoal1\x1b[2J", "", "a b"]) {
+    await besideNode(answer(token), async (...state) => {
+      const { code, out, err } = await run("invite", ...state);
+      assert.deepEqual([code, out], [Exit.failed, ""], token);
+      assert.match(err, /answered something else/);
+    });
+  }
+});
+
+Deno.test("a seed of an invite may leave out the usual port, as one that is joined may", async () => {
+  const asked: unknown[] = [];
+  const invite: Operation["run"] = (request) => {
+    asked.push(request["seeds"]);
+    return { token: "shoal1x", seeds: [] };
+  };
+  await besideNode({ invite }, async (...state) => {
+    const seeds = ["lyon.example", "203.0.113.9", "[2001:db8::1]", "oslo:4500"];
+    const { code } = await run("invite", ...seeds.flatMap((seed) => ["--seed", seed]), ...state);
+    assert.equal(code, Exit.done);
+  });
+  const all = ["lyon.example:51820", "203.0.113.9:51820", "[2001:db8::1]:51820", "oslo:4500"];
+  assert.deepEqual(asked, [all]);
 });

@@ -25,10 +25,30 @@ export function counted(n: number, noun: string): string {
   return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }
 
-/** Foreign words for a terminal: what would move its cursor, break the line or turn its direction is shown as an escape. */
+/**
+ * Foreign words for a terminal: what would move its cursor, break the line, turn its direction or be
+ * seen by nobody is shown as an escape. Of a text in JSON the meaning stays.
+ */
 export function printable(text: string): string {
   return text.replaceAll(
-    /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (sign) =>
+      sign.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join(
+        "",
+      ),
   );
+}
+
+/** {@link printable} of a text whose line ends are ours. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
+}
+
+/** {@link printable} of every text in what came as JSON. */
+export function printableIn<T>(value: T): T {
+  if (typeof value === "string") return printable(value) as T;
+  if (Array.isArray(value)) return value.map(printableIn) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([name, item]) => [printable(name), printableIn(item)]);
+  return Object.fromEntries(entries) as T;
 }

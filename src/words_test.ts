@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { counted, duration, printable, size } from "./words.ts";
+import { counted, duration, printable, printableIn, printableLines, size } from "./words.ts";
 
 Deno.test("sizes and durations keep two digits and one unit", () => {
   assert.deepEqual([0, 1023, 1024, 1536, 150 * 1024].map(size), [
@@ -22,4 +22,15 @@ Deno.test("of foreign words no sign moves the cursor, breaks the line or turns i
     printable("a\x1b[31m\n\x7f\x9b\u202eé–🐟"),
     "a\\u001b[31m\\u000a\\u007f\\u009b\\u202eé–🐟",
   );
+  assert.equal(
+    printable("\u200e\u061c\u00ad\u{e0041}\ud800"),
+    "\\u200e\\u061c\\u00ad\\udb40\\udc41\\ud800",
+  );
+  assert.equal(printableLines("a\x1b\nb\r\n"), "a\\u001b\nb\\u000d\n");
+  const document = { "k\x1b": ["\u202e", { n: 1, no: null }], ok: true };
+  assert.deepEqual(printableIn(document), {
+    "k\\u001b": ["\\u202e", { n: 1, no: null }],
+    ok: true,
+  });
+  assert.deepEqual(JSON.parse(printable(JSON.stringify(document))), document);
 });

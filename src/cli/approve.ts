@@ -1,6 +1,6 @@
 import { Exit } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho } from "./client.ts";
-import { type Command, namesOf, parseOptions } from "./command.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
+import { type Command, groupsOf, parseOptions } from "./command.ts";
 
 export const approve: Command = {
   usage: "approve [--name N] [--groups A,B] [--interface IF | --state DIR] [--json] NAME|KEY",
@@ -22,12 +22,10 @@ ${INSTANCE_HELP}`,
       command: "approve",
       who: positionals[0],
       name: values.name,
-      groups: values.groups === undefined ? undefined : namesOf(values.groups),
+      groups: values.groups === undefined ? undefined : groupsOf("--groups", values.groups),
     }, { isAnswer: isWho });
     io.out(
-      values.json
-        ? JSON.stringify(document)
-        : `${document["name"]} (${document["key"]}) is a member now`,
+      values.json ? jsonText(document) : `${document["name"]} (${document["key"]}) is a member now`,
     );
     return Exit.done;
   },

@@ -1,6 +1,7 @@
 import { ask, type Asking, type Document, type Request } from "../control.ts";
 import { findInstance } from "../instance.ts";
 import { having, isText } from "../shape.ts";
+import { printable, printableIn } from "../words.ts";
 import type { Io } from "./command.ts";
 
 /** The options by which every client command picks the node that it talks to. */
@@ -18,12 +19,33 @@ export const INSTANCE_HELP =
 /** Who a command was about, as the node answers. */
 export const isWho = having({ name: isText, key: isText });
 
-/** Asks the node that the options pick. */
-export function askNode(
-  choice: { readonly interface?: string | undefined; readonly state?: string | undefined },
+interface Choice {
+  readonly interface?: string | undefined;
+  readonly state?: string | undefined;
+  readonly json?: boolean | undefined;
+}
+
+/**
+ * Asks the node that the options pick. Other machines have written into the answer: unless it goes on
+ * as JSON, which {@link jsonText} makes, nothing in it moves a cursor.
+ */
+export async function askNode(
+  choice: Choice,
   io: Io,
   request: Request,
   asking: Asking & Required<Pick<Asking, "isAnswer">>,
 ): Promise<Document> {
-  return ask(findInstance(choice, io.env).controlSocket, request, asking);
+  const { onEvent = () => {} } = asking;
+  const safe = (document: Document) => choice.json ? document : printableIn(document);
+  return safe(
+    await ask(findInstance(choice, io.env).controlSocket, request, {
+      ...asking,
+      onEvent: (event) => onEvent(safe(event)),
+    }),
+  );
+}
+
+/** The same for a script that reads it, and harmless for a person who looks at it. */
+export function jsonText(document: unknown): string {
+  return printable(JSON.stringify(document));
 }

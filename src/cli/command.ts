@@ -1,4 +1,5 @@
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { GROUPS_MAX, isGroup } from "../../mesh/trust/certificate.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
 
 /** What a command may touch of the world; a test hands in its own. */
@@ -77,13 +78,29 @@ export function wholeNumber(name: string, text: string, min: number, max: number
   throw new Failure(Exit.usage, `${name} '${text}' is not a whole number from ${min} to ${max}`);
 }
 
-/** What a person pastes on the next machine. */
-export function joinLine(io: Io, seeds: readonly string[], token: string): string {
-  const joins = seeds.map((seed) => `--join ${seed} `).join("");
-  return `${programName(io, "node")} ${joins}--token ${token}`;
+/** What a person pastes on the next machine: nothing in it needs quotes, in whatever shell. The token names the seeds. */
+export function joinLine(io: Io, token: string): string {
+  return `${programName(io, "node")} --token ${token}`;
 }
 
-/** `A,B` of an option as a list; nothing between two commas is left to the node to refuse. */
+/** `A,B` of an option as a list; nothing between two commas is left to whoever reads the names. */
 export function namesOf(text: string): string[] {
   return text === "" ? [] : text.split(",").map((item) => item.trim());
+}
+
+/**
+ * The groups of an option.
+ * @throws {Failure} usage (2) for a name that is none, or too many
+ */
+export function groupsOf(option: string, text: string): string[] {
+  const groups = namesOf(text);
+  const bad = groups.find((group) => !isGroup(group));
+  if (bad !== undefined) {
+    const what =
+      `${option}: '${bad}' is no group: up to 32 of a-z, 0-9, - and _, with commas between`;
+    throw new Failure(Exit.usage, what);
+  }
+  if (groups.length <= GROUPS_MAX) return groups;
+  const what = `${option}: ${groups.length} groups: a member has at most ${GROUPS_MAX}`;
+  throw new Failure(Exit.usage, what);
 }

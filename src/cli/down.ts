@@ -1,6 +1,6 @@
 import { Exit } from "../exit.ts";
 import { having, isText } from "../shape.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
 /** A node that leaves says good-bye and stops its workers, which takes no second. */
@@ -18,7 +18,7 @@ ${INSTANCE_HELP}`,
       isAnswer: having({ name: isText }),
       goneWithinMs: GONE_WITHIN_MS,
     });
-    io.out(values.json ? JSON.stringify(document) : `${document["name"]} left the mesh`);
+    io.out(values.json ? jsonText(document) : `${document["name"]} left the mesh`);
     return Exit.done;
   },
 };

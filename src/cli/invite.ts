@@ -1,9 +1,10 @@
-import { readSeed } from "../../mesh/seed.ts";
+import { formatSeed } from "../../mesh/seed.ts";
 import { SEEDS_MAX } from "../../mesh/trust/token.ts";
+import { parseSeed } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
-import { having, isText, listOf } from "../shape.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
-import { type Command, joinLine, namesOf, parseOptions, wholeNumber } from "./command.ts";
+import { type Check, having, isText, listOf } from "../shape.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { type Command, groupsOf, joinLine, namesOf, parseOptions, wholeNumber } from "./command.ts";
 
 export const invite: Command = {
   usage:
@@ -17,8 +18,9 @@ whoever has it can join until it is used up or expires.
   --groups A,B     the groups that the joiner will be in
   --flags F,G      what the joiner may do: admin, and relay (granted for later: no node
                    carries the traffic of others yet)
-  --seed HOST:PORT where the joiner asks; may stand up to ${SEEDS_MAX} times (default: --advertise
-                   of the node, else its addresses, which behind a NAT nobody reaches)
+  --seed HOST:PORT where the joiner asks (:51820 may be left out); may stand up to ${SEEDS_MAX}
+                   times (default: --advertise of the node, else its addresses, which behind
+                   a NAT nobody reaches)
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(invite, args, io, {
@@ -37,17 +39,17 @@ ${INSTANCE_HELP}`,
       uses: uses && wholeNumber("--uses", uses, 1, 1000),
       expires_s: expires && seconds("--expires", expires),
       member_days: days && wholeNumber("--member-days", days, 1, 3660),
-      groups: groups === undefined ? undefined : namesOf(groups),
+      groups: groups === undefined ? undefined : groupsOf("--groups", groups),
       flags: flags === undefined ? undefined : namesOf(flags),
-      seeds: seed?.map(checkSeed),
-    }, { isAnswer: having({ token: isText, seeds: listOf(isText) }) });
-    const seeds = document["seeds"] as readonly string[];
-    io.out(
-      values.json ? JSON.stringify(document) : joinLine(io, seeds, String(document["token"])),
-    );
+      seeds: seed?.map((text) => formatSeed(parseSeed("--seed", text))),
+    }, { isAnswer: having({ token: isToken, seeds: listOf(isText) }) });
+    io.out(values.json ? jsonText(document) : joinLine(io, String(document["token"])));
     return Exit.done;
   },
 };
+
+/** What a person pastes into a shell is made of nothing else. */
+const isToken: Check = (token) => typeof token === "string" && /^[A-Za-z0-9_-]+$/.test(token);
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
@@ -58,14 +60,5 @@ function seconds(option: string, text: string): number {
   throw new Failure(
     Exit.usage,
     `${option} '${text}' is not a time such as 90s, 15m, 24h or 30d (ten years at most)`,
-  );
-}
-
-/** With its port, which a NAT may have changed: only the person knows. */
-function checkSeed(seed: string): string {
-  if (readSeed(seed) !== undefined) return seed;
-  throw new Failure(
-    Exit.usage,
-    `--seed '${seed}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
   );
 }

@@ -3,7 +3,7 @@ import type { SelfStatus } from "../../mesh/status.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 /** Digits of a key that are enough to name it. */
@@ -51,7 +51,7 @@ ${INSTANCE_HELP}`,
       );
     }
     if (values.json) {
-      io.out(JSON.stringify({ v: 1, name: found.name, ip4: found.ip4, ip6: found.ip6 }));
+      io.out(jsonText({ v: 1, name: found.name, ip4: found.ip4, ip6: found.ip6 }));
       return Exit.done;
     }
     const both = !values.ip4 && !values.ip6;

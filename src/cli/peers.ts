@@ -2,7 +2,7 @@ import { Exit } from "../exit.ts";
 import type { PeerStatus } from "../../mesh/status.ts";
 import { having, listOf } from "../shape.ts";
 import { isPeer, peersText } from "../status.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
 export const peers: Command = {
@@ -16,7 +16,7 @@ ${INSTANCE_HELP}`,
       isAnswer: having({ peers: listOf(isPeer) }),
     });
     const list = document["peers"] as readonly PeerStatus[];
-    io.out(values.json ? JSON.stringify({ v: 1, peers: list }) : peersText(list));
+    io.out(values.json ? jsonText({ v: 1, peers: list }) : peersText(list));
     return Exit.done;
   },
 };

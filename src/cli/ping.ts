@@ -1,7 +1,7 @@
 import { type Document, SILENCE_MS } from "../control.ts";
 import { Exit } from "../exit.ts";
 import { having, isNumber, isText, orNull } from "../shape.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions, wholeNumber } from "./command.ts";
 
 /** One answer or one loss, as the node reports it while it pings. */
@@ -52,7 +52,7 @@ ${INSTANCE_HELP}`,
       // Every answer and every loss is told at once: no silence is longer than one timeout.
       silenceMs: request.timeout_ms + SILENCE_MS,
     });
-    if (values.json) io.out(JSON.stringify(document));
+    if (values.json) io.out(jsonText(document));
     return Number(document["received"]) > 0 ? Exit.done : Exit.failed;
   },
 };

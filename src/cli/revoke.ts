@@ -1,5 +1,5 @@
 import { Exit } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
 export const revoke: Command = {
@@ -16,7 +16,7 @@ ${INSTANCE_HELP}`,
     });
     io.out(
       values.json
-        ? JSON.stringify(document)
+        ? jsonText(document)
         : `${document["name"] || "a key of no member"} (${document["key"]}) is revoked`,
     );
     return Exit.done;

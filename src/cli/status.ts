@@ -1,6 +1,6 @@
 import { Exit } from "../exit.ts";
 import { isStatus, type StatusDocument, statusText } from "../status.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, inWordsOf, parseOptions } from "./command.ts";
 
 export const status: Command = {
@@ -14,7 +14,7 @@ ${INSTANCE_HELP}`,
     const document = await askNode(values, io, { command: "status" }, { isAnswer: isStatus });
     io.out(
       values.json
-        ? JSON.stringify(document)
+        ? jsonText(document)
         : inWordsOf(io, statusText(document as unknown as StatusDocument, io.color)),
     );
     return Exit.done;

@@ -1,5 +1,5 @@
 import { Exit, Failure } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho } from "./client.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 export const trust: Command = {
@@ -24,9 +24,7 @@ ${INSTANCE_HELP}`,
       name: values.name,
     }, { isAnswer: isWho });
     io.out(
-      values.json
-        ? JSON.stringify(document)
-        : `${document["name"]} (${document["key"]}) is trusted now`,
+      values.json ? jsonText(document) : `${document["name"]} (${document["key"]}) is trusted now`,
     );
     return Exit.done;
   },
