@@ -75,12 +75,15 @@ install() {
     mv "$new" "$lib"
     trap - EXIT
     rm -rf "$old"
-    wrapper shoal "$node_rights" '' "[ \"\${1-}\" != wg ] || { shift; exec '$bin/shoal-wg' \"\$@\"; }"
+    wrapper shoal "$node_rights" '' "case \${1-} in
+wg) shift; exec '$bin/shoal-wg' \"\$@\" ;;
+node | up) . '$lib/src/token.sh' ;;
+esac"
     wrapper shoal-wg "$wg_rights" wg ''
     say "installed $bin/shoal and $bin/shoal-wg; everything else is in $lib"
 }
 
-# Writes PREFIX/bin/$1: Deno with rights $2 on src/main.ts, with $3 before the arguments; first of all the line $4.
+# Writes PREFIX/bin/$1: Deno with rights $2 on src/main.ts, with $3 before the arguments; first of all the lines $4.
 wrapper() {
     cat >"$bin/.$1.new" <<WRAPPER
 #!/bin/sh

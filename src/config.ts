@@ -2,12 +2,21 @@
 import { Buffer } from "node:buffer";
 import { hostname } from "node:os";
 import { isName } from "../mesh/trust/certificate.ts";
+import { TOKEN_PREFIX } from "../mesh/trust/token.ts";
 import { wholeNumber } from "./cli/command.ts";
 import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
+
+/** A token in a text around it; base64url goes on as long as it can. */
+const TOKEN = new RegExp(`(?<![A-Za-z0-9_-])${TOKEN_PREFIX}[A-Za-z0-9_-]*`, "g");
+/** The rest of a token that a terminal has broken into lines. */
+const WRAPPED = /^(?:\s*\n\s*(?!--)[A-Za-z0-9_-]+)+$/;
+
+/** Where a token, or the way to it, stands in the environment. */
+export const TOKEN_VARIABLES = ["SHOAL_TOKEN", "SHOAL_TOKEN_FD"] as const;
 
 /** Bytes; a token has some hundred. */
 const TOKEN_FILE_MAX = 64 * 1024;
@@ -135,11 +144,13 @@ export function hostName(): string {
 }
 
 /**
- * The invite as pasted or from a file; undefined: there is none. Secret.
+ * The invite as pasted or from a file; undefined: there is none. Secret. `SHOAL_TOKEN_FD` names the
+ * descriptor on which `token.sh` hands on what stood behind `--token`.
  * @throws {Failure} both are given (2), it is empty (2), or the file cannot be read (1)
  */
 export async function readToken(flags: Flags, env: Env): Promise<string | undefined> {
-  const token = textOf(flags, env, "token");
+  const handed = env("SHOAL_TOKEN_FD");
+  const token = handed ? await readHanded(handed) : textOf(flags, env, "token");
   const file = textOf(flags, env, "token-file");
   if (file === undefined) return token === undefined ? undefined : asToken("--token", token);
   if (token !== undefined) {
@@ -154,6 +165,16 @@ async function readTokenFile(option: string, file: string): Promise<string> {
     const what = `${option} is empty: name the file that the invite is in, or - for standard input`;
     throw new Failure(Exit.usage, what);
   }
+  return asToken(`${option} '${file}'`, await readSecret(`${option} '${file}'`, file));
+}
+
+async function readHanded(descriptor: string): Promise<string> {
+  const where = `SHOAL_TOKEN_FD='${descriptor}'`;
+  if (/^\d{1,9}$/.test(descriptor)) return await readSecret(where, `/dev/fd/${descriptor}`);
+  throw new Failure(Exit.usage, `${where} is no descriptor: leave it unset`);
+}
+
+async function readSecret(where: string, file: string): Promise<string> {
   let bytes: Uint8Array;
   try {
     const { readable } = file === "-" ? Deno.stdin : await Deno.open(file);
@@ -162,13 +183,13 @@ async function readTokenFile(option: string, file: string): Promise<string> {
     const code = codeOf(error);
     const next = UNREADABLE[code] ?? (error instanceof Error ? error.message : String(error));
     const how = `cannot be read${code === "" ? "" : ` (${code})`}: ${next}`;
-    throw new Failure(Exit.failed, `${option} '${file}' ${how}`, { cause: error });
+    throw new Failure(Exit.failed, `${where} ${how}`, { cause: error });
   }
   if (bytes.length > TOKEN_FILE_MAX) {
     const what = `is longer than any token: name the file that the invite alone is in`;
-    throw new Failure(Exit.failed, `${option} '${file}' ${what}`);
+    throw new Failure(Exit.failed, `${where} ${what}`);
   }
-  return asToken(`${option} '${file}'`, new TextDecoder().decode(bytes));
+  return new TextDecoder().decode(bytes);
 }
 
 /** Until the end, or until there are more bytes than `most`: what is left is not asked for. */
@@ -183,9 +204,24 @@ async function readSome(stream: ReadableStream<Uint8Array>, most: number): Promi
   return Buffer.concat(chunks);
 }
 
-/** Nothing where a token should be is a slip, and not the wish to join without one. */
+/**
+ * The token in a text, which may be the whole line that `invite` printed, an assignment of SHOAL_TOKEN
+ * or the document of `invite --json`. A text without a token is returned: what reads tokens says what
+ * is wrong with it. Nothing at all is a slip, and not the wish to join without one.
+ */
 function asToken(where: string, text: string): string {
   const token = text.trim();
+  const found = [...token.matchAll(TOKEN)];
+  const [first, other] = new Set(found.map(([sign]) => sign));
+  if (other !== undefined) {
+    const what = `${where} holds two different tokens: leave the one that is meant`;
+    throw new Failure(Exit.usage, what);
+  }
+  const last = found.at(-1);
+  if (first !== undefined && last !== undefined) {
+    const rest = token.slice(last.index + first.length);
+    return found.length === 1 && WRAPPED.test(rest) ? first + rest.replaceAll(/\s/g, "") : first;
+  }
   if (token !== "") return token;
   throw new Failure(
     Exit.usage,

@@ -15,14 +15,17 @@ function usage(text: RegExp) {
 }
 
 Deno.test("a seed is HOST:PORT, a bracketed IPv6 address, or a host on the usual port", () => {
-  assert.deepEqual(parseSeed("lyon.example:4500"), { host: "lyon.example", port: 4500 });
-  assert.deepEqual(parseSeed("203.0.113.9:51820"), { host: "203.0.113.9", port: 51820 });
-  assert.deepEqual(parseSeed("[2001:db8::1]:51821"), { host: "2001:db8::1", port: 51821 });
-  assert.deepEqual(parseSeed("lyon"), { host: "lyon", port: 51820 });
+  assert.deepEqual(parseSeed("--join", "lyon.example:4500"), { host: "lyon.example", port: 4500 });
+  assert.deepEqual(parseSeed("--join", "203.0.113.9:51820"), { host: "203.0.113.9", port: 51820 });
+  assert.deepEqual(parseSeed("--join", "[2001:db8::1]:51821"), {
+    host: "2001:db8::1",
+    port: 51821,
+  });
+  assert.deepEqual(parseSeed("--join", "lyon"), { host: "lyon", port: 51820 });
   for (
     const bad of ["", "lyon:0", "lyon:65536", "lyon:port", "2001:db8::1:51820", "a b:1", "[::1"]
   ) {
-    assert.throws(() => parseSeed(bad), usage(/is not HOST:PORT/), bad);
+    assert.throws(() => parseSeed("--join", bad), usage(/is not HOST:PORT/), bad);
   }
 });
 
@@ -98,6 +101,52 @@ Deno.test("a token comes from a file without its line end, and a missing file is
     assert.match(error.message, /cannot be read/);
     return true;
   });
+});
+
+Deno.test("a token is found in the line that invite printed, in an assignment and in JSON, and of two none is chosen", async () => {
+  const token = "shoal1Ab-c_9";
+  const read = (text: string) => readToken({ token: text }, noEnv);
+  const whole = [
+    `./run node --token ${token}`,
+    `shoal node --token=${token} --name lyon`,
+    `on the next machine (one machine, within 24 hours), run:\n./run node --token ${token}\n`,
+    `SHOAL_TOKEN=${token}`,
+    `export SHOAL_TOKEN="${token}"\n`,
+    JSON.stringify({ v: 1, token, seeds: ["lyon:51820"], uses: 1 }),
+    `  ${token}\r\n`,
+    `./run node --token shoal1Ab\n  -c_9\r\n`,
+    `shoal1Ab-\nc_\n9\n`,
+    `./run node --token ${token}\n--name lyon\n`,
+    `./run node --token ${token}\n./run node --token ${token}\n`,
+  ];
+  for (const text of whole) assert.equal(await read(text), token, text);
+  await assert.rejects(
+    read(`${token}\nshoal1other\n`),
+    usage(/^--token holds two different tokens/),
+  );
+  // What reads tokens says what is wrong with a text that has none.
+  for (const none of ["tskey-abcdef", "./run node --name shoal"]) {
+    assert.equal(await read(none), none);
+  }
+});
+
+Deno.test("a token that was handed on by a descriptor stands for --token", async () => {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, "shoal1abc\n");
+  // Opened by libc: the run time's own files are closed to /dev/fd.
+  const libc = Deno.dlopen("libc.so.6", {
+    open: { parameters: ["buffer", "i32"], result: "i32" },
+    close: { parameters: ["i32"], result: "i32" },
+  });
+  const fd = libc.symbols.open(new TextEncoder().encode(`${path}\0`), 0);
+  const env = (name: string) => name === "SHOAL_TOKEN_FD" ? String(fd) : undefined;
+  assert.equal(await readToken({}, env), "shoal1abc");
+  await assert.rejects(readToken({ "token-file": path }, env), usage(/choose one/));
+  libc.symbols.close(fd);
+  libc.close();
+  await assert.rejects(readToken({}, env), /SHOAL_TOKEN_FD='\d+' cannot be read/);
+  await assert.rejects(readToken({}, () => "/etc/passwd"), usage(/is no descriptor/));
+  await Deno.remove(path);
 });
 
 Deno.test("a token file is read as far as a token can be long, and what is no file has a next step", async () => {

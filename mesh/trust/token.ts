@@ -43,7 +43,8 @@ export interface GrantLimits {
   readonly flags: Flags;
 }
 
-const PREFIX = "shoal1";
+/** How every token begins. */
+export const TOKEN_PREFIX = "shoal1";
 export const SEEDS_MAX = 8;
 const SEED_MAX = 255;
 const LABEL = signatureLabel("token");
@@ -84,7 +85,7 @@ export function formatToken(crypto: Crypto, token: Token): string {
   for (const seed of token.seeds) writer.text(seed);
   const body = writer.finish();
   const signature = crypto.ed25519Sign(token.signing, labelled(body));
-  return PREFIX + toBase64url(new Writer().bytes(body).bytes(signature).finish());
+  return TOKEN_PREFIX + toBase64url(new Writer().bytes(body).bytes(signature).finish());
 }
 
 /**
@@ -93,14 +94,14 @@ export function formatToken(crypto: Crypto, token: Token): string {
  */
 export function parseToken(crypto: Crypto, text: string): Decoded<Token> {
   const line = text.replace(/\s+/g, "");
-  if (!line.startsWith(PREFIX)) {
-    const start = line.slice(0, PREFIX.length);
-    return refused(`it starts with "${start}" instead of "${PREFIX}": paste the whole token`);
+  if (!line.startsWith(TOKEN_PREFIX)) {
+    const start = line.slice(0, TOKEN_PREFIX.length);
+    return refused(`it starts with "${start}" instead of "${TOKEN_PREFIX}": paste the whole token`);
   }
   const damaged = (why: string) =>
     refused(`${line.length} characters were altered or cut short (${why}): copy the token again`);
   if (line.length > TEXT_MAX) return damaged(`a token has at most ${TEXT_MAX}`);
-  const bytes = fromBase64url(line.slice(PREFIX.length));
+  const bytes = fromBase64url(line.slice(TOKEN_PREFIX.length));
   if (bytes === undefined) return damaged("not base64url");
   if (bytes.length <= 64) return damaged("too short");
   const body = bytes.subarray(0, -64);

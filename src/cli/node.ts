@@ -1,4 +1,4 @@
-import { nodeConfig, readToken } from "../config.ts";
+import { nodeConfig, readToken, TOKEN_VARIABLES } from "../config.ts";
 import { type Command, parseOptions } from "./command.ts";
 import { DATAPLANE_HELP, DATAPLANE_OPTIONS } from "./dataplane.ts";
 
@@ -10,9 +10,10 @@ export const node: Command = {
 that is a member already needs no option at all.
 
   --join HOST:PORT   a member to ask (:51820 may be left out); may stand several times
-  --token T          the invite; without one the request waits for approve on a member
-  --token-file FILE  read the invite from FILE (- for standard input), so that it does
-                     not stand in the process list
+  --token T          the invite; without one the request waits for approve on a member.
+                     Handed on without showing it in the process list, which shows it
+                     only until the node has started; Deno started directly shows it
+  --token-file FILE  read the invite from FILE (- for standard input)
   --name N           what the mesh calls this node (default: the host name)
   --interface IF     the interface to make (default shoal0)
   --state DIR        the folder that remembers who this node is (default
@@ -46,6 +47,11 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
     });
     const config = nodeConfig(values, io.env);
     const token = await readToken(values, io.env);
+    // No program that is started from here is to inherit it.
+    for (const name of TOKEN_VARIABLES) Deno.env.delete(name);
+    if (values.token !== undefined) {
+      io.err("every user of this machine sees the token in the process list: use --token-file");
+    }
     const { runDaemon } = await import("../daemon.ts");
     return await runDaemon(config, token, io);
   },
