@@ -1,5 +1,5 @@
 /** Serves one WireGuard device until something ends it, and leaves nothing behind. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { loadCore } from "../../ffi/core.ts";
 import type { Core } from "../../ffi/core.ts";
 import type { DeviceOptions } from "../../ffi/device.ts";
@@ -84,15 +84,18 @@ function openDevice(
   }
 }
 
+/** Descriptors that are kept for what the device may still open. */
+const KEPT_DESCRIPTORS = 8;
+
 /**
- * Descriptors that clients may have, of those that the process may have: as many again are with clients
- * that are told EBUSY, and the device needs some.
+ * As many clients as there are descriptors for, since the run time accepts nobody any more once it has
+ * met the end of them. As many again are with clients that are told EBUSY.
  */
 function clientsMax(): number {
-  const [, soft = "1024"] =
-    /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ??
-      [];
-  return Math.max(1, Math.min(CLIENTS_MAX, Math.floor(Number(soft) / 3)));
+  const [, most = "1024"] =
+    /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+  const free = Number(most) - readdirSync("/proc/self/fd").length - KEPT_DESCRIPTORS;
+  return Math.max(1, Math.min(CLIENTS_MAX, Math.floor(free / 2)));
 }
 
 function openSocket(
