@@ -13,7 +13,7 @@
  * - A datagram that was opened once is a copy for as long as it is remembered: it costs a look-up and
  *   gets no answer, from wherever it comes. So whoever knocks seals each datagram anew, also for the
  *   second address of one door.
- * - Garbage costs one keyed hash at most.
+ * - Garbage costs one tag at most (contact.ts), a twentieth of a multiplication of a point.
  * - A source address can be invented. Hellos that have not proven theirs share a budget; when it is
  *   used up the door is busy and answers with a retry (76 bytes for 1,232). The cookie in it opens a
  *   second budget, which invented addresses cannot touch and which is fair between origins and
@@ -55,16 +55,16 @@ import { FairBudget, type Shares } from "./fair_budget.ts";
 /** Opened datagrams whose copies are known; at the limit the oldest is forgotten. */
 export const COPIES_KNOWN = 4096;
 
-/** One opened datagram costs up to four multiplications of a point and a signature: 0.3 ms. */
+/** To open and answer one takes four multiplications of a point and a signature: half a millisecond. */
 const ORIGIN: Share = { rate: 8, burst: 16 };
 const NETWORK: Share = { rate: 32, burst: 64 };
-/** Hellos whose address is not proven: 1.5 % of a core. */
+/** Hellos whose address is not proven: 2.5 % of a core. */
 export const UNPROVEN: Shares = { origin: ORIGIN, network: NETWORK, all: { rate: 50, burst: 100 } };
-/** Hellos whose address is proven: 3 % of a core. */
+/** Hellos whose address is proven: 5 % of a core. */
 export const PROVEN: Shares = { origin: ORIGIN, network: NETWORK, all: { rate: 100, burst: 200 } };
 /** Requests without a token, proven all of them: each is repeated every two seconds, 4 an origin. */
 export const REQUESTS: Shares = { ...PROVEN, origin: { rate: 2, burst: 8 } };
-/** Retries and offers, a few keyed hashes each. */
+/** Retries and offers, a few short hashes each. */
 export const CHEAP: Share = { rate: 1000, burst: 1000 };
 
 const PASS = labelOf("hello cookie");

@@ -6,6 +6,7 @@ import { Seeded } from "../sim/random.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import { identityFromSeed } from "../trust/identity.ts";
 import { openOffer, sealAsk, sealRequest } from "../wire/ask.ts";
+import { tagOf } from "../wire/box.ts";
 import { doorKeyOf, openRetry, sealHello, type SentHello } from "../wire/contact.ts";
 import { CHEAP, COPIES_KNOWN, Knocks, PROVEN, REQUESTS, UNPROVEN } from "./knocks.ts";
 
@@ -25,11 +26,14 @@ function invented(n: number): Endpoint {
 /** A door, and how much of each kind of work it has done. */
 function setUp(under: Crypto = toyCrypto) {
   const { bytes: random } = new Seeded(1);
-  const work = { points: 0, macs: 0, hashes: 0 };
+  const work = { points: 0, tags: 0, hashes: 0 };
   const crypto: Crypto = {
     ...under,
     x25519: (secret, key) => (work.points++, under.x25519(secret, key)),
-    blake2sMac: (key, ...parts) => (work.macs++, under.blake2sMac(key, ...parts)),
+    xchacha20poly1305Seal: (key, nonce, ad, plain) => (
+      work.tags++, under.xchacha20poly1305Seal(key, nonce, ad, plain)
+    ),
+    blake2sMac: (key, ...parts) => (work.hashes++, under.blake2sMac(key, ...parts)),
     blake2s: (...parts) => (work.hashes++, under.blake2s(...parts)),
   };
   const self = identityFromSeed(under, random(32));
@@ -76,14 +80,14 @@ for (const [name, crypto] of [["noble", nobleCrypto], ["toy", toyCrypto]] as con
   });
 }
 
-Deno.test("T33: garbage without the mac costs one keyed hash each, no point, no memory, no answer", () => {
+Deno.test("T33: garbage without the mac costs one tag each, no point, no memory, no answer", () => {
   const { knocks, random, work, join } = setUp();
   for (let n = 0; n < 5000; n++) {
     const bytes = random(1232);
     bytes.set([0xc2, 2, 0, 0]);
     assert.equal(knocks.hello(at(n / 10), { bytes, from: invented(n) }), undefined);
   }
-  assert.deepEqual(work, { points: 0, macs: 5000, hashes: 0 });
+  assert.deepEqual(work, { points: 0, tags: 5000, hashes: 0 });
   assert.equal(knocks.counts.foreign, 5000);
   assert.equal(knocks.remembered, 0);
   assert.ok(join(500, JOINER), "nobody's share was used");
@@ -97,7 +101,7 @@ Deno.test("T33: what has no form of a hello costs nothing", () => {
     assert.equal(knocks.ask(at(0), { bytes, from: JOINER }, true), undefined);
   }
   assert.equal(knocks.counts.malformed, 6);
-  assert.deepEqual(work, { points: 0, macs: 0, hashes: 0 });
+  assert.deepEqual(work, { points: 0, tags: 0, hashes: 0 });
 });
 
 Deno.test("T34, T41: a captured hello, replayed from 2,000 addresses, costs a look-up each and stops nobody", () => {
@@ -207,7 +211,7 @@ Deno.test("a hello whose mac fits and whose seal does not is forged, and is not 
   const altered = bytes.slice();
   altered[100] = (altered[100] ?? 0) ^ 1;
   const covered = [altered.subarray(0, 4), altered.subarray(20)];
-  altered.set(under.blake2sMac(door.macKey, ...covered), 4);
+  altered.set(tagOf(under, door.macKey, bytes.subarray(36, 60), ...covered), 4);
   assert.equal(knocks.hello(at(0), { bytes: altered, from: JOINER }), undefined);
   assert.equal(knocks.counts.forged, 1);
   assert.ok(knocks.hello(at(0), { bytes, from: JOINER }), "the true one is no copy");

@@ -14,7 +14,8 @@
  * R, S     = Ed25519 keys of door and asker; r, s = their X25519 images
  * cookie   = keyed BLAKE2s of label, address, port and a, under a secret of the same two minutes
  * check    = keyed BLAKE2s with H( label, a ) over the rest of the offer; its id = H( label, a ), 16 bytes
- * mac      = keyed BLAKE2s with the cookie over the rest of the request
+ * mac      = the tag of XChaCha20-Poly1305 with BLAKE2s( label, cookie ) and the request's nonce, over the rest
+ *            of the request as additional data
  * chain    = HKDF-Extract( X25519( a, d ); label, a, d )
  * request  is sealed under HMAC( chain, label )
  * reply    has the id HMAC( chain, label, request's nonce ), 16 bytes; its outer part is sealed under HMAC( chain,
@@ -23,7 +24,7 @@
  *
  * The ask carries nothing about the asker, and the offer nothing about the door. The door remembers
  * nothing until a request has proven by its mac that the asker receives at its address; that check is
- * two keyed hashes at most and comes before any multiplication of a point. The offer's cookie and key
+ * two short hashes and a tag for each of two secrets, and comes before any multiplication of a point. The offer's cookie and key
  * are not secret: the cookie says only that its reader receives at that address, and is bound to the
  * address, the port and a.
  *
@@ -44,7 +45,7 @@
  * it names. Somebody in between that passes on S's record as its own gets S shown to the person, and
  * cannot read the reply, which needs the secret of s: a grant for S is readable by S alone.
  *
- * **A flood** of asks from invented addresses costs one keyed hash and an answer of 84 bytes for 1,232
+ * **A flood** of asks from invented addresses costs a few short hashes and an answer of 84 bytes for 1,232
  * each; the requests' budgets are counted by proven address, see door/knocks.ts and door/requests.ts.
  */
 import type { Crypto } from "../crypto.ts";
@@ -62,10 +63,12 @@ import {
   ID_SIZE,
   labelOf,
   LENGTH_SIZE,
+  NONCE_SIZE,
   openBox,
   pad,
   readAnswer,
   sealBox,
+  tagOf,
   unpad,
 } from "./box.ts";
 import type { KeyHolder } from "./contact.ts";
@@ -75,7 +78,6 @@ const ASK = 1;
 const REQUEST = 2;
 const STEP_SIZE = 1;
 const MAC_SIZE = 16;
-const NONCE_SIZE = 24;
 const EPHEMERAL_AT = HEAD_SIZE + STEP_SIZE;
 const MAC_AT = EPHEMERAL_AT + KEY_LENGTH;
 const BOX_AT = MAC_AT + MAC_SIZE;
@@ -91,6 +93,7 @@ const COOKIE = labelOf("ask cookie");
 const OFFER_ID = labelOf("offer id");
 const OFFER_CHECK = labelOf("offer check");
 const CHAIN = labelOf("ask chain");
+const REQUEST_MAC = labelOf("request mac");
 const REQUEST_SEAL = labelOf("request seal");
 const REPLY_ID = labelOf("reply id");
 const REPLY_OUTER = labelOf("reply outer");
@@ -181,7 +184,7 @@ export function readAsk(bytes: Uint8Array): ReadAsk | undefined {
   }
 }
 
-/** Answers an ask. Three keyed hashes, nothing to remember. */
+/** Answers an ask. A few short hashes, nothing to remember. */
 export function sealOffer(
   crypto: Crypto,
   secret: DoorSecret,
@@ -231,8 +234,8 @@ export function sealRequest(
 }
 
 /**
- * The secret whose cookie the request was made with: its sender receives at `from`. Two keyed
- * hashes for each secret.
+ * The secret whose cookie the request was made with: its sender receives at `from`. Two
+ * short hashes and a tag for each secret.
  */
 export function secretOf(
   crypto: Crypto,
@@ -369,7 +372,8 @@ function macOf(
   cookie: Uint8Array,
   { ephemeral, box }: Pick<ReadRequest, "ephemeral" | "box">,
 ): Uint8Array {
-  return crypto.blake2sMac(cookie, requestHead(ephemeral), box);
+  const key = crypto.blake2s(REQUEST_MAC, cookie);
+  return tagOf(crypto, key, box.subarray(0, NONCE_SIZE), requestHead(ephemeral), box);
 }
 
 function offerId(crypto: Crypto, ephemeral: Uint8Array): Uint8Array {

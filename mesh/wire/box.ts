@@ -16,7 +16,7 @@ import type { Random } from "../machine.ts";
 
 /** Bytes that say what an answer answers. */
 export const ID_SIZE = 16;
-const NONCE_SIZE = 24;
+export const NONCE_SIZE = 24;
 
 /** Bytes that a box is longer than its content. */
 export const BOX_OVERHEAD = NONCE_SIZE + TAG_LENGTH;
@@ -25,6 +25,7 @@ export const LENGTH_SIZE = 2;
 /** Bytes of an answer's body at most. */
 export const BODY_MAX = DATAGRAM_MAX - HEAD_SIZE - ID_SIZE;
 
+const NOTHING = new Uint8Array(0);
 const utf8 = new TextEncoder();
 
 /** A label that tells one use of a key from all others; every label of first contact has a version. */
@@ -77,6 +78,20 @@ export function openBox(
   if (box.length < BOX_OVERHEAD) return undefined;
   const nonce = box.subarray(0, NONCE_SIZE);
   return crypto.xchacha20poly1305Open(key, nonce, head, box.subarray(NONCE_SIZE));
+}
+
+/**
+ * A message authentication code: the tag of XChaCha20-Poly1305 over nothing but additional data. On
+ * 1.2 KB it takes a twentieth of the time of keyed BLAKE2s, which libsodium does not have.
+ * @param nonce never the same for two messages of an honest sender under one key.
+ */
+export function tagOf(
+  crypto: Crypto,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  ...parts: readonly Uint8Array[]
+): Uint8Array {
+  return crypto.xchacha20poly1305Seal(key, nonce, concat(...parts), NOTHING);
 }
 
 /** @throws {RangeError} when the content does not fit. */

@@ -265,6 +265,7 @@ Deno.test("a pass belongs to one hello and one cookie", () => {
   assert.ok(hasPass(crypto, cookie, first));
   assert.ok(!hasPass(crypto, random(16), first));
   assert.ok(!hasPass(crypto, cookie, { ...first, pass: second.pass }));
+  assert.ok(!hasPass(crypto, cookie, { ...first, sealed: second.sealed }));
   const without = readHello(hello().bytes);
   assert.ok(without && !claimsPass(without));
 });
