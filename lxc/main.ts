@@ -1,5 +1,6 @@
 /** `./run lab [NAME]`: laboratories to look at. Without a name it lists them. */
 
+import { arrivals } from "./arrivals.ts";
 import { Device, makeKeys } from "./device.ts";
 import { dropShare, limitRate } from "./fault.ts";
 import type { Host } from "./host.ts";
@@ -138,12 +139,14 @@ function usage(): string {
     "",
     ...Object.entries(SCENES).map(([key, { summary }]) => `  ${key.padEnd(width)}  ${summary}`),
     "",
-    "A shell opens inside; with its end everything is gone. `./run lab sim` simulates meshes.",
+    "A shell opens inside; with its end everything is gone. `./run lab sim` simulates meshes;",
+    "`./run lab arrivals` feeds whole nodes what nobody expects.",
   ].join("\n");
 }
 
 async function main([name, ...more]: string[]): Promise<number> {
   if (name === "sim") return simulate(more);
+  if (name === "arrivals") return await arrivals(more);
   const scene = name !== undefined && Object.hasOwn(SCENES, name) ? SCENES[name] : undefined;
   if (name === undefined || name === "-h" || name === "--help") {
     console.log(usage());

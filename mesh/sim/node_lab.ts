@@ -22,6 +22,9 @@ export class NodeLab {
   readonly network: Network<Uint8Array>;
   readonly computers: Computer[] = [];
   readonly #byAddress = new Map<string, Computer>();
+  readonly #guests = new Map<string, (bytes: Uint8Array, from: Endpoint) => void>();
+  /** Whose step it is now, if it is anybody's. */
+  current: Computer | undefined;
   /** Everything that was sent, for those who listen in. */
   tap: (datagram: Datagram, from: Computer) => void = () => {};
   #drawn = 0;
@@ -30,7 +33,9 @@ export class NodeLab {
     this.world = new World(seed);
     this.network = new Network(this.world, conditions, (to, from, bytes) => {
       const origin = parseEndpoint(from);
-      if (origin) this.#byAddress.get(to)?.host.deliver(formatEndpoint(origin), bytes);
+      if (!origin) return;
+      this.#byAddress.get(to)?.host.deliver(formatEndpoint(origin), bytes);
+      this.#guests.get(to)?.(bytes, origin);
     });
   }
 
@@ -53,6 +58,11 @@ export class NodeLab {
     this.computers.push(computer);
     this.#byAddress.set(computer.address, computer);
     return computer;
+  }
+
+  /** Lets something that is no computer of the laboratory hear what is sent to a place. */
+  attach(place: Endpoint, receive: (bytes: Uint8Array, from: Endpoint) => void): void {
+    this.#guests.set(formatEndpoint(place), receive);
   }
 
   /** Gives a running computer another address, as a changed network does: its old one is nobody's. */
@@ -181,7 +191,10 @@ export class Computer {
   /** One step of the node with its effects carried out in the order that machine.ts says. */
   step<T>(ask: (now: Now, out: Outbox<NodeEvent>) => T): T {
     const effects = new Effects<NodeEvent>();
+    const before = this.lab.current;
+    this.lab.current = this;
     const answer = ask(this.now(), effects);
+    this.lab.current = before;
     this.commands.push(...effects.commands);
     for (const command of effects.commands) {
       const refusal = this.#plane?.execute(this.now().boot, command);
@@ -213,7 +226,7 @@ export class Computer {
   }
 
   /** Sends an inner IPv4 packet of 20 bytes to another node's address. */
-  say(other: Computer): void {
+  say(other: Pick<Computer, "ip4">): void {
     const [from, to] = [this.ip4, other.ip4];
     const packet = new Uint8Array(20);
     packet[0] = 0x45;
