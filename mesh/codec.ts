@@ -15,6 +15,11 @@ export type Decoded<T> =
   /** What is wrong with the bytes, for a log line or a person. */
   | { readonly ok: false; readonly error: string };
 
+/** What is wrong, in one sentence. */
+export function refusal(error: string): { readonly ok: false; readonly error: string } {
+  return { ok: false, error };
+}
+
 const utf8 = new TextEncoder();
 // A byte order mark is kept as a character: stripping it would give two encodings to one text.
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -1,6 +1,7 @@
 /** What a node tells the program around it, beside datagrams and commands. */
 import type { Endpoint } from "./endpoint.ts";
-import type { MemberId } from "./trust/identity.ts";
+import type { MemberId } from "./membership/identity.ts";
+import type { Refusal } from "./membership/judge.ts";
 import type { TunnelEvent } from "./tunnel/types.ts";
 
 /** A member as people know it. */
@@ -37,15 +38,26 @@ export type NodeEvent =
   | { readonly kind: "memberDied"; readonly who: Who }
   | { readonly kind: "memberLeft"; readonly who: Who }
   | { readonly kind: "memberReturned"; readonly who: Who; readonly absentMs: number }
-  | { readonly kind: "memberRevoked"; readonly who: Who }
+  /** A member was put out, or what made it one does not count any more. */
+  | { readonly kind: "memberOut"; readonly who: Who; readonly why: Refusal }
   /** A member's certificate is not valid at our time: it is a member again when it is. */
   | { readonly kind: "memberExpired"; readonly who: Who }
-  /** Our key was revoked, or one that our certificate rests on: the mesh does not talk to us. */
+  /** Somebody ended its own membership for good. */
+  | { readonly kind: "memberGone"; readonly who: Who }
+  | { readonly kind: "renamed"; readonly who: Who; readonly before: string }
+  /** Our own key was put out of the mesh. */
   | { readonly kind: "revoked" }
+  /** The mesh key gave somebody an office, or ended it. */
+  | { readonly kind: "promoted"; readonly who: Who }
+  | { readonly kind: "demoted"; readonly who: Who }
+  /** A key, of a member or of an invite, was put out of the mesh by somebody. */
+  | { readonly kind: "removed"; readonly who: Who; readonly by: Who }
+  /** The recovery key named another mesh key. */
+  | { readonly kind: "meshKeyReplaced"; readonly key: string }
   /** Two different records of one key with one sequence: the key is used twice. */
   | { readonly kind: "equivocation"; readonly who: Who }
-  /** More identities joined with a token than it allowed. */
-  | { readonly kind: "tokenOverused"; readonly token: string; readonly members: readonly Who[] }
+  /** Two machines use one key; the one that is not believed is there. */
+  | { readonly kind: "twin"; readonly who: Who; readonly endpoint?: Endpoint }
   | {
     readonly kind: "pong";
     readonly who: Who;

@@ -18,6 +18,11 @@ export interface Now {
   readonly wall: number;
 }
 
+/** Unix time in whole seconds, as everything that is signed has it. */
+export function secondsOf({ wall }: Now): number {
+  return Math.floor(wall / 1000);
+}
+
 /** When a machine wants to be called again, in boot milliseconds, and what for. */
 export interface Deadline {
   readonly at: number;

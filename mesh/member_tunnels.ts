@@ -2,13 +2,12 @@
  * The members' WireGuard peers: one each, with the member's addresses as its routes and the best
  * known place as its endpoint. Data-plane facts come back from here as signs of life.
  */
-import { ip4Of } from "./address.ts";
 import type { Crypto } from "./crypto.ts";
-import { sameEndpoint } from "./endpoint.ts";
+import { type Endpoint, sameEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { Now, Outbox } from "./machine.ts";
-import { type Member, type Roster, whoOf } from "./roster.ts";
-import type { MemberId } from "./trust/identity.ts";
+import type { MemberId } from "./membership/identity.ts";
+import type { Member, Roster } from "./membership/roster.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
 
@@ -23,7 +22,7 @@ export class MemberTunnels {
   outbox(out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
     const event = (event: TunnelEvent) => {
       const who = event.kind === "clockWentBack" ? undefined : this.roster.byPeer(event.peer);
-      out.event({ kind: "tunnel", ...(who ? { who: whoOf(who) } : {}), event });
+      out.event({ kind: "tunnel", ...(who ? { who: this.roster.who(who.id) } : {}), event });
     };
     return { command: out.command, send: out.send, event };
   }
@@ -48,15 +47,19 @@ export class MemberTunnels {
       if (member?.peer === undefined) continue;
       const address = this.roster.ip4(id);
       if (address) this.tunnels.addRoute(member.peer, { address, length: 32 }, this.outbox(out));
-      else this.withdraw(member, member.record.ip4Counter, out);
+      else this.withdraw(member, this.roster.claimedIp4(id), out);
     }
   }
 
-  /** Takes away the IPv4 address that a member has, or had, with this counter. */
-  withdraw(member: Member, counter: number, out: Outbox<NodeEvent>): void {
-    if (member.peer === undefined) return;
-    const address = ip4Of(this.crypto, this.roster.meshId, member.record.key, counter);
+  /** Takes away an IPv4 address that a member claims, or had. */
+  withdraw(member: Member, address: Uint8Array | undefined, out: Outbox<NodeEvent>): void {
+    if (member.peer === undefined || address === undefined) return;
     this.tunnels.removeRoute(member.peer, { address, length: 32 }, this.outbox(out));
+  }
+
+  /** Where a member's tunnel leads now. */
+  endpoint({ peer }: Member): Endpoint | undefined {
+    return peer === undefined ? undefined : this.tunnels.peer(peer)?.endpoint;
   }
 
   /** Tells a member's tunnel where to send, as long as no session lives (R53). */

@@ -1,53 +1,66 @@
 /** What a node remembers over a restart: writing it down, and believing it again. */
-import type { Crypto } from "./crypto.ts";
-import { formatEndpoint, parseEndpoint } from "./endpoint.ts";
-import type { Now, Outbox } from "./machine.ts";
 import { fromBase64url, toBase64url } from "./base64url.ts";
+import type { Crypto } from "./crypto.ts";
+import type { Place } from "./door/token.ts";
+import { formatEndpoint, parseEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
-import type { Mesh } from "./mesh.ts";
-import { openRecord } from "./record.ts";
+import type { Now, Outbox } from "./machine.ts";
+import { decodeAdmission, encodeAdmission } from "./membership/admission.ts";
+import type { Mesh } from "./membership/mesh.ts";
+import { openRecord } from "./membership/record.ts";
+import { type Kind, kindIn } from "./membership/statement.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
-import { decodeChain, verifyChain } from "./trust/certificate.ts";
-import { openRevocation } from "./trust/revocation.ts";
+
+/** What the node remembers beside its mesh. */
+export interface OwnMemory {
+  readonly name: string;
+  readonly boot: number;
+  readonly seeds: readonly (Partial<Place> & { readonly seed: string })[];
+}
 
 /** @param mesh undefined while the node asks for admission. */
-export function snapshotOf(
-  mesh: Mesh | undefined,
-  own: { readonly name: string; readonly boot: number; readonly seeds: readonly string[] },
-): NodeSnapshot {
+export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot {
   if (!mesh) {
-    const nothing = { members: [], trusted: [], revocations: [], redeemed: [] };
-    return { v: 1, ...own, ip4Counter: 0, incarnation: 0, ...nothing };
+    const nothing = { statements: [], admissions: [], members: [], trusted: [] };
+    return { v: 2, ...own, incarnation: 0, numbers: { own: 0, mesh: 0 }, ...nothing };
   }
   const untimely = Array.from(mesh.untimely.records(), ({ bytes }) => ({
     record: toBase64url(bytes),
   }));
-  const present = Array.from(mesh.roster.members(), ({ id, record, observed }) => {
+  const present = Array.from(mesh.roster.members(), ({ id, record, observed, aliveAt }) => {
     const view = mesh.swim.member(id);
     return {
       record: toBase64url(record.bytes),
       ...(observed ? { endpoint: formatEndpoint(observed.endpoint) } : {}),
       // The dead are no news: after a power cut everybody else is dead, and back a minute later.
       ...(view?.status === "left" ? { leftAt: view.incarnation } : {}),
+      aliveAt,
     };
   });
+  const { meshKey, recoveryKey } = mesh.genesis;
   return {
-    v: 1,
+    v: 2,
     ...own,
     boot: Math.max(own.boot, mesh.boot),
-    meshKey: mesh.meshKey.toHex(),
-    chain: toBase64url(mesh.self.chain.bytes),
-    ip4Counter: mesh.self.ip4Counter,
+    genesis: { meshKey: meshKey.toHex(), recoveryKey: recoveryKey.toHex() },
+    ...(mesh.admission ? { admission: toBase64url(encodeAdmission(mesh.admission)) } : {}),
     incarnation: mesh.swim.incarnation,
+    numbers: mesh.signer.numbers,
+    statements: Array.from(mesh.statements.all(), ({ statement, seen }) => ({
+      bytes: toBase64url(statement.bytes),
+      seen,
+    })),
+    admissions: Array.from(
+      mesh.judge.provisional.all(),
+      (admission) => toBase64url(encodeAdmission(admission)),
+    ),
     members: [...present, ...untimely],
-    trusted: [...mesh.trust.trusted()],
-    revocations: Array.from(mesh.trust.revocations(), ({ bytes }) => toBase64url(bytes)),
-    redeemed: Array.from(mesh.trust.redemptions(), ({ bytes }) => toBase64url(bytes)),
+    trusted: [...mesh.judge.trusted()],
   };
 }
 
 /**
- * Takes a snapshot in. Everything signed is verified again; what no longer holds (expired, revoked,
+ * Takes a snapshot in. Everything signed is verified again; what no longer holds (ended, removed,
  * damaged) is left out.
  */
 export function restoreMesh(
@@ -57,30 +70,47 @@ export function restoreMesh(
   snapshot: NodeSnapshot,
   out: Outbox<NodeEvent>,
 ): void {
-  for (const { key, name } of snapshot.trusted) mesh.trust.trust(key, name);
-  for (const text of snapshot.revocations) {
-    const revocation = openRevocation(crypto, mesh.meshKey, bytesOf(text));
-    if (revocation.ok) mesh.revoke(now, revocation.value, out);
-  }
+  for (const { key, name } of snapshot.trusted) mesh.judge.trust(key, name);
   mesh.quietly(() => {
-    for (const { record, endpoint, leftAt } of snapshot.members) {
-      const opened = openRecord(crypto, mesh.roster.meshId, bytesOf(record));
-      if (!opened.ok || opened.value.id === mesh.self.identity.id) continue;
+    restoreStatements(now, mesh, snapshot, out);
+    const seconds = Math.floor(now.wall / 1000);
+    for (const text of snapshot.admissions) {
+      const admission = decodeAdmission(bytesOf(text));
+      if (admission.ok) mesh.judge.admit(admission.value, seconds);
+    }
+    for (const { record, endpoint, leftAt, aliveAt } of snapshot.members) {
+      const opened = openRecord(crypto, mesh.judge.meshId, bytesOf(record));
+      if (!opened.ok || opened.value.id === mesh.id) continue;
       const known = leftAt === undefined
         ? undefined
         : { status: "left", incarnation: leftAt } as const;
       const acceptance = mesh.take(now, opened.value, out, known);
+      if (acceptance.kind !== "new") continue;
+      if (aliveAt !== undefined) acceptance.member.aliveAt = aliveAt;
       const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
-      if (acceptance.kind !== "new" || !place) continue;
+      if (!place) continue;
       acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };
       mesh.tunnels.aim(now, acceptance.member, out);
     }
   });
-  for (const text of snapshot.redeemed) {
-    const chain = decodeChain(bytesOf(text));
-    const membership = chain.ok ? verifyChain(crypto, mesh.meshKey, chain.value) : chain;
-    if (chain.ok && membership.ok) mesh.redeemed(now, membership.value, chain.value, out);
-  }
+}
+
+/** Those about offices first: the others count by them. */
+const OFFICES: readonly (Kind | undefined)[] = ["successor", "admin", "demoted"];
+
+function restoreStatements(
+  now: Now,
+  mesh: Mesh,
+  { statements }: NodeSnapshot,
+  out: Outbox<NodeEvent>,
+): void {
+  const all = statements.map(({ bytes, seen }) => ({ bytes: bytesOf(bytes), seen }));
+  const rankOf = (bytes: Uint8Array) => {
+    const rank = OFFICES.indexOf(kindIn(bytes));
+    return rank < 0 ? OFFICES.length : rank;
+  };
+  all.sort((a, b) => rankOf(a.bytes) - rankOf(b.bytes));
+  for (const { bytes, seen } of all) mesh.learn(now, bytes, out, seen);
 }
 
 /** Damaged text is no bytes, which no decoder takes for anything. */

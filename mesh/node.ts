@@ -13,25 +13,40 @@
  * A node with a mesh has a {@link Mesh}; one that asks for admission without a token has none yet:
  * it only knocks, and answers nobody.
  */
-import type { Crypto, SigningKey } from "./crypto.ts";
-import type { Decoded } from "./codec.ts";
+import { approve, type ApproveOptions, promote, trust, untrust } from "./admin/approve.ts";
+import type { Insistence } from "./admin/authority.ts";
+import {
+  type Invitation,
+  invite,
+  type InviteOptions,
+  invites,
+  type InviteStatus,
+  revokeInvite,
+} from "./admin/invite.ts";
+import type { Outcome as Planned } from "./admin/plan.ts";
+import { recover, type RecoverOptions } from "./admin/recovery.ts";
+import { adminToAsk, demote, leaveForGood, revoke, type RevokeOptions } from "./admin/removal.ts";
+import type { Crypto } from "./crypto.ts";
+import { type Decoded, refusal } from "./codec.ts";
+import { type Credentials, findCredentials } from "./door/credentials.ts";
+import { Door, type Household } from "./door/door.ts";
+import { Entry, type Outcome } from "./door/entry.ts";
 import { type Endpoint, isReachable, sameEndpoint } from "./endpoint.ts";
-import type { Deadline, Now, Outbox, Random } from "./machine.ts";
-import { approve, type Invitation, invite, type InviteOptions, revoke, trust } from "./admin.ts";
-import { Admission, type Outcome } from "./admission.ts";
-import { type Credentials, findCredentials } from "./credentials.ts";
+import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
 import { kindOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { Mesh } from "./mesh.ts";
+import { type Identity, identityFromSeed } from "./membership/identity.ts";
+import { Mesh } from "./membership/mesh.ts";
+import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
+import type { Member } from "./membership/roster.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
-import { BOOT_MAX } from "./record.ts";
-import { statusOf } from "./report.ts";
-import { type Member, whoOf } from "./roster.ts";
+import { OldVersions } from "./old_versions.ts";
+import { statusOf } from "./report/report.ts";
 import { readSeed } from "./seed.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 import type { NodeStatus } from "./status.ts";
 import { Talk } from "./talk.ts";
-import { type Identity, identityFromSeed } from "./trust/identity.ts";
+import { INCARNATION_MAX } from "./swim/messages.ts";
 import { Tunnels } from "./tunnel/tunnels.ts";
 import type { Arrival, Edge, FactReader } from "./tunnel/types.ts";
 
@@ -40,8 +55,10 @@ export interface NodeOptions {
   readonly random: Random;
   /** 32 secret bytes, made at the first start. */
   readonly identitySeed: Uint8Array;
-  /** The mesh's 32 secret bytes, on the machine that founded it: made at its first start. */
+  /** The 32 secret bytes of a mesh key, on the machine that keeps it. */
   readonly meshSeed?: Uint8Array;
+  /** The public recovery key of a mesh that is founded now; its secret is the program's to keep. */
+  readonly recoveryKey?: Uint8Array;
   /** A DNS label. */
   readonly name: string;
   /** The UDP port that the node listens on. */
@@ -74,51 +91,53 @@ const GREETED_AT_MOVE = 64;
 export class Node {
   readonly #o: NodeOptions;
   readonly #identity: Identity;
-  readonly #founding: SigningKey | undefined;
   readonly #tunnels: Tunnels;
-  readonly #admission: Admission;
+  readonly #entry: Entry;
+  readonly #oldVersions = new OldVersions();
+  /** 8 random bytes of this start, hexadecimal. */
+  readonly #run: string;
   readonly #boot: number;
   #mesh: Mesh | undefined;
   #talk: Talk | undefined;
+  #door: Door | undefined;
   #interfaces: readonly Endpoint[] = [];
   /** What the snapshot remembers was taken in. */
   #isRestored = false;
   #hasLeft = false;
+  #isOut = false;
   #reviewAt = -Infinity;
   #persistedAt = -Infinity;
-  #persistedBoot: number;
   #mustPersist = false;
   #addresses = "";
   /** Datagrams that are of no kind, or of a kind that we do not answer now. */
-  readonly #drops = { foreign: 0 };
+  readonly #drops = { foreign: 0, twin_handshake: 0 };
 
   private constructor(
     now: Now,
     options: NodeOptions,
     identity: Identity,
-    founding: SigningKey | undefined,
     credentials: Credentials | undefined,
   ) {
     const { crypto, random, snapshot } = options;
     this.#o = options;
     this.#identity = identity;
-    this.#founding = founding;
-    this.#boot = (snapshot?.boot ?? 0) + 1;
-    this.#persistedBoot = this.#boot;
+    this.#run = random(RUN_SIZE).toHex();
+    this.#boot = Math.min(BOOT_MAX, (snapshot?.boot ?? 0) + 1);
     this.#tunnels = new Tunnels({ crypto, random });
-    this.#admission = new Admission({
+    const places = credentials?.places ?? [];
+    this.#entry = new Entry({
       crypto,
       random,
       identity,
       name: options.name,
       version: options.version,
-      boot: this.#boot,
       seeds: [
         // What a person says now has room before what is remembered.
-        ...options.seeds ?? [],
-        ...credentials?.seeds ?? [],
+        ...(options.seeds ?? []).map((seed) => ({ seed })),
+        ...places,
         ...snapshot?.seeds ?? [],
       ],
+      doors: [...new Set(places.map(({ key }) => key))],
       isAdmitted: credentials?.isAdmitted ?? false,
     });
     if (credentials) this.#enter(now, credentials);
@@ -132,42 +151,38 @@ export class Node {
     const { crypto, snapshot, token, meshSeed } = options;
     for (const seed of options.seeds ?? []) {
       if (!readSeed(seed)) {
-        return {
-          ok: false,
-          error: `join: "${seed}" is no HOST:PORT, for example 203.0.113.9:51820`,
-        };
+        return refusal(`join: "${seed}" is no HOST:PORT, for example 203.0.113.9:51820`);
       }
     }
     if ((snapshot?.boot ?? 0) >= BOOT_MAX) {
-      const error =
-        `state: the node has started ${BOOT_MAX} times, which is all that its key may: ` +
-        `it needs a new identity`;
-      return { ok: false, error };
+      return refusal(
+        `state: the node has started ${BOOT_MAX} times, which is all that its key may: it needs a ` +
+          "new one: `shoal identity renew`",
+      );
     }
     const identity = identityFromSeed(crypto, options.identitySeed);
-    const founding = meshSeed && crypto.ed25519FromSeed(meshSeed);
-    const { name } = options;
+    const meshSigning = meshSeed && crypto.ed25519FromSeed(meshSeed);
+    const { name, recoveryKey } = options;
     const credentials = findCredentials(
-      { crypto, identity, name, founding, snapshot, token },
-      Math.floor(now.wall / 1000),
+      { crypto, identity, name, meshSigning, recoveryKey, snapshot, token },
+      secondsOf(now),
     );
     if (!credentials.ok) return credentials;
     const seeds = (options.seeds?.length ?? 0) + (snapshot?.seeds.length ?? 0);
     const { value } = credentials;
-    if (value && !value.isAdmitted && seeds + value.seeds.length === 0) {
-      return {
-        ok: false,
-        error: "state: it knows no other member and no seed: name one by --join, or restore the " +
-          "mesh key if this machine founded the mesh",
-      };
+    const knowsNobody = seeds + (value?.places.length ?? 0) + (snapshot?.members.length ?? 0) === 0;
+    if (value && !value.isAdmitted && knowsNobody) {
+      return refusal(
+        "state: it knows no other member and no seed: name one by --join, or restore the mesh key " +
+          "if this machine founded the mesh",
+      );
     }
     if (value === undefined && seeds === 0) {
-      return {
-        ok: false,
-        error: "join: there is no mesh, no token and no seed: found a mesh or name a seed",
-      };
+      return refusal(
+        "join: there is no mesh, no token and no seed: found a mesh or name a seed",
+      );
     }
-    return { ok: true, value: new Node(now, options, identity, founding, value) };
+    return { ok: true, value: new Node(now, options, identity, value) };
   }
 
   // ---- Machine --------------------------------------------------------------------------------
@@ -179,10 +194,12 @@ export class Node {
     if (mesh) {
       if (this.#o.snapshot) restoreMesh(now, this.#o.crypto, mesh, this.#o.snapshot, out);
       this.#isRestored = true;
+      mesh.noteStart();
+      mesh.review(now, out);
       const isThere = ({ id }: Member) => mesh.swim.member(id)?.status === "alive";
       const remembered = Iterator.from(mesh.roster.members()).filter(isThere).take(GREETED);
       for (const member of remembered) this.#talk?.greet(now, member, out);
-      if (this.#admission.isAdmitted) out.event({ kind: "joined", seed: undefined });
+      if (this.#entry.isAdmitted) out.event({ kind: "joined", seed: undefined });
     }
     this.#finish(now, out);
   }
@@ -194,33 +211,39 @@ export class Node {
     switch (kindOf(arrival.bytes)) {
       case "sealed":
         if (this.#talk?.sealed(now, arrival, out)) this.#describe();
-        this.#comeIn(out);
         break;
       case "hello": {
-        if (!mesh) break;
-        const isKnown = (id: string) => mesh.isKnown(id);
-        const house = { record: mesh.record, isKnown, hasRoom: () => mesh.hasRoom() };
-        const { expected, dropped } = mesh.door.hello(now, arrival, house, out);
+        if (!mesh || !this.#door) break;
+        const { expected, dropped } = this.#door.hello(
+          now,
+          arrival,
+          this.#household(now, mesh, out),
+          out,
+        );
         if (expected) mesh.expect(expected);
         if (dropped) mesh.release(dropped);
         break;
       }
       case "ask":
-        mesh?.door.ask(now, arrival, out);
-        if (mesh && this.#o.open) this.#admitAll(now, mesh, out);
+        if (!mesh || !this.#door) break;
+        this.#door.ask(now, arrival, this.#household(now, mesh, out), out);
+        if (this.#o.open) this.#admitAll(now, mesh, this.#door, out);
         break;
       case "answer": {
-        const outcome = this.#admission.answered(now, arrival.bytes, mesh, out);
+        const outcome = this.#entry.answered(now, arrival, mesh, out);
         if (outcome) this.#follow(now, outcome, arrival, out);
         else if (this.#talk?.answered(now, arrival, out)) this.#describe();
         break;
       }
       case "handshake":
-        this.#tunnels.receive(now, arrival, this.#tunnelOut(out));
+        // WireGuard cannot tell two machines with one key apart: the place can.
+        if (mesh?.isOfTwin(arrival.from)) this.#drops.twin_handshake++;
+        else this.#tunnels.receive(now, arrival, this.#tunnelOut(out));
         break;
       default: // data is core's
-        this.#drops.foreign++;
+        if (!this.#oldVersions.note(now, arrival.bytes, arrival.from)) this.#drops.foreign++;
     }
+    this.#comeIn(now, out);
     this.#finish(now, out);
   }
 
@@ -242,10 +265,11 @@ export class Node {
 
   deadline(): Deadline | undefined {
     if (this.#hasLeft) return undefined;
-    const due = [this.#tunnels.deadline, this.#admission.deadline(), this.#talk?.deadline()];
+    const due = [this.#tunnels.deadline, this.#entry.deadline(), this.#talk?.deadline()];
     const mesh = this.#mesh;
     if (mesh) {
-      due.push(mesh.swim.deadline(), { at: this.#reviewAt + REVIEW, why: "review members" });
+      const reviewAt = Math.min(this.#reviewAt + REVIEW, mesh.reviewDue);
+      due.push(mesh.swim.deadline(), { at: reviewAt, why: "review members" });
       const at = mesh.recordDue();
       if (at !== undefined) due.push({ at, why: "renew the node record" });
       if (mesh.isDirty) due.push({ at: this.#persistedAt + PERSIST_PACE, why: "persist" });
@@ -257,9 +281,10 @@ export class Node {
   poll(now: Now, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
     const mesh = this.#mesh;
-    if (mesh && now.boot >= this.#reviewAt + REVIEW) {
+    if (mesh && now.boot >= Math.min(this.#reviewAt + REVIEW, mesh.reviewDue)) {
       this.#reviewAt = now.boot;
       mesh.review(now, out);
+      for (const id of this.#door?.expire(now) ?? []) mesh.release(id);
     }
     if (mesh && now.boot >= mesh.swim.deadline().at) {
       mesh.traffic(now, this.#o.facts, out);
@@ -297,17 +322,34 @@ export class Node {
     endpoints: readonly Endpoint[],
     out: Outbox<NodeEvent>,
   ): void {
-    this.#admission.resolved(seed, endpoints, out);
+    this.#entry.resolved(now, seed, endpoints, out);
     this.#finish(now, out);
   }
 
   // ---- What a person asks -----------------------------------------------------------------------
 
-  /** A token for others. Its seeds are our own addresses where none are named. */
-  invite(now: Now, options: InviteOptions): Decoded<Invitation> {
+  /** A token for others. Its places are our own addresses where none are named. */
+  invite(now: Now, options: InviteOptions, out: Outbox<NodeEvent>): Decoded<Invitation> {
+    return this.#asked(
+      "invite",
+      now,
+      out,
+      (mesh) => invite(this.#o.crypto, this.#o.random, mesh, now, options, out),
+    );
+  }
+
+  invites(now: Now): Decoded<InviteStatus[]> {
     const mesh = this.#joined("invite");
-    if (!mesh.ok) return mesh;
-    return invite(this.#o.crypto, this.#o.random, mesh.value, now, options);
+    return mesh.ok ? { ok: true, value: invites(mesh.value, now) } : mesh;
+  }
+
+  revokeInvite(
+    now: Now,
+    id: string,
+    options: Insistence,
+    out: Outbox<NodeEvent>,
+  ): Decoded<InviteStatus> {
+    return this.#asked("invite", now, out, (mesh) => revokeInvite(mesh, now, id, options, out));
   }
 
   /** Admits somebody who asked (by name or key), or renews a member's certificate. */
@@ -315,29 +357,107 @@ export class Node {
     now: Now,
     who: string,
     out: Outbox<NodeEvent>,
-    options: { readonly name?: string; readonly groups?: readonly string[] } = {},
+    options: ApproveOptions = {},
   ): Decoded<Who> {
-    return this.#asAdmin(
+    const askers = this.#door?.list() ?? [];
+    const approved = this.#asked(
       "approve",
       now,
       out,
-      (mesh) => approve(this.#o.crypto, mesh, now, who, options, out),
+      (mesh) => approve(this.#o.crypto, mesh, askers, now, who, options, out),
     );
+    if (approved.ok) this.#door?.requests.forget(approved.value.id);
+    return approved;
+  }
+
+  /** Answers those who ask without a token, for so many milliseconds; 0 ends it. */
+  openDoor(now: Now, ms: number): Decoded<{ readonly until: number | undefined }> {
+    const mesh = this.#joined("door");
+    if (!mesh.ok) return mesh;
+    if (ms > 0) this.#door?.requests.open(now, ms);
+    else this.#door?.requests.close();
+    return { ok: true, value: { until: this.#door?.requests.openUntil(now) } };
   }
 
   /** Believes a key on this node alone. */
   trust(now: Now, key: string, name: string, out: Outbox<NodeEvent>): Decoded<Who> {
-    return this.#asAdmin("trust", now, out, (mesh) => trust(this.#o.crypto, mesh, key, name));
+    return this.#asked("trust", now, out, (mesh) => trust(this.#o.crypto, mesh, key, name));
   }
 
-  /** Voids a key for the whole mesh, or ends individual trust in it on this node. */
-  revoke(now: Now, who: string, out: Outbox<NodeEvent>): Decoded<Who> {
-    const founding = this.#founding;
-    return this.#asAdmin(
-      "revoke",
+  /** Ends that. */
+  untrust(now: Now, who: string, out: Outbox<NodeEvent>): Decoded<Who> {
+    return this.#asked("untrust", now, out, (mesh) => untrust(mesh, who));
+  }
+
+  /** Makes a member an admin. */
+  promote(now: Now, who: string, options: Insistence, out: Outbox<NodeEvent>): Decoded<Who> {
+    return this.#asked("promote", now, out, (mesh) => promote(mesh, now, who, options, out));
+  }
+
+  /** Ends an admin's office, or says what that would do. */
+  demote(now: Now, who: string, options: Insistence, out: Outbox<NodeEvent>): Decoded<Planned> {
+    return this.#asked("demote", now, out, (mesh) => demote(mesh, now, who, options, out));
+  }
+
+  /** Puts a key out of the mesh for ever, or says what that would do. */
+  revoke(now: Now, who: string, options: RevokeOptions, out: Outbox<NodeEvent>): Decoded<Planned> {
+    return this.#asked("revoke", now, out, (mesh) => revoke(mesh, now, who, options, out));
+  }
+
+  /**
+   * Compares statements with the admin that a command is about: what it has signed should be known
+   * before its office ends. @returns the admin, if there is one to ask
+   */
+  askAdmin(now: Now, who: string, out: Outbox<NodeEvent>): Who | undefined {
+    const mesh = this.#mesh;
+    const id = mesh && adminToAsk(mesh, who);
+    if (!mesh || id === undefined || mesh.swim.member(id)?.status !== "alive") return undefined;
+    mesh.level(now, id, out);
+    this.#finish(now, out);
+    return mesh.roster.who(id);
+  }
+
+  /** Ends our own membership for ever, or says what that would do. */
+  leaveForGood(now: Now, options: Insistence, out: Outbox<NodeEvent>): Decoded<Planned> {
+    return this.#asked(
+      "leave",
       now,
       out,
-      (mesh) => revoke(this.#o.crypto, mesh, founding, now, who, out),
+      (mesh) => leaveForGood(this.#o.crypto, mesh, now, options, out),
+    );
+  }
+
+  /** Another mesh key is on this machine from now on, or none. It must be on disk already. */
+  setMeshKey(now: Now, seed: Uint8Array | undefined, out: Outbox<NodeEvent>): Decoded<undefined> {
+    const mesh = this.#joined("mesh-key");
+    if (!mesh.ok) return mesh;
+    const signing = seed && this.#o.crypto.ed25519FromSeed(seed);
+    const { meshKey } = mesh.value.statements;
+    if (signing && signing.publicKey.toHex() !== meshKey) {
+      return refusal(`mesh-key: it is not the mesh key of this mesh, ${meshKey.slice(0, 16)}…`);
+    }
+    mesh.value.signer.setMeshKey(signing);
+    this.#mustPersist = true;
+    this.#finish(now, out);
+    return { ok: true, value: undefined };
+  }
+
+  /** Replaces the mesh key by the recovery key, or says what that would do. */
+  recover(
+    now: Now,
+    seeds: { readonly recovery: Uint8Array; readonly meshKey: Uint8Array },
+    options: RecoverOptions,
+    out: Outbox<NodeEvent>,
+  ): Decoded<Planned> {
+    const { crypto } = this.#o;
+    const recovery = crypto.ed25519FromSeed(seeds.recovery);
+    const meshKey = crypto.ed25519FromSeed(seeds.meshKey);
+    const mesh = this.#mesh;
+    if (!mesh) return refusal("recover: this node knows no mesh yet");
+    return this.#finished(
+      now,
+      out,
+      recover(crypto, mesh, now, { recovery, meshKey }, options, out),
     );
   }
 
@@ -355,7 +475,7 @@ export class Node {
     if (!this.#talk) return { ok: false, error: "ping: not a member of a mesh yet" };
     const nonce = this.#talk.ping(now, member.value, options, out);
     this.#finish(now, out);
-    return { ok: true, value: { who: whoOf(member.value), nonce } };
+    return { ok: true, value: { who: mesh.value.roster.who(member.value.id), nonce } };
   }
 
   /** Says good-bye. The node does and answers nothing afterwards. */
@@ -375,53 +495,75 @@ export class Node {
       name,
       port,
       isOpen: open,
-      state: this.#hasLeft ? "left" : this.#admission.state,
-      complaints: this.#admission.complaints(),
+      state: this.#hasLeft ? "left" : this.#entry.state,
+      complaints: this.#entry.complaints(),
       mesh: this.#mesh,
+      door: this.#door,
+      oldVersions: this.#oldVersions.seen(now),
       tunnels: this.#tunnels,
       facts,
-      drops: { ...this.#drops, ...this.#talk?.drops },
+      drops: { ...this.#drops, ...this.#talk?.drops, old_version: this.#oldVersions.count },
     });
   }
 
   /** Whether there is a mesh that has us as a member. */
   get isMember(): boolean {
-    return this.#mesh !== undefined && this.#admission.isAdmitted;
+    return this.#mesh !== undefined && this.#entry.isAdmitted;
   }
 
   snapshot(): NodeSnapshot {
-    const seeds = this.#admission.seeds();
+    const seeds = this.#entry.seeds();
     const { name, snapshot: before } = this.#o;
     const snapshot = snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
     if (this.#isRestored || before === undefined) return snapshot;
     // Nothing was taken in yet: written so, it must not be less than what is on disk.
-    const { members, trusted, revocations, redeemed } = before;
-    return { ...snapshot, members, trusted, revocations, redeemed };
+    const { members, trusted, statements, admissions, numbers } = before;
+    return { ...snapshot, members, trusted, statements, admissions, numbers };
   }
 
   // ---- Inside -----------------------------------------------------------------------------------
 
-  #enter(now: Now, { meshKey, chain }: Credentials): Mesh {
-    const { crypto, random, relay, tunnel, version, snapshot, membersMax } = this.#o;
-    this.#mesh = new Mesh(now, {
+  #enter(now: Now, { genesis, statements, admission }: Credentials): Mesh {
+    const { crypto, random, relay, tunnel, version, snapshot, membersMax, meshSeed, name } =
+      this.#o;
+    const mesh = new Mesh(now, {
       crypto,
       random,
       tunnels: this.#tunnels,
-      meshKey,
+      genesis,
+      run: this.#run,
+      name,
+      meshSigning: meshSeed && crypto.ed25519FromSeed(meshSeed),
+      numbers: snapshot?.numbers ?? { own: 0, mesh: 0 },
       boot: this.#boot,
-      incarnation: (snapshot?.incarnation ?? 0) + 1,
+      incarnation: Math.min(INCARNATION_MAX, (snapshot?.incarnation ?? 0) + 1),
       ...(membersMax === undefined ? {} : { membersMax }),
       self: {
         identity: this.#identity,
-        chain,
+        proof: NO_PROOF,
         endpoints: this.#interfaces,
-        capabilities: { relay, tunnel },
+        capabilities: { relay, tunnel, meshKey: false },
         version,
-        ip4Counter: snapshot?.ip4Counter ?? 0,
       },
-    });
-    this.#talk = new Talk(crypto, random, this.#mesh);
-    return this.#mesh;
+    }, admission);
+    mesh.begin(now, statements);
+    this.#mesh = mesh;
+    this.#door = new Door(now, crypto, random, mesh.judge.meshId, this.#identity);
+    this.#talk = new Talk(crypto, random, mesh, this.#door);
+    return mesh;
+  }
+
+  /** What the door asks about the mesh behind it. */
+  #household(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): Household {
+    return {
+      record: mesh.record,
+      isKnown: (id) => mesh.isKnown(id),
+      hasRoom: () => mesh.hasRoom(),
+      judge: (record) => mesh.judgeAtDoor(now, record, out),
+      isAwaiting: mesh.isAwaiting(now),
+      isDecided: (id) => mesh.judge.judge(id, secondsOf(now)).kind === "member",
+      genesis: mesh.genesis,
+    };
   }
 
   #describe(): void {
@@ -434,8 +576,9 @@ export class Node {
   /** What an answer to our knocking has changed. */
   #follow(now: Now, outcome: Outcome, arrival: Arrival, out: Outbox<NodeEvent>): void {
     if (outcome.kind === "granted") {
-      const { meshKey, chain } = outcome;
-      this.#enter(now, { meshKey, chain, seeds: [], isAdmitted: false });
+      const { genesis } = outcome;
+      const nothing = { statements: [], admission: undefined, places: [], isAdmitted: false };
+      this.#enter(now, { genesis, ...nothing }).noteStart();
       this.#describe();
       this.#mustPersist = true;
       return;
@@ -453,19 +596,24 @@ export class Node {
 
   /**
    * A welcome is the door's word before it has seen that we are there: another may use the token up
-   * until then. We are in when a member that got our confirmation talks to us.
+   * until then. We are in when a member that got our confirmation talks to us, and we hold what shows
+   * to others that we are.
    */
-  #comeIn(out: Outbox<NodeEvent>): void {
+  #comeIn(now: Now, out: Outbox<NodeEvent>): void {
     const doorman = this.#talk?.doorman;
-    if (doorman === undefined || this.#admission.isAdmitted) return;
-    out.event({ kind: "joined", seed: whoOf(doorman) });
-    this.#admission.admitted();
+    const mesh = this.#mesh;
+    if (doorman === undefined || !mesh || this.#entry.isAdmitted) return;
+    if (!mesh.isProven(now)) return;
+    out.event({ kind: "joined", seed: mesh.roster.who(doorman.id) });
+    this.#entry.admitted();
     this.#mustPersist = true;
   }
 
-  #admitAll(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {
-    for (const { who } of [...mesh.door.requests()]) {
-      approve(this.#o.crypto, mesh, now, who.id, {}, out);
+  #admitAll(now: Now, mesh: Mesh, door: Door, out: Outbox<NodeEvent>): void {
+    for (const request of door.list()) {
+      const { id } = request.who;
+      const approved = approve(this.#o.crypto, mesh, [request], now, id, { yes: true }, out);
+      if (approved.ok) door.requests.forget(id);
     }
   }
 
@@ -478,15 +626,14 @@ export class Node {
       mesh.digest(now, out);
       for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       this.#tellAddresses(mesh, out);
+      this.#tellWhetherOut(mesh, out);
     }
-    this.#admission.pursue(now, mesh, out);
+    this.#entry.pursue(now, mesh, out);
     const isDue = mesh?.isDirty && now.boot >= this.#persistedAt + PERSIST_PACE;
-    const hasJumped = mesh !== undefined && mesh.boot !== this.#persistedBoot;
-    if (!this.#mustPersist && !isDue && !hasJumped) return;
+    if (!this.#mustPersist && !isDue && !mesh?.mustPersist) return;
     this.#mustPersist = false;
-    this.#persistedBoot = mesh?.boot ?? this.#boot;
     this.#persistedAt = now.boot;
-    if (mesh) mesh.isDirty = false;
+    if (mesh) mesh.isDirty = mesh.mustPersist = false;
     out.event({ kind: "persist" });
   }
 
@@ -500,29 +647,35 @@ export class Node {
     out.event({ kind: "addresses", ip4, ip6 });
   }
 
-  #joined(what: string): Decoded<Mesh> {
-    if (this.#mesh && this.isMember) return { ok: true, value: this.#mesh };
-    return {
-      ok: false,
-      error:
-        `${what}: this node is not a member of a mesh yet: \`shoal status\` says what it waits for`,
-    };
+  #tellWhetherOut(mesh: Mesh, out: Outbox<NodeEvent>): void {
+    const isOut = mesh.isRemoved;
+    if (isOut && !this.#isOut) out.event({ kind: "revoked" });
+    this.#isOut = isOut;
   }
 
-  #asAdmin(
+  #joined(what: string): Decoded<Mesh> {
+    if (this.#mesh && this.isMember) return { ok: true, value: this.#mesh };
+    return refusal(
+      `${what}: this node is not a member of a mesh yet: \`shoal status\` says what it waits for`,
+    );
+  }
+
+  /** What a person asks of a member, and everything that follows. */
+  #asked<T>(
     what: string,
     now: Now,
     out: Outbox<NodeEvent>,
-    act: (mesh: Mesh) => Decoded<Who>,
-  ): Decoded<Who> {
+    act: (mesh: Mesh) => Decoded<T>,
+  ): Decoded<T> {
     const mesh = this.#joined(what);
-    if (!mesh.ok) return mesh;
-    const result = act(mesh.value);
-    if (result.ok) {
-      this.#mustPersist = true;
-      mesh.value.review(now, out);
-      this.#finish(now, out);
-    }
+    return mesh.ok ? this.#finished(now, out, act(mesh.value)) : mesh;
+  }
+
+  /** Also after a refusal: part of what was asked may have been done. */
+  #finished<T>(now: Now, out: Outbox<NodeEvent>, result: Decoded<T>): Decoded<T> {
+    if (result.ok) this.#mustPersist = true;
+    this.#mesh?.review(now, out);
+    this.#finish(now, out);
     return result;
   }
 

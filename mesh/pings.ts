@@ -1,11 +1,11 @@
 /** Questions to members whose answer is measured: `shoal ping`, and first acquaintance. */
 import { type Decoded, Reader, Writer } from "./codec.ts";
-import { PAYLOAD_MAX } from "./control.ts";
+import { PAYLOAD_MAX } from "./wire/seal.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Deadline, Now } from "./machine.ts";
-import { readEndpoint, writeEndpoint } from "./record.ts";
+import { readEndpoint, writeEndpoint } from "./membership/record.ts";
 import type { Who } from "./event.ts";
-import type { MemberId } from "./trust/identity.ts";
+import type { MemberId } from "./membership/identity.ts";
 
 /** Unanswered pings at most; at the limit the oldest counts as lost. */
 export const PINGS_MAX = 1024;

@@ -4,7 +4,7 @@
  * in different networks report the same, and only one that means anything to others.
  */
 import { type Endpoint, formatEndpoint, isReachable, sameBytes } from "./endpoint.ts";
-import type { MemberId } from "./trust/identity.ts";
+import type { MemberId } from "./membership/identity.ts";
 
 /** Reporters that are remembered; at the limit the one that reported longest ago is forgotten. */
 export const REPORTERS_MAX = 64;

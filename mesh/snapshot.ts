@@ -1,9 +1,9 @@
 /**
  * What a node must remember to come back without anybody's help, as plain JSON. It holds no secret:
- * the identity's seed and the mesh key are files of their own. Keys and ids are lower-case
- * hexadecimal, longer byte strings base64url, times unix seconds.
+ * the seeds of keys are files of their own. Keys and ids are lower-case hexadecimal, longer byte
+ * strings base64url, times unix seconds.
  */
-import type { MemberId } from "./trust/identity.ts";
+import type { MemberId } from "./membership/identity.ts";
 
 export interface MemberSnapshot {
   /** The member's last record, base64url. Verified again when it is read. */
@@ -12,33 +12,36 @@ export interface MemberSnapshot {
   readonly endpoint?: string;
   /** The incarnation with which it said good-bye; absent for everybody else, the dead as well. */
   readonly leftAt?: number;
+  /** When it was last known to live. */
+  readonly aliveAt?: number;
 }
 
 export interface NodeSnapshot {
-  readonly v: 1;
+  readonly v: 2;
   readonly name: string;
-  /** The mesh's public key; absent while the node waits to be admitted to one. */
-  readonly meshKey?: string;
-  /** The node's own chain, base64url; absent without one. */
-  readonly chain?: string;
+  /** The keys that the mesh was founded with; absent while the node waits to be admitted to one. */
+  readonly genesis?: { readonly meshKey: string; readonly recoveryKey: string };
+  /** The admission of this node as long as no admin has certified it, base64url. */
+  readonly admission?: string;
   /** How often the node has started; the next start takes the next number. */
   readonly boot: number;
-  readonly ip4Counter: number;
   readonly incarnation: number;
+  /** The highest numbers of statements that this node has used. */
+  readonly numbers: { readonly own: number; readonly mesh: number };
+  /** Statements, base64url, and when this node heard of each first. */
+  readonly statements: readonly { readonly bytes: string; readonly seen: number }[];
+  /** Whom tokens have let in, in the order in which this node took them, base64url. */
+  readonly admissions: readonly string[];
   readonly members: readonly MemberSnapshot[];
   /** Individually trusted keys with their names. */
   readonly trusted: readonly { readonly key: MemberId; readonly name: string }[];
-  /** Signed revocations, base64url. */
-  readonly revocations: readonly string[];
-  /** Chains that redeemed a token which has not expired yet, base64url. */
-  readonly redeemed: readonly string[];
-  /** `HOST:PORT` that were given with --join or stood in the token. */
-  readonly seeds: readonly string[];
+  /** Where to knock: `HOST:PORT`, and the key of the member that is there, where it is known. */
+  readonly seeds: readonly { readonly seed: string; readonly key?: MemberId }[];
 }
 
-/** Starts, incarnations and addresses that a node counts, as wide as their fields on the wire. */
+/** Starts and incarnations that a node counts, as wide as their fields on the wire. */
 const COUNT_MAX = 0xffff_ffff;
-const IP4_COUNTER_MAX = 0xffff;
+const NUMBER_MAX = 0xffff;
 
 /**
  * What was written as JSON, or undefined when it cannot have been: a value of another shape would
@@ -46,21 +49,37 @@ const IP4_COUNTER_MAX = 0xffff;
  */
 export function readSnapshot(json: unknown): NodeSnapshot | undefined {
   if (!isObject(json)) return undefined;
-  const { v, name, meshKey, chain, boot, ip4Counter, incarnation } = json;
-  const { members, trusted, revocations, redeemed, seeds } = json;
-  const isSound = v === 1 && isText(name) && isTextOrNone(meshKey) && isTextOrNone(chain) &&
-    // The next start counts on from these.
-    isCount(boot, COUNT_MAX - 1) && isCount(incarnation, COUNT_MAX - 1) &&
-    isCount(ip4Counter, IP4_COUNTER_MAX) &&
+  const { v, name, genesis, admission, boot, incarnation, numbers } = json;
+  const { statements, admissions, members, trusted, seeds } = json;
+  const isSound = v === 2 && isText(name) && isTextOrNone(admission) &&
+    (genesis === undefined || isRecordOf(genesis, { meshKey: isKey, recoveryKey: isKey })) &&
+    isCount(boot, COUNT_MAX) && isCount(incarnation, COUNT_MAX) &&
+    isRecordOf(numbers, { own: isNumber, mesh: isNumber }) &&
+    isListOf(statements, (one) => isRecordOf(one, { bytes: isText, seen: isTime })) &&
+    isListOf(admissions, isText) &&
     isListOf(
       members,
       (one) =>
-        isObject(one) && isText(one["record"]) && isTextOrNone(one["endpoint"]) &&
-        (one["leftAt"] === undefined || isCount(one["leftAt"], COUNT_MAX)),
+        isRecordOf(one, {
+          record: isText,
+          endpoint: isTextOrNone,
+          leftAt: (at) => at === undefined || isCount(at, COUNT_MAX),
+          aliveAt: (at) => at === undefined || isTime(at),
+        }),
     ) &&
-    isListOf(trusted, (one) => isObject(one) && isText(one["key"]) && isText(one["name"])) &&
-    isListOf(revocations, isText) && isListOf(redeemed, isText) && isListOf(seeds, isText);
+    isListOf(trusted, (one) => isRecordOf(one, { key: isKey, name: isText })) &&
+    isListOf(seeds, (one) =>
+      isRecordOf(one, {
+        seed: isText,
+        key: (key) => key === undefined || isKey(key),
+      }));
   return isSound ? json as unknown as NodeSnapshot : undefined;
+}
+
+type Check = (value: unknown) => boolean;
+
+function isRecordOf(value: unknown, fields: Readonly<Record<string, Check>>): boolean {
+  return isObject(value) && Object.entries(fields).every(([name, check]) => check(value[name]));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -71,14 +90,26 @@ function isText(value: unknown): boolean {
   return typeof value === "string";
 }
 
+function isKey(value: unknown): boolean {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+}
+
 function isTextOrNone(value: unknown): boolean {
   return value === undefined || isText(value);
+}
+
+function isNumber(value: unknown): boolean {
+  return isCount(value, NUMBER_MAX);
+}
+
+function isTime(value: unknown): boolean {
+  return isCount(value, Number.MAX_SAFE_INTEGER);
 }
 
 function isCount(value: unknown, max: number): boolean {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max;
 }
 
-function isListOf(value: unknown, isOne: (one: unknown) => boolean): boolean {
+function isListOf(value: unknown, isOne: Check): boolean {
   return Array.isArray(value) && value.every(isOne);
 }

@@ -2,7 +2,8 @@
  * The status document, as far as mesh knows it: `shoal status --json` of the fixed names. Whoever
  * prints it adds the interface's name and the data plane. Fields may be added, never renamed.
  */
-import type { MemberId } from "./trust/identity.ts";
+import type { MemberId } from "./membership/identity.ts";
+import type { Standing } from "./membership/judge.ts";
 
 export type PeerState = "alive" | "suspect" | "dead" | "left";
 
@@ -27,10 +28,14 @@ export interface PeerStatus {
   readonly reason: string;
   readonly groups: readonly string[];
   readonly admin: boolean;
+  /** By what it is a member. */
+  readonly standing: Standing;
+  /** It says that it holds the mesh key. */
+  readonly mesh_key: boolean;
   readonly relay: boolean;
   /** Seconds since the state began. */
   readonly since_s: number;
-  /** RFC 3339; "" for an individually trusted key, which does not expire. */
+  /** RFC 3339; "" for what has no end. */
   readonly expires: string;
   readonly version: string;
 }
@@ -53,7 +58,20 @@ export interface SelfStatus {
   readonly port: number;
   readonly groups: readonly string[];
   readonly admin: boolean;
+  /** By what it is a member; "none" while it is none. */
+  readonly standing: Standing | "none";
+  /** The mesh key of now is on this machine. */
+  readonly mesh_key: boolean;
+  /** RFC 3339; "" for what has no end. */
   readonly expires: string;
+}
+
+/** Somebody whose certificate does not count any more, since its signer lost its office. */
+export interface VoidStatus {
+  readonly name: string;
+  readonly key: MemberId;
+  /** Who had signed it. */
+  readonly by: string;
 }
 
 /** Where a node stands with its mesh. */
@@ -70,11 +88,20 @@ export type JoinState =
 export interface NodeStatus {
   readonly v: 1;
   readonly self: SelfStatus;
-  readonly mesh: { readonly key: string; readonly state: JoinState };
+  readonly mesh: {
+    /** What members compare; it stays when the mesh key is replaced. */
+    readonly id: string;
+    /** The mesh key of now. */
+    readonly key: string;
+    readonly state: JoinState;
+    /** Seconds for which those who ask without a token are answered; 0: they are not. */
+    readonly door_open_s: number;
+  };
   readonly peers: readonly PeerStatus[];
   readonly requests: readonly RequestStatus[];
   /** Keys that a person trusts on this node alone and that were not heard of yet. */
   readonly trusted: readonly { readonly key: MemberId; readonly name: string }[];
+  readonly void: readonly VoidStatus[];
   /** Sentences with what is wrong and what to do. */
   readonly health: readonly string[];
   /** Control datagrams that were dropped, by reason. */

@@ -4,14 +4,19 @@
  */
 import { Reader } from "./codec.ts";
 import type { Crypto } from "./crypto.ts";
+import type { Door } from "./door/door.ts";
+import { COOKIE_SIZE, decodeAnswer } from "./door/greeting.ts";
+import { Hellos } from "./door/hellos.ts";
+import { backTo } from "./door/joiner.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { sameEndpoint } from "./endpoint.ts";
-import type { Deadline, Now, Outbox, Random } from "./machine.ts";
-import { DATAGRAM_MAX, openAnswer, type Opened, PAYLOAD_MAX, sealHello } from "./control.ts";
 import type { NodeEvent } from "./event.ts";
-import { CHALLENGE_SIZE, decodeAnswer, encodeGreeting } from "./greeting.ts";
-import { Introductions } from "./introductions.ts";
-import type { Mesh } from "./mesh.ts";
+import type { Deadline, Now, Outbox, Random } from "./machine.ts";
+import { decodeAdmission } from "./membership/admission.ts";
+import type { MemberId } from "./membership/identity.ts";
+import type { Mesh } from "./membership/mesh.ts";
+import { openRecord } from "./membership/record.ts";
+import type { Member } from "./membership/roster.ts";
 import {
   decodePing,
   decodePong,
@@ -22,13 +27,9 @@ import {
   PING_MIN,
   Pings,
 } from "./pings.ts";
-import { openRecord } from "./record.ts";
 import { Reflexive } from "./reflexive.ts";
-import { type Member, whoOf } from "./roster.ts";
-import { decodeChain } from "./trust/certificate.ts";
-import type { MemberId } from "./trust/identity.ts";
-import { openRevocation } from "./trust/revocation.ts";
 import type { Arrival } from "./tunnel/types.ts";
+import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
 
 /** Milliseconds for the answer to a ping of our own. */
 const GREETING_TIME = 5_000;
@@ -50,19 +51,31 @@ export class Talk {
   readonly #reflexive = new Reflexive();
   /** At most one per seed or introduction that was answered. */
   readonly #confirmations = new Map<MemberId, Confirmation>();
-  readonly #introductions = new Introductions();
+  readonly #hellos: Hellos<MemberId>;
   #doorman: Member | undefined;
   /** Boot ms of the last notice and the last greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
   /** Sealed datagrams that came to nothing, by reason. */
-  readonly drops = { malformed: 0, unknown: 0, forged: 0, replayed: 0, stale: 0, early: 0 };
+  readonly drops = {
+    malformed: 0,
+    unknown: 0,
+    forged: 0,
+    replayed: 0,
+    stale: 0,
+    early: 0,
+    twin: 0,
+  };
 
   constructor(
     private readonly crypto: Crypto,
     private readonly random: Random,
     private readonly mesh: Mesh,
-  ) {}
+    private readonly door: Door,
+  ) {
+    const { judge: { meshId }, self: { identity } } = mesh;
+    this.#hellos = new Hellos(crypto, random, meshId, identity);
+  }
 
   /** The member at whose door we were that talked to us first: from then on we are one, too. */
   get doorman(): Member | undefined {
@@ -133,28 +146,26 @@ export class Talk {
 
   #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const { record, roster } = this.mesh;
-    const challenge = this.random(CHALLENGE_SIZE);
-    this.#introductions.add(challenge, member.id);
-    const name = this.mesh.membership?.name ?? "member";
-    const content = encodeGreeting({ challenge, name, record: record.bytes });
-    const bytes = sealHello(this.crypto, this.random, "hello", roster.meshId, content);
-    for (const place of roster.places(member, now)) out.send({ bytes, ...place });
+    // Each is sealed anew: a copy of one that was opened is not looked at.
+    for (const place of roster.places(member, now)) {
+      const bytes = this.#hellos.seal(member.record.key, record.bytes, member.id);
+      if (bytes) out.send({ bytes, ...place });
+    }
   }
 
   /** The answer to an introduction. @returns whether our reflexive addresses changed. */
   answered(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
-    const { roster, self } = this.mesh;
-    const opened = openAnswer(this.crypto, roster.meshId, self.identity, arrival.bytes);
-    const answer = opened.ok ? decodeAnswer(opened.value.content) : opened;
-    if (!opened.ok || !answer.ok) return false;
-    const { challenge, cookie, observed, verdict } = answer.value;
-    const id = opened.value.key.toHex();
-    const member = roster.get(id);
-    if (!this.#introductions.answered(challenge, id) || !member) return false;
+    const replied = this.#hellos.reply(arrival.bytes);
+    if (replied?.kind === "again") out.send(backTo(arrival, replied.bytes));
+    if (replied?.kind !== "answer") return false;
+    const answer = decodeAnswer(replied.content);
+    const member = this.mesh.roster.get(replied.about);
+    if (!answer.ok || !member) return false;
+    const { cookie, observed, verdict } = answer.value;
     if (verdict.kind !== "welcome") return false;
     this.#place(now, member, arrival, out);
     this.#record(now, verdict.record, out);
-    this.confirm(now, id, cookie, out);
+    this.confirm(now, member.id, cookie, out);
     return this.observe(member, observed);
   }
 
@@ -168,6 +179,12 @@ export class Talk {
       case "stale":
         this.drops.stale++;
         this.#correct(now, result.from, result, arrival, out);
+        return false;
+      case "twin":
+        this.drops.twin++;
+        this.mesh.twins.otherHeard(now, result.from, arrival.from);
+        // It has the same key, so it can read what its first machine has said of itself.
+        this.#correct(now, result.from, { boot: result.boot, isBehind: true }, arrival, out);
         return false;
       case "opened":
         return this.#opened(now, result.value, arrival, out);
@@ -195,11 +212,11 @@ export class Talk {
       case "record":
         this.#record(now, payload, out);
         return false;
-      case "chain":
-        this.#chain(now, payload);
+      case "statements":
+        this.mesh.statementsFrom(now, payload, out);
         return false;
-      case "revocation":
-        this.#revocation(now, payload, out);
+      case "admission":
+        this.#admission(now, payload, out);
         return false;
       default:
         return false;
@@ -223,18 +240,22 @@ export class Talk {
     arrival: Arrival,
     out: Outbox<NodeEvent>,
   ): void {
-    const record = this.mesh.door.confirm(now, from, payload.subarray(0, CHALLENGE_SIZE));
-    if (record === undefined) return;
-    const isKnown = this.mesh.isKnown(from);
+    const cookie = payload.subarray(0, COOKIE_SIZE);
+    const record = this.door.confirm(now, from, cookie);
+    if (record === undefined) {
+      // Repeated: what proves its membership may have been lost.
+      if (this.mesh.roster.get(from)) this.mesh.sendAdmission(now, from, out);
+      return;
+    }
     // Judged again: another may have used the token up between our answer and this.
-    const judgement = this.mesh.trust.judgeAtDoor(record, isKnown, Math.floor(now.wall / 1000));
-    const acceptance = judgement.kind === "member" ? this.mesh.take(now, record, out) : judgement;
+    const acceptance = this.mesh.letIn(now, record, out);
     if (acceptance.kind === "refused") return this.mesh.release(from);
     const { member } = acceptance;
     this.#place(now, member, arrival, out);
     if (acceptance.kind === "old" && member.record.sequence > record.sequence) {
       this.mesh.send(now, from, "record", member.record.bytes, out); // it has lost its state
     }
+    this.mesh.sendAdmission(now, from, out);
     this.greet(now, member, out);
   }
 
@@ -255,7 +276,7 @@ export class Talk {
     const kind = isForgetful ? "record" : "notice";
     const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);
     if (bytes === undefined) return;
-    out.send({ bytes, to: arrival.from, ...(arrival.source ? { from: arrival.source } : {}) });
+    out.send(backTo(arrival, bytes));
   }
 
   #confirm(now: Now, id: MemberId, confirmation: Confirmation, out: Outbox<NodeEvent>): void {
@@ -278,7 +299,13 @@ export class Talk {
     let nonce: number;
     do nonce = new Reader(this.random(4)).u32(); while (this.#pings.has(nonce));
     const until = now.boot + timeoutMs;
-    const lost = this.#pings.add({ who: whoOf(member), nonce, sentAt: now.boot, until, isAsked });
+    const lost = this.#pings.add({
+      who: this.mesh.roster.who(member.id),
+      nonce,
+      sentAt: now.boot,
+      until,
+      isAsked,
+    });
     if (lost) this.#lost(lost, out);
     this.mesh.send(now, member.id, "ping", encodePing(nonce, size), out);
     return nonce;
@@ -298,7 +325,7 @@ export class Talk {
       encodePong(ping.value.nonce, arrival.from),
     );
     if (bytes === undefined) return;
-    out.send({ bytes, to: arrival.from, ...(arrival.source ? { from: arrival.source } : {}) });
+    out.send(backTo(arrival, bytes));
   }
 
   #ponged(
@@ -315,28 +342,28 @@ export class Talk {
     member.rtt = rttMs;
     if (ping.isAsked) {
       const { nonce } = ping;
-      out.event({ kind: "pong", who: whoOf(member), nonce, endpoint: arrival.from, rttMs });
+      out.event({
+        kind: "pong",
+        who: this.mesh.roster.who(member.id),
+        nonce,
+        endpoint: arrival.from,
+        rttMs,
+      });
     }
     return this.observe(member, pong.value.observed);
   }
 
   #record(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
-    const { roster, self } = this.mesh;
-    const opened = openRecord(this.crypto, roster.meshId, payload);
+    const opened = openRecord(this.crypto, this.mesh.judge.meshId, payload);
     if (!opened.ok) return;
-    if (opened.value.id === self.identity.id) this.mesh.recall(now, payload, out);
+    if (opened.value.id === this.mesh.id) this.mesh.recall(now, payload, out);
     else this.mesh.take(now, opened.value, out);
   }
 
-  /** An admin renewed our certificate: taken if it is valid for longer. */
-  #chain(now: Now, payload: Uint8Array): void {
-    const chain = decodeChain(payload);
-    if (chain.ok) this.mesh.adopt(now, chain.value);
-  }
-
-  #revocation(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
-    const opened = openRevocation(this.crypto, this.mesh.meshKey, payload);
-    if (opened.ok) this.mesh.revoke(now, opened.value, out);
+  /** The door at which we knocked has let us in. */
+  #admission(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    const admission = decodeAdmission(payload);
+    if (admission.ok) this.mesh.admitted(now, admission.value, out);
   }
 
   #lost({ who, nonce, isAsked }: Ping, out: Outbox<NodeEvent>): void {

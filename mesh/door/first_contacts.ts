@@ -34,7 +34,7 @@
  */
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
-import type { MemberId } from "../trust/identity.ts";
+import type { MemberId } from "../membership/identity.ts";
 import { originOf } from "../wire/origin.ts";
 import { Allowance, type Share } from "./allowance.ts";
 

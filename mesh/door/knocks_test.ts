@@ -4,7 +4,7 @@ import type { Endpoint } from "../endpoint.ts";
 import { nobleCrypto } from "../noble_crypto.ts";
 import { Seeded } from "../sim/random.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
-import { identityFromSeed } from "../trust/identity.ts";
+import { identityFromSeed } from "../membership/identity.ts";
 import { openOffer, sealAsk, sealRequest } from "../wire/ask.ts";
 import { tagOf } from "../wire/box.ts";
 import { doorKeyOf, openRetry, sealHello, type SentHello } from "../wire/contact.ts";

@@ -13,7 +13,7 @@
 import type { Endpoint } from "../endpoint.ts";
 import type { Who } from "../event.ts";
 import type { Now } from "../machine.ts";
-import type { MemberId } from "../trust/identity.ts";
+import type { MemberId } from "../membership/identity.ts";
 import { networkOf, originOf, regionOf } from "../wire/origin.ts";
 import { Allowance, type Share } from "./allowance.ts";
 

@@ -76,7 +76,13 @@ export class NodeLab {
 
   /** A node that has founded a mesh and runs. */
   founder(wish: NodeWish = {}): Computer {
-    const founder = this.computer({ name: "founder", meshSeed: this.random(32), ...wish });
+    const recovery = this.crypto.ed25519FromSeed(this.random(32));
+    const founder = this.computer({
+      name: "founder",
+      meshSeed: this.random(32),
+      recoveryKey: recovery.publicKey,
+      ...wish,
+    });
     founder.start();
     return founder;
   }
@@ -220,7 +226,7 @@ export class Computer {
 
   /** A fresh token; it says why not by throwing. */
   token(options: Parameters<Node["invite"]>[1] = {}): string {
-    const invitation = this.node.invite(this.now(), options);
+    const invitation = this.step((now, out) => this.node.invite(now, options, out));
     if (!invitation.ok) throw new Error(invitation.error);
     return invitation.value.token;
   }

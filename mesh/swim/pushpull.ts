@@ -38,6 +38,8 @@ export interface PushPullLink {
   readonly send: (to: Member, body: Body) => void;
   /** Sends these, in as many messages as that takes. */
   readonly share: (to: Member, claims: readonly Claim[], rumours: readonly Rumour[]) => void;
+  /** One of ours has ended: whatever the partner knows has been asked for. */
+  readonly levelled: (partner: Member) => void;
   /** A claim that the other side makes in a page. */
   readonly hear: (from: Member, claim: Claim) => void;
 }
@@ -118,6 +120,7 @@ export class PushPull {
     }
     if (mask.every((byte) => byte === 0)) {
       this.#session = undefined;
+      this.link.levelled(from);
     } else {
       session.mask = mask;
       session.tries = 0;
@@ -163,6 +166,7 @@ export class PushPull {
     if (wanted.list.length > 0) this.link.send(from, { kind: "want", rumours: wanted.list });
     if (end === undefined) {
       this.#session = undefined;
+      this.link.levelled(from);
     } else {
       session.after = end;
       session.tries = 0;

@@ -151,6 +151,7 @@ export class Swim {
       {
         send,
         share: (to, claims, rumours) => gossip.share(to, claims, rumours),
+        levelled: ({ id }) => moment.out.event({ kind: "levelled", id }),
         hear: (from, claim) => this.#opinion.hear(from, claim, false),
       },
       members,

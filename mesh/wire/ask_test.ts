@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Crypto } from "../crypto.ts";
-import { DATAGRAM_MAX } from "../control.ts";
+import { DATAGRAM_MAX } from "./seal.ts";
 import type { Endpoint } from "../endpoint.ts";
 import { nobleCrypto } from "../noble_crypto.ts";
 import { Seeded } from "../sim/random.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
-import { identityFromSeed } from "../trust/identity.ts";
+import { identityFromSeed } from "../membership/identity.ts";
 import {
   GRANT_MAX,
   openOffer,

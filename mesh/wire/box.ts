@@ -10,7 +10,7 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { TAG_LENGTH } from "../crypto.ts";
-import { DATAGRAM_MAX } from "../control.ts";
+import { DATAGRAM_MAX } from "./seal.ts";
 import { HEAD_SIZE, headOf, kindOf } from "../datagram.ts";
 import type { Random } from "../machine.ts";
 

@@ -1,0 +1,223 @@
+/** A person's word that somebody is a member: `approve`, `promote`, `trust`, and its undoing. */
+import type { Crypto } from "../crypto.ts";
+import { type Decoded, refusal } from "../codec.ts";
+import type { NodeEvent, Who } from "../event.ts";
+import { type Now, type Outbox, secondsOf } from "../machine.ts";
+import { type Membership, TRUSTED_MAX } from "../membership/judge.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import { isKey } from "../membership/roster.ts";
+import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
+import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
+import { certificateOf, lastCertificateOf, untilOf } from "./certificates.ts";
+
+/** Somebody who asks to join without a token. */
+export interface Asker {
+  readonly who: Who;
+}
+
+export interface ApproveOptions extends Insistence {
+  readonly name?: string;
+  readonly groups?: readonly string[];
+}
+
+/** Certifies somebody who asked, whom a token let in, or whose certificate has an end. */
+export function approve(
+  crypto: Crypto,
+  mesh: Mesh,
+  askers: Iterable<Asker>,
+  now: Now,
+  who: string,
+  options: ApproveOptions,
+  out: Outbox<NodeEvent>,
+): Decoded<Who> {
+  const fault = groupsFault(options.groups ?? []);
+  if (fault !== undefined) return refusal(`approve: ${fault}`);
+  const wanted = findCandidate(crypto, mesh, askers, who);
+  if (!wanted.ok) return wanted;
+  const { id, membership } = wanted.value;
+  const name = options.name ?? wanted.value.name;
+  if (!isName(name)) return refusal(`approve: "${name}" is no host name: use a-z, 0-9 and -`);
+  if (mesh.statements.isRemoved(id)) {
+    return refusal(`approve: the key ${id} was revoked for good: the machine needs a new identity`);
+  }
+  if (mesh.statements.hasLeft(id)) {
+    return refusal(`approve: ${id} has left the mesh for good: the machine needs a new identity`);
+  }
+  const groups = options.groups && canonicalGroups(options.groups);
+  if (mesh.statements.isAdmin(id)) {
+    const by = meshKeyOf(mesh, "approve: an admin has its certificate from the mesh key", options);
+    if (!by.ok) return by;
+    if (!membership) return refusal(`approve: ${who} is an admin that is not here now`);
+    const certificate = certificateOf(mesh, now, membership, { name, groups });
+    const said = mesh.say(now, by.value, { kind: "admin", certificate }, out);
+    return said.ok ? { ok: true, value: whoNow(mesh, id) } : refusal(`approve: ${said.error}`);
+  }
+  const by = authorityOf(mesh, "approve", options);
+  if (!by.ok) return by;
+  const certificate = membership
+    ? certificateOf(mesh, now, membership, { name, groups })
+    : newcomer(mesh, now, id, name, groups ?? []);
+  const said = mesh.say(now, by.value, {
+    kind: "member",
+    certificate,
+    until: untilOf(now),
+    token: undefined,
+  }, out);
+  return said.ok ? { ok: true, value: whoNow(mesh, id) } : refusal(`approve: ${said.error}`);
+}
+
+/** Makes a member an admin. The mesh key signs over that very key (invariant 1). */
+export function promote(
+  mesh: Mesh,
+  now: Now,
+  who: string,
+  options: Insistence,
+  out: Outbox<NodeEvent>,
+): Decoded<Who> {
+  const by = meshKeyOf(mesh, "promote", options);
+  if (!by.ok) return by;
+  const own = mesh.membership(now);
+  const isSelf = who === mesh.id || who === mesh.name;
+  const found = mesh.roster.find(who);
+  if (!isSelf && !found.ok) return refusal(`promote: ${found.error}`);
+  const membership = isSelf ? own : found.ok ? found.value.membership : undefined;
+  if (!membership) return refusal("promote: this node is no member itself");
+  const { id, standing } = membership;
+  if (standing === "admin") return refusal(`promote: ${who} is an admin already`);
+  if (standing === "individual") {
+    return refusal(`promote: ${who} is trusted on this node alone: approve it first`);
+  }
+  const isDemoted = [...mesh.statements.about(id)].some((one) =>
+    one.kind === "demoted" && mesh.statements.counts(one)
+  );
+  if (isDemoted) {
+    return refusal(
+      `promote: ${who} was an admin and its office was ended for good: it needs a new identity ` +
+        "(`shoal identity renew` there)",
+    );
+  }
+  const certificate = certificateOf(mesh, now, membership);
+  const said = mesh.say(now, by.value, { kind: "admin", certificate }, out);
+  return said.ok ? { ok: true, value: whoNow(mesh, id) } : refusal(`promote: ${said.error}`);
+}
+
+/** Believes a key on this node alone. It has no certificate, so others do not know it. */
+export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): Decoded<Who> {
+  if (!isKey(key)) {
+    return refusal(`trust: "${key}" is no key: 64 digits as \`shoal status --json\` shows`);
+  }
+  // For points of low order anybody can sign.
+  if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(key)) === undefined) {
+    return refusal(
+      `trust: ${key} is no public key of anybody: copy it from \`shoal status\` there`,
+    );
+  }
+  if (!isName(name)) return refusal(`trust: "${name}" is no host name: use a-z, 0-9 and -`);
+  if (mesh.statements.isRemoved(key)) {
+    return refusal(`trust: the key ${key} was revoked for good in this mesh`);
+  }
+  if (key === mesh.id) return refusal(`trust: ${key} is this node's own key`);
+  if (!mesh.judge.trust(key, name)) {
+    return refusal(`trust: ${TRUSTED_MAX} keys are trusted already: \`shoal untrust\` one first`);
+  }
+  return { ok: true, value: { id: key, name } };
+}
+
+/** Ends the trust of this node alone in a key. */
+export function untrust(mesh: Mesh, who: string): Decoded<Who> {
+  const trusted = [...mesh.judge.trusted()].filter(({ key, name }) =>
+    name === who || key === who || who.length >= 8 && key.startsWith(who)
+  );
+  const [one, ...others] = trusted;
+  if (one === undefined) {
+    return refusal(`untrust: this node trusts no key ${who}: \`shoal status\` lists them`);
+  }
+  if (others.length > 0) {
+    const keys = trusted.map(({ key }) => key.slice(0, 16)).join(", ");
+    return refusal(`untrust: ${trusted.length} trusted keys match ${who}: say which: ${keys}`);
+  }
+  mesh.judge.distrust(one.key);
+  return { ok: true, value: { id: one.key, name: one.name } };
+}
+
+function whoNow(mesh: Mesh, id: string): Who {
+  return { id, name: nameOf(mesh, id) };
+}
+
+function newcomer(
+  mesh: Mesh,
+  now: Now,
+  id: string,
+  name: string,
+  groups: readonly string[],
+) {
+  // A certificate that does not count any more says what the key was called and had.
+  const before = lastCertificateOf(mesh, id);
+  return {
+    key: id,
+    name: mesh.roster.freeName(name, id),
+    groups,
+    relay: before?.relay ?? false,
+    ip4Counter: mesh.roster.freeCounter(id, before?.ip4Counter),
+    since: before?.since ?? secondsOf(now),
+  };
+}
+
+interface Candidate {
+  readonly id: string;
+  readonly name: string;
+  readonly membership: Membership | undefined;
+}
+
+function findCandidate(
+  crypto: Crypto,
+  mesh: Mesh,
+  askers: Iterable<Asker>,
+  who: string,
+): Decoded<Candidate> {
+  const requests = Array.from(askers, (one) => one.who)
+    .filter((one) => one.name === who || who.length >= 8 && one.id.startsWith(who));
+  const [request, ...others] = requests;
+  if (others.length > 0) {
+    const keys = requests.map(({ id }) => id.slice(0, 16)).join(", ");
+    return refusal(`approve: ${requests.length} ask by the name ${who}: say which key: ${keys}`);
+  }
+  const namesake = mesh.roster.find(who);
+  const isOwnName = mesh.name === who;
+  if (request?.name === who && (namesake.ok && namesake.value.id !== request.id || isOwnName)) {
+    const key = namesake.ok ? namesake.value.id : mesh.id;
+    return refusal(
+      `approve: ${who} is a member (${key}), and another machine asks by that name ` +
+        `(${request.id}): say which key`,
+    );
+  }
+  if (request) return { ok: true, value: { ...request, membership: undefined } };
+  const member = mesh.find(who);
+  if (member.ok) {
+    const { id, membership } = member.value;
+    return { ok: true, value: { id, name: membership.name, membership } };
+  }
+  const before = voidCandidate(mesh, who);
+  if (before) return { ok: true, value: before };
+  if (isKey(who)) {
+    if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(who)) === undefined) {
+      return refusal(`approve: ${who} is no public key of anybody: copy it again`);
+    }
+    return { ok: true, value: { id: who, name: `node-${who.slice(0, 8)}`, membership: undefined } };
+  }
+  return refusal(
+    `approve: nobody asks by the name or key "${who}": \`shoal status\` lists requests; ` +
+      `a whole key can be approved before it asks`,
+  );
+}
+
+/** Somebody whose certificate does not count any more, since its signer has lost its office. */
+function voidCandidate(mesh: Mesh, who: string): Candidate | undefined {
+  for (const statement of mesh.statements.void()) {
+    if (statement.kind !== "member") continue;
+    const { key, name } = statement.certificate;
+    if (name !== who && key !== who) continue;
+    return { id: key, name, membership: undefined };
+  }
+  return undefined;
+}

@@ -1,0 +1,75 @@
+/** With which key this node may sign what a person asks for, or where the person has to go instead. */
+import { type Decoded, refusal } from "../codec.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import type { SignedBy } from "../membership/signer.ts";
+
+/** How many names a sentence lists. */
+const NAMED = 3;
+
+export interface Insistence {
+  /** The person was told of the consequences and wants it all the same. */
+  readonly yes?: boolean;
+}
+
+/** The key for what any admin may do: ours, or the mesh key where we are no admin and have it. */
+export function authorityOf(mesh: Mesh, what: string, { yes = false }: Insistence = {}): Decoded<
+  SignedBy
+> {
+  const isAdmin = mesh.statements.isAdmin(mesh.id);
+  if (!isAdmin && !mesh.signer.hasMeshKey) {
+    return refusal(
+      `${what}: this node is no admin: run it on ${namesOf(adminNames(mesh), "an admin")}`,
+    );
+  }
+  const fault = comparisonFault(mesh, what, yes);
+  return fault ?? { ok: true, value: isAdmin ? "own" : "mesh" };
+}
+
+/** The mesh key, which alone makes and unmakes admins. */
+export function meshKeyOf(mesh: Mesh, what: string, { yes = false }: Insistence = {}): Decoded<
+  SignedBy
+> {
+  if (!mesh.signer.hasMeshKey) {
+    const keepers = Array.from(mesh.roster.members())
+      .filter(({ record }) => record.capabilities.meshKey)
+      .map(({ id }) => mesh.roster.nameOf(id)).sort();
+    const where = keepers.length === 0
+      ? "no member says that it has the mesh key: `shoal mesh-key import` brings it here, and " +
+        "`shoal recover` replaces one that is lost"
+      : `the mesh key is on ${namesOf(keepers, "")}: run it there`;
+    return refusal(`${what}: ${where}`);
+  }
+  const fault = comparisonFault(mesh, what, yes);
+  return fault ?? { ok: true, value: "mesh" };
+}
+
+/** A state that is older than it should be must not sign (invariant 14). */
+function comparisonFault(mesh: Mesh, what: string, yes: boolean) {
+  if (yes || mesh.hasCompared) return undefined;
+  return refusal(
+    `${what}: no member has answered since this node was started, so it may not know of everything ` +
+      `that was signed before: try again when one does, or insist with --yes`,
+  );
+}
+
+export function adminNames(mesh: Mesh): string[] {
+  return [...mesh.statements.admins()].filter((id) => id !== mesh.id)
+    .map((id) => nameOf(mesh, id)).sort();
+}
+
+/** What a key is called, be it of a member or not. */
+export function nameOf(mesh: Mesh, id: string): string {
+  if (id === mesh.id) return mesh.name;
+  if (id === mesh.statements.meshKey) return "the mesh key";
+  const name = mesh.roster.nameOf(id);
+  if (name !== "") return name;
+  return mesh.statements.certificate(id)?.certificate.name ?? id.slice(0, 16);
+}
+
+/** `a, b, c and 4 more`, or `none` where there is nobody. */
+export function namesOf(names: readonly string[], none: string): string {
+  if (names.length === 0) return none;
+  const more = names.length - NAMED;
+  const some = names.slice(0, NAMED).join(", ");
+  return more > 0 ? `${some} and ${more} more` : some;
+}

@@ -1,0 +1,75 @@
+/** Certificates that a person's wish, or the end of another's office, makes necessary. */
+import { type Now, secondsOf } from "../machine.ts";
+import type { MemberId } from "../membership/identity.ts";
+import type { Membership } from "../membership/judge.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
+import { DAY, MEMBER_DAYS } from "./invite.ts";
+
+/** The same certificate by another signer: name, address and times unchanged. */
+export function signedAnew(statement: StatementOf<"member">): Draft {
+  const { certificate, until, token } = statement;
+  return { kind: "member", certificate, until, token };
+}
+
+/** A certificate without a token, by a person's word, for somebody who is a member already. */
+export function certificateOf(
+  mesh: Mesh,
+  now: Now,
+  membership: Membership,
+  wish: { readonly name?: string | undefined; readonly groups?: readonly string[] | undefined } =
+    {},
+): Certificate {
+  const { id, groups, relay, standing } = membership;
+  const isCertified = standing === "admin" || standing === "certified";
+  const isKept = isCertified && mesh.roster.ip4(id) !== undefined;
+  return {
+    key: id,
+    name: mesh.roster.freeName(wish.name ?? membership.name, id),
+    groups: wish.groups ?? groups,
+    relay,
+    ip4Counter: isKept ? membership.ip4Counter : mesh.roster.freeCounter(id),
+    since: isCertified ? membership.since : secondsOf(now),
+  };
+}
+
+/** What a key was certified as last, be it by somebody whose word counts no more. */
+export function lastCertificateOf(mesh: Mesh, id: MemberId): Certificate | undefined {
+  let last: Statement | undefined;
+  for (const statement of mesh.statements.about(id)) {
+    const isOne = statement.kind === "admin" || statement.kind === "member";
+    if (isOne && statement.at >= (last?.at ?? 0)) last = statement;
+  }
+  return last?.kind === "admin" || last?.kind === "member" ? last.certificate : undefined;
+}
+
+export function untilOf(now: Now): number {
+  return secondsOf(now) + MEMBER_DAYS * DAY;
+}
+
+/** Certificates for those whom a token has let in and nobody has certified yet. */
+export function* provisionalDrafts(
+  mesh: Mesh,
+  now: Now,
+  isOf: (token: string) => boolean,
+): Generator<Draft & { kind: "member" }> {
+  for (const { membership } of mesh.roster.members()) {
+    const { standing, token } = membership;
+    if (standing !== "provisional" || token === undefined || !isOf(token.key)) continue;
+    const until = mesh.statements.token(token.key)?.memberUntil ?? untilOf(now);
+    yield { kind: "member", certificate: certificateOf(mesh, now, membership), until, token };
+  }
+}
+
+/** Who has its certificate from this signer, and what it is. */
+export function* certifiedBySigner(
+  mesh: Mesh,
+  signer: MemberId,
+): Generator<StatementOf<"member">> {
+  for (const statement of mesh.statements.bySigner(signer)) {
+    if (statement.kind !== "member") continue;
+    const { key } = statement.certificate;
+    const counts = mesh.statements.certificate(key) === statement && !mesh.statements.hasLeft(key);
+    if (counts && !mesh.statements.isRemoved(key)) yield statement;
+  }
+}

@@ -1,0 +1,206 @@
+/** Invites: making the line that lets a machine join, listing what was made, and ending it. */
+import type { Crypto } from "../crypto.ts";
+import { type Decoded, refusal } from "../codec.ts";
+import { formatToken, SEEDS_MAX } from "../door/token.ts";
+import { type Endpoint, formatEndpoint } from "../endpoint.ts";
+import type { NodeEvent } from "../event.ts";
+import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
+import type { MemberId } from "../membership/identity.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import {
+  canonicalGroups,
+  DOORS_MAX,
+  groupsFault,
+  type StatementOf,
+  USES_MAX,
+} from "../membership/statement.ts";
+import { readSeed } from "../seed.ts";
+import { authorityOf, type Insistence, nameOf } from "./authority.ts";
+import { provisionalDrafts } from "./certificates.ts";
+
+export const DAY = 86_400;
+/** What an invitation allows where nothing else is said. */
+const INVITE_EXPIRES = DAY;
+export const MEMBER_DAYS = 365;
+/** Seconds that anything lasts at most. */
+const LONGEST = 100 * 365 * DAY;
+/** Digits of a token's key that name it. */
+const ID_DIGITS = 8;
+/** Places of another member's door that a token names. */
+const OTHER_PLACES = 2;
+
+export interface InviteOptions extends Insistence {
+  readonly uses?: number;
+  /** Seconds until which it can be redeemed. */
+  readonly expiresInS?: number;
+  /** Days that a membership lasts. */
+  readonly memberDays?: number;
+  readonly groups?: readonly string[];
+  readonly relay?: boolean;
+  /** `HOST:PORT` of this machine; our own addresses where none are given. */
+  readonly seeds?: readonly string[];
+}
+
+export interface Invitation {
+  /** Secret: who reads it can join. */
+  readonly token: string;
+  readonly seeds: readonly string[];
+  /** Unix seconds. */
+  readonly expires: number;
+  readonly uses: number;
+  /** By which `invite --list` and `--revoke` name it. */
+  readonly id: string;
+}
+
+/** An invite as people see it in a list. */
+export interface InviteStatus {
+  readonly id: string;
+  /** Who made it. */
+  readonly by: string;
+  readonly uses: number;
+  readonly used: number;
+  readonly groups: readonly string[];
+  /** RFC 3339 is the printer's: unix seconds here. */
+  readonly expires: number;
+  readonly state: "open" | "used up" | "ended" | "revoked";
+}
+
+/** What is wrong with the limits that a person named. */
+function inviteFault(options: InviteOptions): string | undefined {
+  const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;
+  if (!Number.isInteger(uses) || uses < 1 || uses > USES_MAX) {
+    return `${uses} uses: a token has 1 to ${USES_MAX}`;
+  }
+  if (!(expiresInS >= 1 && expiresInS <= LONGEST)) {
+    return `an expiry in ${expiresInS} s: a token lasts from one second to a hundred years`;
+  }
+  if (!(memberDays > 0 && memberDays * DAY <= LONGEST)) {
+    return `${memberDays} days: a membership lasts up to a hundred years`;
+  }
+  const fault = groupsFault(groups);
+  if (fault !== undefined) return fault;
+  const seed = options.seeds?.find((seed) => !readSeed(seed));
+  return seed === undefined ? undefined : `"${seed}" is no HOST:PORT`;
+}
+
+/** A new invite. The doors that it names are ours and those of members that are there now. */
+export function invite(
+  crypto: Crypto,
+  random: Random,
+  mesh: Mesh,
+  now: Now,
+  options: InviteOptions,
+  out: Outbox<NodeEvent>,
+): Decoded<Invitation> {
+  const fault = inviteFault(options);
+  if (fault !== undefined) return refusal(`invite: ${fault}`);
+  const by = authorityOf(mesh, "invite", options);
+  if (!by.ok) return by;
+  const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;
+  const own = options.seeds ?? mesh.self.endpoints.map(formatEndpoint);
+  if (own.length === 0) {
+    return refusal(
+      "invite: this machine has no address that others could reach: say how it is reached by " +
+        "`shoal invite --seed HOST:PORT`, or start the node with --advertise HOST",
+    );
+  }
+  const doors = [{ key: mesh.id, seeds: own.slice(0, SEEDS_MAX) }];
+  for (const door of otherDoors(mesh, now)) {
+    const used = doors.reduce((sum, { seeds }) => sum + seeds.length, 0);
+    if (used + door.seeds.length <= SEEDS_MAX) doors.push(door);
+  }
+  const seconds = secondsOf(now);
+  const secret = crypto.ed25519FromSeed(random(32));
+  const said = mesh.say(now, by.value, {
+    kind: "token",
+    key: secret.publicKey.toHex(),
+    uses,
+    relay: options.relay ?? false,
+    groups: canonicalGroups(groups),
+    until: seconds + Math.ceil(expiresInS),
+    memberUntil: seconds + Math.ceil(memberDays * DAY),
+    doors: doors.map(({ key }) => key),
+  }, out);
+  if (!said.ok) return refusal(`invite: ${said.error}`);
+  const statement = said.value as StatementOf<"token">;
+  const seeds = doors.map((door) => door.seeds);
+  const token = formatToken(crypto, { genesis: mesh.genesis, statement, secret, seeds });
+  const { until: expires, key } = statement;
+  return {
+    ok: true,
+    value: { token, seeds: seeds.flat(), expires, uses, id: key.slice(0, ID_DIGITS) },
+  };
+}
+
+/** Members that can let somebody in, too: certified, there, and heard at a place. */
+function otherDoors(mesh: Mesh, now: Now): { key: MemberId; seeds: string[] }[] {
+  const doors: { key: MemberId; seeds: string[] }[] = [];
+  for (const member of mesh.roster.members()) {
+    if (doors.length >= DOORS_MAX - 1) break;
+    const isThere = mesh.swim.member(member.id)?.status === "alive";
+    if (!isThere || !mesh.judge.isDoor(member.id)) continue;
+    const places: Endpoint[] = mesh.roster.places(member, now).map(({ to }) => to);
+    const told = member.record.endpoints.filter((one) => one.scope === 0);
+    const seeds = (told.length > 0 ? told : places).slice(0, OTHER_PLACES).map(formatEndpoint);
+    if (seeds.length > 0) doors.push({ key: member.id, seeds });
+  }
+  return doors;
+}
+
+/** Every invite that the mesh knows of, the newest first. */
+export function invites(mesh: Mesh, now: Now): InviteStatus[] {
+  const seconds = secondsOf(now);
+  const tokens: StatementOf<"token">[] = [];
+  for (const { statement } of mesh.statements.all()) {
+    if (statement.kind === "token" && mesh.statements.counts(statement)) tokens.push(statement);
+  }
+  tokens.sort((a, b) => b.at - a.at || (a.key < b.key ? -1 : 1));
+  return tokens.map(({ key, signer, uses, groups, until }) => {
+    const used = mesh.judge.used(key);
+    const state = mesh.statements.isRemoved(key)
+      ? "revoked"
+      : until < seconds
+      ? "ended"
+      : used >= uses
+      ? "used up"
+      : "open";
+    const by = nameOf(mesh, signer);
+    return { id: key.slice(0, ID_DIGITS), by, uses, used, groups, expires: until, state };
+  });
+}
+
+/** Ends an invite: it lets nobody in any more. Whom it has let in stays. */
+export function revokeInvite(
+  mesh: Mesh,
+  now: Now,
+  id: string,
+  options: Insistence,
+  out: Outbox<NodeEvent>,
+): Decoded<InviteStatus> {
+  if (!/^[0-9a-f]{4,64}$/.test(id)) {
+    return refusal(`invite: "${id}" names no invite: \`shoal invite --list\` shows their names`);
+  }
+  const by = authorityOf(mesh, "invite", options);
+  if (!by.ok) return by;
+  const keys = new Set<string>();
+  for (const { statement } of mesh.statements.all()) {
+    if (statement.kind === "token" && statement.key.startsWith(id)) keys.add(statement.key);
+  }
+  const [key, ...others] = keys;
+  if (key === undefined) {
+    return refusal(`invite: there is no invite ${id}: \`shoal invite --list\` shows them`);
+  }
+  if (others.length > 0) {
+    return refusal(`invite: ${keys.size} invites begin with ${id}: name more of its digits`);
+  }
+  // Whom it has let in and nobody has certified yet would be out with it.
+  for (const draft of provisionalDrafts(mesh, now, (token) => token === key)) {
+    mesh.say(now, by.value, draft, out);
+  }
+  if (!mesh.statements.isRemoved(key)) {
+    const said = mesh.say(now, by.value, { kind: "removed", key }, out);
+    if (!said.ok) return refusal(`invite: ${said.error}`);
+  }
+  const listed = invites(mesh, now).find((one) => key.startsWith(one.id));
+  return listed ? { ok: true, value: listed } : refusal(`invite: ${id} does not count any more`);
+}

@@ -1,0 +1,237 @@
+/**
+ * Three different acts (invariant 4): `demote` ends an office, `revoke` ends a membership, and an
+ * admin's office with it, `leave` is one's own.
+ */
+import { type Decoded, refusal } from "../codec.ts";
+import type { Crypto } from "../crypto.ts";
+import type { NodeEvent } from "../event.ts";
+import { type Now, type Outbox, secondsOf } from "../machine.ts";
+import type { MemberId } from "../membership/identity.ts";
+import { rfc3339 } from "../membership/judge.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import { isKey } from "../membership/roster.ts";
+import { signStatement } from "../membership/statement.ts";
+import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
+import { certificateOf, untilOf } from "./certificates.ts";
+import { carryOut, estateLines, estateOf, type Outcome, type Plan, type Wish } from "./plan.ts";
+
+export interface RevokeOptions extends Insistence {
+  /** Unix seconds: what an admin signed since then is not signed anew. */
+  readonly since?: number;
+}
+
+/** The admin that a person names; it may be this node, or one that is not here now. */
+function adminNamed(mesh: Mesh, what: string, who: string): Decoded<MemberId> {
+  const named = [...mesh.statements.admins()].filter((id) =>
+    nameOf(mesh, id) === who || id === who || who.length >= 8 && id.startsWith(who)
+  );
+  const [one, ...others] = named;
+  if (one === undefined) {
+    return refusal(`${what}: ${who} is no admin: \`shoal status\` marks those that are`);
+  }
+  if (others.length === 0) return { ok: true, value: one };
+  const keys = named.map((id) => id.slice(0, 16)).join(", ");
+  return refusal(`${what}: ${named.length} admins match ${who}: say which key: ${keys}`);
+}
+
+/** Which admin's list should be asked for before a command about it is planned. */
+export function adminToAsk(mesh: Mesh, who: string): MemberId | undefined {
+  const named = adminNamed(mesh, "", who);
+  return named.ok && named.value !== mesh.id ? named.value : undefined;
+}
+
+/** Who signs anew what an admin has signed: this node as an admin, or the mesh key. */
+function heirOf(mesh: Mesh, admin: MemberId): Wish["by"] {
+  return mesh.statements.isAdmin(mesh.id) && mesh.id !== admin ? "own" : "mesh";
+}
+
+/** What a person must agree to when an admin goes. */
+function officeWarnings(mesh: Mesh, admin: MemberId): string[] {
+  const warnings: string[] = [];
+  if (admin === mesh.id) warnings.push("this node itself is no admin any more");
+  const isLast = [...mesh.statements.admins()].every((id) => id === admin);
+  if (isLast) {
+    warnings.push(
+      "it is the last admin: nobody can invite, approve or revoke until you promote somebody",
+    );
+  }
+  return warnings;
+}
+
+/** Ends an admin's office; it stays a member. */
+export function demote(
+  mesh: Mesh,
+  now: Now,
+  who: string,
+  { yes = false }: Insistence,
+  out: Outbox<NodeEvent>,
+): Decoded<Outcome> {
+  const by = meshKeyOf(mesh, "demote", { yes });
+  if (!by.ok) return by;
+  const admin = adminNamed(mesh, "demote", who);
+  if (!admin.ok) return admin;
+  const id = admin.value;
+  const name = nameOf(mesh, id);
+  const heir = heirOf(mesh, id);
+  const estate = estateOf(mesh, now, id, heir, () => true);
+  const judgement = mesh.judge.judge(id, secondsOf(now));
+  const stays: Wish[] = [];
+  if (judgement.kind === "member") {
+    const certificate = certificateOf(mesh, now, judgement.membership);
+    stays.push({
+      by: heir,
+      draft: { kind: "member", certificate, until: untilOf(now), token: undefined },
+    });
+  }
+  const plan: Plan = {
+    who: { id, name },
+    lines: [
+      `${name} is no admin any more`,
+      ...estateLines(name, estate),
+      stays.length > 0 ? `${name} stays a member` : `${name} has left the mesh`,
+    ],
+    warnings: officeWarnings(mesh, id),
+    wishes: [...estate.wishes, ...stays, { by: by.value, draft: { kind: "demoted", key: id } }],
+  };
+  return carryOut(mesh, now, "demote", plan, yes, out);
+}
+
+/** Ends a membership for ever, and an admin's office with it. */
+export function revoke(
+  mesh: Mesh,
+  now: Now,
+  who: string,
+  options: RevokeOptions,
+  out: Outbox<NodeEvent>,
+): Decoded<Outcome> {
+  if (who === mesh.id || who === mesh.name) {
+    return refusal(
+      "revoke: that is this node itself: `shoal leave` ends its membership, and another admin can " +
+        "revoke it",
+    );
+  }
+  const admin = adminNamed(mesh, "revoke", who);
+  if (admin.ok) return revokeAdmin(mesh, now, admin.value, options, out);
+  const found = isKey(who) ? undefined : mesh.find(who);
+  const void_ = found && !found.ok ? voidKey(mesh, who) : undefined;
+  if (found && !found.ok && void_ === undefined) return refusal(`revoke: ${found.error}`);
+  const id = void_ ?? (found?.ok ? found.value.id : who);
+  const member = mesh.roster.get(id);
+  if (member?.membership.standing === "individual") {
+    return refusal(
+      `revoke: ${who} is trusted on this node alone and no member of the mesh: ` +
+        `\`shoal untrust ${who}\` ends that`,
+    );
+  }
+  const by = authorityOf(mesh, "revoke", options);
+  if (!by.ok) return by;
+  const name = nameOf(mesh, id);
+  if (mesh.statements.isRemoved(id)) return refusal(`revoke: ${name} (${id}) is revoked already`);
+  const lines = [
+    member
+      ? `${name} is no member any more; its key cannot come back`
+      : `the key ${id} cannot become a member any more`,
+  ];
+  const token = member?.membership.token;
+  if (token && mesh.judge.used(token.key) < token.uses && !mesh.statements.isRemoved(token.key)) {
+    lines.push(
+      `the invite ${token.key.slice(0, 8)} by which it came still admits others: ` +
+        `\`shoal invite --revoke ${token.key.slice(0, 8)}\` ends it`,
+    );
+  }
+  const plan: Plan = {
+    who: { id, name },
+    lines,
+    warnings: [],
+    wishes: [{ by: by.value, draft: { kind: "removed", key: id } }],
+  };
+  return carryOut(mesh, now, "revoke", plan, options.yes ?? false, out);
+}
+
+function revokeAdmin(
+  mesh: Mesh,
+  now: Now,
+  id: MemberId,
+  { since, yes = false }: RevokeOptions,
+  out: Outbox<NodeEvent>,
+): Decoded<Outcome> {
+  const by = meshKeyOf(mesh, "revoke: an admin's office is ended by the mesh key", { yes });
+  if (!by.ok) return by;
+  const name = nameOf(mesh, id);
+  if (since === undefined) {
+    return refusal(
+      `revoke: ${name} is an admin: say with --since since when what it signed is not to be ` +
+        "believed, for example --since 2h: what it signed before is signed anew by you",
+    );
+  }
+  const heir = heirOf(mesh, id);
+  const isKept = (hash: string) => (mesh.statements.get(hash)?.seen ?? Infinity) < since;
+  const estate = estateOf(mesh, now, id, heir, isKept);
+  const plan: Plan = {
+    who: { id, name },
+    lines: [
+      `${name} is no admin and no member any more; its key cannot come back`,
+      ...estateLines(name, estate),
+      `what this node heard of before ${rfc3339(since)} counts as signed before`,
+    ],
+    warnings: officeWarnings(mesh, id),
+    wishes: [
+      ...estate.wishes,
+      { by: by.value, draft: { kind: "demoted", key: id } },
+      { by: by.value, draft: { kind: "removed", key: id } },
+    ],
+  };
+  return carryOut(mesh, now, "revoke", plan, yes, out);
+}
+
+/** A key by the name of a certificate that does not count any more. */
+function voidKey(mesh: Mesh, who: string): MemberId | undefined {
+  for (const statement of mesh.statements.void()) {
+    if (statement.kind === "member" && statement.certificate.name === who) {
+      return statement.certificate.key;
+    }
+  }
+  return undefined;
+}
+
+/** Ends our own membership for ever: others forget us, and our key cannot come back. */
+export function leaveForGood(
+  crypto: Crypto,
+  mesh: Mesh,
+  now: Now,
+  { yes = false }: Insistence,
+  out: Outbox<NodeEvent>,
+): Decoded<Outcome> {
+  const { id, name } = mesh;
+  const warnings: string[] = [];
+  const admins = [...mesh.statements.admins()];
+  const others = admins.filter((one) => one !== id && !mesh.statements.hasLeft(one));
+  const hasOthers = mesh.roster.size > 0;
+  if (hasOthers && admins.includes(id) && others.length === 0) {
+    warnings.push("this node is the last admin: nobody can invite, approve or revoke without it");
+  }
+  if (hasOthers && mesh.signer.hasMeshKey) {
+    warnings.push(
+      "the mesh key is on this machine: take it to another with `shoal mesh-key export` first, or " +
+        "nobody can make or unmake admins until the recovery words name another",
+    );
+  }
+  const lines = [`${name} is no member any more; its key cannot come back`];
+  if (admins.includes(id) && others.length > 0) {
+    lines.push(
+      `what it signed stays valid until somebody with the mesh key demotes it ` +
+        `(${namesOf(others.map((one) => nameOf(mesh, one)), "")} can go on)`,
+    );
+  }
+  const outcome = { who: { id, name }, lines, warnings };
+  if (warnings.length > 0 && !yes) return { ok: true, value: { ...outcome, isDone: false } };
+  const at = secondsOf(now);
+  const { signing } = mesh.self.identity;
+  const farewell = signStatement(crypto, mesh.judge.meshId, signing, { kind: "left" }, {
+    number: 0,
+    at,
+  });
+  mesh.mustPersist = true;
+  mesh.sayFarewell(now, farewell, out);
+  return { ok: true, value: { ...outcome, isDone: true } };
+}

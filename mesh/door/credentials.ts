@@ -1,0 +1,164 @@
+/**
+ * What makes a node a member when it starts: what it remembers, the mesh key on the machine that
+ * founds the mesh, or a token. Or nothing, and then it has to ask.
+ */
+import type { Crypto, SigningKey } from "../crypto.ts";
+import { fromBase64url } from "../base64url.ts";
+import { type Decoded, fromHex, refusal } from "../codec.ts";
+import { type Admission, decodeAdmission, requestAdmission } from "../membership/admission.ts";
+import { type Genesis, type Identity, meshIdOf } from "../membership/identity.ts";
+import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
+import { decodeStatement, hashOf, isName, kindIn, signStatement } from "../membership/statement.ts";
+import type { NodeSnapshot } from "../snapshot.ts";
+import { parseToken, type Place, placesOf } from "./token.ts";
+
+export interface Credentials {
+  readonly genesis: Genesis;
+  /** Statements to begin with, beside those of the snapshot. */
+  readonly statements: readonly Uint8Array[];
+  /** What a token has made of us, endorsed by a door or not yet. */
+  readonly admission: Admission | undefined;
+  /** Doors of the token. */
+  readonly places: readonly Place[];
+  /** The mesh has seen this membership before, or nobody has to: no door needs to open. */
+  readonly isAdmitted: boolean;
+}
+
+export interface CredentialSources {
+  readonly crypto: Crypto;
+  readonly identity: Identity;
+  readonly name: string;
+  /** Keys of a mesh that is founded now, or the mesh key that is remembered. */
+  readonly meshSigning: SigningKey | undefined;
+  readonly recoveryKey: Uint8Array | undefined;
+  readonly snapshot: NodeSnapshot | undefined;
+  readonly token: string | undefined;
+}
+
+/**
+ * @param now unix seconds.
+ * @returns undefined as value when there is nothing yet, or one sentence about what is wrong.
+ */
+export function findCredentials(
+  sources: CredentialSources,
+  now: number,
+): Decoded<Credentials | undefined> {
+  const { name, token, meshSigning, recoveryKey, snapshot } = sources;
+  if (!isName(name)) {
+    return refusal(
+      `name: "${name}" is no host name: use up to 63 of a-z, 0-9 and -, for example "lyon"`,
+    );
+  }
+  if (snapshot?.genesis === undefined && meshSigning) {
+    if (token !== undefined) {
+      return refusal("token: this machine has founded a mesh of its own: use another state folder");
+    }
+    if (recoveryKey) return { ok: true, value: found(sources, meshSigning, recoveryKey, now) };
+  }
+  const remembered = recall(sources);
+  if (!remembered.ok || token === undefined) return remembered;
+  return redeem(sources, token, remembered.value, now);
+}
+
+/** The first statement of a mesh: its founder is an admin. */
+function found(
+  { crypto, identity, name }: CredentialSources,
+  meshSigning: SigningKey,
+  recoveryKey: Uint8Array,
+  now: number,
+): Credentials {
+  const genesis = { meshKey: meshSigning.publicKey, recoveryKey };
+  const certificate = {
+    key: identity.id,
+    name,
+    groups: [],
+    relay: true,
+    ip4Counter: 0,
+    since: now,
+  };
+  const numbered = { number: 1, at: now };
+  const draft = { kind: "admin", certificate } as const;
+  const { bytes } = signStatement(crypto, meshIdOf(crypto, genesis), meshSigning, draft, numbered);
+  return { genesis, statements: [bytes], admission: undefined, places: [], isAdmitted: true };
+}
+
+function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
+  Credentials | undefined
+> {
+  if (snapshot?.genesis === undefined) return { ok: true, value: undefined };
+  const meshKey = fromHex(snapshot.genesis.meshKey);
+  const recoveryKey = fromHex(snapshot.genesis.recoveryKey);
+  if (meshKey?.length !== 32 || recoveryKey?.length !== 32) {
+    return refusal("state: the keys of the mesh in it are damaged: restore it from a copy");
+  }
+  const statements = snapshot.statements.map(({ bytes }) => fromBase64url(bytes) ?? NO_BYTES);
+  if (statements.some((bytes) => isFarewellOf(crypto, bytes, identity.id))) {
+    return refusal(
+      `state: this node left the mesh ${
+        snapshot.genesis.meshKey.slice(0, 16)
+      } for good: join it, ` +
+        "or another, with another state folder",
+    );
+  }
+  const text = snapshot.admission && fromBase64url(snapshot.admission);
+  const admission = text ? decodeAdmission(text) : undefined;
+  const hasMembers = snapshot.members.length > 0;
+  return {
+    ok: true,
+    value: {
+      genesis: { meshKey, recoveryKey },
+      statements: [],
+      admission: admission?.ok ? admission.value : undefined,
+      places: [],
+      isAdmitted: hasMembers || statements.some((bytes) => isAdminOf(crypto, bytes, identity.id)),
+    },
+  };
+}
+
+function redeem(
+  { crypto, identity, name }: CredentialSources,
+  text: string,
+  remembered: Credentials | undefined,
+  now: number,
+): Decoded<Credentials> {
+  const parsed = parseToken(crypto, text);
+  if (!parsed.ok) return parsed;
+  const { genesis, statement, secret } = parsed.value;
+  const places = placesOf(parsed.value);
+  const meshId = meshIdOf(crypto, genesis);
+  if (remembered && !crypto.equal(meshId, meshIdOf(crypto, remembered.genesis))) {
+    return refusal(
+      `token: it is for the mesh ${meshId.toHex().slice(0, 16)} and this node belongs to ` +
+        `${meshIdOf(crypto, remembered.genesis).toHex().slice(0, 16)}: use another state folder, ` +
+        "or remove this one to change over",
+    );
+  }
+  if (remembered?.isAdmitted) return { ok: true, value: { ...remembered, places } };
+  if (now > statement.until + CLOCK_SKEW) {
+    return refusal(
+      `token: it expired ${rfc3339(statement.until)} and it is ${rfc3339(now)} here: ` +
+        `ask an admin for a new one (\`shoal invite\`)`,
+    );
+  }
+  const admission = requestAdmission(crypto, meshId, secret, { subject: identity.id, name });
+  return {
+    ok: true,
+    value: { genesis, statements: [statement.bytes], admission, places, isAdmitted: false },
+  };
+}
+
+function isFarewellOf(crypto: Crypto, bytes: Uint8Array, id: string): boolean {
+  if (kindIn(bytes) !== "left") return false;
+  const statement = decodeStatement(bytes, hashOf(crypto, bytes));
+  return statement.ok && statement.value.signer === id;
+}
+
+function isAdminOf(crypto: Crypto, bytes: Uint8Array, id: string): boolean {
+  if (kindIn(bytes) !== "admin") return false;
+  const statement = decodeStatement(bytes, hashOf(crypto, bytes));
+  return statement.ok && statement.value.kind === "admin" &&
+    statement.value.certificate.key === id;
+}
+
+/** What no decoder takes for anything. */
+const NO_BYTES = new Uint8Array(0);

@@ -1,0 +1,207 @@
+/**
+ * Getting into the mesh, or back into it: knocks at the seeds as long as nobody of the mesh talks
+ * to us, and judges the answers. Whom a seed's answer makes us know is handed to the node.
+ */
+import type { Crypto } from "../crypto.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { NodeEvent } from "../event.ts";
+import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
+import type { Genesis, Identity, MemberId } from "../membership/identity.ts";
+import type { Refusal } from "../membership/judge.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import { type NodeRecord, openRecord } from "../membership/record.ts";
+import type { JoinState } from "../status.ts";
+import type { Arrival } from "../tunnel/types.ts";
+import type { Reply } from "../wire/ask.ts";
+import { type Answer, decodeGrant, encodeIntroduction } from "./greeting.ts";
+import { Joiner, type Knocking } from "./joiner.ts";
+import type { Place } from "./token.ts";
+
+/** What an answer means for the node. */
+export type Outcome =
+  /** A member of our mesh knows us: its record is verified and judged. */
+  | {
+    readonly kind: "welcomed";
+    readonly record: NodeRecord;
+    readonly cookie: Uint8Array;
+    readonly observed: Endpoint;
+  }
+  /** A person approved us: now there is a mesh. */
+  | { readonly kind: "granted"; readonly genesis: Genesis };
+
+export interface EntryOptions {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  readonly identity: Identity;
+  readonly name: string;
+  readonly version: string;
+  readonly seeds: Iterable<Partial<Place> & { readonly seed: string }>;
+  /** Keys of a token's doors: whoever is at a seed that a person named is one of them. */
+  readonly doors: readonly MemberId[];
+  /** The mesh has seen this membership before, or nobody has to. */
+  readonly isAdmitted: boolean;
+}
+
+/** Members that are taken for the one at a seed whose key is not known. */
+const CANDIDATES_MAX = 64;
+
+export class Entry {
+  readonly #o: EntryOptions;
+  readonly #joiner: Joiner;
+  #isPending = false;
+  #isAdmitted: boolean;
+
+  constructor(options: EntryOptions) {
+    const { crypto, random, identity, seeds } = options;
+    this.#o = options;
+    this.#joiner = new Joiner(crypto, random, identity);
+    for (const { seed, key } of seeds) this.#joiner.add(seed, key);
+    this.#isAdmitted = options.isAdmitted;
+  }
+
+  get isAdmitted(): boolean {
+    return this.#isAdmitted;
+  }
+
+  get state(): JoinState {
+    if (this.#isAdmitted) return "member";
+    return this.#isPending ? "pending" : "joining";
+  }
+
+  seeds(): ReturnType<Joiner["seeds"]> {
+    return this.#joiner.seeds();
+  }
+
+  /** Why nobody has let us in yet, or back in: a sentence for each seed that is to blame. */
+  complaints(): string[] {
+    return this.#joiner.complaints();
+  }
+
+  deadline(): Deadline | undefined {
+    return this.#joiner.deadline();
+  }
+
+  /** Knocks, or stops knocking, as the state of the mesh wants it now. */
+  pursue(now: Now, mesh: Mesh | undefined, out: Outbox<NodeEvent>): void {
+    const wants = !this.#isAdmitted || (mesh?.isAlone() ?? true);
+    this.#joiner.knockWith(now, wants ? this.#knocking(mesh) : undefined);
+    this.#joiner.poll(now, out);
+  }
+
+  /** The addresses of a seed that event `resolve` asked for; none: no such host. */
+  resolved(now: Now, seed: string, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
+    this.#joiner.resolved(now, seed, endpoints, out);
+  }
+
+  /** An answer datagram. @returns undefined when it changes nothing; a person may hear why. */
+  answered(
+    now: Now,
+    arrival: Arrival,
+    mesh: Mesh | undefined,
+    out: Outbox<NodeEvent>,
+  ): Outcome | undefined {
+    const answered = this.#joiner.answered(now, arrival, out);
+    if (answered === undefined) return undefined;
+    const { seed, key } = answered;
+    if (answered.kind === "reply") {
+      return mesh ? undefined : this.#replied(seed, answered.reply, out);
+    }
+    if (!mesh) return undefined;
+    return this.#greeted(now, { seed, key, answer: answered.answer }, mesh, out);
+  }
+
+  /** The node has taken the seed in. */
+  admitted(): void {
+    this.#isAdmitted = true;
+    this.#isPending = false;
+  }
+
+  #replied(seed: string, reply: Reply, out: Outbox<NodeEvent>): Outcome | undefined {
+    switch (reply.kind) {
+      case "pending":
+        if (!this.#isPending) out.event({ kind: "joinPending", seed });
+        this.#isPending = true;
+        return undefined;
+      case "refused":
+        this.#fail(seed, "refused us: ask its admin", out);
+        return undefined;
+      case "granted": {
+        const grant = decodeGrant(reply.payload);
+        if (grant.ok) return { kind: "granted", genesis: grant.value.genesis };
+        this.#fail(seed, `sent a grant that is not good (${grant.error})`, out);
+        return undefined;
+      }
+    }
+  }
+
+  #greeted(
+    now: Now,
+    { seed, key, answer }: {
+      readonly seed: string;
+      readonly key: Uint8Array;
+      readonly answer: Answer;
+    },
+    mesh: Mesh,
+    out: Outbox<NodeEvent>,
+  ): Outcome | undefined {
+    const { verdict, cookie, observed } = answer;
+    const record = judge(this.#o.crypto, now, mesh, key, verdict.record, out);
+    if (verdict.kind === "refused") {
+      if (typeof record === "string") return undefined;
+      const why = REFUSED[verdict.why] ?? "it does not take us for a member";
+      this.#fail(seed, `refused us: ${why}`, out);
+      return undefined;
+    }
+    if (typeof record !== "string") return { kind: "welcomed", record, cookie, observed };
+    const why =
+      `is no member of the mesh that we join (${record}): check the address, or ask for ` +
+      `a new token`;
+    this.#fail(seed, why, out);
+    return undefined;
+  }
+
+  #fail(seed: string, what: string, out: Outbox<NodeEvent>): void {
+    this.#joiner.complain(seed, `seed ${seed} ${what}`, out);
+  }
+
+  #knocking(mesh: Mesh | undefined): Knocking {
+    if (mesh === undefined) {
+      const { identity: { id: key }, name, version } = this.#o;
+      return { type: "ask", introduction: encodeIntroduction({ key, name, version }) };
+    }
+    const { record, judge: { meshId } } = mesh;
+    const members = Iterator.from(mesh.roster.members()).take(CANDIDATES_MAX).map(({ id }) => id);
+    const candidates = [...new Set([...this.#o.doors, ...members])];
+    return { type: "hello", meshId, record: record.bytes, candidates };
+  }
+}
+
+/** The record of the holder of `key` if it is a member of our mesh, or why it is none. */
+function judge(
+  crypto: Crypto,
+  now: Now,
+  mesh: Mesh,
+  key: Uint8Array,
+  bytes: Uint8Array,
+  out: Outbox<NodeEvent>,
+): NodeRecord | string {
+  const opened = openRecord(crypto, mesh.judge.meshId, bytes);
+  if (!opened.ok) return opened.error;
+  const { id, proof } = opened.value;
+  if (id !== key.toHex()) return "it shows another node's record";
+  for (const one of [...proof.statements].reverse()) mesh.learn(now, one, out);
+  const judgement = mesh.judge.judge(id, secondsOf(now));
+  return judgement.kind === "refused" ? judgement.detail : opened.value;
+}
+
+const REFUSED: Partial<Record<Refusal, string>> = {
+  notYetValid:
+    "our certificate has not begun yet by its clock: compare the clocks of both machines",
+  expired: "our membership has ended: an admin renews it with `shoal approve`",
+  removed: "our key, or our token, was revoked: a new token and another state folder let us in " +
+    "as a new node",
+  left: "our key has left the mesh: a new token and another state folder let us in as a new node",
+  tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
+  tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
+  full: "one of its tables is full",
+};

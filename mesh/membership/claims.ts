@@ -1,0 +1,73 @@
+/**
+ * Who holds what only one member can have: a name, an IPv4 address. Everybody gives it to the same
+ * one: whom an admin has certified comes before whom a token has let in, and both before a key that a
+ * person trusts on this node alone; then the earlier time that somebody else than the member has
+ * signed; then the lower key (invariant 7). So nothing that a member says of itself takes anything
+ * from another.
+ */
+import type { MemberId } from "./identity.ts";
+
+export interface Claim {
+  readonly id: MemberId;
+  /** 0: certified, 1: provisional, 2: trusted on this node. */
+  readonly rank: number;
+  /** Unix seconds. */
+  readonly since: number;
+  /** What is claimed. */
+  readonly wish: string;
+}
+
+function hasPrecedence(a: Claim, b: Claim): boolean {
+  if (a.rank !== b.rank) return a.rank < b.rank;
+  return a.since !== b.since ? a.since < b.since : a.id < b.id;
+}
+
+/** One claim a member. As large as the member table that feeds it. */
+export class Claims {
+  readonly #claims = new Map<MemberId, Claim>();
+  readonly #wanted = new Map<string, Set<MemberId>>();
+
+  /** A member's claim, in place of its earlier one. */
+  claim(claim: Claim): void {
+    this.release(claim.id);
+    this.#claims.set(claim.id, claim);
+    const wanting = this.#wanted.get(claim.wish) ?? new Set();
+    this.#wanted.set(claim.wish, wanting.add(claim.id));
+  }
+
+  release(id: MemberId): void {
+    const old = this.#claims.get(id);
+    if (old === undefined) return;
+    this.#claims.delete(id);
+    const wanting = this.#wanted.get(old.wish);
+    wanting?.delete(id);
+    if (wanting?.size === 0) this.#wanted.delete(old.wish);
+  }
+
+  get(id: MemberId): Claim | undefined {
+    return this.#claims.get(id);
+  }
+
+  /** Who else claims what this member does. */
+  rivals(id: MemberId): MemberId[] {
+    const wish = this.#claims.get(id)?.wish;
+    if (wish === undefined) return [];
+    return [...this.#wanted.get(wish) ?? []].filter((other) => other !== id);
+  }
+
+  /** The one member that has it. */
+  holder(wish: string): MemberId | undefined {
+    let best: Claim | undefined;
+    for (const id of this.#wanted.get(wish) ?? []) {
+      const claim = this.#claims.get(id);
+      if (claim && (best === undefined || hasPrecedence(claim, best))) best = claim;
+    }
+    return best?.id;
+  }
+
+  /** Whether a member has what it claims. */
+  holds(id: MemberId): boolean {
+    const claim = this.#claims.get(id);
+    return claim !== undefined && this.holder(claim.wish) === id;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Who a node is: one Ed25519 key. Its X25519 image is the node's WireGuard key, so trust in the
+ * identity is trust in the tunnel, and no second key has to be vouched for.
+ *
+ * And what a mesh is: the two keys that it was founded with.
+ */
+import type { Crypto, SigningKey } from "../crypto.ts";
+import { KEY_LENGTH } from "../crypto.ts";
+
+/** A member's name inside mesh: its 32-byte Ed25519 key as 64 lower-case hexadecimal digits. */
+export type MemberId = string;
+
+export interface Identity {
+  readonly id: MemberId;
+  /** Signs records, statements and admissions. */
+  readonly signing: SigningKey;
+  /** The WireGuard key pair: the X25519 image of {@link signing}. */
+  readonly tunnelPublic: Uint8Array;
+  readonly tunnelSecret: Uint8Array;
+}
+
+/**
+ * The identity of a 32-byte seed.
+ * @throws {RangeError} when the seed has another length.
+ */
+export function identityFromSeed(crypto: Crypto, seed: Uint8Array): Identity {
+  if (seed.length !== KEY_LENGTH) {
+    throw new RangeError(`identity: a seed has ${KEY_LENGTH} bytes, this one ${seed.length}`);
+  }
+  const signing = crypto.ed25519FromSeed(seed);
+  const tunnelSecret = crypto.ed25519ToX25519Secret(seed);
+  return {
+    id: signing.publicKey.toHex(),
+    signing,
+    tunnelSecret,
+    tunnelPublic: crypto.x25519PublicKey(tunnelSecret),
+  };
+}
+
+/** The public keys that a mesh was founded with, 32 bytes each. They never change. */
+export interface Genesis {
+  /** Signs admins, until a successor is named. */
+  readonly meshKey: Uint8Array;
+  /** Names the successor of a mesh key that was stolen or lost. */
+  readonly recoveryKey: Uint8Array;
+}
+
+/**
+ * The mesh id: 32 bytes that follow from the keys at the founding, so that it outlives the mesh key.
+ * It separates the signatures, seals and addresses of one mesh from those of every other.
+ */
+export function meshIdOf(crypto: Crypto, { meshKey, recoveryKey }: Genesis): Uint8Array {
+  return crypto.blake2s(MESH_ID, meshKey, recoveryKey);
+}
+
+const utf8 = new TextEncoder();
+const MESH_ID = utf8.encode("shoal mesh id 2\0");
+
+/**
+ * Bytes of the label of a signature: nothing that is signed can be taken for a thing of another kind.
+ * The number is the version of the protocol, so it stands inside every signature.
+ */
+export function signatureLabel(text: string): Uint8Array {
+  return utf8.encode(`shoal ${text} 2\0`);
+}

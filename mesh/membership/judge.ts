@@ -1,0 +1,291 @@
+/**
+ * The one judge: who is a member for this node, by which proof and until when. It puts together what
+ * was signed (statements.ts), whom tokens have let in (provisional.ts), whom a person trusts on this
+ * node alone, and the clock.
+ */
+import type { Crypto } from "../crypto.ts";
+import { type Admission, isSound } from "./admission.ts";
+import type { Genesis, MemberId } from "./identity.ts";
+import { Provisional } from "./provisional.ts";
+import { type CertificateStatement, Statements, TOKEN_GRACE } from "./statements.ts";
+import type { StatementOf, TokenUse } from "./statement.ts";
+
+/** Why somebody is not believed. Their numbers stand in answers on the wire. */
+export const REFUSALS = [
+  "stranger",
+  "invalid",
+  "notYetValid",
+  "expired",
+  "removed",
+  "left",
+  "tokenExpired",
+  "tokenUsedUp",
+  "full",
+] as const;
+export type Refusal = typeof REFUSALS[number];
+
+/** By what somebody is a member. */
+export type Standing =
+  /** The mesh key gave it an office. */
+  | "admin"
+  /** An admin, or the mesh key, certified it. */
+  | "certified"
+  /** A token let it in, and no admin has certified it yet. */
+  | "provisional"
+  /** A person trusts its key on this node alone. */
+  | "individual";
+
+export interface Membership {
+  readonly id: MemberId;
+  readonly standing: Standing;
+  /** What it claims: of two with one name one bears it, see claims.ts. */
+  readonly name: string;
+  readonly groups: readonly string[];
+  readonly relay: boolean;
+  readonly ip4Counter: number;
+  /** Unix seconds: the earlier keeps a name or an address that two claim. */
+  readonly since: number;
+  /** Unix seconds; Infinity: it has no end. */
+  readonly until: number;
+  /** Who signed the certificate; undefined while there is none. */
+  readonly by: string | undefined;
+  /** The token by which it came, as far as its certificate or admission says. */
+  readonly token: TokenUse | undefined;
+}
+
+export type Judgement =
+  | { readonly kind: "member"; readonly membership: Membership }
+  | { readonly kind: "refused"; readonly why: Refusal; readonly detail: string };
+
+/** Seconds by which two members' clocks may differ before a certificate looks wrong (T41). */
+export const CLOCK_SKEW = 300;
+/** Keys that are trusted on this node alone; at the limit a further one is refused. */
+export const TRUSTED_MAX = 4_096;
+
+export class Judge {
+  readonly statements: Statements;
+  readonly provisional = new Provisional();
+  readonly #trusted = new Map<MemberId, string>();
+
+  constructor(private readonly crypto: Crypto, genesis: Genesis) {
+    this.statements = new Statements(crypto, genesis);
+  }
+
+  get meshId(): Uint8Array {
+    return this.statements.meshId;
+  }
+
+  /** @param now unix seconds */
+  judge(id: MemberId, now: number): Judgement {
+    if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
+    if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
+    const certificate = this.statements.certificate(id);
+    if (certificate) return this.#certified(certificate, now);
+    const admission = this.provisional.get(id);
+    if (admission) {
+      const fault = this.#faultOf(admission, now) ?? this.#excessOf(admission);
+      if (fault === undefined) return { kind: "member", membership: this.#admitted(admission) };
+      if (!this.#trusted.has(id)) return fault;
+    }
+    const name = this.#trusted.get(id);
+    if (name !== undefined) return { kind: "member", membership: individual(id, name) };
+    if (this.statements.isSurplus(id)) {
+      return refused("tokenUsedUp", `the token of ${id} was used up before`);
+    }
+    return refused("stranger", `nobody has certified ${id}`);
+  }
+
+  /** Whether somebody may let others in: only who is certified can (invariant 6). */
+  isDoor(id: MemberId): boolean {
+    return this.statements.certificate(id) !== undefined && !this.statements.isRemoved(id);
+  }
+
+  /**
+   * Takes an endorsed admission in, if everything about it is good and the token has uses left.
+   * @param now unix seconds
+   */
+  admit(admission: Admission, now: number): Judgement {
+    const { subject, endorsement } = admission;
+    if (!endorsement) return refused("stranger", "no door has let it in");
+    const known = this.judge(subject, now);
+    if (known.kind === "member") return known;
+    const fault = this.#faultOf(admission, now);
+    if (fault) return fault;
+    if (!isSound(this.crypto, this.meshId, admission)) {
+      return refused("invalid", "the signatures of its admission do not fit");
+    }
+    const uses = this.statements.token(admission.token)?.uses ?? 0;
+    const certified = this.statements.certifiedBy(admission.token);
+    switch (this.provisional.take(admission, uses, certified)) {
+      case "full":
+        return refused("full", "no more uses of tokens can be counted");
+      case "surplus":
+        return refused("tokenUsedUp", `the token's ${uses} uses are used up`);
+      default:
+        return this.judge(subject, now);
+    }
+  }
+
+  /**
+   * Whether this node may let the holder of a token in at its own door, which it does by its own
+   * clock. A person who grants a minute means a minute: there is no tolerance.
+   */
+  mayAdmit(admission: Admission, door: MemberId, now: number): Judgement | undefined {
+    const token = this.statements.token(admission.token);
+    if (!token || !token.doors.includes(door) || !this.isDoor(door)) {
+      return refused("stranger", "its token is not for this door");
+    }
+    if (this.statements.isRemoved(token.key)) return refused("removed", "its token was revoked");
+    if (now > token.until) {
+      return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);
+    }
+    const isCounted = this.provisional.has(token.key, admission.subject);
+    if (!isCounted && this.used(token.key) >= token.uses) {
+      return refused("tokenUsedUp", `the token's ${token.uses} uses are used up`);
+    }
+    return isSound(this.crypto, this.meshId, admission)
+      ? undefined
+      : refused("invalid", "the signature of its admission does not fit");
+  }
+
+  /** How many identities have used a token, as far as this node knows. */
+  used(token: string): number {
+    return this.provisional.used(token, this.statements.certifiedBy(token));
+  }
+
+  /** Takes a person's word for a key, on this node alone. @returns false at the table's limit */
+  trust(id: MemberId, name: string): boolean {
+    if (!this.#trusted.has(id) && this.#trusted.size >= TRUSTED_MAX) return false;
+    this.#trusted.set(id, name);
+    return true;
+  }
+
+  distrust(id: MemberId): boolean {
+    return this.#trusted.delete(id);
+  }
+
+  isTrusted(id: MemberId): boolean {
+    return this.#trusted.has(id);
+  }
+
+  *trusted(): Generator<{ key: MemberId; name: string }> {
+    for (const [key, name] of this.#trusted) yield { key, name };
+  }
+
+  /** Forgets what has ended. @param now unix seconds @returns statements that were forgotten */
+  expire(now: number): StatementOf<"token" | "member">[] {
+    this.provisional.expire((token) => {
+      for (const statement of this.statements.about(token)) {
+        if (statement.kind === "token") return statement.until + TOKEN_GRACE < now;
+      }
+      return true;
+    });
+    return this.statements.expire(now) as StatementOf<"token" | "member">[];
+  }
+
+  #certified(certificate: CertificateStatement, now: number): Judgement {
+    const { at, kind, signer } = certificate;
+    if (at > now + CLOCK_SKEW) {
+      return refused(
+        "notYetValid",
+        `the certificate was signed ${rfc3339(at)} and it is ${
+          rfc3339(now)
+        } here: compare the clocks`,
+      );
+    }
+    if (kind === "member" && certificate.until < now - CLOCK_SKEW) {
+      return refused("expired", `the membership ended ${rfc3339(certificate.until)}`);
+    }
+    const { key, ...rest } = certificate.certificate;
+    return {
+      kind: "member",
+      membership: {
+        ...rest,
+        id: key,
+        standing: kind === "admin" ? "admin" : "certified",
+        until: kind === "member" ? certificate.until : Infinity,
+        by: signer,
+        token: kind === "member" ? certificate.token : undefined,
+      },
+    };
+  }
+
+  #admitted({ subject, name, token, endorsement }: Admission): Membership {
+    const grant = this.statements.token(token);
+    return {
+      id: subject,
+      standing: "provisional",
+      name,
+      groups: grant?.groups ?? [],
+      relay: grant?.relay ?? false,
+      ip4Counter: 0,
+      since: endorsement?.at ?? Number.MAX_SAFE_INTEGER,
+      until: (grant?.until ?? 0) + TOKEN_GRACE,
+      by: undefined,
+      token: grant && { key: token, uses: grant.uses },
+    };
+  }
+
+  #excessOf({ subject, token }: Admission): Refused | undefined {
+    const certified = this.statements.certifiedBy(token);
+    if (this.provisional.isWithin(subject, token, certified)) return undefined;
+    return refused("tokenUsedUp", `the uses of the token ${token} were certified for others`);
+  }
+
+  /** Why an endorsed admission makes nobody a member now; its signatures are not looked at. */
+  #faultOf(admission: Admission, now: number): Refused | undefined {
+    const { token: key, endorsement } = admission;
+    const token = this.statements.token(key);
+    if (!token) return refused("stranger", `nobody made the token ${key}`);
+    if (this.statements.isRemoved(key)) return refused("removed", `the token ${key} was revoked`);
+    if (!endorsement) return refused("stranger", "no door has let it in");
+    const { door, at } = endorsement;
+    if (!token.doors.includes(door) || !this.isDoor(door)) {
+      return refused("stranger", `${door} is no door of the token ${key}`);
+    }
+    if (at > token.until) return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);
+    if (at > now + CLOCK_SKEW) {
+      return refused("notYetValid", `it was let in ${rfc3339(at)}: compare the clocks`);
+    }
+    if (now > token.until + TOKEN_GRACE + CLOCK_SKEW) {
+      return refused("expired", "no admin has certified it within 7 days of the token's end");
+    }
+    return undefined;
+  }
+}
+
+type Refused = Extract<Judgement, { kind: "refused" }>;
+
+/** A membership that rests on a person's word on this node alone. */
+function individual(id: MemberId, name: string): Membership {
+  return {
+    id,
+    standing: "individual",
+    name,
+    groups: [],
+    relay: false,
+    ip4Counter: 0,
+    // Nobody vouched for a time: of two with one name such a key comes last.
+    since: Number.MAX_SAFE_INTEGER,
+    until: Infinity,
+    by: undefined,
+    token: undefined,
+  };
+}
+
+/** The precedence of a membership where two claim one thing: see claims.ts. */
+export function rankOf({ standing }: Membership): number {
+  if (standing === "provisional") return 1;
+  return standing === "individual" ? 2 : 0;
+}
+
+/** Unix seconds as people read them; "" for what has no end. */
+export function rfc3339(seconds: number): string {
+  if (seconds === Infinity) return "";
+  const last = 253_402_300_799; // 9999-12-31T23:59:59Z: what four digits of year can say
+  return new Date(Math.min(seconds, last) * 1000).toISOString().replace(".000", "");
+}
+
+function refused(why: Refusal, detail: string): Refused {
+  return { kind: "refused", why, detail };
+}

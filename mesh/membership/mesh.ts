@@ -1,0 +1,992 @@
+/**
+ * One node's life inside one mesh: it puts the roster, the seal, swim, the door and the tunnels
+ * together. A record that is verified makes its subject a member here in all of them; whoever is no
+ * member any more is taken out of all of them.
+ *
+ * News travels as swim's rumours: records and statements. Each is verified here before it is passed
+ * on. Swim must not be called from its own outbox, so rumours wait in an inbox until its step is over.
+ */
+import type { Crypto, SigningKey } from "../crypto.ts";
+import type { Decoded } from "../codec.ts";
+import { PAYLOAD_MAX, type PayloadKind, Seal } from "../wire/seal.ts";
+import { type Admission, encodeAdmission, endorse } from "./admission.ts";
+import { ip6Of } from "./address.ts";
+import { certifyOnSight } from "./sight.ts";
+import { formatAddress, sameEndpoint } from "../endpoint.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { NodeEvent } from "../event.ts";
+import type { Genesis, MemberId } from "./identity.ts";
+import { Judge, type Judgement, type Membership } from "./judge.ts";
+import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
+import { MemberTunnels } from "../member_tunnels.ts";
+import { KIND, recordRumour, statementRumour } from "./news.ts";
+import { OwnRecord, type Self } from "./own_record.ts";
+import { bootOf, NO_PROOF, type NodeRecord, openRecord, type Proof } from "./record.ts";
+import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
+import { type Numbers, Signer } from "./signer.ts";
+import {
+  decodeStatements,
+  type Draft,
+  encodeStatements,
+  signerOf,
+  type Statement,
+  type StatementOf,
+  subjectOf,
+} from "./statement.ts";
+import type { Added } from "./statements.ts";
+import { decode, encode, type Rumour, type View } from "../swim/messages.ts";
+import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
+import { type MemberView, Swim } from "../swim/swim.ts";
+import type { Tunnels } from "../tunnel/tunnels.ts";
+import type { FactReader } from "../tunnel/types.ts";
+import { Twins } from "./twins.ts";
+import { isOfClock, KEPT, Untimely } from "./untimely.ts";
+
+export interface MeshOptions {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  readonly tunnels: Tunnels;
+  readonly genesis: Genesis;
+  readonly self: Self;
+  /** 8 random bytes of this start, hexadecimal. */
+  readonly run: string;
+  /** How we are called as long as nobody has certified us. */
+  readonly name: string;
+  /** The mesh key, where it is on this machine. */
+  readonly meshSigning: SigningKey | undefined;
+  /** Numbers of statements that were used, on disk. */
+  readonly numbers: Numbers;
+  /** On disk already. */
+  readonly boot: number;
+  readonly incarnation: number;
+  /** Members that are remembered at most, the dead among them; 16,384 when absent. */
+  readonly membersMax?: number;
+}
+
+/** How many members hear at once of what cannot wait, from each that learns of it. */
+const FANOUT = 4;
+/** Members that hear our own farewell from ourselves. */
+const FAREWELLS = 128;
+/** Seconds for which an approval keeps the door open for those who ask. */
+const APPROVAL_OPEN = 86_400;
+/** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
+const VOID_GRACE = 5_000;
+/** How many members greet a newcomer on their own, or tell somebody its end, on average. */
+const GREETERS = 8;
+/** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
+const LONG_DEAD = 30 * 86_400;
+/** Approvals that are waited for; at the limit the oldest is not, which only closes the door. */
+export const APPROVALS_MAX = 64;
+/** Records of nobody that is certified yet, and of them from one member; the oldest makes room. */
+export const UNPROVEN_MAX = 256;
+export const UNPROVEN_EACH = 8;
+/** Something whose proof may still come. */
+interface Unproven {
+  readonly from: MemberId;
+  readonly rumour: Rumour;
+}
+
+export class Mesh {
+  readonly judge: Judge;
+  readonly roster: Roster;
+  readonly swim: Swim;
+  readonly tunnels: MemberTunnels;
+  readonly signer: Signer;
+  readonly twins = new Twins();
+  /** Out by the clock alone. */
+  readonly untimely: Untimely;
+  readonly #o: MeshOptions;
+  readonly #seal: Seal;
+  readonly #inbox: { readonly from: MemberId; readonly rumour: Rumour }[] = [];
+  readonly #unproven: Unproven[] = [];
+  readonly #own: OwnRecord;
+  /** What makes us a member until an admin certifies us. */
+  #admission: Admission | undefined;
+  /** Certificates that a person made for keys that were not met then. */
+  readonly #approvals = new Set<StatementOf<"member">>();
+  /** Members without a certificate that counts, and until when (boot ms) they are kept. */
+  readonly #lost = new Map<MemberId, number>();
+  #isQuiet = false;
+  #hasCompared = false;
+  /** Members to whom something was sent and who may not know us yet. */
+  readonly #unheard = new Set<Member>();
+  /** Whether what is remembered over restarts has changed, and whether that must be on disk now. */
+  isDirty = true;
+  mustPersist = false;
+  /** What was not believed, or had no room. */
+  readonly drops = { rumour: 0, gossip: 0, unproven: 0, twin: 0 };
+
+  constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
+    const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
+    this.#o = options;
+    this.#admission = admission;
+    const { identity } = self;
+    this.judge = new Judge(crypto, genesis);
+    this.roster = new Roster(crypto, this.judge, membersMax);
+    this.untimely = new Untimely(membersMax);
+    this.tunnels = new MemberTunnels(crypto, this.roster, options.tunnels);
+    const { meshId } = this.judge;
+    this.#seal = new Seal(crypto, random, meshId, identity, boot, options.run);
+    this.signer = new Signer(
+      crypto,
+      this.judge.statements,
+      identity,
+      options.meshSigning,
+      options.numbers,
+    );
+    const { incarnation } = options;
+    const limit = PAYLOAD_MAX;
+    // Swim counts ourselves too.
+    const swim = { self: identity.id, random, limit, incarnation, membersMax: membersMax + 1 };
+    this.swim = new Swim(swim, now);
+    this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
+    this.#claimOwn(now);
+  }
+
+  get genesis(): Genesis {
+    return this.#o.genesis;
+  }
+  get statements(): Judge["statements"] {
+    return this.judge.statements;
+  }
+  get self(): Self {
+    return this.#own.self;
+  }
+  get id(): MemberId {
+    return this.self.identity.id;
+  }
+  get seal(): Seal {
+    return this.#seal;
+  }
+  get record(): NodeRecord {
+    return this.#own.record;
+  }
+  get own(): OwnRecord {
+    return this.#own;
+  }
+  get boot(): number {
+    return this.#own.boot;
+  }
+  get admission(): Admission | undefined {
+    return this.#admission;
+  }
+  /** Our own name: what the certificate says, or what we wish while there is none. */
+  get name(): string {
+    return this.roster.nameOf(this.id) || this.#o.name;
+  }
+  /** Our own address, which nobody can dispute. */
+  get ip6(): Uint8Array {
+    return ip6Of(this.#o.crypto, this.judge.meshId, this.self.identity.signing.publicKey);
+  }
+
+  /** Our own membership as we judge it ourselves; undefined when there is none now. */
+  membership(now: Now): Membership | undefined {
+    const judgement = this.judge.judge(this.id, secondsOf(now));
+    return judgement.kind === "member" ? judgement.membership : undefined;
+  }
+
+  /** Whether the mesh has put us out. */
+  get isRemoved(): boolean {
+    return this.statements.isRemoved(this.id);
+  }
+
+  // ---- Statements -------------------------------------------------------------------------------
+
+  /**
+   * Takes a statement in, whoever brought it: passes on what counts, takes out who is no member any
+   * more. @returns whether it is, or was, believed
+   */
+  learn(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>, seen?: number): Added {
+    const isKnown = this.roster.get(signerOf(bytes)) !== undefined;
+    const options = { isKnown, ...(seen === undefined ? {} : { seen }) };
+    const added = this.statements.add(bytes, secondsOf(now), options);
+    if (added.kind === "new") this.#follow(now, added, out);
+    return added;
+  }
+
+  /** Signs something, believes it, and tells the others. It is on disk before it leaves. */
+  say(
+    now: Now,
+    by: "own" | "mesh",
+    draft: Draft,
+    out: Outbox<NodeEvent>,
+  ): Decoded<Statement> {
+    const signed = this.signer.sign(by, draft, secondsOf(now));
+    if (!signed.ok) return signed;
+    this.mustPersist = true;
+    const added = this.learn(now, signed.value.bytes, out);
+    if (added.kind !== "refused") return signed;
+    const why = added.why === "full"
+      ? "the mesh holds as many statements as it can"
+      : "this node is not, or not any more, entitled to it";
+    return { ok: false, error: why };
+  }
+
+  #follow(now: Now, added: Extract<Added, { kind: "new" }>, out: Outbox<NodeEvent>): void {
+    const { statement, replaced, gained, lost } = added;
+    const swimOut = this.#swimOut(now, out);
+    this.isDirty = true;
+    if (this.statements.counts(statement)) {
+      this.swim.spread(now, statementRumour(statement), swimOut);
+    }
+    for (const one of [...lost, ...(replaced ? [replaced] : [])]) {
+      this.swim.retract(KIND.statement, one.hash);
+    }
+    for (const one of gained) this.swim.spread(now, statementRumour(one), swimOut);
+    if (statement.kind === "member" && statement.token === undefined) this.#noteApproval(statement);
+    const isUrgent = statement.kind === "removed" || statement.kind === "demoted" ||
+      statement.kind === "left" || statement.kind === "successor";
+    if (isUrgent && !this.#isQuiet) this.#hurry(now, statement, out);
+    if (this.#isQuiet) return;
+    this.#tell(statement, out);
+    if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
+    else this.#reviewAbout(now, statement, out);
+    this.#retryUnproven();
+  }
+
+  #noteApproval(statement: StatementOf<"member">): void {
+    if (this.roster.get(statement.certificate.key)) return;
+    const [oldest] = this.#approvals;
+    if (this.#approvals.size >= APPROVALS_MAX && oldest) this.#approvals.delete(oldest);
+    this.#approvals.add(statement);
+  }
+
+  /** Whoever is put out should know why nobody talks to it any more, and the others at once. */
+  #hurry(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
+    const payload = encodeStatements([statement], PAYLOAD_MAX);
+    const subject = subjectOf(statement);
+    if (this.roster.get(subject) && this.#isOneOf(GREETERS)) {
+      this.send(now, subject, "statements", payload, out);
+    }
+    for (const id of this.#some(FANOUT)) this.send(now, id, "statements", payload, out);
+  }
+
+  #tell(statement: Statement, out: Outbox<NodeEvent>): void {
+    const who = this.#whoOf(subjectOf(statement));
+    const by = this.#whoOf(statement.signer);
+    switch (statement.kind) {
+      case "admin":
+        return out.event({ kind: "promoted", who });
+      case "demoted":
+        return out.event({ kind: "demoted", who });
+      case "removed":
+        return out.event({ kind: "removed", who, by });
+      case "successor":
+        return out.event({ kind: "meshKeyReplaced", key: statement.key });
+      case "left":
+        return out.event({ kind: "memberGone", who });
+      case "member":
+      case "token":
+    }
+  }
+
+  #whoOf(id: string): { id: string; name: string } {
+    if (id === this.id) return { id, name: this.name };
+    if (id === this.statements.meshKey) return { id, name: "the mesh key" };
+    const named = this.roster.nameOf(id);
+    return { id, name: named || (this.statements.certificate(id)?.certificate.name ?? "") };
+  }
+
+  /** Judges those anew whom a statement concerns. */
+  #reviewAbout(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
+    const concerned = new Set([subjectOf(statement)]);
+    const token = statement.kind === "member" ? statement.token?.key : undefined;
+    for (const id of token ? this.statements.certifiedBy(token) : []) concerned.add(id);
+    if (statement.kind === "removed" || statement.kind === "token") {
+      for (const { id, membership } of this.roster.members()) {
+        if (membership.token?.key === statement.key) concerned.add(id);
+      }
+    }
+    const isTimely = this.#isTimely(now);
+    for (const id of concerned) {
+      const member = this.roster.get(id);
+      if (member) this.#reviewOne(now, member, isTimely, out);
+    }
+    if (concerned.has(this.id)) this.#claimOwn(now, out);
+  }
+
+  /** Takes in what a member sent beside gossip, since it could not wait. */
+  statementsFrom(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    for (const bytes of decodeStatements(payload)) this.learn(now, bytes, out);
+  }
+
+  /** Sends a member what proves what it is, when its record does not show it. */
+  sendProof(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    const certificate = this.statements.certificate(id);
+    if (!certificate) return;
+    const proof = encodeStatements(this.statements.proofOf(certificate), PAYLOAD_MAX);
+    this.send(now, id, "statements", proof, out);
+  }
+
+  // ---- Ourselves ------------------------------------------------------------------------------
+
+  /** Something that our record says has changed; the record follows within a second. */
+  describe(change: Partial<Self>): void {
+    this.#own.describe(change);
+    this.isDirty = true;
+  }
+
+  /** What we begin with beside what is remembered: the founding, or a token. */
+  begin(now: Now, statements: readonly Uint8Array[]): void {
+    for (const bytes of statements) {
+      // A token's statement is kept though this node does not know yet who may make one.
+      this.statements.add(bytes, secondsOf(now), { seen: secondsOf(now) });
+    }
+    this.#claimOwn(now);
+  }
+
+  /** Whether we hold what shows others that we are a member; who came without a token needs nothing. */
+  isProven(now: Now): boolean {
+    return this.#admission === undefined || this.membership(now) !== undefined;
+  }
+
+  /** A door has let us in: our record shows it until an admin certifies us. */
+  admitted(now: Now, admission: Admission, out: Outbox<NodeEvent>): boolean {
+    const { subject, endorsement } = admission;
+    if (subject !== this.id || !endorsement) return false;
+    if (this.judge.admit(admission, secondsOf(now)).kind === "refused") return false;
+    if (this.#admission?.endorsement) return true;
+    this.#admission = admission;
+    this.mustPersist = true;
+    this.#claimOwn(now, out);
+    return true;
+  }
+
+  /** What proves that we are a member, as far as we know. */
+  #proof(): Proof {
+    const certificate = this.statements.certificate(this.id);
+    if (certificate) {
+      const statements = this.statements.proofOf(certificate).map(({ bytes }) => bytes);
+      return { statements, admission: undefined };
+    }
+    const admission = this.#admission;
+    const token = admission && [...this.statements.about(admission.token)]
+      .find(({ kind }) => kind === "token");
+    if (!admission || !token) return NO_PROOF;
+    const statements = this.statements.proofOf(token).map(({ bytes }) => bytes);
+    return { statements, admission };
+  }
+
+  /** Our own certificate may have changed. */
+  #claimOwn(now: Now, out?: Outbox<NodeEvent>): void {
+    const before = this.roster.rivals(this.id);
+    const membership = this.membership(now);
+    if (membership) this.roster.claim(membership);
+    const proof = this.#proof();
+    if (!isSameProof(proof, this.self.proof)) this.describe({ proof });
+    if (out) this.tunnels.route([...before, ...this.roster.rivals(this.id)], out);
+  }
+
+  /** Says our own good-bye for good. */
+  sayFarewell(now: Now, farewell: Statement, out: Outbox<NodeEvent>): void {
+    this.learn(now, farewell.bytes, out);
+    const payload = encodeStatements([farewell], PAYLOAD_MAX);
+    for (const id of this.#some(FAREWELLS)) this.send(now, id, "statements", payload, out);
+  }
+
+  /** When our record is to be renewed; undefined: it is up to date. */
+  recordDue(): number | undefined {
+    return this.#own.due();
+  }
+
+  /** Renews our record if that is due. */
+  settle(now: Now, out: Outbox<NodeEvent>): void {
+    const { boot } = this;
+    const { meshKey } = this.self.capabilities;
+    if (meshKey !== this.signer.hasMeshKey) {
+      const capabilities = { ...this.self.capabilities, meshKey: this.signer.hasMeshKey };
+      this.describe({ capabilities });
+    }
+    const record = this.#own.settle(now);
+    if (this.boot !== boot) this.#seal.restart(this.boot);
+    if (record) this.#spreadRecord(now, record, out);
+  }
+
+  /** Our own record as others hold it: proof of what we once said, or of another with our key. */
+  recall(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>): void {
+    const { boot, own: { twin: hadTwin } } = this;
+    const recall = this.#own.recall(now, bytes);
+    if (this.boot !== boot) {
+      this.#seal.restart(this.boot);
+      this.mustPersist = true;
+    }
+    if (recall === "twin" && !hadTwin) {
+      const { endpoint } = this.#own.twin ?? {};
+      out.event({ kind: "twin", who: this.#whoOf(this.id), ...(endpoint ? { endpoint } : {}) });
+    }
+  }
+
+  // ---- Members --------------------------------------------------------------------------------
+
+  /**
+   * Takes in a verified record: its subject becomes, or stays, a member in every part.
+   * @param known how a remembered member was held last
+   */
+  take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>, known?: View): Acceptance {
+    const { id, proof } = record;
+    const held = this.roster.get(id);
+    if (held && record.sequence < held.record.sequence) return { kind: "old", member: held };
+    this.#learnProof(now, record, out);
+    if (proof.admission?.subject === id) this.judge.admit(proof.admission, secondsOf(now));
+    // Learning may have taken it in or out already.
+    const isFull = !this.roster.hasRoom && !this.roster.get(id);
+    // Only a member is worth another one's place.
+    if (isFull && this.roster.judge(record, now).kind === "member") this.#makeRoom(now, out);
+    const isNewRun = record.sequence > (held?.record.sequence ?? -1);
+    if (held && isNewRun && !this.#isFirst(now, record, out)) return { kind: "old", member: held };
+    const acceptance = this.roster.accept(record, now);
+    switch (acceptance.kind) {
+      case "new":
+        this.twins.record(now, record);
+        return this.#enter(now, acceptance.member, known, out)
+          ? acceptance
+          : { kind: "refused", why: "full", detail: "the member table is full" };
+      case "updated":
+        this.#refresh(now, acceptance.member, out);
+        break;
+      case "equivocation":
+        out.event({ kind: "equivocation", who: this.roster.who(id) });
+        if (acceptance.isTaken) this.#refresh(now, acceptance.member, out);
+        break;
+      case "refused":
+        // A member that we remember; who is new to us is told at the door.
+        if (this.#isQuiet && isOfClock(acceptance.why)) this.untimely.keep(record);
+        break;
+      case "old":
+    }
+    return acceptance;
+  }
+
+  /** Whether a newer record may stand for its subject: two machines may use its key. */
+  #isFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): boolean {
+    const had = this.twins.alarm(record.id);
+    const isFirst = this.twins.record(now, record);
+    const alarm = this.twins.alarm(record.id);
+    if (alarm) this.#seal.pin(record.id, alarm.first);
+    else if (had) this.#seal.unpin(record.id);
+    if (alarm && !had) {
+      const who = this.roster.who(record.id);
+      const endpoint = alarm.otherPlace;
+      out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}) });
+      const member = this.roster.get(record.id);
+      if (member) this.#holdToFirst(now, member, out);
+    }
+    return isFirst;
+  }
+
+  /** A tunnel that leads to the second machine is made anew: it stays with the first. */
+  #holdToFirst(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const alarm = this.twins.alarm(member.id);
+    const place = this.tunnels.endpoint(member);
+    const isOther = alarm?.places.some((one) => place && sameEndpoint(one, place));
+    if (!isOther) return;
+    member.observed = undefined;
+    this.tunnels.remove(now, member, out);
+    this.tunnels.add(now, member, out);
+    this.tunnels.route([member.id], out);
+  }
+
+  /** Whether a handshake from here is of a machine that uses a member's key as the second one. */
+  isOfTwin(from: Endpoint): boolean {
+    for (const { places } of this.twins.alarms()) {
+      if (places.some((place) => sameEndpoint(place, from))) return true;
+    }
+    return false;
+  }
+
+  #enter(
+    now: Now,
+    member: Member,
+    known: View | undefined,
+    out: Outbox<NodeEvent>,
+  ): boolean {
+    const { id, record } = member;
+    this.#seal.know(id, record.key, bootOf(record.sequence));
+    if (!this.swim.admit(now, id, this.#swimOut(now, out), known)) {
+      this.roster.remove(id);
+      this.#seal.forget(id);
+      return false;
+    }
+    this.tunnels.add(now, member, out);
+    this.#refresh(now, member, out);
+    if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
+    return true;
+  }
+
+  /** True with probability count / size: so many members of the whole mesh do it, on average. */
+  #isOneOf(count: number): boolean {
+    const [draw = 0] = this.#o.random(1);
+    return draw * this.roster.size < 256 * count;
+  }
+
+  /** A member's record changed: everything that follows from it. */
+  #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
+    this.tunnels.route([member.id, ...this.roster.rivals(member.id)], out);
+    this.tunnels.aim(now, member, out);
+    this.#spreadRecord(now, member.record, out);
+    this.isDirty = true;
+    if (!this.#isQuiet) this.#certify(now, member, out);
+  }
+
+  #spreadRecord(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    this.swim.spread(now, recordRumour(this.#o.crypto, record), this.#swimOut(now, out));
+  }
+
+  // ---- On sight ---------------------------------------------------------------------------------
+
+  /** Whether this node is an admin that has compared what it knows with the others. */
+  get maySign(): boolean {
+    return this.statements.isAdmin(this.id) && this.hasCompared;
+  }
+
+  /**
+   * Whether statements were exchanged with a certified member since the start, or there is none: a
+   * disk that was restored must not sign with numbers, or against removals, that it has forgotten
+   * (invariant 14).
+   */
+  get hasCompared(): boolean {
+    return this.#hasCompared;
+  }
+
+  /** What is remembered was taken in: whoever knows nobody then has nobody to compare with. */
+  noteStart(): void {
+    this.#hasCompared = !this.roster.members().some(({ id, membership }) =>
+      isCertified(membership) && this.swim.member(id)?.status !== "left"
+    );
+  }
+
+  /** A start is compared with the first that answers, and not only when gossip gets round to it. */
+  #compare(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    const membership = this.#hasCompared ? undefined : this.roster.get(id)?.membership;
+    if (membership && isCertified(membership)) this.level(now, id, out);
+  }
+
+  /** An admin's node certifies whom a token has let in, as many as the token admits. */
+  #certify(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    if (!this.maySign) return;
+    const seconds = secondsOf(now);
+    const draft = certifyOnSight(this.judge, this.roster, member.membership, seconds) ??
+      this.#corrected(member.membership);
+    if (draft) this.say(now, "own", draft, out);
+  }
+
+  /**
+   * A member that we have certified lost its name or address to another that was certified meanwhile:
+   * it gets the next free one. Only its certifier does that, so that two do not do it twice.
+   */
+  #corrected({ id, by }: Membership): Draft | undefined {
+    const certificate = by === this.id ? this.statements.certificate(id) : undefined;
+    if (certificate?.kind !== "member") return undefined;
+    const { name, ip4Counter } = certificate.certificate;
+    const isNamed = !this.roster.isNameTaken(name, id);
+    if (isNamed && this.roster.ip4(id) !== undefined) return undefined;
+    const free = {
+      name: isNamed ? name : this.roster.freeName(name, id),
+      ip4Counter: this.roster.ip4(id) ? ip4Counter : this.roster.freeCounter(id),
+    };
+    const { until, token } = certificate;
+    return {
+      kind: "member",
+      certificate: { ...certificate.certificate, ...free },
+      until,
+      token,
+    };
+  }
+
+  /** What a record shows, the rights of signers first. */
+  #learnProof(now: Now, { proof }: NodeRecord, out: Outbox<NodeEvent>): void {
+    for (const bytes of proof.statements.toReversed()) this.learn(now, bytes, out);
+  }
+
+  /**
+   * Whether somebody who knocks is a member, or may become one by its token.
+   * @returns undefined: its token lets it in
+   */
+  judgeAtDoor(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Judgement | undefined {
+    const { id, proof: { admission } } = record;
+    this.#learnProof(now, record, out);
+    const judgement = this.judge.judge(id, secondsOf(now));
+    const isOut = judgement.kind === "refused" && judgement.why === "stranger";
+    if (!isOut || !admission || admission.subject !== id) return judgement;
+    return this.judge.mayAdmit(admission, this.id, secondsOf(now));
+  }
+
+  /** Whether a person has decided about somebody that was not met yet. */
+  isAwaiting(now: Now): boolean {
+    for (const { key } of this.judge.trusted()) if (!this.roster.get(key)) return true;
+    const since = secondsOf(now) - APPROVAL_OPEN;
+    for (const statement of this.#approvals) {
+      const { key } = statement.certificate;
+      const isOver = statement.at < since || this.roster.get(key) !== undefined;
+      if (!isOver && this.statements.certificate(key) === statement) return true;
+      this.#approvals.delete(statement);
+    }
+    return false;
+  }
+
+  /** Lets somebody in at our door, which has confirmed that it is there. */
+  letIn(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
+    const { admission } = record.proof;
+    const seconds = secondsOf(now);
+    this.#learnProof(now, record, out);
+    const isMember = this.roster.judge(record, now).kind === "member";
+    if (isMember || !admission || admission.subject !== record.id) {
+      return this.take(now, record, out);
+    }
+    const fault = this.judge.mayAdmit(admission, this.id, seconds);
+    if (fault?.kind === "refused") return fault;
+    const endorsed = endorse(
+      this.#o.crypto,
+      this.judge.meshId,
+      admission,
+      this.self.identity.signing,
+      seconds,
+    );
+    const judgement = this.judge.admit(endorsed, seconds);
+    if (judgement.kind === "refused") return judgement;
+    this.mustPersist = true;
+    const acceptance = this.take(now, record, out);
+    if (acceptance.kind !== "refused") this.sendAdmission(now, record.id, out);
+    return acceptance;
+  }
+
+  /** What somebody whom we have let in needs to show to others. */
+  sendAdmission(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    if (this.statements.certificate(id)) return this.sendProof(now, id, out);
+    const admission = this.judge.provisional.get(id);
+    if (admission) this.send(now, id, "admission", encodeAdmission(admission), out);
+  }
+
+  // ---- Finding, counting, forgetting --------------------------------------------------------------
+
+  /** The member that a person means by a name, a key or an address. */
+  find(text: string): Decoded<Member> {
+    const found = this.roster.find(text);
+    const own = [this.name, this.id, formatAddress(this.ip6)];
+    return found.ok || !own.includes(text)
+      ? found
+      : { ok: false, error: `${text}: that is this node itself: name another` };
+  }
+
+  /** Whether one more member can be taken in: there is room, or somebody is gone. */
+  hasRoom(): boolean {
+    return this.roster.hasRoom || this.#longestGone() !== undefined;
+  }
+
+  /** Forgets the member that has been dead or gone for longest, if there is one. */
+  #makeRoom(now: Now, out: Outbox<NodeEvent>): void {
+    const gone = this.#longestGone();
+    if (gone) this.#remove(now, gone, out);
+  }
+
+  #longestGone(): Member | undefined {
+    let oldest: MemberView | undefined;
+    for (const view of this.swim.members()) {
+      const isGone = view.status === "dead" || view.status === "left";
+      if (isGone && view.since < (oldest?.since ?? Infinity)) oldest = view;
+    }
+    return oldest && this.roster.get(oldest.id);
+  }
+
+  /** Takes a member out of every part. */
+  #remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const rivals = this.roster.rivals(member.id);
+    this.swim.forget(now, member.id, this.#swimOut(now, out));
+    this.swim.retract(KIND.record, member.id);
+    this.#seal.forget(member.id);
+    this.twins.forget(member.id);
+    this.#lost.delete(member.id);
+    this.tunnels.remove(now, member, out);
+    this.roster.remove(member.id);
+    this.tunnels.route(rivals, out);
+    this.isDirty = true;
+  }
+
+  /** Takes out everybody who is no member any more by what is known now, and back who is again. */
+  review(now: Now, out: Outbox<NodeEvent>): void {
+    const seconds = secondsOf(now);
+    const isTimely = this.#isTimely(now);
+    for (const member of [...this.roster.members()]) {
+      this.#reviewOne(now, member, isTimely, out);
+      if (isTimely) this.#forgetLongDead(now, member, out);
+    }
+    const judge = ({ id }: NodeRecord) => this.judge.judge(id, seconds);
+    const judgeEarlier = ({ id }: NodeRecord) => this.judge.judge(id, seconds - KEPT);
+    const back = this.untimely.review(judge, isTimely ? judgeEarlier : undefined);
+    for (const record of back) this.take(now, record, out);
+    for (const id of this.twins.expire(now)) this.#seal.unpin(id);
+    this.#claimOwn(now, out);
+    if (!isTimely) return;
+    for (const { hash } of this.judge.expire(seconds)) this.swim.retract(KIND.statement, hash);
+  }
+
+  #reviewOne(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {
+    const judgement = this.judge.judge(member.id, secondsOf(now));
+    if (judgement.kind === "member") {
+      const before = [member.id, ...this.roster.rivals(member.id)];
+      const name = this.roster.nameOf(member.id);
+      const address = this.roster.claimedIp4(member.id);
+      if (this.roster.renew(member, judgement.membership)) {
+        if (address) this.tunnels.withdraw(member, address, out);
+        this.tunnels.route([...before, ...this.roster.rivals(member.id)], out);
+        const who = this.roster.who(member.id);
+        if (who.name !== name) out.event({ kind: "renamed", who, before: name });
+        this.isDirty = true;
+      }
+      this.#lost.delete(member.id);
+      if (!this.#isQuiet) this.#certify(now, member, out);
+      return;
+    }
+    if (judgement.why === "stranger" && this.#isGraceful(now, member)) return;
+    const who = this.roster.who(member.id);
+    if (!isOfClock(judgement.why)) {
+      this.#remove(now, member, out);
+      if (judgement.why !== "left") out.event({ kind: "memberOut", who, why: judgement.why });
+    } else if (isTimely) {
+      this.untimely.keep(member.record);
+      this.#remove(now, member, out);
+      out.event({ kind: "memberExpired", who });
+    }
+  }
+
+  /** Whether a member whose certificate lost its signer is kept: it may be signed anew just now. */
+  #isGraceful(now: Now, { id }: Member): boolean {
+    const until = this.#lost.get(id) ?? now.boot + VOID_GRACE;
+    this.#lost.set(id, until);
+    return now.boot < until;
+  }
+
+  /** When {@link review} is due before its usual time. */
+  get reviewDue(): number {
+    let due = Infinity;
+    for (const until of this.#lost.values()) due = Math.min(due, until);
+    return due;
+  }
+
+  /** The long dead leave the table by themselves; their certificates let them in again. */
+  #forgetLongDead(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const status = this.swim.member(member.id)?.status;
+    if (status === "alive" || status === "suspect") {
+      member.aliveAt = secondsOf(now);
+    } else if (secondsOf(now) - member.aliveAt > LONG_DEAD) this.#remove(now, member, out);
+  }
+
+  /** Where our own certificate is not valid, it is our clock that is wrong, more likely than others. */
+  #isTimely(now: Now): boolean {
+    const judgement = this.judge.judge(this.id, secondsOf(now));
+    return judgement.kind === "member" || !isOfClock(judgement.why);
+  }
+
+  /** Whether somebody is a member, or was one before the clock said otherwise. */
+  isKnown(id: MemberId): boolean {
+    return this.roster.get(id) !== undefined || this.untimely.has(id);
+  }
+
+  /** Whether a member has not heard of us yet, or may have forgotten us: it needs an introduction. */
+  isStranger(member: Member): boolean {
+    return isUnheard(member) || this.swim.member(member.id)?.status === "dead";
+  }
+
+  /** Somebody was answered at the door: its confirmation can be opened. */
+  expect(record: NodeRecord): void {
+    this.#seal.know(record.id, record.key, bootOf(record.sequence));
+  }
+
+  /** A half-open acquaintance ended: without membership its key is not needed. */
+  release(id: MemberId): void {
+    if (!this.roster.get(id)) this.#seal.forget(id);
+  }
+
+  /** So many living members at random, or all. */
+  #some(count: number): MemberId[] {
+    const live = [...this.swim.members()].filter(({ status }) => status === "alive");
+    const chosen: MemberId[] = [];
+    while (chosen.length < count && live.length > 0) {
+      const [high = 0, low = 0] = this.#o.random(2);
+      const [one] = live.splice((high * 256 + low) % live.length, 1);
+      if (one) chosen.push(one.id);
+    }
+    return chosen;
+  }
+
+  // ---- Rumours --------------------------------------------------------------------------------
+
+  /** Judges what swim has handed out; each verdict may hand out more. */
+  digest(now: Now, out: Outbox<NodeEvent>): void {
+    for (let one; (one = this.#inbox.shift()) !== undefined;) {
+      const verdict = this.#believe(now, one.rumour, out);
+      if (verdict === "refused") this.drops.rumour++;
+      else if (verdict === "unproven") this.#keepUnproven(one);
+    }
+  }
+
+  #believe(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): "believed" | "refused" | "unproven" {
+    const { kind, key, bytes } = rumour;
+    if (kind === KIND.statement) {
+      const added = this.learn(now, bytes, out);
+      if (added.kind !== "refused") return "believed";
+      return added.why === "unentitled" ? "unproven" : "refused";
+    }
+    if (kind !== KIND.record) return "refused";
+    const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
+    if (!opened.ok || opened.value.id !== key) return "refused";
+    if (opened.value.id === this.id) {
+      this.recall(now, bytes, out);
+      return "believed";
+    }
+    const acceptance = this.take(now, opened.value, out);
+    if (acceptance.kind !== "refused") return "believed";
+    return acceptance.why === "stranger" ? "unproven" : "refused";
+  }
+
+  /** What nobody entitled has signed yet may become true when the statement about its signer comes. */
+  #keepUnproven(one: Unproven): void {
+    const isSame = ({ rumour }: Unproven) =>
+      rumour.kind === one.rumour.kind &&
+      rumour.key === one.rumour.key;
+    if (this.#unproven.some(isSame)) return;
+    const ofSender = this.#unproven.filter(({ from }) => from === one.from);
+    const [oldestOfSender] = ofSender;
+    if (ofSender.length >= UNPROVEN_EACH && oldestOfSender) {
+      this.#unproven.splice(this.#unproven.indexOf(oldestOfSender), 1);
+      this.drops.unproven++;
+    } else if (this.#unproven.length >= UNPROVEN_MAX) {
+      this.#unproven.shift();
+      this.drops.unproven++;
+    }
+    this.#unproven.push(one);
+  }
+
+  /** Something new was said: what waits is judged once more, and kept if its proof is still missing. */
+  #retryUnproven(): void {
+    this.#inbox.push(...this.#unproven.splice(0));
+  }
+
+  // ---- Swim -----------------------------------------------------------------------------------
+
+  tick(now: Now, out: Outbox<NodeEvent>): void {
+    this.swim.tick(now, this.#swimOut(now, out));
+  }
+
+  gossip(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    const message = decode(payload, PAYLOAD_MAX);
+    if (message.ok) this.swim.receive(now, from, message.value, this.#swimOut(now, out));
+    else this.drops.gossip++;
+    this.#compare(now, from, out);
+  }
+
+  heard(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    this.twins.heard(now, id);
+    this.swim.heard(now, id, this.#swimOut(now, out));
+    this.#compare(now, id, out);
+  }
+
+  /** Starts a push–pull with a member. */
+  level(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    this.swim.pushPull(now, id, this.#swimOut(now, out));
+  }
+
+  leave(now: Now, out: Outbox<NodeEvent>): void {
+    this.swim.leave(now, this.#swimOut(now, out));
+  }
+
+  /** Members that should be greeted, each once: whoever was sent to unheard, and some newcomers. */
+  takeUnheard(): Member[] {
+    const all = [...this.#unheard];
+    this.#unheard.clear();
+    return all;
+  }
+
+  /** Whether nobody of the mesh talks to us. */
+  isAlone(): boolean {
+    for (const { status, heardAt } of this.swim.members()) {
+      if (status === "alive" && heardAt > -Infinity) return false;
+    }
+    return true;
+  }
+
+  /** Authenticated traffic of a tunnel is a sign of life: such members need no probe. */
+  traffic(now: Now, facts: FactReader, out: Outbox<NodeEvent>): void {
+    for (const { id } of this.tunnels.heard(now, facts)) this.heard(now, id, out);
+  }
+
+  /** What was not believed or had no room, by reason. */
+  counters(): Record<string, number> {
+    const swim = Object.entries(this.swim.counters()).map(([why, count]) => [`swim_${why}`, count]);
+    const own = {
+      ...this.drops,
+      untimely: this.untimely.dropped,
+      statements: this.statements.refused,
+      statement_pairs: this.statements.pairCount,
+      admissions: this.judge.provisional.refused,
+      members: this.roster.refused,
+    };
+    return { ...own, ...Object.fromEntries(swim) };
+  }
+
+  /** Runs a step of which people need not hear: what a restart remembers is no news. */
+  quietly(step: () => void): void {
+    this.#isQuiet = true;
+    step();
+    this.#isQuiet = false;
+  }
+
+  /** Seals for a member and sends to wherever it may be. */
+  send(
+    now: Now,
+    to: MemberId,
+    kind: PayloadKind,
+    payload: Uint8Array,
+    out: Outbox<NodeEvent>,
+  ): void {
+    const member = this.roster.get(to);
+    const bytes = member && this.#seal.seal(to, kind, payload);
+    if (!bytes) return;
+    if (this.isStranger(member)) this.#unheard.add(member);
+    for (const place of this.roster.places(member, now)) out.send({ bytes, ...place });
+  }
+
+  #swimOut(now: Now, out: Outbox<NodeEvent>): SwimOutbox {
+    return {
+      message: (to, message) => this.send(now, to, "gossip", encode(message, PAYLOAD_MAX), out),
+      rumour: (from, rumour) => void this.#inbox.push({ from, rumour }),
+      event: (event) => this.#hear(event, out),
+    };
+  }
+
+  #hear(event: SwimEvent, out: Outbox<NodeEvent>): void {
+    if (event.kind === "levelled") {
+      const membership = this.roster.get(event.id)?.membership;
+      if (membership && isCertified(membership)) this.#hasCompared = true;
+      return;
+    }
+    this.isDirty = true;
+    if (event.kind === "refuted" || this.#isQuiet) return;
+    if (!this.roster.get(event.id)) return;
+    const who = this.roster.who(event.id);
+    if (event.kind === "returned") {
+      return out.event({ kind: "memberReturned", who, absentMs: event.absentMs });
+    }
+    out.event({ kind: MEMBER_EVENTS[event.kind], who });
+  }
+}
+
+function isCertified({ standing }: Membership): boolean {
+  return standing === "admin" || standing === "certified";
+}
+
+function isSameProof(a: Proof, b: Proof): boolean {
+  const text = ({ statements, admission }: Proof) =>
+    statements.map((bytes) => bytes.toHex()).join() + (admission?.endorsement?.at ?? "") +
+    (admission?.token ?? "");
+  return text(a) === text(b);
+}
+
+const MEMBER_EVENTS = {
+  joined: "memberJoined",
+  suspected: "memberSuspected",
+  recovered: "memberRecovered",
+  died: "memberDied",
+  departed: "memberLeft",
+} as const;

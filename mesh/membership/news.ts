@@ -1,0 +1,27 @@
+/**
+ * News for the whole mesh, as swim's rumours: records and statements. Everything in them is signed by
+ * whom it concerns or by somebody who may, so it does not matter who passes it on; and nothing is
+ * passed on that was not verified.
+ */
+import type { Crypto } from "../crypto.ts";
+import type { Rumour } from "../swim/messages.ts";
+import type { NodeRecord } from "./record.ts";
+import type { Statement } from "./statement.ts";
+
+/** Numbers of the kinds, on the wire. */
+export const KIND = { record: 1, statement: 2 } as const;
+
+export function recordRumour(crypto: Crypto, record: NodeRecord): Rumour {
+  // A byte of the content stands in the version, so that two records with one sequence meet.
+  const [salt = 0] = crypto.blake2s(record.bytes);
+  const version = record.sequence * 256 + salt;
+  return { kind: KIND.record, key: record.id, version, bytes: record.bytes };
+}
+
+/**
+ * A statement travels under its hash, so that two of which only one can count meet everywhere, and
+ * everywhere the same one is kept; nobody can make two that hide each other.
+ */
+export function statementRumour({ hash, bytes }: Statement): Rumour {
+  return { kind: KIND.statement, key: hash, version: 1, bytes };
+}

@@ -1,0 +1,183 @@
+/**
+ * Our own node record: what it says, when it is renewed, and what happens when others hold one of
+ * ours that we have not made.
+ */
+import type { Crypto } from "../crypto.ts";
+import type { Endpoint } from "../endpoint.ts";
+import type { Now } from "../machine.ts";
+import {
+  BOOT_MAX,
+  bootOf,
+  type NodeRecord,
+  openRecord,
+  type Proof,
+  type RecordBody,
+  RECORDS_PER_BOOT,
+  sequenceOf,
+  signRecord,
+  type Twin,
+} from "./record.ts";
+import type { Identity } from "./identity.ts";
+
+/** What is said of ourselves. */
+export interface Self {
+  readonly identity: Identity;
+  readonly proof: Proof;
+  readonly endpoints: readonly Endpoint[];
+  readonly capabilities: RecordBody["capabilities"];
+  readonly version: string;
+}
+
+/** Milliseconds between two records of ours. */
+const PACE = 1_000;
+/**
+ * How often we go on beyond records of ours that we have not made: some times at once, then once a
+ * minute. Two machines with one key would chase each other for ever, and the first jumps show both
+ * of them that the other one lives.
+ */
+const JUMPS = 4;
+const JUMP_PACE = 60_000;
+/** Milliseconds after which another machine that was not heard of again counts as gone. */
+const TWIN_TIME = 10 * 60_000;
+
+/** What a record of ours that others hold has told. */
+export type Recall =
+  /** We have made it, or it says nothing new. */
+  | "known"
+  /** It is of a run that we do not know: our state was older than it should have been. */
+  | "jumped"
+  /** It is of a machine that runs now, with our key. */
+  | "twin";
+
+export class OwnRecord {
+  #self: Self;
+  #boot: number;
+  #count = 0;
+  #record: NodeRecord;
+  #renewedAt = -Infinity;
+  #jumpsLeft = JUMPS;
+  #jumpedAt = -Infinity;
+  /** The run of the last record that made us jump, and where it said that it was. */
+  #other: Twin | undefined;
+  #twin: (Twin & { readonly seenAt: number }) | undefined;
+  /** The first record has not been seen by anybody. */
+  #isStale = true;
+
+  /**
+   * @param run 8 random bytes of this start, hexadecimal
+   * @param boot on disk already
+   */
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly meshId: Uint8Array,
+    readonly run: string,
+    self: Self,
+    boot: number,
+  ) {
+    this.#self = self;
+    this.#boot = boot;
+    this.#record = this.#sign();
+  }
+
+  get self(): Self {
+    return this.#self;
+  }
+
+  get record(): NodeRecord {
+    return this.#record;
+  }
+
+  /** Rises beyond what the start gave when we find that we have used higher ones. */
+  get boot(): number {
+    return this.#boot;
+  }
+
+  /** The machine that uses our key, too. */
+  get twin(): Twin | undefined {
+    return this.#twin;
+  }
+
+  /** Something that the record says has changed. */
+  describe(change: Partial<Self>): void {
+    this.#self = { ...this.#self, ...change };
+    this.#isStale = true;
+  }
+
+  /** Boot ms at which the record is to be renewed; undefined: it is up to date. */
+  due(): number | undefined {
+    return this.#isStale ? this.#renewedAt + PACE : undefined;
+  }
+
+  /** Renews the record if that is due. @returns the new record, to be spread */
+  settle(now: Now): NodeRecord | undefined {
+    if (this.#twin && now.boot - this.#twin.seenAt > TWIN_TIME) {
+      this.#twin = undefined;
+      this.#isStale = true;
+    }
+    const due = this.due();
+    if (due === undefined || now.boot < due) return undefined;
+    this.#isStale = false;
+    if (!this.#next()) return undefined;
+    this.#renewedAt = now.boot;
+    return this.#record = this.#sign();
+  }
+
+  /**
+   * A record of ours as others hold it, signed by our key. If we have not made it, our state was
+   * older than it should be, or another machine has our key. Our counters go on beyond it. If it
+   * follows us then, somebody lives who makes such records.
+   */
+  recall(now: Now, bytes: Uint8Array): Recall {
+    const opened = openRecord(this.crypto, this.meshId, bytes);
+    if (!opened.ok || opened.value.id !== this.#self.identity.id) return "known";
+    const { sequence, run, endpoints } = opened.value;
+    if (run === this.run) return "known";
+    const other: Twin = { run, endpoint: endpoints[0] };
+    const hasFollowed = this.#other?.run === run && sequence > this.#record.sequence;
+    if (hasFollowed || this.#twin?.run === run) {
+      const isNew = this.#twin?.run !== run;
+      this.#twin = { ...other, seenAt: now.boot };
+      if (isNew) this.#isStale = true;
+    }
+    const own = this.#record.sequence;
+    const isBeyond = sequence > own ||
+      sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
+    if (!isBeyond) return this.#twin?.run === run ? "twin" : "known";
+    const outcome = this.#twin?.run === run ? "twin" : "jumped";
+    if (now.boot - this.#jumpedAt >= JUMP_PACE) this.#jumpsLeft = JUMPS;
+    if (this.#jumpsLeft === 0 || bootOf(sequence) >= BOOT_MAX) {
+      return outcome === "twin" ? outcome : "known";
+    }
+    this.#jumpsLeft--;
+    this.#jumpedAt = now.boot;
+    this.#other = other;
+    this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
+    this.#count = 0;
+    this.#isStale = true;
+    // At once, and not at the pace of records: whoever holds the other one must see that we live.
+    this.#renewedAt = -Infinity;
+    return outcome;
+  }
+
+  /** Counts one record on; past the last of a start as if there had been another start. */
+  #next(): boolean {
+    if (this.#count + 1 < RECORDS_PER_BOOT) this.#count++;
+    else if (this.#boot < BOOT_MAX) {
+      this.#boot++;
+      this.#count = 0;
+    } else return false;
+    return true;
+  }
+
+  #sign(): NodeRecord {
+    const { identity, ...rest } = this.#self;
+    return signRecord(this.crypto, this.meshId, identity.signing, {
+      ...rest,
+      key: identity.signing.publicKey,
+      sequence: sequenceOf(this.#boot, this.#count),
+      run: this.run,
+      twin: this.#twin && { run: this.#twin.run, endpoint: this.#twin.endpoint },
+      routes: [],
+    });
+  }
+}

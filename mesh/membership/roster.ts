@@ -1,0 +1,328 @@
+/**
+ * The roster: everybody whose record and membership were verified here, with what is known of how
+ * to reach them. It judges records (membership, sequence, equivocation) and says who bears which name
+ * and has which IPv4 address; it sends nothing.
+ */
+import type { Crypto } from "../crypto.ts";
+import { type Decoded, fromHex } from "../codec.ts";
+import { ip4Of, ip6Of } from "./address.ts";
+import { Claims } from "./claims.ts";
+import {
+  type Endpoint,
+  formatAddress,
+  parseAddress,
+  sameBytes,
+  sameEndpoint,
+  type Source,
+} from "../endpoint.ts";
+import type { Who } from "../event.ts";
+import type { Now, PeerId } from "../machine.ts";
+import type { NodeRecord } from "./record.ts";
+import type { MemberId } from "./identity.ts";
+import { type Judge, type Judgement, type Membership, rankOf, type Refusal } from "./judge.ts";
+
+/** Members at most, the dead among them. At the limit newcomers are refused and counted. */
+export const MEMBERS_MAX = 16_384;
+/** Milliseconds during which an authenticated source is taken for the place of a member. */
+const FRESH = 30_000;
+/** Addresses of one key that are tried; in a full mesh a hundred times as many as are needed. */
+const COUNTERS_TRIED = 1024;
+/** Places that are tried at once for a member that has not been heard of lately. */
+const GUESSES_MAX = 4;
+
+/** Where authenticated control traffic of a member came from, and to which of our addresses. */
+export interface Observed {
+  readonly endpoint: Endpoint;
+  readonly source: Source | undefined;
+  /** Boot ms; -Infinity for one remembered from an earlier run. */
+  readonly at: number;
+}
+
+export interface Member {
+  readonly id: MemberId;
+  record: NodeRecord;
+  membership: Membership;
+  readonly ip6: Uint8Array;
+  observed: Observed | undefined;
+  /** Its WireGuard peer; undefined while there is none. */
+  peer: PeerId | undefined;
+  /** Milliseconds of the last measured round trip; undefined: never measured. */
+  rtt: number | undefined;
+  /** core's last authenticated receive as read last, boot ms. */
+  trafficAt: number;
+  /** Unix seconds at which it was last known to live, kept over restarts. */
+  aliveAt: number;
+}
+
+/** What came of a record. */
+export type Acceptance =
+  | { readonly kind: "new"; readonly member: Member }
+  | { readonly kind: "updated"; readonly member: Member; readonly before: NodeRecord }
+  /** Known already, or older than what is known. */
+  | { readonly kind: "old"; readonly member: Member }
+  /** Another record with a sequence that was used: the key is used twice. */
+  | {
+    readonly kind: "equivocation";
+    readonly member: Member;
+    readonly before: NodeRecord;
+    readonly isTaken: boolean;
+  }
+  | { readonly kind: "refused"; readonly why: Refusal; readonly detail: string };
+
+export class Roster {
+  readonly #members = new Map<MemberId, Member>();
+  readonly #byPeer = new Map<PeerId, Member>();
+  readonly #addresses = new Claims();
+  readonly #names = new Claims();
+  readonly meshId: Uint8Array;
+  /** Newcomers that the limit has cost. */
+  refused = 0;
+
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly judgeOfAll: Judge,
+    private readonly limit = MEMBERS_MAX,
+  ) {
+    this.meshId = judgeOfAll.meshId;
+  }
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  get hasRoom(): boolean {
+    return this.#members.size < this.limit;
+  }
+
+  get(id: MemberId): Member | undefined {
+    return this.#members.get(id);
+  }
+
+  byPeer(peer: PeerId): Member | undefined {
+    return this.#byPeer.get(peer);
+  }
+
+  members(): MapIterator<Member> {
+    return this.#members.values();
+  }
+
+  /** Whether the subject of a record is a member. */
+  judge(record: NodeRecord, now: Now): Judgement {
+    return this.judgeOfAll.judge(record.id, Math.floor(now.wall / 1000));
+  }
+
+  /**
+   * Takes a record whose signature was verified, if its subject is a member and it is newer.
+   * Of two records with one sequence everybody keeps the one with the greater bytes.
+   */
+  accept(record: NodeRecord, now: Now): Acceptance {
+    const judgement = this.judge(record, now);
+    if (judgement.kind === "refused") return judgement;
+    const { membership } = judgement;
+    const known = this.#members.get(record.id);
+    if (known === undefined) {
+      if (!this.hasRoom) {
+        this.refused++;
+        return { kind: "refused", why: "full", detail: `${this.limit} members are known` };
+      }
+      return { kind: "new", member: this.#add(record, membership, now) };
+    }
+    this.renew(known, membership);
+    const before = known.record;
+    if (record.sequence < before.sequence) return { kind: "old", member: known };
+    if (record.sequence > before.sequence) {
+      known.record = record;
+      return { kind: "updated", member: known, before };
+    }
+    const order = compareBytes(record.bytes, before.bytes);
+    if (order === 0) return { kind: "old", member: known };
+    if (order > 0) known.record = record;
+    return { kind: "equivocation", member: known, before, isTaken: order > 0 };
+  }
+
+  remove(id: MemberId): void {
+    const member = this.#members.get(id);
+    if (member === undefined) return;
+    this.#members.delete(id);
+    this.#addresses.release(id);
+    this.#names.release(id);
+    if (member.peer !== undefined) this.#byPeer.delete(member.peer);
+  }
+
+  /** Ties a member to its WireGuard peer. */
+  bind(member: Member, peer: PeerId): void {
+    member.peer = peer;
+    this.#byPeer.set(peer, member);
+  }
+
+  /** A membership as it is judged now. @returns whether the member's name or address may have moved */
+  renew(member: Member, membership: Membership): boolean {
+    const before = member.membership;
+    member.membership = membership;
+    const isSame = before.name === membership.name && before.ip4Counter === membership.ip4Counter &&
+      before.since === membership.since && rankOf(before) === rankOf(membership);
+    if (!isSame) this.claim(membership);
+    return !isSame;
+  }
+
+  /** What a member, or we ourselves, claim. */
+  claim(membership: Membership): void {
+    const { id, since, name, ip4Counter } = membership;
+    const rank = rankOf(membership);
+    this.#names.claim({ id, rank, since, wish: name });
+    const ip4 = ip4Of(this.crypto, this.meshId, Uint8Array.fromHex(id), ip4Counter);
+    this.#addresses.claim({ id, rank, since, wish: formatAddress(ip4) });
+  }
+
+  /** A member's IPv4 address (or our own); undefined while another has it. */
+  ip4(id: MemberId): Uint8Array | undefined {
+    const claim = this.#addresses.get(id);
+    return claim && this.#addresses.holds(id) ? parseAddress(claim.wish) : undefined;
+  }
+
+  /** The IPv4 address that a member claims. */
+  claimedIp4(id: MemberId): Uint8Array | undefined {
+    const claim = this.#addresses.get(id);
+    return claim && parseAddress(claim.wish);
+  }
+
+  /** Who else claims a member's address. */
+  rivals(id: MemberId): MemberId[] {
+    return this.#addresses.rivals(id);
+  }
+
+  /**
+   * What a member is called. No two bear one name: who claims a name that another has is called by
+   * its key, too.
+   */
+  nameOf(id: MemberId): string {
+    const claim = this.#names.get(id);
+    if (claim === undefined) return "";
+    if (this.#names.holds(id)) return claim.wish;
+    return `${claim.wish.slice(0, 30).replace(/-+$/, "")}-${id.slice(0, 32)}`;
+  }
+
+  /** Whether somebody else has this name for good: a provisional member yields to a certificate. */
+  isNameTaken(name: string, by: MemberId): boolean {
+    return this.#isTaken(this.#names, name, by);
+  }
+
+  /** `lyon`, or the first of `lyon-2`, `lyon-3`, … that is free. */
+  freeName(name: string, by: MemberId): string {
+    let free = name;
+    for (let n = 2; this.isNameTaken(free, by); n++) {
+      free = `${name.slice(0, 62 - String(n).length).replace(/-+$/, "")}-${n}`;
+    }
+    return free;
+  }
+
+  /**
+   * The first counter by which a key has an address that is free; 0 where all are taken.
+   * @param before the one that it had, which is kept if it can be
+   */
+  freeCounter(id: MemberId, before = 0): number {
+    const key = Uint8Array.fromHex(id);
+    for (const counter of [before, ...Array(COUNTERS_TRIED).keys()]) {
+      const ip4 = ip4Of(this.crypto, this.meshId, key, counter);
+      if (!this.#isTaken(this.#addresses, formatAddress(ip4), id)) return counter;
+    }
+    return 0;
+  }
+
+  #isTaken(claims: Claims, wish: string, by: MemberId): boolean {
+    const holder = claims.holder(wish);
+    return holder !== undefined && holder !== by && claims.get(holder)?.rank === 0;
+  }
+
+  /** A member as people know it. */
+  who(id: MemberId): Who {
+    return { id, name: this.nameOf(id) };
+  }
+
+  /**
+   * Where to send to a member: where it was heard lately, or every place that may be right. The
+   * copies are one datagram, so at most one of them is delivered.
+   */
+  places(member: Member, now: Now): { to: Endpoint; from?: Source }[] {
+    const { observed } = member;
+    const seen = observed &&
+      { to: observed.endpoint, ...(observed.source ? { from: observed.source } : {}) };
+    if (seen && now.boot - observed.at < FRESH) return [seen];
+    const claimed = member.record.endpoints
+      .filter((endpoint) => !seen || !sameEndpoint(endpoint, seen.to))
+      .map((to) => ({ to }));
+    return [...(seen ? [seen] : []), ...claimed].slice(0, GUESSES_MAX);
+  }
+
+  /** Our network changed: every place that may be right is tried until members are heard again. */
+  moved(now: Now): void {
+    for (const member of this.#members.values()) {
+      const { observed } = member;
+      if (!observed) continue;
+      const at = Math.min(observed.at, now.boot - FRESH);
+      member.observed = { endpoint: observed.endpoint, source: undefined, at };
+    }
+  }
+
+  /** The member that a person means: a name, a key (or its beginning, 8 digits), an address. */
+  find(text: string): Decoded<Member> {
+    const address = parseAddress(text);
+    const matches = [...this.#members.values()].filter((member) => {
+      if (address === undefined) {
+        return this.nameOf(member.id) === text || text.length >= 8 && member.id.startsWith(text);
+      }
+      const own = address.length === 4 ? this.ip4(member.id) : member.ip6;
+      return own !== undefined && sameBytes(own, address);
+    });
+    const [member, ...others] = matches;
+    if (member === undefined) {
+      return {
+        ok: false,
+        error: `${text}: no member has this name, key or address: \`shoal status\` lists them all`,
+      };
+    }
+    if (others.length > 0) {
+      const keys = matches.map(({ id }) => id.slice(0, 16)).join(", ");
+      return {
+        ok: false,
+        error: `${text}: ${matches.length} members match: say which key: ${keys}`,
+      };
+    }
+    return { ok: true, value: member };
+  }
+
+  #add(record: NodeRecord, membership: Membership, now: Now): Member {
+    const member: Member = {
+      id: record.id,
+      record,
+      membership,
+      ip6: ip6Of(this.crypto, this.meshId, record.key),
+      observed: undefined,
+      peer: undefined,
+      rtt: undefined,
+      trafficAt: 0,
+      aliveAt: Math.floor(now.wall / 1000),
+    };
+    this.#members.set(member.id, member);
+    this.claim(membership);
+    return member;
+  }
+}
+
+/** Whether nothing authenticated has come from a member in this run. */
+export function isUnheard({ observed }: Member): boolean {
+  return observed === undefined || observed.at === -Infinity;
+}
+
+/** Whether a text is a whole key as this project writes it. */
+export function isKey(text: string): boolean {
+  return text.length === 64 && fromHex(text) !== undefined;
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}

@@ -1,0 +1,84 @@
+/**
+ * What this node signs about others: with its own key where it is an admin, with the mesh key where
+ * that is on this machine. It gives every statement a number of its own, which must be on disk before
+ * the statement leaves (invariant 13): two statements with one number are taken for misuse of the key.
+ */
+import type { Crypto, SigningKey } from "../crypto.ts";
+import type { Decoded } from "../codec.ts";
+import type { Identity } from "./identity.ts";
+import { type Draft, NUMBER_MAX, signStatement, type Statement } from "./statement.ts";
+import type { Statements } from "./statements.ts";
+
+/** The highest numbers that were used, as far as this machine remembers. */
+export interface Numbers {
+  readonly own: number;
+  readonly mesh: number;
+}
+
+export type SignedBy = "own" | "mesh";
+
+export class Signer {
+  #numbers: { own: number; mesh: number };
+  #meshSigning: SigningKey | undefined;
+
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly statements: Statements,
+    private readonly identity: Identity,
+    meshSigning: SigningKey | undefined,
+    numbers: Numbers,
+  ) {
+    this.#meshSigning = meshSigning;
+    this.#numbers = { ...numbers };
+  }
+
+  get numbers(): Numbers {
+    return this.#numbers;
+  }
+
+  /** Whether a mesh key is on this machine, be it the one of now or not. */
+  get keepsMeshKey(): boolean {
+    return this.#meshSigning !== undefined;
+  }
+
+  /** Whether the mesh key of now is on this machine. */
+  get hasMeshKey(): boolean {
+    return this.#meshSigning?.publicKey.toHex() === this.statements.meshKey;
+  }
+
+  /** Another mesh key, or none, is on this machine from now on. */
+  setMeshKey(signing: SigningKey | undefined): void {
+    this.#meshSigning = signing;
+    this.#numbers.mesh = 0;
+  }
+
+  /** How many more statements a key may sign. */
+  left(by: SignedBy): number {
+    return NUMBER_MAX - this.#last(by);
+  }
+
+  /** @param at unix seconds */
+  sign(by: SignedBy, draft: Draft, at: number): Decoded<Statement> {
+    const signing = this.#signing(by);
+    if (signing === undefined) return { ok: false, error: "the mesh key is not on this machine" };
+    const number = this.#last(by) + 1;
+    if (number > NUMBER_MAX) {
+      const who = by === "mesh" ? "the mesh key" : "this admin";
+      const error = `${who} has signed ${NUMBER_MAX} statements, which is all that a key may: ` +
+        `use another admin`;
+      return { ok: false, error };
+    }
+    this.#numbers[by] = number;
+    const { meshId } = this.statements;
+    return { ok: true, value: signStatement(this.crypto, meshId, signing, draft, { number, at }) };
+  }
+
+  #signing(by: SignedBy): SigningKey | undefined {
+    return by === "mesh" ? this.#meshSigning : this.identity.signing;
+  }
+
+  #last(by: SignedBy): number {
+    const key = this.#signing(by)?.publicKey.toHex() ?? "";
+    return Math.max(this.#numbers[by], this.statements.topNumber(key));
+  }
+}

@@ -1,0 +1,517 @@
+/**
+ * The statements that a node holds, and what they mean together. What counts is a function of the
+ * set alone, never of the order in which it came (invariant 2), so two members that hold the same
+ * statements agree:
+ *
+ * - the mesh key is that of the successor with the highest number, else the one of the founding;
+ *   what an older mesh key has signed does not count;
+ * - an admin has an `admin` statement and no `demoted` one of the mesh key (invariant 3). So there is
+ *   no way back into an office that was ended, and no admin can do anything to another;
+ * - `member`, `removed` and `token` count when the mesh key or an admin has signed them; `removed`
+ *   does not count against an admin;
+ * - of several certificates of one key the one signed last counts;
+ * - certificates that came of one token count for as many keys as it admits, the earliest first
+ *   (invariant 6). A certificate says itself how many that is: then the end of the office of whoever
+ *   made the token changes nothing for those that others have certified.
+ *
+ * What has stopped counting, because its signer has lost an office, is kept: it is what a person
+ * signs anew or settles. It does not travel any more.
+ *
+ * Limits (invariant 13): each signer has {@link NUMBER_MAX} numbers, the mesh key has room of its own,
+ * all admins together have {@link ADMINS_ROOM}.
+ */
+import type { Crypto } from "../crypto.ts";
+import { type Genesis, type MemberId, meshIdOf } from "./identity.ts";
+import {
+  decodeStatement,
+  hashOf,
+  isSigned,
+  type Statement,
+  type StatementOf,
+  subjectOf,
+} from "./statement.ts";
+
+/** Statements of all admins together; at the limit those that do not count make room, or none. */
+export const ADMINS_ROOM = 65_536;
+/** Farewells; at the limit a further one is refused. */
+export const FAREWELLS_ROOM = 16_384;
+/** Pairs of statements with one number that are shown. */
+export const PAIRS_SHOWN = 16;
+/** Seconds after its end for which an ended certificate or token is kept, so that people see it. */
+export const ENDED_KEPT = 30 * 86_400;
+/** Seconds after the end of a token in which admins certify whom it has admitted. */
+export const TOKEN_GRACE = 7 * 86_400;
+
+export type Refused =
+  /** No statement, or not signed by the key that it names. */
+  | "malformed"
+  /** Its signer has no right to it, as far as this node knows now. */
+  | "unentitled"
+  /** It ended long ago. */
+  | "ended"
+  /** Another with the same number, or a later successor, counts instead. */
+  | "outranked"
+  | "full";
+
+export type Added =
+  | {
+    readonly kind: "new";
+    readonly statement: Statement;
+    /** What has the same number and does not count any more. */
+    readonly replaced: Statement | undefined;
+    /** What counts again, and what has stopped counting, since the right of its signer changed. */
+    readonly gained: readonly Statement[];
+    readonly lost: readonly Statement[];
+  }
+  | { readonly kind: "known"; readonly statement: Statement }
+  | { readonly kind: "refused"; readonly why: Refused };
+
+/** A statement and when this node heard of it first, in unix seconds by its own clock. */
+export interface Held {
+  readonly statement: Statement;
+  readonly seen: number;
+}
+
+/** Two statements of one signer with one number: the key is used twice, or misused. */
+export interface Pair {
+  readonly signer: string;
+  readonly number: number;
+  readonly hashes: readonly [string, string];
+}
+
+export type CertificateStatement = StatementOf<"admin"> | StatementOf<"member">;
+
+export class Statements {
+  readonly meshId: Uint8Array;
+  readonly #recoveryKey: string;
+  readonly #firstMeshKey: string;
+  readonly #held = new Map<string, Held>();
+  readonly #slots = new Map<string, Map<number, Statement>>();
+  readonly #about = new Map<string, Set<Statement>>();
+  readonly #byToken = new Map<string, Set<StatementOf<"member">>>();
+  /** Keys that a token has certified, in the order in which they count; made anew when asked for. */
+  readonly #ranks = new Map<string, Map<MemberId, number>>();
+  readonly #farewells = new Map<MemberId, StatementOf<"left">>();
+  readonly #pairs = new Map<string, Pair>();
+  #successor: StatementOf<"successor"> | undefined;
+  #officers: ReadonlySet<MemberId> = new Set();
+  #ofAdmins = 0;
+  /** Statements that the limits have cost. */
+  refused = 0;
+  /** Pairs with one number that were met, shown or not. */
+  pairCount = 0;
+
+  constructor(private readonly crypto: Crypto, readonly genesis: Genesis) {
+    this.meshId = meshIdOf(crypto, genesis);
+    this.#recoveryKey = genesis.recoveryKey.toHex();
+    this.#firstMeshKey = genesis.meshKey.toHex();
+  }
+
+  // ---- What counts ------------------------------------------------------------------------------
+
+  /** The mesh key of now. */
+  get meshKey(): string {
+    return this.#successor?.key ?? this.#firstMeshKey;
+  }
+
+  get successor(): StatementOf<"successor"> | undefined {
+    return this.#successor;
+  }
+
+  isAdmin(key: string): boolean {
+    return this.#officers.has(key);
+  }
+
+  admins(): Iterable<MemberId> {
+    return this.#officers;
+  }
+
+  /** Whether what this key signs about members and tokens counts. */
+  isEntitled(key: string): boolean {
+    return key === this.meshKey || this.#officers.has(key);
+  }
+
+  counts(statement: Statement): boolean {
+    switch (statement.kind) {
+      case "successor":
+        return statement === this.#successor;
+      case "admin":
+      case "demoted":
+        return statement.signer === this.meshKey;
+      case "member":
+      case "removed":
+      case "token":
+        return this.isEntitled(statement.signer);
+      case "left":
+        return true;
+    }
+  }
+
+  /** The statement by which a key has its name and address; undefined: none counts. */
+  certificate(key: MemberId): CertificateStatement | undefined {
+    const isAdmin = this.isAdmin(key);
+    let best: CertificateStatement | undefined;
+    for (const statement of this.about(key)) {
+      if (statement.kind !== (isAdmin ? "admin" : "member") || !this.counts(statement)) continue;
+      if (statement.kind === "member" && !this.#isWithinUses(statement)) continue;
+      if (best === undefined || isLater(statement, best)) best = statement;
+    }
+    return best;
+  }
+
+  /** Whether the only certificates of a key are more than their token admits. */
+  isSurplus(key: MemberId): boolean {
+    if (this.certificate(key)) return false;
+    for (const statement of this.about(key)) {
+      if (statement.kind === "member" && this.counts(statement)) return true;
+    }
+    return false;
+  }
+
+  /** Whether a key (of a member or a token) was removed. An admin cannot be. */
+  isRemoved(key: string): boolean {
+    return !this.isAdmin(key) && this.removals(key).length > 0;
+  }
+
+  /** Removals of a key that count. */
+  removals(key: string): StatementOf<"removed">[] {
+    const found: StatementOf<"removed">[] = [];
+    for (const statement of this.about(key)) {
+      if (statement.kind === "removed" && this.counts(statement)) found.push(statement);
+    }
+    return found;
+  }
+
+  hasLeft(key: MemberId): boolean {
+    return this.#farewells.has(key);
+  }
+
+  /** The invite with this key, if it counts. */
+  token(key: string): StatementOf<"token"> | undefined {
+    let best: StatementOf<"token"> | undefined;
+    for (const statement of this.about(key)) {
+      if (statement.kind !== "token" || !this.counts(statement)) continue;
+      if (best === undefined || isLater(statement, best)) best = statement;
+    }
+    return best;
+  }
+
+  /** Keys that were certified because of a token, in the order in which they count. */
+  certifiedBy(token: string): MemberId[] {
+    return [...this.#ranksOf(token).keys()];
+  }
+
+  /** What proves a statement to somebody who knows the mesh's first keys alone. */
+  proofOf(statement: Statement): Statement[] {
+    const { signer } = statement;
+    const office = signer === this.meshKey ? undefined : this.#office(signer);
+    return [statement, ...(office ? [office] : []), ...(this.#successor ? [this.#successor] : [])];
+  }
+
+  // ---- What is held -----------------------------------------------------------------------------
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  all(): Iterable<Held> {
+    return this.#held.values();
+  }
+
+  about(subject: string): Iterable<Statement> {
+    return this.#about.get(subject) ?? [];
+  }
+
+  *bySigner(signer: string): Generator<Statement> {
+    yield* this.#slots.get(signer)?.values() ?? [];
+  }
+
+  get(hash: string): Held | undefined {
+    return this.#held.get(hash);
+  }
+
+  /** The highest number that a signer has used, as far as is known; 0: none. */
+  topNumber(signer: string): number {
+    let top = 0;
+    for (const number of this.#slots.get(signer)?.keys() ?? []) top = Math.max(top, number);
+    return top;
+  }
+
+  pairs(): Iterable<Pair> {
+    return this.#pairs.values();
+  }
+
+  /** Certificates and removals that do not count, since their signer lost an office. */
+  *void(): Generator<Statement> {
+    for (const { statement } of this.#held.values()) {
+      const isOne = statement.kind === "member" || statement.kind === "removed";
+      if (isOne && !this.counts(statement)) yield statement;
+    }
+  }
+
+  /**
+   * Takes a statement in, if it is signed by a key that may, and says what changed.
+   * @param now unix seconds
+   * @param isKnown whether the signer of a farewell is a member here without a certificate
+   * @param seen when it was heard of first, in an earlier run: then it was good once, and is kept
+   * though its signer may have lost its office since
+   */
+  add(
+    bytes: Uint8Array,
+    now: number,
+    { isKnown = false, seen }: { readonly isKnown?: boolean; readonly seen?: number } = {},
+  ): Added {
+    const hash = hashOf(this.crypto, bytes);
+    const known = this.#held.get(hash);
+    if (known) return { kind: "known", statement: known.statement };
+    const decoded = decodeStatement(bytes, hash);
+    if (!decoded.ok) return refused("malformed");
+    const statement = decoded.value;
+    if (hasEnded(statement, now)) return refused("ended");
+    const isRemembered = seen !== undefined && statement.kind !== "successor";
+    if (!isRemembered && !this.#mayAdd(statement, isKnown)) return refused("unentitled");
+    const rival = this.#rivalOf(statement);
+    // A signature costs a hundred times what all this does.
+    if (!isSigned(this.crypto, this.meshId, statement)) return refused("malformed");
+    if (rival) {
+      if (statement.kind !== "successor" || rival.number === statement.number) {
+        this.#notePair(statement, rival);
+      }
+      if (!outranks(statement, rival)) return refused("outranked");
+    } else if (!this.#hasRoom(statement)) {
+      this.refused++;
+      return refused("full");
+    }
+    return this.#insert({ statement, seen: seen ?? now }, rival);
+  }
+
+  /** Forgets what ended long ago. @param now unix seconds @returns what was forgotten */
+  expire(now: number): Statement[] {
+    const gone: Statement[] = [];
+    for (const { statement } of this.#held.values()) {
+      if (hasEnded(statement, now)) gone.push(statement);
+    }
+    for (const statement of gone) this.#drop(statement);
+    return gone;
+  }
+
+  // ---- Inside -----------------------------------------------------------------------------------
+
+  #mayAdd(statement: Statement, isKnown: boolean): boolean {
+    const { kind, signer } = statement;
+    switch (kind) {
+      case "successor":
+        return signer === this.#recoveryKey;
+      case "admin":
+      case "demoted":
+        return signer === this.meshKey;
+      case "member":
+      case "removed":
+      case "token":
+        return this.isEntitled(signer);
+      case "left":
+        return isKnown || this.#hasCertificates(signer);
+    }
+  }
+
+  #hasCertificates(key: MemberId): boolean {
+    for (const { kind } of this.about(key)) if (kind === "admin" || kind === "member") return true;
+    return false;
+  }
+
+  /** What only one of can be held. */
+  #rivalOf(statement: Statement): Statement | undefined {
+    switch (statement.kind) {
+      case "successor":
+        return this.#successor;
+      case "left":
+        return this.#farewells.get(statement.signer);
+      default:
+        return this.#slots.get(statement.signer)?.get(statement.number);
+    }
+  }
+
+  #notePair(statement: Statement, rival: Statement): void {
+    const { signer, number } = statement;
+    if (statement.kind === "left") return; // The same word twice.
+    this.pairCount++;
+    if (this.#pairs.size >= PAIRS_SHOWN) return;
+    this.#pairs.set(`${signer} ${number}`, {
+      signer,
+      number,
+      hashes: [rival.hash, statement.hash],
+    });
+  }
+
+  #hasRoom(statement: Statement): boolean {
+    if (statement.kind === "left") return this.#farewells.size < FAREWELLS_ROOM;
+    if (statement.kind === "successor" || statement.signer === this.meshKey) return true;
+    if (this.#ofAdmins < ADMINS_ROOM) return true;
+    for (const { statement: other } of this.#held.values()) {
+      if (!this.#isOfAdmin(other) || this.counts(other)) continue;
+      this.#drop(other);
+      return true;
+    }
+    return false;
+  }
+
+  #isOfAdmin({ kind, signer }: Statement): boolean {
+    if (kind === "left" || kind === "successor") return false;
+    return kind !== "admin" && kind !== "demoted" && signer !== this.meshKey;
+  }
+
+  #insert(held: Held, rival: Statement | undefined): Added {
+    const { statement } = held;
+    const before = this.#entitled();
+    if (rival) this.#drop(rival);
+    this.#index(held);
+    const isOfOffice = [statement, rival].some((one) =>
+      one?.kind === "successor" || one?.kind === "admin" || one?.kind === "demoted"
+    );
+    if (statement.kind === "successor") this.#forgetOlderKeys(rival);
+    const { gained, lost } = isOfOffice ? this.#reconsider(before, statement) : NOTHING_MOVED;
+    return { kind: "new", statement, replaced: rival, gained, lost };
+  }
+
+  #entitled(): ReadonlySet<string> {
+    return new Set([this.meshKey, ...this.#officers]);
+  }
+
+  /** Finds out anew who holds an office, and what that changes. */
+  #reconsider(
+    before: ReadonlySet<string>,
+    cause: Statement,
+  ): { gained: Statement[]; lost: Statement[] } {
+    const officers = new Set<MemberId>();
+    for (const statement of this.bySigner(this.meshKey)) {
+      if (statement.kind === "admin") officers.add(statement.certificate.key);
+    }
+    for (const statement of this.bySigner(this.meshKey)) {
+      if (statement.kind === "demoted") officers.delete(statement.key);
+    }
+    this.#officers = officers;
+    this.#ranks.clear();
+    this.#countAdmins();
+    const after = this.#entitled();
+    const of = (signers: Iterable<string>) =>
+      [...signers].flatMap((signer) => [...this.bySigner(signer)].filter((one) => one !== cause));
+    return { gained: of(after.difference(before)), lost: of(before.difference(after)) };
+  }
+
+  #countAdmins(): void {
+    this.#ofAdmins = 0;
+    for (const { statement } of this.#held.values()) {
+      if (this.#isOfAdmin(statement)) this.#ofAdmins++;
+    }
+  }
+
+  /** Of the mesh keys before the last one nothing is of use to anybody. */
+  #forgetOlderKeys(last: Statement | undefined): void {
+    const kept = new Set([
+      this.meshKey,
+      last?.kind === "successor" ? last.key : this.#firstMeshKey,
+    ]);
+    for (const { statement } of [...this.#held.values()]) {
+      const isOffice = statement.kind === "admin" || statement.kind === "demoted";
+      if (isOffice && !kept.has(statement.signer)) this.#drop(statement);
+    }
+  }
+
+  #index(held: Held): void {
+    const { statement } = held;
+    const { signer, number } = statement;
+    this.#held.set(statement.hash, held);
+    if (statement.kind === "successor") {
+      this.#successor = statement;
+      return;
+    }
+    if (statement.kind === "left") {
+      this.#farewells.set(signer, statement);
+      return;
+    }
+    const slots = this.#slots.get(signer) ?? new Map<number, Statement>();
+    this.#slots.set(signer, slots.set(number, statement));
+    const subject = subjectOf(statement);
+    const about = this.#about.get(subject) ?? new Set();
+    this.#about.set(subject, about.add(statement));
+    if (this.#isOfAdmin(statement)) this.#ofAdmins++;
+    if (statement.kind !== "member" || statement.token === undefined) return;
+    const { key } = statement.token;
+    const byToken = this.#byToken.get(key) ?? new Set();
+    this.#byToken.set(key, byToken.add(statement));
+    this.#ranks.delete(key);
+  }
+
+  #drop(statement: Statement): void {
+    const { signer, number } = statement;
+    this.#held.delete(statement.hash);
+    if (statement.kind === "successor") {
+      if (this.#successor === statement) this.#successor = undefined;
+      return;
+    }
+    if (statement.kind === "left") {
+      this.#farewells.delete(signer);
+      return;
+    }
+    this.#slots.get(signer)?.delete(number);
+    const subject = subjectOf(statement);
+    const about = this.#about.get(subject);
+    about?.delete(statement);
+    if (about?.size === 0) this.#about.delete(subject);
+    if (this.#isOfAdmin(statement)) this.#ofAdmins--;
+    if (statement.kind !== "member" || statement.token === undefined) return;
+    const { key } = statement.token;
+    const byToken = this.#byToken.get(key);
+    byToken?.delete(statement);
+    if (byToken?.size === 0) this.#byToken.delete(key);
+    this.#ranks.delete(key);
+  }
+
+  #office(key: MemberId): StatementOf<"admin"> | undefined {
+    const certificate = this.isAdmin(key) ? this.certificate(key) : undefined;
+    return certificate?.kind === "admin" ? certificate : undefined;
+  }
+
+  #isWithinUses({ token, certificate }: StatementOf<"member">): boolean {
+    if (token === undefined) return true;
+    return (this.#ranksOf(token.key).get(certificate.key) ?? Infinity) < token.uses;
+  }
+
+  #ranksOf(token: string): ReadonlyMap<MemberId, number> {
+    const known = this.#ranks.get(token);
+    if (known) return known;
+    const since = new Map<MemberId, number>();
+    for (const statement of this.#byToken.get(token) ?? []) {
+      if (!this.counts(statement)) continue;
+      const { key, since: its } = statement.certificate;
+      since.set(key, Math.min(its, since.get(key) ?? Infinity));
+    }
+    const order = [...since].sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
+    const ranks = new Map(order.map(([key], rank) => [key, rank]));
+    this.#ranks.set(token, ranks);
+    return ranks;
+  }
+}
+
+const NOTHING_MOVED = { gained: [], lost: [] } as const;
+
+function refused(why: Refused): Added {
+  return { kind: "refused", why };
+}
+
+/** Of two that cannot both count, the same one everywhere. */
+function outranks(a: Statement, b: Statement): boolean {
+  if (a.kind === "successor" && a.number !== b.number) return a.number > b.number;
+  return a.hash < b.hash;
+}
+
+/** Of two certificates of one key: the one signed last, then the lower hash. */
+function isLater(a: Statement, b: Statement): boolean {
+  return a.at !== b.at ? a.at > b.at : a.hash < b.hash;
+}
+
+/** Whether something ended so long ago that nobody needs to see it any more. */
+function hasEnded(statement: Statement, now: number): boolean {
+  if (statement.kind === "member") return statement.until + ENDED_KEPT < now;
+  return statement.kind === "token" && statement.until + TOKEN_GRACE + ENDED_KEPT < now;
+}

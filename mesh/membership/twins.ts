@@ -1,0 +1,181 @@
+/**
+ * Members whose key is used by two machines at once: a disk was copied. A record names the run that
+ * made it, and nobody goes back to an earlier run; so when records of two runs take turns, two
+ * machines make them. A member that sees that itself, or reads it in a record of the key, sounds the
+ * alarm: it shows both places, and holds to the run that it knew first until that one is silent.
+ */
+import type { Endpoint } from "../endpoint.ts";
+import type { Now } from "../machine.ts";
+import type { MemberId } from "./identity.ts";
+import type { NodeRecord } from "./record.ts";
+
+/** Milliseconds within which records of two runs have to take turns. */
+const TURNS = 60_000;
+/** Milliseconds of silence after which the first machine's place is the other's. */
+const SILENT = 30_000;
+/** Milliseconds without a sign of the second machine after which the alarm ends. */
+const ALARM = 10 * 60_000;
+/** Places of a second machine from which handshakes are refused. */
+export const PLACES_MAX = 8;
+
+interface Run {
+  readonly run: string;
+  /** Where its record said that it was. */
+  endpoint: Endpoint | undefined;
+  seenAt: number;
+}
+
+interface Watch {
+  current: Run;
+  /** The run before, and when it ended. */
+  before: Run | undefined;
+  changedAt: number;
+  /** Set while two machines use the key: the one that is not believed. */
+  other: Run | undefined;
+  /** Where the other was seen to be. */
+  readonly places: Endpoint[];
+}
+
+/** A key that two machines use. */
+export interface Alarm {
+  readonly id: MemberId;
+  /** The run that this node holds to, and where its machine is. */
+  readonly first: string;
+  readonly firstPlace: Endpoint | undefined;
+  readonly otherPlace: Endpoint | undefined;
+  readonly places: readonly Endpoint[];
+}
+
+export class Twins {
+  /** As large as the member table. */
+  readonly #watched = new Map<MemberId, Watch>();
+
+  forget(id: MemberId): void {
+    this.#watched.delete(id);
+  }
+
+  alarm(id: MemberId): Alarm | undefined {
+    const watch = this.#watched.get(id);
+    if (!watch?.other) return undefined;
+    const { current, other, places } = watch;
+    return {
+      id,
+      first: current.run,
+      firstPlace: current.endpoint,
+      otherPlace: other.endpoint,
+      places,
+    };
+  }
+
+  *alarms(): Generator<Alarm> {
+    for (const id of this.#watched.keys()) {
+      const alarm = this.alarm(id);
+      if (alarm) yield alarm;
+    }
+  }
+
+  /**
+   * A newer record of a member. @returns whether it may take the place of the one that is held; it
+   * may not while another run of the same key is the first.
+   */
+  record(now: Now, { id, run, endpoints, twin }: NodeRecord): boolean {
+    const seen: Run = { run, endpoint: endpoints[0], seenAt: now.boot };
+    const watch = this.#watched.get(id);
+    if (watch === undefined) {
+      const places = twin?.endpoint ? [twin.endpoint] : [];
+      const other = twin && { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot };
+      this.#watched.set(id, {
+        current: seen,
+        before: undefined,
+        changedAt: -Infinity,
+        other,
+        places,
+      });
+      return true;
+    }
+    if (watch.current.run === run) {
+      Object.assign(watch.current, seen);
+      if (twin) this.#sound(watch, { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot });
+      return true;
+    }
+    if (watch.other) return this.#during(now, watch, seen);
+    const isBack = watch.before?.run === run && now.boot - watch.changedAt < TURNS;
+    if (isBack) {
+      // The run before has made a record after the one that followed it: it lives, and was first.
+      const other = watch.current;
+      watch.current = seen;
+      this.#sound(watch, other);
+      return true;
+    }
+    watch.before = watch.current;
+    watch.changedAt = now.boot;
+    watch.current = seen;
+    if (twin === undefined) return true;
+    if (twin.run === watch.before.run && now.boot - watch.before.seenAt < SILENT) {
+      // The newcomer itself says that the one that we knew before lives.
+      watch.current = watch.before;
+      watch.before = undefined;
+      this.#sound(watch, seen);
+      return false;
+    }
+    this.#sound(watch, { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot });
+    return true;
+  }
+
+  /** Something authentic has come from a member's run that is held to. */
+  heard(now: Now, id: MemberId): void {
+    const watch = this.#watched.get(id);
+    if (watch) watch.current.seenAt = now.boot;
+  }
+
+  /** The other machine was heard, at this place. */
+  otherHeard(now: Now, id: MemberId, place: Endpoint): void {
+    const watch = this.#watched.get(id);
+    if (!watch?.other) return;
+    watch.other.seenAt = now.boot;
+    watch.other.endpoint = place;
+    note(watch.places, place);
+  }
+
+  /** Ends alarms whose second machine is silent. @returns whose ended */
+  expire(now: Now): MemberId[] {
+    const ended: MemberId[] = [];
+    for (const [id, watch] of this.#watched) {
+      if (!watch.other || now.boot - watch.other.seenAt < ALARM) continue;
+      watch.other = undefined;
+      watch.places.length = 0;
+      ended.push(id);
+    }
+    return ended;
+  }
+
+  #sound(watch: Watch, other: Run): void {
+    if (other.run === watch.current.run) return;
+    watch.other = other;
+    if (other.endpoint) note(watch.places, other.endpoint);
+  }
+
+  #during(now: Now, watch: Watch, seen: Run): boolean {
+    if (now.boot - watch.current.seenAt < SILENT) {
+      this.#sound(watch, seen);
+      return false;
+    }
+    // The first machine is silent: it was switched off, or started again.
+    watch.current = seen;
+    watch.before = undefined;
+    watch.changedAt = now.boot;
+    if (watch.other?.run === seen.run) {
+      watch.other = undefined;
+      watch.places.length = 0;
+    }
+    return true;
+  }
+}
+
+function note(places: Endpoint[], place: Endpoint): void {
+  const isSame = (one: Endpoint) =>
+    one.port === place.port && one.address.toHex() === place.address.toHex();
+  if (places.some(isSame)) return;
+  places.push(place);
+  if (places.length > PLACES_MAX) places.shift();
+}

@@ -1,0 +1,264 @@
+/**
+ * What is wrong with a node or its mesh, and what to do about it: an ordered list of small checks, each
+ * of which says nothing or a few sentences.
+ */
+import { adminNames, namesOf } from "../admin/authority.ts";
+import type { Door } from "../door/door.ts";
+import { type Endpoint, formatEndpoint } from "../endpoint.ts";
+import { type Now, secondsOf } from "../machine.ts";
+import type { Identity } from "../membership/identity.ts";
+import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import type { OldVersion } from "../old_versions.ts";
+import type { JoinState } from "../status.ts";
+import type { Tunnels } from "../tunnel/tunnels.ts";
+import type { FactReader } from "../tunnel/types.ts";
+
+/** Seconds before the end of a membership in which `status` warns. */
+const EXPIRY_WARNING = 30 * 86_400;
+/** How many a line names, and over-used tokens and twins that have a line each. */
+const CULPRITS_NAMED = 5;
+const LINES_EACH = 5;
+
+export interface ReportSources {
+  readonly identity: Identity;
+  readonly name: string;
+  readonly port: number;
+  readonly isOpen: boolean;
+  readonly state: JoinState;
+  /** What keeps us from talking to anybody of the mesh. */
+  readonly complaints: readonly string[];
+  readonly mesh: Mesh | undefined;
+  readonly door: Door | undefined;
+  readonly oldVersions: readonly OldVersion[];
+  readonly tunnels: Tunnels;
+  readonly facts: FactReader;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export function health(now: Now, sources: ReportSources): string[] {
+  const { mesh } = sources;
+  const lines = [...laboratory(sources), ...sources.complaints, ...joining(sources)];
+  if (mesh) { for (const check of CHECKS) lines.push(...check(now, mesh, sources)); }
+  return [...lines, ...strangers(sources)];
+}
+
+type MeshCheck = (now: Now, mesh: Mesh, sources: ReportSources) => string[];
+
+const CHECKS: readonly MeshCheck[] = [
+  requests,
+  ownMembership,
+  ownClock,
+  ownTwin,
+  twins,
+  overuse,
+  pairs,
+  voids,
+  meshKey,
+  untimely,
+  alone,
+  ownName,
+  ownAddress,
+];
+
+function laboratory({ isOpen, mesh }: ReportSources): string[] {
+  if (!isOpen) return [];
+  const isAdmin = mesh?.statements.isAdmin(mesh.id) ?? false;
+  return [
+    isAdmin
+      ? "OPEN: everybody who asks is admitted: for laboratories only, start without --open"
+      : "--open does nothing: this node is no admin, and only admins can admit",
+  ];
+}
+
+function joining({ state }: ReportSources): string[] {
+  if (state === "joining") return ["joining: no seed has let us in yet; trying again for ever"];
+  if (state !== "pending") return [];
+  return ["pending: a seed shows our request: an admin admits us with `shoal approve`"];
+}
+
+/** Who asks is shown by the member that was asked, admin or not; only an admin can let it in. */
+function requests(_now: Now, mesh: Mesh, { door }: ReportSources): string[] {
+  const count = door?.list().length ?? 0;
+  if (count === 0) return [];
+  const asks = count === 1 ? "1 machine asks" : `${count} machines ask`;
+  if (mesh.statements.isAdmin(mesh.id)) {
+    return [`${asks} for admission: \`shoal approve NAME\` admits one that you know`];
+  }
+  return [
+    `${asks} for admission, and this node is no admin: on ` +
+    `${namesOf(adminNames(mesh), "an admin")}, \`shoal approve KEY --name NAME\` admits one that ` +
+    "you know",
+  ];
+}
+
+function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[] {
+  const { id } = mesh;
+  const judgement = mesh.judge.judge(id, secondsOf(now));
+  if (judgement.kind === "member") {
+    const { until, standing } = judgement.membership;
+    const left = until - now.wall / 1000;
+    if (left > EXPIRY_WARNING) return [];
+    const when = rfc3339(until);
+    if (standing === "provisional") {
+      return [
+        `provisional: a token has let this node in, and no admin has certified it yet: that has to ` +
+        `happen until ${when}, by an admin's node that is switched on, or \`shoal approve ${id}\``,
+      ];
+    }
+    return [
+      `the membership ends ${when}, in ${Math.max(0, Math.ceil(left / 86_400))} days: ` +
+      `an admin renews it with \`shoal approve ${id}\``,
+    ];
+  }
+  switch (judgement.why) {
+    case "removed":
+      return [
+        "revoked: this node's key was revoked: it can come back only as a new node: " +
+        "`shoal identity renew`",
+      ];
+    case "expired":
+      return [
+        `expired: ${judgement.detail}: an admin renews it with \`shoal approve ${id}\``,
+      ];
+    case "stranger":
+    case "tokenUsedUp":
+      // Where nothing was tried yet, that is no news.
+      return state === "member"
+        ? [
+          `out: no certificate of this node counts: an admin gives it one: \`shoal approve ${id}\``,
+        ]
+        : [];
+    default:
+      return [];
+  }
+}
+
+function ownClock(now: Now, mesh: Mesh): string[] {
+  const at = mesh.statements.certificate(mesh.id)?.at ?? 0;
+  if (at <= now.wall / 1000 + CLOCK_SKEW) return [];
+  return [
+    `clock: it is ${rfc3339(secondsOf(now))} here, and this node's certificate was signed ` +
+    `${rfc3339(at)}: set the clock`,
+  ];
+}
+
+function ownTwin(_now: Now, mesh: Mesh): string[] {
+  const { twin } = mesh.own;
+  if (!twin) return [];
+  const where = twin.endpoint ? ` at ${formatEndpoint(twin.endpoint)}` : "";
+  return [
+    `key: another machine${where} uses this node's key, too: its disk or this one is a copy: on the ` +
+    "copy, `shoal identity renew` makes it a node of its own, which one `shoal approve` admits",
+  ];
+}
+
+function twins(_now: Now, mesh: Mesh): string[] {
+  return [...mesh.twins.alarms()].slice(0, LINES_EACH).map(({ id, firstPlace, otherPlace }) => {
+    const name = mesh.roster.nameOf(id) || id.slice(0, 16);
+    return `key: the key of ${name} is used by two machines, ${placeOf(firstPlace)} and ` +
+      `${placeOf(otherPlace)}: a disk was copied; tunnels stay with the first: on the copy, ` +
+      "`shoal identity renew` makes it a node of its own, which one `shoal approve` admits";
+  });
+}
+
+function placeOf(place: Endpoint | undefined): string {
+  return place ? formatEndpoint(place) : "an unknown place";
+}
+
+function overuse(_now: Now, mesh: Mesh): string[] {
+  const over = [...mesh.judge.provisional.overused()];
+  const lines = over.slice(0, LINES_EACH).map(({ token, uses, taken, surplus }) => {
+    const all = [...taken, ...surplus];
+    const names = all.slice(0, CULPRITS_NAMED)
+      .map((id) => mesh.roster.nameOf(id) || id.slice(0, 16));
+    if (all.length > CULPRITS_NAMED) names.push("…");
+    const id = token.slice(0, 8);
+    return `the invite ${id} for ${uses} was used by more (${
+      names.join(", ")
+    }): those beyond are ` +
+      `refused; \`shoal invite --revoke ${id}\` ends it, \`shoal revoke\` those that you do not know`;
+  });
+  if (over.length <= LINES_EACH) return lines;
+  return [...lines, `${over.length - LINES_EACH} more invites were used by more than they allowed`];
+}
+
+function pairs(_now: Now, mesh: Mesh): string[] {
+  return [...mesh.statements.pairs()].slice(0, LINES_EACH).map(({ signer, number }) => {
+    const who = signer === mesh.statements.meshKey
+      ? "the mesh key"
+      : mesh.roster.nameOf(signer) || signer.slice(0, 16);
+    return `${who} has signed two things under one number (${number}): its disk was copied or ` +
+      "restored, or its key stolen: look at what it signed, and demote it if you do not know why";
+  });
+}
+
+function voids(_now: Now, mesh: Mesh): string[] {
+  const names = new Set<string>();
+  for (const statement of mesh.statements.void()) {
+    if (statement.kind !== "member") continue;
+    const { key, name } = statement.certificate;
+    const isSettled = mesh.statements.certificate(key) !== undefined ||
+      mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
+    if (!isSettled) names.add(name);
+  }
+  if (names.size === 0) return [];
+  return [
+    `the certificates of ${
+      namesOf([...names].sort(), "")
+    } do not count any more, since their signer ` +
+    "lost its office: `shoal approve NAME` or `shoal revoke NAME` settles each",
+  ];
+}
+
+function meshKey(_now: Now, mesh: Mesh): string[] {
+  if (!mesh.signer.keepsMeshKey || mesh.signer.hasMeshKey) return [];
+  return [
+    "the mesh key on this machine was replaced by another and is good for nothing any more: " +
+    "`shoal mesh-key erase` removes it",
+  ];
+}
+
+function untimely(now: Now, mesh: Mesh): string[] {
+  const { size } = mesh.untimely;
+  if (size === 0) return [];
+  const whose = size === 1
+    ? "the certificate of a member is"
+    : `the certificates of ${size} members are`;
+  const here = rfc3339(secondsOf(now));
+  return [`clock: ${whose} not valid at this machine's time, ${here}: compare the clocks`];
+}
+
+function alone(_now: Now, mesh: Mesh): string[] {
+  const states = new Set(Array.from(mesh.swim.members(), ({ status }) => status));
+  if (!states.has("dead") || states.has("alive") || mesh.own.twin) return [];
+  return ["alone: no member answers: is the network up, and their UDP ports open?"];
+}
+
+function ownName(now: Now, mesh: Mesh): string[] {
+  const wished = mesh.membership(now)?.name;
+  const { name } = mesh;
+  if (wished === undefined || wished === name) return [];
+  return [
+    `another member is called ${wished}: this node is called ${name} until an admin gives it ` +
+    `another name: \`shoal approve ${mesh.id} --name NAME\``,
+  ];
+}
+
+function ownAddress(now: Now, mesh: Mesh): string[] {
+  if (mesh.membership(now) === undefined || mesh.roster.ip4(mesh.id) !== undefined) return [];
+  return [
+    "another member has our IPv4 address: an admin's node gives us the next free one when it hears " +
+    "of us",
+  ];
+}
+
+/** Machines that cannot talk to us. */
+function strangers({ oldVersions }: ReportSources): string[] {
+  return oldVersions.map(({ version, from }) =>
+    `a machine at ${
+      formatEndpoint(from)
+    } speaks version ${version} of shoal's protocol, which this ` +
+    "node does not: update shoal there"
+  );
+}

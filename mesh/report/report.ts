@@ -1,0 +1,141 @@
+/** The status document: what a person is told about a node and its mesh. */
+import { formatAddress, formatEndpoint } from "../endpoint.ts";
+import type { Now } from "../machine.ts";
+import type { Membership } from "../membership/judge.ts";
+import { rfc3339 } from "../membership/judge.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import type { Member } from "../membership/roster.ts";
+import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
+import { health, type ReportSources } from "./health.ts";
+
+/** Void statements that are listed. */
+const VOID_LISTED = 64;
+
+export function statusOf(now: Now, sources: ReportSources): NodeStatus {
+  const { mesh, door, state } = sources;
+  const members = mesh ? [...mesh.roster.members()] : [];
+  const peers = mesh ? members.map((member) => peerStatus(now, sources, mesh, member)) : [];
+  peers.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1);
+  const requests = (door?.list() ?? []).map(({ who, endpoint, at }) => ({
+    name: who.name,
+    key: who.id,
+    endpoint: formatEndpoint(endpoint),
+    age_s: seconds(now.boot - at),
+  }));
+  const until = door?.requests.openUntil(now);
+  return {
+    v: 1,
+    self: selfStatus(now, sources),
+    mesh: {
+      id: mesh?.judge.meshId.toHex() ?? "",
+      key: mesh?.statements.meshKey ?? "",
+      state,
+      door_open_s: until === undefined ? 0 : seconds(until - now.boot),
+    },
+    peers,
+    requests,
+    trusted: mesh ? [...mesh.judge.trusted()].filter(({ key }) => !mesh.roster.get(key)) : [],
+    void: mesh ? voidMembers(mesh) : [],
+    health: health(now, sources),
+    control: {
+      ...sources.drops,
+      ...mesh?.counters(),
+      ...Object.fromEntries(
+        Object.entries(door?.counters ?? {}).map(([why, count]) => [`door_${why}`, count]),
+      ),
+    },
+  };
+}
+
+function selfStatus(now: Now, { identity, name, port, mesh }: ReportSources): SelfStatus {
+  const membership = mesh?.membership(now);
+  const ip4 = mesh?.roster.ip4(identity.id);
+  return {
+    name: mesh?.name ?? name,
+    key: identity.id,
+    ip4: ip4 ? formatAddress(ip4) : "",
+    ip6: mesh ? formatAddress(mesh.ip6) : "",
+    port,
+    groups: membership?.groups ?? [],
+    admin: membership?.standing === "admin",
+    standing: membership?.standing ?? "none",
+    mesh_key: mesh?.signer.hasMeshKey ?? false,
+    expires: endOf(membership),
+  };
+}
+
+function peerStatus(
+  now: Now,
+  { tunnels, facts }: ReportSources,
+  mesh: Mesh,
+  member: Member,
+): PeerStatus {
+  const { id, membership, record, observed, peer } = member;
+  const view = mesh.swim.member(id);
+  const tunnel = peer === undefined ? undefined : tunnels.peer(peer);
+  const traffic = peer === undefined ? undefined : facts(peer);
+  const state = view?.status ?? "dead";
+  const hasSession = (tunnel?.sessionUntil ?? 0) > now.boot;
+  const endpoint = hasSession ? tunnel?.endpoint : observed?.endpoint ?? record.endpoints[0];
+  const isHeard = state === "alive" && (view?.heardAt ?? -Infinity) > -Infinity;
+  const ip4 = mesh.roster.ip4(id);
+  const rtt = view && view.rtt > 0 ? view.rtt : member.rtt; // Smoothed, where it is probed.
+  return {
+    name: mesh.roster.nameOf(id),
+    key: id,
+    ip4: ip4 ? formatAddress(ip4) : "",
+    ip6: formatAddress(member.ip6),
+    state,
+    path: hasSession || isHeard ? "direct" : "none",
+    endpoint: endpoint ? formatEndpoint(endpoint) : "",
+    rtt_ms: rtt === undefined ? null : Math.round(rtt * 1000) / 1000,
+    tx_bytes: traffic?.txBytes ?? 0,
+    rx_bytes: traffic?.rxBytes ?? 0,
+    handshake_age_s: tunnel && tunnel.lastHandshakeBoot > 0
+      ? seconds(now.boot - tunnel.lastHandshakeBoot)
+      : null,
+    reason: reasonOf(state, endpoint !== undefined, isHeard || hasSession),
+    groups: membership.groups,
+    admin: membership.standing === "admin",
+    standing: membership.standing,
+    mesh_key: record.capabilities.meshKey,
+    relay: membership.relay && record.capabilities.relay,
+    since_s: seconds(now.boot - (view?.since ?? now.boot)),
+    expires: endOf(membership),
+    version: record.version,
+  };
+}
+
+function endOf(membership: Membership | undefined): string {
+  return membership === undefined ? "" : rfc3339(membership.until);
+}
+
+/** Who had a certificate whose signer has lost its office, and what a person has to settle. */
+function voidMembers(mesh: Mesh): VoidStatus[] {
+  const listed = new Map<string, VoidStatus>();
+  for (const statement of mesh.statements.void()) {
+    if (statement.kind !== "member") continue;
+    const { key, name } = statement.certificate;
+    const isSettled = mesh.statements.certificate(key) !== undefined ||
+      mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
+    if (isSettled || listed.has(key)) continue;
+    const by = mesh.statements.certificate(statement.signer)?.certificate.name ?? "";
+    listed.set(key, { name, key, by: by || statement.signer.slice(0, 16) });
+    if (listed.size >= VOID_LISTED) break;
+  }
+  return [...listed.values()];
+}
+
+function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: boolean): string {
+  if (state === "left") return "it said good-bye";
+  if (state === "suspect") return "it does not answer: others are asked whether they hear it";
+  if (state === "dead") return "it does not answer, and nobody else hears of it";
+  if (isDirect) return "";
+  return hasEndpoint
+    ? "nothing has come from it to us yet: others hear it"
+    : "it names no address that can be reached";
+}
+
+function seconds(ms: number): number {
+  return Math.max(0, Math.round(ms / 1000));
+}

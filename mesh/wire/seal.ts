@@ -1,0 +1,252 @@
+/**
+ * The seal between members: everything that they say to each other on the one UDP port.
+ *
+ * ```
+ * sealed  c1 02 00 00 | hint 8 | nonce 24 | XChaCha20-Poly1305( boot 4, counter 6, echo 4, run 4, kind 1, payload )
+ * ```
+ *
+ * The key of each direction comes from X25519 of the two static keys and the mesh id: no handshake,
+ * one scalar multiplication a peer, and who can open it knows who sealed it. There is no forward
+ * secrecy: control datagrams carry what members may know anyway (records, liveness), never traffic or
+ * keys. The *hint* says which key to try: a keyed hash of sender and receiver under the mesh id. An
+ * observer can tell that two datagrams belong to the same pair, not to whom; outside the mesh it cannot
+ * be computed from public keys.
+ *
+ * **Replay**: the sender counts its starts (boot, on disk) and its datagrams (counter). The receiver
+ * keeps a window of 1,024 counters per peer, in memory. So that a restart of the receiver opens no
+ * gap, each datagram echoes the receiver's boot number as the sender knows it, and one that echoes
+ * another is not delivered: it is answered, once a second at most, with a notice from which the
+ * sender learns the number.
+ *
+ * **Two machines with one key** cannot be told apart by their seals, but by the run in them: a random
+ * number of each start. While both live, the run that was first is the one that counts (twins.ts).
+ */
+import type { Crypto } from "../crypto.ts";
+import { Reader, Writer } from "../codec.ts";
+import { HEAD_SIZE, headOf } from "../datagram.ts";
+import type { Random } from "../machine.ts";
+import { ReplayWindow } from "./window.ts";
+import type { Identity, MemberId } from "../membership/identity.ts";
+
+/** IPv6's minimum MTU less 48 bytes of headers: passes everywhere unfragmented. */
+export const DATAGRAM_MAX = 1232;
+
+const HINT_SIZE = 8;
+const NONCE_SIZE = 24;
+const TAG_SIZE = 16;
+const RUN_SIZE = 4;
+const INNER_SIZE = 4 + 6 + 4 + RUN_SIZE + 1;
+
+/** Bytes of payload in one sealed datagram at most. */
+export const PAYLOAD_MAX = DATAGRAM_MAX - HEAD_SIZE - HINT_SIZE - NONCE_SIZE - TAG_SIZE -
+  INNER_SIZE;
+
+/** What a sealed datagram carries. */
+const PAYLOADS = [
+  /** A message of swim. */
+  "gossip",
+  "ping",
+  "pong",
+  /** "I know you": ends a join; carries the door's cookie. */
+  "confirm",
+  /** Nothing but its own numbers: from it the other side learns our boot number. */
+  "notice",
+  /** A record: its subject's own, when the subject has fallen behind it. */
+  "record",
+  /** Statements that must not wait for gossip, or prove what the recipient is. */
+  "statements",
+  /** The endorsed admission of the recipient. */
+  "admission",
+] as const;
+export type PayloadKind = typeof PAYLOADS[number];
+
+export interface Opened {
+  readonly from: MemberId;
+  readonly kind: PayloadKind;
+  readonly payload: Uint8Array;
+}
+
+/** What came of a sealed datagram. Everything but `opened` delivers nothing. */
+export type OpenResult =
+  | { readonly kind: "opened"; readonly value: Opened }
+  /** Authentic, but meant for another run of ours, or older than what we know of the sender. */
+  | {
+    readonly kind: "stale";
+    readonly from: MemberId;
+    /** The sender's own boot number in it. */
+    readonly boot: number;
+    /** The sender is behind a boot number that it has used: it lost its state. */
+    readonly isBehind: boolean;
+  }
+  /** Authentic, of a second machine that uses the sender's key. */
+  | { readonly kind: "twin"; readonly from: MemberId; readonly boot: number }
+  | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
+
+interface Peer {
+  readonly id: MemberId;
+  readonly key: Uint8Array;
+  readonly hint: string;
+  keys: { readonly send: Uint8Array; readonly receive: Uint8Array } | undefined;
+  /** The highest boot number of its that is proven; 0: none. */
+  boot: number;
+  /** Of that boot number. */
+  window: ReplayWindow;
+  /** The one run that counts while two machines use the key; undefined: any. */
+  run: string | undefined;
+}
+
+const utf8 = new TextEncoder();
+const HINT = utf8.encode("shoal hint 2\0");
+const PAIR = utf8.encode("shoal pair 2\0");
+
+/** The seal between one node and the members that it knows. As large as the member table. */
+export class Seal {
+  readonly #peers = new Map<MemberId, Peer>();
+  readonly #byHint = new Map<string, Peer>();
+  #counter = 0;
+
+  /**
+   * @param boot how often this node has started, on disk before this start; never the same twice.
+   * @param run 8 random bytes of this start, hexadecimal; half of them are sent
+   */
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly random: Random,
+    private readonly meshId: Uint8Array,
+    private readonly self: Identity,
+    private boot: number,
+    private readonly run: string,
+  ) {}
+
+  /** Counts on from a higher boot number, on disk already: see node records in record.ts. */
+  restart(boot: number): void {
+    if (boot <= this.boot) throw new RangeError(`control: boot ${boot} after ${this.boot}`);
+    this.boot = boot;
+    this.#counter = 0;
+  }
+
+  /** Knows a member from now on; a boot number from its signed record is proof of that number. */
+  know(id: MemberId, key: Uint8Array, boot: number): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) return this.#advance(peer, boot);
+    const hint = this.#hint(key, this.self.signing.publicKey);
+    const window = new ReplayWindow();
+    const fresh: Peer = { id, key, hint, keys: undefined, boot, window, run: undefined };
+    this.#peers.set(id, fresh);
+    this.#byHint.set(hint, fresh);
+  }
+
+  /** From now on only this run of a member counts: another machine uses its key, too. */
+  pin(id: MemberId, run: string): void {
+    const peer = this.#peers.get(id);
+    if (peer) peer.run = run.slice(0, 2 * RUN_SIZE);
+  }
+
+  unpin(id: MemberId): void {
+    const peer = this.#peers.get(id);
+    if (peer) peer.run = undefined;
+  }
+
+  forget(id: MemberId): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    if (peer.keys) this.crypto.wipe(peer.keys.send, peer.keys.receive);
+    this.#peers.delete(id);
+    this.#byHint.delete(peer.hint);
+  }
+
+  /**
+   * Seals for a member.
+   * @param echo the recipient's boot number where a better one is known than the proven.
+   * @returns undefined when the member is not known or its key is no valid point.
+   */
+  seal(
+    to: MemberId,
+    kind: PayloadKind,
+    payload: Uint8Array,
+    echo?: number,
+  ): Uint8Array | undefined {
+    if (payload.length > PAYLOAD_MAX) {
+      throw new RangeError(`control: a ${kind} of ${payload.length} bytes, over ${PAYLOAD_MAX}`);
+    }
+    const peer = this.#peers.get(to);
+    const keys = peer && this.#keys(peer);
+    if (!peer || !keys) return undefined;
+    const head = new Writer().bytes(headOf("sealed"))
+      .bytes(Uint8Array.fromHex(this.#hint(this.self.signing.publicKey, peer.key))).finish();
+    const nonce = this.random(NONCE_SIZE);
+    const inner = new Writer().u32(this.boot).u48(++this.#counter).u32(echo ?? peer.boot)
+      .bytes(Uint8Array.fromHex(this.run).subarray(0, RUN_SIZE)).u8(PAYLOADS.indexOf(kind)).bytes(
+        payload,
+      ).finish();
+    const sealed = this.crypto.xchacha20poly1305Seal(keys.send, nonce, head, inner);
+    return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
+  }
+
+  open(bytes: Uint8Array): OpenResult {
+    const shortest = HEAD_SIZE + HINT_SIZE + NONCE_SIZE + TAG_SIZE + INNER_SIZE;
+    if (bytes.length < shortest || bytes.length > DATAGRAM_MAX) return dropped("malformed");
+    const head = bytes.subarray(0, HEAD_SIZE + HINT_SIZE);
+    const peer = this.#byHint.get(head.subarray(HEAD_SIZE).toHex());
+    const keys = peer && this.#keys(peer);
+    if (!peer || !keys) return dropped("unknown");
+    const nonce = bytes.subarray(head.length, head.length + NONCE_SIZE);
+    const sealed = bytes.subarray(head.length + NONCE_SIZE);
+    const inner = this.crypto.xchacha20poly1305Open(keys.receive, nonce, head, sealed);
+    if (inner === undefined) return dropped("forged");
+    return this.#judge(peer, new Reader(inner));
+  }
+
+  #judge(peer: Peer, reader: Reader): OpenResult {
+    const boot = reader.u32();
+    const counter = reader.u48();
+    const echo = reader.u32();
+    const run = reader.bytes(RUN_SIZE).toHex();
+    const kind = PAYLOADS[reader.u8()];
+    const payload = reader.bytes(reader.left);
+    if (peer.run !== undefined && peer.run !== run) return { kind: "twin", from: peer.id, boot };
+    const isBehind = boot < peer.boot;
+    this.#advance(peer, boot);
+    if (echo !== this.boot || isBehind) return { kind: "stale", from: peer.id, boot, isBehind };
+    if (!peer.window.accept(counter)) return dropped("replayed");
+    if (kind === undefined) return dropped("malformed");
+    return { kind: "opened", value: { from: peer.id, kind, payload } };
+  }
+
+  #advance(peer: Peer, boot: number): void {
+    if (boot <= peer.boot) return;
+    peer.boot = boot;
+    peer.window = new ReplayWindow();
+  }
+
+  #keys(peer: Peer): Peer["keys"] {
+    peer.keys ??= pairKeys(this.crypto, PAIR, this.meshId, this.self, peer.key);
+    return peer.keys;
+  }
+
+  #hint(from: Uint8Array, to: Uint8Array): string {
+    return this.crypto.blake2sMac(this.meshId, HINT, from, to).subarray(0, HINT_SIZE).toHex();
+  }
+}
+
+/** Both directions' keys between us and the holder of an Ed25519 key. */
+function pairKeys(
+  crypto: Crypto,
+  label: Uint8Array,
+  meshId: Uint8Array,
+  self: Identity,
+  key: Uint8Array,
+): { send: Uint8Array; receive: Uint8Array } | undefined {
+  const image = crypto.ed25519ToX25519Public(key);
+  const shared = image && crypto.x25519(self.tunnelSecret, image);
+  if (!shared) return undefined;
+  const ours = self.signing.publicKey;
+  const send = crypto.hmacBlake2s(shared, label, meshId, ours, key);
+  const receive = crypto.hmacBlake2s(shared, label, meshId, key, ours);
+  crypto.wipe(shared);
+  return { send, receive };
+}
+
+function dropped(why: "malformed" | "unknown" | "forged" | "replayed"): OpenResult {
+  return { kind: "dropped", why };
+}
