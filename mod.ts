@@ -13,7 +13,7 @@
  * It needs `--allow-ffi --allow-read --allow-write --allow-net --allow-env --allow-sys`, and for an
  * interface of its own CAP_NET_ADMIN; with `tun: false` it takes part in the mesh without one.
  */
-import type { Invitation } from "./mesh/admin.ts";
+import type { Invitation } from "./mesh/admin/invite.ts";
 import type { NodeEvent, Who } from "./mesh/event.ts";
 import { nodeConfig } from "./src/config.ts";
 import { noteNews } from "./src/journal.ts";

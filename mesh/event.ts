@@ -45,6 +45,8 @@ export type NodeEvent =
   /** Somebody ended its own membership for good. */
   | { readonly kind: "memberGone"; readonly who: Who }
   | { readonly kind: "renamed"; readonly who: Who; readonly before: string }
+  /** What we know was compared with what a member knows. */
+  | { readonly kind: "compared"; readonly who: Who }
   /** Our own key was put out of the mesh. */
   | { readonly kind: "revoked" }
   /** The mesh key gave somebody an office, or ended it. */
@@ -54,6 +56,8 @@ export type NodeEvent =
   | { readonly kind: "removed"; readonly who: Who; readonly by: Who }
   /** The recovery key named another mesh key. */
   | { readonly kind: "meshKeyReplaced"; readonly key: string }
+  /** More identities wanted to join with an invite than it admits; this one is refused. */
+  | { readonly kind: "inviteOverused"; readonly invite: string; readonly key: MemberId }
   /** Two different records of one key with one sequence: the key is used twice. */
   | { readonly kind: "equivocation"; readonly who: Who }
   /** Two machines use one key; the one that is not believed is there. */

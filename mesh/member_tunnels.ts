@@ -5,7 +5,8 @@
 import type { Crypto } from "./crypto.ts";
 import { type Endpoint, sameEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
-import type { Now, Outbox } from "./machine.ts";
+import type { FirstContacts } from "./door/first_contacts.ts";
+import type { Datagram, Now, Outbox } from "./machine.ts";
 import type { MemberId } from "./membership/identity.ts";
 import type { Member, Roster } from "./membership/roster.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
@@ -15,46 +16,59 @@ export class MemberTunnels {
   constructor(
     private readonly crypto: Crypto,
     private readonly roster: Roster,
+    private readonly contacts: FirstContacts,
     private readonly tunnels: Tunnels,
   ) {}
 
-  /** An outbox for the tunnels: their news is told as news of a member. */
-  outbox(out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
+  /**
+   * An outbox for the tunnels: their news is told as news of a member, and what they send to a place
+   * that has not proven itself is bounded as everything is.
+   */
+  outbox(now: Now, out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
     const event = (event: TunnelEvent) => {
       const who = event.kind === "clockWentBack" ? undefined : this.roster.byPeer(event.peer);
       out.event({ kind: "tunnel", ...(who ? { who: this.roster.who(who.id) } : {}), event });
     };
-    return { command: out.command, send: out.send, event };
+    const send = (datagram: Datagram) => {
+      if (this.contacts.maySend(now, datagram, "")) out.send(datagram);
+    };
+    return { command: out.command, send, event };
   }
 
   /** A member whose key has no image, or that the table has no room for, stays without a tunnel. */
   add(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const image = this.crypto.ed25519ToX25519Public(member.record.key);
-    const added = image && this.tunnels.addPeer(now, image, this.outbox(out));
+    const added = image && this.tunnels.addPeer(now, image, this.outbox(now, out));
     if (added?.kind !== "added" && added?.kind !== "exists") return;
     this.roster.bind(member, added.peer);
-    this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(out));
+    this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(now, out));
   }
 
   remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(out));
+    if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(now, out));
   }
 
   /** Gives these members' tunnels their IPv4 addresses, or takes them away while others hold them. */
-  route(members: Iterable<MemberId>, out: Outbox<NodeEvent>): void {
+  route(now: Now, members: Iterable<MemberId>, out: Outbox<NodeEvent>): void {
     for (const id of members) {
       const member = this.roster.get(id);
       if (member?.peer === undefined) continue;
       const address = this.roster.ip4(id);
-      if (address) this.tunnels.addRoute(member.peer, { address, length: 32 }, this.outbox(out));
-      else this.withdraw(member, this.roster.claimedIp4(id), out);
+      if (address) {
+        this.tunnels.addRoute(member.peer, { address, length: 32 }, this.outbox(now, out));
+      } else this.withdraw(now, member, this.roster.claimedIp4(id), out);
     }
   }
 
   /** Takes away an IPv4 address that a member claims, or had. */
-  withdraw(member: Member, address: Uint8Array | undefined, out: Outbox<NodeEvent>): void {
+  withdraw(
+    now: Now,
+    member: Member,
+    address: Uint8Array | undefined,
+    out: Outbox<NodeEvent>,
+  ): void {
     if (member.peer === undefined || address === undefined) return;
-    this.tunnels.removeRoute(member.peer, { address, length: 32 }, this.outbox(out));
+    this.tunnels.removeRoute(member.peer, { address, length: 32 }, this.outbox(now, out));
   }
 
   /** Where a member's tunnel leads now. */
@@ -68,7 +82,7 @@ export class MemberTunnels {
     if (member.peer === undefined || best === undefined) return;
     const current = this.tunnels.peer(member.peer)?.endpoint;
     if (current && sameEndpoint(current, best.to)) return;
-    this.tunnels.suggestEndpoint(now, member.peer, best.to, this.outbox(out));
+    this.tunnels.suggestEndpoint(now, member.peer, best.to, this.outbox(now, out));
   }
 
   /** Members with a live session. */

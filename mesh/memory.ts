@@ -90,6 +90,7 @@ export function restoreMesh(
       const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
       if (!place) continue;
       acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };
+      mesh.contacts.recall(now, place, acceptance.member.id);
       mesh.tunnels.aim(now, acceptance.member, out);
     }
   });

@@ -35,7 +35,7 @@ import { type Endpoint, isReachable, sameEndpoint } from "./endpoint.ts";
 import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
 import { kindOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
-import { type Identity, identityFromSeed } from "./membership/identity.ts";
+import { type Genesis, type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
 import type { Member } from "./membership/roster.ts";
@@ -188,8 +188,8 @@ export class Node {
   // ---- Machine --------------------------------------------------------------------------------
 
   start(now: Now, out: Outbox<NodeEvent>): void {
-    this.#tunnels.setPrivateKey(now, this.#identity.tunnelSecret, this.#tunnelOut(out));
-    if (this.#o.tunnel) this.#tunnels.up(now, this.#tunnelOut(out));
+    this.#tunnels.setPrivateKey(now, this.#identity.tunnelSecret, this.#tunnelOut(now, out));
+    if (this.#o.tunnel) this.#tunnels.up(now, this.#tunnelOut(now, out));
     const mesh = this.#mesh;
     if (mesh) {
       if (this.#o.snapshot) restoreMesh(now, this.#o.crypto, mesh, this.#o.snapshot, out);
@@ -237,8 +237,9 @@ export class Node {
       }
       case "handshake":
         // WireGuard cannot tell two machines with one key apart: the place can.
+        mesh?.contacts.heard(now, arrival.from, arrival.bytes.length);
         if (mesh?.isOfTwin(arrival.from)) this.#drops.twin_handshake++;
-        else this.#tunnels.receive(now, arrival, this.#tunnelOut(out));
+        else this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out));
         break;
       default: // data is core's
         if (!this.#oldVersions.note(now, arrival.bytes, arrival.from)) this.#drops.foreign++;
@@ -259,7 +260,7 @@ export class Node {
       this.#mesh?.tunnels.aim(now, member, out);
       this.#talk?.greet(now, member, out);
     }
-    this.#tunnels.edge(now, edge, this.#tunnelOut(out));
+    this.#tunnels.edge(now, edge, this.#tunnelOut(now, out));
     this.#finish(now, out);
   }
 
@@ -291,7 +292,7 @@ export class Node {
       mesh.tick(now, out);
     }
     if (now.boot >= (this.#tunnels.deadline?.at ?? Infinity)) {
-      this.#tunnels.due(now, this.#o.facts, this.#tunnelOut(out));
+      this.#tunnels.due(now, this.#o.facts, this.#tunnelOut(now, out));
     }
     this.#talk?.poll(now, out);
     this.#finish(now, out);
@@ -417,6 +418,16 @@ export class Node {
     return mesh.roster.who(id);
   }
 
+  /** Whether this node may sign without a person's insistence, or need not wait to. */
+  get hasCompared(): boolean {
+    return this.#mesh?.hasCompared ?? true;
+  }
+
+  /** The keys that the mesh was founded with; undefined while there is none. */
+  get genesis(): Genesis | undefined {
+    return this.#mesh?.genesis;
+  }
+
   /** Ends our own membership for ever, or says what that would do. */
   leaveForGood(now: Now, options: Insistence, out: Outbox<NodeEvent>): Decoded<Planned> {
     return this.#asked(
@@ -484,7 +495,7 @@ export class Node {
     this.#mesh?.leave(now, out);
     this.#mustPersist = true;
     this.#finish(now, out);
-    this.#tunnels.down(now, this.#tunnelOut(out));
+    this.#tunnels.down(now, this.#tunnelOut(now, out));
     this.#hasLeft = true;
   }
 
@@ -588,6 +599,7 @@ export class Node {
     if (!mesh || !acceptance || acceptance.kind === "refused") return;
     const { member } = acceptance;
     member.observed = { endpoint: arrival.from, source: arrival.source, at: now.boot };
+    mesh.contacts.proven(now, arrival.from, member.id);
     mesh.tunnels.aim(now, member, out);
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();
@@ -627,6 +639,7 @@ export class Node {
       for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       this.#tellAddresses(mesh, out);
       this.#tellWhetherOut(mesh, out);
+      mesh.tellOveruse(out);
     }
     this.#entry.pursue(now, mesh, out);
     const isDue = mesh?.isDirty && now.boot >= this.#persistedAt + PERSIST_PACE;
@@ -679,8 +692,8 @@ export class Node {
     return result;
   }
 
-  #tunnelOut(out: Outbox<NodeEvent>): Parameters<Tunnels["up"]>[1] {
-    if (this.#mesh) return this.#mesh.tunnels.outbox(out);
+  #tunnelOut(now: Now, out: Outbox<NodeEvent>): Parameters<Tunnels["up"]>[1] {
+    if (this.#mesh) return this.#mesh.tunnels.outbox(now, out);
     const event = (event: Extract<NodeEvent, { kind: "tunnel" }>["event"]) =>
       out.event({ kind: "tunnel", event });
     return { command: out.command, send: out.send, event };

@@ -148,6 +148,7 @@ export class Talk {
     const { record, roster } = this.mesh;
     // Each is sealed anew: a copy of one that was opened is not looked at.
     for (const place of roster.places(member, now)) {
+      if (!this.mesh.contacts.may(now, place.to, member.id)) continue;
       const bytes = this.#hellos.seal(member.record.key, record.bytes, member.id);
       if (bytes) out.send({ bytes, ...place });
     }
@@ -163,6 +164,7 @@ export class Talk {
     if (!answer.ok || !member) return false;
     const { cookie, observed, verdict } = answer.value;
     if (verdict.kind !== "welcome") return false;
+    this.mesh.contacts.proven(now, arrival.from, member.id);
     this.#place(now, member, arrival, out);
     this.#record(now, verdict.record, out);
     this.confirm(now, member.id, cookie, out);
@@ -172,6 +174,9 @@ export class Talk {
   /** A sealed datagram. @returns whether our reflexive addresses changed. */
   sealed(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
     const result = this.mesh.seal.open(arrival.bytes);
+    if (result.kind !== "dropped") {
+      this.mesh.contacts.heard(now, arrival.from, arrival.bytes.length);
+    }
     switch (result.kind) {
       case "dropped":
         this.drops[result.why]++;
@@ -205,7 +210,7 @@ export class Talk {
     else this.mesh.heard(now, from, out);
     switch (kind) {
       case "ping":
-        this.#answer(payload, member, arrival, out);
+        this.#answer(now, payload, member, arrival, out);
         return false;
       case "pong":
         return this.#ponged(now, member, payload, arrival, out);
@@ -251,6 +256,7 @@ export class Talk {
     const acceptance = this.mesh.letIn(now, record, out);
     if (acceptance.kind === "refused") return this.mesh.release(from);
     const { member } = acceptance;
+    this.mesh.contacts.proven(now, arrival.from, from);
     this.#place(now, member, arrival, out);
     if (acceptance.kind === "old" && member.record.sequence > record.sequence) {
       this.mesh.send(now, from, "record", member.record.bytes, out); // it has lost its state
@@ -276,7 +282,9 @@ export class Talk {
     const kind = isForgetful ? "record" : "notice";
     const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);
     if (bytes === undefined) return;
-    out.send(backTo(arrival, bytes));
+    if (this.mesh.contacts.mayAnswer(now, arrival.from, bytes.length)) {
+      out.send(backTo(arrival, bytes));
+    }
   }
 
   #confirm(now: Now, id: MemberId, confirmation: Confirmation, out: Outbox<NodeEvent>): void {
@@ -312,6 +320,7 @@ export class Talk {
   }
 
   #answer(
+    now: Now,
     payload: Uint8Array,
     member: Member,
     arrival: Arrival,
@@ -325,7 +334,9 @@ export class Talk {
       encodePong(ping.value.nonce, arrival.from),
     );
     if (bytes === undefined) return;
-    out.send(backTo(arrival, bytes));
+    if (this.mesh.contacts.mayAnswer(now, arrival.from, bytes.length)) {
+      out.send(backTo(arrival, bytes));
+    }
   }
 
   #ponged(
@@ -338,6 +349,7 @@ export class Talk {
     const pong = decodePong(payload);
     const ping = pong.ok ? this.#pings.answered(member.id, pong.value.nonce) : undefined;
     if (!pong.ok || !ping) return false;
+    this.mesh.contacts.proven(now, arrival.from, member.id);
     const rttMs = now.boot - ping.sentAt;
     member.rtt = rttMs;
     if (ping.isAsked) {

@@ -4,7 +4,7 @@
  * tidy up). What the kernel does not take is a line in the health.
  */
 import { CoreError } from "../ffi/core_error.ts";
-import { IP4_PREFIX } from "../mesh/address.ts";
+import { IP4_PREFIX } from "../mesh/membership/address.ts";
 import { formatAddress } from "../mesh/endpoint.ts";
 import type { Prefix } from "../mesh/machine.ts";
 import { Exit, Failure } from "./exit.ts";

@@ -1,8 +1,8 @@
 /** What a person asked of a mesh node: flags over environment (SHOAL_…), checked once, here. */
 import { Buffer } from "node:buffer";
 import { hostname } from "node:os";
-import { isName } from "../mesh/trust/certificate.ts";
-import { TOKEN_PREFIX } from "../mesh/trust/token.ts";
+import { TOKEN_PREFIX } from "../mesh/door/token.ts";
+import { isName } from "../mesh/membership/statement.ts";
 import { wholeNumber } from "./cli/command.ts";
 import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -186,10 +186,23 @@ async function readSecret(where: string, file: string): Promise<string> {
     throw new Failure(Exit.failed, `${where} ${how}`, { cause: error });
   }
   if (bytes.length > TOKEN_FILE_MAX) {
-    const what = `is longer than any token: name the file that the invite alone is in`;
+    const what = `is longer than any token or key: name the file that it alone is in`;
     throw new Failure(Exit.failed, `${where} ${what}`);
   }
   return new TextDecoder().decode(bytes);
+}
+
+/**
+ * Words that a person types or pipes in: never an argument, which every user of the machine can read.
+ * @throws {Failure} they cannot be read or are too many (1), or there are none (2)
+ */
+export async function readWords(what: string): Promise<string> {
+  const text = (await readSecret(`${what}: standard input`, "-")).trim();
+  if (text !== "") return text;
+  throw new Failure(
+    Exit.usage,
+    `${what}: standard input is empty: type or pipe the 24 words in`,
+  );
 }
 
 /** Until the end, or until there are more bytes than `most`: what is left is not asked for. */

@@ -1,5 +1,4 @@
 /** `shoal node`: a mesh node in the foreground, with its control socket and what it prints. */
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   descriptorsLeft,
   duplicate,
@@ -9,20 +8,18 @@ import {
 } from "../ffi/libc.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { inWordsOf, type Io, joinLine, programName } from "./cli/command.ts";
-import { formatSeed } from "../mesh/seed.ts";
 import type { NodeConfig } from "./config.ts";
-import { ControlServer, type Document, type Operation, type Request } from "./control.ts";
+import { ControlServer, type Document } from "./control.ts";
 import { Ending } from "./ending.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { noteEvent, noteNews } from "./journal.ts";
 import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
+import { advertised, operations } from "./operations.ts";
 import { printable } from "./words.ts";
 
 /** What the line that the founder prints is good for; `shoal invite` makes others. */
 const FIRST_INVITE = { uses: 1, expiresInS: 86_400 } as const;
-/** Between two pings of one command. */
-const PING_PACE_MS = 200;
 
 /** @throws {Failure} when the node cannot be had, or its first join is refused or unanswered */
 export async function runDaemon(
@@ -143,7 +140,7 @@ class Front {
     if (node === undefined) return;
     const { self, mesh } = node.status();
     const addresses = [self.ip4, self.ip6].filter((ip) => ip !== "").join(", ");
-    this.io.out(`${self.name} is ${addresses} in mesh ${mesh.key.slice(0, 16)}`);
+    this.io.out(`${self.name} is ${addresses} in mesh ${mesh.id.slice(0, 16)}`);
     if (!node.isFounder) return;
     if (!node.isFirstStart) {
       this.io.out(
@@ -158,6 +155,9 @@ class Front {
       });
       this.io.out("on the next machine (one machine, within 24 hours), run:");
       this.io.out(joinLine(this.io, token));
+      this.io.out(
+        `write down the recovery words of the mesh: ${programName(this.io, "mesh-key words")}`,
+      );
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       this.io.err(printable(inWordsOf(this.io, error.message)));
@@ -170,150 +170,4 @@ function controlCounts(server: ControlServer | undefined): Readonly<Record<strin
   return Object.fromEntries(
     Object.entries(server?.refused ?? {}).map(([limit, count]) => [`control_${limit}`, count]),
   );
-}
-
-function operations(
-  node: MeshNode,
-  config: NodeConfig,
-  ending: Ending,
-): Readonly<Record<string, Operation>> {
-  return {
-    ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
-    invite: {
-      changes: true,
-      run: (request) => {
-        const { token, seeds, expires, uses } = node.invite({
-          seeds: advertised(config, node),
-          ...given(request, "uses", "uses", numberOf),
-          ...given(request, "expires_s", "expiresInS", numberOf),
-          ...given(request, "member_days", "memberDays", numberOf),
-          ...given(request, "groups", "groups", textsOf),
-          ...given(request, "flags", "flags", textsOf),
-          ...given(request, "seeds", "seeds", textsOf),
-        });
-        return { token, seeds, expires: new Date(expires * 1000).toISOString(), uses };
-      },
-    },
-    approve: {
-      changes: true,
-      run: (request) => {
-        return who(node.approve(textOf(request, "who"), {
-          ...given(request, "name", "name", textOf),
-          ...given(request, "groups", "groups", textsOf),
-        }));
-      },
-    },
-    trust: {
-      changes: true,
-      run: (request) => who(node.trust(textOf(request, "key"), textOf(request, "name"))),
-    },
-    revoke: {
-      changes: true,
-      run: (request) => who(node.revoke(textOf(request, "who"))),
-    },
-    down: {
-      changes: true,
-      run: () => {
-        const { name } = node.status().self;
-        // After the answer has been written: the end closes this very socket.
-        setTimeout(() => ending.ask("down"), 0);
-        return { name };
-      },
-    },
-  };
-}
-
-/** The document `shoal ping --json`, with a report for each answer. */
-async function ping(
-  node: MeshNode,
-  request: Request,
-  report: (event: Document) => void,
-  signal: AbortSignal,
-): Promise<Document> {
-  const peer = textOf(request, "peer");
-  const count = numberOf(request, "count");
-  const timeout = numberOf(request, "timeout_ms");
-  const rtts: number[] = [];
-  let sent = 0;
-  let key = "";
-  let name = peer;
-  for (; sent < count && !signal.aborted; sent++) {
-    if (sent > 0) await sleep(PING_PACE_MS);
-    const { who, answer } = await node.ping(peer, timeout);
-    ({ id: key, name } = who);
-    if (answer !== undefined) rtts.push(answer.rttMs);
-    report({
-      peer: name,
-      ip4: peerOf(node, key)?.ip4 ?? "",
-      path: answer === undefined ? "none" : "direct",
-      endpoint: answer?.endpoint ?? null,
-      rtt_ms: answer === undefined ? null : toMicroseconds(answer.rttMs),
-      timeout_ms: timeout,
-    });
-  }
-  rtts.sort((a, b) => a - b);
-  return {
-    peer: name,
-    sent,
-    received: rtts.length,
-    rtt_ms: rtts.length === 0 ? null : {
-      min: quantile(rtts, 0),
-      p50: quantile(rtts, 0.5),
-      p99: quantile(rtts, 0.99),
-      max: quantile(rtts, 1),
-    },
-    path: peerOf(node, key)?.path ?? "none",
-  };
-}
-
-/** By its key: a name can be anybody's. */
-function peerOf(node: MeshNode, key: string) {
-  return node.status().peers.find((peer) => peer.key === key);
-}
-
-/** The nearest rank of sorted values. */
-function quantile(sorted: readonly number[], q: number): number {
-  const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1));
-  return toMicroseconds(sorted[rank] ?? NaN);
-}
-
-/** Milliseconds with the digits that mean something. */
-function toMicroseconds(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
-}
-
-function advertised({ advertise }: NodeConfig, node: MeshNode): readonly string[] {
-  return advertise === undefined ? [] : [formatSeed({ host: advertise, port: node.info.port })];
-}
-
-function who({ id, name }: { readonly id: string; readonly name: string }): Document {
-  return { name, key: id };
-}
-
-/** A field under the name that the node has for it, unless it was left out. */
-function given<K extends string, T>(
-  request: Request,
-  field: string,
-  name: K,
-  read: (request: Request, field: string) => T,
-): Partial<Record<K, T>> {
-  return request[field] === undefined ? {} : { [name]: read(request, field) } as Record<K, T>;
-}
-
-function textOf(request: Request, field: string): string {
-  const value = request[field];
-  if (typeof value === "string" && value !== "") return value;
-  throw new Failure(Exit.usage, `${request.command}: '${field}' is missing`);
-}
-
-function numberOf(request: Request, field: string): number {
-  const value = request[field];
-  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
-  throw new Failure(Exit.usage, `${request.command}: '${field}' is not a number above 0`);
-}
-
-function textsOf(request: Request, field: string): readonly string[] {
-  const value = request[field];
-  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
-  throw new Failure(Exit.usage, `${request.command}: '${field}' is not a list of names`);
 }

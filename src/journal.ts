@@ -2,15 +2,25 @@
 import { getLogger } from "@logtape/logtape";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent } from "../mesh/event.ts";
+import type { Refusal } from "../mesh/membership/judge.ts";
 import { logCore, logTunnel } from "./dataplane_log.ts";
 import type { NodeNews } from "./node.ts";
 import { duration } from "./words.ts";
 
 const log = getLogger(["shoal", "node"]);
 
+const WHY_OUT: Partial<Record<Refusal, string>> = {
+  removed: "it was revoked",
+  left: "it has left",
+  stranger: "whoever certified it has lost its office",
+  tokenUsedUp: "its invite was used by others before",
+  expired: "nobody certified it in time",
+};
+
 export function noteEvent(event: NodeEvent): void {
   switch (event.kind) {
     case "persist":
+    case "compared":
     case "resolve":
     case "pong":
     case "pingLost":
@@ -50,25 +60,56 @@ export function noteEvent(event: NodeEvent): void {
       return log.warn("{name} is dead", { name: event.who.name });
     case "memberLeft":
       return log.info("{name} left", { name: event.who.name });
-    case "memberRevoked":
-      return log.warn("{name} ({key}) is revoked", { name: event.who.name, key: event.who.id });
+    case "memberOut":
+      return log.warn("{name} ({key}) is no member any more: {why}", {
+        name: event.who.name,
+        key: event.who.id,
+        why: WHY_OUT[event.why] ?? event.why,
+      });
     case "memberExpired":
       return log.warn("the certificate of {name} is not valid at this machine's time", {
         name: event.who.name,
       });
+    case "memberGone":
+      return log.info("{name} has left the mesh for good", { name: event.who.name });
+    case "renamed":
+      return log.warn("{before} is called {name} now ({key})", {
+        before: event.before,
+        name: event.who.name,
+        key: event.who.id,
+      });
+    case "promoted":
+      return log.warn("{name} is an admin ({key})", { name: event.who.name, key: event.who.id });
+    case "demoted":
+      return log.warn("{name} is no admin any more ({key})", {
+        name: event.who.name,
+        key: event.who.id,
+      });
+    case "removed":
+      return log.warn("{by} has revoked {name} ({key})", {
+        by: event.by.name || event.by.id.slice(0, 16),
+        name: event.who.name || "a key",
+        key: event.who.id,
+      });
+    case "meshKeyReplaced":
+      return log.warn("the recovery key has named another mesh key: {key}", { key: event.key });
     case "revoked":
-      return log.error(
-        "our key, or one that our certificate rests on, was revoked: the mesh does not talk to us",
-      );
+      return log.error("our key was revoked: the mesh does not talk to us");
+    case "twin":
+      return log.error("the key of {name} is used by two machines, the second at {place}: {key}", {
+        name: event.who.name,
+        place: event.endpoint ? formatEndpoint(event.endpoint) : "an unknown place",
+        key: event.who.id,
+      });
     case "equivocation":
       return log.error("the key of {name} is used twice: {key}", {
         name: event.who.name,
         key: event.who.id,
       });
-    case "tokenOverused":
-      return log.error("more machines joined with the token {token} than it allowed: {names}", {
-        token: event.token,
-        names: event.members.map(({ name }) => name).join(", "),
+    case "inviteOverused":
+      return log.error("the invite {invite} is used up, and {key} wanted to join with it", {
+        invite: event.invite,
+        key: event.key,
       });
     case "tunnel":
       return logTunnel(log, event.who?.name ?? "this node", event.event);

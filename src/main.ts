@@ -1,6 +1,7 @@
 /** The command line: one table of commands, each in a file of its own that is loaded when asked for. */
 import type { Command, Io } from "./cli/command.ts";
 import { inWordsOf, programName } from "./cli/command.ts";
+import { TRUST_HELP } from "./cli/trust_help.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { printableLines } from "./words.ts";
 
@@ -53,9 +54,41 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "believe a node by its public key, on this node alone",
     load: async () => (await import("./cli/trust.ts")).trust,
   },
+  untrust: {
+    summary: "end that",
+    load: async () => (await import("./cli/untrust.ts")).untrust,
+  },
   revoke: {
     summary: "expel a node from the mesh by its name or public key",
     load: async () => (await import("./cli/revoke.ts")).revoke,
+  },
+  leave: {
+    summary: "end this node's own membership for ever",
+    load: async () => (await import("./cli/leave.ts")).leave,
+  },
+  door: {
+    summary: "open the door for machines that ask to join without a token",
+    load: async () => (await import("./cli/door.ts")).door,
+  },
+  promote: {
+    summary: "make a member an admin",
+    load: async () => (await import("./cli/promote.ts")).promote,
+  },
+  demote: {
+    summary: "end an admin's office",
+    load: async () => (await import("./cli/demote.ts")).demote,
+  },
+  "mesh-key": {
+    summary: "the keys of the mesh: write down, take elsewhere, bring back",
+    load: async () => (await import("./cli/mesh_key.ts")).meshKey,
+  },
+  recover: {
+    summary: "replace a mesh key that was stolen or lost, by the recovery words",
+    load: async () => (await import("./cli/recover.ts")).recover,
+  },
+  identity: {
+    summary: "give this machine a new key, where its disk is a copy of another's",
+    load: async () => (await import("./cli/identity.ts")).identity,
   },
   wg: {
     summary: "run a plain userspace WireGuard device",
@@ -70,6 +103,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
 /** Runs one command line and gives back the exit code; every failure is shown on `io.err`. */
 export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
   const [name, ...rest] = args;
+  if (name === "help" && rest[0] === "trust") {
+    for (const line of TRUST_HELP) io.out(inWordsOf(io, line));
+    return Exit.done;
+  }
   if (name === undefined || name === "-h" || name === "--help" || name === "help") {
     const show = name === undefined ? io.err : io.out;
     for (const line of overview(io)) show(line);
@@ -110,6 +147,7 @@ function overview(io: Io): string[] {
     ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     "COMMAND -h shows its options. --interface IF or --state DIR picks the node that is meant.",
+    "help trust explains who may do what, and what to do when a machine is lost or stolen.",
   ];
 }
 

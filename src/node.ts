@@ -6,14 +6,20 @@ import { type Core, loadCore } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import { Device, type DeviceInfo } from "../ffi/device.ts";
 import { loadSodium } from "../ffi/sodium.ts";
-import type { Invitation, InviteOptions } from "../mesh/admin.ts";
+import type { ApproveOptions } from "../mesh/admin/approve.ts";
+import type { Insistence } from "../mesh/admin/authority.ts";
+import type { Invitation, InviteOptions, InviteStatus } from "../mesh/admin/invite.ts";
+import type { Outcome as Planned } from "../mesh/admin/plan.ts";
+import type { RecoverOptions } from "../mesh/admin/recovery.ts";
+import type { RevokeOptions } from "../mesh/admin/removal.ts";
 import type { Decoded } from "../mesh/codec.ts";
 import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
-import { SEEDS_MAX } from "../mesh/trust/token.ts";
+import { SEEDS_MAX } from "../mesh/door/token.ts";
+import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
@@ -32,6 +38,10 @@ import denoJson from "../deno.json" with { type: "json" };
  * what something took off the interface is put back, and a state that could not be written is tried again.
  */
 const LOOK_EVERY_MS = 2_000;
+
+/** Milliseconds that a command waits for a member that compares what it knows with ours. */
+const COMPARED_MS = 3_000;
+const KEY_LENGTH = 32;
 
 /** What this machine says that concerns the node and not the mesh. */
 export type NodeNews = CoreNews | StateNews;
@@ -58,8 +68,8 @@ export interface MeshNodeOptions {
 }
 
 /** What is not named has mesh's default. */
-export interface InviteWish extends Omit<InviteOptions, "admin" | "relay"> {
-  /** `relay`, `admin` */
+export interface InviteWish extends Omit<InviteOptions, "relay"> {
+  /** `relay` */
   readonly flags?: readonly string[];
 }
 
@@ -85,6 +95,7 @@ export class MeshNode {
   readonly #driver: Driver<NodeEvent>;
   readonly #addresses: LinkAddresses;
   readonly #outside = new Outside();
+  readonly #comparisons = new Set<(who: Who) => void>();
   readonly #pings = new Map<number, (event: PongEvent) => void>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
@@ -153,7 +164,7 @@ export class MeshNode {
 
   /** `HOST:PORT` of the members that are knocked at. */
   get seeds(): readonly string[] {
-    return this.#machine.snapshot().seeds;
+    return this.#machine.snapshot().seeds.map(({ seed }) => seed);
   }
 
   get info(): DeviceInfo {
@@ -187,44 +198,164 @@ export class MeshNode {
   /** @throws {Failure} not an admin, or a value out of range */
   invite({ flags, seeds, ...limits }: InviteWish = {}): Invitation {
     for (const flag of flags ?? []) {
-      if (flag !== "relay" && flag !== "admin") {
-        throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay or admin`);
+      if (flag === "admin") {
+        throw new Failure(
+          Exit.usage,
+          "invite: an invite makes nobody an admin: let the machine join, then `shoal promote` it",
+        );
+      }
+      if (flag !== "relay") {
+        throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay`);
       }
     }
     if (seeds !== undefined && seeds.length > SEEDS_MAX) {
       const what = `invite: ${seeds.length} seeds: an invite names at most ${SEEDS_MAX}`;
       throw new Failure(Exit.usage, what);
     }
-    return this.#told(this.#machine.invite(readClock(), {
+    const options = {
       ...limits,
-      ...(flags && { admin: flags.includes("admin"), relay: flags.includes("relay") }),
+      ...(flags && { relay: flags.includes("relay") }),
       ...(seeds?.length ? { seeds } : {}),
-    }));
+    };
+    return this.#ask((now, out) => this.#machine.invite(now, options, out));
+  }
+
+  /** Every invite that the mesh knows of. @throws {Failure} when this node is no member */
+  invites(): InviteStatus[] {
+    return this.#told(this.#machine.invites(readClock()));
+  }
+
+  /** @throws {Failure} when there is no such invite, or we may not */
+  revokeInvite(id: string, options: Insistence = {}): InviteStatus {
+    return this.#ask((now, out) => this.#machine.revokeInvite(now, id, options, out));
   }
 
   /** @throws {Failure} when nobody of that name or key asked, or we may not */
-  approve(
-    who: string,
-    options: { readonly name?: string; readonly groups?: readonly string[] } = {},
-  ): Who {
-    return this.#step((now, out) => this.#told(this.#machine.approve(now, who, out, options)));
+  approve(who: string, options: ApproveOptions = {}): Who {
+    return this.#ask((now, out) => this.#machine.approve(now, who, out, options));
+  }
+
+  /** Answers those who ask without a token, for so many milliseconds; 0 ends it. */
+  openDoor(ms: number): void {
+    this.#ask((now) => this.#machine.openDoor(now, ms));
   }
 
   /** @throws {Failure} when the key or name is none */
   trust(key: string, name: string): Who {
-    return this.#step((now, out) => this.#told(this.#machine.trust(now, key, name, out)));
+    return this.#ask((now, out) => this.#machine.trust(now, key, name, out));
+  }
+
+  /** @throws {Failure} when no such key is trusted here */
+  untrust(who: string): Who {
+    return this.#ask((now, out) => this.#machine.untrust(now, who, out));
+  }
+
+  /** @throws {Failure} when nobody is called so, or the mesh key is elsewhere */
+  promote(who: string, options: Insistence = {}): Who {
+    return this.#ask((now, out) => this.#machine.promote(now, who, options, out));
+  }
+
+  /** @throws {Failure} when no admin is called so, or the mesh key is elsewhere */
+  demote(who: string, options: Insistence = {}): Planned {
+    return this.#ask((now, out) => this.#machine.demote(now, who, options, out));
   }
 
   /** @throws {Failure} when nobody is called so, or we may not */
-  revoke(who: string): Who {
-    return this.#step((now, out) => this.#told(this.#machine.revoke(now, who, out)));
+  revoke(who: string, options: RevokeOptions = {}): Planned {
+    return this.#ask((now, out) => this.#machine.revoke(now, who, options, out));
+  }
+
+  /** Ends this node's own membership for ever; when it is done, nothing but {@link leave} is left. */
+  leaveForGood(options: Insistence = {}): Planned {
+    return this.#ask((now, out) => this.#machine.leaveForGood(now, options, out));
+  }
+
+  /**
+   * Waits until this node may sign: until what it knows was compared with a member, with the admin that
+   * a command is about if there is one, or until that takes too long.
+   */
+  async compared(about?: string): Promise<void> {
+    const admin = about === undefined
+      ? undefined
+      : this.#step((now, out) => this.#machine.askAdmin(now, about, out));
+    if (admin === undefined && this.#machine.hasCompared) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiter = (who: Who) => {
+      if (admin === undefined || who.id === admin.id) resolve();
+    };
+    this.#comparisons.add(waiter);
+    const timer = setTimeout(resolve, COMPARED_MS);
+    await promise;
+    clearTimeout(timer);
+    this.#comparisons.delete(waiter);
+  }
+
+  /** 32 secret bytes; undefined: this machine did not found the mesh, or has erased it. */
+  get recoverySeed(): Uint8Array | undefined {
+    return this.#state.recoverySeed;
+  }
+
+  /** 32 secret bytes; undefined: the mesh key is not on this machine. */
+  get meshSeed(): Uint8Array | undefined {
+    return this.#state.meshSeed;
+  }
+
+  /** Takes the recovery key off the disk. @throws {Failure} when it cannot be */
+  eraseRecovery(): void {
+    this.#state.eraseRecovery();
+  }
+
+  /** Keeps the mesh key on this machine from now on, or no more. @throws {Failure} when it is another's */
+  setMeshKey(seed: Uint8Array | undefined): void {
+    const before = this.#state.meshSeed?.slice();
+    this.#state.setMeshSeed(seed);
+    try {
+      this.#ask((now, out) => this.#machine.setMeshKey(now, seed, out));
+    } catch (error) {
+      this.#state.setMeshSeed(before);
+      throw error;
+    } finally {
+      before?.fill(0);
+    }
+  }
+
+  /** Replaces the mesh key by the recovery key. @throws {Failure} when that is not this mesh's */
+  recover(recovery: Uint8Array, options: RecoverOptions): Planned {
+    const meshKey = random(KEY_LENGTH);
+    const seeds = { recovery, meshKey };
+    const before = this.#state.meshSeed?.slice();
+    // It is on disk before anything that it signs leaves; where nothing is signed, it goes again.
+    if (options.yes) this.#state.setMeshSeed(meshKey);
+    try {
+      return this.#ask((now, out) => this.#machine.recover(now, seeds, options, out));
+    } catch (error) {
+      if (options.yes) this.#state.setMeshSeed(before);
+      throw error;
+    } finally {
+      meshKey.fill(0);
+      before?.fill(0);
+    }
+  }
+
+  /**
+   * Gives this machine a new key, as one whose disk was copied needs. It remembers its mesh, and is no
+   * member of it until an admin approves the new key. The node has to be started again.
+   * @returns the new key
+   */
+  renewIdentity(): string {
+    const { genesis, ...rest } = this.#machine.snapshot();
+    const seed = random(KEY_LENGTH);
+    const { id } = identityFromSeed(loadSodium(), seed);
+    const { admission: _, ...kept } = rest;
+    const numbers = { own: 0, mesh: rest.numbers.mesh };
+    const snapshot = { ...kept, ...(genesis && { genesis }), boot: 0, incarnation: 0, numbers };
+    this.#state.renewIdentity(seed, snapshot);
+    return id;
   }
 
   /** @throws {Failure} when nobody is called so */
   ping(who: string, timeoutMs: number): Promise<Pong> {
-    const sent = this.#step((now, out) =>
-      this.#told(this.#machine.ping(now, who, { timeoutMs, size: 0 }, out))
-    );
+    const sent = this.#ask((now, out) => this.#machine.ping(now, who, { timeoutMs, size: 0 }, out));
     const { promise, resolve } = Promise.withResolvers<Pong>();
     this.#pings.set(sent.nonce, (event) => {
       this.#pings.delete(sent.nonce);
@@ -260,13 +391,16 @@ export class MeshNode {
   }
 
   #createMachine(port: number): Machine {
-    const { identitySeed, meshSeed, snapshot } = this.#state;
+    const { identitySeed, meshSeed, recoverySeed, snapshot } = this.#state;
+    const crypto = loadSodium();
+    const recoveryKey = recoverySeed && crypto.ed25519FromSeed(recoverySeed).publicKey;
     const { tun, open, join, token } = this.options;
     const name = this.options.name ?? snapshot?.name ?? hostName();
     return value(Machine.create(readClock(), {
-      crypto: loadSodium(),
+      crypto,
       random,
       identitySeed,
+      ...(recoveryKey === undefined ? {} : { recoveryKey }),
       ...(meshSeed === undefined ? {} : { meshSeed }),
       ...(snapshot === undefined ? {} : { snapshot }),
       ...(token === undefined ? {} : { token }),
@@ -285,6 +419,11 @@ export class MeshNode {
   /** What the machine answers to a person. @throws {Failure} with its sentence when it refuses */
   #told<T>(answer: Decoded<T>): T {
     return value(answer, this.#machine.isMember ? Exit.failed : Exit.notConfigured);
+  }
+
+  /** What a person asks the machine. @throws {Failure} with its sentence when it refuses */
+  #ask<T>(ask: (now: Now, out: Out) => Decoded<T>): T {
+    return this.#told(this.#step(ask));
   }
 
   #step<T>(ask: (now: Now, out: Out) => T): T {
@@ -321,6 +460,9 @@ export class MeshNode {
         return;
       case "addresses":
         if (this.options.tun) this.#addresses.set(event.ip4, event.ip6);
+        return;
+      case "compared":
+        for (const waiter of this.#comparisons) waiter(event.who);
         return;
       case "pong":
       case "pingLost":
@@ -380,6 +522,12 @@ export class MeshNode {
   /** What is wrong with this machine. */
   #health(): string[] {
     const lines = this.#state.health();
+    if (this.#state.recoverySeed) {
+      lines.push(
+        "recovery: the recovery key is still on this disk: `shoal mesh-key words` shows it as words to " +
+          "write down, and `shoal mesh-key words --erase` removes it here then",
+      );
+    }
     const { faults, lastFault } = this.#driver;
     if (lastFault !== undefined) {
       lines.push(

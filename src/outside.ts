@@ -2,7 +2,7 @@
 import { lookup } from "node:dns/promises";
 import type { Seed } from "../mesh/seed.ts";
 import { codeOf } from "./errno.ts";
-import { isInIp4Network } from "../mesh/address.ts";
+import { isInIp4Network } from "../mesh/membership/address.ts";
 import { type Endpoint, formatAddress, parseAddress } from "../mesh/endpoint.ts";
 
 interface InterfaceAddress {

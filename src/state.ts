@@ -15,12 +15,15 @@
  * state is taken for another identity's, and so that an identity is renewed in one moment: the one
  * at which the state of the new identity replaces that of the old.
  */
-import { SEEDS_MAX } from "../mesh/join.ts";
-import { RECORD_MAX } from "../mesh/record.ts";
-import { MEMBERS_MAX } from "../mesh/roster.ts";
+import { SEEDS_MAX } from "../mesh/door/joiner.ts";
+import { ADMISSION_MAX } from "../mesh/membership/admission.ts";
+import { TRUSTED_MAX } from "../mesh/membership/judge.ts";
+import { TAKEN_MAX } from "../mesh/membership/provisional.ts";
+import { RECORD_MAX } from "../mesh/membership/record.ts";
+import { MEMBERS_MAX } from "../mesh/membership/roster.ts";
+import { NUMBER_MAX, STATEMENT_MAX } from "../mesh/membership/statement.ts";
+import { ADMINS_ROOM, FAREWELLS_ROOM } from "../mesh/membership/statements.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
-import { CHAIN_MAX } from "../mesh/trust/certificate.ts";
-import { REDEMPTIONS_MAX, REVOCATIONS_MAX, TRUSTED_MAX } from "../mesh/trust/trust.ts";
 import { DEFAULT_PORT } from "./config.ts";
 import { ENVELOPE_SIZE, isEnvelope, unwrap, wrap } from "./envelope.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -44,8 +47,6 @@ const JOIN_ROOM = 64 * 1024;
 
 /** Characters of one thing beside its signed bytes: names of fields, an endpoint, a name, a key. */
 const BESIDE = 256;
-/** Bytes of a revocation beside its chain: who, when, until when, a signature. */
-const REVOCATION_BESIDE = 128;
 /** A host name and its port. */
 const SEED_MAX = 260;
 
@@ -53,12 +54,13 @@ function textOf(things: number, bytes: number): number {
   return things * (Math.ceil((4 * bytes) / 3) + BESIDE);
 }
 
-/** Every table of the mesh full, and the node's own name, chain and seeds: about 92 million bytes. */
-const FILE_MAX = textOf(MEMBERS_MAX, RECORD_MAX) +
-  textOf(REVOCATIONS_MAX, REVOCATION_BESIDE + CHAIN_MAX) +
-  textOf(REDEMPTIONS_MAX, CHAIN_MAX) +
-  textOf(TRUSTED_MAX, 0) +
-  textOf(SEEDS_MAX, SEED_MAX) + textOf(1, CHAIN_MAX) + ENVELOPE_SIZE + BESIDE;
+/** Statements of all admins, of two mesh keys, and farewells. */
+const STATEMENTS_MAX = ADMINS_ROOM + 2 * NUMBER_MAX + FAREWELLS_ROOM + 1;
+
+/** Every table of the mesh full, the members out by the clock beside the others: about 185 million bytes. */
+const FILE_MAX = textOf(2 * MEMBERS_MAX, RECORD_MAX) + textOf(STATEMENTS_MAX, STATEMENT_MAX) +
+  textOf(TAKEN_MAX + 1, ADMISSION_MAX) + textOf(TRUSTED_MAX, 0) + textOf(SEEDS_MAX, SEED_MAX) +
+  ENVELOPE_SIZE + BESIDE;
 
 export type StateNews =
   /** The state could not be written; told once, until it can be again. */

@@ -41,6 +41,8 @@ export const isPeer = having({
   reason: isText,
   groups: listOf(isText),
   admin: isFlag,
+  standing: isText,
+  mesh_key: isFlag,
   since_s: isNumber,
 });
 
@@ -52,12 +54,18 @@ export const isStatus = having({
     port: isNumber,
     groups: listOf(isText),
     admin: isFlag,
+    standing: isText,
+    mesh_key: isFlag,
     interface: isText,
   }),
-  mesh: having({ state: (value) => typeof value === "string" && Object.hasOwn(MESH_STATE, value) }),
+  mesh: having({
+    door_open_s: isNumber,
+    state: (value) => typeof value === "string" && Object.hasOwn(MESH_STATE, value),
+  }),
   peers: listOf(isPeer),
   requests: listOf(having({ name: isText, key: isText, endpoint: isText, age_s: isNumber })),
   trusted: listOf(having({ name: isText, key: isText })),
+  void: listOf(having({ name: isText, key: isText, by: isText })),
   health: listOf(isText),
   dataplane: having({
     aead: isText,
@@ -92,6 +100,16 @@ export function statusText(status: StatusDocument, color: boolean): string {
       `\`shoal approve --name ${name} ${key}\` admits it${self.admin ? "" : " on an admin node"}`
     ),
     ...status.trusted.map(({ name, key }) => `trusted here, not met yet: ${name} ${key}`),
+    ...status.void.map(({ name, key, by }) =>
+      `no member any more, since ${by} lost its office: ${name} ${key}`
+    ),
+    ...(status.mesh.door_open_s > 0
+      ? [
+        `the door is open for ${
+          duration(status.mesh.door_open_s)
+        }: who asks without a token is heard`,
+      ]
+      : []),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
     `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
@@ -117,10 +135,15 @@ function row(peer: PeerStatus): string[] {
   return [peer.ip4 || "-", peer.name, peer.groups.join(",") || "-", stateText(peer) + mark(peer)];
 }
 
-/** Who may invite, approve and revoke: that is where a person has to go for it. */
-function mark(node: { readonly admin: boolean }): string {
-  return node.admin ? "; admin" : "";
+/** Who may invite, approve and revoke, and where the mesh key is: that is where a person has to go. */
+function mark(node: Pick<SelfStatus, "admin" | "mesh_key" | "standing">): string {
+  const standing = node.standing === "provisional" || node.standing === "individual"
+    ? `; ${STANDING[node.standing]}`
+    : "";
+  return `${node.admin ? "; admin" : ""}${node.mesh_key ? "; mesh key" : ""}${standing}`;
 }
+
+const STANDING = { provisional: "provisional", individual: "trusted here alone" } as const;
 
 /** `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`. */
 export function stateText(peer: PeerStatus): string {

@@ -102,7 +102,9 @@ function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
   }
   const text = snapshot.admission && fromBase64url(snapshot.admission);
   const admission = text ? decodeAdmission(text) : undefined;
-  const hasMembers = snapshot.members.length > 0;
+  // Who was given a new key remembers members, and is none yet.
+  const isProven = admission?.ok ||
+    statements.some((bytes) => isCertificateOf(crypto, bytes, identity.id));
   return {
     ok: true,
     value: {
@@ -110,7 +112,7 @@ function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
       statements: [],
       admission: admission?.ok ? admission.value : undefined,
       places: [],
-      isAdmitted: hasMembers || statements.some((bytes) => isAdminOf(crypto, bytes, identity.id)),
+      isAdmitted: isProven === true,
     },
   };
 }
@@ -153,11 +155,13 @@ function isFarewellOf(crypto: Crypto, bytes: Uint8Array, id: string): boolean {
   return statement.ok && statement.value.signer === id;
 }
 
-function isAdminOf(crypto: Crypto, bytes: Uint8Array, id: string): boolean {
-  if (kindIn(bytes) !== "admin") return false;
+function isCertificateOf(crypto: Crypto, bytes: Uint8Array, id: string): boolean {
+  const kind = kindIn(bytes);
+  if (kind !== "admin" && kind !== "member") return false;
   const statement = decodeStatement(bytes, hashOf(crypto, bytes));
-  return statement.ok && statement.value.kind === "admin" &&
-    statement.value.certificate.key === id;
+  if (!statement.ok) return false;
+  const { value } = statement;
+  return (value.kind === "admin" || value.kind === "member") && value.certificate.key === id;
 }
 
 /** What no decoder takes for anything. */

@@ -33,7 +33,7 @@
  * most four addresses of a name, at most 32 seeds, and only as long as no member talks to us.
  */
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
-import type { Now } from "../machine.ts";
+import type { Datagram, Now } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import { originOf } from "../wire/origin.ts";
 import { Allowance, type Share } from "./allowance.ts";
@@ -158,6 +158,14 @@ export class FirstContacts {
     }
     this.#credits.set(name, { bytes: owed - bytes, at: credit.at });
     return true;
+  }
+
+  /** Whether a datagram may go out, as an answer to what came from its place or as an unasked one. */
+  maySend(now: Now, { to, bytes }: Datagram, claimant: MemberId): boolean {
+    const credit = this.#credits.get(formatEndpoint(to));
+    const isOwed = credit !== undefined && now.boot - credit.at < CREDIT_TIME &&
+      credit.bytes >= bytes.length;
+    return isOwed ? this.mayAnswer(now, to, bytes.length) : this.may(now, to, claimant);
   }
 
   /** An authentic datagram of so many bytes came from a place: it may be answered. */

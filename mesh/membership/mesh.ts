@@ -11,6 +11,7 @@ import type { Decoded } from "../codec.ts";
 import { PAYLOAD_MAX, type PayloadKind, Seal } from "../wire/seal.ts";
 import { type Admission, encodeAdmission, endorse } from "./admission.ts";
 import { ip6Of } from "./address.ts";
+import { FirstContacts } from "../door/first_contacts.ts";
 import { certifyOnSight } from "./sight.ts";
 import { formatAddress, sameEndpoint } from "../endpoint.ts";
 import type { Endpoint } from "../endpoint.ts";
@@ -93,6 +94,8 @@ export class Mesh {
   readonly tunnels: MemberTunnels;
   readonly signer: Signer;
   readonly twins = new Twins();
+  /** What may go to places that have not proven that they hear us. */
+  readonly contacts = new FirstContacts();
   /** Out by the clock alone. */
   readonly untimely: Untimely;
   readonly #o: MeshOptions;
@@ -124,7 +127,7 @@ export class Mesh {
     this.judge = new Judge(crypto, genesis);
     this.roster = new Roster(crypto, this.judge, membersMax);
     this.untimely = new Untimely(membersMax);
-    this.tunnels = new MemberTunnels(crypto, this.roster, options.tunnels);
+    this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
     const { meshId } = this.judge;
     this.#seal = new Seal(crypto, random, meshId, identity, boot, options.run);
     this.signer = new Signer(
@@ -374,7 +377,7 @@ export class Mesh {
     if (membership) this.roster.claim(membership);
     const proof = this.#proof();
     if (!isSameProof(proof, this.self.proof)) this.describe({ proof });
-    if (out) this.tunnels.route([...before, ...this.roster.rivals(this.id)], out);
+    if (out) this.tunnels.route(now, [...before, ...this.roster.rivals(this.id)], out);
   }
 
   /** Says our own good-bye for good. */
@@ -483,7 +486,7 @@ export class Mesh {
     member.observed = undefined;
     this.tunnels.remove(now, member, out);
     this.tunnels.add(now, member, out);
-    this.tunnels.route([member.id], out);
+    this.tunnels.route(now, [member.id], out);
   }
 
   /** Whether a handshake from here is of a machine that uses a member's key as the second one. */
@@ -522,7 +525,7 @@ export class Mesh {
   /** A member's record changed: everything that follows from it. */
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
-    this.tunnels.route([member.id, ...this.roster.rivals(member.id)], out);
+    this.tunnels.route(now, [member.id, ...this.roster.rivals(member.id)], out);
     this.tunnels.aim(now, member, out);
     this.#spreadRecord(now, member.record, out);
     this.isDirty = true;
@@ -699,7 +702,7 @@ export class Mesh {
     this.#lost.delete(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
-    this.tunnels.route(rivals, out);
+    this.tunnels.route(now, rivals, out);
     this.isDirty = true;
   }
 
@@ -728,8 +731,8 @@ export class Mesh {
       const name = this.roster.nameOf(member.id);
       const address = this.roster.claimedIp4(member.id);
       if (this.roster.renew(member, judgement.membership)) {
-        if (address) this.tunnels.withdraw(member, address, out);
-        this.tunnels.route([...before, ...this.roster.rivals(member.id)], out);
+        if (address) this.tunnels.withdraw(now, member, address, out);
+        this.tunnels.route(now, [...before, ...this.roster.rivals(member.id)], out);
         const who = this.roster.who(member.id);
         if (who.name !== name) out.event({ kind: "renamed", who, before: name });
         this.isDirty = true;
@@ -811,6 +814,13 @@ export class Mesh {
   }
 
   // ---- Rumours --------------------------------------------------------------------------------
+
+  /** Tells people whom the uses of an invite did not suffice for. */
+  tellOveruse(out: Outbox<NodeEvent>): void {
+    for (const { token, subject } of this.judge.provisional.takeNews()) {
+      out.event({ kind: "inviteOverused", invite: token.slice(0, 8), key: subject });
+    }
+  }
 
   /** Judges what swim has handed out; each verdict may hand out more. */
   digest(now: Now, out: Outbox<NodeEvent>): void {
@@ -922,7 +932,9 @@ export class Mesh {
       admissions: this.judge.provisional.refused,
       members: this.roster.refused,
     };
-    return { ...own, ...Object.fromEntries(swim) };
+    const contacts = Object.entries(this.contacts.counts)
+      .map(([why, count]) => [`contact_${why}`, count]);
+    return { ...own, ...Object.fromEntries(contacts), ...Object.fromEntries(swim) };
   }
 
   /** Runs a step of which people need not hear: what a restart remembers is no news. */
@@ -944,7 +956,9 @@ export class Mesh {
     const bytes = member && this.#seal.seal(to, kind, payload);
     if (!bytes) return;
     if (this.isStranger(member)) this.#unheard.add(member);
-    for (const place of this.roster.places(member, now)) out.send({ bytes, ...place });
+    for (const place of this.roster.places(member, now)) {
+      if (this.contacts.may(now, place.to, to)) out.send({ bytes, ...place });
+    }
   }
 
   #swimOut(now: Now, out: Outbox<NodeEvent>): SwimOutbox {
@@ -959,6 +973,7 @@ export class Mesh {
     if (event.kind === "levelled") {
       const membership = this.roster.get(event.id)?.membership;
       if (membership && isCertified(membership)) this.#hasCompared = true;
+      if (membership) out.event({ kind: "compared", who: this.roster.who(event.id) });
       return;
     }
     this.isDirty = true;

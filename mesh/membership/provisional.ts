@@ -34,6 +34,8 @@ export interface Overuse {
 export class Provisional {
   readonly #tokens = new Map<string, Count>();
   readonly #byMember = new Map<MemberId, Admission>();
+  /** Surplus that nobody was told of yet: at most {@link SURPLUS_NAMED} a token. */
+  #news: { readonly token: string; readonly subject: MemberId }[] = [];
   /** Admissions that the limits of the tables have cost. */
   refused = 0;
 
@@ -81,7 +83,10 @@ export class Provisional {
     if (count.taken.has(subject)) return "known";
     if (this.used(token, certified) >= uses) {
       this.#tokens.set(token, count);
-      if (count.surplus.size < SURPLUS_NAMED) count.surplus.add(subject);
+      if (count.surplus.size < SURPLUS_NAMED && !count.surplus.has(subject)) {
+        count.surplus.add(subject);
+        this.#news.push({ token, subject });
+      }
       return "surplus";
     }
     const hasRoom = this.#tokens.has(token) || this.#tokens.size < TOKENS_MAX;
@@ -93,6 +98,13 @@ export class Provisional {
     count.taken.set(subject, admission);
     this.#byMember.set(subject, admission);
     return "taken";
+  }
+
+  /** Who was refused as surplus since this was asked last. */
+  takeNews(): readonly { readonly token: string; readonly subject: MemberId }[] {
+    const news = this.#news;
+    this.#news = [];
+    return news;
   }
 
   /** Every admission that was taken, in order. */

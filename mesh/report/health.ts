@@ -123,8 +123,8 @@ function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[]
       ];
     case "stranger":
     case "tokenUsedUp":
-      // Where nothing was tried yet, that is no news.
-      return state === "member"
+      // Who has a token in hand, or is trusted by one member alone, waits for something else.
+      return state === "member" || mesh.admission === undefined && mesh.roster.size > 0
         ? [
           `out: no certificate of this node counts: an admin gives it one: \`shoal approve ${id}\``,
         ]

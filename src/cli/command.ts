@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { GROUPS_MAX, isGroup } from "../../mesh/trust/certificate.ts";
+import { GROUPS_MAX, isGroup } from "../../mesh/membership/statement.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
 
 /** What a command may touch of the world; a test hands in its own. */

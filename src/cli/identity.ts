@@ -1,0 +1,35 @@
+import { Exit, Failure } from "../exit.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
+import { type Command, parseOptions, programName } from "./command.ts";
+
+/** A node that gets a new identity says good-bye and stops its workers, which takes no second. */
+const GONE_WITHIN_MS = 5_000;
+
+export const identity: Command = {
+  usage: "identity renew [--interface IF | --state DIR] [--json]",
+  help:
+    `Gives this machine a new key, and stops its node. A machine whose disk is a copy of another's
+needs that, for a key can be used by one machine only. It remembers its mesh, and is a member again
+when an admin approves the new key.
+
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const one = { min: 1, max: 1 };
+    const { values, positionals } = parseOptions(identity, args, io, INSTANCE_OPTIONS, one);
+    if (positionals[0] !== "renew") {
+      const usage = `usage: ${programName(io, identity.usage)}`;
+      throw new Failure(Exit.usage, `identity: there is no '${positionals[0]}'\n${usage}`);
+    }
+    const document = await askNode(values, io, { command: "renew_identity" }, {
+      isAnswer: isWho,
+      goneWithinMs: GONE_WITHIN_MS,
+    });
+    if (values.json) io.out(jsonText(document));
+    else {
+      io.out(`this machine has a new key: ${document["key"]}`);
+      io.out(`start it again with ${programName(io, "node")}, and on an admin's machine run:`);
+      io.out(programName(io, `approve --name ${document["name"]} ${document["key"]}`));
+    }
+    return Exit.done;
+  },
+};

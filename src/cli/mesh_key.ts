@@ -1,0 +1,71 @@
+import { readWords } from "../config.ts";
+import { Exit, Failure } from "../exit.ts";
+import { having, isObject, isText } from "../shape.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { type Command, parseOptions, programName } from "./command.ts";
+
+export const meshKey: Command = {
+  usage: "mesh-key words|export|seal|import [--erase] [--yes] [--interface IF | --state DIR]",
+  help: `The two keys of a mesh. The mesh key makes and unmakes admins; it lies on the machine that
+founded the mesh. The recovery key names another mesh key when that is stolen or lost; it was made at
+the founding, to be written down and kept away from every machine.
+
+  words            shows the recovery key as 24 words; --erase then removes it from this disk
+  export           shows the mesh key as 24 words, to be kept or taken to another machine
+  seal             shows it and, with --yes, removes it from this machine: then nobody who gets at
+                   this machine can make admins, and you need the words to do it
+  import           reads 24 words from standard input and keeps the mesh key on this machine
+
+  --erase          of words: they are written down
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values, positionals } = parseOptions(meshKey, args, io, {
+      ...INSTANCE_OPTIONS,
+      erase: { type: "boolean" },
+      yes: { type: "boolean" },
+    }, { min: 1, max: 1 });
+    const hasWords = having({ words: isText });
+    const ask = (command: string, erase = false) =>
+      askNode(values, io, { command, erase }, { isAnswer: hasWords });
+    const show = (document: Readonly<Record<string, unknown>>) =>
+      io.out(values.json ? jsonText(document) : String(document["words"]));
+    switch (positionals[0]) {
+      case "words":
+        if (values.erase) {
+          await ask("recovery_words", true);
+          io.out("the recovery key is not on this machine any more");
+          return Exit.done;
+        }
+        show(await ask("recovery_words"));
+        io.err(
+          "write these words down and keep them away from every machine, then: " +
+            programName(io, "mesh-key words --erase"),
+        );
+        return Exit.done;
+      case "export":
+        show(await ask("mesh_key_export"));
+        io.err("whoever has these words can make and unmake admins");
+        return Exit.done;
+      case "seal":
+        show(await ask("mesh_key_export", values.yes === true));
+        if (values.yes) {
+          io.err(
+            "the mesh key is not on this machine any more: these words are all there is of it",
+          );
+          return Exit.done;
+        }
+        io.err("nothing was removed: write the words down, then say --yes");
+        return Exit.failed;
+      case "import": {
+        const words = await readWords("mesh-key import");
+        await askNode(values, io, { command: "mesh_key_import", words }, { isAnswer: isObject });
+        io.out("the mesh key is on this machine now");
+        return Exit.done;
+      }
+      default: {
+        const usage = `usage: ${programName(io, meshKey.usage)}`;
+        throw new Failure(Exit.usage, `mesh-key: there is no '${positionals[0]}'\n${usage}`);
+      }
+    }
+  },
+};

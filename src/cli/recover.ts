@@ -1,0 +1,35 @@
+import { readWords } from "../config.ts";
+import { parseTime } from "../time.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { type Command, namesOf, parseOptions } from "./command.ts";
+import { isPlan, showPlan } from "./plan.ts";
+
+export const recover: Command = {
+  usage: "recover [--without A,B] [--since TIME] [--yes] [--interface IF | --state DIR] [--json]",
+  help:
+    `Replaces the mesh key, when it was stolen or lost: reads the 24 recovery words from standard
+input, makes a new mesh key on this machine, and signs anew what is to be kept. The mesh keeps its
+id, its members their names and addresses. Without --yes it says what it would do.
+
+  --without A,B    admins that are put out for ever, such as the machine that was stolen
+  --since TIME     what this node heard of since then is not signed anew: a moment
+                   (2026-11-26T10:00Z) or a time ago (90s, 15m, 2h, 3d)
+  --yes            do it
+${INSTANCE_HELP}`,
+  async run(args, io) {
+    const { values } = parseOptions(recover, args, io, {
+      ...INSTANCE_OPTIONS,
+      without: { type: "string" },
+      since: { type: "string" },
+      yes: { type: "boolean" },
+    });
+    const document = await askNode(values, io, {
+      command: "recover",
+      words: await readWords("recover"),
+      without: values.without === undefined ? undefined : namesOf(values.without),
+      since: values.since && parseTime("--since", values.since, Date.now()),
+      yes: values.yes,
+    }, { isAnswer: isPlan });
+    return showPlan(io, document, values.json === true);
+  },
+};

@@ -1,0 +1,46 @@
+/** `shoal help trust`: who may do what in a mesh, and what to do when something goes wrong. */
+export const TRUST_HELP: readonly string[] = `WHO BELONGS TO A MESH, AND WHO DECIDES
+
+A mesh has two keys of its own. The mesh key lies on the machine that founded the mesh and makes and
+unmakes admins. The recovery key exists as 24 words on paper and names another mesh key when that one
+is stolen or lost: \`shoal mesh-key words\` shows the words, and \`shoal mesh-key words --erase\` removes
+them from the disk.
+
+  member       has a certificate, signed by an admin or by the mesh key
+  admin        a member that can invite, approve and revoke; the mesh key has signed its office
+  provisional  a token has let it in, and no admin's node has certified it yet. That happens by itself as
+               soon as an admin's node hears of it; without that it ends 7 days after the token. It
+               cannot let others in.
+
+Admins are equals: no admin can do anything to another. A token admits as many machines as it says, and
+nothing else; it makes nobody an admin.
+
+DAILY
+
+  \`shoal invite\`            a line for the next machine; --list shows all, --revoke ID ends one
+  \`shoal door open\`         for ten minutes, machines without a token may ask; status lists them
+  \`shoal approve NAME\`      certifies one of those, or renews a certificate (they last a year)
+  \`shoal promote NAME\`      makes a member an admin (on the machine with the mesh key). Have two:
+                          then losing one machine closes nothing.
+  \`shoal demote NAME\`       ends an admin's office; it stays a member
+  \`shoal revoke NAME\`       expels a member for ever
+  \`shoal leave\`             ends this machine's own membership for ever
+
+WHEN SOMETHING IS WRONG
+
+  A member's machine is stolen     \`shoal revoke NAME\` on any admin's machine.
+  An admin's machine is stolen     On the machine with the mesh key: \`shoal revoke NAME --since 2h\`, with
+                                   the time since when it is not to be believed. Whom it certified
+                                   before is certified anew by you; status lists the others, and
+                                   \`shoal approve\` or \`shoal revoke\` settles each.
+  The founder's machine is stolen  On any other member's machine, with the words on paper:
+                                   \`shoal recover --without NAME --since 2h\`. It shows what it
+                                   would do; --yes does it. The mesh keeps its id and addresses.
+  The founder's machine is lost    The other admins go on. For new admins: \`shoal recover\`.
+  A disk was copied                status of every member names the key and both places. On the copy:
+                                   \`shoal identity renew\`, then \`shoal approve KEY\` on an admin's machine.
+  A token got into wrong hands     \`shoal invite --list\`, \`shoal invite --revoke ID\`, and
+                                   \`shoal revoke\` those that you do not know.
+
+Commands that would cut off this machine or leave no admin say so and do nothing without --yes.`
+  .split("\n");

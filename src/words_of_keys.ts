@@ -1,0 +1,46 @@
+/**
+ * Secret keys as words that a person can write on paper and type again: BIP-39's English list, 24 words
+ * for 32 bytes with a checksum, so that a slip of the pen is noticed.
+ */
+import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
+import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { Exit, Failure } from "./exit.ts";
+
+const KEY_LENGTH = 32;
+const WORDS = 24;
+
+export function wordsOf(seed: Uint8Array): string {
+  return entropyToMnemonic(seed, wordlist);
+}
+
+/**
+ * The 32 bytes of 24 words, in any case and with any white space between them.
+ * @throws {Failure} usage (2): a word that is none, another number of words, or a checksum that does
+ * not fit; it names no word, for they are secret
+ */
+export function seedOf(text: string): Uint8Array {
+  const words = text.trim().toLowerCase().split(/\s+/).filter((word) => word !== "");
+  if (words.length !== WORDS) {
+    throw new Failure(
+      Exit.usage,
+      `words: ${words.length} words were given and a key has ${WORDS}: type all of them`,
+    );
+  }
+  const strange = words.findIndex((word) => !wordlist.includes(word));
+  if (strange >= 0) {
+    throw new Failure(
+      Exit.usage,
+      `words: word ${strange + 1} is not in the list: look at its spelling`,
+    );
+  }
+  try {
+    const seed = mnemonicToEntropy(words.join(" "), wordlist);
+    if (seed.length === KEY_LENGTH) return seed;
+  } catch {
+    // Said below.
+  }
+  throw new Failure(
+    Exit.usage,
+    "words: the words do not fit together: one is wrong, or two have changed places",
+  );
+}
