@@ -157,7 +157,7 @@ export function invites(mesh: Mesh, now: Now): InviteStatus[] {
   tokens.sort((a, b) => b.at - a.at || (a.key < b.key ? -1 : 1));
   return tokens.map(({ key, signer, uses, groups, until }) => {
     const used = mesh.judge.used(key);
-    const state = mesh.statements.isRemoved(key)
+    const state = mesh.statements.isWithdrawn(key)
       ? "revoked"
       : until < seconds
       ? "ended"
@@ -197,8 +197,8 @@ export function revokeInvite(
   for (const draft of provisionalDrafts(mesh, now, (token) => token === key)) {
     mesh.say(now, by.value, draft, out);
   }
-  if (!mesh.statements.isRemoved(key)) {
-    const said = mesh.say(now, by.value, { kind: "removed", key }, out);
+  if (!mesh.statements.isWithdrawn(key)) {
+    const said = mesh.say(now, by.value, { kind: "withdrawn", key }, out);
     if (!said.ok) return refusal(`invite: ${said.error}`);
   }
   const listed = invites(mesh, now).find((one) => key.startsWith(one.id));

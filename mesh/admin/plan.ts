@@ -68,6 +68,8 @@ export interface Estate {
   readonly kept: readonly string[];
   /** Names of members that have no certificate any more. */
   readonly cutOff: readonly string[];
+  /** Names of members that others certified for an invite which is not believed. */
+  readonly doubtful: readonly string[];
   readonly removalsKept: number;
   readonly removalsEnded: number;
   readonly invitesEnded: number;
@@ -89,31 +91,44 @@ export function estateOf(
   const wishes: Wish[] = [];
   const kept: string[] = [];
   const cutOff: string[] = [];
+  const certified = new Set<MemberId>();
   for (const statement of certifiedBySigner(mesh, admin)) {
     const { key } = statement.certificate;
-    if (statements.isAdmin(key) || key === admin) continue;
+    if (key === admin) continue;
+    certified.add(key);
     if (isKept(statement.hash)) {
       wishes.push({ by, draft: signedAnew(statement) });
       kept.push(nameOf(mesh, key));
     } else cutOff.push(nameOf(mesh, key));
   }
-  const ended = new Set<string>();
-  for (const statement of statements.bySigner(admin)) {
-    if (statement.kind === "token" && !statements.isRemoved(statement.key)) {
-      if (statement.until >= now.wall / 1000) ended.add(statement.key);
-    }
+  // What the admin once signed under numbers that it, or a thief, has used again.
+  for (const { statement } of statements.outrankedOf(admin)) {
+    if (statement.kind !== "member" || !isKept(statement.hash)) continue;
+    const { key } = statement.certificate;
+    const isSettled = certified.has(key) || statements.certificate(key) !== undefined ||
+      statements.isRemoved(key) || statements.hasLeft(key);
+    if (isSettled) continue;
+    certified.add(key);
+    wishes.push({ by, draft: signedAnew(statement) });
+    kept.push(nameOf(mesh, key));
   }
-  const isOfEnded = (token: string) => {
-    const token_ = statements.token(token);
-    return token_?.signer === admin;
-  };
-  for (const draft of provisionalDrafts(mesh, now, isOfEnded)) {
+  const invites = [...statements.bySigner(admin)].filter((one) => one.kind === "token");
+  const open = invites.filter(({ key, until }) =>
+    until >= now.wall / 1000 && !statements.isWithdrawn(key)
+  );
+  const isOfAdmin = (token: string) => statements.token(token)?.signer === admin;
+  for (const draft of provisionalDrafts(mesh, now, isOfAdmin)) {
     const token = draft.token && statements.token(draft.token.key);
     if (token && isKept(token.hash)) {
       wishes.push({ by, draft });
       kept.push(draft.certificate.name);
     } else cutOff.push(draft.certificate.name);
   }
+  // Whom other admins' nodes have certified on sight for an invite that is not believed.
+  const doubtful = invites.filter(({ hash }) => !isKept(hash))
+    .flatMap(({ key }) => statements.certifiedBy(key))
+    .filter((key) => statements.certificate(key)?.signer !== admin && !statements.isRemoved(key))
+    .map((key) => nameOf(mesh, key));
   let removalsKept = 0;
   let removalsEnded = 0;
   for (const statement of statements.bySigner(admin)) {
@@ -123,17 +138,31 @@ export function estateOf(
       removalsKept++;
     } else removalsEnded++;
   }
-  return { wishes, kept, cutOff, removalsKept, removalsEnded, invitesEnded: ended.size };
+  for (const statement of statements.bySigner(admin)) {
+    if (statement.kind !== "withdrawn" || !isKept(statement.hash)) continue;
+    if (statements.token(statement.key)?.signer === admin) continue; // It ends anyway.
+    wishes.push({ by, draft: { kind: "withdrawn", key: statement.key } });
+  }
+  return {
+    wishes,
+    kept,
+    cutOff,
+    doubtful,
+    removalsKept,
+    removalsEnded,
+    invitesEnded: open.length,
+  };
 }
 
-/** Whether a removal ends with the office of its signer: nobody else has said the same. */
+/** Whether a removal that works now ends with the office of its signer: nobody else has said the same. */
 function needsAnother(mesh: Mesh, { key }: StatementOf<"removed">, admin: MemberId): boolean {
-  return mesh.statements.removals(key).every(({ signer }) => signer === admin);
+  return mesh.statements.isRemoved(key) &&
+    mesh.statements.removals(key).every(({ signer }) => signer === admin);
 }
 
 /** Sentences on an estate. */
 export function estateLines(name: string, estate: Estate): string[] {
-  const { kept, cutOff, removalsKept, removalsEnded, invitesEnded } = estate;
+  const { kept, cutOff, doubtful, removalsKept, removalsEnded, invitesEnded } = estate;
   const lines = [
     `${counted(kept.length, "member")} and ${counted(removalsKept, "removal")} of ${name} ` +
     `are signed anew by you`,
@@ -143,6 +172,12 @@ export function estateLines(name: string, estate: Estate): string[] {
       `${counted(cutOff.length, "member")} that ${name} certified afterwards ` +
         `${cutOff.length === 1 ? "is" : "are"} out (${namesOf(cutOff, "")}): ` +
         `\`shoal approve\` or \`shoal revoke\` each`,
+    );
+  }
+  if (doubtful.length > 0) {
+    lines.push(
+      `${counted(doubtful.length, "member")} came by invites that ${name} made afterwards ` +
+        `(${namesOf(doubtful, "")}): \`shoal revoke\` those that you do not know`,
     );
   }
   if (removalsEnded > 0) {

@@ -129,6 +129,8 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
       done.add(statement.key);
       say({ kind: "removed", key: statement.key });
       removals++;
+    } else if (statement.kind === "withdrawn") {
+      if (isBefore(statement.hash)) say({ kind: "withdrawn", key: statement.key });
     } else if (statement.kind === "demoted" && !kept.has(statement.key)) {
       if (isBefore(statement.hash)) say({ kind: "demoted", key: statement.key });
     }

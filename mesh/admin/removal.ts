@@ -123,7 +123,10 @@ export function revoke(
         `\`shoal untrust ${who}\` ends that`,
     );
   }
-  const by = authorityOf(mesh, "revoke", options);
+  // An admin's word is nothing against who was an admin once.
+  const by = mesh.statements.hadOffice(id)
+    ? meshKeyOf(mesh, "revoke: who was an admin is removed by the mesh key", options)
+    : authorityOf(mesh, "revoke", options);
   if (!by.ok) return by;
   const name = nameOf(mesh, id);
   if (mesh.statements.isRemoved(id)) return refusal(`revoke: ${name} (${id}) is revoked already`);
@@ -133,7 +136,7 @@ export function revoke(
       : `the key ${id} cannot become a member any more`,
   ];
   const token = member?.membership.token;
-  if (token && mesh.judge.used(token.key) < token.uses && !mesh.statements.isRemoved(token.key)) {
+  if (token && mesh.judge.used(token.key) < token.uses && !mesh.statements.isWithdrawn(token.key)) {
     lines.push(
       `the invite ${token.key.slice(0, 8)} by which it came still admits others: ` +
         `\`shoal invite --revoke ${token.key.slice(0, 8)}\` ends it`,

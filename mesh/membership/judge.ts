@@ -79,7 +79,8 @@ export class Judge {
   judge(id: MemberId, now: number): Judgement {
     if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
     if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
-    const certificate = this.statements.certificate(id);
+    const certificate = this.statements.certificate(id, now + CLOCK_SKEW) ??
+      this.statements.certificate(id);
     if (certificate) return this.#certified(certificate, now);
     const admission = this.provisional.get(id);
     if (admission) {
@@ -135,7 +136,7 @@ export class Judge {
     if (!token || !token.doors.includes(door) || !this.isDoor(door)) {
       return refused("stranger", "its token is not for this door");
     }
-    if (this.statements.isRemoved(token.key)) return refused("removed", "its token was revoked");
+    if (this.statements.isWithdrawn(token.key)) return refused("removed", "its token was revoked");
     if (now > token.until) {
       return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);
     }
@@ -237,7 +238,7 @@ export class Judge {
     const { token: key, endorsement } = admission;
     const token = this.statements.token(key);
     if (!token) return refused("stranger", `nobody made the token ${key}`);
-    if (this.statements.isRemoved(key)) return refused("removed", `the token ${key} was revoked`);
+    if (this.statements.isWithdrawn(key)) return refused("removed", `the token ${key} was revoked`);
     if (!endorsement) return refused("stranger", "no door has let it in");
     const { door, at } = endorsement;
     if (!token.doors.includes(door) || !this.isDoor(door)) {
@@ -275,9 +276,10 @@ function individual(id: MemberId, name: string): Membership {
 
 /** The precedence of a membership where two claim one thing: see claims.ts. */
 export function rankOf({ standing }: Membership): number {
-  if (standing === "provisional") return 1;
-  return standing === "individual" ? 2 : 0;
+  return RANKS.indexOf(standing);
 }
+
+const RANKS: readonly Standing[] = ["admin", "certified", "provisional", "individual"];
 
 /** Unix seconds as people read them; "" for what has no end. */
 export function rfc3339(seconds: number): string {

@@ -71,7 +71,7 @@ const FAREWELLS = 128;
 /** Seconds for which an approval keeps the door open for those who ask. */
 const APPROVAL_OPEN = 86_400;
 /** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
-const VOID_GRACE = 5_000;
+const VOID_GRACE = 20_000;
 /** How many members greet a newcomer on their own, or tell somebody its end, on average. */
 const GREETERS = 8;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
@@ -237,7 +237,8 @@ export class Mesh {
     }
     for (const one of gained) this.swim.spread(now, statementRumour(one), swimOut);
     if (statement.kind === "member" && statement.token === undefined) this.#noteApproval(statement);
-    const isUrgent = statement.kind === "removed" || statement.kind === "demoted" ||
+    const isUrgent = statement.kind === "removed" || statement.kind === "withdrawn" ||
+      statement.kind === "demoted" ||
       statement.kind === "left" || statement.kind === "successor";
     if (isUrgent && !this.#isQuiet) this.#hurry(now, statement, out);
     if (this.#isQuiet) return;
@@ -280,6 +281,7 @@ export class Mesh {
         return out.event({ kind: "memberGone", who });
       case "member":
       case "token":
+      case "withdrawn":
     }
   }
 
@@ -295,7 +297,7 @@ export class Mesh {
     const concerned = new Set([subjectOf(statement)]);
     const token = statement.kind === "member" ? statement.token?.key : undefined;
     for (const id of token ? this.statements.certifiedBy(token) : []) concerned.add(id);
-    if (statement.kind === "removed" || statement.kind === "token") {
+    if (statement.kind === "withdrawn" || statement.kind === "token") {
       for (const { id, membership } of this.roster.members()) {
         if (membership.token?.key === statement.key) concerned.add(id);
       }

@@ -27,6 +27,8 @@ export const MEMBERS_MAX = 16_384;
 const FRESH = 30_000;
 /** Addresses of one key that are tried; in a full mesh a hundred times as many as are needed. */
 const COUNTERS_TRIED = 1024;
+/** The rank of a claim that yields to every certificate: see claims.ts. */
+const PROVISIONAL = 2;
 /** Places that are tried at once for a member that has not been heard of lately. */
 const GUESSES_MAX = 4;
 
@@ -231,7 +233,8 @@ export class Roster {
 
   #isTaken(claims: Claims, wish: string, by: MemberId): boolean {
     const holder = claims.holder(wish);
-    return holder !== undefined && holder !== by && claims.get(holder)?.rank === 0;
+    return holder !== undefined && holder !== by &&
+      (claims.get(holder)?.rank ?? PROVISIONAL) < PROVISIONAL;
   }
 
   /** A member as people know it. */

@@ -9,14 +9,15 @@
  * admin      by the mesh key                     an office, and the certificate of its holder
  * demoted    by the mesh key                     the end of an office
  * member     by the mesh key or an admin         a certificate
- * removed    by the mesh key or an admin         the end of a membership, or of a token
+ * removed    by the mesh key or an admin         the end of a membership
  * token      by the mesh key or an admin         an invite
+ * withdrawn  by the mesh key or an admin         the end of an invite
  * left       by the member itself                its own end
  * ```
  *
  * The signature covers the mesh id, so a statement means nothing in another mesh. A signer numbers
- * its statements, which bounds how many it can make: of two with one number the one with the lower
- * hash counts.
+ * its statements, which bounds how many it can make: of two with one number one counts, see
+ * statements.ts.
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
@@ -57,7 +58,9 @@ export type Draft =
     /** Present where a node certified on sight, absent where a person did. */
     readonly token: TokenUse | undefined;
   }
-  | { readonly kind: "removed"; readonly key: string }
+  | { readonly kind: "removed"; readonly key: MemberId }
+  /** Not `removed`: whoever makes a token could give it the key of a member. */
+  | { readonly kind: "withdrawn"; readonly key: string }
   | {
     readonly kind: "token";
     readonly key: string;
@@ -116,11 +119,15 @@ const KINDS: readonly Kind[] = [
   "removed",
   "token",
   "left",
+  "withdrawn",
 ];
 
-/** Whether a text can be a member's name: a DNS label in lower case (RFC 1123). */
+/**
+ * Whether a text can be a member's name: a DNS label in lower case (RFC 1123), and not one that ends
+ * like those which roster.ts makes of a key.
+ */
 export function isName(text: string): boolean {
-  return /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
+  return /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text) && !/-[0-9a-f]{32}$/.test(text);
 }
 
 /** Whether a text can be a group's name. */
@@ -221,6 +228,7 @@ function writeFields(writer: Writer, draft: Draft): void {
     case "successor":
     case "demoted":
     case "removed":
+    case "withdrawn":
       writer.bytes(Uint8Array.fromHex(draft.key));
       return;
     case "admin":
@@ -246,6 +254,7 @@ function readFields(reader: Reader, kind: Kind): Draft {
     case "successor":
     case "demoted":
     case "removed":
+    case "withdrawn":
       return { kind, key: readKey(reader) };
     case "admin":
       return { kind, certificate: readCertificate(reader) };

@@ -7,9 +7,13 @@
  *   what an older mesh key has signed does not count;
  * - an admin has an `admin` statement and no `demoted` one of the mesh key (invariant 3). So there is
  *   no way back into an office that was ended, and no admin can do anything to another;
- * - `member`, `removed` and `token` count when the mesh key or an admin has signed them; `removed`
- *   does not count against an admin;
- * - of several certificates of one key the one signed last counts;
+ * - `member`, `removed`, `token` and `withdrawn` count when the mesh key or an admin has signed them.
+ *   What an admin removes is never a key that has or had an office: a removal that waits for the end
+ *   of that office would be an admin's hand on another. The mesh key's own counts from that end on;
+ * - of several certificates of one key the one signed last counts, of those that are not signed in
+ *   the future: an admin's wrong clock takes nobody out;
+ * - of two statements with one number the one that ends something counts, then the lower hash, so that
+ *   no old number undoes an end;
  * - certificates that came of one token count for as many keys as it admits, the earliest first
  *   (invariant 6). A certificate says itself how many that is: then the end of the office of whoever
  *   made the token changes nothing for those that others have certified.
@@ -26,6 +30,7 @@ import {
   decodeStatement,
   hashOf,
   isSigned,
+  type Kind,
   type Statement,
   type StatementOf,
   subjectOf,
@@ -37,6 +42,8 @@ export const ADMINS_ROOM = 65_536;
 export const FAREWELLS_ROOM = 16_384;
 /** Pairs of statements with one number that are shown. */
 export const PAIRS_SHOWN = 16;
+/** Statements that lost their number to another and are remembered; the oldest makes room. */
+export const OUTRANKED_MAX = 1_024;
 /** Seconds after its end for which an ended certificate or token is kept, so that people see it. */
 export const ENDED_KEPT = 30 * 86_400;
 /** Seconds after the end of a token in which admins certify whom it has admitted. */
@@ -93,6 +100,7 @@ export class Statements {
   readonly #ranks = new Map<string, Map<MemberId, number>>();
   readonly #farewells = new Map<MemberId, StatementOf<"left">>();
   readonly #pairs = new Map<string, Pair>();
+  readonly #outranked = new Map<string, Held>();
   #successor: StatementOf<"successor"> | undefined;
   #officers: ReadonlySet<MemberId> = new Set();
   #ofAdmins = 0;
@@ -141,18 +149,23 @@ export class Statements {
       case "member":
       case "removed":
       case "token":
+      case "withdrawn":
         return this.isEntitled(statement.signer);
       case "left":
         return true;
     }
   }
 
-  /** The statement by which a key has its name and address; undefined: none counts. */
-  certificate(key: MemberId): CertificateStatement | undefined {
+  /**
+   * The statement by which a key has its name and address; undefined: none counts.
+   * @param before unix seconds: what was signed later is passed over
+   */
+  certificate(key: MemberId, before = Infinity): CertificateStatement | undefined {
     const isAdmin = this.isAdmin(key);
     let best: CertificateStatement | undefined;
     for (const statement of this.about(key)) {
       if (statement.kind !== (isAdmin ? "admin" : "member") || !this.counts(statement)) continue;
+      if (statement.at > before) continue;
       if (statement.kind === "member" && !this.#isWithinUses(statement)) continue;
       if (best === undefined || isLater(statement, best)) best = statement;
     }
@@ -168,18 +181,36 @@ export class Statements {
     return false;
   }
 
-  /** Whether a key (of a member or a token) was removed. An admin cannot be. */
-  isRemoved(key: string): boolean {
+  /** Whether a member was removed. An admin cannot be. */
+  isRemoved(key: MemberId): boolean {
     return !this.isAdmin(key) && this.removals(key).length > 0;
   }
 
-  /** Removals of a key that count. */
-  removals(key: string): StatementOf<"removed">[] {
+  /** Removals of a key that count, or will when its office ends. */
+  removals(key: MemberId): StatementOf<"removed">[] {
+    const wasAdmin = this.hadOffice(key);
     const found: StatementOf<"removed">[] = [];
     for (const statement of this.about(key)) {
-      if (statement.kind === "removed" && this.counts(statement)) found.push(statement);
+      if (statement.kind !== "removed" || !this.counts(statement)) continue;
+      if (!wasAdmin || statement.signer === this.meshKey) found.push(statement);
     }
     return found;
+  }
+
+  /** Whether the mesh key of now has ever made this key an admin. */
+  hadOffice(key: MemberId): boolean {
+    for (const statement of this.about(key)) {
+      if (statement.kind === "admin" && this.counts(statement)) return true;
+    }
+    return false;
+  }
+
+  /** Whether an invite was ended. */
+  isWithdrawn(token: string): boolean {
+    for (const statement of this.about(token)) {
+      if (statement.kind === "withdrawn" && this.counts(statement)) return true;
+    }
+    return false;
   }
 
   hasLeft(key: MemberId): boolean {
@@ -282,7 +313,26 @@ export class Statements {
       this.refused++;
       return refused("full");
     }
-    return this.#insert({ statement, seen: seen ?? now }, rival);
+    const held = { statement, seen: seen ?? now };
+    if (rival && rival.kind !== "successor") this.#keepOutranked(rival);
+    return this.#insert(held, rival);
+  }
+
+  /**
+   * What a signer said under a number under which it said something else that counts instead: a thief
+   * can hide what an admin has signed by using its numbers again, and a person wants it signed anew.
+   */
+  *outrankedOf(signer: string): Generator<Held> {
+    for (const held of this.#outranked.values()) if (held.statement.signer === signer) yield held;
+  }
+
+  #keepOutranked(statement: Statement): void {
+    const held = this.#held.get(statement.hash);
+    const [oldest] = this.#outranked.keys();
+    if (this.#outranked.size >= OUTRANKED_MAX && oldest !== undefined) {
+      this.#outranked.delete(oldest);
+    }
+    if (held) this.#outranked.set(statement.hash, held);
   }
 
   /** Forgets what ended long ago. @param now unix seconds @returns what was forgotten */
@@ -308,6 +358,7 @@ export class Statements {
       case "member":
       case "removed":
       case "token":
+      case "withdrawn":
         return this.isEntitled(signer);
       case "left":
         return isKnown || this.#hasCertificates(signer);
@@ -502,8 +553,12 @@ function refused(why: Refused): Added {
 /** Of two that cannot both count, the same one everywhere. */
 function outranks(a: Statement, b: Statement): boolean {
   if (a.kind === "successor" && a.number !== b.number) return a.number > b.number;
-  return a.hash < b.hash;
+  const [first, second] = [a, b].map(({ kind }) => ENDS.indexOf(kind)) as [number, number];
+  return first !== second ? first > second : a.hash < b.hash;
 }
+
+/** What ends something, the strongest last. */
+const ENDS: readonly Kind[] = ["withdrawn", "removed", "demoted"];
 
 /** Of two certificates of one key: the one signed last, then the lower hash. */
 function isLater(a: Statement, b: Statement): boolean {
