@@ -636,7 +636,10 @@ export class Node {
       mesh.digest(now, out);
       mesh.settle(now, out);
       mesh.digest(now, out);
-      for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
+      // Whoever is not in yet is known to nobody but its door.
+      if (this.#entry.isAdmitted) {
+        for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
+      }
       this.#tellAddresses(mesh, out);
       this.#tellWhetherOut(mesh, out);
       mesh.tellOveruse(out);

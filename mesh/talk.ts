@@ -35,6 +35,12 @@ import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
 const GREETING_TIME = 5_000;
 /** Milliseconds between two notices, or two pings of our own, to one member. */
 const PACE = 1_000;
+/**
+ * Milliseconds between introductions to a member that was not heard yet: spread, since only three
+ * datagrams may go to a place in the first minute, and what kept the first away may last a while.
+ */
+const INTRODUCTION_WAITS = [2_000, 10_000, 30_000];
+const LONGEST_INTRODUCTION_WAIT = 60_000;
 /** Confirmations of one answer, and milliseconds between them. */
 const CONFIRMATIONS = 4;
 const CONFIRMATION_PACE = 300;
@@ -56,6 +62,8 @@ export class Talk {
   /** Boot ms of the last notice and the last greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
+  /** How often members were introduced to us since they were heard last, and when the next may be. */
+  readonly #introduced = new Map<MemberId, { readonly tries: number; readonly at: number }>();
   /** Sealed datagrams that came to nothing, by reason. */
   readonly drops = {
     malformed: 0,
@@ -111,7 +119,7 @@ export class Talk {
     for (const [id, confirmation] of this.#confirmations) {
       if (now.boot >= confirmation.at) this.#confirm(now, id, confirmation, out);
     }
-    for (const paced of [this.#noticed, this.#greeted]) {
+    for (const paced of [this.#noticed, this.#greeted, this.#introduced]) {
       for (const id of paced.keys()) if (!this.mesh.roster.get(id)) paced.delete(id);
     }
   }
@@ -139,9 +147,17 @@ export class Talk {
    * that has not been heard of, or is dead, may not know us: it gets a hello.
    */
   greet(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    if (this.mesh.isStranger(member)) {
+      const known = this.#introduced.get(member.id);
+      if (known && now.boot < known.at) return;
+      const tries = known?.tries ?? 0;
+      const wait = INTRODUCTION_WAITS[tries] ?? LONGEST_INTRODUCTION_WAIT;
+      this.#introduced.set(member.id, { tries: tries + 1, at: now.boot + wait });
+      return this.#introduce(now, member, out);
+    }
+    this.#introduced.delete(member.id);
     if (!isPaced(this.#greeted, now, member.id)) return;
-    if (this.mesh.isStranger(member)) this.#introduce(now, member, out);
-    else this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
+    this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
   }
 
   #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {

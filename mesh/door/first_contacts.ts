@@ -196,6 +196,11 @@ export class FirstContacts {
     if (!this.#proven.has(name)) this.#keep(now.boot - PROVEN_TIME, name, member);
   }
 
+  /** Whether a place has ever proven that it hears us, as far as is remembered. */
+  isRemembered(place: Endpoint): boolean {
+    return this.#proven.has(formatEndpoint(place));
+  }
+
   /** Whether there is no limit to a place now. */
   isProven(now: Now, place: Endpoint): boolean {
     const proven = this.#proven.get(formatEndpoint(place));

@@ -378,7 +378,10 @@ export class Mesh {
     const membership = this.membership(now);
     if (membership) this.roster.claim(membership);
     const proof = this.#proof();
-    if (!isSameProof(proof, this.self.proof)) this.describe({ proof });
+    if (!isSameProof(proof, this.self.proof)) {
+      this.describe({ proof });
+      this.#own.hurry();
+    }
     if (out) this.tunnels.route(now, [...before, ...this.roster.rivals(this.id)], out);
   }
 
@@ -959,6 +962,8 @@ export class Mesh {
     if (!bytes) return;
     if (this.isStranger(member)) this.#unheard.add(member);
     for (const place of this.roster.places(member, now)) {
+      // Whoever was never heard may not know us: the few datagrams that may go there are greetings.
+      if (isUnheard(member) && !this.contacts.isRemembered(place.to)) continue;
       if (this.contacts.may(now, place.to, to)) out.send({ bytes, ...place });
     }
   }

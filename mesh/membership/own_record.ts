@@ -103,6 +103,11 @@ export class OwnRecord {
     this.#isStale = true;
   }
 
+  /** The next record follows at once, and not at the pace of records. */
+  hurry(): void {
+    this.#renewedAt = -Infinity;
+  }
+
   /** Boot ms at which the record is to be renewed; undefined: it is up to date. */
   due(): number | undefined {
     return this.#isStale ? this.#renewedAt + PACE : undefined;
@@ -154,8 +159,8 @@ export class OwnRecord {
     this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
     this.#count = 0;
     this.#isStale = true;
-    // At once, and not at the pace of records: whoever holds the other one must see that we live.
-    this.#renewedAt = -Infinity;
+    // Whoever holds the other one must see that we live.
+    this.hurry();
     return outcome;
   }
 
