@@ -11,15 +11,15 @@ import { NodeState } from "./state.ts";
 
 function snapshot(boot: number): NodeSnapshot {
   return {
-    v: 1,
+    v: 2,
     name: "lyon",
     boot,
-    ip4Counter: 0,
     incarnation: 0,
+    numbers: { own: 0, mesh: 0 },
+    statements: [],
+    admissions: [],
     members: [],
     trusted: [],
-    revocations: [],
-    redeemed: [],
     seeds: [],
   };
 }

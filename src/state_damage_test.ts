@@ -19,22 +19,22 @@ function signed(n: number, length: number): string {
 function snapshot(boot: number): NodeSnapshot {
   const key = (n: number) => n.toString(16).repeat(64);
   return {
-    v: 1,
+    v: 2,
     name: "lyon",
-    meshKey: key(7),
-    chain: signed(0, 200),
+    genesis: { meshKey: key(7), recoveryKey: key(8) },
+    admission: signed(0, 200),
     boot,
-    ip4Counter: 1,
     incarnation: 3,
+    numbers: { own: 5, mesh: 2 },
+    statements: [4, 6].map((n) => ({ bytes: signed(n, 150), seen: 1_800_000_000 + n })),
+    admissions: [signed(5, 200)],
     members: [1, 2, 3].map((n) => ({
       record: signed(n, 320),
       endpoint: `203.0.113.${n}:51820`,
       ...(n === 3 ? { leftAt: 4 } : {}),
     })),
     trusted: [{ key: key(5), name: "nice" }],
-    revocations: [signed(4, 150)],
-    redeemed: [signed(5, 200)],
-    seeds: ["203.0.113.1:51820"],
+    seeds: [{ seed: "203.0.113.1:51820", key: key(1) }],
   };
 }
 

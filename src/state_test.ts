@@ -1,25 +1,28 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { SEEDS_MAX } from "../mesh/join.ts";
-import { RECORD_MAX } from "../mesh/record.ts";
-import { MEMBERS_MAX } from "../mesh/roster.ts";
+import { SEEDS_MAX } from "../mesh/door/joiner.ts";
+import { ADMISSION_MAX } from "../mesh/membership/admission.ts";
+import { TRUSTED_MAX } from "../mesh/membership/judge.ts";
+import { TAKEN_MAX } from "../mesh/membership/provisional.ts";
+import { RECORD_MAX } from "../mesh/membership/record.ts";
+import { MEMBERS_MAX } from "../mesh/membership/roster.ts";
+import { NUMBER_MAX, STATEMENT_MAX } from "../mesh/membership/statement.ts";
+import { ADMINS_ROOM, FAREWELLS_ROOM } from "../mesh/membership/statements.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
-import { CHAIN_MAX } from "../mesh/trust/certificate.ts";
-import { REDEMPTIONS_MAX, REVOCATIONS_MAX, TRUSTED_MAX } from "../mesh/trust/trust.ts";
 import { Exit, Failure } from "./exit.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
 
 function snapshot(boot: number): NodeSnapshot {
   return {
-    v: 1,
+    v: 2,
     name: "lyon",
     boot,
-    ip4Counter: 0,
     incarnation: 0,
+    numbers: { own: 0, mesh: 0 },
+    statements: [],
+    admissions: [],
     members: [],
     trusted: [],
-    revocations: [],
-    redeemed: [],
     seeds: [],
   };
 }
@@ -145,29 +148,31 @@ Deno.test(
       record: bytes(RECORD_MAX),
       endpoint: `[${many(8, "ffff").join(":")}%4294967295]:65535`,
       leftAt: 2 ** 32 - 1,
+      aliveAt: Number.MAX_SAFE_INTEGER,
     };
+    const statement = { bytes: bytes(STATEMENT_MAX), seen: Number.MAX_SAFE_INTEGER };
     const full: NodeSnapshot = {
-      v: 1,
+      v: 2,
       name: "n".repeat(63),
-      meshKey: key,
-      chain: bytes(CHAIN_MAX),
+      genesis: { meshKey: key, recoveryKey: key },
+      admission: bytes(ADMISSION_MAX),
       boot: 2 ** 20,
-      ip4Counter: 0xffff,
-      incarnation: 2 ** 32 - 2,
-      members: many(MEMBERS_MAX, member),
+      incarnation: 2 ** 32 - 1,
+      numbers: { own: NUMBER_MAX, mesh: NUMBER_MAX },
+      statements: many(ADMINS_ROOM + 2 * NUMBER_MAX + FAREWELLS_ROOM + 1, statement),
+      admissions: many(TAKEN_MAX, bytes(ADMISSION_MAX)),
+      members: many(2 * MEMBERS_MAX, member),
       trusted: many(TRUSTED_MAX, { key, name: "n".repeat(63) }),
-      revocations: many(REVOCATIONS_MAX, bytes(32 + 6 + 6 + 2 + CHAIN_MAX + 64)),
-      redeemed: many(REDEMPTIONS_MAX, bytes(CHAIN_MAX)),
-      seeds: many(SEEDS_MAX, `${"h".repeat(252)}.:65535`),
+      seeds: many(SEEDS_MAX, { seed: `${"h".repeat(252)}.:65535`, key }),
     };
     const state = open(dir, true);
     state.save(() => ({ snapshot: full, port: undefined }));
     assert.deepEqual(state.health(), []);
     state.close();
-    assert(Deno.statSync(join(dir, "state.json")).size > 70_000_000);
+    assert(Deno.statSync(join(dir, "state.json")).size > 140_000_000);
     const again = open(dir, false);
-    assert.equal(again.snapshot?.members.length, MEMBERS_MAX);
-    assert.deepEqual(again.snapshot.redeemed.at(-1), full.redeemed.at(-1));
+    assert.equal(again.snapshot?.members.length, 2 * MEMBERS_MAX);
+    assert.deepEqual(again.snapshot?.admissions.at(-1), full.admissions.at(-1));
     again.close();
   }),
 );

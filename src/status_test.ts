@@ -18,6 +18,8 @@ const LYON: PeerStatus = {
   since_s: 300,
   reason: "",
   admin: false,
+  standing: "certified",
+  mesh_key: false,
   relay: false,
   expires: "2027-01-01T00:00:00Z",
   version: "0.1.0",
@@ -60,11 +62,14 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       port: 51820,
       groups: ["servers"],
       admin: true,
-      expires: "2027-01-01T00:00:00Z",
+      standing: "admin",
+      mesh_key: true,
+      expires: "",
     },
-    mesh: { key: "00", state: "member" },
+    mesh: { id: "00", key: "00", state: "member", door_open_s: 540 },
     requests: [{ name: "bob", key: "b0b", endpoint: "203.0.113.7:51820", age_s: 70 }],
     trusted: [{ name: "pal", key: "9a1" }],
+    void: [{ name: "eve", key: "e7e", by: "mallory" }],
     control: {},
     peers: [LYON],
     dataplane: {
@@ -79,11 +84,13 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
   }, false);
   assert.equal(
     text,
-    `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin
+    `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin; mesh key
 100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
 
 asks to join: bob from 203.0.113.7:51820, 1m ago: \`shoal approve --name bob b0b\` admits it
 trusted here, not met yet: pal 9a1
+no member any more, since mallory lost its office: eve e7e
+the door is open for 9m: who asks without a token is heard
 health: the certificate ends in 12 days: run shoal invite on an admin
 data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
 dropped: replay 3
