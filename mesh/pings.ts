@@ -16,6 +16,8 @@ export interface Ping {
   /** Boot ms. */
   readonly sentAt: number;
   readonly until: number;
+  /** Where it went: each place was told a number of its own, which only its reader can repeat. */
+  readonly places: ReadonlyMap<number, Endpoint>;
   /** Whether a person waits for the outcome. */
   readonly isAsked: boolean;
 }
@@ -62,29 +64,33 @@ export class Pings {
 export const PING_MIN = 32;
 export const PING_MAX = PAYLOAD_MAX;
 
-/** @param size bytes of payload, {@link PING_MIN} to {@link PING_MAX}. */
-export function encodePing(nonce: number, size: number): Uint8Array {
-  return new Writer().u32(nonce).bytes(new Uint8Array(size - 4)).finish();
+/** @param token of the place that it goes to @param size bytes of payload, {@link PING_MIN} to {@link PING_MAX}. */
+export function encodePing(nonce: number, token: number, size: number): Uint8Array {
+  return new Writer().u32(nonce).u32(token).bytes(new Uint8Array(size - 8)).finish();
 }
 
-export function decodePing(payload: Uint8Array): Decoded<{ nonce: number }> {
+export function decodePing(payload: Uint8Array): Decoded<{ nonce: number; token: number }> {
   const reader = new Reader(payload);
   const nonce = reader.u32();
+  const token = reader.u32();
   if (payload.length < PING_MIN) reader.fail("a ping shorter than its answer");
   reader.bytes(reader.left);
-  return reader.finish({ nonce });
+  return reader.finish({ nonce, token });
 }
 
 /** @param observed where the ping came from, as the answerer sees it. */
-export function encodePong(nonce: number, observed: Endpoint): Uint8Array {
-  const writer = new Writer().u32(nonce);
+export function encodePong(nonce: number, token: number, observed: Endpoint): Uint8Array {
+  const writer = new Writer().u32(nonce).u32(token);
   writeEndpoint(writer, observed);
   return writer.finish();
 }
 
-export function decodePong(payload: Uint8Array): Decoded<{ nonce: number; observed: Endpoint }> {
+export function decodePong(
+  payload: Uint8Array,
+): Decoded<{ nonce: number; token: number; observed: Endpoint }> {
   const reader = new Reader(payload);
   const nonce = reader.u32();
+  const token = reader.u32();
   const observed = readEndpoint(reader);
-  return reader.finish({ nonce, observed });
+  return reader.finish({ nonce, token, observed });
 }

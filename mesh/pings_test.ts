@@ -7,6 +7,7 @@ const ping = (nonce: number, until = 100) => ({
   nonce,
   sentAt: 0,
   until,
+  places: new Map(),
   isAsked: true,
 });
 
@@ -38,9 +39,12 @@ Deno.test("a ping is lost when its time is over, which the deadline says", () =>
 
 Deno.test("T34: an answer is never longer than its ping, and a shorter ping gets none", () => {
   const observed = { address: new Uint8Array(16), port: 65535, scope: 0 };
-  const pong = encodePong(1, observed);
+  const pong = encodePong(1, 2, observed);
   assert.ok(pong.length <= PING_MIN);
-  assert.deepEqual(decodePong(pong), { ok: true, value: { nonce: 1, observed } });
-  assert.deepEqual(decodePing(encodePing(5, PING_MIN)), { ok: true, value: { nonce: 5 } });
-  assert.ok(!decodePing(encodePing(5, PING_MIN - 1)).ok);
+  assert.deepEqual(decodePong(pong), { ok: true, value: { nonce: 1, token: 2, observed } });
+  assert.deepEqual(decodePing(encodePing(5, 6, PING_MIN)), {
+    ok: true,
+    value: { nonce: 5, token: 6 },
+  });
+  assert.ok(!decodePing(encodePing(5, 6, PING_MIN - 1)).ok);
 });

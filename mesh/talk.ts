@@ -57,7 +57,8 @@ export class Talk {
   readonly #reflexive = new Reflexive();
   /** At most one per seed or introduction that was answered. */
   readonly #confirmations = new Map<MemberId, Confirmation>();
-  readonly #hellos: Hellos<MemberId>;
+  /** To whom each was sent, and where: its answer proves that place alone. */
+  readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
   /** Boot ms of the last notice and the last greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
@@ -165,7 +166,10 @@ export class Talk {
     // Each is sealed anew: a copy of one that was opened is not looked at.
     for (const place of roster.places(member, now)) {
       if (!this.mesh.contacts.may(now, place.to, member.id)) continue;
-      const bytes = this.#hellos.seal(member.record.key, record.bytes, member.id);
+      const bytes = this.#hellos.seal(member.record.key, record.bytes, {
+        id: member.id,
+        place: place.to,
+      });
       if (bytes) out.send({ bytes, ...place });
     }
   }
@@ -176,11 +180,12 @@ export class Talk {
     if (replied?.kind === "again") out.send(backTo(arrival, replied.bytes));
     if (replied?.kind !== "answer") return false;
     const answer = decodeAnswer(replied.content);
-    const member = this.mesh.roster.get(replied.about);
+    const { id, place } = replied.about;
+    const member = this.mesh.roster.get(id);
     if (!answer.ok || !member) return false;
     const { cookie, observed, verdict } = answer.value;
     if (verdict.kind !== "welcome") return false;
-    this.mesh.contacts.proven(now, arrival.from, member.id);
+    if (sameEndpoint(place, arrival.from)) this.mesh.contacts.proven(now, place, id);
     this.#place(now, member, arrival, out);
     this.#record(now, verdict.record, out);
     this.confirm(now, member.id, cookie, out);
@@ -262,7 +267,7 @@ export class Talk {
     out: Outbox<NodeEvent>,
   ): void {
     const cookie = payload.subarray(0, COOKIE_SIZE);
-    const record = this.door.confirm(now, from, cookie);
+    const record = this.door.confirm(now, from, cookie, arrival.from);
     if (record === undefined) {
       // Repeated: what proves its membership may have been lost.
       if (this.mesh.roster.get(from)) this.mesh.sendAdmission(now, from, out);
@@ -323,15 +328,16 @@ export class Talk {
     let nonce: number;
     do nonce = new Reader(this.random(4)).u32(); while (this.#pings.has(nonce));
     const until = now.boot + timeoutMs;
-    const lost = this.#pings.add({
-      who: this.mesh.roster.who(member.id),
-      nonce,
-      sentAt: now.boot,
-      until,
-      isAsked,
-    });
+    const places = new Map<number, Endpoint>();
+    const who = this.mesh.roster.who(member.id);
+    const ping = { who, nonce, sentAt: now.boot, until, places, isAsked };
+    const lost = this.#pings.add(ping);
     if (lost) this.#lost(lost, out);
-    this.mesh.send(now, member.id, "ping", encodePing(nonce, size), out);
+    this.mesh.sendEach(now, member.id, "ping", (place) => {
+      const token = new Reader(this.random(4)).u32();
+      places.set(token, place);
+      return encodePing(nonce, token, size);
+    }, out);
     return nonce;
   }
 
@@ -347,7 +353,7 @@ export class Talk {
     const bytes = this.mesh.seal.seal(
       member.id,
       "pong",
-      encodePong(ping.value.nonce, arrival.from),
+      encodePong(ping.value.nonce, ping.value.token, arrival.from),
     );
     if (bytes === undefined) return;
     if (this.mesh.contacts.mayAnswer(now, arrival.from, bytes.length)) {
@@ -365,7 +371,10 @@ export class Talk {
     const pong = decodePong(payload);
     const ping = pong.ok ? this.#pings.answered(member.id, pong.value.nonce) : undefined;
     if (!pong.ok || !ping) return false;
-    this.mesh.contacts.proven(now, arrival.from, member.id);
+    const asked = ping.places.get(pong.value.token);
+    if (asked && sameEndpoint(asked, arrival.from)) {
+      this.mesh.contacts.proven(now, arrival.from, member.id);
+    }
     const rttMs = now.boot - ping.sentAt;
     member.rtt = rttMs;
     if (ping.isAsked) {

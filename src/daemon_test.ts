@@ -220,6 +220,8 @@ Deno.test("a first join that cannot succeed ends with one reason, exit code 1, a
 Deno.test("without a token a node waits to be approved; revoked, it is out for good", () =>
   inFolder(async (dir) => {
     const { node, invite } = await founder(dir);
+    const opened = await shoal("door", "open", "--for", "5m", "--state", node.state);
+    assert.match(opened.out, /^the door is open for 5m: /, opened.err);
     const guest = new Running(join(dir, "guest"), ["--name", "guest", "--join", invite.seeds[0]]);
     await guest.until(
       /^127\.0\.0\.1:\d+ shows our request; on any admin node of the mesh, run:$/m,
@@ -253,7 +255,7 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     const status = JSON.parse((await shoal("status", "--json", "--state", node.state)).out);
     assert.deepEqual(status.peers, []);
     const stranger = await shoal("revoke", "--state", node.state, "ab".repeat(32));
-    assert.match(stranger.out, /^a key of no member \((ab){32}\) is revoked$/m);
+    assert.match(stranger.out, /^the key (ab){32} cannot become a member any more$/m);
     const unnamed = await shoal("trust", "--state", node.state, "cd".repeat(32));
     assert.equal(unnamed.code, Exit.usage);
     assert.match(unnamed.err, /^--name is missing$/m);
@@ -264,20 +266,25 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     assert(log.includes(`asks to join: \`./run shoal approve --name guest ${key}\``), log);
   }));
 
-Deno.test("of two that bear one name, a ping by key shows the one that was asked", () =>
+Deno.test("invariant 7: of two that want one name the second gets the next free one", () =>
   inFolder(async (dir) => {
     const { node, join: args } = await founder(dir);
     const twins = ["one", "two"].map((state) =>
       new Running(join(dir, state), ["--name", "twin", ...args])
     );
+    const names: string[] = [];
     for (const twin of twins) {
       const [, , ip4] = await twin.until(READY);
       const { self } = JSON.parse((await shoal("status", "--json", "--state", twin.state)).out);
       const ping = await shoal("ping", "-c", "1", "--state", node.state, self.key);
-      assert(ping.out.startsWith(`pong from twin (${ip4}) via `), `${ip4}: ${ping.out}${ping.err}`);
+      const [, name = ""] = /^pong from (\S+) \((\S+)\) via /.exec(ping.out) ?? [];
+      assert(
+        ping.out.startsWith(`pong from ${name} (${ip4}) via `),
+        `${ip4}: ${ping.out}${ping.err}`,
+      );
+      names.push(name);
     }
-    const both = await shoal("ping", "-c", "1", "--state", node.state, "twin");
-    assert.match(both.err, /twin: 2 members match: say which key/);
+    assert.deepEqual(names.sort(), ["twin", "twin-2"]);
     for (const running of [...twins, node]) await running.end("SIGINT");
   }));
 
@@ -379,7 +386,7 @@ Deno.test("T46: with 60 descriptors and 200 silent clients a node lives, answers
     const { refused, health } = JSON.parse(status.out);
     assert(refused.control_clients > 100, status.out);
     assert(refused.control_socket > 0, "no accept failed: the test is too easy");
-    assert.deepEqual(health, []);
+    assert.deepEqual(health.filter((line: string) => !line.startsWith("recovery: ")), []);
     for (const [n, name] of ["nice", "rome"].entries()) {
       const key = nobleCrypto.ed25519FromSeed(new Uint8Array(32).fill(n)).publicKey.toHex();
       const trust = await shoal("trust", "--name", name, "--state", node.state, key);

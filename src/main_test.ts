@@ -171,9 +171,17 @@ const CLIENTS = [
   ["ip"],
   ["ping", "x"],
   ["invite"],
+  ["invite", "--list"],
+  ["invite", "--revoke", "0123abcd"],
+  ["door", "open"],
   ["approve", "x"],
   ["trust", "--name", "n", "x"],
+  ["untrust", "x"],
+  ["promote", "x"],
+  ["demote", "x"],
   ["revoke", "x"],
+  ["leave"],
+  ["identity", "renew"],
   ["down"],
 ];
 
@@ -241,13 +249,16 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     reason: HOSTILE,
     groups: [HOSTILE],
     admin: false,
+    standing: HOSTILE,
+    mesh_key: false,
     since_s: 1,
     version: HOSTILE,
   };
   const status = {
     self: { ...peer, interface: HOSTILE, port: 1 },
-    mesh: { key: HOSTILE, state: "member" },
+    mesh: { id: HOSTILE, key: HOSTILE, state: "member", door_open_s: 1 },
     peers: [peer],
+    void: [{ name: HOSTILE, key: HOSTILE, by: HOSTILE }],
     requests: [{ name: HOSTILE, key: HOSTILE, endpoint: HOSTILE, age_s: 1 }],
     trusted: [{ name: HOSTILE, key: HOSTILE }],
     health: [HOSTILE],
@@ -270,6 +281,15 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     timeout_ms: 1,
   };
   const who = () => ({ name: HOSTILE, key: HOSTILE });
+  const planned = () => ({ ...who(), lines: [HOSTILE], warnings: [HOSTILE], done: true });
+  const invite = () => ({
+    id: HOSTILE,
+    by: HOSTILE,
+    uses: 1,
+    used: 1,
+    expires: HOSTILE,
+    state: HOSTILE,
+  });
   const operations: Record<string, Operation["run"]> = {
     status: () => status,
     ping: (_, report) => {
@@ -277,14 +297,22 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
       report({ ...pong, rtt_ms: null });
       return { ...pong, received: 1 };
     },
-    invite: () => ({ token: "shoal1x", seeds: [HOSTILE], expires: HOSTILE, uses: 1 }),
+    invite: () => ({ token: "shoal2x", seeds: [HOSTILE], expires: HOSTILE, uses: 1 }),
     approve: who,
     trust: who,
-    revoke: who,
+    untrust: who,
+    promote: who,
+    renew_identity: who,
+    revoke: planned,
+    demote: planned,
+    leave: planned,
+    invites: () => ({ invites: [invite()] }),
+    revoke_invite: invite,
+    door: () => ({ open_s: 60 }),
     down: who,
   };
   await besideNode(operations, async (...state) => {
-    for (const command of CLIENTS.filter(([name]) => name !== "down")) {
+    for (const command of CLIENTS.filter(([name]) => name !== "down" && name !== "identity")) {
       for (const json of [[], ["--json"]]) {
         const args = [...command, ...json, ...state];
         const { code, out, err } = await run(...args);
@@ -304,14 +332,14 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
 Deno.test("the line for the next machine needs no quotes in any shell, whatever its seeds are", async () => {
   const seeds = ["[2001:db8::1]:51820", "lyon;touch /tmp/x:1", "$(id):1"];
   const answer = (token: string) => ({ invite: () => ({ token, seeds, expires: "", uses: 1 }) });
-  await besideNode(answer("shoal1Ab-c_9"), async (...state) => {
+  await besideNode(answer("shoal2Ab-c_9"), async (...state) => {
     const { out } = await run("invite", ...state);
-    assert.equal(out, "./run node --token shoal1Ab-c_9");
+    assert.equal(out, "./run node --token shoal2Ab-c_9");
     for (const word of out.split(" ")) assert.match(word, /^[A-Za-z0-9./:=_-]+$/);
     const document = JSON.parse((await run("invite", "--json", ...state)).out);
-    assert.deepEqual([document.token, document.seeds], ["shoal1Ab-c_9", seeds]);
+    assert.deepEqual([document.token, document.seeds], ["shoal2Ab-c_9", seeds]);
   });
-  for (const token of ["shoal1x;touch y", "shoal1\x1b[2J", "", "a b"]) {
+  for (const token of ["shoal2x;touch y", "shoal2\x1b[2J", "", "a b"]) {
     await besideNode(answer(token), async (...state) => {
       const { code, out, err } = await run("invite", ...state);
       assert.deepEqual([code, out], [Exit.failed, ""], token);
@@ -324,7 +352,7 @@ Deno.test("a seed of an invite may leave out the usual port, as one that is join
   const asked: unknown[] = [];
   const invite: Operation["run"] = (request) => {
     asked.push(request["seeds"]);
-    return { token: "shoal1x", seeds: [] };
+    return { token: "shoal2x", seeds: [] };
   };
   await besideNode({ invite }, async (...state) => {
     const seeds = ["lyon.example", "203.0.113.9", "[2001:db8::1]", "oslo:4500"];

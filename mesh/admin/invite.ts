@@ -83,7 +83,7 @@ function inviteFault(options: InviteOptions): string | undefined {
   return seed === undefined ? undefined : `"${seed}" is no HOST:PORT`;
 }
 
-/** A new invite. The doors that it names are ours and those of members that are there now. */
+/** A new invite. Unless a person says where to knock, it names members that are there now, too. */
 export function invite(
   crypto: Crypto,
   random: Random,
@@ -105,7 +105,8 @@ export function invite(
     );
   }
   const doors = [{ key: mesh.id, seeds: own.slice(0, SEEDS_MAX) }];
-  for (const door of otherDoors(mesh, now)) {
+  // Whoever says where to knock means there and nowhere else.
+  for (const door of options.seeds ? [] : otherDoors(mesh, now)) {
     const used = doors.reduce((sum, { seeds }) => sum + seeds.length, 0);
     if (used + door.seeds.length <= SEEDS_MAX) doors.push(door);
   }

@@ -6,7 +6,8 @@
  * with its own key. So a replayed hello, a forged source address or a token copied by a rogue seed leads
  * nowhere, and two hellos with one one-time token at the same moment let in exactly one (T41).
  */
-import type { Crypto } from "../crypto.ts";
+import { type Crypto, KEY_LENGTH } from "../crypto.ts";
+import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Now, Outbox, Random } from "../machine.ts";
 import type { Identity, MemberId } from "../membership/identity.ts";
@@ -37,7 +38,8 @@ const SILENT: readonly Refusal[] = ["stranger", "invalid"];
 
 interface HalfOpen {
   readonly record: NodeRecord;
-  readonly cookie: Uint8Array;
+  /** A secret from which the cookie for each place follows: only its reader can repeat it. */
+  readonly secret: Uint8Array;
   readonly since: number;
 }
 
@@ -114,16 +116,17 @@ export class Door {
       this.#answer(arrival, hello, record, NO_COOKIE, verdict, out);
       return {};
     }
-    const { cookie, dropped } = this.#open(now, record);
+    const { half, dropped } = this.#open(now, record);
+    const cookie = this.#cookieFor(half, arrival.from);
     this.#answer(arrival, hello, record, cookie, { kind: "welcome", record: ours }, out);
     return { expected: record, ...dropped };
   }
 
-  /** A sealed datagram repeated a cookie: whoever sent it is there. Once only. */
-  confirm(now: Now, id: MemberId, cookie: Uint8Array): NodeRecord | undefined {
+  /** A sealed datagram repeated the cookie of its place: whoever sent it is there. Once only. */
+  confirm(now: Now, id: MemberId, cookie: Uint8Array, from: Endpoint): NodeRecord | undefined {
     const half = this.#halfOpen.get(id);
     if (!half || now.boot - half.since > HALF_OPEN_TIME) return undefined;
-    if (!this.crypto.equal(half.cookie, cookie)) return undefined;
+    if (!this.crypto.equal(this.#cookieFor(half, from), cookie)) return undefined;
     this.#halfOpen.delete(id);
     return half.record;
   }
@@ -168,19 +171,21 @@ export class Door {
     return gone.map(([id]) => id);
   }
 
-  #open(now: Now, record: NodeRecord): {
-    cookie: Uint8Array;
-    dropped: { dropped?: MemberId };
-  } {
-    // The cookie of a repeated hello stays: the confirmation of the first may be under way.
+  #cookieFor({ secret }: HalfOpen, { address, port }: Endpoint): Uint8Array {
+    return this.crypto.blake2sMac(secret, address, Uint8Array.of(port >> 8, port & 0xff));
+  }
+
+  #open(now: Now, record: NodeRecord): { half: HalfOpen; dropped: { dropped?: MemberId } } {
+    // The secret of a repeated hello stays: the confirmation of the first may be under way.
     const known = this.#halfOpen.get(record.id);
-    const cookie = known?.cookie ?? this.random(COOKIE_SIZE);
+    const secret = known?.secret ?? this.random(KEY_LENGTH);
     this.#halfOpen.delete(record.id);
     const oldest = this.#halfOpen.keys().next().value;
     const isFull = this.#halfOpen.size >= HALF_OPEN_MAX && oldest !== undefined;
     if (isFull) this.#halfOpen.delete(oldest);
-    this.#halfOpen.set(record.id, { record, cookie, since: now.boot });
-    return { cookie, dropped: isFull ? { dropped: oldest } : {} };
+    const half = { record, secret, since: now.boot };
+    this.#halfOpen.set(record.id, half);
+    return { half, dropped: isFull ? { dropped: oldest } : {} };
   }
 
   #answer(

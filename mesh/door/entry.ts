@@ -13,8 +13,8 @@ import { type NodeRecord, openRecord } from "../membership/record.ts";
 import type { JoinState } from "../status.ts";
 import type { Arrival } from "../tunnel/types.ts";
 import type { Reply } from "../wire/ask.ts";
-import { type Answer, decodeGrant, encodeIntroduction } from "./greeting.ts";
-import { Joiner, type Knocking } from "./joiner.ts";
+import { decodeGrant, encodeIntroduction } from "./greeting.ts";
+import { type Answered, Joiner, type Knocking } from "./joiner.ts";
 import type { Place } from "./token.ts";
 
 /** What an answer means for the node. */
@@ -25,6 +25,8 @@ export type Outcome =
     readonly record: NodeRecord;
     readonly cookie: Uint8Array;
     readonly observed: Endpoint;
+    /** The answer came from where we had knocked. */
+    readonly isThere: boolean;
   }
   /** A person approved us: now there is a mesh. */
   | { readonly kind: "granted"; readonly genesis: Genesis };
@@ -102,12 +104,11 @@ export class Entry {
   ): Outcome | undefined {
     const answered = this.#joiner.answered(now, arrival, out);
     if (answered === undefined) return undefined;
-    const { seed, key } = answered;
     if (answered.kind === "reply") {
-      return mesh ? undefined : this.#replied(seed, answered.reply, out);
+      return mesh ? undefined : this.#replied(answered.seed, answered.reply, out);
     }
     if (!mesh) return undefined;
-    return this.#greeted(now, { seed, key, answer: answered.answer }, mesh, out);
+    return this.#greeted(now, answered, mesh, out);
   }
 
   /** The node has taken the seed in. */
@@ -136,11 +137,7 @@ export class Entry {
 
   #greeted(
     now: Now,
-    { seed, key, answer }: {
-      readonly seed: string;
-      readonly key: Uint8Array;
-      readonly answer: Answer;
-    },
+    { seed, key, answer, isThere }: Extract<Answered, { kind: "answer" }>,
     mesh: Mesh,
     out: Outbox<NodeEvent>,
   ): Outcome | undefined {
@@ -152,7 +149,7 @@ export class Entry {
       this.#fail(seed, `refused us: ${why}`, out);
       return undefined;
     }
-    if (typeof record !== "string") return { kind: "welcomed", record, cookie, observed };
+    if (typeof record !== "string") return { kind: "welcomed", record, cookie, observed, isThere };
     const why =
       `is no member of the mesh that we join (${record}): check the address, or ask for ` +
       `a new token`;

@@ -5,7 +5,7 @@
  * knows no mesh yet; what an answer means is judged by the node.
  */
 import type { Crypto } from "../crypto.ts";
-import { type Endpoint, parseEndpoint } from "../endpoint.ts";
+import { type Endpoint, parseEndpoint, sameEndpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Deadline, Now, Outbox, Random } from "../machine.ts";
 import type { Identity, MemberId } from "../membership/identity.ts";
@@ -80,6 +80,8 @@ export type Answered =
     readonly seed: string;
     readonly key: Uint8Array;
     readonly answer: Answer;
+    /** It came from where the hello had gone. */
+    readonly isThere: boolean;
   }
   | {
     readonly kind: "reply";
@@ -91,7 +93,7 @@ export type Answered =
 export class Joiner {
   readonly #seeds = new Map<string, Target>();
   #knocking: Knocking | undefined;
-  #hellos: Hellos<string> | undefined;
+  #hellos: Hellos<{ readonly seed: string; readonly place: Endpoint }> | undefined;
 
   constructor(
     private readonly crypto: Crypto,
@@ -200,11 +202,13 @@ export class Joiner {
     }
     if (replied?.kind === "answer") {
       const answer = decodeAnswer(replied.content);
-      const seed = this.#seeds.get(replied.about);
+      const seed = this.#seeds.get(replied.about.seed);
       if (!answer.ok || !seed) return undefined;
+      const { key } = replied;
       seed.since = undefined;
-      seed.key = replied.key.toHex();
-      return { kind: "answer", seed: seed.text, key: replied.key, answer: answer.value };
+      seed.key = key.toHex();
+      const isThere = sameEndpoint(replied.about.place, arrival.from);
+      return { kind: "answer", seed: seed.text, key, answer: answer.value, isThere };
     }
     for (const seed of this.#seeds.values()) {
       const answered = this.#asked(now, seed, arrival, out);
@@ -271,7 +275,8 @@ export class Joiner {
       if (key === undefined) return;
       // Each is sealed anew: a copy of one that was opened is not looked at.
       for (const to of some) {
-        const bytes = this.#hellos?.seal(Uint8Array.fromHex(key), knocking.record, seed.text);
+        const about = { seed: seed.text, place: to };
+        const bytes = this.#hellos?.seal(Uint8Array.fromHex(key), knocking.record, about);
         if (bytes) out.send({ bytes, to });
       }
     } else if (knocking?.type === "ask") {

@@ -958,13 +958,37 @@ export class Mesh {
     out: Outbox<NodeEvent>,
   ): void {
     const member = this.roster.get(to);
+    // One datagram for all places, of which at most one copy is delivered.
     const bytes = member && this.#seal.seal(to, kind, payload);
-    if (!bytes) return;
+    if (bytes) this.#sendTo(now, member, () => bytes, out);
+  }
+
+  /** The same with other content for each place. */
+  sendEach(
+    now: Now,
+    to: MemberId,
+    kind: PayloadKind,
+    payloadFor: (place: Endpoint) => Uint8Array,
+    out: Outbox<NodeEvent>,
+  ): void {
+    const member = this.roster.get(to);
+    if (!member) return;
+    this.#sendTo(now, member, (place) => this.#seal.seal(to, kind, payloadFor(place)), out);
+  }
+
+  #sendTo(
+    now: Now,
+    member: Member,
+    bytesFor: (place: Endpoint) => Uint8Array | undefined,
+    out: Outbox<NodeEvent>,
+  ): void {
     if (this.isStranger(member)) this.#unheard.add(member);
     for (const place of this.roster.places(member, now)) {
       // Whoever was never heard may not know us: the few datagrams that may go there are greetings.
       if (isUnheard(member) && !this.contacts.isRemembered(place.to)) continue;
-      if (this.contacts.may(now, place.to, to)) out.send({ bytes, ...place });
+      if (!this.contacts.may(now, place.to, member.id)) continue;
+      const bytes = bytesFor(place.to);
+      if (bytes) out.send({ bytes, ...place });
     }
   }
 
