@@ -214,7 +214,7 @@ function findCandidate(
 /** Somebody whose certificate does not count any more, since its signer has lost its office. */
 function voidCandidate(mesh: Mesh, who: string): Candidate | undefined {
   for (const statement of mesh.statements.void()) {
-    if (statement.kind !== "member") continue;
+    if (statement.kind === "removed") continue;
     const { key, name } = statement.certificate;
     if (name !== who && key !== who) continue;
     return { id: key, name, membership: undefined };

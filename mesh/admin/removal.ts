@@ -190,7 +190,7 @@ function revokeAdmin(
 /** A key by the name of a certificate that does not count any more. */
 function voidKey(mesh: Mesh, who: string): MemberId | undefined {
   for (const statement of mesh.statements.void()) {
-    if (statement.kind === "member" && statement.certificate.name === who) {
+    if (statement.kind !== "removed" && statement.certificate.name === who) {
       return statement.certificate.key;
     }
   }

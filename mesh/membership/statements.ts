@@ -272,11 +272,17 @@ export class Statements {
     return this.#pairs.values();
   }
 
-  /** Certificates and removals that do not count, since their signer lost an office. */
-  *void(): Generator<Statement> {
+  /** Certificates and removals that do not count, since an office ended: their signer's, or the one they gave. */
+  *void(): Generator<CertificateStatement | StatementOf<"removed">> {
     for (const { statement } of this.#held.values()) {
-      const isOne = statement.kind === "member" || statement.kind === "removed";
-      if (isOne && !this.counts(statement)) yield statement;
+      switch (statement.kind) {
+        case "admin":
+          if (!this.isAdmin(statement.certificate.key)) yield statement;
+          break;
+        case "member":
+        case "removed":
+          if (!this.counts(statement)) yield statement;
+      }
     }
   }
 

@@ -196,7 +196,7 @@ function pairs(_now: Now, mesh: Mesh): string[] {
 function voids(_now: Now, mesh: Mesh): string[] {
   const names = new Set<string>();
   for (const statement of mesh.statements.void()) {
-    if (statement.kind !== "member") continue;
+    if (statement.kind === "removed") continue;
     const { key, name } = statement.certificate;
     const isSettled = mesh.statements.certificate(key) !== undefined ||
       mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
@@ -206,8 +206,8 @@ function voids(_now: Now, mesh: Mesh): string[] {
   return [
     `the certificates of ${
       namesOf([...names].sort(), "")
-    } do not count any more, since their signer ` +
-    "lost its office: `shoal approve NAME` or `shoal revoke NAME` settles each",
+    } do not count any more, since the office ` +
+    "of their signer, or their own, ended: `shoal approve NAME` or `shoal revoke NAME` settles each",
   ];
 }
 

@@ -110,11 +110,11 @@ function endOf(membership: Membership | undefined): string {
   return membership === undefined ? "" : rfc3339(membership.until);
 }
 
-/** Who had a certificate whose signer has lost its office, and what a person has to settle. */
+/** Who had a certificate, or an office, that does not count any more: a person has to settle each. */
 function voidMembers(mesh: Mesh): VoidStatus[] {
   const listed = new Map<string, VoidStatus>();
   for (const statement of mesh.statements.void()) {
-    if (statement.kind !== "member") continue;
+    if (statement.kind === "removed") continue;
     const { key, name } = statement.certificate;
     const isSettled = mesh.statements.certificate(key) !== undefined ||
       mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
