@@ -21,7 +21,6 @@ import type { Draft, TrustUnderTest } from "./trust_subject.ts";
 /** A procedure done wrongly: each must be found by a property. */
 export type Habit =
   | "nothing is signed anew"
-  | "only members of the demoted are signed anew"
   | "the demoted is not asked for its list"
   | "a demoted admin is left without a certificate"
   | "what is signed again keeps no time"
@@ -36,7 +35,7 @@ export interface Made extends OracleStatement {
 
 /** A command, and the statements before and after it: those of its node, or of all that could be reached. */
 export interface Done {
-  readonly what: "leave" | "revoke" | "demote" | "revokeAdmin" | "recover";
+  readonly what: "leave" | "revoke" | "demote" | "revokeAdmin" | "recover" | "withdraw";
   readonly key: string;
   readonly now: number;
   readonly before: readonly number[];
@@ -73,7 +72,7 @@ const FOREVER = 2 ** 48 - 1;
 const DAY = 86_400;
 const SKEW = 300;
 const BEGIN = 1_800_000_000;
-const NAMES = ["lyon", "oslo", "rome", "bern", "kyiv"];
+const NAMES = ["lyon", "oslo", "rome", "bern", "a-name-that-is-as-long-as-names-are-allowed-to-be"];
 const WAITS = [1, 60, 400, DAY, 8 * DAY];
 const LIVES = [DAY, 5 * DAY, 400 * DAY, FOREVER - BEGIN - 500 * DAY];
 
@@ -270,12 +269,12 @@ class Player {
   #found(begins: readonly number[]): void {
     const [founder] = this.#nodes;
     if (founder === undefined) throw new TypeError("no nodes");
-    this.#sayAdmin(founder, founder.key, this.#certificate(founder, founder.key, "lyon", 0));
+    this.#sayAdmin(founder, founder.key, this.#certificate(founder.key, "lyon", 0));
     for (const [i, begin] of begins.entries()) {
       const node = this.#nodes[i + 1];
       if (node === undefined) continue;
       const name = this.#pick(NAMES, begin + i);
-      const certificate = this.#certificate(founder, node.key, name, begin % 3);
+      const certificate = this.#certificate(node.key, name, begin % 3);
       if (begin % 5 > 2) continue; // no member yet
       if (begin % 5 === 2) this.#sayAdmin(founder, node.key, certificate);
       else {
@@ -321,7 +320,7 @@ class Player {
         this.#log.push(`promote again ${this.#name(key)}`);
         this.#say(doer, ready.meshKey, {
           kind: "admin",
-          certificate: this.#certificate(doer, key, "again", 0),
+          certificate: this.#certificate(key, "again", 0),
         });
       }
       return;
@@ -329,7 +328,7 @@ class Player {
     if (verdict.kind !== "member" || verdict.standing === "admin") return;
     if (demoted?.has(target.key)) return;
     this.#log.push(`${doer.index} promotes ${target.index}`);
-    this.#sayAdmin(doer, target.key, this.#again(doer, target.key, verdict));
+    this.#sayAdmin(doer, target.key, this.#again(target.key, verdict));
   }
 
   #endOffice(doer: Node, target: Node, how: number, isRevoked: boolean): void {
@@ -381,62 +380,49 @@ class Player {
           if (isRevoked || this.habit === "a demoted admin is left without a certificate") continue;
         }
         if (was.kind === "member" && !isKept(was, is)) {
-          if (this.#skips(doer, key, fallen)) continue;
           isDone = false;
-          const certificate = this.#again(doer, key, was);
+          const certificate = this.#again(key, was);
           const until = was.until ?? FOREVER;
-          const token = this.#tokenOf(doer, key, view);
+          const { token } = was;
           const member = { kind: "member", certificate, until } as const;
           this.#say(doer, signer, token === undefined ? member : { ...member, token });
         } else if (fallen === undefined && this.habit === "a recovery forgets removals") continue;
         else if (isRefused(was, "removed") && !isRefused(is, "removed") && !isAdmin(is)) {
           isDone = false;
-          this.#say(doer, signer, { kind: "removed", key });
+          // An admin's word is nothing against who had an office.
+          const by = view.offices.includes(key) ? view.meshKey : signer;
+          this.#say(doer, by, { kind: "removed", key });
         }
       }
       if (isDone) return;
     }
   }
 
-  /** A habit: only what the demoted key itself has signed is signed anew. */
-  #skips(doer: Node, key: string, fallen: string | undefined): boolean {
-    if (fallen === undefined || key === fallen) return false;
-    if (this.habit !== "only members of the demoted are signed anew") return false;
-    return ![...doer.known].some((i) => {
-      const { says, signer } = this.#at(i);
-      return says.kind === "member" && says.certificate.key === key && signer === fallen;
-    });
-  }
-
-  /** The token that a key was certified for, if it still stands. */
-  #tokenOf(node: Node, key: string, view: Findings): string | undefined {
-    for (const i of node.known) {
-      const { says } = this.#at(i);
-      if (says.kind !== "member" || says.certificate.key !== key || says.token === undefined) {
-        continue;
-      }
-      if (this.#tokenIn(node, says.token, view) !== undefined) return says.token;
-    }
-    return undefined;
-  }
-
+  /** The statement about a token that is in force, the one signed last. */
   #tokenIn(node: Node, token: string, { admins, meshKey }: Findings) {
+    let found: Made | undefined;
     for (const i of node.known) {
-      const { says, signer, signedBy, mesh } = this.#at(i);
-      if (says.kind !== "token" || says.key !== token) continue;
-      if (signer !== signedBy || mesh !== this.#genesis.mesh) continue;
-      if (signer === meshKey || admins.includes(signer)) return says;
+      const one = this.#at(i);
+      if (one.says.kind !== "token" || one.says.key !== token) continue;
+      if (one.signer !== one.signedBy || one.mesh !== this.#genesis.mesh) continue;
+      if (one.signer !== meshKey && !admins.includes(one.signer)) continue;
+      const isLater = found === undefined || one.at > found.at ||
+        one.at === found.at && one.hash < found.hash;
+      if (isLater) found = one;
     }
-    return undefined;
+    return found?.says.kind === "token" ? found.says : undefined;
   }
 
   #revoke(doer: Node, target: Node): void {
     const view = this.#readyAsAdmin(doer);
     if (view === undefined || target === doer || view.admins.includes(target.key)) return;
     if (!isMember(view, target.key)) return;
+    // An admin's word is nothing against who had an office.
+    const by = view.offices.includes(target.key) ? view.meshKey : doer.key;
+    if (by === view.meshKey && doer.meshKey !== by) return;
     this.#log.push(`${doer.index} revokes ${target.index}`);
     this.#note("revoke", doer, target.key, () => {
-      this.#say(doer, doer.key, { kind: "removed", key: target.key });
+      this.#say(doer, by, { kind: "removed", key: target.key });
     });
   }
 
@@ -479,7 +465,7 @@ class Player {
     const view = this.#view(door);
     const made = this.#tokenIn(door, token, view);
     if (made === undefined || !made.doors.includes(door.key) || !isMember(view, door.key)) return;
-    if (this.#now > made.until || isRefused(view.verdicts.get(token), "removed")) return;
+    if (this.#now > made.until || view.withdrawn.includes(token)) return;
     if (!isRefused(view.verdicts.get(doer.key), "stranger")) return;
     this.#log.push(`${doer.index} joins through ${door.index}`);
     this.#admissions.push({
@@ -500,7 +486,7 @@ class Player {
       const now = this.#view(doer);
       const made = this.#tokenIn(doer, token, now);
       if (made === undefined || time > made.until || this.#now > made.until + 7 * DAY) continue;
-      if (isRefused(now.verdicts.get(token), "removed")) continue;
+      if (now.withdrawn.includes(token)) continue;
       if (!isRefused(now.verdicts.get(subject), "stranger")) continue;
       if (this.#usersOf(doer, token, now).size >= made.uses) continue;
       const taken = new Set(now.names.values());
@@ -511,9 +497,15 @@ class Player {
           verdict.kind === "member" && ip4Of(key, verdict.ip4Counter) === ip4Of(subject, n)
         )
       );
-      const certificate = this.#certificate(doer, subject, free, counter ?? 0, made.groups);
+      const certificate = this.#certificate(subject, free, counter ?? 0, made.groups);
+      const use = { key: token, uses: made.uses };
       this.#log.push(`${doer.index} certifies ${this.#name(subject)}`);
-      this.#say(doer, doer.key, { kind: "member", certificate, until: made.memberUntil, token });
+      this.#say(doer, doer.key, {
+        kind: "member",
+        certificate,
+        until: made.memberUntil,
+        token: use,
+      });
     }
   }
 
@@ -521,7 +513,7 @@ class Player {
     const users = new Set<string>();
     for (const i of node.known) {
       const { says, signer } = this.#at(i);
-      if (says.kind !== "member" || says.token !== token) continue;
+      if (says.kind !== "member" || says.token?.key !== token) continue;
       if (signer === meshKey || admins.includes(signer)) users.add(says.certificate.key);
     }
     return users;
@@ -536,8 +528,8 @@ class Player {
     const name = this.#pick(NAMES, how >> 2);
     const old = verdict.kind === "member" ? verdict : undefined;
     const certificate = old === undefined
-      ? this.#certificate(doer, target.key, name, how % 3)
-      : { ...this.#again(doer, target.key, old), name };
+      ? this.#certificate(target.key, name, how % 3)
+      : { ...this.#again(target.key, old), name };
     this.#log.push(`${doer.index} approves ${target.index} as ${name}`);
     const until = this.#now + this.#pick(LIVES, how >> 4);
     this.#say(doer, doer.key, { kind: "member", certificate, until });
@@ -548,7 +540,9 @@ class Player {
     const token = this.#pick(this.#tokens, which);
     if (view === undefined || token === undefined) return;
     this.#log.push(`${doer.index} ends a token`);
-    this.#say(doer, doer.key, { kind: "removed", key: token });
+    this.#note("withdraw", doer, token, () => {
+      this.#say(doer, doer.key, { kind: "withdrawn", key: token });
+    });
   }
 
   /** The words of the recovery key are typed at this node. */
@@ -566,7 +560,7 @@ class Player {
         const verdict = wanted.verdicts.get(key);
         const isStolen = this.#nodes.some((node) => node.key === key && node.isStolen);
         if (isStolen || verdict?.kind !== "member") continue;
-        this.#sayAdmin(doer, key, this.#again(doer, key, verdict));
+        this.#sayAdmin(doer, key, this.#again(key, verdict));
       }
       const isOffice = how % 2 === 1 && this.#view(doer).admins.includes(doer.key);
       this.#signAnew(doer, wanted, isOffice ? doer.key : meshKey, undefined, false);
@@ -668,16 +662,17 @@ class Player {
   }
 
   #forge(
-    at: Node,
+    node: Node,
     by: number,
     to: number,
     how: number,
     change: { number: number | undefined; signedBy?: string; mesh?: string; signer?: string },
   ): void {
     this.#isHonest = false;
-    if (by % 2 === 0 && !at.isStolen) this.#steal(at);
+    if (by % 2 === 0 && !node.isStolen) this.#steal(node);
     const signer = change.signer ?? this.#pick(this.#villains(), by >> 1);
     const says = this.#anySaying(signer, to, how);
+    const at = this.#pick([this.#now, this.#now + 1, BEGIN, this.#now + DAY], how >> 5);
     const own = this.#made.filter((one) => one.signer === signer).map(({ number }) => number);
     const number = says.kind === "left" ? 0 : change.number ?? 1 + Math.max(0, ...own);
     const { signedBy = signer, mesh = this.#genesis.mesh } = change;
@@ -687,7 +682,7 @@ class Player {
           mesh === this.#genesis.mesh ? "" : " elsewhere"
         }`,
     );
-    this.#make(at, { signer, signedBy, mesh, number, says }, false);
+    this.#make(node, { signer, signedBy, mesh, number, at, says }, false);
   }
 
   #anySaying(signer: string, to: number, how: number): Said {
@@ -695,15 +690,18 @@ class Player {
     const time = this.#pick([0, BEGIN, this.#now, this.#now + 200, this.#now + DAY], how >> 3);
     const certificate: OracleCertificate = {
       key: target,
-      name: this.#pick(NAMES, to),
+      // Sometimes a name by which another is shown that lost it.
+      name: this.#pick([...NAMES, `lyon-${this.#pick(this.#keys(), to + 1).slice(0, 32)}`], to),
       groups: ["root"],
       relay: true,
       ip4Counter: how % 4,
       since: time,
-      signedAt: this.#pick([this.#now, this.#now + 1, BEGIN, time], how >> 5),
     };
     const until = FOREVER;
     const token = this.#pick(this.#tokens, to);
+    const use = token === undefined
+      ? undefined
+      : { key: token, uses: this.#pick([1, 2, 60_000], how >> 4) };
     const list: Said[] = [
       { kind: "member", certificate, until },
       { kind: "removed", key: target },
@@ -713,7 +711,7 @@ class Player {
       { kind: "successor", key: this.#pick(this.#strangers, to) },
       {
         kind: "token",
-        key: this.#pick([signer, ...this.#strangers, ...this.#tokens], to),
+        key: this.#pick([signer, target, ...this.#strangers, ...this.#tokens], to),
         uses: 60_000,
         groups: ["root"],
         relay: true,
@@ -721,9 +719,10 @@ class Player {
         memberUntil: until,
         doors: [signer],
       },
-      token === undefined
+      use === undefined
         ? { kind: "removed", key: target }
-        : { kind: "member", certificate, until, token },
+        : { kind: "member", certificate, until, token: use },
+      { kind: "withdrawn", key: this.#pick([target, ...this.#tokens], to >> 1) },
     ];
     return this.#pick(list, how);
   }
@@ -754,7 +753,7 @@ class Player {
     this.#forge(at, 1, to, how, { number: undefined, signer, mesh: "other" });
   }
 
-  /** A thief's door and a thief's token: admissions beyond what was meant, by back-dated word. */
+  /** A thief's door and a thief's token: admissions beyond what was meant, by back-dated word; a thief's admin certifies them. */
   #overuse(door: Node, how: number, isLate: boolean): void {
     const token = this.#pick(this.#tokens, how);
     if (token === undefined) return;
@@ -763,6 +762,22 @@ class Player {
     this.#log.push(`thief: ${this.#name(subject)} is admitted once more`);
     const time = isLate ? this.#now + 20 * DAY : BEGIN;
     this.#admissions.push({ subject, token, time, name: "lyon" });
+    const made = this.#tokenIn(door, token, this.#view(door));
+    if (door.isStolen && made !== undefined) {
+      this.#make(door, {
+        signer: door.key,
+        signedBy: door.key,
+        mesh: this.#genesis.mesh,
+        number: 1 + this.#made.filter(({ signer }) => signer === door.key).length,
+        at: this.#now,
+        says: {
+          kind: "member",
+          certificate: this.#certificate(subject, "lyon", how % 4),
+          until: FOREVER,
+          token: { key: token, uses: made.uses },
+        },
+      }, false);
+    }
     for (const node of this.#reachable(door)) this.#certify(node);
   }
 
@@ -780,51 +795,43 @@ class Player {
       one.signer === signer && one.signedBy === signer && one.mesh === this.#genesis.mesh
     ).map(({ number }) => number);
     const number = says.kind === "left" ? 0 : 1 + Math.max(0, ...own);
-    this.#make(node, { signer, signedBy: signer, mesh: this.#genesis.mesh, number, says }, true);
+    const { mesh } = this.#genesis;
+    const at = this.#timeOf(node, says);
+    this.#make(node, { signer, signedBy: signer, mesh, number, at, says }, true);
   }
 
   #make(node: Node, draft: Draft, isHonest: boolean): void {
-    this.#made.push({ ...draft, ...this.hands.sign(draft), isHonest });
+    this.#made.push({ ...draft, ...this.hands.sign(draft, this.#genesis), isHonest });
     this.#learn(node, this.#made.length - 1);
   }
 
   #certificate(
-    node: Node,
     key: string,
     name: string,
     ip4Counter: number,
     groups: readonly string[] = [],
   ): OracleCertificate {
-    const signedAt = this.#signedAt(node, key);
-    return { key, name, groups, relay: false, ip4Counter, since: this.#now, signedAt };
+    return { key, name, groups, relay: false, ip4Counter, since: this.#now };
   }
 
   /** What a key has, signed anew. */
-  #again(node: Node, key: string, had: Verdict & { kind: "member" }): OracleCertificate {
+  #again(key: string, had: Verdict & { kind: "member" }): OracleCertificate {
     const { name, groups, relay, ip4Counter } = had;
     const since = this.habit === "what is signed again keeps no time" ? this.#now : had.since;
-    return {
-      key,
-      name,
-      groups,
-      relay,
-      ip4Counter,
-      since,
-      signedAt: this.#signedAt(node, key),
-    };
+    return { key, name, groups, relay, ip4Counter, since };
   }
 
-  /** Later than every certificate of the key that is not ahead of all clocks. */
-  #signedAt(node: Node, key: string): number {
-    let signedAt = this.#now;
+  /** Now; of a certificate later than every other of its key that is not ahead of all clocks. */
+  #timeOf(node: Node, said: Said): number {
+    if (said.kind !== "member" && said.kind !== "admin") return this.#now;
+    let time = this.#now;
     for (const i of node.known) {
-      const { says } = this.#at(i);
+      const { says, at } = this.#at(i);
       if (says.kind !== "member" && says.kind !== "admin") continue;
-      const { certificate } = says;
-      if (certificate.key !== key || certificate.signedAt >= this.#now + SKEW) continue;
-      signedAt = Math.max(signedAt, certificate.signedAt + 1);
+      if (says.certificate.key !== said.certificate.key || at >= this.#now + SKEW) continue;
+      time = Math.max(time, at + 1);
     }
-    return signedAt;
+    return time;
   }
 
   #note(what: Done["what"], node: Node, key: string, does: () => void): void {
@@ -882,7 +889,7 @@ class Player {
   #about(says: Said): string {
     if (says.kind === "left") return "";
     const subject = this.#name("key" in says ? says.key : says.certificate.key);
-    const token = says.kind === "member" && says.token !== undefined ? this.#name(says.token) : "";
+    const token = says.kind === "member" && says.token ? this.#name(says.token.key) : "";
     return token === "" ? subject : `${subject} by ${token}`;
   }
 

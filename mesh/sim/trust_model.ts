@@ -1,39 +1,51 @@
 /**
- * A second implementation of the rules of membership, which keeps indices up to date as statements arrive: what the
- * oracle does by loops. It carries the mutants: each is one rule broken in one place, and the property with the number
- * of its invariant must find it. A property that finds no mutant would prove nothing about the product either.
+ * A second implementation of the rules of membership: it sorts statements by what they are about, where the oracle runs
+ * through all of them for every question. It carries the mutants: each is one rule broken in one place, and the property
+ * with the number of its invariant must find it. A property that finds no mutant would prove nothing about the product
+ * either.
  */
 import type { Draft, Ip4Of, Shown, Signed, TrustSet, TrustUnderTest } from "./trust_subject.ts";
-import type { OracleCertificate, OracleGenesis, Verdict } from "./trust_oracle.ts";
+import type { OracleCertificate, OracleGenesis, OracleUse, Verdict } from "./trust_oracle.ts";
 import { toyCrypto } from "./toy_crypto.ts";
 
 /** Each breaks one rule. */
 export type ModelMutant =
   | "a token's key makes admins"
   | "an admin makes admins"
+  | "a foreign mesh's statement counts"
+  | "a signature is not looked at"
   | "the number that arrived first counts"
   | "a signer is judged when its statement arrives"
   | "the certificate that arrived last counts"
   | "who arrives first has a token's place"
+  | "a certificate of tomorrow hides that of today"
   | "an admin unmakes admins"
   | "a later promotion undoes a demotion"
   | "a removal touches an admin"
+  | "an admin's removal waits for the end of an office"
   | "a former admin's removals count"
+  | "the end of a token is the end of a member with its key"
   | "who leaves takes along what it signed"
   | "a demotion is a removal"
   | "a later certificate undoes a farewell"
+  | "a token's uses end with the office of its maker"
+  | "void members are forgotten"
+  | "void removals are forgotten"
   | "an older mesh key counts"
   | "the first successor stays"
   | "the mesh key names its successor"
   | "a token certifies without end"
+  | "a token's first certificate says how many it admits"
   | "the later certificate has the name"
+  | "an admin's name yields to an earlier certificate"
   | "a member's word about itself counts"
   | "two members may bear one name"
+  | "a name may look like one made of a key"
   | "all signers share one room of numbers"
   | "a number used twice is not shown"
   | "the higher hash counts"
-  | "a foreign mesh's statement counts"
-  | "a signature is not looked at";
+  | "a number used again undoes an end"
+  | "what a signer may not say takes a number";
 
 const SKEW = 300;
 const text = { encoder: new TextEncoder(), decoder: new TextDecoder() };
@@ -56,12 +68,20 @@ type Held = Draft & { readonly hash: string };
 
 /** What is known of one key. */
 interface Subject {
-  readonly admin: Set<Held>;
-  readonly demoted: Set<Held>;
-  readonly member: Set<Held>;
-  readonly removed: Set<Held>;
-  readonly token: Set<Held>;
-  readonly left: Set<Held>;
+  readonly admin: Held[];
+  readonly demoted: Held[];
+  readonly member: Held[];
+  readonly removed: Held[];
+  readonly token: Held[];
+  readonly withdrawn: Held[];
+}
+
+/** What is left when of every number one statement counts. */
+interface Sorted {
+  readonly subjects: ReadonlyMap<string, Subject>;
+  /** Member statements that name a token, by that token. */
+  readonly admitted: ReadonlyMap<string, readonly Held[]>;
+  readonly twice: ReadonlySet<string>;
 }
 
 interface User {
@@ -69,15 +89,20 @@ interface User {
   since: number;
 }
 
+/** Of two with one number the kind that stands later here counts. */
+const ENDS: readonly string[] = ["withdrawn", "removed", "demoted"];
+
+function newSubject(): Subject {
+  return { admin: [], demoted: [], member: [], removed: [], token: [], withdrawn: [] };
+}
+
 class Model implements TrustSet {
   readonly #seen = new Set<string>();
-  /** One statement for each signer and number. */
-  readonly #slots = new Map<string, Held>();
-  readonly #twice = new Set<string>();
-  readonly #subjects = new Map<string, Subject>();
-  /** Member statements that name a token, by that token. */
-  readonly #admitted = new Map<string, Set<Held>>();
-  readonly #successors = new Set<Held>();
+  /** All statements of each signer and number. */
+  readonly #slots = new Map<string, Held[]>();
+  readonly #successors: Held[] = [];
+  readonly #left = new Set<string>();
+  #sorted: Sorted | undefined;
 
   constructor(
     private readonly genesis: OracleGenesis,
@@ -89,80 +114,82 @@ class Model implements TrustSet {
     const hash = toyCrypto.blake2s(bytes).toHex();
     if (this.#seen.has(hash)) return true;
     const draft: Draft = JSON.parse(text.decoder.decode(bytes));
-    const isOurs = draft.mesh === this.genesis.mesh ||
-      this.#is("a foreign mesh's statement counts");
-    const isGenuine = draft.signer === draft.signedBy || this.#is("a signature is not looked at");
-    if (!isOurs || !isGenuine) return true;
-    this.#seen.add(hash);
+    if (!this.#isGenuine(draft)) return true;
     const held: Held = { ...draft, hash };
     if (this.#is("a signer is judged when its statement arrives")) {
       const isGoverned = held.says.kind === "removed" || held.says.kind === "member";
       if (isGoverned && !this.#mayGovern(held.signer)) return true;
     }
-    const room = this.#is("all signers share one room of numbers") && held.number > 0
-      ? `${held.number}`
-      : `${held.signer} ${held.number}`;
-    const other = this.#slots.get(room);
-    if (other !== undefined) {
-      this.#twice.add(`${held.signer} ${held.number}`);
-      if (!this.#beats(held, other)) return true;
-      this.#index(other, false);
+    this.#seen.add(hash);
+    this.#sorted = undefined;
+    if (held.says.kind === "left") this.#left.add(held.signer);
+    else if (held.says.kind === "successor") this.#successors.push(held);
+    else {
+      const room = this.#is("all signers share one room of numbers") ? "" : held.signer;
+      const slot = `${room} ${held.number}`;
+      this.#slots.set(slot, [...this.#slots.get(slot) ?? [], held]);
     }
-    this.#slots.set(room, held);
-    this.#index(held, true);
     return true;
   }
 
-  /** Which of two statements with one number counts. */
-  #beats(held: Held, other: Held): boolean {
-    if (this.#is("the number that arrived first counts")) return false;
-    return this.#is("the higher hash counts") ? held.hash > other.hash : held.hash < other.hash;
+  #isGenuine({ mesh, signer, signedBy, says }: Draft): boolean {
+    const isOurs = mesh === this.genesis.mesh || this.#is("a foreign mesh's statement counts");
+    const isSigned = signer === signedBy || this.#is("a signature is not looked at");
+    const name = says.kind === "admin" || says.kind === "member" ? says.certificate.name : "";
+    const isName = !/-[0-9a-f]{32}$/.test(name) ||
+      this.#is("a name may look like one made of a key");
+    return isOurs && isSigned && isName;
   }
 
   #is(mutant: ModelMutant): boolean {
     return this.mutant === mutant;
   }
 
-  #subject(key: string): Subject {
-    let subject = this.#subjects.get(key);
-    if (subject === undefined) {
-      subject = {
-        admin: new Set(),
-        demoted: new Set(),
-        member: new Set(),
-        removed: new Set(),
-        token: new Set(),
-        left: new Set(),
-      };
-      this.#subjects.set(key, subject);
-    }
-    return subject;
+  /** Whether of two statements with one number this one counts. */
+  #beats(held: Held, other: Held): boolean {
+    if (this.#is("the number that arrived first counts")) return false;
+    const [a = 0, b = 0] = [held, other].map(({ says }) => ENDS.indexOf(says.kind));
+    if (a !== b && !this.#is("a number used again undoes an end")) return a > b;
+    return this.#is("the higher hash counts") ? held.hash > other.hash : held.hash < other.hash;
   }
 
-  #index(held: Held, isIn: boolean): void {
-    const put = (where: Set<Held>) => isIn ? where.add(held) : where.delete(held);
-    const { says, signer } = held;
-    switch (says.kind) {
-      case "successor":
-        put(this.#successors);
-        break;
-      case "left":
-        put(this.#subject(signer).left);
-        break;
-      case "admin":
-        put(this.#subject(says.certificate.key).admin);
-        break;
-      case "member": {
-        put(this.#subject(says.certificate.key).member);
-        if (says.token === undefined) break;
-        const admitted = this.#admitted.get(says.token) ?? new Set();
-        this.#admitted.set(says.token, admitted);
-        put(admitted);
-        break;
+  /** Whether a statement is of a kind that its signer has a right to. */
+  #maySay({ says, signer }: Held): boolean {
+    const isOfMeshKey = says.kind === "admin" || says.kind === "demoted";
+    return !isOfMeshKey || this.#isMeshKey(signer) ||
+      this.#is("what a signer may not say takes a number") ||
+      this.#is("an admin makes admins") || this.#is("an admin unmakes admins") ||
+      this.#is("a token's key makes admins");
+  }
+
+  #sort(): Sorted {
+    if (this.#sorted !== undefined) return this.#sorted;
+    const subjects = new Map<string, Subject>();
+    const admitted = new Map<string, Held[]>();
+    const twice = new Set<string>();
+    for (const slot of this.#slots.values()) {
+      const rivals = slot.filter((held) => this.#maySay(held));
+      const [first, ...others] = rivals;
+      if (first === undefined) continue;
+      if (others.length > 0) {
+        for (const held of rivals) twice.add(`${held.signer} ${held.number}`);
       }
-      default:
-        put(this.#subject(says.key)[says.kind]);
+      const best = others.reduce((a, b) => this.#beats(b, a) ? b : a, first);
+      const { says } = best;
+      if (says.kind === "left" || says.kind === "successor") continue;
+      const key = "key" in says ? says.key : says.certificate.key;
+      const subject = subjects.get(key) ?? newSubject();
+      subjects.set(key, subject);
+      subject[says.kind].push(best);
+      if (says.kind !== "member" || says.token === undefined) continue;
+      admitted.set(says.token.key, [...admitted.get(says.token.key) ?? [], best]);
     }
+    this.#sorted = { subjects, admitted, twice };
+    return this.#sorted;
+  }
+
+  #subject(key: string): Subject {
+    return this.#sort().subjects.get(key) ?? newSubject();
   }
 
   meshKey(): string {
@@ -172,9 +199,11 @@ class Model implements TrustSet {
       const isAllowed = held.signer === this.genesis.recoveryKey ||
         this.#is("the mesh key names its successor") && held.signer === this.genesis.meshKey;
       if (!isAllowed) continue;
-      if (best === undefined || (isFirst ? held.number < best.number : held.number > best.number)) {
-        best = held;
-      }
+      const isLater = best === undefined ||
+        (held.number === best.number
+          ? held.hash < best.hash
+          : held.number > best.number !== isFirst);
+      if (isLater) best = held;
     }
     return best?.says.kind === "successor" ? best.says.key : this.genesis.meshKey;
   }
@@ -194,15 +223,13 @@ class Model implements TrustSet {
   }
 
   #isAdmin(key: string): boolean {
-    const subject = this.#subjects.get(key);
-    if (subject === undefined) return false;
-    const { admin, demoted, left } = subject;
-    const promotions = [...admin].filter((held) => this.#promotes(held));
-    const ends = [...demoted].filter(({ signer }) =>
+    const { admin, demoted } = this.#subject(key);
+    const promotions = admin.filter((held) => this.#promotes(held));
+    const ends = demoted.filter(({ signer }) =>
       this.#isMeshKey(signer) ||
       this.#is("an admin unmakes admins") && signer !== key && this.#isPromoted(signer)
     );
-    if (this.#is("who leaves takes along what it signed") && left.size > 0) return false;
+    if (this.#is("who leaves takes along what it signed") && this.#left.has(key)) return false;
     if (this.#is("a later promotion undoes a demotion")) {
       const last = (list: Held[]) => Math.max(-1, ...list.map(({ number }) => number));
       return last(promotions) > last(ends);
@@ -211,7 +238,7 @@ class Model implements TrustSet {
   }
 
   #isPromoted(key: string): boolean {
-    return [...this.#subjects.get(key)?.admin ?? []].some(({ signer }) => this.#isMeshKey(signer));
+    return this.#subject(key).admin.some(({ signer }) => this.#isMeshKey(signer));
   }
 
   #promotes({ signer, says }: Held): boolean {
@@ -220,7 +247,7 @@ class Model implements TrustSet {
       return says.kind === "admin" && says.certificate.key !== signer && this.#isPromoted(signer);
     }
     return this.#is("a token's key makes admins") &&
-      [...this.#subjects.get(signer)?.token ?? []].some((token) =>
+      this.#subject(signer).token.some((token) =>
         this.#isMeshKey(token.signer) || this.#isPromoted(token.signer)
       );
   }
@@ -230,81 +257,96 @@ class Model implements TrustSet {
   }
 
   admins(): string[] {
-    return [...this.#subjects.keys()].filter((key) => this.#isAdmin(key));
+    return [...this.#sort().subjects.keys()].filter((key) => this.#isAdmin(key));
   }
 
   #isRemoved(key: string): boolean {
     if (this.#isAdmin(key) && !this.#is("a removal touches an admin")) return false;
-    const { removed, demoted } = this.#subject(key);
+    const { removed, withdrawn, demoted } = this.#subject(key);
     if (this.#is("a demotion is a removal")) {
-      if ([...demoted].some(({ signer }) => this.#isMeshKey(signer))) return true;
+      if (demoted.some(({ signer }) => this.#isMeshKey(signer))) return true;
     }
-    return [...removed].some(({ signer }) =>
-      this.#mayGovern(signer) ||
-      this.#is("a former admin's removals count") && this.#isPromoted(signer)
+    if (this.#is("the end of a token is the end of a member with its key")) {
+      if (withdrawn.some(({ signer }) => this.#mayGovern(signer))) return true;
+    }
+    const isProtected = this.#isPromoted(key) && !this.#is("a removal touches an admin") &&
+      !this.#is("an admin's removal waits for the end of an office");
+    return removed.some(({ signer }) =>
+      this.#isMeshKey(signer) || !isProtected &&
+        (this.#mayGovern(signer) ||
+          this.#is("a former admin's removals count") && this.#isPromoted(signer))
     );
   }
 
-  /** How many keys a token certifies; 0 for one that nobody with an office made. */
-  #usesOf(token: string): number {
-    const made = [...this.#subject(token).token].filter(({ signer }) => this.#mayGovern(signer));
-    const [first] = made.sort((a, b) => a.hash < b.hash ? -1 : 1);
-    return first?.says.kind === "token" ? first.says.uses : 0;
+  usesOf(token: string): number | undefined {
+    const made = this.#subject(token).token.filter(({ signer }) => this.#mayGovern(signer));
+    const [last] = made.sort(byTime);
+    return last?.says.kind === "token" ? last.says.uses : undefined;
   }
 
-  #isWithinUses(token: string, key: string): boolean {
-    const uses = this.#usesOf(token);
-    if (this.#is("a token certifies without end")) return uses > 0;
+  isWithdrawn(token: string): boolean {
+    return this.#subject(token).withdrawn.some(({ signer }) => this.#mayGovern(signer));
+  }
+
+  #isWithinUses({ key: token, uses: own }: OracleUse, key: string): boolean {
+    if (this.#is("a token certifies without end")) return true;
     const users = new Map<string, User>();
-    for (const { signer, says } of this.#admitted.get(token) ?? []) {
+    let first: number | undefined;
+    for (const { signer, says } of this.#sort().admitted.get(token) ?? []) {
       if (says.kind !== "member" || !this.#mayGovern(signer)) continue;
+      first ??= says.token?.uses;
       const { key, since } = says.certificate;
       const user = users.get(key) ?? { key, since };
       user.since = Math.min(user.since, since);
       users.set(key, user);
     }
+    let uses = own;
+    if (this.#is("a token's uses end with the office of its maker")) uses = this.usesOf(token) ?? 0;
+    if (this.#is("a token's first certificate says how many it admits")) uses = first ?? 0;
     const inOrder = [...users.values()];
-    if (!this.#is("who arrives first has a token's place")) inOrder.sort(isEarlier);
+    if (!this.#is("who arrives first has a token's place")) inOrder.sort(bySince);
     return inOrder.slice(0, uses).some((user) => user.key === key);
   }
 
   judge(key: string, now: number): Verdict {
-    const subject = this.#subject(key);
-    const { left, admin, member } = subject;
-    if (left.size > 0 && !this.#isReturned(subject)) return { kind: "refused", why: "left" };
+    if (this.#left.has(key) && !this.#isReturned(key)) return { kind: "refused", why: "left" };
     if (this.#isRemoved(key)) return { kind: "refused", why: "removed" };
     const isAdmin = this.#isAdmin(key);
-    const given = isAdmin
-      ? [...admin].filter((held) => this.#promotes(held))
-      : [...member].filter(({ signer }) =>
-        this.#mayGovern(signer) || this.#is("a member's word about itself counts") && signer === key
-      );
-    let isSurplus = false;
-    const counting = given.filter(({ says }) => {
-      if (says.kind !== "member" || says.token === undefined) return true;
-      const isWithin = this.#isWithinUses(says.token, key);
-      if (!isWithin && this.#usesOf(says.token) > 0) isSurplus = true;
-      return isWithin;
-    });
+    const given = this.#givenTo(key, isAdmin);
+    const counting = given.filter(({ says }) =>
+      says.kind !== "member" || says.token === undefined || this.#isWithinUses(says.token, key)
+    );
+    if (counting.length === 0) {
+      return { kind: "refused", why: given.length > 0 ? "surplus" : "stranger" };
+    }
     if (this.#is("the certificate that arrived last counts")) counting.reverse();
-    else {
-      counting.sort((a, b) =>
-        certificateOf(b).signedAt - certificateOf(a).signedAt || (a.hash < b.hash ? -1 : 1)
-      );
+    else counting.sort(byTime);
+    const newest = this.#is("a certificate of tomorrow hides that of today")
+      ? counting[0]
+      : counting.find(({ at }) => at <= now + SKEW);
+    if (newest === undefined || newest.at > now + SKEW) {
+      return { kind: "refused", why: "notYetValid" };
     }
-    const [newest] = counting;
-    if (newest === undefined) {
-      return { kind: "refused", why: isSurplus ? "surplus" : "stranger" };
-    }
-    const { name, groups, relay, ip4Counter, since, signedAt } = certificateOf(newest);
-    if (signedAt > now + SKEW) return { kind: "refused", why: "notYetValid" };
-    const until = newest.says.kind === "member" ? newest.says.until : undefined;
+    const { name, groups, relay, ip4Counter, since } = certificateOf(newest);
+    const { until, token } = newest.says.kind === "member"
+      ? newest.says
+      : { until: undefined, token: undefined };
     if (until !== undefined && until < now - SKEW) return { kind: "refused", why: "expired" };
     const standing = isAdmin ? "admin" : "certified";
-    return { kind: "member", standing, name, groups, relay, ip4Counter, since, until };
+    return { kind: "member", standing, name, groups, relay, ip4Counter, since, until, token };
   }
 
-  #isReturned({ member, admin }: Subject): boolean {
+  #givenTo(key: string, isAdmin: boolean): Held[] {
+    const { admin, member } = this.#subject(key);
+    if (isAdmin) return admin.filter((held) => this.#promotes(held));
+    const isOwnWordGood = this.#is("a member's word about itself counts");
+    return member.filter(({ signer }) =>
+      this.#mayGovern(signer) || isOwnWordGood && signer === key
+    );
+  }
+
+  #isReturned(key: string): boolean {
+    const { member, admin } = this.#subject(key);
     return this.#is("a later certificate undoes a farewell") &&
       [...member, ...admin].some(({ signer }) => this.#mayGovern(signer));
   }
@@ -313,18 +355,20 @@ class Model implements TrustSet {
     const named = new Set<string>();
     const taken = new Set<number>();
     const shown = new Map<string, Shown>();
-    const list = [...this.#subjects.keys()].flatMap((key) => {
+    const list = [...this.#sort().subjects.keys()].flatMap((key) => {
       const verdict = this.judge(key, now);
       return verdict.kind === "member" ? [{ key, ...verdict }] : [];
-    }).sort(isEarlier);
+    });
+    const isAdminFirst = !this.#is("an admin's name yields to an earlier certificate");
+    list.sort((a, b) =>
+      isAdminFirst && a.standing !== b.standing ? a.standing === "admin" ? -1 : 1 : bySince(a, b)
+    );
     if (this.#is("the later certificate has the name")) list.reverse();
     for (const { key, name, ip4Counter } of list) {
       const isFree = !named.has(name) || this.#is("two members may bear one name");
       const ip4 = this.ip4Of(key, ip4Counter);
-      shown.set(key, {
-        name: isFree ? name : `${name}-${key.slice(0, 32)}`,
-        hasIp4: !taken.has(ip4),
-      });
+      const made = `${name.slice(0, 30).replace(/-+$/, "")}-${key.slice(0, 32)}`;
+      shown.set(key, { name: isFree ? name : made, hasIp4: !taken.has(ip4) });
       named.add(name);
       taken.add(ip4);
     }
@@ -332,46 +376,55 @@ class Model implements TrustSet {
   }
 
   voidMembers(now: number): string[] {
-    const offices = this.#offices();
+    if (this.#is("void members are forgotten")) return [];
+    const governors = this.#governors();
     const meshKeys = this.#meshKeys();
-    return [...this.#subjects].filter(([key, { admin, member }]) => {
+    const keys = this.#all().flatMap(({ says, signer }) => {
+      if (says.kind === "admin" && meshKeys.has(signer)) return [says.certificate.key];
+      return says.kind === "member" && governors.has(signer) ? [says.certificate.key] : [];
+    });
+    return [...new Set(keys)].filter((key) => {
       const verdict = this.judge(key, now);
-      return verdict.kind === "refused" && verdict.why === "stranger" &&
-        ([...admin].some(({ signer }) => meshKeys.has(signer)) ||
-          [...member].some(({ signer }) => offices.has(signer)));
-    }).map(([key]) => key);
+      return verdict.kind === "refused" && verdict.why === "stranger";
+    });
   }
 
   voidRemovals(): string[] {
-    const offices = this.#offices();
-    return [...this.#subjects].filter(([key, { removed, left }]) =>
-      left.size === 0 && !this.#isAdmin(key) && !this.#isRemoved(key) &&
-      [...removed].some(({ signer }) => offices.has(signer))
-    ).map(([key]) => key);
+    if (this.#is("void removals are forgotten")) return [];
+    const governors = this.#governors();
+    const keys = this.#all().flatMap(({ says, signer }) =>
+      says.kind === "removed" && governors.has(signer) && !this.#mayGovern(signer) ? [says.key] : []
+    );
+    return [...new Set(keys)].filter((key) =>
+      !this.#left.has(key) && !this.#isAdmin(key) && !this.#isRemoved(key)
+    );
   }
 
-  conflicts(): string[] {
-    if (this.#is("a number used twice is not shown")) return [];
-    const offices = this.#offices();
-    const shown = [...this.#twice].filter((pair) => {
-      const [signer = ""] = pair.split(" ");
-      return signer === this.genesis.recoveryKey || offices.has(signer);
-    });
-    return shown;
+  conflicts(): { shown: string[]; isAll: boolean } {
+    const isShown = !this.#is("a number used twice is not shown");
+    return { shown: isShown ? [...this.#sort().twice] : [], isAll: true };
+  }
+
+  #all(): Held[] {
+    return [...this.#slots.values()].flat();
   }
 
   /** Every key that holds or held an office. */
-  #offices(): Set<string> {
+  #governors(): Set<string> {
     const meshKeys = this.#meshKeys();
-    const offices = new Set(meshKeys);
-    for (const [key, { admin }] of this.#subjects) {
-      if ([...admin].some(({ signer }) => meshKeys.has(signer))) offices.add(key);
-    }
-    return offices;
+    const promoted = this.#all().flatMap(({ says, signer }) =>
+      says.kind === "admin" && meshKeys.has(signer) ? [says.certificate.key] : []
+    );
+    return new Set([...meshKeys, ...promoted]);
   }
 }
 
-function isEarlier(a: User, b: User): number {
+/** The one signed last first, then the one with the lower hash. */
+function byTime(a: Held, b: Held): number {
+  return b.at - a.at || (a.hash < b.hash ? -1 : 1);
+}
+
+function bySince(a: User, b: User): number {
   return a.since - b.since || (a.key < b.key ? -1 : 1);
 }
 

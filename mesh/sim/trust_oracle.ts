@@ -13,8 +13,12 @@ export interface OracleCertificate {
   readonly ip4Counter: number;
   /** Decides clashes; kept over renewals. Unix seconds, as all times here. */
   readonly since: number;
-  /** Of several certificates of one key the one signed last counts. */
-  readonly signedAt: number;
+}
+
+/** The token that admitted a key, and how many keys that token admits. */
+export interface OracleUse {
+  readonly key: string;
+  readonly uses: number;
 }
 
 /** What a statement says; keys are public keys in hex. */
@@ -29,10 +33,10 @@ export type Said =
     readonly kind: "member";
     readonly certificate: OracleCertificate;
     readonly until: number;
-    /** The token that admitted the key, when an admin's node signed on sight. */
-    readonly token?: string;
+    /** Present when an admin's node signed on sight. */
+    readonly token?: OracleUse;
   }
-  /** The end of a membership or of a token. */
+  /** The end of a membership. */
   | { readonly kind: "removed"; readonly key: string }
   | {
     readonly kind: "token";
@@ -44,6 +48,8 @@ export type Said =
     readonly memberUntil: number;
     readonly doors: readonly string[];
   }
+  /** The end of a token. */
+  | { readonly kind: "withdrawn"; readonly key: string }
   /** The signer's own farewell. */
   | { readonly kind: "left" };
 
@@ -55,6 +61,8 @@ export interface OracleStatement {
   /** The mesh that the signature is for. */
   readonly mesh: string;
   readonly number: number;
+  /** When it was signed, by the signer's clock. */
+  readonly at: number;
   /** Of the statement's bytes, in hex: decides between statements that are equal in rank. */
   readonly hash: string;
   readonly says: Said;
@@ -80,6 +88,7 @@ export type Verdict =
     readonly since: number;
     /** Undefined: without end. */
     readonly until: number | undefined;
+    readonly token: OracleUse | undefined;
   }
   | { readonly kind: "refused"; readonly why: Why };
 
@@ -88,22 +97,44 @@ export interface Findings {
   readonly meshKey: string;
   /** Sorted. */
   readonly admins: readonly string[];
+  /** Keys that the mesh key of now has ever made admins. Sorted. */
+  readonly offices: readonly string[];
   /** For every key that was asked for. */
   readonly verdicts: ReadonlyMap<string, Verdict>;
   /** The name under which each member among these keys is shown. */
   readonly names: ReadonlyMap<string, string>;
   /** The members among these keys that have the IPv4 address of their counter. */
   readonly ip4Holders: readonly string[];
+  /** How many keys each token admits that is in force. */
+  readonly tokens: ReadonlyMap<string, number>;
+  /** Tokens that were ended. Sorted. */
+  readonly withdrawn: readonly string[];
+  /** Keys that have a certificate which counts, be it surplus or ended. Sorted. */
+  readonly certified: readonly string[];
   /** Keys that only signers which no longer count have admitted: a person approves or revokes each. Sorted. */
   readonly voidMembers: readonly string[];
   /** Keys that only signers which no longer count have removed. Sorted. */
   readonly voidRemovals: readonly string[];
-  /** `signer number` of each pair of statements with one number, of signers that hold or held an office. Sorted. */
+  /** `signer number` of each pair of statements with one number, of the mesh key and the admins. Sorted. */
   readonly conflicts: readonly string[];
 }
 
 /** Clocks of members may differ by so much. */
 const SKEW = 300;
+
+/** Of two statements with one number the one with the higher figure counts. */
+function strengthOf({ says }: OracleStatement): number {
+  if (says.kind === "demoted") return 3;
+  if (says.kind === "removed") return 2;
+  if (says.kind === "withdrawn") return 1;
+  return 0;
+}
+
+/** A name that ends like those which are made of a name and a key is none. */
+function hasName({ says }: OracleStatement): boolean {
+  if (says.kind !== "admin" && says.kind !== "member") return true;
+  return !/-[0-9a-f]{32}$/.test(says.certificate.name);
+}
 
 /**
  * @param keys whose membership is asked for
@@ -116,63 +147,71 @@ export function oracle(
   keys: readonly string[],
   ip4Of: (key: string, counter: number) => number,
 ): Findings {
-  // Another mesh's statements and those with a wrong signature are none.
-  const genuine = all.filter((s) => s.mesh === genesis.mesh && s.signer === s.signedBy);
-
-  // Of two with one signer and number the lower hash counts.
-  const counting = genuine.filter((s) =>
-    !genuine.some((o) => o.signer === s.signer && o.number === s.number && o.hash < s.hash)
+  // Another mesh's statements, those with a wrong signature and those of a wrong form are none.
+  const genuine = all.filter((s) =>
+    s.mesh === genesis.mesh && s.signer === s.signedBy && hasName(s)
   );
 
-  // The mesh key of now: the successor with the highest number, else the first one.
-  const successors = counting.filter((s) =>
+  // The mesh key of now: the successor with the highest number, then the lower hash, else the first one.
+  const successors = genuine.filter((s) =>
     s.says.kind === "successor" && s.signer === genesis.recoveryKey
   );
-  let meshKey = genesis.meshKey;
-  let rank = 0;
+  let last: OracleStatement | undefined;
   for (const s of successors) {
-    if (s.says.kind === "successor" && s.number > rank) {
-      rank = s.number;
-      meshKey = s.says.key;
-    }
+    const isLater = last === undefined || s.number > last.number ||
+      s.number === last.number && s.hash < last.hash;
+    if (isLater) last = s;
   }
+  const meshKey = last?.says.kind === "successor" ? last.says.key : genesis.meshKey;
 
-  // Active admins.
-  const admins: string[] = [];
-  for (const s of counting) {
-    if (s.says.kind !== "admin" || s.signer !== meshKey) continue;
-    const { key } = s.says.certificate;
-    const isDemoted = counting.some((o) =>
-      o.says.kind === "demoted" && o.signer === meshKey && o.says.key === key
+  /** Of two with one number what ends something counts, then the lower hash. */
+  function isOutranked(s: OracleStatement, among: readonly OracleStatement[]): boolean {
+    return among.some((o) =>
+      o.signer === s.signer && o.number === s.number &&
+      (strengthOf(o) > strengthOf(s) || strengthOf(o) === strengthOf(s) && o.hash < s.hash)
     );
-    if (!isDemoted && !admins.includes(key)) admins.push(key);
   }
-  admins.sort();
 
-  const mayGovern = (key: string) => key === meshKey || admins.includes(key);
+  // What the mesh key says. A kind that a signer has no right to is nothing, and takes no number from what it may say.
+  const saidByMeshKey = genuine.filter(({ signer, says }) =>
+    signer === meshKey && says.kind !== "successor" && says.kind !== "left"
+  );
+  const ofMeshKey = saidByMeshKey.filter((s) => !isOutranked(s, saidByMeshKey));
 
+  // Admins: whom the mesh key has made one and never unmade.
+  const offices: string[] = [];
+  const unmade: string[] = [];
+  for (const { says } of ofMeshKey) {
+    if (says.kind === "admin") offices.push(says.certificate.key);
+    if (says.kind === "demoted") unmade.push(says.key);
+  }
+  const admins = [...new Set(offices)].filter((key) => !unmade.includes(key)).sort();
+
+  // What admins say.
+  const saidByAdmins = genuine.filter(({ signer, says }) =>
+    admins.includes(signer) && signer !== meshKey &&
+    (says.kind === "member" || says.kind === "removed" || says.kind === "token" ||
+      says.kind === "withdrawn")
+  );
+  const ofAdmins = saidByAdmins.filter((s) => !isOutranked(s, saidByAdmins));
+  const counting = [...ofMeshKey, ...ofAdmins];
+
+  // An admin's word is nothing against a key that has or had an office; the mesh key's counts when the office is over.
   const isRemoved = (key: string) =>
     !admins.includes(key) &&
-    counting.some((s) => s.says.kind === "removed" && s.says.key === key && mayGovern(s.signer));
+    counting.some(({ says, signer }) =>
+      says.kind === "removed" && says.key === key &&
+      (signer === meshKey || !offices.includes(key))
+    );
 
-  const hasLeft = (key: string) => counting.some((s) => s.says.kind === "left" && s.signer === key);
-
-  /** How many keys a token certifies: 0 without a token statement that counts. */
-  function usesOf(token: string): number {
-    let found: OracleStatement | undefined;
-    for (const s of counting) {
-      if (s.says.kind !== "token" || s.says.key !== token || !mayGovern(s.signer)) continue;
-      if (found === undefined || s.hash < found.hash) found = s;
-    }
-    return found?.says.kind === "token" ? found.says.uses : 0;
-  }
+  const hasLeft = (key: string) => genuine.some((s) => s.says.kind === "left" && s.signer === key);
 
   /** The keys that a token has certified, the earliest first, each once. */
   function certifiedBy(token: string): string[] {
     const users: { key: string; since: number }[] = [];
-    for (const s of counting) {
-      if (s.says.kind !== "member" || s.says.token !== token || !mayGovern(s.signer)) continue;
-      const { key, since } = s.says.certificate;
+    for (const { says } of counting) {
+      if (says.kind !== "member" || says.token?.key !== token) continue;
+      const { key, since } = says.certificate;
       const user = users.find((one) => one.key === key);
       if (user === undefined) users.push({ key, since });
       else user.since = Math.min(user.since, since);
@@ -181,64 +220,69 @@ export function oracle(
     return users.map(({ key }) => key);
   }
 
-  type Membership = { certificate: OracleCertificate; until: number | undefined };
+  /** What gives a key its place, be it too much for its token or not. */
+  function givenTo(key: string): OracleStatement[] {
+    const kind = admins.includes(key) ? "admin" : "member";
+    return counting.filter(({ says }) =>
+      (says.kind === "admin" || says.kind === "member") && says.kind === kind &&
+      says.certificate.key === key
+    );
+  }
 
   /** The one signed last, then the one with the lower hash. */
-  function newest(found: readonly OracleStatement[]): Membership | undefined {
-    let best: { hash: string; membership: Membership } | undefined;
-    for (const { says, hash } of found) {
-      if (says.kind !== "admin" && says.kind !== "member") continue;
-      const { certificate } = says;
-      const until = says.kind === "member" ? says.until : undefined;
-      const known = best?.membership.certificate.signedAt ?? -1;
-      if (
-        best === undefined || certificate.signedAt > known ||
-        certificate.signedAt === known && hash < best.hash
-      ) best = { hash, membership: { certificate, until } };
+  function newest(found: readonly OracleStatement[]): OracleStatement | undefined {
+    let best: OracleStatement | undefined;
+    for (const s of found) {
+      if (best === undefined || s.at > best.at || s.at === best.at && s.hash < best.hash) best = s;
     }
-    return best?.membership;
+    return best;
   }
 
   function judge(key: string): Verdict {
     const refused = (why: Why): Verdict => ({ kind: "refused", why });
     if (hasLeft(key)) return refused("left");
     if (isRemoved(key)) return refused("removed");
-    const isAdmin = admins.includes(key);
-    const given = counting.filter(({ says, signer }) =>
-      isAdmin
-        ? says.kind === "admin" && says.certificate.key === key && signer === meshKey
-        : says.kind === "member" && says.certificate.key === key && mayGovern(signer)
-    );
+    const given = givenTo(key);
     const withinUses = given.filter(({ says }) => {
       if (says.kind !== "member" || says.token === undefined) return true;
-      return certifiedBy(says.token).slice(0, usesOf(says.token)).includes(key);
+      return certifiedBy(says.token.key).indexOf(key) < says.token.uses;
     });
-    const membership = newest(withinUses);
-    if (membership === undefined) {
-      const isSurplus = given.some(({ says }) =>
-        says.kind === "member" && says.token !== undefined && usesOf(says.token) > 0
-      );
-      return refused(isSurplus ? "surplus" : "stranger");
-    }
-    const { certificate: { name, groups, relay, ip4Counter, since, signedAt }, until } = membership;
-    if (signedAt > now + SKEW) return refused("notYetValid");
+    if (withinUses.length === 0) return refused(given.length > 0 ? "surplus" : "stranger");
+    // What is signed in the future hides nothing that was signed before.
+    const chosen = newest(withinUses.filter(({ at }) => at <= now + SKEW));
+    if (chosen === undefined) return refused("notYetValid");
+    const { says } = chosen;
+    if (says.kind !== "admin" && says.kind !== "member") throw new TypeError("no certificate");
+    const { name, groups, relay, ip4Counter, since } = says.certificate;
+    const until = says.kind === "member" ? says.until : undefined;
     if (until !== undefined && until < now - SKEW) return refused("expired");
-    const standing = isAdmin ? "admin" : "certified";
-    return { kind: "member", standing, name, groups, relay, ip4Counter, since, until };
+    return {
+      kind: "member",
+      standing: says.kind === "admin" ? "admin" : "certified",
+      name,
+      groups,
+      relay,
+      ip4Counter,
+      since,
+      until,
+      token: says.kind === "member" ? says.token : undefined,
+    };
   }
 
   const verdicts = new Map(keys.map((key) => [key, judge(key)]));
 
-  // Names and addresses: the earlier certificate first, then the lower key.
+  // Names and addresses: admins first, then the earlier certificate, then the lower key.
   const members = keys.flatMap((key) => {
     const verdict = verdicts.get(key);
     return verdict?.kind === "member" ? [{ key, ...verdict }] : [];
   });
-  const isBefore = (a: { key: string; since: number }, b: { key: string; since: number }) =>
-    a.since < b.since || a.since === b.since && a.key < b.key;
+  const isBefore = (a: typeof members[0], b: typeof members[0]) => {
+    if (a.standing !== b.standing) return a.standing === "admin";
+    return a.since < b.since || a.since === b.since && a.key < b.key;
+  };
   const names = new Map(members.map((member) => {
     const isFirst = !members.some((o) => o.name === member.name && isBefore(o, member));
-    return [member.key, isFirst ? member.name : `${member.name}-${member.key.slice(0, 32)}`];
+    return [member.key, isFirst ? member.name : nameOfLoser(member)];
   }));
   const ip4Holders = members.filter((member) =>
     !members.some((o) =>
@@ -246,40 +290,62 @@ export function oracle(
     )
   ).map(({ key }) => key);
 
-  // What signers said that no longer count, and what hangs on a token of theirs.
+  // Of several statements about one token the one signed last counts.
+  const tokens = new Map<string, number>();
+  for (const { says } of counting) {
+    if (says.kind !== "token") continue;
+    const chosen = newest(
+      counting.filter((o) => o.says.kind === "token" && o.says.key === says.key),
+    );
+    if (chosen?.says.kind === "token") tokens.set(says.key, chosen.says.uses);
+  }
+  const withdrawn = counting.flatMap(({ says }) => says.kind === "withdrawn" ? [says.key] : []);
+
+  // What signers said that no longer count.
   const meshKeys = [genesis.meshKey];
   for (const { says } of successors) if (says.kind === "successor") meshKeys.push(says.key);
-  const offices = [...meshKeys];
-  for (const { says, signer } of counting) {
-    if (says.kind === "admin" && meshKeys.includes(signer)) offices.push(says.certificate.key);
+  const governors = [...meshKeys];
+  for (const { says, signer } of genuine) {
+    if (says.kind === "admin" && meshKeys.includes(signer)) governors.push(says.certificate.key);
   }
   const voidMembers = keys.filter((key) => {
     const verdict = verdicts.get(key);
     return verdict?.kind === "refused" && verdict.why === "stranger" &&
-      counting.some(({ says, signer }) =>
+      genuine.some(({ says, signer }) =>
         says.kind === "admin" && says.certificate.key === key && meshKeys.includes(signer) ||
-        says.kind === "member" && says.certificate.key === key && offices.includes(signer)
+        says.kind === "member" && says.certificate.key === key && governors.includes(signer)
       );
   });
+  const mayGovern = (key: string) => key === meshKey || admins.includes(key);
   const voidRemovals = keys.filter((key) =>
     !admins.includes(key) && !isRemoved(key) && !hasLeft(key) &&
-    counting.some(({ says, signer }) =>
-      says.kind === "removed" && says.key === key && offices.includes(signer)
+    genuine.some(({ says, signer }) =>
+      says.kind === "removed" && says.key === key && governors.includes(signer) &&
+      !mayGovern(signer)
     )
   );
-  const conflicts = genuine.filter((s) =>
-    (s.signer === genesis.recoveryKey || offices.includes(s.signer)) &&
-    genuine.some((o) => o.signer === s.signer && o.number === s.number && o.hash < s.hash)
+  const said = [...successors, ...saidByMeshKey, ...saidByAdmins];
+  const conflicts = said.filter((s) =>
+    said.some((o) => o.signer === s.signer && o.number === s.number && o.hash !== s.hash)
   ).map(({ signer, number }) => `${signer} ${number}`);
 
   return {
     meshKey,
     admins,
+    offices: [...new Set(offices)].sort(),
     verdicts,
     names,
     ip4Holders: ip4Holders.sort(),
+    tokens,
+    withdrawn: [...new Set(withdrawn)].sort(),
+    certified: keys.filter((key) => givenTo(key).length > 0).sort(),
     voidMembers: voidMembers.sort(),
     voidRemovals: voidRemovals.sort(),
     conflicts: [...new Set(conflicts)].sort(),
   };
+}
+
+/** At most 63 characters, as every name. */
+function nameOfLoser({ name, key }: { readonly name: string; readonly key: string }): string {
+  return `${name.slice(0, 30).replace(/-+$/, "")}-${key.slice(0, 32)}`;
 }

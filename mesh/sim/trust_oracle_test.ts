@@ -9,14 +9,19 @@ const KEYS = ["a", "b", "c", "x", "y", "z", "t"];
 let hashes = 0;
 
 /** A statement whose hash is higher than those before, unless it is given. */
-function by(signer: string, number: number, says: Said, hash?: string): OracleStatement {
+function by(signer: string, number: number, says: Said, hash?: string, at = 10): OracleStatement {
   const next = `${++hashes}`.padStart(6, "0");
-  return { signer, signedBy: signer, mesh: "m", number, hash: hash ?? next, says };
+  return { signer, signedBy: signer, mesh: "m", number, at, hash: hash ?? next, says };
+}
+
+/** The same, signed at this time. */
+function then(at: number, signer: string, number: number, says: Said): OracleStatement {
+  return by(signer, number, says, undefined, at);
 }
 
 const certificate = (
   key: string,
-  more: { name?: string; since?: number; signedAt?: number } = {},
+  more: { name?: string; since?: number } = {},
 ) => ({
   key,
   name: key,
@@ -24,17 +29,21 @@ const certificate = (
   relay: false,
   ip4Counter: 0,
   since: 10,
-  signedAt: 10,
   ...more,
 });
 
-const admin = (key: string, signedAt = 10): Said => ({
+const admin = (key: string, more: { name?: string; since?: number } = {}): Said => ({
   kind: "admin",
-  certificate: certificate(key, { signedAt }),
+  certificate: certificate(key, more),
 });
 const member = (
   key: string,
-  more: { name?: string; since?: number; signedAt?: number; token?: string; until?: number } = {},
+  more: {
+    name?: string;
+    since?: number;
+    token?: { key: string; uses: number };
+    until?: number;
+  } = {},
 ): Said => {
   const { token, until = 5000, ...rest } = more;
   const said = { kind: "member", certificate: certificate(key, rest), until } as const;
@@ -84,7 +93,7 @@ Deno.test("oracle: a demotion ends an office for ever, with what it has signed",
   assert.equal(judged("a", set), "stranger");
   assert.equal(judged("x", set), "stranger");
   assert.deepEqual(findings(set).voidMembers, ["a", "x"]);
-  assert.equal(judged("a", [...set, by("M", 3, admin("a", 999))]), "stranger");
+  assert.equal(judged("a", [...set, by("M", 3, admin("a"))]), "stranger");
   assert.equal(judged("a", [...set, by("M", 3, member("a"))]), "certified");
 });
 
@@ -93,14 +102,24 @@ Deno.test("oracle: an admin demotes nobody", () => {
   assert.equal(judged("b", set), "admin");
 });
 
-Deno.test("oracle: a removal has no effect on an admin, and has its effect when the office ends", () => {
+Deno.test("oracle: an admin's removal has no effect on who has or had an office, the mesh key's when it ends", () => {
   const set = [by("M", 1, admin("a")), by("M", 2, admin("b")), by("a", 1, removed("b"))];
   assert.equal(judged("b", set), "admin");
   const ended = [...set, by("M", 3, demoted("b")), by("M", 4, member("b"))];
-  assert.equal(judged("b", ended), "removed");
-  const both = [...ended, by("M", 5, demoted("a"))];
-  assert.equal(judged("b", both), "certified");
-  assert.deepEqual(findings(both).voidRemovals, ["b"]);
+  assert.equal(judged("b", ended), "certified");
+  const byMeshKey = [...set, by("M", 5, removed("b"))];
+  assert.equal(judged("b", byMeshKey), "admin");
+  assert.equal(judged("b", [...byMeshKey, by("M", 3, demoted("b"))]), "removed");
+  const recovered = [by("R", 1, { kind: "successor", key: "N" }), by("N", 1, admin("a"))];
+  assert.equal(judged("b", [...ended, ...recovered, by("N", 2, member("b"))]), "removed");
+});
+
+Deno.test("oracle: a removal ends with the office of its signer, and is listed", () => {
+  const set = [by("M", 1, admin("a")), by("M", 2, member("x")), by("a", 1, removed("x"))];
+  assert.equal(judged("x", set), "removed");
+  const ended = [...set, by("M", 3, demoted("a"))];
+  assert.equal(judged("x", ended), "certified");
+  assert.deepEqual(findings(ended).voidRemovals, ["x"]);
 });
 
 Deno.test("oracle: who has left is out for ever, and what it signed stands", () => {
@@ -140,15 +159,37 @@ Deno.test("oracle: of two statements with one signer and number the lower hash c
   assert.deepEqual(findings(set).conflicts, ["a 1"]);
 });
 
+Deno.test("oracle: of two with one number what ends something counts, the end of an office first", () => {
+  const withdrawn: Said = { kind: "withdrawn", key: "t" };
+  const pairs: [Said, Said][] = [
+    [demoted("a"), removed("x")],
+    [removed("x"), withdrawn],
+    [withdrawn, member("x")],
+    [withdrawn, token("t", 1)],
+  ];
+  for (const [stronger, weaker] of pairs) {
+    const set = [by("M", 1, admin("a")), by("M", 2, member("x")), by("M", 3, token("t", 1))];
+    const both = [...set, by("M", 9, weaker, "1"), by("M", 9, stronger, "2")];
+    const one = [...set, by("M", 9, stronger, "2")];
+    assert.deepEqual({ ...findings(both), conflicts: [] }, findings(one));
+    assert.deepEqual(findings(both).conflicts, ["M 9"]);
+  }
+  // What a signer may not say takes no number from what it may.
+  const set = [by("M", 1, admin("a")), by("a", 1, member("x"), "2"), by("a", 1, demoted("a"), "1")];
+  assert.equal(judged("x", set), "certified");
+  assert.deepEqual(findings(set).conflicts, []);
+});
+
 Deno.test("oracle: a token certifies the first keys by time, then by key, each once", () => {
+  const use = { key: "t", uses: 2 };
   const set = [
     by("M", 1, admin("a")),
     by("M", 2, admin("b")),
     by("a", 1, token("t", 2)),
-    by("b", 1, member("z", { since: 20, token: "t" })),
-    by("b", 2, member("y", { since: 20, token: "t" })),
-    by("b", 3, member("x", { since: 10, token: "t" })),
-    by("b", 4, member("x", { since: 10, signedAt: 11, token: "t" })),
+    by("b", 1, member("z", { since: 20, token: use })),
+    by("b", 2, member("y", { since: 20, token: use })),
+    by("b", 3, member("x", { since: 10, token: use })),
+    then(11, "b", 4, member("x", { since: 10, token: use })),
   ];
   const three = (of: readonly OracleStatement[]) => ["x", "y", "z"].map((key) => judged(key, of));
   assert.deepEqual(three(set), ["certified", "certified", "surplus"]);
@@ -157,27 +198,56 @@ Deno.test("oracle: a token certifies the first keys by time, then by key, each o
   assert.deepEqual(less, ["removed", "certified", "surplus"]);
   // A person's certificate names no token.
   assert.equal(judged("z", [...set, by("a", 3, member("z"))]), "certified");
-  // With the token's signer falls what names the token, whoever signed it.
-  const ended = three([...set, by("M", 3, demoted("a"))]);
-  assert.deepEqual(ended, ["stranger", "stranger", "stranger"]);
-  // The end of a token ends no membership.
-  assert.deepEqual(three([...set, by("b", 5, removed("t"))]), three(set));
+  // The end of the office of a token's maker, or of the token, changes nothing for those that others have certified.
+  assert.deepEqual(three([...set, by("M", 3, demoted("a"))]), three(set));
+  const ended = [...set, by("b", 5, { kind: "withdrawn", key: "t" })];
+  assert.deepEqual(three(ended), three(set));
+  assert.deepEqual(findings(ended).withdrawn, ["t"]);
+  // Each certificate says itself how many keys its token admits.
+  const more = [...set, by("b", 6, member("z", { since: 20, token: { key: "t", uses: 3 } }))];
+  assert.deepEqual(three(more), ["certified", "certified", "certified"]);
 });
 
-Deno.test("oracle: the certificate signed last counts, at one time the lower hash", () => {
-  const nameOf = (...statements: OracleStatement[]) => {
-    const verdict = findings(statements).verdicts.get("x");
+Deno.test("oracle: a withdrawal ends a token and no membership, a removal a membership and no token", () => {
+  const set = [by("M", 1, admin("a")), by("a", 1, token("x", 2)), by("a", 2, member("x"))];
+  const ended = [...set, by("a", 3, { kind: "withdrawn", key: "x" })];
+  assert.equal(judged("x", ended), "certified");
+  assert.deepEqual(findings(ended).withdrawn, ["x"]);
+  const out = [...set, by("a", 3, removed("x"))];
+  assert.equal(judged("x", out), "removed");
+  assert.deepEqual(findings(out).withdrawn, []);
+});
+
+Deno.test("oracle: of several statements about one token the one signed last counts", () => {
+  const set = [by("M", 1, admin("a")), by("a", 1, token("t", 2)), then(9, "M", 2, token("t", 3))];
+  assert.deepEqual([...findings(set).tokens], [["t", 2]]);
+  assert.deepEqual([...findings([...set, by("M", 3, demoted("a"))]).tokens], [["t", 3]]);
+});
+
+Deno.test("oracle: the certificate signed last counts, at one time the lower hash, none of the future", () => {
+  const nameOf = (now: number, ...statements: OracleStatement[]) => {
+    const verdict = findings(statements, now).verdicts.get("x");
     return verdict?.kind === "member" ? verdict.name : verdict?.why;
   };
-  const old = by("M", 1, member("x", { name: "old", signedAt: 10 }));
-  const late = by("M", 2, member("x", { name: "late", signedAt: 11 }), "2");
-  const equal = by("M", 3, member("x", { name: "equal", signedAt: 11 }), "1");
-  assert.equal(nameOf(late, old), "late");
-  assert.equal(nameOf(late, old, equal), "equal");
+  const old = by("M", 1, member("x", { name: "old" }), "3", 10);
+  const late = by("M", 2, member("x", { name: "late" }), "2", 11);
+  const equal = by("M", 3, member("x", { name: "equal" }), "1", 11);
+  const future = by("M", 4, member("x", { name: "future" }), "0", 2000);
+  assert.equal(nameOf(NOW, late, old), "late");
+  assert.equal(nameOf(NOW, late, old, equal), "equal");
+  assert.equal(nameOf(NOW, late, future, old), "late");
+  assert.equal(nameOf(1700, late, future, old), "future");
+  assert.equal(nameOf(NOW, future), "notYetValid");
+});
+
+Deno.test("oracle: a name that ends like one made of a key is no name", () => {
+  const digits = "0123456789abcdef".repeat(2);
+  assert.equal(judged("x", [by("M", 1, member("x", { name: `lyon-${digits}` }))]), "stranger");
+  assert.equal(judged("x", [by("M", 1, member("x", { name: `lyon${digits}` }))]), "certified");
 });
 
 Deno.test("oracle: clocks may differ by 300 s at both ends of a certificate", () => {
-  const set = [by("M", 1, member("x", { signedAt: 1000, until: 2000 }))];
+  const set = [then(1000, "M", 1, member("x", { until: 2000 }))];
   const at = (now: number) => judged("x", set, now);
   assert.deepEqual([699, 700, 2300, 2301].map(at), [
     "notYetValid",
@@ -187,7 +257,8 @@ Deno.test("oracle: clocks may differ by 300 s at both ends of a certificate", ()
   ]);
 });
 
-Deno.test("oracle: a name and an address go to the earlier certificate, then to the lower key", () => {
+Deno.test("oracle: a name and an address go to an admin, then to the earlier certificate, then to the lower key", () => {
+  const all = [by("M", 5, admin("c", { name: "oslo", since: 500 })), by("M", 6, member("a"))];
   const set = [
     by("M", 1, member("x", { name: "lyon", since: 10 })),
     by("M", 2, member("z", { name: "lyon", since: 9 })),
@@ -197,4 +268,8 @@ Deno.test("oracle: a name and an address go to the earlier certificate, then to 
   const { names, ip4Holders } = findings(set);
   assert.deepEqual(Object.fromEntries(names), { b: "oslo", x: "lyon-x", y: "oslo-y", z: "lyon" });
   assert.deepEqual(ip4Holders, ["b", "y"]);
+  const withAdmin = findings([...set, ...all]);
+  assert.equal(withAdmin.names.get("c"), "oslo");
+  assert.equal(withAdmin.names.get("b"), "oslo-b");
+  assert.deepEqual(withAdmin.ip4Holders, ["b", "c"]);
 });

@@ -11,8 +11,8 @@
  */
 import type { History } from "./trust_history.ts";
 import { ip4Of } from "./trust_history.ts";
-import { type Findings, oracle, type Verdict } from "./trust_oracle.ts";
-import type { TrustSet, TrustUnderTest } from "./trust_subject.ts";
+import { type Findings, oracle, type Said, type Verdict } from "./trust_oracle.ts";
+import type { Shown, TrustSet, TrustUnderTest } from "./trust_subject.ts";
 
 interface Property {
   /** Of the invariant. */
@@ -67,19 +67,18 @@ function onlyPromoted(history: History, product: TrustUnderTest): void {
 }
 
 function agreed(history: History, product: TrustUnderTest): void {
-  const { keys, now } = history;
+  const { now } = history;
   for (const [node, heard] of history.heard.entries()) {
     const set = setOf(history, product, heard);
-    same(`node ${node}`, shown(set, keys, now), expected(history, heard, now));
+    agree(`node ${node}`, history, set, expected(history, heard, now), now);
   }
   const all = everything(history);
   const once = expected(history, all, now);
   const later = expected(history, all, now + LATER);
-  const orders = [all, all.toReversed(), riffled(all)];
-  for (const [i, order] of orders.entries()) {
-    const set = setOf(history, product, order);
-    same(`order ${i}`, shown(set, keys, now), once);
-    same(`order ${i}, later`, shown(set, keys, now + LATER), later);
+  const others = [all.toReversed(), riffled(all)].map((order) => setOf(history, product, order));
+  for (const [i, set] of [wholeSet(history, product), ...others].entries()) {
+    agree(`order ${i}`, history, set, once, now);
+    agree(`order ${i}, later`, history, set, later, now + LATER);
   }
 }
 
@@ -105,15 +104,15 @@ function finalAndEqual(history: History, product: TrustUnderTest): void {
     const isOut = verdict.kind === "refused" && verdict.why !== "left";
     demand(!isOut, `${key} is an admin and refused: ${text(verdict)}`);
   }
-  // A former admin's word ends nothing.
+  // A former admin's word ends nothing, and no admin's word the membership of one that had an office.
   for (const key of history.keys) {
     const verdict = set.judge(key, history.now);
     if (verdict.kind !== "refused" || verdict.why !== "removed") continue;
     const isByOffice = history.made.some(({ says, signer }) =>
       says.kind === "removed" && says.key === key &&
-      (signer === meshKey || admins.includes(signer))
+      (signer === meshKey || admins.includes(signer) && !isKnown("admin", key))
     );
-    demand(isByOffice, `${key} is removed by nobody that holds an office`);
+    demand(isByOffice, `${key} is removed by nobody that may`);
   }
 }
 
@@ -126,14 +125,17 @@ function threeActs(history: History, product: TrustUnderTest): void {
     for (const other of history.keys) {
       const [then, here] = [was.judge(other, now), is.judge(other, now)];
       const about = `${what} of ${key}: ${other} was ${text(then)} and is ${text(here)}`;
-      if (other !== key) {
+      const isSame = isAlike(history, other, then, here);
+      if (what === "withdraw") demand(isSame, about);
+      else if (other !== key) {
         // A token's place that falls free goes to the next key.
-        demand(isOffice && mayEnd(then) || text(then) === text(here), about);
+        demand(isOffice && mayEnd(then) || isSame, about);
       } else if (what === "demote") {
-        // The removal of a member that became an admin sleeps until the office ends.
+        // The mesh key's removal of a key sleeps while that holds an office.
         const sleeps = before.some((i) => {
           const said = history.made[i];
-          return said?.says.kind === "removed" && said.says.key === key;
+          return said?.says.kind === "removed" && said.says.key === key &&
+            history.promoted.has(said.signer);
         });
         const isMember = here.kind === "member" && here.standing === "certified" &&
           then.kind === "member" && here.name === then.name;
@@ -153,10 +155,35 @@ function threeActs(history: History, product: TrustUnderTest): void {
       continue;
     }
     const verdict = whole.judge(said.signer, history.now);
-    demand(
-      verdict.kind === "refused" && verdict.why === "left",
-      `${said.signer} left and is ${text(verdict)}`,
-    );
+    demand(verdict.kind === "refused", `${said.signer} left and is ${text(verdict)}`);
+  }
+  voidIsListed(history, product);
+}
+
+/** Who is out, or in again, because a signer lost its office is listed for a person to settle. */
+function voidIsListed(history: History, product: TrustUnderTest): void {
+  const { genesis, keys, made, now } = history;
+  const set = product.newSet(genesis, ip4Of);
+  for (const i of everything(history)) {
+    const { says, bytes, signer, number } = made[i] ?? {};
+    if (says === undefined || bytes === undefined) continue;
+    // What took the number of something else ends that, too, and is shown as used twice.
+    const isFirst = !made.some((o, j) => j !== i && o.signer === signer && o.number === number);
+    const isEnd = isFirst && (says.kind === "demoted" || says.kind === "successor");
+    const before = isEnd ? keys.map((key) => set.judge(key, now)) : [];
+    set.add(bytes);
+    const [members, removals] = isEnd ? [set.voidMembers(now), set.voidRemovals()] : [[], []];
+    for (const [k, key] of keys.entries()) {
+      const was = before[k];
+      if (was === undefined) break;
+      const is = set.judge(key, now);
+      const isOut = was.kind === "member" && is.kind === "refused" && is.why === "stranger";
+      demand(!isOut || members.includes(key), `${key} is out by ${says.kind}, unseen`);
+      const isBack = was.kind === "refused" && was.why === "removed" &&
+        !(is.kind === "refused" && /^(?:removed|left)$/.test(is.why)) &&
+        !set.admins().includes(key);
+      demand(!isBack || removals.includes(key), `${key} is back by ${says.kind}, unseen`);
+    }
   }
 }
 
@@ -168,7 +195,7 @@ function mayEnd(verdict: Verdict): boolean {
 function recovered(history: History, product: TrustUnderTest): void {
   const { made, genesis, keys, now } = history;
   const all = everything(history);
-  const set = setOf(history, product, all);
+  const set = wholeSet(history, product);
   const meshKey = set.meshKey();
   const successors = all.flatMap((i) => {
     const one = made[i];
@@ -187,7 +214,10 @@ function recovered(history: History, product: TrustUnderTest): void {
     for (const key of keys) {
       const [then, here] = [was?.judge(key, now), is?.judge(key, now)];
       if (then === undefined || here === undefined || mayEnd(then)) continue;
-      demand(text(then) === text(here), `recovery makes ${key} ${text(here)} from ${text(then)}`);
+      demand(
+        isAlike(history, key, then, here),
+        `recovery makes ${key} ${text(here)} from ${text(then)}`,
+      );
     }
   }
   const older = new Set([genesis.meshKey, ...successors.map(({ names }) => names)]);
@@ -199,7 +229,7 @@ function recovered(history: History, product: TrustUnderTest): void {
   for (const key of keys) {
     const [has, had] = [set.judge(key, now), without.judge(key, now)];
     demand(
-      text(has) === text(had),
+      isAlike(history, key, has, had),
       `an older mesh key makes ${key} ${text(has)} from ${text(had)}`,
     );
   }
@@ -209,34 +239,44 @@ function withinUses(history: History, product: TrustUnderTest): void {
   const { made, keys, now } = history;
   const set = wholeSet(history, product);
   for (const token of history.tokens) {
-    const uses = Math.max(
-      0,
-      ...made.map(({ says }) => says.kind === "token" && says.key === token ? says.uses : 0),
-    );
-    const certified = keys.filter((key) => {
+    // Each certificate says itself how many keys its token admits.
+    const users = keys.flatMap((key) => {
       const verdict = set.judge(key, now);
-      if (verdict.kind !== "member" || verdict.standing === "admin") return false;
-      return made.every(({ says }) =>
-        says.kind !== "member" || says.certificate.key !== key || says.token === token
-      );
+      const use = verdict.kind === "member" ? verdict.token : undefined;
+      return use?.key === token ? [use.uses] : [];
     });
-    demand(certified.length <= uses, `a token for ${uses} certified ${certified.length}`);
+    for (const most of users) {
+      const count = users.filter((uses) => uses <= most).length;
+      demand(count <= most, `a token for ${most} certified ${count}`);
+    }
+    const uses = made.flatMap(({ says }) =>
+      says.kind === "token" && says.key === token ? [says.uses] : []
+    );
+    if (!history.isHonest) continue;
+    const most = Math.max(0, ...uses);
+    demand(users.length <= most, `a token for ${most} certified ${users.length}`);
   }
 }
 
 function named(history: History, product: TrustUnderTest): void {
   const { made, keys, now } = history;
   const all = everything(history);
-  const set = setOf(history, product, all);
-  const members = [...set.members(now)].map(([key, bears]) => {
+  const set = wholeSet(history, product);
+  const shown = set.members(now);
+  const members = [...shown].map(([key, bears]) => {
     const verdict = set.judge(key, now);
     if (verdict.kind !== "member") throw new Error(`${key} is shown and is ${text(verdict)}`);
     return { key, bears, verdict };
   });
   for (const one of members) {
-    const isBefore = (other: typeof one) =>
-      other.verdict.since < one.verdict.since ||
-      other.verdict.since === one.verdict.since && other.key < one.key;
+    const isBefore = (other: typeof one) => {
+      const [a, b] = [other.verdict, one.verdict];
+      if (a.standing !== b.standing) return a.standing === "admin";
+      return a.since !== b.since ? a.since < b.since : other.key < one.key;
+    };
+    // A name made of a name and a key is the name of that key.
+    const [, digits = one.key] = /-([0-9a-f]{32})$/.exec(one.bears.name) ?? [];
+    demand(one.key.startsWith(digits), `${one.key} is shown as ${one.bears.name}`);
     for (const other of members) {
       if (other === one) continue;
       demand(other.bears.name !== one.bears.name, `two members are shown as ${one.bears.name}`);
@@ -244,7 +284,7 @@ function named(history: History, product: TrustUnderTest): void {
       const isSame = other.verdict.name === one.verdict.name;
       demand(
         !isSame || one.bears.name !== one.verdict.name,
-        `${one.key} has the name of ${other.key}, which is earlier`,
+        `${one.key} has the name of ${other.key}, which comes first`,
       );
       const isSameIp4 = ip4Of(other.key, other.verdict.ip4Counter) ===
         ip4Of(one.key, one.verdict.ip4Counter);
@@ -260,47 +300,68 @@ function named(history: History, product: TrustUnderTest): void {
     return one !== undefined && (one.says.kind === "left" || offices.has(one.signer));
   });
   const without = setOf(history, product, rest);
+  const shownWithout = without.members(now);
   for (const key of keys) {
-    const [has, had] = [set, without].map((one) =>
-      text(one.judge(key, now)) + JSON.stringify(one.members(now).get(key))
-    );
-    demand(has === had, `a key without an office moves ${key}: ${has} from ${had}`);
+    const [has, had] = [set.judge(key, now), without.judge(key, now)];
+    const isMoved = !isAlike(history, key, has, had) ||
+      JSON.stringify(shown.get(key)) !== JSON.stringify(shownWithout.get(key));
+    demand(!isMoved, `a key without an office moves ${key}: ${text(has)} from ${text(had)}`);
   }
 }
 
 function numbered(history: History, product: TrustUnderTest): void {
   const { made, keys, now } = history;
   const all = everything(history);
-  const set = setOf(history, product, all);
+  const set = wholeSet(history, product);
+  const meshKey = set.meshKey();
+  const admins = set.admins();
   const genuine = all.flatMap((i) => {
     const one = made[i];
-    return one !== undefined && one.signer === one.signedBy && one.mesh === "this"
+    return one !== undefined && one.signer === one.signedBy && one.mesh === "this" &&
+        !isMisnamed(one.says)
       ? [{ ...one, i }]
       : [];
   });
-  const losers = genuine.filter((one) =>
-    genuine.some((other) =>
-      other.signer === one.signer && other.number === one.number && other.hash < one.hash
-    )
+  const maySay = ({ signer, says }: typeof genuine[0]) => {
+    if (says.kind === "left") return false;
+    if (says.kind === "successor") return signer === history.genesis.recoveryKey;
+    const isOffice = says.kind === "admin" || says.kind === "demoted";
+    return signer === meshKey || !isOffice && admins.includes(signer);
+  };
+  const inForce = genuine.filter(maySay);
+  const rivals = (one: typeof genuine[0], among: typeof genuine) =>
+    among.filter((o) => o.signer === one.signer && o.number === one.number && o.hash !== one.hash);
+  const losers = inForce.filter((one) =>
+    rivals(one, inForce).some((other) => {
+      const [its, another] = [one, other].map(({ says }) => ENDS.indexOf(says.kind));
+      return its === another ? other.hash < one.hash : (another ?? 0) > (its ?? 0);
+    })
   );
-  // A statement that lost its number to another counts for nothing.
+  // A statement that lost its number to another counts for nothing, and what a signer has no right to takes no number.
   const lost = new Set(losers.map(({ i }) => i));
+  for (const { says, signer, i } of genuine) {
+    const isOffice = says.kind === "admin" || says.kind === "demoted";
+    if (isOffice && signer !== meshKey) lost.add(i);
+  }
   const without = setOf(history, product, all.filter((i) => !lost.has(i)));
   for (const key of keys) {
     const [has, had] = [set.judge(key, now), without.judge(key, now)];
-    demand(text(has) === text(had), `a number given twice makes ${key} ${text(has)}`);
+    demand(isAlike(history, key, has, had), `a number given twice makes ${key} ${text(has)}`);
   }
-  const shown = set.conflicts();
+  const { shown, isAll } = set.conflicts();
   for (const pair of shown) {
-    demand(
-      losers.some(({ signer, number }) => pair === `${signer} ${number}`),
-      `${pair} is shown as used twice and is not`,
+    const isTwice = genuine.some((one) =>
+      pair === `${one.signer} ${one.number}` && rivals(one, genuine).length > 0
     );
+    demand(isTwice, `${pair} is shown as used twice and is not`);
   }
-  const meshKey = set.meshKey();
   for (const { signer, number } of losers) {
-    if (signer !== meshKey && !set.admins().includes(signer)) continue;
-    demand(shown.includes(`${signer} ${number}`), `${signer} used ${number} twice, unseen`);
+    const isShown = shown.includes(`${signer} ${number}`) || !isAll;
+    // Of the successors those that a later one replaced are no news.
+    demand(
+      isShown || signer === history.genesis.recoveryKey,
+      `${signer} used ${number} twice, unseen`,
+    );
   }
   // Whatever others sign under its numbers, the mesh key's removals hold.
   if (history.lostMeshKeys.has(meshKey)) return;
@@ -308,15 +369,24 @@ function numbered(history: History, product: TrustUnderTest): void {
     if (says.kind !== "removed" || signer !== meshKey || !isHonest) continue;
     const verdict = set.judge(says.key, now);
     const isOut = verdict.kind === "refused" && /^(?:removed|left)$/.test(verdict.why);
-    demand(isOut || set.admins().includes(says.key), `${says.key} is removed in vain`);
+    demand(isOut || admins.includes(says.key), `${says.key} is removed in vain`);
   }
+}
+
+/** Of two statements with one number the kind that stands later here counts. */
+const ENDS: readonly string[] = ["withdrawn", "removed", "demoted"];
+
+/** Whether the name ends like those which are made of a name and a key. */
+function isMisnamed(says: Said): boolean {
+  if (says.kind !== "admin" && says.kind !== "member") return false;
+  return /-[0-9a-f]{32}$/.test(says.certificate.name);
 }
 
 function heardFirst(history: History, product: TrustUnderTest): void {
   const { genesis, isHonest } = history;
   if (!isHonest) return;
   // Two parts of a mesh may each name a successor; only a person can help that.
-  const twice = wholeSet(history, product).conflicts().filter((pair) =>
+  const twice = wholeSet(history, product).conflicts().shown.filter((pair) =>
     !pair.startsWith(genesis.recoveryKey)
   );
   demand(twice.length === 0, `honest signers used numbers twice: ${twice.join(", ")}`);
@@ -327,9 +397,16 @@ function everything({ heard }: History): number[] {
   return [...new Set(heard.flat())].sort((a, b) => a - b);
 }
 
+/** The set of all that any node holds. It is asked by many properties and changed by none. */
 function wholeSet(history: History, product: TrustUnderTest): TrustSet {
-  return setOf(history, product, everything(history));
+  const known = WHOLE.get(history);
+  if (known !== undefined) return known;
+  const set = setOf(history, product, everything(history));
+  WHOLE.set(history, set);
+  return set;
 }
+
+const WHOLE = new WeakMap<History, TrustSet>();
 
 /** A set to which these statements came, and again for as long as one is taken that was not before. */
 function setOf(history: History, product: TrustUnderTest, which: readonly number[]): TrustSet {
@@ -342,53 +419,100 @@ function setOf(history: History, product: TrustUnderTest, which: readonly number
   }
 }
 
-function expected(history: History, which: readonly number[], now: number): string[] {
-  const statements = which.flatMap((i) => history.made[i] ?? []);
-  const found = oracle(history.genesis, statements, now, history.keys, ip4Of);
-  return lines(found, history.keys, (key) => {
-    const name = found.names.get(key);
-    return name === undefined ? undefined : { name, hasIp4: found.ip4Holders.includes(key) };
-  });
+interface Expected {
+  readonly found: Findings;
+  readonly lines: readonly string[];
 }
 
-function shown(set: TrustSet, keys: readonly string[], now: number): string[] {
+function expected(history: History, which: readonly number[], now: number): Expected {
+  const statements = which.flatMap((i) => history.made[i] ?? []);
+  const found = oracle(history.genesis, statements, now, history.keys, ip4Of);
+  const lines = linesOf(history, {
+    ...found,
+    usesOf: (token) => found.tokens.get(token),
+    isWithdrawn: (token) => found.withdrawn.includes(token),
+    shownAs: (key) => {
+      const name = found.names.get(key);
+      return name === undefined ? undefined : { name, hasIp4: found.ip4Holders.includes(key) };
+    },
+  });
+  return { found, lines };
+}
+
+function agree(
+  where: string,
+  history: History,
+  set: TrustSet,
+  { found, lines }: Expected,
+  now: number,
+): void {
   const members = set.members(now);
-  const found = {
+  const is = linesOf(history, {
     meshKey: set.meshKey(),
     admins: set.admins(),
-    verdicts: new Map(keys.map((key) => [key, set.judge(key, now)])),
-    voidMembers: set.voidMembers(now),
-    voidRemovals: set.voidRemovals(),
-    conflicts: set.conflicts(),
+    verdicts: new Map(history.keys.map((key) => [key, set.judge(key, now)])),
+    usesOf: (token) => set.usesOf(token),
+    isWithdrawn: (token) => set.isWithdrawn(token),
+    shownAs: (key) => members.get(key),
+  });
+  same(where, is, lines);
+  // What does not count is not passed on: a node lists as much of it as it was shown while it counted.
+  const isListed = (list: readonly string[], all: readonly string[], what: string) => {
+    for (const key of list) {
+      const isOne = all.includes(key) || hasLeft(history, key);
+      demand(isOne, `${where}: ${key} is listed as ${what}`);
+    }
   };
-  return lines(found, keys, (key) => members.get(key));
+  isListed(set.voidMembers(now), found.voidMembers, "void member");
+  isListed(set.voidRemovals(), found.voidRemovals, "void removal");
+}
+
+interface Answers extends Pick<Findings, "meshKey" | "admins" | "verdicts"> {
+  readonly usesOf: (token: string) => number | undefined;
+  readonly isWithdrawn: (token: string) => boolean;
+  readonly shownAs: (key: string) => Shown | undefined;
 }
 
 /** Everything that was found, one line each, so that two findings can be compared line by line. */
-function lines(
-  found: Omit<Findings, "names" | "ip4Holders">,
-  keys: readonly string[],
-  shownAs: (key: string) => { readonly name: string; readonly hasIp4: boolean } | undefined,
+function linesOf(
+  history: History,
+  { meshKey, admins, verdicts, usesOf, isWithdrawn, shownAs }: Answers,
 ): string[] {
-  const list = (of: readonly string[]) => [...of].filter((one) => one !== "").sort().join(" ");
+  const { keys, tokens } = history;
   return [
-    `mesh key ${found.meshKey}`,
-    `admins ${list(found.admins)}`,
-    `void members ${list(found.voidMembers)}`,
-    `void removals ${list(found.voidRemovals)}`,
-    `used twice ${list(found.conflicts)}`,
+    `mesh key ${meshKey}`,
+    `admins ${[...admins].sort().join(" ")}`,
+    ...tokens.map((token) => `${token} admits ${usesOf(token)}, ended ${isWithdrawn(token)}`),
     ...keys.map((key) => {
       const { name, hasIp4 } = shownAs(key) ?? {};
-      const verdict = found.verdicts.get(key);
-      return `${key} ${verdict && text(verdict)} shown as ${name}, address ${hasIp4}`;
+      const verdict = verdicts.get(key);
+      const says = verdict && textOf(history, key, verdict);
+      return `${key} ${says} shown as ${name}, address ${hasIp4}`;
     }),
   ];
 }
 
+function isAlike(history: History, key: string, a: Verdict, b: Verdict): boolean {
+  return textOf(history, key, a) === textOf(history, key, b);
+}
+
+/** What is said of a key; one that has left may be unknown as well, where nobody that counts has certified it. */
+function textOf(history: History, key: string, verdict: Verdict): string {
+  const isOut = verdict.kind === "refused" && /^(?:left|stranger|removed)$/.test(verdict.why);
+  return isOut && hasLeft(history, key) ? "out" : text(verdict);
+}
+
+function hasLeft({ made }: History, key: string): boolean {
+  return made.some(({ says, signer, signedBy, mesh }) =>
+    says.kind === "left" && signer === key && signedBy === key && mesh === "this"
+  );
+}
+
 function text(verdict: Verdict): string {
   if (verdict.kind === "refused") return verdict.why;
-  const { standing, name, groups, relay, ip4Counter, since, until } = verdict;
-  return `${standing} ${name} [${groups}] relay ${relay} ip4 ${ip4Counter} ${since}-${until}`;
+  const { standing, name, groups, relay, ip4Counter, since, until, token } = verdict;
+  const use = token === undefined ? "" : ` by ${token.key} for ${token.uses}`;
+  return `${standing} ${name} [${groups}] relay ${relay} ip4 ${ip4Counter} ${since}-${until}${use}`;
 }
 
 function same(where: string, is: readonly string[], wanted: readonly string[]): void {

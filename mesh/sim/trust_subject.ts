@@ -13,8 +13,8 @@ export interface Signed {
 export interface TrustUnderTest {
   /** The public key, in hex, of the key pair with this number; equal numbers give equal keys. */
   key(number: number): string;
-  /** The bytes of a statement. Any draft can be signed, whatever it claims. */
-  sign(draft: Draft): Signed;
+  /** The bytes of a statement for a mesh. Any draft can be signed, whatever it claims. */
+  sign(draft: Draft, genesis: OracleGenesis): Signed;
   /** A node's statements: none yet. */
   newSet(genesis: OracleGenesis, ip4Of: Ip4Of): TrustSet;
 }
@@ -31,12 +31,15 @@ export interface TrustSet {
   judge(key: string, now: number): Verdict;
   /** Every member, under which name it is shown, and whether the address of its counter is its own. */
   members(now: number): ReadonlyMap<string, Shown>;
-  /** Keys that only signers which no longer count have admitted. */
+  /** How many keys a token admits; undefined: nobody that counts has made it. */
+  usesOf(token: string): number | undefined;
+  isWithdrawn(token: string): boolean;
+  /** Of the keys that only signers which no longer count have admitted those whose certificates it was ever shown. */
   voidMembers(now: number): readonly string[];
-  /** Keys that only signers which no longer count have removed. */
+  /** The same of the keys that only such signers have removed. */
   voidRemovals(): readonly string[];
-  /** `signer number` of each number that its signer used twice. */
-  conflicts(): readonly string[];
+  /** `signer number` of numbers that their signer used twice: all, or as many as are shown. */
+  conflicts(): { readonly shown: readonly string[]; readonly isAll: boolean };
 }
 
 export interface Shown {
