@@ -314,7 +314,7 @@ export class Statements {
       if (statement.kind !== "successor" || rival.number === statement.number) {
         this.#notePair(statement, rival);
       }
-      if (!outranks(statement, rival)) return refused("outranked");
+      if (!this.#outranks(statement, rival)) return refused("outranked");
     } else if (!this.#hasRoom(statement)) {
       this.refused++;
       return refused("full");
@@ -386,6 +386,13 @@ export class Statements {
       default:
         return this.#slots.get(statement.signer)?.get(statement.number);
     }
+  }
+
+  /** Of two that cannot both be held, the same one everywhere. */
+  #outranks(a: Statement, b: Statement): boolean {
+    // A key can have been the mesh key and become an admin: what it said then takes no number from what it says now.
+    if (a.kind !== "successor" && this.counts(a) !== this.counts(b)) return this.counts(a);
+    return outranks(a, b);
   }
 
   #notePair(statement: Statement, rival: Statement): void {

@@ -27,7 +27,6 @@ const member = ({ id }: Person): Draft => ({
 });
 const admin = ({ id }: Person): Draft => ({ kind: "admin", certificate: certificate(id, "admin") });
 const demoted = ({ id }: Person): Draft => ({ kind: "demoted", key: id });
-const removed = ({ id }: Person): Draft => ({ kind: "removed", key: id });
 const successor = ({ id }: Person): Draft => ({ kind: "successor", key: id });
 
 const { meshId } = new Statements(crypto, genesis);
@@ -56,4 +55,17 @@ Deno.test("a certificate stays listed as void when the office that it gave, or i
     bert.id,
     carl.id,
   ]);
+});
+
+Deno.test("what a key said as the mesh key takes no number from what it says as an admin", () => {
+  const recovered = [said(recovery, 1, successor(next)), said(next, 1, admin(mesh))];
+  const certified = said(mesh, 5, member(carl));
+  const orders = [
+    [said(mesh, 5, demoted(bert)), ...recovered, certified],
+    [...recovered, certified, said(mesh, 5, demoted(bert))],
+    [...recovered, said(mesh, 5, demoted(bert)), certified],
+  ];
+  for (const order of orders) {
+    assert.ok(heard(...order).certificate(carl.id), "the order of arrival decides");
+  }
 });
