@@ -197,10 +197,14 @@ export class Statements {
     return found;
   }
 
-  /** Whether the mesh key of now has ever made this key an admin. */
+  /**
+   * Whether this key has or had an office by the word of the mesh key of now. A demotion alone says so,
+   * too: a recovery signs those anew, and what had no effect before it has none after it.
+   */
   hadOffice(key: MemberId): boolean {
     for (const statement of this.about(key)) {
-      if (statement.kind === "admin" && this.counts(statement)) return true;
+      const isOfOffice = statement.kind === "admin" || statement.kind === "demoted";
+      if (isOfOffice && this.counts(statement)) return true;
     }
     return false;
   }

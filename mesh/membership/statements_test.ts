@@ -27,6 +27,7 @@ const member = ({ id }: Person): Draft => ({
 });
 const admin = ({ id }: Person): Draft => ({ kind: "admin", certificate: certificate(id, "admin") });
 const demoted = ({ id }: Person): Draft => ({ kind: "demoted", key: id });
+const removed = ({ id }: Person): Draft => ({ kind: "removed", key: id });
 const successor = ({ id }: Person): Draft => ({ kind: "successor", key: id });
 
 const { meshId } = new Statements(crypto, genesis);
@@ -68,4 +69,25 @@ Deno.test("what a key said as the mesh key takes no number from what it says as 
   for (const order of orders) {
     assert.ok(heard(...order).certificate(carl.id), "the order of arrival decides");
   }
+});
+
+Deno.test("an admin's removal of who once had an office stays without effect after a recovery", () => {
+  const before = [
+    said(mesh, 1, admin(anna)),
+    said(mesh, 2, admin(bert)),
+    said(anna, 1, removed(bert)),
+    said(mesh, 3, demoted(bert)),
+    said(mesh, 4, member(bert)),
+  ];
+  assert.ok(!heard(...before).isRemoved(bert.id));
+  // What `shoal recover` signs anew.
+  const recovered = [
+    said(recovery, 1, successor(next)),
+    said(next, 1, admin(anna)),
+    said(next, 2, demoted(bert)),
+    said(next, 3, member(bert)),
+  ];
+  const after = heard(...before, ...recovered);
+  assert.ok(!after.isRemoved(bert.id), "the recovery has put a member out");
+  assert.ok(heard(...before, ...recovered, said(next, 4, removed(bert))).isRemoved(bert.id));
 });

@@ -562,6 +562,11 @@ class Player {
         if (isStolen || verdict?.kind !== "member") continue;
         this.#sayAdmin(doer, key, this.#again(key, verdict));
       }
+      for (const key of wanted.offices) {
+        if (wanted.admins.includes(key)) continue;
+        this.#say(doer, meshKey, { kind: "demoted", key });
+        mapOf(this.#demoted, meshKey).add(key);
+      }
       const isOffice = how % 2 === 1 && this.#view(doer).admins.includes(doer.key);
       this.#signAnew(doer, wanted, isOffice ? doer.key : meshKey, undefined, false);
     });

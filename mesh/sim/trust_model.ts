@@ -269,7 +269,9 @@ class Model implements TrustSet {
     if (this.#is("the end of a token is the end of a member with its key")) {
       if (withdrawn.some(({ signer }) => this.#mayGovern(signer))) return true;
     }
-    const isProtected = this.#isPromoted(key) && !this.#is("a removal touches an admin") &&
+    const hadOffice = this.#isPromoted(key) ||
+      demoted.some(({ signer }) => this.#isMeshKey(signer));
+    const isProtected = hadOffice && !this.#is("a removal touches an admin") &&
       !this.#is("an admin's removal waits for the end of an office");
     return removed.some(({ signer }) =>
       this.#isMeshKey(signer) || !isProtected &&

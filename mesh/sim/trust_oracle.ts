@@ -97,7 +97,7 @@ export interface Findings {
   readonly meshKey: string;
   /** Sorted. */
   readonly admins: readonly string[];
-  /** Keys that the mesh key of now has ever made admins. Sorted. */
+  /** Keys that the mesh key of now has ever made or unmade admins. Sorted. */
   readonly offices: readonly string[];
   /** For every key that was asked for. */
   readonly verdicts: ReadonlyMap<string, Verdict>;
@@ -183,7 +183,10 @@ export function oracle(
   const unmade: string[] = [];
   for (const { says } of ofMeshKey) {
     if (says.kind === "admin") offices.push(says.certificate.key);
-    if (says.kind === "demoted") unmade.push(says.key);
+    if (says.kind === "demoted") {
+      offices.push(says.key);
+      unmade.push(says.key);
+    }
   }
   const admins = [...new Set(offices)].filter((key) => !unmade.includes(key)).sort();
 

@@ -112,6 +112,9 @@ Deno.test("oracle: an admin's removal has no effect on who has or had an office,
   assert.equal(judged("b", [...byMeshKey, by("M", 3, demoted("b"))]), "removed");
   const recovered = [by("R", 1, { kind: "successor", key: "N" }), by("N", 1, admin("a"))];
   assert.equal(judged("b", [...ended, ...recovered, by("N", 2, member("b"))]), "removed");
+  // A recovery signs demotions anew, so that nothing gains an effect by it.
+  const anew = [...recovered, by("N", 2, member("b")), by("N", 3, demoted("b"))];
+  assert.equal(judged("b", [...ended, ...anew]), "certified");
 });
 
 Deno.test("oracle: a removal ends with the office of its signer, and is listed", () => {

@@ -110,7 +110,8 @@ function finalAndEqual(history: History, product: TrustUnderTest): void {
     if (verdict.kind !== "refused" || verdict.why !== "removed") continue;
     const isByOffice = history.made.some(({ says, signer }) =>
       says.kind === "removed" && says.key === key &&
-      (signer === meshKey || admins.includes(signer) && !isKnown("admin", key))
+      (signer === meshKey ||
+        admins.includes(signer) && !isKnown("admin", key) && !isKnown("demoted", key))
     );
     demand(isByOffice, `${key} is removed by nobody that may`);
   }
