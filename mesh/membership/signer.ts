@@ -6,6 +6,7 @@
 import type { Crypto, SigningKey } from "../crypto.ts";
 import type { Decoded } from "../codec.ts";
 import type { Identity } from "./identity.ts";
+import { CLOCK_SKEW } from "./judge.ts";
 import { type Draft, NUMBER_MAX, signStatement, type Statement } from "./statement.ts";
 import type { Statements } from "./statements.ts";
 
@@ -57,8 +58,11 @@ export class Signer {
     return NUMBER_MAX - this.#last(by);
   }
 
-  /** @param at unix seconds */
-  sign(by: SignedBy, draft: Draft, at: number): Decoded<Statement> {
+  /**
+   * @param now unix seconds; a certificate is signed later than every other of its key, as far as clocks
+   * may differ: that of an admin whose clock is ahead would else go on counting instead of it
+   */
+  sign(by: SignedBy, draft: Draft, now: number): Decoded<Statement> {
     const signing = this.#signing(by);
     if (signing === undefined) return { ok: false, error: "the mesh key is not on this machine" };
     const number = this.#last(by) + 1;
@@ -70,7 +74,19 @@ export class Signer {
     }
     this.#numbers[by] = number;
     const { meshId } = this.statements;
+    const at = this.#timeOf(draft, now);
     return { ok: true, value: signStatement(this.crypto, meshId, signing, draft, { number, at }) };
+  }
+
+  #timeOf(draft: Draft, now: number): number {
+    if (draft.kind !== "admin" && draft.kind !== "member") return now;
+    let time = now;
+    for (const statement of this.statements.about(draft.certificate.key)) {
+      const isOne = statement.kind === "admin" || statement.kind === "member";
+      const isLater = statement.at >= time && statement.at < now + CLOCK_SKEW;
+      if (isOne && isLater && this.statements.counts(statement)) time = statement.at + 1;
+    }
+    return time;
   }
 
   #signing(by: SignedBy): SigningKey | undefined {
