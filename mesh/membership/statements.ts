@@ -437,7 +437,7 @@ export class Statements {
       one?.kind === "successor" || one?.kind === "admin" || one?.kind === "demoted"
     );
     if (statement.kind === "successor") this.#forgetOlderKeys(rival);
-    const { gained, lost } = isOfOffice ? this.#reconsider(before, statement) : NOTHING_MOVED;
+    const { gained, lost } = isOfOffice ? this.#reconsider(before) : NOTHING_MOVED;
     return { kind: "new", statement, replaced: rival, gained, lost };
   }
 
@@ -446,10 +446,7 @@ export class Statements {
   }
 
   /** Finds out anew who holds an office, and what that changes. */
-  #reconsider(
-    before: ReadonlySet<string>,
-    cause: Statement,
-  ): { gained: Statement[]; lost: Statement[] } {
+  #reconsider(before: ReadonlySet<string>): { gained: Statement[]; lost: Statement[] } {
     const officers = new Set<MemberId>();
     for (const statement of this.bySigner(this.meshKey)) {
       if (statement.kind === "admin") officers.add(statement.certificate.key);
@@ -462,7 +459,7 @@ export class Statements {
     this.#countAdmins();
     const after = this.#entitled();
     const of = (signers: Iterable<string>) =>
-      [...signers].flatMap((signer) => [...this.bySigner(signer)].filter((one) => one !== cause));
+      [...signers].flatMap((signer) => [...this.bySigner(signer)]);
     return { gained: of(after.difference(before)), lost: of(before.difference(after)) };
   }
 
