@@ -33,7 +33,7 @@ export interface Claim {
 }
 
 /**
- * News whose meaning is not swim's: node records, revocations, redeemed tokens. Of two rumours with
+ * News whose meaning is not swim's: node records and statements. Of two rumours with
  * one kind and key the higher version replaces the lower; an equal one is not news.
  */
 export interface Rumour {
