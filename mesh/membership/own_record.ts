@@ -3,6 +3,7 @@
  * ours that we have not made.
  */
 import type { Crypto } from "../crypto.ts";
+import { Allowance, type Share } from "../door/allowance.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
 import {
@@ -35,8 +36,7 @@ const PACE = 1_000;
  * minute. Two machines with one key would chase each other for ever, and the first jumps show both
  * of them that the other one lives.
  */
-const JUMPS = 4;
-const JUMP_PACE = 60_000;
+export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
 /** Milliseconds after which another machine that was not heard of again counts as gone. */
 const TWIN_TIME = 10 * 60_000;
 
@@ -55,8 +55,7 @@ export class OwnRecord {
   #count = 0;
   #record: NodeRecord;
   #renewedAt = -Infinity;
-  #jumpsLeft = JUMPS;
-  #jumpedAt = -Infinity;
+  readonly #jumps = new Allowance({ boot: 0, wall: 0 }, JUMPS);
   /** The run of the last record that made us jump, and where it said that it was. */
   #other: Twin | undefined;
   #twin: (Twin & { readonly seenAt: number }) | undefined;
@@ -66,6 +65,7 @@ export class OwnRecord {
   /**
    * @param run 8 random bytes of this start, hexadecimal
    * @param boot on disk already
+   * @param perBoot records of one start at most
    */
   constructor(
     private readonly crypto: Crypto,
@@ -73,6 +73,7 @@ export class OwnRecord {
     readonly run: string,
     self: Self,
     boot: number,
+    private readonly perBoot = RECORDS_PER_BOOT,
   ) {
     this.#self = self;
     this.#boot = boot;
@@ -149,12 +150,9 @@ export class OwnRecord {
       sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
     if (!isBeyond) return this.#twin?.run === run ? "twin" : "known";
     const outcome = this.#twin?.run === run ? "twin" : "jumped";
-    if (now.boot - this.#jumpedAt >= JUMP_PACE) this.#jumpsLeft = JUMPS;
-    if (this.#jumpsLeft === 0 || bootOf(sequence) >= BOOT_MAX) {
+    if (bootOf(sequence) >= BOOT_MAX || !this.#jumps.take(now)) {
       return outcome === "twin" ? outcome : "known";
     }
-    this.#jumpsLeft--;
-    this.#jumpedAt = now.boot;
     this.#other = other;
     this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
     this.#count = 0;
@@ -166,7 +164,7 @@ export class OwnRecord {
 
   /** Counts one record on; past the last of a start as if there had been another start. */
   #next(): boolean {
-    if (this.#count + 1 < RECORDS_PER_BOOT) this.#count++;
+    if (this.#count + 1 < this.perBoot) this.#count++;
     else if (this.#boot < BOOT_MAX) {
       this.#boot++;
       this.#count = 0;

@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import type { Endpoint } from "../endpoint.ts";
+import type { Now } from "../machine.ts";
+import { nobleCrypto } from "../noble_crypto.ts";
+import { flipped } from "../sim/forgery.ts";
+import { Signatories } from "../sim/signatories.ts";
+import { toyCrypto } from "../sim/toy_crypto.ts";
+import { JUMPS, OwnRecord, type Self } from "./own_record.ts";
+import { BOOT_MAX, bootOf, NO_PROOF, type NodeRecord, sequenceOf, signRecord } from "./record.ts";
+
+const [OURS, THEIRS, THIRD] = ["11", "22", "33"].map((byte) => byte.repeat(8)) as [
+  string,
+  string,
+  string,
+];
+const MINUTE = 60_000;
+
+function at(boot: number): Now {
+  return { boot, wall: 1_800_000_000_000 + boot };
+}
+
+function place(n: number): Endpoint {
+  return { address: Uint8Array.of(192, 0, 2, n), port: 51820, scope: 0 };
+}
+
+function setUp(boot = 5, crypto = toyCrypto, perBoot?: number) {
+  const society = new Signatories(crypto);
+  const { meshId } = society;
+  const self: Self = {
+    identity: society.person(1),
+    proof: NO_PROOF,
+    endpoints: [place(1)],
+    capabilities: { relay: false, tunnel: true, meshKey: false },
+    version: "1",
+  };
+  const own = new OwnRecord(crypto, meshId, OURS, self, boot, perBoot);
+  /** A record of our key that we have not made. */
+  const foreign = (sequence: number, run = THEIRS, by = self.identity): NodeRecord =>
+    signRecord(crypto, meshId, by.signing, {
+      key: by.signing.publicKey,
+      sequence,
+      run,
+      twin: undefined,
+      endpoints: [place(9)],
+      capabilities: self.capabilities,
+      routes: [],
+      version: "1",
+      proof: NO_PROOF,
+    });
+  /** How others hold something of ours, one record beyond what we hold. */
+  const beyond = (run = THEIRS) => foreign(own.record.sequence + 1, run).bytes;
+  return { society, own, self, foreign, beyond };
+}
+
+Deno.test("our record is renewed when something changed, once a second at most", () => {
+  const { own } = setUp();
+  assert.equal(own.settle(at(0))?.sequence, sequenceOf(5, 1), "nobody has seen the first");
+  assert.equal(own.due(), undefined);
+  assert.equal(own.settle(at(5000)), undefined);
+  own.describe({ endpoints: [place(2)] });
+  const renewed = own.settle(at(5000));
+  assert.deepEqual(renewed?.endpoints, [place(2)]);
+  assert.equal(renewed?.sequence, sequenceOf(5, 2));
+  own.describe({ version: "2" });
+  assert.equal(own.due(), 6000);
+  assert.equal(own.settle(at(5999)), undefined);
+  assert.equal(own.settle(at(6000))?.version, "2");
+});
+
+Deno.test("after the last record of a start counting goes on as if after another start, and ends silently", () => {
+  const { own } = setUp(BOOT_MAX - 1, toyCrypto, 3);
+  const next = (ms: number) => {
+    own.describe({});
+    return own.settle(at(ms))?.sequence;
+  };
+  const sequences = [0, 1000, 2000, 3000, 4000].map(next);
+  const [before, last] = [BOOT_MAX - 1, BOOT_MAX];
+  assert.deepEqual(sequences, [
+    sequenceOf(before, 1),
+    sequenceOf(before, 2),
+    sequenceOf(last, 0),
+    sequenceOf(last, 1),
+    sequenceOf(last, 2),
+  ]);
+  const { record } = own;
+  assert.equal(next(5000), undefined);
+  assert.equal(own.record, record, "no number is used twice, and nothing fails");
+});
+
+Deno.test("a record of ours that we made, or older than ours, tells nothing new", () => {
+  const { society, own, foreign } = setUp();
+  assert.equal(own.recall(at(0), own.record.bytes), "known");
+  assert.equal(own.recall(at(0), foreign(sequenceOf(9, 0), OURS).bytes), "known", "of this run");
+  assert.equal(own.recall(at(0), foreign(sequenceOf(4, 99)).bytes), "known");
+  const another = foreign(sequenceOf(9, 0), THEIRS, society.person(2));
+  assert.equal(own.recall(at(0), another.bytes), "known");
+  for (const bytes of [new Uint8Array(0), new Uint8Array(200)]) {
+    assert.equal(own.recall(at(0), bytes), "known");
+  }
+  assert.deepEqual([own.boot, own.twin], [5, undefined]);
+});
+
+Deno.test("T41: a forged record of ours moves nothing", () => {
+  const { own, foreign } = setUp(5, nobleCrypto);
+  const forged = flipped(foreign(sequenceOf(9, 0)).bytes, 3);
+  assert.equal(own.recall(at(0), forged), "known");
+  assert.equal(own.boot, 5);
+});
+
+Deno.test("a state that is older than it should be jumps beyond what it finds of itself, at once", () => {
+  const { own, foreign } = setUp();
+  own.settle(at(0));
+  assert.equal(own.recall(at(1), foreign(sequenceOf(8, 3)).bytes), "jumped");
+  assert.equal(own.boot, 9);
+  assert.equal(own.twin, undefined, "it may be we ourselves, before");
+  assert.equal(own.settle(at(1))?.sequence, sequenceOf(9, 1), "not at the pace of records");
+});
+
+Deno.test("another record with our own sequence makes us jump, too", () => {
+  const { own, foreign } = setUp();
+  assert.equal(own.recall(at(0), foreign(own.record.sequence).bytes), "jumped");
+  assert.equal(own.boot, 6);
+});
+
+Deno.test("a run that goes on after we have jumped beyond it is a machine with our key", () => {
+  const { own, beyond } = setUp();
+  assert.equal(own.recall(at(0), beyond()), "jumped");
+  own.settle(at(0));
+  assert.equal(own.recall(at(10), beyond()), "twin");
+  assert.equal(own.twin?.run, THEIRS);
+  assert.deepEqual(own.twin?.endpoint, place(9));
+  const declared = own.settle(at(10));
+  assert.deepEqual(declared?.twin, { run: THEIRS, endpoint: place(9) }, "others are told");
+});
+
+Deno.test("a third run is no sign of the second", () => {
+  const { own, beyond } = setUp();
+  assert.equal(own.recall(at(0), beyond(THEIRS)), "jumped");
+  own.settle(at(0));
+  assert.equal(own.recall(at(10), beyond(THIRD)), "jumped");
+  assert.equal(own.twin, undefined);
+});
+
+Deno.test("another machine that is silent for ten minutes is gone, and our record says so", () => {
+  const { own, foreign, beyond } = setUp();
+  own.recall(at(0), beyond());
+  own.settle(at(0));
+  own.recall(at(0), beyond());
+  own.settle(at(0));
+  const old = foreign(sequenceOf(1, 0)).bytes;
+  assert.equal(own.recall(at(5 * MINUTE), old), "twin", "an old record is a sign of life as well");
+  assert.equal(own.settle(at(15 * MINUTE)), undefined);
+  assert.ok(own.twin);
+  const renewed = own.settle(at(15 * MINUTE + 1));
+  assert.equal(own.twin, undefined);
+  assert.ok(renewed && renewed.twin === undefined);
+});
+
+Deno.test("two machines do not chase each other: four jumps at once, then one a minute", () => {
+  const { own, beyond } = setUp();
+  const jumpsBy = (end: number, start: number) => {
+    const { boot } = own;
+    for (let ms = start; ms < end; ms += 1000) {
+      own.recall(at(ms), beyond());
+      own.settle(at(ms));
+    }
+    return own.boot - boot;
+  };
+  assert.equal(JUMPS.burst, 4);
+  assert.equal(jumpsBy(MINUTE, 0), 4);
+  assert.equal(jumpsBy(11 * MINUTE, MINUTE), 10);
+  assert.equal(own.twin?.run, THEIRS);
+});
+
+Deno.test("invariant 8: who claims the last start of all for our key stops nothing", () => {
+  const { own, foreign } = setUp();
+  const last = foreign(sequenceOf(BOOT_MAX, 7)).bytes;
+  assert.equal(own.recall(at(0), last), "known");
+  assert.equal(own.boot, 5);
+  assert.equal(own.recall(at(0), foreign(sequenceOf(BOOT_MAX - 1, 7)).bytes), "jumped");
+  assert.equal(bootOf(own.settle(at(0))?.sequence ?? 0), BOOT_MAX);
+  assert.equal(own.recall(at(MINUTE), last), "twin", "it goes on where we cannot");
+  assert.equal(own.boot, BOOT_MAX);
+  assert.ok(own.settle(at(2 * MINUTE)), "and we go on telling what we have to");
+});
