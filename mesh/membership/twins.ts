@@ -81,21 +81,17 @@ export class Twins {
   record(now: Now, { id, run, endpoints, twin }: NodeRecord): boolean {
     const seen: Run = { run, endpoint: endpoints[0], seenAt: now.boot };
     const watch = this.#watched.get(id);
+    const declared = twin && { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot };
     if (watch === undefined) {
-      const places = twin?.endpoint ? [twin.endpoint] : [];
-      const other = twin && { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot };
-      this.#watched.set(id, {
-        current: seen,
-        before: undefined,
-        changedAt: -Infinity,
-        other,
-        places,
-      });
+      const fresh = { current: seen, before: undefined, changedAt: -Infinity, other: undefined };
+      const started: Watch = { ...fresh, places: [] };
+      this.#watched.set(id, started);
+      if (declared) this.#sound(started, declared);
       return true;
     }
     if (watch.current.run === run) {
       Object.assign(watch.current, seen);
-      if (twin) this.#sound(watch, { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot });
+      if (declared) this.#sound(watch, declared);
       return true;
     }
     if (watch.other) return this.#during(now, watch, seen);
@@ -110,15 +106,15 @@ export class Twins {
     watch.before = watch.current;
     watch.changedAt = now.boot;
     watch.current = seen;
-    if (twin === undefined) return true;
-    if (twin.run === watch.before.run && now.boot - watch.before.seenAt < SILENT) {
+    if (declared === undefined) return true;
+    if (declared.run === watch.before.run && now.boot - watch.before.seenAt < SILENT) {
       // The newcomer itself says that the one that we knew before lives.
       watch.current = watch.before;
       watch.before = undefined;
       this.#sound(watch, seen);
       return false;
     }
-    this.#sound(watch, { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot });
+    this.#sound(watch, declared);
     return true;
   }
 

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import type { Endpoint } from "../endpoint.ts";
+import type { NodeRecord } from "./record.ts";
+import { PLACES_MAX, Twins } from "./twins.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const [A, B, C] = ["aa", "bb", "cc"] as const;
+
+const at = (boot: number) => ({ boot, wall: 0 });
+
+function place(n: number): Endpoint {
+  return { address: Uint8Array.of(192, 0, 2, n), port: 51820, scope: 0 };
+}
+
+/** Where the machine of each run is. */
+const HOME = new Map([[A, place(1)], [B, place(2)], [C, place(3)]]);
+
+function recordOf(run: string, declares?: string): NodeRecord {
+  const endpoints = [HOME.get(run as typeof A) ?? place(99)];
+  const twin = declares && { run: declares, endpoint: HOME.get(declares as typeof A) };
+  return { id: "member", run, endpoints, twin } as unknown as NodeRecord;
+}
+
+function setUp() {
+  const twins = new Twins();
+  const take = (ms: number, run: string, declares?: string) =>
+    twins.record(at(ms), recordOf(run, declares));
+  const first = () => twins.alarm("member")?.first;
+  return { twins, take, first };
+}
+
+/** Two machines whose records took turns: the alarm is on, and A is believed. */
+function alarmed() {
+  const { twins, take, first } = setUp();
+  take(0, A);
+  take(1 * SECOND, B);
+  assert.ok(take(2 * SECOND, A));
+  assert.equal(first(), A);
+  return { twins, take, first };
+}
+
+Deno.test("a restart is no alarm, nor is the next one", () => {
+  const { take, first } = setUp();
+  for (
+    const [ms, run] of [[0, A], [SECOND, A], [2 * SECOND, B], [3 * SECOND, B], [9 * SECOND, C]]
+  ) {
+    assert.ok(take(ms as number, run as string));
+    assert.equal(first(), undefined);
+  }
+});
+
+Deno.test("records of two runs that take turns within a minute are two machines, and the first is kept", () => {
+  const { twins } = alarmed();
+  const alarm = twins.alarm("member");
+  assert.deepEqual(alarm, {
+    id: "member",
+    first: A,
+    firstPlace: place(1),
+    otherPlace: place(2),
+    places: [place(2)],
+  });
+  assert.deepEqual([...twins.alarms()], [alarm]);
+});
+
+Deno.test("a run that comes back after a minute or more is no sign of two machines", () => {
+  const { take, first } = setUp();
+  take(0, A);
+  take(SECOND, B);
+  assert.ok(take(SECOND + MINUTE, A));
+  assert.equal(first(), undefined);
+});
+
+Deno.test("while the first lives, records of the other are not taken", () => {
+  const { twins, take, first } = alarmed();
+  for (let ms = 3 * SECOND; ms < 5 * MINUTE; ms += 10 * SECOND) {
+    twins.heard(at(ms), "member");
+    assert.equal(take(ms, B), false);
+    assert.equal(first(), A);
+  }
+  assert.ok(take(5 * MINUTE, A), "the first's own are");
+});
+
+Deno.test("when the first is silent for 30 s the other takes its place, and the alarm ends", () => {
+  const { twins, take, first } = alarmed();
+  assert.equal(take(2 * SECOND + 30 * SECOND - 1, B), false);
+  assert.ok(take(2 * SECOND + 30 * SECOND, B));
+  assert.equal(first(), undefined);
+  assert.deepEqual([...twins.alarms()], []);
+});
+
+Deno.test("a first that was started anew is another run, and the alarm about the second stays", () => {
+  const { take, first } = alarmed();
+  assert.ok(take(2 * MINUTE, C));
+  assert.equal(first(), C);
+});
+
+Deno.test("a newcomer that declares the run that we hear is the second machine", () => {
+  const { twins, take, first } = setUp();
+  take(0, A);
+  twins.heard(at(20 * SECOND), "member");
+  assert.equal(take(40 * SECOND, B, A), false);
+  assert.equal(first(), A);
+  assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
+});
+
+Deno.test("a newcomer that declares a run that is silent is believed, and the other one watched", () => {
+  const { take, first } = setUp();
+  take(0, A);
+  assert.ok(take(30 * SECOND, B, A));
+  assert.equal(first(), B);
+});
+
+Deno.test("the run that is held to may declare another machine, and so may the first record of all", () => {
+  for (const before of [[], [A]]) {
+    const { twins, take, first } = setUp();
+    for (const run of before) take(0, run);
+    assert.ok(take(SECOND, A, B));
+    assert.equal(first(), A);
+    assert.deepEqual(twins.alarm("member")?.places, [place(2)]);
+  }
+});
+
+Deno.test("a run that declares itself is no alarm", () => {
+  for (const before of [[], [A]]) {
+    const { take, first } = setUp();
+    for (const run of before) take(0, run);
+    assert.ok(take(SECOND, A, A));
+    assert.equal(first(), undefined);
+  }
+});
+
+Deno.test("an alarm ends ten minutes after the last sign of the second machine", () => {
+  const { twins } = alarmed();
+  twins.otherHeard(at(5 * MINUTE), "member", place(7));
+  assert.deepEqual(twins.expire(at(15 * MINUTE - 1)), []);
+  assert.deepEqual(twins.alarm("member")?.otherPlace, place(7));
+  assert.deepEqual(twins.expire(at(15 * MINUTE)), ["member"]);
+  assert.equal(twins.alarm("member"), undefined);
+  assert.deepEqual(twins.expire(at(99 * MINUTE)), []);
+});
+
+Deno.test("8 places of a second machine are remembered, each once; the oldest makes room", () => {
+  const { twins } = alarmed();
+  for (let n = 10; n < 10 + PLACES_MAX; n++) {
+    for (const _ of [1, 2]) twins.otherHeard(at(3 * SECOND), "member", place(n));
+  }
+  const hosts = twins.alarm("member")?.places.map(({ address }) => address[3]);
+  assert.deepEqual(hosts, [10, 11, 12, 13, 14, 15, 16, 17]);
+  twins.otherHeard(at(3 * SECOND), "member", { ...place(17), port: 9 });
+  assert.equal(twins.alarm("member")?.places.length, PLACES_MAX);
+  assert.equal(twins.alarm("member")?.places.at(-1)?.port, 9);
+});
+
+Deno.test("who is forgotten, or has no alarm, is not watched", () => {
+  const { twins, take } = alarmed();
+  twins.forget("member");
+  assert.equal(twins.alarm("member"), undefined);
+  take(3 * SECOND, B);
+  twins.otherHeard(at(3 * SECOND), "member", place(9));
+  twins.heard(at(3 * SECOND), "nobody");
+  assert.equal(twins.alarm("member"), undefined);
+});
