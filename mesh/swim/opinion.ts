@@ -76,7 +76,9 @@ export class Opinion {
   /** What a member says when it leaves. What it said before it came back is void. */
   ownFarewell(member: Member, incarnation: number): void {
     if (incarnation < member.incarnation || !isLive(member)) return;
-    this.#settle(member, "left", member.incarnation);
+    // At its own incarnation, so that what it said just before and comes later is void, too.
+    member.word = Math.max(member.word, incarnation);
+    this.#settle(member, "left", incarnation);
     this.moment.out.event({ kind: "departed", id: member.id });
   }
 

@@ -300,6 +300,15 @@ Deno.test("a farewell counts from its subject alone, and an old one not after a 
   assert.equal(bench.status(3), "alive");
 });
 
+Deno.test("what a member said before its farewell and arrives after it does not bring it back", () => {
+  const bench = new Bench(3);
+  bench.hear(name(3), { kind: "leave" }, { incarnation: 7 });
+  bench.hear(name(3), { kind: "news" }, { incarnation: 7 });
+  assert.equal(bench.status(3), "left");
+  bench.hear(name(3), { kind: "news" }, { incarnation: 8 });
+  assert.equal(bench.status(3), "alive", "it has started again");
+});
+
 Deno.test("who leaves tells the others and does nothing more", () => {
   const bench = new Bench(5);
   bench.sent.length = 0;
