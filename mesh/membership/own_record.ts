@@ -100,6 +100,8 @@ export class OwnRecord {
 
   /** Something that the record says has changed. */
   describe(change: Partial<Self>): void {
+    // Nobody believes a record that proves nothing: its successor does not wait for the pace.
+    if (change.proof && !isTelling(this.#self.proof)) this.#renewedAt = -Infinity;
     this.#self = { ...this.#self, ...change };
     this.#isStale = true;
   }
@@ -183,4 +185,9 @@ export class OwnRecord {
       routes: [],
     });
   }
+}
+
+/** Whether others than the door of a token can take somebody for a member by this proof. */
+function isTelling({ statements, admission }: Proof): boolean {
+  return admission === undefined ? statements.length > 0 : admission.endorsement !== undefined;
 }
