@@ -603,7 +603,8 @@ export class Node {
     mesh.tunnels.aim(now, member, out);
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();
-    mesh.level(now, member.id, out);
+    // Before the door has our confirmation it hears nothing else from a newcomer.
+    if (this.#entry.isAdmitted) mesh.level(now, member.id, out);
   }
 
   /**
@@ -618,6 +619,7 @@ export class Node {
     if (!mesh.isProven(now)) return;
     out.event({ kind: "joined", seed: mesh.roster.who(doorman.id) });
     this.#entry.admitted();
+    mesh.level(now, doorman.id, out);
     this.#mustPersist = true;
   }
 
