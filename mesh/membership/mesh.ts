@@ -13,7 +13,7 @@ import { type Admission, encodeAdmission, endorse } from "./admission.ts";
 import { ip6Of } from "./address.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { certifyOnSight } from "./sight.ts";
-import { formatAddress, sameEndpoint } from "../endpoint.ts";
+import { formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis, MemberId } from "./identity.ts";
@@ -736,7 +736,9 @@ export class Mesh {
       const name = this.roster.nameOf(member.id);
       const address = this.roster.claimedIp4(member.id);
       if (this.roster.renew(member, judgement.membership)) {
-        if (address) this.tunnels.withdraw(now, member, address, out);
+        const held = this.roster.ip4(member.id);
+        const isKept = address && held && sameBytes(address, held);
+        if (address && !isKept) this.tunnels.withdraw(now, member, address, out);
         this.tunnels.route(now, [...before, ...this.roster.rivals(member.id)], out);
         const who = this.roster.who(member.id);
         if (who.name !== name) out.event({ kind: "renamed", who, before: name });
