@@ -6,7 +6,7 @@
 import type { Crypto } from "../crypto.ts";
 import { type Admission, isSound } from "./admission.ts";
 import type { Genesis, MemberId } from "./identity.ts";
-import { Provisional } from "./provisional.ts";
+import { type Overuse, Provisional } from "./provisional.ts";
 import { type CertificateStatement, Statements, TOKEN_GRACE } from "./statements.ts";
 import type { StatementOf, TokenUse } from "./statement.ts";
 
@@ -152,6 +152,11 @@ export class Judge {
   /** How many identities have used a token, as far as this node knows. */
   used(token: string): number {
     return this.provisional.used(token, this.statements.certifiedBy(token));
+  }
+
+  /** Invites that more identities have used than they admit. */
+  overused(): Generator<Overuse> {
+    return this.provisional.overused((token) => this.statements.certifiedBy(token));
   }
 
   /** Takes a person's word for a key, on this node alone. @returns false at the table's limit */

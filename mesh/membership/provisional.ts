@@ -27,7 +27,7 @@ export interface Overuse {
   readonly token: string;
   readonly uses: number;
   readonly taken: readonly MemberId[];
-  /** The first {@link SURPLUS_NAMED} that were refused. */
+  /** The first {@link SURPLUS_NAMED} that were refused, and those taken here that others came before. */
   readonly surplus: readonly MemberId[];
 }
 
@@ -112,10 +112,22 @@ export class Provisional {
     for (const { taken } of this.#tokens.values()) yield* taken.values();
   }
 
-  *overused(): Generator<Overuse> {
+  /**
+   * Tokens that more identities have used than they admit, those among them that were taken here
+   * before this node heard whom admins had certified.
+   * @param certifiedBy the keys that were certified because of a token
+   */
+  *overused(certifiedBy: (token: string) => readonly MemberId[]): Generator<Overuse> {
     for (const [token, { uses, taken, surplus }] of this.#tokens) {
-      if (surplus.size === 0) continue;
-      yield { token, uses, taken: [...taken.keys()], surplus: [...surplus] };
+      const certified = certifiedBy(token);
+      const isOver = this.used(token, certified) > uses;
+      const beyond = isOver
+        ? [...taken.keys()].filter((id) => !this.isWithin(id, token, certified))
+        : [];
+      const refused = new Set([...surplus, ...beyond]);
+      if (refused.size === 0) continue;
+      const kept = new Set([...certified, ...taken.keys()]).difference(refused);
+      yield { token, uses, taken: [...kept], surplus: [...refused] };
     }
   }
 

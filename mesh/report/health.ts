@@ -167,11 +167,11 @@ function placeOf(place: Endpoint | undefined): string {
 }
 
 function overuse(_now: Now, mesh: Mesh): string[] {
-  const over = [...mesh.judge.provisional.overused()];
+  const over = [...mesh.judge.overused()];
   const lines = over.slice(0, LINES_EACH).map(({ token, uses, taken, surplus }) => {
     const all = [...taken, ...surplus];
     const names = all.slice(0, CULPRITS_NAMED)
-      .map((id) => mesh.roster.nameOf(id) || id.slice(0, 16));
+      .map((id) => id === mesh.id ? mesh.name : mesh.roster.nameOf(id) || id.slice(0, 16));
     if (all.length > CULPRITS_NAMED) names.push("…");
     const id = token.slice(0, 8);
     return `the invite ${id} for ${uses} was used by more (${
