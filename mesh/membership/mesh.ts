@@ -761,7 +761,8 @@ export class Mesh {
   }
 
   /** Whether a member whose certificate lost its signer is kept: it may be signed anew just now. */
-  #isGraceful(now: Now, { id }: Member): boolean {
+  #isGraceful(now: Now, { id, membership }: Member): boolean {
+    if (membership.standing === "individual") return false; // A person's word ends at once.
     const until = this.#lost.get(id) ?? now.boot + VOID_GRACE;
     this.#lost.set(id, until);
     return now.boot < until;
