@@ -13,7 +13,7 @@ export function done<T>(result: Decoded<T>): T {
 }
 
 /** Why something was refused; "" where it was not. */
-export function refusalOf<T>(result: Decoded<T>): string {
+export function refusalOf(result: Decoded<unknown>): string {
   return result.ok ? "" : result.error;
 }
 
