@@ -435,7 +435,9 @@ export class Mesh {
     const held = this.roster.get(id);
     if (held && record.sequence < held.record.sequence) return { kind: "old", member: held };
     this.#learnProof(now, record, out);
-    if (proof.admission?.subject === id) this.judge.admit(proof.admission, secondsOf(now));
+    const admitted = proof.admission?.subject === id
+      ? this.judge.admit(proof.admission, secondsOf(now))
+      : undefined;
     // Learning may have taken it in or out already.
     const isFull = !this.roster.hasRoom && !this.roster.get(id);
     // Only a member is worth another one's place.
@@ -459,6 +461,8 @@ export class Mesh {
       case "refused":
         // A member that we remember; who is new to us is told at the door.
         if (this.#isQuiet && isOfClock(acceptance.why)) this.untimely.keep(record);
+        // Why its token does not do says more than that it has no certificate.
+        if (acceptance.why === "stranger" && admitted?.kind === "refused") return admitted;
         break;
       case "old":
     }
@@ -726,7 +730,10 @@ export class Mesh {
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
     this.#claimOwn(now, out);
     if (!isTimely) return;
-    for (const { hash } of this.judge.expire(seconds)) this.swim.retract(KIND.statement, hash);
+    for (const { hash } of this.judge.expire(seconds)) {
+      this.swim.retract(KIND.statement, hash);
+      this.isDirty = true;
+    }
   }
 
   #reviewOne(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {
