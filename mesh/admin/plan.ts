@@ -113,8 +113,8 @@ export function estateOf(
     kept.push(nameOf(mesh, key));
   }
   const invites = [...statements.bySigner(admin)].filter((one) => one.kind === "token");
-  const open = invites.filter(({ key, until }) =>
-    until >= now.wall / 1000 && !statements.isWithdrawn(key)
+  const open = invites.filter(({ key, until, uses }) =>
+    until >= now.wall / 1000 && !statements.isWithdrawn(key) && mesh.judge.used(key) < uses
   );
   const isOfAdmin = (token: string) => statements.token(token)?.signer === admin;
   for (const draft of provisionalDrafts(mesh, now, isOfAdmin)) {
@@ -181,9 +181,13 @@ export function estateLines(name: string, estate: Estate): string[] {
     );
   }
   if (removalsEnded > 0) {
-    lines.push(`${counted(removalsEnded, "removal")} that ${name} made afterwards ends`);
+    const end = removalsEnded === 1 ? "ends" : "end";
+    lines.push(`${counted(removalsEnded, "removal")} that ${name} made afterwards ${end}`);
   }
-  if (invitesEnded > 0) lines.push(`${counted(invitesEnded, "invite")} of ${name} ends`);
+  if (invitesEnded > 0) {
+    const end = invitesEnded === 1 ? "ends" : "end";
+    lines.push(`${counted(invitesEnded, "invite")} of ${name} ${end}`);
+  }
   return lines;
 }
 

@@ -274,6 +274,8 @@ export class Mesh {
       case "demoted":
         return out.event({ kind: "demoted", who });
       case "removed":
+        // What has no effect puts nobody out, nor does one more word on who is out already.
+        if (this.statements.removals(statement.key).length !== 1) return;
         return out.event({ kind: "removed", who, by });
       case "successor":
         return out.event({ kind: "meshKeyReplaced", key: statement.key });
