@@ -8,7 +8,7 @@ import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
-import { certificateOf, lastCertificateOf, untilOf } from "./certificates.ts";
+import { certificateOf, untilOf } from "./certificates.ts";
 
 /** Somebody who asks to join without a token. */
 export interface Asker {
@@ -152,7 +152,7 @@ function newcomer(
   groups: readonly string[],
 ) {
   // A certificate that does not count any more says what the key was called and had.
-  const before = lastCertificateOf(mesh, id);
+  const before = mesh.statements.lastCertificate(id);
   return {
     key: id,
     name: mesh.roster.freeName(name, id),

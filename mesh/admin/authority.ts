@@ -63,7 +63,9 @@ export function nameOf(mesh: Mesh, id: string): string {
   if (id === mesh.statements.meshKey) return "the mesh key";
   const name = mesh.roster.nameOf(id);
   if (name !== "") return name;
-  return mesh.statements.certificate(id)?.certificate.name ?? id.slice(0, 16);
+  const certificate = mesh.statements.certificate(id)?.certificate ??
+    mesh.statements.lastCertificate(id);
+  return certificate?.name ?? id.slice(0, 16);
 }
 
 /** `a, b, c and 4 more`, or `none` where there is nobody. */

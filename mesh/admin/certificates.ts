@@ -3,7 +3,7 @@ import { type Now, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
+import type { Certificate, Draft, StatementOf } from "../membership/statement.ts";
 import { DAY, MEMBER_DAYS } from "./invite.ts";
 
 /** The same certificate by another signer: name, address and times unchanged. */
@@ -31,16 +31,6 @@ export function certificateOf(
     ip4Counter: isKept ? membership.ip4Counter : mesh.roster.freeCounter(id),
     since: isCertified ? membership.since : secondsOf(now),
   };
-}
-
-/** What a key was certified as last, be it by somebody whose word counts no more. */
-export function lastCertificateOf(mesh: Mesh, id: MemberId): Certificate | undefined {
-  let last: Statement | undefined;
-  for (const statement of mesh.statements.about(id)) {
-    const isOne = statement.kind === "admin" || statement.kind === "member";
-    if (isOne && statement.at >= (last?.at ?? 0)) last = statement;
-  }
-  return last?.kind === "admin" || last?.kind === "member" ? last.certificate : undefined;
 }
 
 export function untilOf(now: Now): number {

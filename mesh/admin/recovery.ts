@@ -9,9 +9,16 @@ import type { NodeEvent } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import { type Certificate, signStatement, SUCCESSOR_MAX } from "../membership/statement.ts";
+import {
+  type Certificate,
+  signStatement,
+  type Statement,
+  type StatementOf,
+  SUCCESSOR_MAX,
+} from "../membership/statement.ts";
+import type { Held } from "../membership/statements.ts";
 import { type Insistence, nameOf, namesOf } from "./authority.ts";
-import { lastCertificateOf, signedAnew, untilOf } from "./certificates.ts";
+import { signedAnew, untilOf } from "./certificates.ts";
 import { counted, type Outcome, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
@@ -62,6 +69,7 @@ export function recover(
     `a new mesh key is made and kept on this machine; the old one is void`,
     `${counted(plan.admins.length, "admin")} signed anew: ${namesOf(plan.admins, "none")}`,
     `${counted(plan.members, "member")} and ${counted(plan.removals, "removal")} signed anew`,
+    ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
     ...(plan.cutOff.length > 0
       ? [
@@ -98,61 +106,98 @@ function keyNamed(mesh: Mesh, name: string): MemberId | undefined {
 
 function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: number): Recovered {
   const { statements } = mesh;
-  const isBefore = (hash: string) => (statements.get(hash)?.seen ?? Infinity) < since;
   const wishes: Wish[] = [];
   const say = (draft: Wish["draft"]) => wishes.push({ by: "mesh", draft });
-  const kept = keptAdmins(mesh, without, isBefore);
+  const kept = keptAdmins(mesh, without, since);
   if (!kept.has(mesh.id)) {
-    const own = lastCertificateOf(mesh, mesh.id);
+    const own = certificateBefore(mesh, mesh.id, since);
     if (own) kept.set(mesh.id, own);
   }
   for (const certificate of kept.values()) say({ kind: "admin", certificate });
-  const old = statements.meshKey;
-  let members = 0;
-  const cutOff: string[] = [];
-  let removals = 0;
-  const done = new Set<string>();
-  for (const { statement } of statements.all()) {
-    const isLost = statement.signer === old || without.has(statement.signer);
-    if (!isLost || !statements.counts(statement)) continue;
-    if (statement.kind === "member") {
-      const { key } = statement.certificate;
-      const isOne = statements.certificate(key) === statement && !kept.has(key) &&
-        !without.has(key);
-      if (!isOne || statements.isRemoved(key) || statements.hasLeft(key)) continue;
-      if (isBefore(statement.hash)) {
-        say(signedAnew(statement));
-        members++;
-      } else cutOff.push(nameOf(mesh, key));
-    } else if (statement.kind === "removed" && !kept.has(statement.key)) {
-      if (!isBefore(statement.hash) || done.has(statement.key)) continue;
-      done.add(statement.key);
-      say({ kind: "removed", key: statement.key });
-      removals++;
-    } else if (statement.kind === "withdrawn") {
-      if (isBefore(statement.hash)) say({ kind: "withdrawn", key: statement.key });
-    } else if (statement.kind === "demoted" && !kept.has(statement.key)) {
-      if (isBefore(statement.hash)) say({ kind: "demoted", key: statement.key });
+  const lost = new Set([statements.meshKey, ...without]);
+  const said = [...lost].flatMap((signer) => [...saidBy(mesh, signer)])
+    .filter(({ seen }) => seen < since).map(({ statement }) => statement);
+  const isOut = (key: MemberId) => kept.has(key) || without.has(key) || statements.hasLeft(key);
+  const removed = new Set<MemberId>();
+  for (const statement of said) {
+    if (statement.kind === "withdrawn") say({ kind: "withdrawn", key: statement.key });
+    if (statement.kind === "demoted" && !kept.has(statement.key)) {
+      say({ kind: "demoted", key: statement.key });
     }
+    if (statement.kind !== "removed" || kept.has(statement.key)) continue;
+    // An admin's word against who had an office was nothing, and stays nothing.
+    const isNothing = without.has(statement.signer) && statements.hadOffice(statement.key);
+    if (!isNothing) removed.add(statement.key);
   }
-  for (const id of without) {
-    say({ kind: "demoted", key: id });
-    if (!done.has(id)) say({ kind: "removed", key: id });
+  const members = lastCertificates(said);
+  for (const [key, statement] of members) {
+    const signer = statements.certificate(key)?.signer ?? statement.signer;
+    const isRemoved = removed.has(key) ||
+      statements.removals(key).some((removal) => !lost.has(removal.signer));
+    if (isOut(key) || isRemoved || !lost.has(signer)) members.delete(key);
+    else say(signedAnew(statement));
   }
+  for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
+  for (const key of without) say({ kind: "demoted", key });
   // Offices that are not kept and were not put out: their holders stay members.
   for (const id of statements.admins()) {
-    if (kept.has(id) || without.has(id) || statements.hasLeft(id)) continue;
-    const certificate = statements.certificate(id)?.certificate;
+    const certificate = isOut(id) ? undefined : certificateBefore(mesh, id, since);
     if (certificate) say({ kind: "member", certificate, until: untilOf(now), token: undefined });
   }
   return {
     wishes,
     admins: [...kept.keys()].map((id) => nameOf(mesh, id)).sort(),
     out: [...without].map((id) => nameOf(mesh, id)).sort(),
-    members,
-    cutOff,
-    removals,
+    members: members.size,
+    cutOff: [...certifiedBy(mesh, lost)].filter((key) =>
+      !isOut(key) && !members.has(key) && !statements.isRemoved(key)
+    ).map((key) => nameOf(mesh, key)).sort(),
+    removals: removed.size,
   };
+}
+
+/** All that a key has signed, what it has hidden by using a number again included. */
+function* saidBy({ statements }: Mesh, signer: string): Generator<Held> {
+  for (const { hash } of statements.bySigner(signer)) {
+    const held = statements.get(hash);
+    if (held) yield held;
+  }
+  yield* statements.outrankedOf(signer);
+}
+
+/** What a key was certified as last before `since`, or ever, where it was not before. */
+function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificate | undefined {
+  const { statements } = mesh;
+  let last: Statement | undefined;
+  const hidden = [...statements.outrankedOf(statements.meshKey)];
+  const shown = Array.from(statements.about(key), ({ hash }) => statements.get(hash));
+  for (const held of [...shown, ...hidden]) {
+    const statement = held && held.seen < since ? held.statement : undefined;
+    if (statement?.kind !== "admin" && statement?.kind !== "member") continue;
+    if (statement.certificate.key !== key) continue;
+    if (statement.at >= (last?.at ?? 0)) last = statement;
+  }
+  if (last?.kind === "admin" || last?.kind === "member") return last.certificate;
+  return statements.lastCertificate(key);
+}
+
+function lastCertificates(said: readonly Statement[]): Map<MemberId, StatementOf<"member">> {
+  const last = new Map<MemberId, StatementOf<"member">>();
+  for (const statement of said) {
+    if (statement.kind !== "member") continue;
+    const { key } = statement.certificate;
+    if (statement.at >= (last.get(key)?.at ?? 0)) last.set(key, statement);
+  }
+  return last;
+}
+
+/** Keys whose certificate of now is by one of these. */
+function* certifiedBy({ statements }: Mesh, signers: ReadonlySet<string>): Generator<MemberId> {
+  for (const { statement } of statements.all()) {
+    if (statement.kind !== "member" || !signers.has(statement.signer)) continue;
+    const { key } = statement.certificate;
+    if (statements.certificate(key) === statement) yield key;
+  }
 }
 
 /**
@@ -162,13 +207,13 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
 function keptAdmins(
   mesh: Mesh,
   without: ReadonlySet<MemberId>,
-  isBefore: (hash: string) => boolean,
+  since: number,
 ): Map<MemberId, Certificate> {
   const { statements } = mesh;
   const latest = new Map<MemberId, { at: number; certificate: Certificate }>();
   const demoted = new Set<MemberId>();
-  for (const statement of statements.bySigner(statements.meshKey)) {
-    if (!isBefore(statement.hash)) continue;
+  for (const { statement, seen } of saidBy(mesh, statements.meshKey)) {
+    if (seen >= since) continue;
     if (statement.kind === "demoted") demoted.add(statement.key);
     if (statement.kind !== "admin") continue;
     const { certificate, at } = statement;

@@ -27,6 +27,7 @@
 import type { Crypto } from "../crypto.ts";
 import { type Genesis, type MemberId, meshIdOf } from "./identity.ts";
 import {
+  type Certificate,
   decodeStatement,
   hashOf,
   isSigned,
@@ -170,6 +171,16 @@ export class Statements {
       if (best === undefined || isLater(statement, best)) best = statement;
     }
     return best;
+  }
+
+  /** What a key was certified as last, be it by somebody whose word counts no more. */
+  lastCertificate(key: MemberId): Certificate | undefined {
+    let last: CertificateStatement | undefined;
+    for (const statement of this.about(key)) {
+      const isOne = statement.kind === "admin" || statement.kind === "member";
+      if (isOne && statement.at >= (last?.at ?? 0)) last = statement;
+    }
+    return last?.certificate;
   }
 
   /** Whether the only certificates of a key are more than their token admits. */
