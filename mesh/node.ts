@@ -31,7 +31,7 @@ import { type Decoded, refusal } from "./codec.ts";
 import { type Credentials, findCredentials } from "./door/credentials.ts";
 import { Door, type Household } from "./door/door.ts";
 import { Entry, type Outcome } from "./door/entry.ts";
-import { type Endpoint, isReachable, sameEndpoint } from "./endpoint.ts";
+import { type Endpoint, formatEndpoint, isReachable, sameEndpoint } from "./endpoint.ts";
 import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
 import { kindOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
@@ -87,6 +87,8 @@ const PERSIST_PACE = 2_000;
 /** Members that are greeted at a start, and those with a tunnel when our addresses change. */
 const GREETED = 8;
 const GREETED_AT_MOVE = 64;
+/** Members at whose places we knock after we were put out. */
+const DOORS_KEPT = 8;
 
 export class Node {
   readonly #o: NodeOptions;
@@ -643,7 +645,7 @@ export class Node {
         for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       }
       this.#tellAddresses(mesh, out);
-      this.#tellWhetherOut(mesh, out);
+      this.#tellWhetherOut(now, mesh, out);
       mesh.tellOveruse(out);
     }
     this.#entry.pursue(now, mesh, out);
@@ -665,10 +667,24 @@ export class Node {
     out.event({ kind: "addresses", ip4, ip6 });
   }
 
-  #tellWhetherOut(mesh: Mesh, out: Outbox<NodeEvent>): void {
+  #tellWhetherOut(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {
     const isOut = mesh.isRemoved;
-    if (isOut && !this.#isOut) out.event({ kind: "revoked" });
+    if (isOut && !this.#isOut) {
+      out.event({ kind: "revoked" });
+      this.#keepDoors(now, mesh);
+    }
     this.#isOut = isOut;
+  }
+
+  /**
+   * Whoever put us out may put out others, and we forget those: if that is undone, we need a door
+   * at which we hear of it.
+   */
+  #keepDoors(now: Now, mesh: Mesh): void {
+    for (const member of Iterator.from(mesh.roster.members()).take(DOORS_KEPT)) {
+      const [place] = mesh.roster.places(member, now);
+      if (place) this.#entry.remember({ seed: formatEndpoint(place.to), key: member.id });
+    }
   }
 
   #joined(what: string): Decoded<Mesh> {

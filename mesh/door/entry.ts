@@ -74,6 +74,11 @@ export class Entry {
     return this.#joiner.seeds();
   }
 
+  /** A place of a member at which we could knock later. */
+  remember({ seed, key }: Place): void {
+    this.#joiner.add(seed, key);
+  }
+
   /** Why nobody has let us in yet, or back in: a sentence for each seed that is to blame. */
   complaints(): string[] {
     return this.#joiner.complaints();
@@ -85,7 +90,9 @@ export class Entry {
 
   /** Knocks, or stops knocking, as the state of the mesh wants it now. */
   pursue(now: Now, mesh: Mesh | undefined, out: Outbox<NodeEvent>): void {
-    const wants = !this.#isAdmitted || (mesh?.isAlone() ?? true);
+    // Who was put out may have heard only those who did that: it asks at the doors that it knew.
+    const isOut = mesh === undefined || mesh.membership(now) === undefined;
+    const wants = !this.#isAdmitted || isOut || mesh.isAlone();
     this.#joiner.knockWith(now, wants ? this.#knocking(mesh) : undefined);
     this.#joiner.poll(now, out);
   }
