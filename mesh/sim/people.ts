@@ -4,7 +4,7 @@ import type { Crypto } from "../crypto.ts";
 import type { Invitation } from "../admin/invite.ts";
 import type { Outcome } from "../admin/plan.ts";
 import type { NodeEvent } from "../event.ts";
-import { type Computer, NodeLab } from "./node_lab.ts";
+import { type Computer, NodeLab, type NodeWish } from "./node_lab.ts";
 
 /** The value of what must have gone well. */
 export function done<T>(result: Decoded<T>): T {
@@ -66,9 +66,14 @@ export interface Village {
 }
 
 /** A founder and members, named as they are given, that all see each other and are certified. */
-export function village(crypto: Crypto, names: readonly string[], seed = 1): Village {
+export function village(
+  crypto: Crypto,
+  names: readonly string[],
+  seed = 1,
+  founderWish: NodeWish = {},
+): Village {
   const lab = new NodeLab(crypto, seed);
-  const founder = lab.founder();
+  const founder = lab.founder(founderWish);
   const token = founder.token({ uses: Math.max(1, names.length) });
   const others = names.map((name) => lab.computer({ name, token }));
   for (const one of others) one.start();

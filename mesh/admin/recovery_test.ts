@@ -1,0 +1,254 @@
+/** Losing one machine never closes the mesh (invariant 5): the founder lost, and the mesh key stolen. */
+import assert from "node:assert/strict";
+import { decodeStatement, type Draft, hashOf, subjectOf } from "../membership/statement.ts";
+import { nobleCrypto as crypto } from "../noble_crypto.ts";
+import { Insider } from "../sim/insider.ts";
+import type { Computer } from "../sim/node_lab.ts";
+import {
+  areMutual,
+  canTalk,
+  demote,
+  done,
+  healthOf,
+  promote,
+  refusalOf,
+  revoke,
+  secondsAt,
+  told,
+  village,
+} from "../sim/people.ts";
+
+const RECOVERY = new Uint8Array(32).fill(77);
+const NEW_KEY = new Uint8Array(32).fill(78);
+
+function hamlet(names: readonly string[], seed: number) {
+  const recoveryKey = crypto.ed25519FromSeed(RECOVERY).publicKey;
+  return village(crypto, names, seed, { recoveryKey });
+}
+
+function recover(
+  by: Computer,
+  options: { without?: string[]; since?: number; yes?: boolean },
+  recovery = RECOVERY,
+) {
+  return by.step((now, out) => by.node.recover(now, { recovery, meshKey: NEW_KEY }, options, out));
+}
+
+function lookOf(by: Computer, of: Computer) {
+  const peer = by.sees(of);
+  return peer && [peer.name, peer.ip4, peer.ip6];
+}
+
+Deno.test("invariant 5: the founder is lost: another admin invites, approves and revokes, and all restart without it", () => {
+  const { lab, founder, others } = hamlet(["second", "third", "fourth"], 21);
+  const [second, third, fourth] = others;
+  assert.ok(second && third && fourth);
+  promote(founder, second);
+  lab.run(10_000);
+  founder.crash();
+  lab.run(60_000);
+  const fifth = lab.joiner(second, { name: "fifth" });
+  assert.ok(lab.until(60_000, () => areMutual([...others, fifth])));
+  revoke(second, fourth);
+  lab.run(5_000);
+  assert.equal(third.sees(fourth), undefined);
+  const kept = [second, third, fifth];
+  for (const one of kept) one.crash();
+  for (const one of kept) assert.equal(one.start(), undefined);
+  assert.ok(lab.until(60_000, () => areMutual(kept)));
+  lab.run(20_000);
+  done(second.step((now, out) => second.node.approve(now, "fifth", out)));
+  assert.ok(canTalk(kept, 40));
+  const promoted = second.step((now, out) => second.node.promote(now, "third", {}, out));
+  assert.match(refusalOf(promoted), /^promote: (the mesh key is on founder|no member says)/);
+});
+
+Deno.test("item 3, invariant 5: the mesh key is lost: recovery says first what it signs, and then every member keeps its name, addresses and office", () => {
+  const { lab, founder, others } = hamlet(["second", "third", "fourth"], 22);
+  const [second, third, fourth] = others;
+  assert.ok(second && third && fourth);
+  promote(founder, second);
+  lab.run(10_000);
+  founder.crash();
+  lab.run(1_000);
+  const before = others.map((by) => others.map((of) => by === of ? undefined : lookOf(by, of)));
+  const meshId = second.node.status(second.now()).mesh.id;
+  assert.match(
+    refusalOf(recover(third, { yes: true }, NEW_KEY)),
+    /^recover: these are not the recovery words/,
+  );
+  const asked = done(recover(third, {}));
+  assert.equal(asked.isDone, false);
+  assert.equal(
+    asked.lines[0],
+    "a new mesh key is made and kept on this machine; the old one is void",
+  );
+  assert.equal(asked.lines[1], "3 admins signed anew: founder, second, third");
+  assert.ok(asked.lines.includes("third, this node, becomes an admin"));
+  assert.ok(!third.node.status(third.now()).self.mesh_key, "nothing was done");
+  assert.ok(done(recover(third, { yes: true })).isDone);
+  lab.run(60_000);
+  assert.ok(areMutual(others));
+  for (const [i, by] of others.entries()) {
+    for (const [j, of] of others.entries()) {
+      if (by !== of) assert.deepEqual(lookOf(by, of), before[i]?.[j]);
+    }
+    assert.equal(by.node.status(by.now()).mesh.id, meshId, "the mesh is the same");
+    assert.equal(told(by, "meshKeyReplaced"), 1);
+    assert.equal(told(by, "memberOut"), 0);
+  }
+  assert.equal(third.node.status(third.now()).self.mesh_key, true);
+  promote(third, fourth);
+  lab.run(5_000);
+  assert.equal(second.sees(fourth)?.admin, true, "the new key makes admins");
+  // The founder comes back: its mesh key is good for nothing, and it says so.
+  founder.start();
+  assert.ok(lab.until(90_000, () => areMutual([founder, ...others])));
+  lab.run(40_000);
+  assert.match(
+    healthOf(founder).join("\n"),
+    /^the mesh key on this machine was replaced by another/m,
+  );
+  const old = founder.step((now, out) => founder.node.demote(now, "second", { yes: true }, out));
+  assert.match(refusalOf(old), /^demote: the mesh key is on third: run it there/);
+});
+
+Deno.test("item 3, invariant 5: the mesh key is stolen; the thief demotes, promotes and removes: recovery brings back whom it put out, with names and addresses, and puts out whom it promoted", () => {
+  const { lab, founder, others } = hamlet(["second", "third", "fourth", "mole"], 23);
+  const [second, third, fourth, mole] = others;
+  assert.ok(second && third && fourth && mole);
+  promote(founder, second);
+  lab.run(20_000);
+  const honest = [founder, second, third, fourth];
+  const before = honest.map((by) => honest.map((of) => by === of ? undefined : lookOf(by, of)));
+  const stolen = secondsAt(second);
+  lab.run(60_000);
+  const meshSeed = founder.wish.meshSeed;
+  assert.ok(meshSeed);
+  const meshKey = crypto.ed25519FromSeed(meshSeed);
+  const thief = new Insider(mole);
+  const own = founder.sees(mole);
+  assert.ok(own);
+  const certificate = {
+    key: mole.id,
+    name: "mole",
+    groups: [],
+    relay: true,
+    ip4Counter: 0,
+    since: secondsAt(mole),
+  };
+  const acts = [
+    { kind: "admin", certificate } as const,
+    { kind: "demoted", key: second.id } as const,
+    { kind: "demoted", key: founder.id } as const,
+    ...[founder, second, third].map(({ id }) => ({ kind: "removed", key: id }) as const),
+  ];
+  for (const [i, draft] of acts.entries()) {
+    const statement = thief.sign(draft, meshKey, 100 + i);
+    for (const one of honest) thief.tell(one, statement);
+    lab.run(200);
+  }
+  lab.run(30_000);
+  assert.equal(fourth.sees(third), undefined, "whoever has the mesh key can do that");
+  assert.match(healthOf(third).join("\n"), /^revoked: /m);
+  // `fourth` is left among the honest: its person has the recovery words.
+  const asked = done(recover(fourth, { without: ["mole"], since: stolen + 30 }));
+  assert.equal(asked.isDone, false);
+  assert.match(asked.lines.join("\n"), /^3 admins signed anew: founder, fourth, second$/m);
+  assert.match(asked.lines.join("\n"), /^put out for ever: mole$/m);
+  assert.ok(done(recover(fourth, { without: ["mole"], since: stolen + 30, yes: true })).isDone);
+  assert.ok(lab.until(300_000, () => areMutual(honest)), "whom the thief put out is in again");
+  lab.run(60_000);
+  for (const [i, by] of honest.entries()) {
+    for (const [j, of] of honest.entries()) {
+      if (by !== of) assert.deepEqual(lookOf(by, of), before[i]?.[j]);
+    }
+    assert.equal(by.sees(mole), undefined, "the thief is out");
+  }
+  assert.equal(third.sees(second)?.admin, true);
+  // The thief goes on with the old key, and nobody listens.
+  for (const one of honest) {
+    thief.tell(one, thief.sign({ kind: "removed", key: third.id }, meshKey, 300));
+    thief.tell(one, thief.sign({ kind: "demoted", key: second.id }, meshKey, 301));
+  }
+  lab.run(30_000);
+  assert.ok(areMutual(honest));
+  assert.ok(canTalk(honest, 60));
+});
+
+Deno.test("item 3, invariants 5 and 13: a thief that hides what the mesh key signed by using its numbers again, and signs false names, undoes nothing for good", () => {
+  const { lab, founder, others } = hamlet(["second", "third", "fourth", "mole"], 25);
+  const [second, third, fourth, mole] = others;
+  assert.ok(second && third && fourth && mole);
+  promote(founder, second);
+  // No admin is left but `second`: all others have their certificates from the mesh key itself.
+  demote(founder, founder);
+  lab.run(30_000);
+  const honest = [founder, second, third, fourth];
+  const before = honest.map((by) => honest.map((of) => by === of ? undefined : lookOf(by, of)));
+  const since = secondsAt(second);
+  lab.run(60_000);
+  const meshKey = crypto.ed25519FromSeed(founder.wish.meshSeed ?? new Uint8Array(0));
+  const old = Array.from(founder.disk?.statements ?? [], ({ bytes }) => {
+    const encoded = Uint8Array.fromBase64(bytes, { alphabet: "base64url" });
+    return decodeStatement(encoded, hashOf(crypto, encoded));
+  }).flatMap((one) => one.ok && one.value.signer === meshKey.publicKey.toHex() ? [one.value] : []);
+  assert.ok(old.some(({ kind }) => kind === "admin") && old.some(({ kind }) => kind === "member"));
+  const thief = new Insider(mole);
+  const until = since + 100_000;
+  const everybody = (draft: Draft, number: number) => {
+    const statement = thief.sign(draft, meshKey, number);
+    for (const one of honest) thief.tell(one, statement);
+    lab.run(50);
+  };
+  for (const one of old) {
+    const key = subjectOf(one);
+    if (one.kind === "admin") everybody({ kind: "demoted", key }, one.number);
+    else if (one.kind === "member" && key !== mole.id) {
+      everybody({ kind: "removed", key }, one.number);
+    }
+  }
+  const certificate = {
+    key: fourth.id,
+    name: "pwned",
+    groups: [],
+    relay: true,
+    ip4Counter: 9,
+    since: 0,
+  };
+  everybody({ kind: "member", certificate, until, token: undefined }, 900);
+  everybody({ kind: "admin", certificate: { ...certificate, key: mole.id, name: "boss" } }, 901);
+  lab.run(40_000);
+  assert.equal(fourth.sees(third), undefined);
+  assert.ok(done(recover(fourth, { without: ["boss"], since: since + 30, yes: true })).isDone);
+  assert.ok(lab.until(300_000, () => areMutual(honest)));
+  lab.run(60_000);
+  for (const [i, by] of honest.entries()) {
+    for (const [j, of] of honest.entries()) {
+      if (by !== of) assert.deepEqual(lookOf(by, of), before[i]?.[j]);
+    }
+    assert.equal(by.sees(mole), undefined);
+  }
+  assert.equal(third.sees(second)?.admin, true);
+  assert.equal(third.sees(founder)?.admin, false, "what a person had ended stays ended");
+});
+
+Deno.test("invariant 5: of two recoveries that did not hear each other the same one counts everywhere", () => {
+  const { lab, others, all } = hamlet(["second", "third"], 24);
+  const [second, third] = others;
+  assert.ok(second && third);
+  lab.network.partition([second.address]);
+  done(recover(second, { yes: true }));
+  const other = new Uint8Array(32).fill(79);
+  done(
+    third.step((now, out) =>
+      third.node.recover(now, { recovery: RECOVERY, meshKey: other }, { yes: true }, out)
+    ),
+  );
+  lab.run(10_000);
+  lab.network.heal();
+  lab.run(200_000);
+  const keys = new Set(all.map((one) => one.node.status(one.now()).mesh.key));
+  assert.equal(keys.size, 1);
+  assert.ok(areMutual(all));
+});
