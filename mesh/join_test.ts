@@ -212,8 +212,8 @@ Deno.test("a token with three uses lets three in, and the one that returns needs
   first.crash();
   first.disk = undefined; // the whole state but the identity is lost
   first.start();
-  lab.run(3_000);
-  assert.equal(state(first), "member");
+  // Its datagrams count as old ones until it has jumped beyond the run that the door knows.
+  assert.ok(lab.until(20_000, () => state(first) === "member"));
   assert.equal(members(founder), 3);
 });
 
@@ -247,7 +247,7 @@ Deno.test("invariant 6: one token used at two doors that cannot talk: one joiner
   }
   assert.match(
     healthOf(y).join("\n"),
-    /^out: no certificate of this node counts: .*shoal approve/m,
+    /^seed .* refused us: the token is used up: ask an admin for a new one/m,
   );
   const third = lab.computer({ token, seeds });
   third.start();

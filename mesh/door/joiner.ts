@@ -255,7 +255,8 @@ export class Joiner {
     seed.wait = seed.tries === 0 ? FIRST_WAIT : Math.min(2 * seed.wait, LONGEST_WAIT);
     seed.at = now.boot + this.#jittered(seed.isPending ? PENDING_WAIT : seed.wait);
     seed.tries++;
-    seed.since ??= now.boot;
+    // That nobody answers a hello to another key than the one that answered last says nothing.
+    if (this.#knocking?.type === "ask" || isOwnTurn(seed)) seed.since ??= now.boot;
     const endpoint = parseEndpoint(seed.text);
     if (endpoint !== undefined) return this.#knock(now, seed, [endpoint], out);
     seed.isResolving = true;
@@ -290,9 +291,10 @@ export class Joiner {
   }
 
   /** Who is knocked at there: who answered last, then whoever else may be there, in turn. */
-  #keyAt({ key, tries }: Target, candidates: readonly MemberId[]): MemberId | undefined {
+  #keyAt(seed: Target, candidates: readonly MemberId[]): MemberId | undefined {
+    const { key, tries } = seed;
     const others = candidates.filter((one) => one !== key);
-    if (key !== undefined && (tries % 2 === 1 || others.length === 0)) return key;
+    if (key !== undefined && (isOwnTurn(seed) || others.length === 0)) return key;
     const turn = key === undefined ? tries - 1 : Math.floor(tries / 2) - 1;
     return others.length === 0 ? undefined : others[turn % others.length];
   }
@@ -313,6 +315,11 @@ export class Joiner {
     const [high = 0, low = 0] = this.random(2);
     return ms * (0.75 + 0.5 * (high * 256 + low) / 65_536);
   }
+}
+
+/** Whether a hello goes to the key that answered last, if there is one. */
+function isOwnTurn({ key, tries }: Target): boolean {
+  return key === undefined || tries % 2 === 1;
 }
 
 /** When a person should hear that a seed is silent; once. */

@@ -761,6 +761,8 @@ export class Mesh {
     const who = this.roster.who(member.id);
     if (!isOfClock(judgement.why)) {
       this.#remove(now, member, out);
+      // Whoever has not met it refuses it, and can say by this record who had used the token.
+      if (judgement.why === "tokenUsedUp") this.#spreadRecord(now, member.record, out);
       if (judgement.why !== "left") out.event({ kind: "memberOut", who, why: judgement.why });
     } else if (isTimely) {
       this.untimely.keep(member.record);
