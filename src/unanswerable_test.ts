@@ -109,6 +109,7 @@ testUnless(
         onNews: () => {},
         onDefect: (error) => defects.push(error),
       });
+      node.openDoor(60_000);
       const { port } = node.info;
       const asker = Node.create(readClock(), {
         crypto: loadSodium(),
@@ -129,11 +130,7 @@ testUnless(
       const dropped = () => node.status().dataplane.drops["rx_unanswerable"] ?? 0;
       try {
         await isAnsweredElsewhereOnly(first(effects), port, dropped);
-        assert.deepEqual(node.status().refused, {
-          core_commands: 0,
-          core_datagrams: 0,
-          caught_exceptions: 0,
-        });
+        assert.ok(Object.values(node.status().refused).every((count) => count === 0));
       } finally {
         node.close();
       }
@@ -162,7 +159,7 @@ testUnless(
     });
     const peer = { publicKey: theirs, isRemoved: false, isUpdateOnly: false, prefixes: [] };
     const change = { privateKey: secrets[0].slice(), replacesPeers: false, peers: [peer] };
-    assert.equal(device.change(change), undefined);
+    assert.ok([...device.change(change)].every((fault) => fault === undefined));
     const { listenPort: port } = device.report();
     const initiator = new Tunnels({ crypto, random });
     const effects = new Effects<unknown>();
