@@ -33,14 +33,13 @@ import { Door, type Household } from "./door/door.ts";
 import { Entry, type Outcome } from "./door/entry.ts";
 import { type Endpoint, formatEndpoint, isReachable, sameEndpoint } from "./endpoint.ts";
 import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
-import { kindOf } from "./datagram.ts";
+import { kindOf, otherVersionOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { type Genesis, type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
 import type { Member } from "./membership/roster.ts";
 import { restoreMesh, snapshotOf } from "./memory.ts";
-import { OldVersions } from "./old_versions.ts";
 import { statusOf } from "./report/report.ts";
 import { readSeed } from "./seed.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
@@ -49,6 +48,7 @@ import { Talk } from "./talk.ts";
 import { INCARNATION_MAX } from "./swim/messages.ts";
 import { Tunnels } from "./tunnel/tunnels.ts";
 import type { Arrival, Edge, FactReader } from "./tunnel/types.ts";
+import { OldVersions } from "./wire/old_versions.ts";
 
 export interface NodeOptions {
   readonly crypto: Crypto;
@@ -244,7 +244,7 @@ export class Node {
         else this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out));
         break;
       default: // data is core's
-        if (!this.#oldVersions.note(now, arrival.bytes, arrival.from)) this.#drops.foreign++;
+        this.#strange(now, arrival);
     }
     this.#comeIn(now, out);
     this.#finish(now, out);
@@ -512,7 +512,7 @@ export class Node {
       complaints: this.#entry.complaints(),
       mesh: this.#mesh,
       door: this.#door,
-      oldVersions: this.#oldVersions.seen(now),
+      oldVersions: this.#oldVersions.places(now),
       tunnels: this.#tunnels,
       facts,
       drops: { ...this.#drops, ...this.#talk?.drops, old_version: this.#oldVersions.count },
@@ -665,6 +665,12 @@ export class Node {
     if (text === this.#addresses) return;
     this.#addresses = text;
     out.event({ kind: "addresses", ip4, ip6 });
+  }
+
+  #strange(now: Now, { bytes, from }: Arrival): void {
+    const version = otherVersionOf(bytes);
+    if (version === undefined) this.#drops.foreign++;
+    else this.#oldVersions.saw(now, version, from);
   }
 
   #tellWhetherOut(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {

@@ -23,7 +23,7 @@ function place(n: number): Endpoint {
   return { address: Uint8Array.of(192, 0, 2, n), port: 51820, scope: 0 };
 }
 
-function setUp(boot = 5, crypto = toyCrypto, perBoot?: number) {
+function setUp(boot = 5, crypto = toyCrypto, perBoot: number | undefined = undefined) {
   const society = new Signatories(crypto);
   const { meshId } = society;
   const self: Self = {

@@ -9,7 +9,7 @@ import { type Now, secondsOf } from "../machine.ts";
 import type { Identity } from "../membership/identity.ts";
 import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { OldVersion } from "../old_versions.ts";
+import type { OldVersion } from "../wire/old_versions.ts";
 import type { JoinState } from "../status.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
@@ -255,10 +255,8 @@ function ownAddress(now: Now, mesh: Mesh): string[] {
 
 /** Machines that cannot talk to us. */
 function strangers({ oldVersions }: ReportSources): string[] {
-  return oldVersions.map(({ version, from }) =>
-    `a machine at ${
-      formatEndpoint(from)
-    } speaks version ${version} of shoal's protocol, which this ` +
-    "node does not: update shoal there"
+  return oldVersions.map(({ version, endpoint }) =>
+    `a machine at ${formatEndpoint(endpoint)} speaks version ${version} of shoal's protocol, ` +
+    "which this node does not: update shoal there"
   );
 }

@@ -174,7 +174,8 @@ export class Insider {
     if (!this.isPolite) return;
     if (kind === "ping") {
       const ping = decodePing(payload);
-      const pong = ping.ok && encodePong(ping.value.nonce, ping.value.token, this.computer.endpoint);
+      const pong = ping.ok &&
+        encodePong(ping.value.nonce, ping.value.token, this.computer.endpoint);
       if (pong) this.#send(from, address, "pong", pong);
     }
     const message = kind === "gossip" ? decode(payload, PAYLOAD_MAX) : undefined;

@@ -11,8 +11,6 @@ import { originOf } from "./origin.ts";
 export const PLACES_MAX = 4;
 /** Milliseconds after which a place that is silent is forgotten. */
 export const SHOWN_TIME = 600_000;
-/** Milliseconds over which the rate is counted. */
-const RATE_TIME = 60_000;
 
 export interface OldVersion {
   readonly version: number;
@@ -27,14 +25,11 @@ export interface OldVersion {
 export class OldVersions {
   /** By origin and version, the one heard last at the end. */
   readonly #places = new Map<string, OldVersion>();
-  #window = { since: 0, count: 0, before: 0 };
   /** All datagrams of other versions since the start. */
   count = 0;
 
   saw(now: Now, version: number, endpoint: Endpoint): void {
     this.count++;
-    this.#turn(now);
-    this.#window.count++;
     this.#forget(now);
     const name = `${originOf(endpoint)} ${version}`;
     const known = this.#places.get(name);
@@ -48,19 +43,6 @@ export class OldVersions {
   places(now: Now): OldVersion[] {
     this.#forget(now);
     return [...this.#places.values()].reverse();
-  }
-
-  /** Datagrams in the last whole minute that was counted. */
-  perMinute(now: Now): number {
-    this.#turn(now);
-    return this.#window.before;
-  }
-
-  #turn(now: Now): void {
-    const { since, count } = this.#window;
-    const passed = now.boot - since;
-    if (passed < RATE_TIME) return;
-    this.#window = { since: now.boot, count: 0, before: passed < 2 * RATE_TIME ? count : 0 };
   }
 
   #forget(now: Now): void {

@@ -38,14 +38,3 @@ Deno.test("a place that is silent for ten minutes is shown no longer", () => {
   assert.equal(old.places(at(SHOWN_TIME)).length, 1);
   assert.equal(old.places(at(SHOWN_TIME + 1)).length, 0);
 });
-
-Deno.test("the rate is that of the last whole minute, and 0 after silence", () => {
-  const old = new OldVersions();
-  for (let ms = 0; ms < 60_000; ms += 1000) old.saw(at(ms), 1, place(1));
-  assert.equal(old.perMinute(at(59_999)), 0);
-  assert.equal(old.perMinute(at(60_000)), 60);
-  assert.equal(old.perMinute(at(119_999)), 60);
-  assert.equal(old.perMinute(at(120_000)), 0);
-  old.saw(at(121_000), 1, place(1));
-  assert.equal(old.perMinute(at(400_000)), 0);
-});
