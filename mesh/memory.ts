@@ -73,10 +73,9 @@ export function restoreMesh(
   for (const { key, name } of snapshot.trusted) mesh.judge.trust(key, name);
   mesh.quietly(() => {
     restoreStatements(now, mesh, snapshot, out);
-    const seconds = Math.floor(now.wall / 1000);
     for (const text of snapshot.admissions) {
       const admission = decodeAdmission(bytesOf(text));
-      if (admission.ok) mesh.judge.admit(admission.value, seconds);
+      if (admission.ok) mesh.judge.recall(admission.value);
     }
     for (const { record, endpoint, leftAt, aliveAt } of snapshot.members) {
       const opened = openRecord(crypto, mesh.judge.meshId, bytesOf(record));

@@ -139,7 +139,7 @@ function otherDoors(mesh: Mesh, now: Now): { key: MemberId; seeds: string[] }[] 
   for (const member of mesh.roster.members()) {
     if (doors.length >= DOORS_MAX - 1) break;
     const isThere = mesh.swim.member(member.id)?.status === "alive";
-    if (!isThere || !mesh.judge.isDoor(member.id)) continue;
+    if (!isThere || !mesh.judge.isDoor(member.id, secondsOf(now))) continue;
     const places: Endpoint[] = mesh.roster.places(member, now).map(({ to }) => to);
     const told = member.record.endpoints.filter((one) => one.scope === 0);
     const seeds = (told.length > 0 ? told : places).slice(0, OTHER_PLACES).map(formatEndpoint);

@@ -77,28 +77,26 @@ export class Judge {
 
   /** @param now unix seconds */
   judge(id: MemberId, now: number): Judgement {
-    if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
-    if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
-    const certificate = this.statements.certificate(id, now + CLOCK_SKEW) ??
-      this.statements.certificate(id);
-    if (certificate) return this.#certified(certificate, now);
-    const admission = this.provisional.get(id);
-    if (admission) {
-      const fault = this.#faultOf(admission, now) ?? this.#excessOf(admission);
-      if (fault === undefined) return { kind: "member", membership: this.#admitted(admission) };
-      if (!this.#trusted.has(id)) return fault;
+    const signed = this.#bySignature(id, now);
+    if (signed) return signed;
+    let fault: Refused | undefined;
+    for (const admission of this.provisional.of(id)) {
+      const its = this.#faultIn(admission, now);
+      if (its === undefined) return { kind: "member", membership: this.#admitted(admission) };
+      fault ??= its;
     }
     const name = this.#trusted.get(id);
     if (name !== undefined) return { kind: "member", membership: individual(id, name) };
+    if (fault) return fault;
     if (this.statements.isSurplus(id)) {
       return refused("tokenUsedUp", `the token of ${id} was used up before`);
     }
     return refused("stranger", `nobody has certified ${id}`);
   }
 
-  /** Whether somebody may let others in: only who is certified can (invariant 6). */
-  isDoor(id: MemberId): boolean {
-    return this.statements.certificate(id) !== undefined && !this.statements.isRemoved(id);
+  /** Whether somebody may let others in: only a certified member can (invariant 6). */
+  isDoor(id: MemberId, now: number): boolean {
+    return this.#bySignature(id, now)?.kind === "member";
   }
 
   /**
@@ -109,7 +107,8 @@ export class Judge {
     const { subject, endorsement } = admission;
     if (!endorsement) return refused("stranger", "no door has let it in");
     const known = this.judge(subject, now);
-    if (known.kind === "member") return known;
+    // Who was removed, has left or has had its time uses up no place of others.
+    if (known.kind === "member" || this.#bySignature(subject, now)) return known;
     const fault = this.#faultOf(admission, now);
     if (fault) return fault;
     if (!isSound(this.crypto, this.meshId, admission)) {
@@ -128,12 +127,21 @@ export class Judge {
   }
 
   /**
+   * Takes in again what this node took in an earlier run. Be it good now or not, it has used its token;
+   * {@link judge} says whether it makes anybody a member.
+   */
+  recall(admission: Admission): void {
+    if (!admission.endorsement || !isSound(this.crypto, this.meshId, admission)) return;
+    this.provisional.recall(admission, this.statements.token(admission.token)?.uses ?? 0);
+  }
+
+  /**
    * Whether this node may let the holder of a token in at its own door, which it does by its own
    * clock. A person who grants a minute means a minute: there is no tolerance.
    */
   mayAdmit(admission: Admission, door: MemberId, now: number): Judgement | undefined {
     const token = this.statements.token(admission.token);
-    if (!token || !token.doors.includes(door) || !this.isDoor(door)) {
+    if (!token || !token.doors.includes(door) || !this.isDoor(door, now)) {
       return refused("stranger", "its token is not for this door");
     }
     if (this.statements.isWithdrawn(token.key)) return refused("removed", "its token was revoked");
@@ -157,6 +165,11 @@ export class Judge {
   /** Invites that more identities have used than they admit. */
   overused(): Generator<Overuse> {
     return this.provisional.overused((token) => this.statements.certifiedBy(token));
+  }
+
+  /** An admission by which a key is a member now, while it has no certificate. */
+  admission(id: MemberId, now: number): Admission | undefined {
+    return this.provisional.of(id).find((one) => this.#faultIn(one, now) === undefined);
   }
 
   /** Takes a person's word for a key, on this node alone. @returns false at the table's limit */
@@ -187,6 +200,15 @@ export class Judge {
       return true;
     });
     return this.statements.expire(now) as StatementOf<"token" | "member">[];
+  }
+
+  /** What was signed about a key; undefined: no certificate counts, and nothing ends it. */
+  #bySignature(id: MemberId, now: number): Judgement | undefined {
+    if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
+    if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
+    const certificate = this.statements.certificate(id, now + CLOCK_SKEW) ??
+      this.statements.certificate(id);
+    return certificate && this.#certified(certificate, now);
   }
 
   #certified(certificate: CertificateStatement, now: number): Judgement {
@@ -232,9 +254,15 @@ export class Judge {
     };
   }
 
+  /** Why an admission that was taken makes nobody a member now. */
+  #faultIn(admission: Admission, now: number): Refused | undefined {
+    return this.#faultOf(admission, now) ?? this.#excessOf(admission);
+  }
+
   #excessOf({ subject, token }: Admission): Refused | undefined {
     const certified = this.statements.certifiedBy(token);
-    if (this.provisional.isWithin(subject, token, certified)) return undefined;
+    const uses = this.statements.token(token)?.uses ?? 0;
+    if (this.provisional.isWithin(subject, token, uses, certified)) return undefined;
     return refused("tokenUsedUp", `the uses of the token ${token} were certified for others`);
   }
 
@@ -246,12 +274,13 @@ export class Judge {
     if (this.statements.isWithdrawn(key)) return refused("removed", `the token ${key} was revoked`);
     if (!endorsement) return refused("stranger", "no door has let it in");
     const { door, at } = endorsement;
-    if (!token.doors.includes(door) || !this.isDoor(door)) {
-      return refused("stranger", `${door} is no door of the token ${key}`);
-    }
     if (at > token.until) return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);
+    // Before anything about the door: at a wrong time its certificate does not count either.
     if (at > now + CLOCK_SKEW) {
       return refused("notYetValid", `it was let in ${rfc3339(at)}: compare the clocks`);
+    }
+    if (!token.doors.includes(door) || !this.isDoor(door, now)) {
+      return refused("stranger", `${door} is no door of the token ${key}`);
     }
     if (now > token.until + TOKEN_GRACE + CLOCK_SKEW) {
       return refused("expired", "no admin has certified it within 7 days of the token's end");

@@ -668,7 +668,7 @@ export class Mesh {
   /** What somebody whom we have let in needs to show to others. */
   sendAdmission(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
     if (this.statements.certificate(id)) return this.sendProof(now, id, out);
-    const admission = this.judge.provisional.get(id);
+    const admission = this.judge.admission(id, secondsOf(now));
     if (admission) this.send(now, id, "admission", encodeAdmission(admission), out);
   }
 

@@ -7,7 +7,7 @@
 import type { Admission } from "./admission.ts";
 import type { MemberId } from "./identity.ts";
 
-/** Tokens whose uses are counted, and identities in all; beyond that nobody is taken. */
+/** Tokens whose uses are counted, and admissions in all; beyond that nobody is taken. */
 export const TOKENS_MAX = 4_096;
 export const TAKEN_MAX = 32_768;
 /** Identities beyond the uses of one token that are named. */
@@ -17,7 +17,7 @@ export const SURPLUS_NAMED = 16;
 export type Taken = "taken" | "known" | "surplus" | "full";
 
 interface Count {
-  readonly uses: number;
+  uses: number;
   readonly taken: Map<MemberId, Admission>;
   readonly surplus: Set<MemberId>;
 }
@@ -33,15 +33,17 @@ export interface Overuse {
 
 export class Provisional {
   readonly #tokens = new Map<string, Count>();
-  readonly #byMember = new Map<MemberId, Admission>();
+  /** The admissions of each key, one a token. */
+  readonly #byMember = new Map<MemberId, Map<string, Admission>>();
+  #size = 0;
   /** Surplus that nobody was told of yet: at most {@link SURPLUS_NAMED} a token. */
   #news: { readonly token: string; readonly subject: MemberId }[] = [];
   /** Admissions that the limits of the tables have cost. */
   refused = 0;
 
-  /** The endorsed admission by which a key was taken. */
-  get(id: MemberId): Admission | undefined {
-    return this.#byMember.get(id);
+  /** The endorsed admissions by which a key was taken. */
+  of(id: MemberId): readonly Admission[] {
+    return [...this.#byMember.get(id)?.values() ?? []];
   }
 
   has(token: string, id: MemberId): boolean {
@@ -60,17 +62,22 @@ export class Provisional {
    * Whether an identity that was taken is still within the uses of its token: certificates that this
    * node has heard of since then come first.
    */
-  isWithin(id: MemberId, token: string, certified: readonly MemberId[]): boolean {
+  isWithin(
+    id: MemberId,
+    token: string,
+    uses: number,
+    certified: readonly MemberId[],
+  ): boolean {
     const count = this.#tokens.get(token);
     if (!count?.taken.has(id)) return false;
-    if (this.used(token, certified) <= count.uses) return true;
+    if (this.used(token, certified) <= uses) return true;
     const isCertified = new Set(certified);
     let before = isCertified.size;
     for (const other of count.taken.keys()) {
       if (other === id) break;
       if (!isCertified.has(other)) before++;
     }
-    return before < count.uses;
+    return before < uses;
   }
 
   /**
@@ -79,25 +86,52 @@ export class Provisional {
    */
   take(admission: Admission, uses: number, certified: readonly MemberId[]): Taken {
     const { subject, token } = admission;
-    const count = this.#tokens.get(token) ?? { uses, taken: new Map(), surplus: new Set() };
-    if (count.taken.has(subject)) return "known";
-    if (this.used(token, certified) >= uses) {
-      this.#tokens.set(token, count);
+    const known = this.#tokens.get(token);
+    if (known?.taken.has(subject)) {
+      // It comes once more since its first admission does not count any more, by its door's end for example.
+      this.#put(known, admission);
+      return "known";
+    }
+    const isSurplus = this.used(token, certified) >= uses;
+    const count = this.#countOf(token, uses);
+    if (!count || !isSurplus && this.#size >= TAKEN_MAX) {
+      this.refused++;
+      return "full";
+    }
+    if (isSurplus) {
       if (count.surplus.size < SURPLUS_NAMED && !count.surplus.has(subject)) {
         count.surplus.add(subject);
         this.#news.push({ token, subject });
       }
       return "surplus";
     }
-    const hasRoom = this.#tokens.has(token) || this.#tokens.size < TOKENS_MAX;
-    if (!hasRoom || this.#byMember.size >= TAKEN_MAX) {
-      this.refused++;
-      return "full";
-    }
-    this.#tokens.set(token, count);
-    count.taken.set(subject, admission);
-    this.#byMember.set(subject, admission);
+    this.#put(count, admission);
     return "taken";
+  }
+
+  /** Takes an admission that was taken in an earlier run: it counts, whatever the token admits now. */
+  recall(admission: Admission, uses: number): void {
+    const count = this.#size < TAKEN_MAX ? this.#countOf(admission.token, uses) : undefined;
+    if (count) this.#put(count, admission);
+    else this.refused++;
+  }
+
+  #put({ taken }: Count, admission: Admission): void {
+    const { subject, token } = admission;
+    if (!taken.has(subject)) this.#size++;
+    taken.set(subject, admission);
+    const own = this.#byMember.get(subject) ?? new Map<string, Admission>();
+    this.#byMember.set(subject, own.set(token, admission));
+  }
+
+  /** The count of a token with its uses of now; undefined: there is no room for one more token. */
+  #countOf(token: string, uses: number): Count | undefined {
+    const known = this.#tokens.get(token);
+    if (known) known.uses = uses;
+    if (known || this.#tokens.size >= TOKENS_MAX) return known;
+    const count = { uses, taken: new Map(), surplus: new Set<MemberId>() };
+    this.#tokens.set(token, count);
+    return count;
   }
 
   /** Who was refused as surplus since this was asked last. */
@@ -122,7 +156,7 @@ export class Provisional {
       const certified = certifiedBy(token);
       const isOver = this.used(token, certified) > uses;
       const beyond = isOver
-        ? [...taken.keys()].filter((id) => !this.isWithin(id, token, certified))
+        ? [...taken.keys()].filter((id) => !this.isWithin(id, token, uses, certified))
         : [];
       const refused = new Set([...surplus, ...beyond]);
       if (refused.size === 0) continue;
@@ -136,7 +170,12 @@ export class Provisional {
     for (const [token, { taken }] of this.#tokens) {
       if (!hasEnded(token)) continue;
       this.#tokens.delete(token);
-      for (const id of taken.keys()) this.#byMember.delete(id);
+      this.#size -= taken.size;
+      for (const id of taken.keys()) {
+        const own = this.#byMember.get(id);
+        own?.delete(token);
+        if (own?.size === 0) this.#byMember.delete(id);
+      }
     }
   }
 }
