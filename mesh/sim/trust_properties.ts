@@ -180,7 +180,9 @@ function voidIsListed(history: History, product: TrustUnderTest): void {
       const is = set.judge(key, now);
       const isOut = was.kind === "member" && is.kind === "refused" && is.why === "stranger";
       demand(!isOut || members.includes(key), `${key} is out by ${says.kind}, unseen`);
-      const isBack = was.kind === "refused" && was.why === "removed" &&
+      // Who is known to have had an office is back for that: no admin's removal ever touched it.
+      const isUnmade = says.kind === "demoted" && says.key === key;
+      const isBack = !isUnmade && was.kind === "refused" && was.why === "removed" &&
         !(is.kind === "refused" && /^(?:removed|left)$/.test(is.why)) &&
         !set.admins().includes(key);
       demand(!isBack || removals.includes(key), `${key} is back by ${says.kind}, unseen`);
