@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
-import { type Certificate, type Draft, signStatement } from "./statement.ts";
+import { type Certificate, type Draft, signStatement, type TokenUse } from "./statement.ts";
 import { Statements } from "./statements.ts";
 
 const NOW = 1_800_000_000;
@@ -19,11 +19,11 @@ function certificate(key: string, name: string): Certificate {
   return { key, name, groups: [], relay: false, ip4Counter: 0, since: NOW };
 }
 
-const member = ({ id }: Person): Draft => ({
+const member = ({ id }: Person, token?: TokenUse): Draft => ({
   kind: "member",
   certificate: certificate(id, "member"),
   until: NOW + 1000,
-  token: undefined,
+  token,
 });
 const admin = ({ id }: Person): Draft => ({ kind: "admin", certificate: certificate(id, "admin") });
 const demoted = ({ id }: Person): Draft => ({ kind: "demoted", key: id });
@@ -90,4 +90,18 @@ Deno.test("an admin's removal of who once had an office stays without effect aft
   const after = heard(...before, ...recovered);
   assert.ok(!after.isRemoved(bert.id), "the recovery has put a member out");
   assert.ok(heard(...before, ...recovered, said(next, 4, removed(bert))).isRemoved(bert.id));
+});
+
+Deno.test("the end of an office gives a token's places to those that come next, at once", () => {
+  const token = { key: "ee".repeat(32), uses: 1 };
+  const [first, second] = [bert, carl].sort((a, b) => a.id < b.id ? -1 : 1);
+  assert.ok(first && second);
+  const statements = heard(
+    said(mesh, 1, admin(anna)),
+    said(anna, 1, member(first, token)),
+    said(mesh, 2, member(second, token)),
+  );
+  assert.ok(statements.isSurplus(second.id) && !statements.isSurplus(first.id));
+  statements.add(said(mesh, 3, demoted(anna)), NOW);
+  assert.ok(statements.certificate(second.id), "the place is not free");
 });

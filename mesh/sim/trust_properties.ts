@@ -67,9 +67,12 @@ function onlyPromoted(history: History, product: TrustUnderTest): void {
 }
 
 function agreed(history: History, product: TrustUnderTest): void {
-  const { now } = history;
+  const { keys, now } = history;
   for (const [node, heard] of history.heard.entries()) {
-    const set = setOf(history, product, heard);
+    // It is asked in between: what was found out before is not true for ever.
+    const set = setOf(history, product, heard, (one) => {
+      for (const key of keys) one.judge(key, now);
+    });
     agree(`node ${node}`, history, set, expected(history, heard, now), now);
   }
   const all = everything(history);
@@ -412,11 +415,21 @@ function wholeSet(history: History, product: TrustUnderTest): TrustSet {
 const WHOLE = new WeakMap<History, TrustSet>();
 
 /** A set to which these statements came, and again for as long as one is taken that was not before. */
-function setOf(history: History, product: TrustUnderTest, which: readonly number[]): TrustSet {
+function setOf(
+  history: History,
+  product: TrustUnderTest,
+  which: readonly number[],
+  afterEach?: (set: TrustSet) => void,
+): TrustSet {
   const set = product.newSet(history.genesis, ip4Of);
+  const isTaken = (bytes: Uint8Array) => {
+    const taken = set.add(bytes);
+    afterEach?.(set);
+    return taken;
+  };
   let rest = which.flatMap((i) => history.made[i]?.bytes ?? []);
   for (;;) {
-    const refused = rest.filter((bytes) => !set.add(bytes));
+    const refused = rest.filter((bytes) => !isTaken(bytes));
     if (refused.length === 0 || refused.length === rest.length) return set;
     rest = refused;
   }
