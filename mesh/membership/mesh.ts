@@ -544,7 +544,7 @@ export class Mesh {
   }
 
   #spreadRecord(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    this.swim.spread(now, recordRumour(this.#o.crypto, record), this.#swimOut(now, out));
+    this.swim.spread(now, recordRumour(record), this.#swimOut(now, out));
   }
 
   // ---- On sight ---------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
  * whom it concerns or by somebody who may, so it does not matter who passes it on; and nothing is
  * passed on that was not verified.
  */
-import type { Crypto } from "../crypto.ts";
 import type { Rumour } from "../swim/messages.ts";
 import type { NodeRecord } from "./record.ts";
 import type { Statement } from "./statement.ts";
@@ -11,9 +10,9 @@ import type { Statement } from "./statement.ts";
 /** Numbers of the kinds, on the wire. */
 export const KIND = { record: 1, statement: 2 } as const;
 
-export function recordRumour(crypto: Crypto, record: NodeRecord): Rumour {
-  // A byte of the content stands in the version, so that two records with one sequence meet.
-  const [salt = 0] = crypto.blake2s(record.bytes);
+export function recordRumour(record: NodeRecord): Rumour {
+  // A byte of the signature stands in the version, so that two records with one sequence meet.
+  const [salt = 0] = record.bytes.subarray(-64);
   const version = record.sequence * 256 + salt;
   return { kind: KIND.record, key: record.id, version, bytes: record.bytes };
 }

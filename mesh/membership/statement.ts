@@ -357,6 +357,12 @@ export function signerOf(bytes: Uint8Array): string {
   return bytes.subarray(1, 1 + KEY_LENGTH).toHex();
 }
 
+/** Which of its signer's numbers encoded bytes claim to have; they may be anything. */
+export function numberIn(bytes: Uint8Array): number {
+  const [high = 0, low = 0] = bytes.subarray(1 + KEY_LENGTH);
+  return high * 256 + low;
+}
+
 /** What kind of statement encoded bytes claim to be; they may be anything. */
 export function kindIn(bytes: Uint8Array): Kind | undefined {
   return KINDS[bytes[0] ?? KINDS.length];

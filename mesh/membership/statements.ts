@@ -25,6 +25,7 @@
  * all admins together have {@link ADMINS_ROOM}.
  */
 import type { Crypto } from "../crypto.ts";
+import { sameBytes } from "../endpoint.ts";
 import { type Genesis, type MemberId, meshIdOf } from "./identity.ts";
 import {
   type Certificate,
@@ -32,6 +33,8 @@ import {
   hashOf,
   isSigned,
   type Kind,
+  numberIn,
+  signerOf,
   type Statement,
   type StatementOf,
   subjectOf,
@@ -313,6 +316,9 @@ export class Statements {
     now: number,
     { isKnown = false, seen }: { readonly isKnown?: boolean; readonly seen?: number } = {},
   ): Added {
+    const same = this.#slots.get(signerOf(bytes))?.get(numberIn(bytes));
+    // Every record brings its signer's office once more: comparing costs a hundredth of hashing.
+    if (same && sameBytes(same.bytes, bytes)) return { kind: "known", statement: same };
     const hash = hashOf(this.crypto, bytes);
     const known = this.#held.get(hash);
     if (known) return { kind: "known", statement: known.statement };
@@ -441,14 +447,14 @@ export class Statements {
 
   #insert(held: Held, rival: Statement | undefined): Added {
     const { statement } = held;
-    const before = this.#entitled();
-    if (rival) this.#drop(rival);
-    this.#index(held);
     const isOfOffice = [statement, rival].some((one) =>
       one?.kind === "successor" || one?.kind === "admin" || one?.kind === "demoted"
     );
+    const before = isOfOffice ? this.#entitled() : undefined;
+    if (rival) this.#drop(rival);
+    this.#index(held);
     if (statement.kind === "successor") this.#forgetOlderKeys(rival);
-    const { gained, lost } = isOfOffice ? this.#reconsider(before) : NOTHING_MOVED;
+    const { gained, lost } = before ? this.#reconsider(before) : NOTHING_MOVED;
     return { kind: "new", statement, replaced: rival, gained, lost };
   }
 

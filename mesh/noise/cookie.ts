@@ -21,22 +21,23 @@ const COOKIE_LIFETIME_MS = 115_000;
 /** The cookies of one peer: what we send MACs with, and what a reply is accepted against. */
 export class CookieJar {
   readonly #crypto: Crypto;
-  readonly #mac1Key: Uint8Array;
-  readonly #cookieKey: Uint8Array;
+  readonly #peerPublicKey: Uint8Array;
+  /** Made when it is first needed: a mesh has thousands of peers that nothing is sent to. */
+  #mac1Key: Uint8Array | undefined;
   /** MAC1 of our last message, until one reply to it was accepted (R34). */
   #lastMac1: Uint8Array | undefined;
   #cookie: { readonly bytes: Uint8Array; readonly at: number } | undefined;
 
   constructor(crypto: Crypto, peerPublicKey: Uint8Array) {
     this.#crypto = crypto;
-    this.#mac1Key = crypto.blake2s(LABEL_MAC1, peerPublicKey);
-    this.#cookieKey = crypto.blake2s(LABEL_COOKIE, peerPublicKey);
+    this.#peerPublicKey = peerPublicKey;
   }
 
   /** Writes both MACs into a message to this peer; MAC2 stays zero without a fresh cookie (R29). */
   stamp(bootMs: number, message: Uint8Array): void {
     const mac1At = message.length - 2 * MAC_LENGTH;
     const mac2At = message.length - MAC_LENGTH;
+    this.#mac1Key ??= this.#crypto.blake2s(LABEL_MAC1, this.#peerPublicKey);
     this.#lastMac1 = this.#crypto.blake2sMac(this.#mac1Key, message.subarray(0, mac1At));
     message.set(this.#lastMac1, mac1At);
     const cookie = this.#cookie;
@@ -52,7 +53,7 @@ export class CookieJar {
   accept(bootMs: number, nonce: Uint8Array, sealedCookie: Uint8Array): boolean {
     if (!this.#lastMac1) return false;
     const bytes = this.#crypto.xchacha20poly1305Open(
-      this.#cookieKey,
+      this.#crypto.blake2s(LABEL_COOKIE, this.#peerPublicKey),
       nonce,
       this.#lastMac1,
       sealedCookie,
