@@ -1,41 +1,52 @@
 import assert from "node:assert/strict";
-import { Roster } from "./roster.ts";
-import { nobleCrypto as crypto } from "./noble_crypto.ts";
-import { type NodeRecord, type RecordBody, sequenceOf, signRecord } from "./record.ts";
-import { EMPTY_CHAIN } from "./trust/certificate.ts";
-import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
-import { Trust } from "./trust/trust.ts";
+import { formatAddress, parseEndpoint } from "../endpoint.ts";
+import { adminDraft, memberDraft, NOW, Signatories, type Wish } from "../sim/signatories.ts";
+import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
+import { ip4Of } from "./address.ts";
+import { Judge } from "./judge.ts";
+import { NO_PROOF, type NodeRecord, type RecordBody, sequenceOf, signRecord } from "./record.ts";
+import { isUnheard, type Member, Roster } from "./roster.ts";
 
-const people = [1, 2, 3, 4].map((n) => identityFromSeed(crypto, new Uint8Array(32).fill(n)));
-const [self, anna, bert, carl] = people;
+const society = new Signatories(crypto);
+const { meshId } = society;
+const [self, anna, bert, carl] = [1, 2, 3, 4].map((n) => society.person(n));
 assert.ok(self && anna && bert && carl);
-const meshKey = self.signing.publicKey;
-const meshId = meshIdOf(crypto, meshKey);
-const now = { boot: 100_000, wall: 1_800_000_000_000 };
+const now = { boot: 100_000, wall: NOW * 1000 };
 
-function setUp(limit?: number): Roster {
-  const trust = new Trust(crypto, meshKey);
-  for (const { id } of people) trust.trust(id, `n${id.slice(0, 2)}`);
-  return new Roster(crypto, trust, self?.id ?? "", limit);
+/** A roster of the node `self`, which knows these certificates. */
+function setUp(wishes: readonly Wish[] = [{}, {}, {}], limit?: number) {
+  const judge = new Judge(crypto, society.genesis);
+  for (const [i, wish] of wishes.entries()) {
+    const draft = memberDraft(society.person(2 + i), wish);
+    judge.statements.add(society.sign(society.mesh, draft).bytes, NOW);
+  }
+  return { judge, roster: new Roster(crypto, judge, limit) };
 }
 
-function recordOf(one: typeof anna, count: number, change: Partial<RecordBody> = {}): NodeRecord {
+function recordOf(one: typeof anna, count = 1, change: Partial<RecordBody> = {}): NodeRecord {
   assert.ok(one);
   return signRecord(crypto, meshId, one.signing, {
     key: one.signing.publicKey,
     sequence: sequenceOf(1, count),
+    run: "00".repeat(8),
+    twin: undefined,
     endpoints: [],
-    ip4Counter: 0,
-    capabilities: { relay: false, tunnel: true },
+    capabilities: { relay: false, tunnel: true, meshKey: false },
     routes: [],
     version: "1",
-    chain: EMPTY_CHAIN,
+    proof: NO_PROOF,
     ...change,
   });
 }
 
+function taken(roster: Roster, record: NodeRecord): Member {
+  const acceptance = roster.accept(record, now);
+  assert.ok(acceptance.kind === "new");
+  return acceptance.member;
+}
+
 Deno.test("a newer record replaces an older one, and an older one changes nothing", () => {
-  const roster = setUp();
+  const { roster } = setUp();
   assert.equal(roster.accept(recordOf(anna, 5), now).kind, "new");
   assert.equal(roster.accept(recordOf(anna, 5), now).kind, "old");
   assert.equal(roster.accept(recordOf(anna, 4, { version: "0" }), now).kind, "old");
@@ -47,7 +58,7 @@ Deno.test("a newer record replaces an older one, and an older one changes nothin
 Deno.test("two records with one sequence are equivocation, and everybody keeps the same one", () => {
   const [one, two] = [recordOf(anna, 5), recordOf(anna, 5, { version: "x" })];
   const kept = [[one, two], [two, one]].map((order) => {
-    const roster = setUp();
+    const { roster } = setUp();
     const results = order.map((record) => roster.accept(record, now).kind);
     assert.deepEqual(results, ["new", "equivocation"]);
     return roster.get(anna.id)?.record.version;
@@ -55,8 +66,15 @@ Deno.test("two records with one sequence are equivocation, and everybody keeps t
   assert.equal(kept[0], kept[1]);
 });
 
+Deno.test("who is no member is not taken in, whatever its record says", () => {
+  const { roster } = setUp([{}]);
+  const acceptance = roster.accept(recordOf(bert), now);
+  assert.ok(acceptance.kind === "refused" && acceptance.why === "stranger");
+  assert.equal(roster.size, 0);
+});
+
 Deno.test("at the limit newcomers are refused and counted, and members still renewed", () => {
-  const roster = setUp(2);
+  const { roster } = setUp([{}, {}, {}], 2);
   assert.equal(roster.accept(recordOf(anna, 1), now).kind, "new");
   assert.equal(roster.accept(recordOf(bert, 1), now).kind, "new");
   const refused = roster.accept(recordOf(carl, 1), now);
@@ -68,12 +86,10 @@ Deno.test("at the limit newcomers are refused and counted, and members still ren
 });
 
 Deno.test("a member heard of lately is at that place; otherwise all its places are tried, four at most", () => {
-  const roster = setUp();
+  const { roster } = setUp();
   const endpoint = (n: number) => ({ address: Uint8Array.of(192, 0, 2, n), port: 1, scope: 0 });
   const claimed = [1, 2, 3, 4, 5].map(endpoint);
-  const acceptance = roster.accept(recordOf(anna, 1, { endpoints: claimed }), now);
-  assert.ok(acceptance.kind === "new");
-  const { member } = acceptance;
+  const member = taken(roster, recordOf(anna, 1, { endpoints: claimed }));
   const places = () => roster.places(member, now).map(({ to }) => to.address[3]);
   assert.deepEqual(places(), [1, 2, 3, 4]);
   member.observed = { endpoint: endpoint(3), source: undefined, at: now.boot - 29_999 };
@@ -90,17 +106,149 @@ Deno.test("a member heard of lately is at that place; otherwise all its places a
   );
 });
 
-Deno.test("a name that two members have names neither, and says by what to choose", () => {
-  const trust = new Trust(crypto, meshKey);
-  for (const { id } of people) trust.trust(id, "same");
-  const roster = new Roster(crypto, trust, self.id);
-  roster.accept(recordOf(anna, 1), now);
-  roster.accept(recordOf(bert, 1), now);
-  const found = roster.find("same");
-  assert.match(
-    found.ok ? "" : found.error,
-    /^same: 2 members match: say which key: [0-9a-f]{16}, /,
-  );
-  assert.ok(roster.find(anna.id.slice(0, 8)).ok);
-  assert.ok(!roster.find(anna.id.slice(0, 7)).ok, "seven digits are too few");
+Deno.test("who was not heard in this run is unheard, a remembered place or not", () => {
+  const { roster } = setUp();
+  const member = taken(roster, recordOf(anna));
+  assert.ok(isUnheard(member));
+  const endpoint = parseEndpoint("192.0.2.9:1");
+  assert.ok(endpoint);
+  member.observed = { endpoint, source: undefined, at: -Infinity };
+  assert.ok(isUnheard(member));
+  member.observed = { endpoint, source: undefined, at: 0 };
+  assert.ok(!isUnheard(member));
 });
+
+Deno.test("invariant 7: two members never bear one name: who loses it is called by its key, too", () => {
+  const { roster } = setUp([{ name: "lyon", since: NOW }, { name: "lyon", since: NOW - 1 }]);
+  taken(roster, recordOf(anna));
+  assert.equal(roster.nameOf(anna.id), "lyon");
+  taken(roster, recordOf(bert));
+  assert.equal(roster.nameOf(bert.id), "lyon");
+  assert.equal(roster.nameOf(anna.id), `lyon-${anna.id.slice(0, 32)}`);
+  roster.remove(bert.id);
+  assert.equal(roster.nameOf(anna.id), "lyon");
+  assert.equal(roster.nameOf(bert.id), "");
+});
+
+Deno.test("the name of who lost a long one is a DNS label of 63 characters at most", () => {
+  const long = `${"a".repeat(29)}-${"b".repeat(33)}`;
+  const { roster } = setUp([{ name: long, since: NOW }, { name: long, since: NOW - 1 }]);
+  taken(roster, recordOf(anna));
+  taken(roster, recordOf(bert));
+  assert.equal(roster.nameOf(anna.id), `${"a".repeat(29)}-${anna.id.slice(0, 32)}`);
+});
+
+Deno.test("a member is found by its name, address or key, or eight digits of the key", () => {
+  const { roster } = setUp([{ name: "lyon" }, { name: "nice" }]);
+  const member = taken(roster, recordOf(anna));
+  taken(roster, recordOf(bert));
+  const ip4 = roster.ip4(anna.id);
+  assert.ok(ip4);
+  const texts = [
+    "lyon",
+    anna.id,
+    anna.id.slice(0, 8),
+    formatAddress(ip4),
+    formatAddress(member.ip6),
+  ];
+  for (const text of texts) {
+    const found = roster.find(text);
+    assert.ok(found.ok && found.value === member, text);
+  }
+  for (const text of [anna.id.slice(0, 7), "100.64.0.0", "lyo", "::1", ""]) {
+    const found = roster.find(text);
+    assert.equal(
+      found.ok ? "" : found.error,
+      `${text}: no member has this name, key or address: \`shoal status\` lists them all`,
+    );
+  }
+});
+
+Deno.test("a name that means two members names neither, and says by what to choose", () => {
+  const { roster } = setUp([{ name: bert.id.slice(0, 8) }, { name: "nice" }]);
+  taken(roster, recordOf(anna));
+  taken(roster, recordOf(bert));
+  const found = roster.find(bert.id.slice(0, 8));
+  const keys = `${anna.id.slice(0, 16)}, ${bert.id.slice(0, 16)}`;
+  assert.equal(
+    found.ok ? "" : found.error,
+    `${bert.id.slice(0, 8)}: 2 members match: say which key: ${keys}`,
+  );
+});
+
+Deno.test("invariant 7: who loses an address has none, and nothing that a member signs moves another's", () => {
+  const [mine, theirs] = clashing(anna, bert);
+  const { roster } = setUp([
+    { ip4Counter: mine, since: NOW - 1 },
+    { ip4Counter: theirs, since: NOW },
+  ]);
+  taken(roster, recordOf(anna));
+  taken(roster, recordOf(bert));
+  assert.ok(roster.ip4(anna.id));
+  assert.equal(roster.ip4(bert.id), undefined);
+  assert.deepEqual(roster.claimedIp4(bert.id), roster.ip4(anna.id));
+  assert.deepEqual(roster.rivals(bert.id), [anna.id]);
+  for (let count = 2; count < 5; count++) roster.accept(recordOf(bert, count), now);
+  assert.equal(roster.ip4(bert.id), undefined);
+  roster.remove(anna.id);
+  assert.ok(roster.ip4(bert.id));
+});
+
+Deno.test("a membership that changed moves the claims, and says so", () => {
+  const { judge, roster } = setUp([{ name: "lyon" }]);
+  const member = taken(roster, recordOf(anna));
+  const judged = () => {
+    const judgement = judge.judge(anna.id, NOW + 1);
+    assert.ok(judgement.kind === "member");
+    return judgement.membership;
+  };
+  assert.equal(roster.renew(member, judged()), false);
+  const renewed = memberDraft(anna, { name: "nice" });
+  judge.statements.add(society.sign(society.mesh, renewed, { at: NOW + 1 }).bytes, NOW + 1);
+  assert.equal(roster.renew(member, judged()), true);
+  assert.equal(roster.nameOf(anna.id), "nice");
+  judge.statements.add(society.sign(society.mesh, adminDraft(anna, { name: "nice" })).bytes, NOW);
+  assert.equal(roster.renew(member, judged()), true, "an admin's claim is a stronger one");
+});
+
+Deno.test("a free name has the lowest number from 2 on, and is a DNS label; one's own name is free", () => {
+  const long = "a".repeat(63);
+  const { roster } = setUp([{ name: "lyon" }, { name: "lyon-2" }, { name: long }]);
+  for (const who of [anna, bert, carl]) taken(roster, recordOf(who));
+  assert.equal(roster.freeName("paris", "x"), "paris");
+  assert.equal(roster.freeName("lyon", "x"), "lyon-3");
+  assert.equal(roster.freeName("lyon", anna.id), "lyon");
+  assert.equal(roster.freeName(long, "x"), `${"a".repeat(61)}-2`);
+});
+
+Deno.test("names and addresses of members without a certificate are free to be certified for others", () => {
+  const { judge, roster } = setUp([]);
+  judge.trust(anna.id, "lyon");
+  taken(roster, recordOf(anna));
+  assert.equal(roster.nameOf(anna.id), "lyon");
+  assert.equal(roster.freeName("lyon", "x"), "lyon");
+});
+
+Deno.test("a free counter is the one before where that is free, else the lowest that is", () => {
+  const [mine, theirs] = clashing(anna, bert);
+  const { roster } = setUp([{ ip4Counter: mine }]);
+  taken(roster, recordOf(anna));
+  assert.equal(roster.freeCounter(anna.id, mine), mine);
+  assert.equal(roster.freeCounter(bert.id, theirs + 1), theirs + 1);
+  assert.equal(roster.freeCounter(bert.id), theirs === 0 ? 1 : 0);
+  assert.equal(roster.freeCounter(bert.id, theirs), theirs === 0 ? 1 : 0);
+});
+
+/** Counters by which two keys have one address. */
+function clashing(a: typeof self, b: typeof self): [number, number] {
+  assert.ok(a && b);
+  const counters = new Map<string, number>();
+  const addressOf = (who: typeof self & object, counter: number) =>
+    formatAddress(ip4Of(crypto, meshId, who.signing.publicKey, counter));
+  for (let counter = 0; counter < 8000; counter++) counters.set(addressOf(a, counter), counter);
+  for (let counter = 0; counter < 8000; counter++) {
+    const other = counters.get(addressOf(b, counter));
+    if (other !== undefined) return [other, counter];
+  }
+  throw new Error("no clash: take other keys");
+}

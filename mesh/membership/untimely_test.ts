@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { NodeRecord } from "./record.ts";
-import type { Judgement, Refusal } from "./trust/trust.ts";
+import type { Judgement, Refusal } from "./judge.ts";
 import { Untimely } from "./untimely.ts";
 
 const record = (id: string) => ({ id }) as NodeRecord;
@@ -14,15 +14,15 @@ Deno.test("at the limit the one kept longest makes room, and is counted", () => 
   assert.equal(untimely.dropped, 1);
 });
 
-Deno.test("members are handed out once; the revoked and the long ended are forgotten", () => {
+Deno.test("members are handed out once; the removed and the long ended are forgotten", () => {
   const untimely = new Untimely(9);
-  for (const id of ["member", "early", "ended", "long ended", "revoked"]) untimely.keep(record(id));
+  for (const id of ["member", "early", "ended", "long ended", "removed"]) untimely.keep(record(id));
   const now: Record<string, Judgement> = {
     member,
     early: refused("notYetValid"),
     ended: refused("expired"),
     "long ended": refused("expired"),
-    revoked: refused("revoked"),
+    removed: refused("removed"),
   };
   const earlier: Record<string, Judgement> = { ...now, ended: member };
   const judge = ({ id }: NodeRecord) => now[id] ?? member;
