@@ -1,28 +1,24 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
+import { toBase64url } from "../base64url.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
-import { EMPTY_CHAIN, verifyChain } from "./certificate.ts";
-import { formatToken, issueToken, parseToken, redeemToken } from "./token.ts";
+import { Writer } from "../codec.ts";
+import { signatureLabel } from "../membership/identity.ts";
+import { adminDraft, DAY, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
+import { formatToken, parseToken, placesOf, SEEDS_MAX, type Token, TOKEN_PREFIX } from "./token.ts";
 
-const seed = (n: number) => new Uint8Array(32).fill(n);
-const mesh = crypto.ed25519FromSeed(seed(1));
-const joiner = crypto.ed25519FromSeed(seed(2));
-const NOW = 1_800_000_000;
-
-const token = issueToken(
-  crypto,
-  mesh.publicKey,
-  { chain: EMPTY_CHAIN, signing: mesh },
-  {
-    uses: 3,
-    expires: NOW + 3600,
-    memberUntil: NOW + 86_400,
-    groups: ["web", "db", "web"],
-    flags: { relay: true, admin: false },
-  },
-  ["203.0.113.9:51820", "[2001:db8::1]:51820"],
-  seed(9),
-  NOW,
+const society = new Signatories(crypto);
+const [anna, bert, secret] = [society.person(1), society.person(2), society.person(3)];
+const statement = society.sign(
+  anna,
+  tokenDraft(secret, [anna, bert], { uses: 3, groups: ["db", "web"], until: NOW + DAY }),
 );
+const token: Token = {
+  genesis: society.genesis,
+  statement,
+  secret: secret.signing,
+  seeds: [["203.0.113.9:51820", "[2001:db8::1]:51820"], ["lyon.example.org:51820"]],
+};
 const text = formatToken(crypto, token);
 
 function errorOf(line: string): string {
@@ -30,13 +26,20 @@ function errorOf(line: string): string {
   return parsed.ok ? "no error" : parsed.error;
 }
 
-Deno.test("a token is one line of letters, digits, - and _, and is read back whole", () => {
-  assert.match(text, /^shoal1[A-Za-z0-9_-]+$/);
+/** A token with a check sum that fits, whatever it holds. */
+function forged(change: Partial<Token> & { readonly body?: Uint8Array }): string {
+  const whole = { ...token, ...change };
+  if (change.body === undefined) return formatToken(crypto, whole);
+  const check = crypto.blake2s(signatureLabel("token"), change.body).subarray(0, 8);
+  return TOKEN_PREFIX + toBase64url(new Writer().bytes(change.body).bytes(check).finish());
+}
+
+Deno.test("invariant 12: a token is one line of letters, digits, - and _, and is read back whole", () => {
+  assert.match(text, /^shoal2[A-Za-z0-9_-]+$/);
   const parsed = parseToken(crypto, text);
   assert.ok(parsed.ok);
+  assert.deepEqual(parsed.value, token);
   assert.equal(formatToken(crypto, parsed.value), text);
-  assert.deepEqual(parsed.value.seeds, ["203.0.113.9:51820", "[2001:db8::1]:51820"]);
-  assert.deepEqual(parsed.value.grant.groups, ["db", "web"]);
 });
 
 Deno.test("line breaks and blanks that a terminal added do not matter", () => {
@@ -45,7 +48,7 @@ Deno.test("line breaks and blanks that a terminal added do not matter", () => {
 
 Deno.test("T41: a token with any character altered, missing or added is refused with its length", () => {
   const last = text.at(-1) === "A" ? "Q" : "A";
-  for (let i = 6; i < text.length; i += 5) {
+  for (let i = TOKEN_PREFIX.length; i < text.length; i += 5) {
     const other = text[i] === "A" ? "B" : "A";
     const altered = text.slice(0, i) + other + text.slice(i + 1);
     assert.match(errorOf(altered), /altered or cut short.*copy the token again/, `character ${i}`);
@@ -56,17 +59,70 @@ Deno.test("T41: a token with any character altered, missing or added is refused 
   assert.match(errorOf(text + "=".repeat(3)), /not base64url/);
 });
 
-Deno.test("something else than a token is told by its beginning", () => {
-  assert.match(errorOf("tskey-abcdef"), /starts with "tskey-" instead of "shoal1"/);
-  assert.match(errorOf("shoal1"), /too short/);
-  assert.match(errorOf("shoal1" + "A".repeat(5000)), /at most 4096/);
+Deno.test("something else than a token is told by its beginning, and one of an older version by its number", () => {
+  assert.equal(
+    errorOf("tskey-abcdef"),
+    'token: it starts with "tskey-" instead of "shoal2": paste the whole token',
+  );
+  assert.equal(
+    errorOf(`shoal1${text.slice(6)}`),
+    "token: it was made by an older version: update shoal there and make a new one",
+  );
+  assert.match(errorOf(""), /starts with "" instead/);
+  assert.match(errorOf("shoal2"), /too short/);
+  assert.match(errorOf("shoal2" + "A".repeat(5000)), /at most 4096/);
 });
 
-Deno.test("a joiner's certificate under a token holds without anybody's help", () => {
-  const subject = { key: joiner.publicKey, name: "lyon", expires: NOW + 10 * 86_400 };
-  const chain = redeemToken(crypto, token, subject);
-  const membership = verifyChain(crypto, mesh.publicKey, chain);
-  assert.ok(membership.ok);
-  assert.equal(membership.value.expires, NOW + 86_400, "cut to what the token allows");
-  assert.deepEqual(membership.value.groups, ["db", "web"]);
+Deno.test("a token holds an invite of this mesh, its own key and nothing else, whoever made it", () => {
+  const office = society.sign(society.mesh, adminDraft(anna));
+  const other = new Signatories(crypto, 2);
+  const wrong: [Partial<Token> & { readonly body?: Uint8Array }, RegExp][] = [
+    [{ statement: office as unknown as typeof statement }, /it holds no invite/],
+    [{ secret: bert.signing }, /its key is another's/],
+    [{ genesis: other.genesis }, /its signature does not fit/],
+    [{ body: new Uint8Array(200) }, /it holds no invite/],
+    [{ seeds: [...token.seeds, []] }, /copy the token again/],
+    [{ seeds: token.seeds.slice(1) }, /copy the token again/],
+  ];
+  for (const [change, why] of wrong) assert.match(errorOf(forged(change)), why);
+});
+
+Deno.test("invariant 12: a place that is not HOST:PORT in one form is never taken out of a token", () => {
+  const hostile = [
+    "203.0.113.9",
+    "203.0.113.9:0",
+    "203.0.113.9:051820",
+    "203.0.113.9:51820 --open",
+    "$(reboot):51820",
+    "a;b:51820",
+    "-x:51820",
+    "a\u001b[2J:51820",
+    "[2001:db8::1]:51820\n",
+    "",
+  ];
+  for (const seed of hostile) {
+    assert.match(errorOf(forged({ seeds: [[seed], []] })), /a place that is no HOST:PORT/, seed);
+  }
+  const many = (count: number) => Array(count).fill("203.0.113.9:51820");
+  assert.equal(errorOf(forged({ seeds: [many(SEEDS_MAX), []] })), "no error");
+  assert.match(errorOf(forged({ seeds: [many(SEEDS_MAX + 1), []] })), /9 places, over 8/);
+});
+
+Deno.test("every place belongs to a door, and the first place of each door comes first", () => {
+  assert.deepEqual(placesOf(token), [
+    { key: anna.id, seed: "203.0.113.9:51820" },
+    { key: bert.id, seed: "lyon.example.org:51820" },
+    { key: anna.id, seed: "[2001:db8::1]:51820" },
+  ]);
+  assert.deepEqual(placesOf({ ...token, seeds: [[], []] }), []);
+});
+
+Deno.test("T18: no text makes the parser throw", () => {
+  fc.assert(fc.property(fc.string({ maxLength: 300 }), (any) => {
+    assert.notEqual(errorOf(any), "no error");
+    assert.notEqual(errorOf(TOKEN_PREFIX + any), "no error");
+  }));
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 500 }), (body) => {
+    assert.notEqual(errorOf(forged({ body: Uint8Array.from(body) })), "no error");
+  }));
 });
