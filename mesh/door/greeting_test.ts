@@ -41,6 +41,11 @@ Deno.test("the longest record fits a hello, and every verdict with it an answer"
   }
 });
 
+Deno.test("an answer with a longer record than any is refused", () => {
+  const verdict = { kind: "welcome", record: new Uint8Array(RECORD_MAX + 1) } as const;
+  assert.ok(!decodeAnswer(encodeAnswer({ cookie, observed, verdict })).ok);
+});
+
 Deno.test("a verdict or a reason that this version does not know is none", () => {
   const bytes = encodeAnswer({ cookie, observed, verdict: { kind: "welcome", record } });
   const at = COOKIE_SIZE + 1 + 16 + 2;

@@ -91,7 +91,7 @@ Deno.test("invariant 12: a place that is not HOST:PORT in one form is never take
   const hostile = [
     "203.0.113.9",
     "203.0.113.9:0",
-    "203.0.113.9:051820",
+    "203.0.113.9:0518",
     "203.0.113.9:51820 --open",
     "$(reboot):51820",
     "a;b:51820",
