@@ -1,19 +1,9 @@
 import assert from "node:assert/strict";
-import {
-  ANSWER_MAX,
-  DATAGRAM_MAX,
-  HELLO_SIZE,
-  openAnswer,
-  openHello,
-  PAYLOAD_MAX,
-  Seal,
-  sealAnswer,
-  sealHello,
-} from "./control.ts";
-import { kindOf } from "./datagram.ts";
-import { nobleCrypto as crypto } from "./noble_crypto.ts";
-import { Seeded } from "./sim/random.ts";
-import { identityFromSeed, meshIdOf } from "./trust/identity.ts";
+import { kindOf } from "../datagram.ts";
+import { identityFromSeed } from "../membership/identity.ts";
+import { nobleCrypto as crypto } from "../noble_crypto.ts";
+import { Seeded } from "../sim/random.ts";
+import { DATAGRAM_MAX, PAYLOAD_MAX, Seal } from "./seal.ts";
 
 const seeded = new Seeded(1);
 const random = (length: number) => Uint8Array.from({ length }, () => seeded.below(256));
@@ -21,14 +11,15 @@ const [anna, bert, carl] = [1, 2, 3].map((n) =>
   identityFromSeed(crypto, new Uint8Array(32).fill(n))
 );
 assert.ok(anna && bert && carl);
-const meshId = meshIdOf(crypto, carl.signing.publicKey);
+const [meshId, otherMesh] = [random(32), random(32)];
+const [RUN, OTHER_RUN] = ["11".repeat(8), "22".repeat(8)];
 const TEXT = new TextEncoder().encode("are you there?");
 
 /** Two members that know each other, started `boot` times. */
 function pair(bootA = 1, bootB = 1, knownA = bootA, knownB = bootB) {
   assert.ok(anna && bert);
-  const a = new Seal(crypto, random, meshId, anna, bootA);
-  const b = new Seal(crypto, random, meshId, bert, bootB);
+  const a = new Seal(crypto, random, meshId, anna, bootA, RUN);
+  const b = new Seal(crypto, random, meshId, bert, bootB, OTHER_RUN);
   a.know(bert.id, bert.signing.publicKey, knownB);
   b.know(anna.id, anna.signing.publicKey, knownA);
   return { a, b };
@@ -50,36 +41,15 @@ Deno.test("what one member seals, the other opens and knows who sealed it", () =
   assert.equal(a.open(sealed(b, anna.id)).kind, "opened");
 });
 
-Deno.test("no type can be taken for WireGuard or STUN", () => {
+Deno.test("a sealed datagram can be taken for no other kind (R21)", () => {
   const { a } = pair();
-  const all = [
-    sealed(a, bert.id),
-    sealHello(crypto, random, "hello", meshId, TEXT),
-    sealHello(crypto, random, "ask", meshId, TEXT),
-    sealAnswer(crypto, random, meshId, anna, bert.signing.publicKey, TEXT),
-  ];
-  const types = all.map((bytes) => {
-    assert.ok(bytes);
-    const [first = 0] = bytes;
-    assert.equal(first & 0xc0, 0xc0, "STUN begins with two zero bits (RFC 8489 section 5)");
-    assert.ok(new DataView(bytes.buffer).getUint32(0, true) > 4, "R21");
-    return kindOf(bytes);
-  });
-  assert.deepEqual(types, ["sealed", "hello", "ask", "answer"]);
-  for (const type of [1, 2, 3]) assert.equal(kindOf(Uint8Array.of(type, 0, 0, 0)), "handshake");
-  assert.equal(kindOf(Uint8Array.of(4, 0, 0, 0, 9)), "data");
-  const foreign = [[], [1, 0, 0], [0, 0, 0, 0], [5, 0, 0, 0], [0xc1, 0, 0, 1], [1, 0, 1, 0]];
-  for (const bytes of foreign) assert.equal(kindOf(Uint8Array.from(bytes)), undefined);
+  assert.equal(kindOf(sealed(a, bert.id)), "sealed");
 });
 
 Deno.test("a datagram is never longer than 1,232 bytes", () => {
   const { a } = pair();
   assert.equal(sealed(a, bert.id, new Uint8Array(PAYLOAD_MAX)).length, DATAGRAM_MAX);
   assert.throws(() => sealed(a, bert.id, new Uint8Array(PAYLOAD_MAX + 1)), RangeError);
-  const content = new Uint8Array(ANSWER_MAX);
-  const answer = sealAnswer(crypto, random, meshId, anna, bert.signing.publicKey, content);
-  assert.equal(answer?.length, DATAGRAM_MAX);
-  assert.throws(() => sealHello(crypto, random, "ask", meshId, new Uint8Array(HELLO_SIZE + 1)));
 });
 
 Deno.test("an altered, foreign or cut datagram opens nowhere", () => {
@@ -92,7 +62,7 @@ Deno.test("an altered, foreign or cut datagram opens nowhere", () => {
   }
   assert.equal(b.open(bytes.subarray(0, 60)).kind, "dropped");
   assert.equal(b.open(bytes).kind, "opened", "none of that has used the true one up");
-  const elsewhere = new Seal(crypto, random, meshIdOf(crypto, undefined), bert, 1);
+  const elsewhere = new Seal(crypto, random, otherMesh, bert, 1, RUN);
   elsewhere.know(anna.id, anna.signing.publicKey, 1);
   assert.deepEqual(elsewhere.open(sealed(a, bert.id)), { kind: "dropped", why: "unknown" });
 });
@@ -129,7 +99,7 @@ Deno.test("a restart of the receiver opens no gap for what was sent before it", 
 Deno.test("a restart of the sender begins a new count, and the old one ends", () => {
   const { a, b } = pair(1, 1);
   const old = sealed(a, bert.id);
-  const restarted = new Seal(crypto, random, meshId, anna, 2);
+  const restarted = new Seal(crypto, random, meshId, anna, 2, RUN);
   restarted.know(bert.id, bert.signing.publicKey, 1);
   assert.equal(b.open(sealed(restarted, bert.id)).kind, "opened");
   const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: true };
@@ -169,21 +139,30 @@ Deno.test("a key of low order gets nothing sealed (R25)", () => {
   assert.equal(a.seal("low", "ping", TEXT), undefined);
 });
 
-Deno.test("a hello is always of full size and opens only under its mesh id and type", () => {
-  const bytes = sealHello(crypto, random, "hello", meshId, TEXT);
-  assert.equal(bytes.length, DATAGRAM_MAX);
-  assert.deepEqual(openHello(crypto, "hello", meshId, bytes)?.slice(0, TEXT.length), TEXT);
-  assert.equal(openHello(crypto, "hello", meshIdOf(crypto, undefined), bytes), undefined);
-  assert.equal(openHello(crypto, "ask", meshId, bytes), undefined);
-  assert.equal(openHello(crypto, "hello", meshId, bytes.subarray(1)), undefined);
+Deno.test("while two machines use a key, only datagrams of the run that was first are delivered", () => {
+  const { a, b } = pair();
+  const copy = new Seal(crypto, random, meshId, anna, 1, OTHER_RUN);
+  copy.know(bert.id, bert.signing.publicKey, 1);
+  const [ofFirst, ofCopy] = [sealed(a, bert.id), sealed(copy, bert.id)];
+  b.pin(anna.id, RUN);
+  assert.deepEqual(b.open(ofCopy), { kind: "twin", from: anna.id, boot: 1 });
+  assert.equal(b.open(ofFirst).kind, "opened", "the copy has not used its number up");
+  b.unpin(anna.id);
+  assert.equal(b.open(sealed(copy, bert.id)).kind, "opened", "any run counts again");
 });
 
-Deno.test("an answer opens only for whom it was made, and proves who made it", () => {
-  const bytes = sealAnswer(crypto, random, meshId, anna, bert.signing.publicKey, TEXT);
-  assert.ok(bytes);
-  const opened = openAnswer(crypto, meshId, bert, bytes);
-  assert.deepEqual(opened, { ok: true, value: { key: anna.signing.publicKey, content: TEXT } });
-  assert.ok(!openAnswer(crypto, meshId, carl, bytes).ok);
-  assert.ok(!openAnswer(crypto, meshIdOf(crypto, undefined), bert, bytes).ok);
-  assert.ok(!openAnswer(crypto, meshId, bert, bytes.subarray(0, 20)).ok);
+Deno.test("a second machine that has started more often does not mute the first", () => {
+  const { a, b } = pair();
+  const copy = new Seal(crypto, random, meshId, anna, 9, OTHER_RUN);
+  copy.know(bert.id, bert.signing.publicKey, 1);
+  b.pin(anna.id, RUN);
+  assert.deepEqual(b.open(sealed(copy, bert.id)), { kind: "twin", from: anna.id, boot: 9 });
+  assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
+});
+
+Deno.test("nobody can be held to a run that is not known", () => {
+  const { a, b } = pair();
+  b.pin(carl.id, RUN);
+  b.unpin(carl.id);
+  assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
 });
