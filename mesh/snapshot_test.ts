@@ -3,31 +3,67 @@ import { NodeLab } from "./sim/node_lab.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { type NodeSnapshot, readSnapshot } from "./snapshot.ts";
 
+/** Of a node with another member, an invite and a key that it trusts. */
 function written(): NodeSnapshot {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();
-  lab.joiner(founder);
+  const joiner = lab.joiner(founder);
   lab.run(2_000);
-  return JSON.parse(JSON.stringify(founder.node.snapshot()));
+  const { publicKey } = crypto.ed25519FromSeed(lab.random(32));
+  founder.step((now, out) => founder.node.trust(now, publicKey.toHex(), "friend", out));
+  const { seeds } = joiner.node.snapshot();
+  return JSON.parse(JSON.stringify({ ...founder.node.snapshot(), seeds, admission: "AA" }));
 }
 
 Deno.test("what a node wrote is read as it was written", () => {
   const snapshot = written();
-  assert.equal(snapshot.members.length, 1);
+  const { members, statements, admissions, trusted, seeds, genesis } = snapshot;
+  for (const list of [members, statements, admissions, trusted, seeds]) {
+    assert.ok(list.length > 0);
+  }
+  assert.ok(genesis);
   assert.deepEqual(readSnapshot(snapshot), snapshot);
 });
 
-Deno.test("a snapshot with any field missing or of another shape is none", () => {
+Deno.test("invariant 9: a snapshot with any field missing or of another shape is none", () => {
   const snapshot = written();
   for (const field of Object.keys(snapshot)) {
     for (const value of [null, -1, 2 ** 32, 1.5, [1], { a: 1 }, true]) {
       assert.equal(readSnapshot({ ...snapshot, [field]: value }), undefined, `${field} ${value}`);
     }
-    if (field === "genesis") continue; // Who waits for admission has none.
-    assert.equal(readSnapshot({ ...snapshot, [field]: undefined }), undefined, field);
+    const isNeeded = field !== "genesis" && field !== "admission"; // Who waits for admission has none.
+    const without = readSnapshot({ ...snapshot, [field]: undefined });
+    assert.equal(without === undefined, isNeeded, field);
   }
-  for (const value of [null, undefined, [], "x", 1, {}, { v: 1, boot: 1 }]) {
+  for (const value of [null, undefined, [], "x", 1, {}, { v: 2, boot: 1 }]) {
     assert.equal(readSnapshot(value), undefined);
   }
-  assert.equal(readSnapshot({ ...snapshot, members: [{ record: 7 }] }), undefined);
+  assert.equal(readSnapshot({ ...snapshot, v: 1 }), undefined, "of an older version");
+});
+
+Deno.test("invariant 9: nor is one with a line of another shape in any of its lists", () => {
+  const snapshot = written();
+  const key = "ab".repeat(32);
+  const wrong: [keyof NodeSnapshot, unknown][] = [
+    ["genesis", { meshKey: key, recoveryKey: key.slice(1) }],
+    ["genesis", { meshKey: key.toUpperCase(), recoveryKey: key }],
+    ["numbers", { own: 1 }],
+    ["numbers", { own: 0, mesh: 65_536 }],
+    ["statements", [{ bytes: "AA" }]],
+    ["statements", [{ bytes: 7, seen: 1 }]],
+    ["statements", [{ bytes: "AA", seen: -1 }]],
+    ["admissions", [7]],
+    ["members", [{ record: 7 }]],
+    ["members", [{ record: "AA", endpoint: 7 }]],
+    ["members", [{ record: "AA", leftAt: 2 ** 32 }]],
+    ["members", [{ record: "AA", aliveAt: "yesterday" }]],
+    ["trusted", [{ key: "ab", name: "x" }]],
+    ["trusted", [{ key }]],
+    ["seeds", [{ seed: 7 }]],
+    ["seeds", [{ seed: "192.0.2.1:1", key: "ab" }]],
+  ];
+  for (const [field, value] of wrong) {
+    const what = `${field} ${JSON.stringify(value)}`;
+    assert.equal(readSnapshot({ ...snapshot, [field]: value }), undefined, what);
+  }
 });

@@ -116,7 +116,7 @@ export class Insider {
   }
 
   spread(to: Computer, record: NodeRecord): void {
-    this.rumour(to, recordRumour(this.computer.lab.crypto, record));
+    this.rumour(to, recordRumour(record));
   }
 
   /** Signs a statement, with its own key where no other is given. */
