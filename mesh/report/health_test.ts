@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { headOf } from "../datagram.ts";
+import { type Endpoint, formatEndpoint } from "../endpoint.ts";
+import { NodeLab } from "../sim/node_lab.ts";
+import { toyCrypto } from "../sim/toy_crypto.ts";
+import { PLACES_MAX } from "../wire/old_versions.ts";
+
+function place(n: number): Endpoint {
+  return { address: Uint8Array.of(203, n, 113, 7), port: 51820, scope: 0 };
+}
+
+/** What a node of another version sends first. */
+function helloOf(version: number): Uint8Array {
+  const bytes = new Uint8Array(1232);
+  bytes.set(headOf("hello"));
+  bytes[1] = version;
+  return bytes;
+}
+
+Deno.test("a machine that speaks another version is named in status with what to do, four of them at most", () => {
+  const founder = new NodeLab(toyCrypto).founder();
+  const named = () => {
+    const { health } = founder.node.status(founder.now());
+    return health.filter((line) => line.startsWith("a machine at"));
+  };
+  assert.deepEqual(named(), []);
+  founder.inject(helloOf(0), place(1));
+  assert.deepEqual(named(), [
+    `a machine at ${formatEndpoint(place(1))} speaks version 1 of shoal's protocol, which this ` +
+    "node does not: update shoal there",
+  ]);
+  for (let n = 0; n < 50; n++) founder.inject(helloOf(3), place(n));
+  assert.equal(named().length, PLACES_MAX);
+  const { control } = founder.node.status(founder.now());
+  assert.equal(control["old_version"], 51);
+  assert.equal(control["foreign"], 0);
+  founder.lab.run(11 * 60_000);
+  assert.deepEqual(named(), []);
+});
