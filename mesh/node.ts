@@ -240,8 +240,11 @@ export class Node {
       case "handshake":
         // WireGuard cannot tell two machines with one key apart: the place can.
         mesh?.contacts.heard(now, arrival.from, arrival.bytes.length);
-        if (mesh?.isOfTwin(arrival.from)) this.#drops.twin_handshake++;
-        else this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out));
+        this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out), (peer) => {
+          const isOfTwin = mesh?.isOfTwin(peer, arrival.from) ?? false;
+          if (isOfTwin) this.#drops.twin_handshake++;
+          return isOfTwin;
+        });
         break;
       default: // data is core's
         this.#strange(now, arrival);

@@ -18,7 +18,7 @@ import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis, MemberId } from "./identity.ts";
 import { Judge, type Judgement, type Membership } from "./judge.ts";
-import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
+import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
@@ -500,12 +500,14 @@ export class Mesh {
     this.tunnels.route(now, [member.id], out);
   }
 
-  /** Whether a handshake from here is of a machine that uses a member's key as the second one. */
-  isOfTwin(from: Endpoint): boolean {
-    for (const { places } of this.twins.alarms()) {
-      if (places.some((place) => sameEndpoint(place, from))) return true;
-    }
-    return false;
+  /**
+   * Whether a peer's handshake from here is of the second machine that uses its key. What a member
+   * says of its own key refuses nobody else who is at that place.
+   */
+  isOfTwin(peer: PeerId, from: Endpoint): boolean {
+    const member = this.roster.byPeer(peer);
+    const alarm = member && this.twins.alarm(member.id);
+    return alarm?.places.some((place) => sameEndpoint(place, from)) ?? false;
   }
 
   #enter(

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import type { Endpoint } from "../endpoint.ts";
-import type { NodeRecord } from "./record.ts";
+import { NodeLab } from "../sim/node_lab.ts";
+import { toyCrypto } from "../sim/toy_crypto.ts";
+import { Seal } from "../wire/seal.ts";
+import { identityFromSeed, meshIdOf } from "./identity.ts";
+import { NO_PROOF, type NodeRecord, sequenceOf, signRecord } from "./record.ts";
 import { PLACES_MAX, Twins } from "./twins.ts";
 
 const SECOND = 1000;
@@ -160,4 +164,46 @@ Deno.test("who is forgotten, or has no alarm, is not watched", () => {
   twins.otherHeard(at(3 * SECOND), "member", place(9));
   twins.heard(at(3 * SECOND), "nobody");
   assert.equal(twins.alarm("member"), undefined);
+});
+
+Deno.test("invariant 7: a member that declares another's place to be its second machine shuts nobody else out", () => {
+  const lab = new NodeLab(toyCrypto);
+  const founder = lab.founder();
+  const insider = lab.joiner(founder, { name: "insider" });
+  const victim = lab.joiner(founder, { name: "victim" });
+  assert.ok(lab.until(60_000, () => founder.sees(insider)?.standing === "certified"));
+  assert.ok(lab.until(60_000, () => victim.sees(founder)?.state === "alive"));
+  const { genesis, boot } = founder.disk ?? {};
+  assert.ok(genesis && boot);
+  const meshId = meshIdOf(toyCrypto, {
+    meshKey: Uint8Array.fromHex(genesis.meshKey),
+    recoveryKey: Uint8Array.fromHex(genesis.recoveryKey),
+  });
+  const identity = identityFromSeed(toyCrypto, insider.identitySeed);
+  const [run, other] = ["aa".repeat(8), "bb".repeat(8)];
+  const record = signRecord(toyCrypto, meshId, identity.signing, {
+    key: identity.signing.publicKey,
+    sequence: sequenceOf(9, 1),
+    run,
+    twin: { run: other, endpoint: { ...victim.endpoint } },
+    endpoints: [insider.endpoint],
+    capabilities: { relay: false, tunnel: true, meshKey: false },
+    routes: [],
+    version: "",
+    proof: NO_PROOF,
+  });
+  const seal = new Seal(toyCrypto, lab.random, meshId, identity, 9, run);
+  seal.know(founder.id, Uint8Array.fromHex(founder.id), boot);
+  insider.crash();
+  const bytes = seal.seal(founder.id, "record", record.bytes);
+  assert.ok(bytes);
+  founder.inject(bytes, insider.endpoint);
+  const { health } = founder.node.status(founder.now());
+  assert.ok(health.some((line) => line.startsWith("key: ")), health.join());
+  victim.crash(); // It has to shake hands anew.
+  victim.start();
+  const { length } = founder.delivered;
+  const arrives = () => (victim.say(founder), founder.delivered.length > length);
+  assert.ok(lab.until(10_000, arrives), "the victim's packets arrive");
+  assert.equal(founder.node.status(founder.now()).control["twin_handshake"], 0);
 });

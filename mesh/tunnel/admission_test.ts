@@ -252,3 +252,27 @@ function dropsOf(host: TunnelHost): number {
   const atGate = [...host.plane.drops.values()].reduce((sum, count) => sum + count, 0);
   return atGate + host.tunnels.counters.dropMalformed;
 }
+
+Deno.test("a peer that is not believed at a place is answered nothing there, and changes nothing", () => {
+  const { lab, alice, bob } = two();
+  const refused = (host: TunnelHost, bytes: Uint8Array, from: TunnelHost) => {
+    const before = host.state();
+    let asked = 0;
+    host.step((now, out) =>
+      host.tunnels.receive(now, { bytes, from: from.endpoint }, out, () => (asked++, true))
+    );
+    assert.equal(host.state(), before);
+    assert.equal(asked, 1);
+  };
+  refused(bob, initiation(alice, bob), alice);
+  assert.deepEqual(bob.sent, []);
+  lab.isLost = ({ host }) => host === bob;
+  alice.say(bob);
+  lab.run(100);
+  assert.equal(bob.tunnels.counters.responsesSent, 1, "one that is believed is answered");
+  const response = bob.first(2);
+  refused(alice, response, bob);
+  assert.equal(alice.tunnels.counters.responsesTaken, 0);
+  alice.arrive(response, bob.endpoint);
+  assert.equal(alice.tunnels.counters.responsesTaken, 1);
+});

@@ -6,7 +6,7 @@
  */
 import type { Endpoint, Source } from "../endpoint.ts";
 import { sameBytes, sameEndpoint } from "../endpoint.ts";
-import type { Session } from "../machine.ts";
+import type { PeerId, Session } from "../machine.ts";
 import type { SplitKeys } from "../noise/symmetric.ts";
 import {
   decodeHandshakeMessage,
@@ -86,8 +86,16 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
   timers.set(peer.id, "handshake retry", step.boot + REKEY_TIMEOUT + device.jitter());
 }
 
-/** A datagram that core's gate let through. */
-export function receiveHandshake(device: Device, step: Step, arrival: Arrival): void {
+/**
+ * A datagram that core's gate let through.
+ * @param isRefused whether a peer that it may be from is not believed at that place
+ */
+export function receiveHandshake(
+  device: Device,
+  step: Step,
+  arrival: Arrival,
+  isRefused: (peer: PeerId) => boolean = () => false,
+): void {
   if (!device.isUp || !device.keys) {
     device.counters.dropDown++;
     return;
@@ -98,9 +106,9 @@ export function receiveHandshake(device: Device, step: Step, arrival: Arrival): 
       device.counters.dropMalformed++;
       return;
     case "initiation":
-      return receiveInitiation(device, step, arrival, message);
+      return receiveInitiation(device, step, arrival, message, isRefused);
     case "response":
-      return receiveResponse(device, step, arrival, message);
+      return receiveResponse(device, step, arrival, message, isRefused);
     case "cookieReply":
       return receiveCookieReply(device, step, message);
   }
@@ -111,6 +119,7 @@ function receiveInitiation(
   step: Step,
   arrival: Arrival,
   message: Message<"initiation">,
+  isRefused: (peer: PeerId) => boolean,
 ): void {
   const { keys, counters } = device;
   if (!keys) return;
@@ -125,6 +134,7 @@ function receiveInitiation(
     counters.dropUnknownPeer++;
     return;
   }
+  if (isRefused(peer.id)) return read.wipe();
   const staticStatic = device.staticStatic(step, peer);
   const consumed = staticStatic && read.open(staticStatic, message.sealedPayload);
   if (!consumed) {
@@ -172,6 +182,7 @@ function receiveResponse(
   step: Step,
   arrival: Arrival,
   message: Message<"response">,
+  isRefused: (peer: PeerId) => boolean,
 ): void {
   const { keys, counters } = device;
   const peer = device.indices.get(message.receiver);
@@ -179,6 +190,7 @@ function receiveResponse(
     counters.dropUnexpected++;
     return;
   }
+  if (isRefused(peer.id)) return;
   const { initiation, localIndex } = peer.pending;
   const finished = initiation.finish(keys, peer.presharedKey, message);
   if (!finished) {

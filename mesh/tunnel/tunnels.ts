@@ -255,8 +255,13 @@ export class Tunnels {
   // ---- What core reports ----------------------------------------------------------------------
 
   /** A handshake datagram of type 1 to 3 that passed core's gate. */
-  receive(now: Now, arrival: Arrival, out: Out): void {
-    receiveHandshake(this.#device, this.#begin(now, out), arrival);
+  receive(
+    now: Now,
+    arrival: Arrival,
+    out: Out,
+    isRefused?: (peer: PeerId) => boolean,
+  ): void {
+    receiveHandshake(this.#device, this.#begin(now, out), arrival, isRefused);
   }
 
   /** An edge rang. News about a peer that was removed meanwhile is void. */
