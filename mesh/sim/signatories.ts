@@ -67,7 +67,7 @@ export class Signatories {
 /** What a test says of a certificate; the rest has defaults. */
 export type Wish = Partial<Omit<Certificate, "key">>;
 
-export function certificateFor({ id }: Identity, wish: Wish = {}): Certificate {
+function certificateFor({ id }: Identity, wish: Wish = {}): Certificate {
   return {
     key: id,
     name: `n${id.slice(0, 8)}`,
