@@ -130,7 +130,10 @@ for (const [name, crypto] of [["noble", nobleCrypto], ["toy", toyCrypto]] as con
     const answer = read(hello, member);
     assert.deepEqual(answer?.verdict, { kind: "welcome", record: house.record.bytes });
     assert.deepEqual(answer?.observed, place(1));
-    assert.deepEqual(door.confirm(at(1), member.id, answer?.cookie ?? new Uint8Array(0)), record);
+    assert.deepEqual(
+      door.confirm(at(1), member.id, answer?.cookie ?? new Uint8Array(0), place(1)),
+      record,
+    );
   });
 }
 
@@ -207,7 +210,7 @@ Deno.test("what is no record, or our own, is dropped and counted", () => {
   assert.equal(door.counters["invalid"], 2);
 });
 
-Deno.test("only the cookie of the answer confirms, and once", () => {
+Deno.test("only the cookie of the answer confirms, from where it was sent to, and once", () => {
   const { society, self, add, random, door, knock, read, recordOf } = setUp();
   const member = society.person(2);
   add(society.sign(self, memberDraft(member)));
@@ -215,11 +218,15 @@ Deno.test("only the cookie of the answer confirms, and once", () => {
   const cookie = read(hello, member)?.cookie;
   assert.ok(cookie);
   for (const wrong of [new Uint8Array(16), random(16), new Uint8Array(0)]) {
-    assert.equal(door.confirm(at(1), member.id, wrong), undefined);
+    assert.equal(door.confirm(at(1), member.id, wrong, place(1)), undefined);
   }
-  assert.equal(door.confirm(at(1), society.person(3).id, cookie), undefined);
-  assert.equal(door.confirm(at(1), member.id, cookie)?.id, member.id);
-  assert.equal(door.confirm(at(1), member.id, cookie), undefined, "once");
+  assert.equal(door.confirm(at(1), society.person(3).id, cookie, place(1)), undefined);
+  for (const elsewhere of [place(2), { ...place(1), port: 1001 }]) {
+    const confirmed = door.confirm(at(1), member.id, cookie, elsewhere);
+    assert.equal(confirmed, undefined, "whoever is there has not read it");
+  }
+  assert.equal(door.confirm(at(1), member.id, cookie, place(1))?.id, member.id);
+  assert.equal(door.confirm(at(1), member.id, cookie, place(1)), undefined, "once");
 });
 
 Deno.test("a repeated hello gets the same cookie: the confirmation of the first may be under way", () => {
@@ -239,9 +246,9 @@ Deno.test("a half-open acquaintance ends after ten seconds, or when it is withdr
   const [first, second] = cookies;
   assert.ok(first && second);
   assert.deepEqual(door.expire(at(10_000)), []);
-  assert.equal(door.confirm(at(10_001), one.id, first), undefined);
+  assert.equal(door.confirm(at(10_001), one.id, first, place(1)), undefined);
   door.withdraw(two.id);
-  assert.equal(door.confirm(at(1), two.id, second), undefined);
+  assert.equal(door.confirm(at(1), two.id, second, place(1)), undefined);
   assert.deepEqual(door.expire(at(10_001)), [one.id]);
 });
 

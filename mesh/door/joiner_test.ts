@@ -108,7 +108,20 @@ Deno.test("a seed is knocked at with a hello for the member that is there, and i
   assert.ok(answered?.kind === "answer");
   assert.deepEqual([answered.seed, answered.key], [SEED, lyon.signing.publicKey]);
   assert.deepEqual(answered.answer.observed, place(9));
+  assert.ok(answered.isThere);
   assert.equal(joiner.answered(at(11), arrival, out), undefined, "once");
+});
+
+Deno.test("an answer from elsewhere than the hello went to is told from one that proves the place", () => {
+  const { joiner, out, hello, sent, answer, lyon } = setUp();
+  joiner.add(SEED, lyon.id);
+  joiner.knockWith(at(0), hello());
+  joiner.poll(at(0), out);
+  const [knock] = sent();
+  assert.ok(knock);
+  const bytes = answer(knock.bytes, lyon);
+  const answered = joiner.answered(at(10), { bytes, from: place(2) }, out);
+  assert.ok(answered?.kind === "answer" && !answered.isThere);
 });
 
 Deno.test("where nobody knows who is at a seed, those who may be are tried in turn", () => {
