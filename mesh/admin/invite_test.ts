@@ -1,0 +1,175 @@
+/** Invites: made, listed, ended (item 12), and what they are not good for (item 2, invariant 6). */
+import assert from "node:assert/strict";
+import { nobleCrypto as crypto } from "../noble_crypto.ts";
+import type { InviteStatus } from "./invite.ts";
+import type { Computer } from "../sim/node_lab.ts";
+import {
+  areMutual,
+  demote,
+  done,
+  healthOf,
+  invite,
+  promote,
+  refusalOf,
+  village,
+} from "../sim/people.ts";
+
+const DAY = 86_400_000;
+
+function listOf(computer: Computer): InviteStatus[] {
+  return done(computer.node.invites(computer.now()));
+}
+
+Deno.test("item 12: every member lists the invites with their maker, uses and state, and no secret of them", () => {
+  const { lab, founder, others: [lyon] } = village(crypto, ["lyon"], 41);
+  assert.ok(lyon);
+  promote(founder, lyon);
+  lab.run(5_000);
+  const made = invite(lyon, { uses: 2, groups: ["web", "db"] });
+  const short = invite(founder, { expiresInS: 5 });
+  const guest = lab.computer({ name: "guest", token: made.token });
+  guest.start();
+  lab.run(20_000);
+  for (const one of [founder, lyon, guest]) {
+    const list = listOf(one);
+    const mine = list.find(({ id }) => id === made.id);
+    assert.deepEqual(
+      mine && [mine.by, mine.uses, mine.used, mine.groups, mine.state],
+      ["lyon", 2, 1, ["db", "web"], "open"],
+    );
+    assert.equal(list.find(({ id }) => id === short.id)?.state, "ended");
+    assert.equal(list.filter(({ state }) => state === "used up").length, 1, "lyon's own");
+    const text = JSON.stringify(one.node.status(one.now())) + JSON.stringify(list);
+    assert.ok(!text.includes(made.token.slice(-40)));
+  }
+  assert.deepEqual(guest.node.status(guest.now()).self.groups, ["db", "web"]);
+});
+
+Deno.test("item 12: an invite that was revoked lets nobody in; whom it has let in stays, also one that was provisional", () => {
+  const { lab, founder, others: [lyon, door] } = village(crypto, ["lyon", "door"], 42);
+  assert.ok(lyon && door);
+  const { token, id } = invite(founder, { uses: 3 });
+  lab.run(5_000);
+  const first = lab.computer({ name: "first", token });
+  first.start();
+  assert.ok(lab.until(10_000, () => lyon.sees(first)?.standing === "certified"));
+  const refused = lyon.step((now, out) => lyon.node.revokeInvite(now, id, {}, out));
+  assert.match(refusalOf(refused), /^invite: this node is no admin: run it on founder/);
+  const unknown = founder.step((now, out) => founder.node.revokeInvite(now, "ffffffff", {}, out));
+  assert.match(refusalOf(unknown), /^invite: there is no invite ffffffff: `shoal invite --list`/);
+  const odd = founder.step((now, out) => founder.node.revokeInvite(now, "x;touch y", {}, out));
+  assert.match(refusalOf(odd), /^invite: "x;touch y" names no invite/);
+  const revoked = done(founder.step((now, out) => founder.node.revokeInvite(now, id, {}, out)));
+  assert.equal(revoked.state, "revoked");
+  const late = lab.computer({ name: "late", token });
+  late.start();
+  lab.run(15_000);
+  for (const one of [founder, lyon, door]) {
+    assert.equal(one.sees(late), undefined);
+    assert.equal(one.sees(first)?.state, "alive");
+  }
+  const failure = late.events.find((event) => event.kind === "joinFailed");
+  assert.match(
+    failure?.kind === "joinFailed" ? failure.why : "",
+    /refused us: our key, or our token, was revoked/,
+  );
+  assert.equal(listOf(lyon).find((one) => one.id === id)?.state, "revoked");
+});
+
+Deno.test("invariant 6: certified members outlive their door and their token; a provisional one is out seven days after its end, until a person approves", () => {
+  for (const isCertified of [true, false]) {
+    const { lab, founder, others: [door, lyon] } = village(crypto, ["door", "lyon"], 43);
+    assert.ok(door && lyon);
+    const { token } = invite(founder, { uses: 2, expiresInS: 3_600 });
+    lab.run(5_000);
+    founder.crash(); // no admin's node is on: the door alone lets it in
+    const one = lab.computer({ name: "one", token });
+    one.start();
+    lab.run(20_000);
+    assert.equal(lyon.sees(one)?.standing, "provisional");
+    assert.match(
+      healthOf(one).join("\n"),
+      /^provisional: a token has let this node in, and no admin has certified it yet/m,
+    );
+    const all = [founder, door, lyon, one];
+    for (const each of all) each.host.skew = 6 * DAY;
+    lab.run(60_000);
+    assert.equal(lyon.sees(one)?.state, "alive");
+    if (isCertified) {
+      founder.start();
+      assert.ok(lab.until(60_000, () => lyon.sees(one)?.standing === "certified"));
+      lab.run(30_000);
+    }
+    for (const each of all) each.host.skew = 10 * DAY;
+    lab.run(60_000);
+    door.crash();
+    lab.run(60_000);
+    assert.equal(lyon.sees(one)?.state, isCertified ? "alive" : undefined);
+    if (isCertified) continue;
+    founder.start();
+    lab.run(30_000);
+    assert.equal(founder.sees(one), undefined, "too late to be certified on sight");
+    const approved = founder.step((now, out) =>
+      founder.node.approve(now, one.id, out, { name: "one" })
+    );
+    assert.equal(done(approved).name, "one");
+    assert.ok(lab.until(120_000, () => lyon.sees(one)?.state === "alive"));
+  }
+});
+
+Deno.test("invariant 6: a provisional member opens no door, and is named in no invite", () => {
+  const { lab, founder, others: [door] } = village(crypto, ["door"], 44);
+  assert.ok(door);
+  const { token } = invite(founder, { uses: 5 });
+  lab.run(5_000);
+  founder.crash();
+  const one = lab.computer({ name: "one", token });
+  one.start();
+  lab.run(20_000);
+  assert.equal(door.sees(one)?.standing, "provisional");
+  const two = lab.computer({ name: "two", token, seeds: [one.address] });
+  lab.network.partition([two.address, one.address]);
+  two.start();
+  lab.run(30_000);
+  assert.equal(one.sees(two), undefined);
+  assert.equal(two.node.status(two.now()).mesh.state, "joining");
+});
+
+Deno.test("item 3: an invite of a demoted admin lets nobody in, and whom others' nodes certified for it stays", () => {
+  const { lab, founder, others: [f, lyon] } = village(crypto, ["f", "lyon"], 45);
+  assert.ok(f && lyon);
+  promote(founder, f);
+  lab.run(5_000);
+  const { token } = invite(f, { uses: 3 });
+  lab.run(5_000);
+  const guest = lab.computer({ name: "guest", token });
+  guest.start();
+  assert.ok(lab.until(20_000, () => areMutual([founder, f, lyon, guest])));
+  lab.run(5_000);
+  const { lines } = demote(founder, f);
+  assert.ok(lines.includes("1 invite of f ends"), lines.join("\n"));
+  lab.run(30_000);
+  const late = lab.computer({ name: "late", token });
+  late.start();
+  lab.run(15_000);
+  assert.equal(founder.sees(late), undefined);
+  assert.ok(areMutual([founder, f, lyon, guest]));
+});
+
+Deno.test("what is wrong with an invite's limits is one sentence, and nothing is signed", () => {
+  const { founder } = village(crypto, ["lyon"], 46);
+  const before = founder.disk?.numbers.own;
+  const wrong = [
+    [{ uses: 0 }, /^invite: 0 uses: a token has 1 to 65535/],
+    [{ uses: 1.5 }, /^invite: 1.5 uses/],
+    [{ expiresInS: 0 }, /^invite: an expiry in 0 s/],
+    [{ memberDays: Infinity }, /^invite: Infinity days/],
+    [{ groups: ["A B"] }, /^invite: group "A B"/],
+    [{ seeds: ["lyon;rm"] }, /^invite: "lyon;rm" is no HOST:PORT/],
+  ] as const;
+  for (const [options, why] of wrong) {
+    const made = founder.step((now, out) => founder.node.invite(now, options, out));
+    assert.match(refusalOf(made), why);
+  }
+  assert.equal(founder.disk?.numbers.own, before);
+});
