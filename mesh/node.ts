@@ -222,7 +222,10 @@ export class Node {
           this.#household(now, mesh, out),
           out,
         );
-        if (expected) mesh.expect(expected);
+        // The numbers of a second machine with a member's key would make the first look old.
+        if (expected && mesh.isOfSecond(expected)) {
+          this.#talk?.warn(now, expected.id, expected.bytes, out);
+        } else if (expected) mesh.expect(expected);
         if (dropped) mesh.release(dropped);
         break;
       }

@@ -60,8 +60,9 @@ export class Talk {
   /** To whom each was sent, and where: its answer proves that place alone. */
   readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
-  /** Boot ms of the last notice and the last greeting; never more than the members. */
+  /** Boot ms of the last notice, warning and greeting; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
+  readonly #warned = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
   readonly #introduced = new Map<MemberId, { readonly tries: number; readonly at: number }>();
@@ -120,7 +121,7 @@ export class Talk {
     for (const [id, confirmation] of this.#confirmations) {
       if (now.boot >= confirmation.at) this.#confirm(now, id, confirmation, out);
     }
-    for (const paced of [this.#noticed, this.#greeted, this.#introduced]) {
+    for (const paced of [this.#noticed, this.#warned, this.#greeted, this.#introduced]) {
       for (const id of paced.keys()) if (!this.mesh.roster.get(id)) paced.delete(id);
     }
   }
@@ -209,12 +210,21 @@ export class Talk {
       case "twin":
         this.drops.twin++;
         this.mesh.twins.otherHeard(now, result.from, arrival.from);
+        if (result.value.kind === "gossip") {
+          const record = this.mesh.recordInGossip(result.from, result.value.payload);
+          if (record) this.warn(now, result.from, record, out);
+        }
         // It has the same key, so it can read what its first machine has said of itself.
         this.#correct(now, result.from, { boot: result.boot, isBehind: true }, arrival, out);
         return false;
       case "opened":
         return this.#opened(now, result.value, arrival, out);
     }
+  }
+
+  /** Shows the first of two machines with one key what the second has signed: the proof that it lives. */
+  warn(now: Now, id: MemberId, record: Uint8Array, out: Outbox<NodeEvent>): void {
+    if (isPaced(this.#warned, now, id)) this.mesh.send(now, id, "record", record, out);
   }
 
   #opened(now: Now, opened: Opened, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
@@ -297,8 +307,10 @@ export class Talk {
     const member = this.mesh.roster.get(id);
     const isForgetful = stale.isBehind && member !== undefined;
     const payload = isForgetful ? member.record.bytes : new Uint8Array(0);
-    // It may be a replay from anywhere: nothing goes back beyond the bytes that came (T34).
-    if (payload.length + DATAGRAM_MAX - PAYLOAD_MAX > arrival.bytes.length) return;
+    // It may be a replay from anywhere: nothing goes back beyond the bytes that came (T34), but to
+    // a place that has proven itself.
+    const isLonger = payload.length + DATAGRAM_MAX - PAYLOAD_MAX > arrival.bytes.length;
+    if (isLonger && !this.mesh.contacts.isProven(now, arrival.from)) return;
     if (!isPaced(this.#noticed, now, id)) return;
     const kind = isForgetful ? "record" : "notice";
     const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);

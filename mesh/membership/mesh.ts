@@ -117,7 +117,7 @@ export class Mesh {
   isDirty = true;
   mustPersist = false;
   /** What was not believed, or had no room. */
-  readonly drops = { rumour: 0, gossip: 0, unproven: 0, twin: 0 };
+  readonly drops = { rumour: 0, gossip: 0, unproven: 0 };
 
   constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
     const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
@@ -498,6 +498,23 @@ export class Mesh {
     this.tunnels.remove(now, member, out);
     this.tunnels.add(now, member, out);
     this.tunnels.route(now, [member.id], out);
+  }
+
+  /** The record of its own that the second machine of a key has in a message of gossip. */
+  recordInGossip(id: MemberId, payload: Uint8Array): Uint8Array | undefined {
+    const message = decode(payload, PAYLOAD_MAX);
+    const rumours = message.ok ? message.value.rumours : [];
+    const bytes = rumours.find(({ kind, key }) => kind === KIND.record && key === id)?.bytes;
+    const opened = bytes && openRecord(this.#o.crypto, this.judge.meshId, bytes);
+    return opened?.ok && opened.value.id === id && this.isOfSecond(opened.value)
+      ? bytes
+      : undefined;
+  }
+
+  /** Whether a record is of the second of two machines that use its key. */
+  isOfSecond({ id, run }: NodeRecord): boolean {
+    const alarm = this.twins.alarm(id);
+    return alarm !== undefined && alarm.first !== run;
   }
 
   /**

@@ -78,8 +78,13 @@ export type OpenResult =
     /** The sender is behind a boot number that it has used: it lost its state. */
     readonly isBehind: boolean;
   }
-  /** Authentic, of a second machine that uses the sender's key. */
-  | { readonly kind: "twin"; readonly from: MemberId; readonly boot: number }
+  /** Authentic, of a second machine that uses the sender's key; it may be a copy. */
+  | {
+    readonly kind: "twin";
+    readonly from: MemberId;
+    readonly boot: number;
+    readonly value: Omit<Opened, "kind"> & { readonly kind: PayloadKind | undefined };
+  }
   | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
 
 interface Peer {
@@ -204,7 +209,9 @@ export class Seal {
     const run = reader.bytes(RUN_SIZE).toHex();
     const kind = PAYLOADS[reader.u8()];
     const payload = reader.bytes(reader.left);
-    if (peer.run !== undefined && peer.run !== run) return { kind: "twin", from: peer.id, boot };
+    if (peer.run !== undefined && peer.run !== run) {
+      return { kind: "twin", from: peer.id, boot, value: { from: peer.id, kind, payload } };
+    }
     const isBehind = boot < peer.boot;
     this.#advance(peer, boot);
     if (echo !== this.boot || isBehind) return { kind: "stale", from: peer.id, boot, isBehind };
