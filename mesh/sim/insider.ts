@@ -5,7 +5,6 @@
  */
 import { type Admission, endorse, requestAdmission } from "../membership/admission.ts";
 import type { SigningKey } from "../crypto.ts";
-import type { Endpoint } from "../endpoint.ts";
 import { type Genesis, type Identity, identityFromSeed, meshIdOf } from "../membership/identity.ts";
 import { recordRumour, statementRumour } from "../membership/news.ts";
 import {
@@ -96,6 +95,10 @@ export class Insider {
     const bytes = this.#seal.seal(to.id, kind, payload);
     if (!bytes) throw new Error("sim: the seal knows nobody of this key");
     return bytes;
+  }
+
+  sealedGossip(to: Computer, body: Body, riding: Partial<Riding> = {}): Uint8Array {
+    return this.sealed(to, "gossip", this.#message(body, riding));
   }
 
   gossip(to: Computer, body: Body, riding: Partial<Riding> = {}): void {
@@ -202,9 +205,4 @@ function ownRecord(computer: Computer, meshId: Uint8Array): NodeRecord {
     }
   }
   throw new Error("sim: no member holds the insider's record");
-}
-
-/** Whether a place is that of an endpoint. */
-export function isAt(to: Endpoint, place: Endpoint): boolean {
-  return to.port === place.port && to.address.toHex() === place.address.toHex();
 }
