@@ -41,6 +41,7 @@ export class Insider {
   isPolite = true;
   incarnation: number;
   readonly #seal: Seal;
+  readonly #run: string;
   readonly #boot: number;
   #records = 0;
   #number: number;
@@ -61,8 +62,8 @@ export class Insider {
     this.#boot = disk.boot + 1;
     this.#number = disk.numbers.own;
     this.incarnation = disk.incarnation + 1;
-    const run = random(8).toHex();
-    this.#seal = new Seal(crypto, random, this.meshId, this.identity, this.#boot, run);
+    this.#run = random(8).toHex();
+    this.#seal = new Seal(crypto, random, this.meshId, this.identity, this.#boot, this.#run);
     for (const { record } of disk.members) {
       const bytes = Uint8Array.fromBase64(record, { alphabet: "base64url" });
       const opened = openRecord(crypto, this.meshId, bytes);
@@ -141,6 +142,7 @@ export class Insider {
       ...body,
       key: identity.signing.publicKey,
       sequence,
+      run: this.#run,
       ...change,
     });
   }

@@ -24,6 +24,9 @@ export interface NodeStormReport {
   readonly trace: string;
 }
 
+/** Those of a laboratory's computers that a storm befalls. */
+export type Inhabited = Pick<NodeLab, "computers" | "network" | "world">;
+
 /** Plays one storm; what went wrong is thrown. */
 export function nodeStorm(crypto: Crypto, seed: number): NodeStormReport {
   const lab = new NodeLab(crypto, seed);
@@ -68,14 +71,14 @@ export function nodeStorm(crypto: Crypto, seed: number): NodeStormReport {
 }
 
 /** Switches a computer on, if it is not. */
-function start(computer: Computer): void {
+export function start(computer: Computer): void {
   if (computer.host.isUp) return;
   const fault = computer.start();
   if (fault !== undefined) throw new Error(`sim: ${computer.address} does not start: ${fault}`);
 }
 
 /** One stroke of fate. */
-function befall({ computers, network }: NodeLab, random: Seeded): void {
+export function befall({ computers, network }: Inhabited, random: Seeded): void {
   const addresses = computers.map(({ address }) => address);
   const [one, other] = random.some(computers, 2);
   if (one === undefined || other === undefined) return;
@@ -109,7 +112,7 @@ function doAllAgree(computers: readonly Computer[]): boolean {
 }
 
 /** The first thing that two nodes do not agree about; empty if there is none. */
-function disagreement(computers: readonly Computer[]): string {
+export function disagreement(computers: readonly Computer[]): string {
   const all = computers.map((computer) => computer.node.status(computer.now()));
   const held = new Map<string, string>();
   for (const { self } of all) {
@@ -135,7 +138,7 @@ function disagreement(computers: readonly Computer[]): string {
  * Packets from everybody to everybody, one a second, until one has crossed in each direction. Those
  * of a session that the other side has lost in a restart are gone: WireGuard notices after 15 s.
  */
-function talk({ computers, world }: NodeLab): void {
+export function talk({ computers, world }: Inhabited): void {
   for (const computer of computers) computer.delivered.length = 0;
   const sources = new Map(computers.map((computer) => [computer, computer.ip4.join(".")]));
   const isHeard = (by: Computer, from: Computer) => {

@@ -1,0 +1,19 @@
+import { insiderStorm } from "./insider_storm.ts";
+import { toyCrypto } from "./toy_crypto.ts";
+
+/** Seeds of the fast set; SHOAL_SEEDS=N plays that many of the storms of swim, and this share here. */
+const SEEDS = Math.ceil(Number(Deno.env.get("SHOAL_SEEDS") ?? 1000) / 80);
+
+Deno.test("T38, T41: an insider beside any storm cuts off no honest member, moves no name and no address, and fills no table", () => {
+  const healed: number[] = [];
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    try {
+      healed.push(insiderStorm(toyCrypto, seed).healed);
+    } catch (error) {
+      throw new Error(`insider storm ${seed}`, { cause: error });
+    }
+  }
+  console.log(
+    `${SEEDS} storms; all agree after ${(Math.max(...healed) / 1000).toFixed(1)} s at most`,
+  );
+});
