@@ -35,6 +35,7 @@ import { type Endpoint, formatEndpoint, isReachable, sameEndpoint } from "./endp
 import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
 import { kindOf, otherVersionOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
+import { isInside } from "./membership/address.ts";
 import { type Genesis, type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
@@ -112,7 +113,7 @@ export class Node {
   #mustPersist = false;
   #addresses = "";
   /** Datagrams that are of no kind, or of a kind that we do not answer now. */
-  readonly #drops = { foreign: 0, twin_handshake: 0 };
+  readonly #drops = { foreign: 0, twin_handshake: 0, inside: 0 };
 
   private constructor(
     now: Now,
@@ -210,6 +211,7 @@ export class Node {
   datagram(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
     const mesh = this.#mesh;
+    if (this.#isInside(arrival.from)) return void this.#drops.inside++;
     switch (kindOf(arrival.bytes)) {
       case "sealed":
         if (this.#talk?.sealed(now, arrival, out)) this.#describe();
@@ -259,6 +261,11 @@ export class Node {
   /** News of core about a peer. */
   edge(now: Now, edge: Edge, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
+    if (edge.kind === "endpointMoved" && this.#isInside(edge.endpoint)) {
+      // Core sends there already: it has to be told where the peer is.
+      this.#drops.inside++;
+      return this.#tunnels.restoreEndpoint(now, edge.peer, this.#tunnelOut(now, out));
+    }
     const member = this.#mesh?.roster.byPeer(edge.peer);
     if (member && edge.kind === "endpointMoved") {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
@@ -589,7 +596,23 @@ export class Node {
     const reflexive = this.#talk?.reflexive ?? [];
     const isNew = (endpoint: Endpoint) =>
       !this.#interfaces.some((own) => sameEndpoint(own, endpoint));
-    this.#mesh?.describe({ endpoints: [...this.#interfaces, ...reflexive.filter(isNew)] });
+    const endpoints = [...this.#interfaces, ...reflexive.filter(isNew)];
+    // Nobody would take a record that names one of those, on whosever word it came in.
+    const outside = endpoints.filter(({ address }) => !this.#isOfMesh(address));
+    this.#mesh?.describe({ endpoints: outside });
+  }
+
+  #isOfMesh(address: Uint8Array): boolean {
+    return this.#mesh !== undefined && isInside(this.#mesh.judge.meshId, address);
+  }
+
+  /**
+   * Whether something came through our own tunnels: a member that sends its outer datagrams to our
+   * inner address. Believed to be there, its tunnel would lead into itself, and every packet for it
+   * round and round. Without an interface nothing can, and 100.64.0.0/10 is a provider's network.
+   */
+  #isInside({ address }: Endpoint): boolean {
+    return this.#o.tunnel && this.#isOfMesh(address);
   }
 
   /** What an answer to our knocking has changed. */

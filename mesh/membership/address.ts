@@ -10,6 +10,7 @@
  * one address, claims.ts says who has it, and an admin gives the other a new one.
  */
 import type { Crypto } from "../crypto.ts";
+import { sameBytes } from "../endpoint.ts";
 import type { Prefix } from "../machine.ts";
 import { Writer } from "../codec.ts";
 
@@ -25,11 +26,26 @@ export function isInIp4Network([a, b = 0, ...rest]: Uint8Array): boolean {
   return rest.length === 2 && a === 100 && b >> 6 === 1;
 }
 
+/** Bytes of the prefix that all IPv6 addresses of a mesh share. */
+const IP6_NETWORK_SIZE = 8;
+
+function ip6Network(meshId: Uint8Array): Uint8Array {
+  const network = new Uint8Array(IP6_NETWORK_SIZE);
+  network[0] = 0xfd;
+  network.set(meshId.subarray(0, 5), 1);
+  return network;
+}
+
+/** Whether an address is one of a mesh's own: what is sent there goes through its tunnels. */
+export function isInside(meshId: Uint8Array, address: Uint8Array): boolean {
+  if (address.length === 4) return isInIp4Network(address);
+  return sameBytes(address.subarray(0, IP6_NETWORK_SIZE), ip6Network(meshId));
+}
+
 export function ip6Of(crypto: Crypto, meshId: Uint8Array, key: Uint8Array): Uint8Array {
   const address = new Uint8Array(16);
-  address[0] = 0xfd;
-  address.set(meshId.subarray(0, 5), 1);
-  address.set(crypto.blake2s(IP6_LABEL, meshId, key).subarray(0, 8), 8);
+  address.set(ip6Network(meshId));
+  address.set(crypto.blake2s(IP6_LABEL, meshId, key).subarray(0, 8), IP6_NETWORK_SIZE);
   return address;
 }
 

@@ -168,6 +168,13 @@ export class Tunnels {
     if (isFirst && peer.persistentKeepalive > 0) keepaliveOrHandshake(this.#device, step, peer);
   }
 
+  /** Core took a peer to be where it is not: it is told again where the peer is. */
+  restoreEndpoint(now: Now, id: PeerId, out: Out): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (peer?.endpoint) setEndpoint(step, peer, peer.endpoint, peer.source);
+  }
+
   /**
    * A hint on where the peer is, from gossip or anything else without authority: taken only while
    * no session lives (R53). A live one may be at a place that is gone, though: where nothing comes
