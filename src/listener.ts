@@ -24,9 +24,10 @@ export interface Descriptors {
 }
 
 interface ListenerOptions {
-  readonly place: Place;
   readonly descriptors: Descriptors;
   readonly onClient: (client: net.Socket) => void;
+  /** A client that says all and then listens is not hung up on; false when absent. */
+  readonly allowHalfOpen?: boolean;
 }
 
 export class Listener {
@@ -39,30 +40,59 @@ export class Listener {
   #waitingSince: number | undefined;
   #isClosed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #inode: number | undefined;
 
-  private constructor(private readonly options: ListenerOptions) {
+  private constructor(
+    private readonly path: string,
+    private readonly options: ListenerOptions,
+  ) {
     this.#server = this.#create();
   }
 
   /** @throws {Failure} when another process answers at the place, or it cannot be used */
-  static async open(options: ListenerOptions): Promise<Listener> {
-    const listener = new Listener(options);
-    await listenAt(listener.#server, options.place);
-    listener.#lookAfter(LOOK_MS);
-    return listener;
+  static async open(
+    { place, ...options }: ListenerOptions & { readonly place: Place },
+  ): Promise<Listener> {
+    const listener = new Listener(place.path, options);
+    await listenAt(listener.#server, place);
+    return listener.#begun();
   }
 
-  /** Takes nobody any more and removes the socket; ends when all clients have gone. */
+  /**
+   * Listens at a socket that somebody else has opened; there may be nothing at the path.
+   * @throws when the descriptor is no listening socket
+   */
+  static async adopt(
+    { fd, path, ...options }: ListenerOptions & { readonly fd: number; readonly path: string },
+  ): Promise<Listener> {
+    const listener = new Listener(path, options);
+    await listen(listener.#server, { fd });
+    return listener.#begun();
+  }
+
+  /** Whether the socket is at its path still, and no other. */
+  get isThere(): boolean {
+    return this.#inode !== undefined && inodeAt(this.path) === this.#inode;
+  }
+
+  /** Takes nobody any more and removes the socket, if it is ours; ends when all clients have gone. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    fs.rmSync(this.options.place.path, { force: true });
+    if (this.isThere) fs.rmSync(this.path, { force: true });
     await closed;
   }
 
+  #begun(): this {
+    this.#inode = inodeAt(this.path);
+    this.#lookAfter(LOOK_MS);
+    return this;
+  }
+
   #create(): net.Server {
-    return net.createServer((client) => {
+    const { allowHalfOpen = false } = this.options;
+    return net.createServer({ allowHalfOpen }, (client) => {
       this.#accepted++;
       this.options.onClient(client);
     });
@@ -94,4 +124,8 @@ export class Listener {
     lost.close();
     if (this.#isClosed) next.close();
   }
+}
+
+function inodeAt(path: string): number | undefined {
+  return fs.lstatSync(path, { throwIfNoEntry: false })?.ino;
 }

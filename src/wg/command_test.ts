@@ -50,6 +50,29 @@ inLab("without -f it returns within a second, when device and socket answer", as
   assert.ok(took < 5000, `${took} ms`);
 });
 
+/** Connects so often at once, holds what it has for a second, and hangs up. */
+const CROWD = `
+const net = require("node:net");
+const clients = Array.from({ length: 100 }, () =>
+  net.createConnection("${SOCKET}").on("error", () => {}));
+setTimeout(() => process.exit(clients.length - 100), 1_000);
+`;
+
+inLab(
+  "T46: with fewer descriptors than clients it answers again once they have gone",
+  async (host) => {
+    const script = "ulimit -n 60 && exec $RUN wg -f wg0";
+    const process = host.spawn(["bash", "-c", script], { env: { RUN, LOG_LEVEL: "error" } });
+    const answers = async () =>
+      (await host.run(["timeout", "3", "wg", "show", "wg0"], { check: false })).code === 0;
+    await until("it answers", 15_000, answers);
+    await host.run([Deno.execPath(), "eval", "--ext=cjs", CROWD]);
+    await until("it answers again", 10_000, answers);
+    process.kill("SIGTERM");
+    await process.status;
+  },
+);
+
 inLab("the background process has a session of its own and no terminal", async (host) => {
   await start(host);
   const pid = await serving(host);

@@ -4,6 +4,7 @@ import * as net from "node:net";
 import { inFolder } from "../../.ci/folder.ts";
 import { testUnless } from "../../.ci/skip.ts";
 import { corePath, loadCore } from "../../ffi/core.ts";
+import { duplicate, hasInput } from "../../ffi/libc.ts";
 import { WgDevice } from "./device.ts";
 import { UapiServer } from "./server.ts";
 
@@ -80,6 +81,7 @@ testUnless(
       const path = `${dir}/wg0.sock`;
       const server = await UapiServer.listen(path, {
         device,
+        descriptors: { left: () => 1000, hasInput, duplicate },
         onFault: ({ what }) => defects.push(what),
         onDefect: (error) => defects.push(error),
         onRemoved: () => {},

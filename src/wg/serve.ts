@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { loadCore } from "../../ffi/core.ts";
 import type { Core } from "../../ffi/core.ts";
 import type { DeviceOptions } from "../../ffi/device.ts";
-import { forbidCoreDumps } from "../../ffi/libc.ts";
+import { descriptorsLeft, duplicate, forbidCoreDumps, hasInput } from "../../ffi/libc.ts";
 import type { Io } from "../cli/command.ts";
 import type { DataplaneConfig } from "../config.ts";
 import { Ending } from "../ending.ts";
@@ -88,8 +88,8 @@ function openDevice(
 const KEPT_DESCRIPTORS = 8;
 
 /**
- * As many clients as there are descriptors for, since the run time accepts nobody any more once it has
- * met the end of them. As many again are with clients that are told EBUSY.
+ * As many clients as there are descriptors for: who comes when there are none hears nothing until the
+ * socket is taken up anew (listener.ts). As many again are with clients that are told EBUSY.
  */
 function clientsMax(): number {
   const [, most = "1024"] =
@@ -107,6 +107,7 @@ function openSocket(
   const path = socketPath(device.info.ifname);
   const options: UapiServerOptions = {
     device,
+    descriptors: { left: descriptorsLeft, hasInput, duplicate },
     clientsMax: clientsMax(),
     onFault: (fault) => journal.refused(fault),
     onDefect: ending.defect,

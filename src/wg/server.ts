@@ -8,12 +8,11 @@
  * slices; sets are applied one after the other, and a get that runs beside one shows the device as it
  * was before.
  */
-import * as fs from "node:fs";
-import * as net from "node:net";
+import type * as net from "node:net";
 import { dirname } from "node:path";
 import { codeOf } from "../errno.ts";
 import { Exit, Failure } from "../exit.ts";
-import { listen, listenAt } from "../unix_socket.ts";
+import { type Descriptors, Listener } from "../listener.ts";
 import { Conversation, type OpenReport, sayGoodBye } from "./conversation.ts";
 import { Places } from "./places.ts";
 import { Turns, type Work } from "./turns.ts";
@@ -39,6 +38,7 @@ export interface Configurable {
 
 export interface UapiServerOptions {
   readonly device: Configurable;
+  readonly descriptors: Descriptors;
   /** A request that was not carried out; never holds a secret. */
   readonly onFault: (fault: UapiFault) => void;
   /** An error of ours. */
@@ -70,19 +70,15 @@ export class UapiServer {
   readonly #patienceMs: number;
   readonly #turns = new Turns();
   readonly #places: Places;
-  readonly #server: net.Server;
+  #listener: Listener | undefined;
   /** The set that came last; it never fails. */
   #lastSet: Promise<unknown> = Promise.resolve();
   #stopWatching: (() => void) | undefined;
-  #path: string | undefined;
-  #inode: number | bigint | undefined;
 
   private constructor(private readonly options: UapiServerOptions) {
     this.#clientsMax = options.clientsMax ?? CLIENTS_MAX;
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
     this.#places = new Places({ count: REQUESTS_MAX, patienceMs: this.#patienceMs, now });
-    // Half open: a client that says all and then listens gets its answer.
-    this.#server = net.createServer({ allowHalfOpen: true }, (client) => this.#welcome(client));
   }
 
   /**
@@ -91,21 +87,17 @@ export class UapiServer {
    */
   static async listen(path: string, options: UapiServerOptions): Promise<UapiServer> {
     const server = new UapiServer(options);
-    await listenAt(server.#server, {
-      path,
-      mode: 0o600,
-      program: "wg",
-      elsewhere: "another interface name",
-    });
-    server.#watch(path);
+    const place = { path, mode: 0o600, program: "wg", elsewhere: "another interface name" };
+    server.#watch(await Listener.open({ ...server.#listening(), place }), path);
     return server;
   }
 
   /** Listens on a socket that whoever started us has opened (WG_UAPI_FD), at this path. */
   static async adopt(fd: number, path: string, options: UapiServerOptions): Promise<UapiServer> {
     const server = new UapiServer(options);
+    let listener: Listener;
     try {
-      await listen(server.#server, { fd });
+      listener = await Listener.adopt({ ...server.#listening(), fd, path });
     } catch (error) {
       throw new Failure(
         Exit.failed,
@@ -113,7 +105,7 @@ export class UapiServer {
           "pass a bound and listening Unix socket, or leave it unset",
       );
     }
-    if (fs.existsSync(path)) server.#watch(path);
+    server.#watch(listener, path);
     return server;
   }
 
@@ -123,23 +115,25 @@ export class UapiServer {
     this.#stopWatching = undefined;
     this.#turns.stop();
     this.#places.stop();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = this.#listener?.close();
     for (const client of [...this.#clients.keys(), ...this.#turnedAway]) client.destroy();
     await closed;
-    if (this.#path !== undefined && this.#isOurs(this.#path)) {
-      fs.rmSync(this.#path, { force: true });
-    }
   }
 
-  #isOurs(path: string): boolean {
-    return fs.lstatSync(path, { throwIfNoEntry: false })?.ino === this.#inode;
+  #listening() {
+    return {
+      descriptors: this.options.descriptors,
+      onClient: (client: net.Socket) => this.#welcome(client),
+      // A client that says all and then listens gets its answer.
+      allowHalfOpen: true,
+    };
   }
 
-  #watch(path: string): void {
-    this.#path = path;
-    this.#inode = fs.lstatSync(path).ino;
+  #watch(listener: Listener, path: string): void {
+    this.#listener = listener;
+    if (!listener.isThere) return;
     const look = () => {
-      if (this.#isOurs(path) || this.#stopWatching === undefined) return;
+      if (listener.isThere || this.#stopWatching === undefined) return;
       this.#stopWatching();
       this.options.onRemoved();
     };

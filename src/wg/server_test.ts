@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as net from "node:net";
+import { duplicate, hasInput } from "../../ffi/libc.ts";
 import { Exit, Failure } from "../exit.ts";
 import type { OpenReport } from "./conversation.ts";
 import { type Configurable, UapiServer, type UapiServerOptions } from "./server.ts";
@@ -8,6 +9,7 @@ import type { Work } from "./turns.ts";
 import type { DeviceChange, UapiFault } from "./uapi.ts";
 
 const KEY = "ab".repeat(32);
+const descriptors = { left: () => 1000, hasInput, duplicate };
 
 class FakeDevice implements Configurable {
   readonly changes: DeviceChange[] = [];
@@ -50,7 +52,7 @@ interface World {
 
 async function withServer(
   body: (world: World) => Promise<void>,
-  limits: Pick<UapiServerOptions, "clientsMax" | "patienceMs"> = {},
+  limits: Partial<Pick<UapiServerOptions, "clientsMax" | "patienceMs" | "descriptors">> = {},
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "shoal-uapi-" });
   const path = `${folder}/wg0.sock`;
@@ -61,6 +63,7 @@ async function withServer(
   const removed = Promise.withResolvers<void>();
   const server = await UapiServer.listen(path, {
     device,
+    descriptors,
     onFault: (fault) => faults.push(fault),
     onDefect: (error) => defects.push(error),
     onCrowded: () => crowds.push(server.evicted + server.turnedAway),
@@ -409,6 +412,7 @@ Deno.test("a socket that nobody answers is replaced, a live one is refused", asy
   await withServer(async ({ path }) => {
     const options = {
       device: new FakeDevice(),
+      descriptors,
       onFault: () => {},
       onCrowded: () => {},
       onDefect: () => {},
@@ -439,6 +443,7 @@ Deno.test("T45: what is no socket, and a folder that others may write, are refus
   const folder = await Deno.makeTempDir({ prefix: "shoal-uapi-" });
   const options = {
     device: new FakeDevice(),
+    descriptors,
     onFault: () => {},
     onCrowded: () => {},
     onDefect: () => {},
@@ -461,6 +466,22 @@ Deno.test("T45: what is no socket, and a folder that others may write, are refus
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("a socket that the run time has lost is taken up anew, half open as before", async () => {
+  let isLost = true;
+  const looks = { ...descriptors, hasInput: (fd: number) => isLost || hasInput(fd) };
+  await withServer(async ({ path }) => {
+    const { ino } = fs.lstatSync(path);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    isLost = false;
+    assert.equal(fs.lstatSync(path).ino, ino);
+    const client = net.createConnection({ path, allowHalfOpen: true });
+    client.end("get=1\n\n");
+    let text = "";
+    for await (const chunk of client) text += chunk;
+    assert.equal(text, "listen_port=51820\nerrno=0\n\n");
+  }, { descriptors: looks });
 });
 
 Deno.test("the removal of the socket is noticed, a change beside it is not", async () => {
