@@ -600,7 +600,7 @@ export class Mesh {
     if (!this.maySign) return;
     const seconds = secondsOf(now);
     const draft = certifyOnSight(this.judge, this.roster, member.membership, seconds) ??
-      this.#corrected(member.membership);
+      this.#corrected(member.membership, seconds);
     if (draft) this.say(now, "own", draft, out);
   }
 
@@ -608,9 +608,10 @@ export class Mesh {
    * A member that we have certified lost its name or address to another that was certified meanwhile:
    * it gets the next free one. Only its certifier does that, so that two do not do it twice.
    */
-  #corrected({ id, by }: Membership): Draft | undefined {
+  #corrected({ id, by }: Membership, now: number): Draft | undefined {
     const certificate = by === this.id ? this.statements.certificate(id) : undefined;
-    if (certificate?.kind !== "member") return undefined;
+    // A correction counts by its later time: before that it would be signed again and again.
+    if (certificate?.kind !== "member" || certificate.at >= now) return undefined;
     const { name, ip4Counter } = certificate.certificate;
     const isNamed = !this.roster.isNameTaken(name, id);
     if (isNamed && this.roster.ip4(id) !== undefined) return undefined;
