@@ -630,7 +630,7 @@ export class Node {
     if (!mesh || !acceptance || acceptance.kind === "refused") return;
     const { member } = acceptance;
     member.observed = { endpoint: arrival.from, source: arrival.source, at: now.boot };
-    if (outcome.isThere) mesh.contacts.proven(now, arrival.from, member.id);
+    if (outcome.isThere) mesh.proven(now, arrival.from, member.id);
     mesh.tunnels.aim(now, member, out);
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();

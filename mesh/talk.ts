@@ -186,7 +186,7 @@ export class Talk {
     if (!answer.ok || !member) return false;
     const { cookie, observed, verdict } = answer.value;
     if (verdict.kind !== "welcome") return false;
-    if (sameEndpoint(place, arrival.from)) this.mesh.contacts.proven(now, place, id);
+    if (sameEndpoint(place, arrival.from)) this.mesh.proven(now, place, id);
     this.#place(now, member, arrival, out);
     this.#record(now, verdict.record, out);
     this.confirm(now, member.id, cookie, out);
@@ -287,7 +287,7 @@ export class Talk {
     const acceptance = this.mesh.letIn(now, record, out);
     if (acceptance.kind === "refused") return this.mesh.release(from);
     const { member } = acceptance;
-    this.mesh.contacts.proven(now, arrival.from, from);
+    this.mesh.proven(now, arrival.from, from);
     this.#place(now, member, arrival, out);
     if (acceptance.kind === "old" && member.record.sequence > record.sequence) {
       this.mesh.send(now, from, "record", member.record.bytes, out); // it has lost its state
@@ -385,7 +385,7 @@ export class Talk {
     if (!pong.ok || !ping) return false;
     const asked = ping.places.get(pong.value.token);
     if (asked && sameEndpoint(asked, arrival.from)) {
-      this.mesh.contacts.proven(now, arrival.from, member.id);
+      this.mesh.proven(now, arrival.from, member.id);
     }
     const rttMs = now.boot - ping.sentAt;
     member.rtt = rttMs;

@@ -527,6 +527,13 @@ export class Mesh {
     return alarm?.places.some((place) => sameEndpoint(place, from)) ?? false;
   }
 
+  /** A member at this place has repeated something that was sent to it alone. */
+  proven(now: Now, place: Endpoint, id: MemberId): void {
+    this.contacts.proven(now, place, id);
+    for (const ended of this.twins.vacate(place, id)) this.#seal.unpin(ended);
+    this.#own.vacate(place);
+  }
+
   #enter(
     now: Now,
     member: Member,

@@ -4,7 +4,7 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { Allowance, type Share } from "../door/allowance.ts";
-import type { Endpoint } from "../endpoint.ts";
+import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
 import {
   BOOT_MAX,
@@ -96,6 +96,14 @@ export class OwnRecord {
   /** The machine that uses our key, too. */
   get twin(): Twin | undefined {
     return this.#twin;
+  }
+
+  /** Another member is at this place: the machine that used our key there has another now. */
+  vacate(place: Endpoint): void {
+    const endpoint = this.#twin?.endpoint;
+    if (!endpoint || !sameEndpoint(endpoint, place)) return;
+    this.#twin = undefined;
+    this.#isStale = true;
   }
 
   /** Something that the record says has changed. */

@@ -4,7 +4,7 @@
  * machines make them. A member that sees that itself, or reads it in a record of the key, sounds the
  * alarm: it shows both places, and holds to the run that it knew first until that one is silent.
  */
-import type { Endpoint } from "../endpoint.ts";
+import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
 import type { MemberId } from "./identity.ts";
 import type { NodeRecord } from "./record.ts";
@@ -133,6 +133,23 @@ export class Twins {
     note(watch.places, place);
   }
 
+  /**
+   * A member has proven to be at this place: who was there with the key of another has it no more,
+   * as after `shoal identity renew`. @returns whose alarms ended
+   */
+  vacate(place: Endpoint, by: MemberId): MemberId[] {
+    const ended: MemberId[] = [];
+    for (const [id, watch] of this.#watched) {
+      if (!watch.other || id === by) continue;
+      const at = watch.places.findIndex((one) => sameEndpoint(one, place));
+      if (at >= 0) watch.places.splice(at, 1);
+      if (!watch.other.endpoint || !sameEndpoint(watch.other.endpoint, place)) continue;
+      watch.other = undefined;
+      ended.push(id);
+    }
+    return ended;
+  }
+
   /** Ends alarms whose second machine is silent. @returns whose ended */
   expire(now: Now): MemberId[] {
     const ended: MemberId[] = [];
@@ -169,9 +186,7 @@ export class Twins {
 }
 
 function note(places: Endpoint[], place: Endpoint): void {
-  const isSame = (one: Endpoint) =>
-    one.port === place.port && one.address.toHex() === place.address.toHex();
-  if (places.some(isSame)) return;
+  if (places.some((one) => sameEndpoint(one, place))) return;
   places.push(place);
   if (places.length > PLACES_MAX) places.shift();
 }
