@@ -1,5 +1,6 @@
 /** Faults of a wire, without `netem`: a rate by tc-tbf(8), loss by nftables' `numgen`. */
 
+import type { Host } from "./host.ts";
 import type { End } from "./link.ts";
 
 /** Limits what leaves an end to so many bits a second; the queue behind it holds 50 ms. */
@@ -19,6 +20,21 @@ export async function dropShare(end: End, share: number): Promise<void> {
 delete table inet lab-${end.device}
 table inet lab-${end.device} {
   chain loss { type filter hook prerouting priority raw; policy accept; ${rule} }
+}
+`,
+  });
+}
+
+/** Drops what a host gets from these addresses, in either family, before anything in it sees it; none: hears all. */
+export async function hearNothingOf(host: Host, addresses: readonly string[]): Promise<void> {
+  const drops = addresses.map((address) =>
+    `${address.includes(":") ? "ip6" : "ip"} saddr ${address} counter drop;`
+  );
+  await host.run(["nft", "-f", "-"], {
+    stdin: `table inet lab-deaf
+delete table inet lab-deaf
+table inet lab-deaf {
+  chain deaf { type filter hook prerouting priority raw; policy accept; ${drops.join(" ")} }
 }
 `,
   });
