@@ -162,18 +162,11 @@ function needsAnother(mesh: Mesh, { key }: StatementOf<"removed">, admin: Member
 
 /** Sentences on an estate. */
 export function estateLines(name: string, estate: Estate): string[] {
-  const { kept, cutOff, doubtful, removalsKept, removalsEnded, invitesEnded } = estate;
+  const { kept, doubtful, removalsKept, removalsEnded, invitesEnded } = estate;
   const lines = [
     `${counted(kept.length, "member")} and ${counted(removalsKept, "removal")} of ${name} ` +
     `are signed anew by you`,
   ];
-  if (cutOff.length > 0) {
-    lines.push(
-      `${counted(cutOff.length, "member")} that ${name} certified afterwards ` +
-        `${cutOff.length === 1 ? "is" : "are"} out (${namesOf(cutOff, "")}): ` +
-        `\`shoal approve\` or \`shoal revoke\` each`,
-    );
-  }
   if (doubtful.length > 0) {
     lines.push(
       `${counted(doubtful.length, "member")} came by invites that ${name} made afterwards ` +
@@ -189,6 +182,16 @@ export function estateLines(name: string, estate: Estate): string[] {
     lines.push(`${counted(invitesEnded, "invite")} of ${name} ${end}`);
   }
   return lines;
+}
+
+/** Whom the end of an estate cuts off, which nobody does without --yes. */
+export function estateWarnings(name: string, { cutOff }: Estate): string[] {
+  if (cutOff.length === 0) return [];
+  return [
+    `${counted(cutOff.length, "member")} that ${name} certified afterwards ` +
+    `${cutOff.length === 1 ? "is" : "are"} out (${namesOf(cutOff, "")}): ` +
+    `\`shoal approve\` or \`shoal revoke\` each`,
+  ];
 }
 
 export function counted(n: number, noun: string): string {

@@ -13,7 +13,15 @@ import { isKey } from "../membership/roster.ts";
 import { signStatement } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
 import { certificateOf, untilOf } from "./certificates.ts";
-import { carryOut, estateLines, estateOf, type Outcome, type Plan, type Wish } from "./plan.ts";
+import {
+  carryOut,
+  estateLines,
+  estateOf,
+  estateWarnings,
+  type Outcome,
+  type Plan,
+  type Wish,
+} from "./plan.ts";
 
 export interface RevokeOptions extends Insistence {
   /** Unix seconds: what an admin signed since then is not signed anew. */
@@ -177,7 +185,7 @@ function revokeAdmin(
       ...estateLines(name, estate),
       `what this node heard of before ${rfc3339(since)} counts as signed before`,
     ],
-    warnings: officeWarnings(mesh, id),
+    warnings: [...officeWarnings(mesh, id), ...estateWarnings(name, estate)],
     wishes: [
       ...estate.wishes,
       { by: by.value, draft: { kind: "demoted", key: id } },
