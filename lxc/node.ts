@@ -7,7 +7,8 @@ import type { Output, Process, RunOptions } from "./process.ts";
 import { Tail } from "./tail.ts";
 import { until } from "./until.ts";
 
-const RUN = new URL("../run", import.meta.url).pathname;
+const ROOT = new URL("..", import.meta.url).pathname;
+const RUN = `${ROOT}run`;
 /** Between two looks at a status that is awaited. */
 const ASK_EVERY_MS = 50;
 /** Below the host's own /run, so that it goes with the laboratory. */
@@ -45,6 +46,17 @@ export class MeshNode {
   static start(host: Host, ...options: string[]): MeshNode {
     const own = ["--state", STATE, "--name", host.name];
     const process = host.spawn([RUN, "node", ...own, ...options], {
+      stdout: "piped",
+      stderr: "piped",
+    });
+    return new MeshNode(host, process);
+  }
+
+  /** Runs a line that another node printed, as a person pastes it; the state folder and the name are in the environment. */
+  static paste(host: Host, line: string): MeshNode {
+    const process = host.spawn(["sh", "-c", `exec ${line}`], {
+      cwd: ROOT,
+      env: { SHOAL_STATE: STATE, SHOAL_NAME: host.name },
       stdout: "piped",
       stderr: "piped",
     });
