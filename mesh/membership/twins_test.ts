@@ -209,14 +209,10 @@ Deno.test("invariant 7: a member that declares another's place to be its second 
 });
 
 Deno.test("item 11: the alarm ends when another member proves to be where the copy was", () => {
-  const twins = new Twins();
-  twins.record(at(0), record("first", HOME));
-  twins.record(at(1_000), record("copy", AWAY));
-  twins.record(at(2_000), record("first", HOME));
-  assert.equal(twins.alarm(ID)?.first, "first");
-  assert.deepEqual(twins.vacate(AWAY, ID), [], "its own key is no other member");
-  assert.deepEqual(twins.vacate(HOME, "bb"), []);
-  assert.ok(twins.alarm(ID));
-  assert.deepEqual(twins.vacate(AWAY, "bb"), [ID]);
-  assert.equal(twins.alarm(ID), undefined);
+  const { twins, first } = alarmed();
+  assert.deepEqual(twins.vacate(place(2), "member"), [], "its own key is no other member");
+  assert.deepEqual(twins.vacate(place(1), "bb"), []);
+  assert.equal(first(), A);
+  assert.deepEqual(twins.vacate(place(2), "bb"), ["member"]);
+  assert.equal(first(), undefined);
 });
