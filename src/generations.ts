@@ -2,6 +2,7 @@
  * The two generations of a node's memory on the disk: the newest, and the one before it. A person is
  * asked before the previous one is taken, because what it does not know has happened nevertheless.
  */
+import { NUMBER_MAX } from "../mesh/membership/statement.ts";
 import { type NodeSnapshot, readSnapshot } from "../mesh/snapshot.ts";
 import { unwrap, wrap } from "./envelope.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -23,6 +24,11 @@ const KIND = "state";
  * starts that there are is far beyond every such number, and may be done hundreds of times.
  */
 const PREVIOUS_LEAP = 1024;
+/**
+ * Numbers of statements that a start from the previous state leaves out: of two statements with one
+ * number only one counts, and a person does not sign so many between two writes of the state.
+ */
+const NUMBERS_LEAP = 64;
 
 /** The content of a state file. */
 export interface Remembered {
@@ -94,7 +100,10 @@ export function previousMemory(store: Store, keys: Keys): Remembered {
     );
   }
   const { snapshot } = previous;
-  return { ...previous, snapshot: { ...snapshot, boot: snapshot.boot + PREVIOUS_LEAP } };
+  const leap = (number: number) => Math.min(number + NUMBERS_LEAP, NUMBER_MAX);
+  const numbers = { own: leap(snapshot.numbers.own), mesh: leap(snapshot.numbers.mesh) };
+  const boot = snapshot.boot + PREVIOUS_LEAP;
+  return { ...previous, snapshot: { ...snapshot, boot, numbers } };
 }
 
 /** The seed of the identity that a state belongs to, if it is there. */

@@ -289,7 +289,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a node that goes on from its previous state numbers no start twice, and keeps that state until it wrote a new one",
+  "a node that goes on from its previous state numbers no start and no statement twice, and keeps that state until it wrote a new one",
   inFolder((dir) => {
     const founder = open(dir, true);
     founder.save(memory(6, 4500));
@@ -300,6 +300,7 @@ Deno.test(
     for (let attempt = 0; attempt < 2; attempt++) { // the first one is killed before it writes
       const state = previous(dir);
       assert.deepEqual([state.isPrevious, state.snapshot?.boot], [true, 6 + 1024]);
+      assert.deepEqual(state.snapshot?.numbers, { own: 64, mesh: 64 });
       if (attempt === 1) state.save(memory(6 + 1024 + 1, 4500));
       state.close();
       assert.equal(Deno.readTextFileSync(join(dir, "state.json.old")), sound);
