@@ -6,7 +6,15 @@ import { flipped } from "../sim/forgery.ts";
 import { Signatories } from "../sim/signatories.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import { JUMPS, OwnRecord, type Self } from "./own_record.ts";
-import { BOOT_MAX, bootOf, NO_PROOF, type NodeRecord, sequenceOf, signRecord } from "./record.ts";
+import {
+  BOOT_MAX,
+  bootOf,
+  NO_PROOF,
+  type NodeRecord,
+  RECORDS_PER_BOOT,
+  sequenceOf,
+  signRecord,
+} from "./record.ts";
 
 const [OURS, THEIRS, THIRD] = ["11", "22", "33"].map((byte) => byte.repeat(8)) as [
   string,
@@ -23,7 +31,7 @@ function place(n: number): Endpoint {
   return { address: Uint8Array.of(192, 0, 2, n), port: 51820, scope: 0 };
 }
 
-function setUp(boot = 5, crypto = toyCrypto, perBoot: number | undefined = undefined) {
+function setUp(boot = 5, crypto = toyCrypto, perBoot = RECORDS_PER_BOOT) {
   const society = new Signatories(crypto);
   const { meshId } = society;
   const self: Self = {

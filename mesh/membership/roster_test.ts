@@ -5,7 +5,7 @@ import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
 import { ip4Of } from "./address.ts";
 import { Judge } from "./judge.ts";
 import { NO_PROOF, type NodeRecord, type RecordBody, sequenceOf, signRecord } from "./record.ts";
-import { isUnheard, type Member, Roster } from "./roster.ts";
+import { isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
 
 const society = new Signatories(crypto);
 const { meshId } = society;
@@ -14,7 +14,7 @@ assert.ok(self && anna && bert && carl);
 const now = { boot: 100_000, wall: NOW * 1000 };
 
 /** A roster of the node `self`, which knows these certificates. */
-function setUp(wishes: readonly Wish[] = [{}, {}, {}], limit?: number) {
+function setUp(wishes: readonly Wish[] = [{}, {}, {}], limit = MEMBERS_MAX) {
   const judge = new Judge(crypto, society.genesis);
   for (const [i, wish] of wishes.entries()) {
     const draft = memberDraft(society.person(2 + i), wish);

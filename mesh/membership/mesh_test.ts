@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import type { NodeEvent } from "../event.ts";
+import { Effects, type Now } from "../machine.ts";
+import { Seeded } from "../sim/random.ts";
+import { adminDraft, memberDraft, NOW, Signatories } from "../sim/signatories.ts";
+import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
+import { encode, type Rumour } from "../swim/messages.ts";
+import { Tunnels } from "../tunnel/tunnels.ts";
+import { PAYLOAD_MAX } from "../wire/seal.ts";
+import type { Identity } from "./identity.ts";
+import { APPROVALS_MAX, Mesh, UNPROVEN_EACH, UNPROVEN_MAX } from "./mesh.ts";
+import { statementRumour } from "./news.ts";
+import { NO_PROOF, type NodeRecord, sequenceOf, signRecord } from "./record.ts";
+
+const now: Now = { boot: 1_000, wall: NOW * 1000 };
+
+/** The mesh as its founder has it, and what others say to it. */
+function setUp() {
+  const { bytes: random } = new Seeded(1);
+  const society = new Signatories(crypto);
+  const [self, run] = [society.person(1), "11".repeat(8)];
+  const capabilities = { relay: false, tunnel: true, meshKey: false };
+  const mesh = new Mesh(now, {
+    crypto,
+    random,
+    tunnels: new Tunnels({ crypto, random }),
+    genesis: society.genesis,
+    self: { identity: self, proof: NO_PROOF, endpoints: [], capabilities, version: "" },
+    run,
+    name: "founder",
+    meshSigning: undefined,
+    numbers: { own: 0, mesh: 0 },
+    boot: 1,
+    incarnation: 0,
+  }, undefined);
+  const out = new Effects<NodeEvent>();
+  mesh.begin(now, [society.sign(society.mesh, adminDraft(self)).bytes]);
+  mesh.noteStart();
+  const recordOf = (who: Identity): NodeRecord =>
+    signRecord(crypto, society.meshId, who.signing, {
+      key: who.signing.publicKey,
+      sequence: sequenceOf(1, 1),
+      run,
+      twin: undefined,
+      endpoints: [],
+      capabilities,
+      routes: [],
+      version: "",
+      proof: NO_PROOF,
+    });
+  const come = (who: Identity) =>
+    assert.equal(mesh.take(now, recordOf(who), out).kind, "new", who.id);
+  /** A member that is here. */
+  const member = (n: number): Identity => {
+    const who = society.person(n);
+    mesh.learn(now, society.sign(society.mesh, memberDraft(who)).bytes, out);
+    come(who);
+    return who;
+  };
+  const gossip = (from: Identity, rumour: Rumour) => {
+    const rest = { incarnation: 1, view: undefined, claims: [] };
+    const message = { ...rest, body: { kind: "news" }, rumours: [rumour] } as const;
+    mesh.gossip(now, from.id, encode(message, PAYLOAD_MAX), out);
+    mesh.digest(now, out);
+  };
+  return { society, mesh, out, come, member, gossip };
+}
+
+/** So many certificates that somebody without an office has signed. */
+function unproven(society: Signatories, by: Identity, count: number): Rumour[] {
+  return Array.from(
+    { length: count },
+    (_, n) => statementRumour(society.sign(by, memberDraft(society.person(10_000 + n)))),
+  );
+}
+
+Deno.test("what nobody entitled has signed yet waits, and counts when the statement about its signer comes", () => {
+  const { society, mesh, member, gossip } = setUp();
+  const [lyon, later] = [member(2), society.person(3)];
+  const [rumour] = unproven(society, later, 1);
+  assert.ok(rumour);
+  gossip(lyon, rumour);
+  const subject = society.person(10_000).id;
+  assert.equal(mesh.statements.certificate(subject), undefined);
+  gossip(lyon, statementRumour(society.sign(society.mesh, adminDraft(later))));
+  assert.ok(mesh.statements.certificate(subject));
+  assert.equal(mesh.drops.unproven, 0);
+});
+
+Deno.test("invariant 13: 8 unproven things of one member wait; the oldest makes room", () => {
+  const { society, mesh, member, gossip } = setUp();
+  const [lyon, nice, later] = [member(2), member(3), society.person(4)];
+  const all = unproven(society, later, UNPROVEN_EACH + 3);
+  const [ofNice, ...ofLyon] = all;
+  assert.ok(ofNice);
+  gossip(nice, ofNice);
+  for (const rumour of ofLyon) gossip(lyon, rumour);
+  for (const rumour of ofLyon.slice(-1)) gossip(lyon, rumour);
+  assert.equal(mesh.drops.unproven, ofLyon.length - UNPROVEN_EACH);
+  gossip(nice, statementRumour(society.sign(society.mesh, adminDraft(later))));
+  const certified = all.map((_, n) =>
+    mesh.statements.certificate(society.person(10_000 + n).id) !== undefined
+  );
+  const lost = [1, 2];
+  assert.deepEqual(certified, all.map((_, n) => !lost.includes(n)), "those of others stay");
+});
+
+Deno.test("invariant 13: 256 unproven things wait in all; the oldest makes room", () => {
+  const { society, mesh, member, gossip } = setUp();
+  const later = society.person(3);
+  const all = unproven(society, later, UNPROVEN_MAX + 2);
+  const senders = Array.from({ length: all.length / UNPROVEN_EACH + 1 }, (_, n) => member(100 + n));
+  for (const [n, rumour] of all.entries()) {
+    const sender = senders[Math.floor(n / UNPROVEN_EACH)];
+    assert.ok(sender);
+    gossip(sender, rumour);
+  }
+  assert.equal(mesh.drops.unproven, 2);
+  const [first] = senders;
+  assert.ok(first);
+  gossip(first, statementRumour(society.sign(society.mesh, adminDraft(later))));
+  const certified = all.filter((_, n) =>
+    mesh.statements.certificate(society.person(10_000 + n).id) !== undefined
+  );
+  assert.deepEqual(certified, all.slice(2));
+});
+
+Deno.test("64 approvals of keys that were not met are waited for; the oldest is not any more", () => {
+  const { society, mesh, out, come } = setUp();
+  const people = Array.from({ length: APPROVALS_MAX + 1 }, (_, n) => society.person(200 + n));
+  assert.equal(mesh.isAwaiting(now), false);
+  for (const who of people) assert.ok(mesh.say(now, "own", memberDraft(who), out).ok);
+  for (const who of people.slice(1)) {
+    assert.ok(mesh.isAwaiting(now));
+    come(who);
+  }
+  assert.equal(mesh.isAwaiting(now), false, "the first has not come, and closes the door only");
+  come(people[0] ?? society.person(200));
+});
+
+Deno.test("an approval is waited for during one day", () => {
+  const { society, mesh, out } = setUp();
+  assert.ok(mesh.say(now, "own", memberDraft(society.person(200)), out).ok);
+  const after = (seconds: number) => ({ boot: now.boot, wall: now.wall + seconds * 1000 });
+  assert.ok(mesh.isAwaiting(after(86_400)));
+  assert.ok(!mesh.isAwaiting(after(86_401)));
+});
