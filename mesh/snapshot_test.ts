@@ -67,3 +67,20 @@ Deno.test("invariant 9: nor is one with a line of another shape in any of its li
     assert.equal(readSnapshot({ ...snapshot, [field]: value }), undefined, what);
   }
 });
+
+Deno.test("trust.md 8: a node whose incarnation has come to its end starts, and is alive to others", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const joiner = lab.joiner(founder);
+  lab.run(5_000);
+  const incarnation = 2 ** 32 - 1;
+  for (let start = 0; start < 2; start++) {
+    joiner.crash();
+    joiner.disk = readSnapshot({ ...joiner.disk, incarnation });
+    assert.equal(joiner.disk?.incarnation, incarnation);
+    assert.equal(joiner.start(), undefined);
+    lab.run(20_000);
+    assert.equal(joiner.node.snapshot().incarnation, incarnation);
+    assert.equal(founder.sees(joiner)?.state, "alive");
+  }
+});

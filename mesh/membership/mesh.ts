@@ -11,6 +11,7 @@ import type { Decoded } from "../codec.ts";
 import { PAYLOAD_MAX, type PayloadKind, Seal } from "../wire/seal.ts";
 import { type Admission, encodeAdmission, endorse } from "./admission.ts";
 import { ip6Of } from "./address.ts";
+import { announcements } from "./announcement.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { certifyOnSight } from "./sight.ts";
 import { formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
@@ -138,10 +139,14 @@ export class Mesh {
       options.numbers,
     );
     const { incarnation } = options;
-    const limit = PAYLOAD_MAX;
-    // Swim counts ourselves too.
-    const swim = { self: identity.id, random, limit, incarnation, membersMax: membersMax + 1 };
-    this.swim = new Swim(swim, now);
+    this.swim = new Swim({
+      self: identity.id,
+      random,
+      announcements: announcements(crypto, meshId, identity),
+      limit: PAYLOAD_MAX,
+      incarnation,
+      membersMax: membersMax + 1, // Swim counts ourselves too.
+    }, now);
     this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
     this.#claimOwn(now);
   }

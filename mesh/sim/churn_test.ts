@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { CALM } from "./network.ts";
+import { encode } from "../swim/messages.ts";
+import { Seeded } from "./random.ts";
 import { SwimMesh } from "./swim_mesh.ts";
 import { World } from "./world.ts";
 
@@ -120,4 +122,46 @@ Deno.test("a member that leaves is told apart from a dead one, and comes back wi
   for (const { swim } of others) assert.equal(swim.member(leaver.id)?.status, "left");
   mesh.restart(leaver);
   untilConverged(world, mesh, 15_000);
+});
+
+Deno.test("trust.md 10: a newcomer to a mesh of 2,500 members levels within a minute, though each gives it 64 KB a second at most", () => {
+  const world = new World(2500);
+  const swim = { queueMax: 1 }; // what the mesh knows is old news to it
+  const conditions = { ...CALM, delay: 15, jitter: 5 };
+  const mesh = new SwimMesh(world, { size: 20, conditions, acquainted: false, wire: true, swim });
+  const names = new Seeded(2500);
+  for (let n = 0; n < 2500; n++) {
+    const rumour = {
+      kind: 2,
+      key: names.bytes(32).toHex(),
+      version: 1,
+      bytes: new Uint8Array(660),
+    };
+    for (const member of mesh.members.slice(1)) {
+      mesh.act(member, (swim, now, out) => swim.spread(now, rumour, out));
+      member.versions.set(rumour.key, 1);
+    }
+  }
+  const [newcomer, seed, ...rest] = mesh.members;
+  assert.ok(newcomer && seed);
+  for (const member of rest) mesh.introduce(member, seed);
+  world.run(30_000);
+  mesh.crash(newcomer);
+  swim.queueMax = 16_384;
+  mesh.restart(newcomer, 0);
+  const from = new Map<string, number>();
+  mesh.onMessage = (member, to, message) => {
+    if (to !== newcomer.id) return;
+    from.set(member.id, (from.get(member.id) ?? 0) + encode(message, 1150).length);
+  };
+  const began = world.now;
+  mesh.introduce(newcomer, seed);
+  const isLevel = () => newcomer.versions.size >= 2500 + 1;
+  assert.ok(world.run(60_000, isLevel), `${newcomer.versions.size} of 2,500 after a minute`);
+  const seconds = (world.now - began) / 1000;
+  const most = Math.max(...from.values());
+  console.log(
+    `level after ${seconds.toFixed(1)} s; ${most} bytes from one of the ${from.size} that gave`,
+  );
+  assert.ok(most <= 256_000 + 64_000 * (seconds + 1));
 });

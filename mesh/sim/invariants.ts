@@ -1,8 +1,8 @@
 /**
  * What must hold after every step, whatever the network and other members do: incarnations never
  * fall; at one incarnation a member's status only gets worse (alive, suspect, dead or left), so no
- * old word brings back the dead; tables stay within their limits; and nobody holds itself anything
- * but alive. A breach throws, with the place and time at which it can be replayed.
+ * old word brings back the dead; nobody is held at an incarnation that it has not announced; tables
+ * stay within their limits; and nobody holds itself anything but alive. A breach throws, with the place and time at which it can be replayed.
  */
 import { INCARNATION_MAX, type MemberId, type Status } from "../swim/messages.ts";
 import type { Member } from "./swim_mesh.ts";
@@ -18,14 +18,15 @@ interface Seen {
 export class Invariants {
   readonly #seen = new Map<MemberId, Seen>();
   #own = 0;
-  #checks = 0;
 
-  /** `most`: how many members may be in the table; `everySteps`: how rarely all are looked at. */
-  constructor(private readonly most: number, private readonly everySteps = 1) {}
+  /** `most`: how many members may be in the table; `announced`: the highest that each has used. */
+  constructor(
+    private readonly most: number,
+    private readonly announced: ReadonlyMap<MemberId, number>,
+  ) {}
 
   /** To be called after each step, at this virtual time. */
   check(member: Member, time: number): void {
-    if (this.#checks++ % this.everySteps !== 0) return;
     const { swim, id } = member;
     const breach = (what: string) => {
       throw new Error(`sim: at ${time} ms ${id.slice(0, 8)}: ${what}`);
@@ -36,6 +37,9 @@ export class Invariants {
     for (const { id: other, status, incarnation } of swim.members()) {
       size++;
       if (other === id) breach("it is a member of its own table");
+      if (incarnation > (this.announced.get(other) ?? 0)) {
+        breach(`${other.slice(0, 8)} is held at ${incarnation}, which it has not announced`);
+      }
       const rank = RANK[status];
       const seen = this.#seen.get(other);
       if (seen === undefined) {

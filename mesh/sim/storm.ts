@@ -1,10 +1,12 @@
 /**
  * A storm: one seed decides how many members there are, how bad the network is, and what befalls
  * them: crashes, restarts with and without memory, farewells, newcomers, slow and frozen computers,
- * partitions, links that carry one way only, new records. First safety: no invariant may break at
- * any step. Then everything heals, and all must come to agree.
+ * partitions, links that carry one way only, new records; and in every other storm one of them is an
+ * insider that lies until it ends. First safety: no invariant may break at any step. Then everything
+ * heals, and all must come to agree.
  */
 import { Invariants } from "./invariants.ts";
+import { Liar } from "./liar.ts";
 import { CALM, type Conditions, ROUGH } from "./network.ts";
 import type { Seeded } from "./random.ts";
 import { type Member, SwimMesh } from "./swim_mesh.ts";
@@ -13,6 +15,8 @@ import { World } from "./world.ts";
 /** How long a storm lasts, and how long its members may take to agree afterwards, in virtual ms. */
 const STORM = 90_000;
 const HEALING = 60_000;
+/** Milliseconds between two lies at most. */
+const LIES = 400;
 
 export interface StormReport {
   readonly members: number;
@@ -36,7 +40,7 @@ export function storm(seed: number): StormReport {
     wire: seed % 4 === 0,
   });
   const watches = new Map<Member, Invariants>();
-  const watch = (member: Member) => watches.set(member, new Invariants(size));
+  const watch = (member: Member) => watches.set(member, new Invariants(size, mesh.announced));
   mesh.members.forEach(watch);
   mesh.onStep = (member) => watches.get(member)?.check(member, world.now);
   const [first] = mesh.members;
@@ -52,6 +56,8 @@ export function storm(seed: number): StormReport {
     watch(member);
     mesh.restart(member, random.chance(0.3) ? 0 : member.swim.incarnation + 1);
   };
+  const [last] = mesh.members.slice(-1);
+  if (seed % 2 === 0 && last !== undefined) deceive(mesh, new Liar(mesh, last), random);
   while (world.now < STORM) {
     world.run(random.between(200, 8000));
     befall(mesh, random, restart);
@@ -74,6 +80,15 @@ export function storm(seed: number): StormReport {
     healed: world.now - began,
     trace: world.trace.hash,
   };
+}
+
+/** Lets an insider lie, whenever it is up, to whoever is. */
+function deceive(mesh: SwimMesh, liar: Liar, random: Seeded): void {
+  if (mesh.world.now >= STORM) return;
+  const up = mesh.members.filter(({ host }) => host.isUp && host !== liar.member.host);
+  const [victim] = random.some(up, 1);
+  if (liar.member.host.isUp && victim !== undefined) liar.lie(victim);
+  mesh.world.after(random.between(1, LIES), () => deceive(mesh, liar, random));
 }
 
 function weather(random: Seeded): Conditions {

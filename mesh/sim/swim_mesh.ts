@@ -10,6 +10,7 @@ import { Swim, type SwimOptions } from "../swim/swim.ts";
 import { Host } from "./host.ts";
 import { type Conditions, Network } from "./network.ts";
 import { Seeded } from "./random.ts";
+import { toyAnnouncements } from "./toy_announcements.ts";
 import type { World } from "./world.ts";
 
 /** The kind of the rumours that stand for node records. */
@@ -50,6 +51,8 @@ export class SwimMesh {
   onMessage: (from: Member, to: MemberId, message: Message) => void = () => {};
   /** Called after every step of a member. */
   onStep: (member: Member) => void = () => {};
+  /** The highest incarnation that each member has ever used. */
+  readonly announced = new Map<MemberId, number>();
   readonly #byId = new Map<MemberId, Member>();
   readonly #index = new Map<MemberId, number>();
 
@@ -90,6 +93,8 @@ export class SwimMesh {
     };
     const now = member.host.now();
     const result = call(member.swim, now, out);
+    const { incarnation } = member.swim;
+    this.announced.set(member.id, Math.max(incarnation, this.announced.get(member.id) ?? 0));
     for (const rumour of rumours) this.#believe(member, now, rumour, out);
     for (const [to, message] of messages) this.#send(member, to, message);
     for (const event of events) {
@@ -188,7 +193,9 @@ export class SwimMesh {
 
   #make(self: MemberId, now: Now, number: number, incarnation: number): Swim {
     const random = new Seeded(this.world.seed, 1000 + number).bytes;
-    return new Swim({ self, random, limit: LIMIT, incarnation, ...this.options.swim }, now);
+    const announcements = toyAnnouncements(self);
+    const swim = { self, random, announcements, limit: LIMIT, incarnation };
+    return new Swim({ ...swim, ...this.options.swim }, now);
   }
 
   #switchOn(member: Member, acquainted: boolean): void {

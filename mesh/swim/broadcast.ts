@@ -19,12 +19,18 @@ export class Broadcast<T> {
   /** Entries by how often they were sent, each in order of arrival. */
   readonly #sent: Map<string, T>[] = [new Map()];
   readonly #level = new Map<string, number>();
+  #bytes = 0;
   #dropped = 0;
 
   constructor(private readonly size: (entry: T) => number, private readonly limit: number) {}
 
   get length(): number {
     return this.#level.size;
+  }
+
+  /** Bytes of all that waits, each entry once. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Entries that the limit has cost. */
@@ -37,11 +43,14 @@ export class Broadcast<T> {
     if (this.#level.size >= this.limit) this.#dropMostSent();
     this.#level.set(key, 0);
     this.#at(0).set(key, entry);
+    this.#bytes += this.size(entry);
   }
 
   drop(key: string): void {
     const level = this.#level.get(key);
-    if (level === undefined) return;
+    const entry = level === undefined ? undefined : this.#at(level).get(key);
+    if (level === undefined || entry === undefined) return;
+    this.#bytes -= this.size(entry);
     this.#level.delete(key);
     this.#at(level).delete(key);
   }
@@ -67,6 +76,7 @@ export class Broadcast<T> {
       this.#at(level).delete(key);
       if (level + 1 >= times) {
         this.#level.delete(key);
+        this.#bytes -= this.size(entry);
       } else {
         this.#level.set(key, level + 1);
         this.#at(level + 1).set(key, entry);

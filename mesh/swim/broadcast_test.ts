@@ -54,6 +54,25 @@ Deno.test("at the limit the entry sent most is dropped and counted", () => {
   assert.deepEqual(queue.take(100, 10, 9), ["b", "c", "d"]);
 });
 
+Deno.test("the bytes that wait are known after every change", () => {
+  const queue = sized(3);
+  const bytes = (...entries: string[]) => assert.equal(queue.bytes, entries.join("").length);
+  queue.put("a", "aaaa");
+  queue.put("b", "bb");
+  bytes("aaaa", "bb");
+  queue.put("a", "a");
+  bytes("a", "bb");
+  queue.take(100, 10, 2);
+  queue.put("c", "cccccc");
+  queue.put("d", "ddd"); // at the limit
+  bytes("a", "cccccc", "ddd");
+  queue.take(100, 10, 2);
+  bytes("cccccc", "ddd");
+  queue.drop("c");
+  queue.drop("c");
+  bytes("ddd");
+});
+
 Deno.test("one message looks at a bounded part of a long queue", () => {
   const queue = sized(10_000);
   for (let i = 0; i < 5000; i++) queue.put(`${i}`, "x".repeat(50));

@@ -1,6 +1,7 @@
 /** What is said to others: builds messages, and lets claims and rumours ride along on them. */
+import type { Answers } from "./answers.ts";
 import { Broadcast, transmissions } from "./broadcast.ts";
-import type { Member, Membership } from "./membership.ts";
+import { claimOf, type Member, type Membership } from "./membership.ts";
 import {
   type Body,
   bodySize,
@@ -13,6 +14,9 @@ import {
 } from "./messages.ts";
 import type { Moment } from "./outbox.ts";
 import { nameOf } from "./rumours.ts";
+
+/** Messages that everything which waits would fill: with more we are behind. */
+const BEHIND = 5;
 
 export interface GossipOptions {
   /** Most bytes of a message. */
@@ -30,6 +34,7 @@ export class Gossip {
   constructor(
     private readonly options: GossipOptions,
     private readonly members: Membership,
+    private readonly answers: Answers,
     private readonly moment: Moment,
   ) {
     this.#claims = new Broadcast(claimSize, options.queueMax);
@@ -43,7 +48,7 @@ export class Gossip {
 
   /** Whether more waits than a few messages carry. */
   get isBehind(): boolean {
-    return this.#claims.length > COUNT_MAX || this.#rumours.length > COUNT_MAX / 16;
+    return this.#claims.bytes + this.#rumours.bytes > BEHIND * this.options.limit;
   }
 
   /** Claims and rumours that the limit has cost. */
@@ -71,13 +76,35 @@ export class Gossip {
   /** Sends a body, and what fits beside it. */
   send(to: Member, body: Body): void {
     const carrier = body.kind !== "digest" && body.kind !== "page" && body.kind !== "want";
-    let room = carrier ? this.options.limit - bodySize(body) : 0;
+    if (!carrier || !this.answers.allows(to)) return this.#emit(to, body, [], []);
+    const room = this.options.limit - bodySize(body);
     const times = transmissions(this.members.live);
+    const first = this.#owed(to);
+    let left = room;
+    for (const claim of first) left -= claimSize(claim);
     // Claims come first, but never leave a waiting rumour without room.
-    const share = this.#rumours.length > 0 ? 0.5 * room : room;
-    const claims = this.#claims.take(share, COUNT_MAX, times);
-    for (const claim of claims) room -= claimSize(claim);
-    this.#emit(to, body, claims, this.#rumours.take(room, COUNT_MAX, times));
+    const share = this.#rumours.length > 0 ? 0.5 * left : left;
+    const claims = this.#claims.take(share, COUNT_MAX - first.length, times);
+    for (const claim of claims) left -= claimSize(claim);
+    const rumours = this.#rumours.take(left, COUNT_MAX, times);
+    for (const rumour of rumours) left -= rumourSize(rumour);
+    this.answers.spend(to, room - left);
+    const others = claims.filter(({ subject }) => first.every((one) => one.subject !== subject));
+    this.#emit(to, body, [...first, ...others], rumours);
+  }
+
+  /** Sends nothing but how we hold a member. */
+  tell(to: Member): void {
+    this.#emit(to, { kind: "news" }, [], []);
+  }
+
+  /** What a member has to know of the two of us, as its last message shows, with the signatures. */
+  #owed(to: Member): Claim[] {
+    const { self } = this.members;
+    const owed: Claim[] = [];
+    if (to.holdsUs < self.incarnation) owed.push(claimOf(self, self, true));
+    if (to.used < to.incarnation && to.proof !== undefined) owed.push(claimOf(to, self, true));
+    return owed;
   }
 
   /** Sends these to one member, in as many messages as that takes. */

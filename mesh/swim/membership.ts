@@ -6,13 +6,14 @@
  * incarnation the precedence is alive < suspect < dead and left, so whoever is wrongly suspected has
  * to say "alive" with a higher incarnation, and an old "alive" can never bring back the dead.
  *
- * Hearsay, the word of a third party, is bounded: it may move an incarnation at most
- * {@link HEARSAY_JUMP} above the last one that the subject itself was heard to use. So nobody can
- * push a member's incarnation out of its reach (it always refutes in one step), and at the greatest
- * incarnation, where nothing higher can be said, the subject's own word wins against everything.
+ * Hearsay, the word of a third party, counts only at an incarnation that the subject itself has
+ * announced, with its signature (announcement.ts): a member is never held at another. So nobody can
+ * push a member's incarnation, whatever is claimed, and at the greatest incarnation, where nothing
+ * higher can be said, the subject's own word wins against everything.
  */
 import { bucketOf, type Buckets } from "./buckets.ts";
 import {
+  type Claim,
   type Cursor,
   INCARNATION_MAX,
   type Item,
@@ -22,9 +23,6 @@ import {
   type View,
 } from "./messages.ts";
 import type { Entry } from "./agenda.ts";
-
-/** How far a third party may move a member's incarnation beyond the member's own word. */
-export const HEARSAY_JUMP = 64;
 
 /** The tag that claims name a member by. */
 export function tagOf(id: MemberId): Tag {
@@ -46,9 +44,14 @@ export interface Member {
   readonly id: MemberId;
   readonly tag: Tag;
   status: Status;
+  /** The highest that the member itself has announced. */
   incarnation: number;
-  /** The highest incarnation that the member itself was heard to use. */
-  word: number;
+  /** Its signature over that; none where its incarnation is known in another way. */
+  proof: Uint8Array | undefined;
+  /** The incarnation that it used last. Less than the one above: it has forgotten that. */
+  used: number;
+  /** The incarnation at which it holds us, by its last message. */
+  holdsUs: number;
   /** Boot ms of the last change of status. */
   since: number;
   /** Boot ms when something authenticated last came from it; -Infinity: never. */
@@ -58,6 +61,12 @@ export interface Member {
   rttVariation: number;
   /** Who accuses it, and when that ends: exactly while the status is suspect. */
   accusation: Accusation | undefined;
+  /** Boot ms up to which what it was given on request is paid for (answers.ts). */
+  answersPaid: number;
+  /** Boot ms up to which the checks of its signatures are paid for (opinion.ts). */
+  proofsPaid: number;
+  /** Boot ms when it last passed on a false signature. */
+  forgedAt: number;
 }
 
 /** Whether a member is to be talked to: it is alive, or may be. */
@@ -153,12 +162,17 @@ export class Membership {
       tag: tagOf(id),
       status: "alive",
       incarnation,
-      word: incarnation,
+      proof: undefined,
+      used: incarnation,
+      holdsUs: 0,
       since: now,
       heardAt: -Infinity,
       rtt: 0,
       rttVariation: 0,
       accusation: undefined,
+      answersPaid: -Infinity,
+      proofsPaid: -Infinity,
+      forgedAt: -Infinity,
     };
     this.#members.set(member.tag, member);
     this.#bucket(member.tag).push(member);
@@ -175,6 +189,19 @@ export class Membership {
   #bucket(tag: Tag): Member[] {
     return this.#buckets[bucketOf(tag)] ??= [];
   }
+}
+
+/** What we say of a member; with its own signature where who hears it may not have seen that. */
+export function claimOf(member: Member, self: Member, isProofNeeded: boolean): Claim {
+  const { tag: subject, status, incarnation, proof, accusation } = member;
+  const [origin = self.tag] = accusation?.origins ?? [];
+  return {
+    subject,
+    status,
+    incarnation,
+    ...(status === "suspect" ? { origin } : {}),
+    ...(isProofNeeded && proof !== undefined ? { proof } : {}),
+  };
 }
 
 function itemOf(member: Member): Item {

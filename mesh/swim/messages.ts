@@ -30,6 +30,8 @@ export interface Claim {
   readonly incarnation: number;
   /** Who first said so: present exactly when the status is suspect. Confirmations are counted by it. */
   readonly origin?: Tag;
+  /** The subject's signature over the incarnation (announcement.ts), for who has not seen it. */
+  readonly proof?: Uint8Array;
 }
 
 /**
@@ -102,7 +104,7 @@ export type Body =
     readonly upto: Cursor | undefined;
     readonly items: readonly Item[];
   }
-  /** Send me these rumours in full. */
+  /** Send me these rumours in full; of kind 0: what you hold of this member, with its signature. */
   | { readonly kind: "want"; readonly rumours: readonly Cursor[] }
   /** Nothing but what rides along. */
   | { readonly kind: "news" }
@@ -129,6 +131,10 @@ export const BUCKETS = 64;
 export const HASH_BYTES = 8;
 const MASK_BYTES = BUCKETS / 8;
 const TAG_BYTES = 16;
+/** An Ed25519 signature. */
+const PROOF_BYTES = 64;
+/** What is added to the status of a claim that carries a proof. */
+const PROVEN = 4;
 
 const BODIES = [
   "ping",
@@ -150,7 +156,9 @@ const STATUSES: readonly Status[] = ["alive", "suspect", "dead", "left"];
 const HEADER_SIZE = 1 + 4 + 1 + 4 + 1 + 1;
 /** Bytes that a claim takes. */
 export function claimSize(claim: Claim): number {
-  return TAG_BYTES + 1 + 4 + (claim.origin === undefined ? 0 : TAG_BYTES);
+  const { origin, proof } = claim;
+  return TAG_BYTES + 1 + 4 + (origin === undefined ? 0 : TAG_BYTES) +
+    (proof === undefined ? 0 : PROOF_BYTES);
 }
 /** Bytes that a rumour takes. */
 export function rumourSize(rumour: Rumour): number {
@@ -205,8 +213,11 @@ export function encode(message: Message, limit: number): Uint8Array {
   encodeBody(w, body);
   w.u8(message.claims.length);
   for (const claim of message.claims) {
-    tag(w, claim.subject).u8(STATUSES.indexOf(claim.status)).u32(claim.incarnation);
-    if (claim.status === "suspect") tag(w, claim.origin ?? "");
+    const { subject, status, incarnation, origin = "", proof } = claim;
+    const code = STATUSES.indexOf(status) + (proof === undefined ? 0 : PROVEN);
+    tag(w, subject).u8(code).u32(incarnation);
+    if (status === "suspect") tag(w, origin);
+    if (proof !== undefined) w.bytes(proof);
   }
   w.u8(message.rumours.length);
   for (const rumour of message.rumours) {
@@ -310,10 +321,15 @@ function readTag(r: Reader): Tag {
 
 function readClaim(r: Reader): Claim {
   const subject = readTag(r);
-  const status = readStatus(r, r.u8());
-  const incarnation = r.u32();
-  if (status !== "suspect") return { subject, status, incarnation };
-  return { subject, status, incarnation, origin: readTag(r) };
+  const code = r.u8();
+  const isProven = code >= PROVEN;
+  const status = readStatus(r, isProven ? code - PROVEN : code);
+  const claim = { subject, status, incarnation: r.u32() };
+  return {
+    ...claim,
+    ...(status === "suspect" ? { origin: readTag(r) } : {}),
+    ...(isProven ? { proof: r.bytes(PROOF_BYTES) } : {}),
+  };
 }
 
 function readRumour(r: Reader): Rumour {

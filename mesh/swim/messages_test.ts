@@ -27,9 +27,13 @@ const u32 = fc.nat({ max: 0xffff_ffff });
 const tag = hex(16);
 const status = fc.constantFrom<Status>("alive", "suspect", "dead", "left");
 const cursor = fc.record({ tag, kind: fc.nat({ max: 255 }) });
+const settled = fc.constantFrom("alive", "dead", "left");
+const suspect = fc.constant("suspect");
 const claim: fc.Arbitrary<Claim> = fc.oneof(
-  fc.record({ subject: tag, status: fc.constantFrom("alive", "dead", "left"), incarnation: u32 }),
-  fc.record({ subject: tag, status: fc.constant("suspect"), incarnation: u32, origin: tag }),
+  fc.record({ subject: tag, status: settled, incarnation: u32 }),
+  fc.record({ subject: tag, status: suspect, incarnation: u32, origin: tag }),
+  fc.record({ subject: tag, status: settled, incarnation: u32, proof: bytes(64) }),
+  fc.record({ subject: tag, status: suspect, incarnation: u32, origin: tag, proof: bytes(64) }),
 );
 const rumour: fc.Arbitrary<Rumour> = fc.record({
   kind: fc.integer({ min: 1, max: 255 }),

@@ -3,23 +3,24 @@
  * what our probes find, and what is said about ourselves. membership.ts has the rule of precedence.
  */
 import type { Random } from "../machine.ts";
-import type { Agenda } from "./agenda.ts";
+import type { Agenda, Entry } from "./agenda.ts";
+import { mayTake, take } from "./allowance.ts";
+import type { Announcements } from "./announcement.ts";
 import type { Awareness } from "./awareness.ts";
 import { below } from "./chance.ts";
 import type { Gossip } from "./gossip.ts";
-import {
-  type Accusation,
-  HEARSAY_JUMP,
-  isLive,
-  type Member,
-  type Membership,
-} from "./membership.ts";
+import { type Accusation, claimOf, isLive, type Member, type Membership } from "./membership.ts";
 import { type Claim, INCARNATION_MAX, type Status, type Tag, type View } from "./messages.ts";
 import type { Moment } from "./outbox.ts";
 import { suspicionOf, suspicionTimeout } from "./suspicion.ts";
 
 /** How many members tell a suspect so at once, before gossip reaches it. */
 const TELLERS = 8;
+/**
+ * Milliseconds in which no signature is checked that a member passes on after a false one. An honest
+ * member passes on none, having checked it; so a flood of them costs us one check a minute.
+ */
+const FORGER_REST = 60_000;
 
 export interface OpinionOptions {
   readonly period: number;
@@ -40,10 +41,19 @@ export interface OpinionLink {
 }
 
 export class Opinion {
-  readonly #strangers = new Map<Tag, Claim>();
-  readonly #doubts = new Set<Member>();
+  readonly #strangers = new Map<Tag, { readonly claim: Claim; readonly speaker: Member }>();
+  /** Members to be asked, each with whoever speaks of an incarnation that we do not know of. */
+  readonly #doubts = new Map<Member, Member | undefined>();
   #refutedAt = -Infinity;
-  readonly counters = { droppedStrangers: 0, jumps: 0, refusedDoubts: 0 };
+  #refutation: Entry | undefined;
+  readonly counters = {
+    droppedStrangers: 0,
+    /** Claims about incarnations that their subjects have not announced, as far as we know. */
+    unannounced: 0,
+    forgedProofs: 0,
+    uncheckedProofs: 0,
+    refusedDoubts: 0,
+  };
 
   constructor(
     private readonly options: OpinionOptions,
@@ -51,6 +61,7 @@ export class Opinion {
     private readonly gossip: Gossip,
     private readonly agenda: Agenda,
     private readonly awareness: Awareness,
+    private readonly announcements: Announcements,
     private readonly random: Random,
     private readonly moment: Moment,
     private readonly link: OpinionLink,
@@ -64,20 +75,26 @@ export class Opinion {
     }
   }
 
-  /** What a member says of itself by sending at all. */
+  /** What a member says of itself by sending at all. What it has not signed raises nothing. */
   ownWord(member: Member, incarnation: number): void {
-    member.word = Math.max(member.word, incarnation);
-    const higher = incarnation > member.incarnation;
-    const final = incarnation === INCARNATION_MAX && member.incarnation === INCARNATION_MAX;
-    if (higher || final && member.status !== "alive") this.#revive(member, incarnation);
-    else if (member.status !== "alive" || incarnation < member.incarnation) this.doubt(member);
+    member.used = incarnation;
+    const isEnd = incarnation === INCARNATION_MAX && member.incarnation === INCARNATION_MAX;
+    if (isEnd && member.status !== "alive") this.#revive(member, incarnation);
+    else if (member.status !== "alive" || incarnation !== member.incarnation) this.doubt(member);
+  }
+
+  /** A member, or we ourselves, are known to have announced this: a signed record says so. */
+  announced(member: Member, incarnation: number): void {
+    if (incarnation <= member.incarnation) return;
+    if (member === this.members.self) return this.#resume(incarnation);
+    member.proof = undefined;
+    this.#revive(member, incarnation);
   }
 
   /** What a member says when it leaves. What it said before it came back is void. */
   ownFarewell(member: Member, incarnation: number): void {
     if (incarnation < member.incarnation || !isLive(member)) return;
-    // At its own incarnation, so that what it said just before and comes later is void, too.
-    member.word = Math.max(member.word, incarnation);
+    if (incarnation > member.incarnation) member.proof = undefined;
     this.#settle(member, "left", incarnation);
     this.moment.out.event({ kind: "departed", id: member.id });
   }
@@ -87,17 +104,21 @@ export class Opinion {
    * news to most.
    */
   hear(from: Member, claim: Claim, isGossip: boolean): void {
-    const { subject, status, incarnation } = claim;
-    if (subject === this.members.self.tag) return this.refute(claim);
+    const { subject, status, incarnation, proof } = claim;
+    if (subject === this.members.self.tag) return this.refute(from, claim, proof);
     const member = this.members.get(subject);
-    if (member === undefined) return this.#remember(claim);
-    if (member === from) return;
-    if (incarnation > member.word + HEARSAY_JUMP) {
-      this.counters.jumps++;
-      return this.doubt(member);
+    if (member === undefined) return this.#remember(claim, from);
+    const isHigher = incarnation > member.incarnation;
+    if (isHigher && !this.#isAnnounced(from, member, incarnation, proof)) {
+      return this.doubt(member, from);
     }
-    if (status === "alive") {
-      if (incarnation > member.incarnation) this.#revive(member, incarnation);
+    if (isHigher) member.proof = proof;
+    const isNew = isHigher && member.heardAt === -Infinity;
+    if (isNew && (status === "dead" || status === "left")) {
+      return this.#believe(member, status, incarnation);
+    }
+    if (status === "alive" || member === from) {
+      if (isHigher) this.#revive(member, incarnation);
       else if (!isGossip && !isLive(member)) this.doubt(member);
     } else if (status !== "suspect" && !this.options.lifeguard) {
       if (this.members.precedes(member, "dead", incarnation)) this.#bury(member, incarnation);
@@ -105,6 +126,39 @@ export class Opinion {
       this.accuse(from, member, incarnation, claim.origin ?? from.tag, isGossip);
       if (status === "dead") this.#hasten(member, incarnation);
     }
+  }
+
+  /** Whether a member has announced an incarnation higher than the one we know of. */
+  #isAnnounced(
+    from: Member | undefined,
+    member: Member,
+    incarnation: number,
+    proof: Uint8Array | undefined,
+  ): boolean {
+    const isProven = proof !== undefined && this.#check(from, member, incarnation, proof);
+    if (!isProven) this.counters.unannounced++;
+    return isProven;
+  }
+
+  /**
+   * Checks a signature. That is not cheap: so those about one subject are checked once a period, as
+   * often as it may announce, and one more; and those from a forger not at all for a while.
+   */
+  #check(from: Member | undefined, member: Member, incarnation: number, proof: Uint8Array) {
+    const { now } = this.moment;
+    const { period } = this.options;
+    const isForger = from !== undefined && now - from.forgedAt < FORGER_REST;
+    if (isForger || !mayTake(member.proofsPaid, now, period)) {
+      this.counters.uncheckedProofs++;
+      return false;
+    }
+    if (!this.announcements.isSigned(member.id, incarnation, proof)) {
+      this.counters.forgedProofs++;
+      if (from !== undefined) from.forgedAt = now;
+      return false;
+    }
+    member.proofsPaid = take(member.proofsPaid, now, period);
+    return true;
   }
 
   /** Somebody has buried a member after a suspicion of its own: ours may end sooner. */
@@ -136,55 +190,94 @@ export class Opinion {
     if (!this.options.lifeguard || !isGossip) return;
     // The suspect hears of it from the first who know, in the view that every message carries.
     const isFirst = from.tag === origin || below(this.random, this.members.live) < TELLERS;
-    if (isFirst) this.gossip.send(member, { kind: "news" });
+    if (isFirst) this.gossip.tell(member);
   }
 
-  /** Somebody holds us to be so. */
-  refute({ status, incarnation }: View): void {
+  /**
+   * Somebody holds us to be so. We answer what is said of our incarnation of now, and nothing higher:
+   * nobody can hold us higher than we have announced, but when we have forgotten that, on a disk of
+   * yesterday. Then our own signature is the proof, and we go on from there.
+   */
+  refute(from: Member, { status, incarnation }: View, proof?: Uint8Array): void {
     const { self } = this.members;
-    const isAccused = status !== "alive";
-    if (incarnation < self.incarnation || incarnation === self.incarnation && !isAccused) return;
-    // No honest member holds us higher than this, unless we have forgotten what we used.
-    const reachable = Math.min(incarnation, self.incarnation + HEARSAY_JUMP);
-    const next = Math.min(INCARNATION_MAX, reachable + (isAccused ? 1 : 0));
+    if (incarnation > self.incarnation) {
+      if (!this.#isAnnounced(from, self, incarnation, proof)) return;
+      this.#resume(incarnation);
+    }
+    if (status !== "alive" && incarnation === self.incarnation) this.#refute();
+  }
+
+  /** Answers an accusation with one incarnation more, once a period at most. */
+  #refute(): void {
+    const { self } = this.members;
     const { now, out } = this.moment;
-    if (next > self.incarnation) this.members.set(self, "alive", next, now);
-    if (!isAccused) return;
-    this.gossip.claim({ subject: self.tag, status: "alive", incarnation: next });
-    if (now - this.#refutedAt < this.options.period) return;
+    const due = this.#refutedAt + this.options.period;
+    if (now < due) {
+      const { incarnation } = self;
+      this.#refutation ??= this.agenda.add(due, "refutation", () => {
+        this.#refutation = undefined;
+        if (self.incarnation === incarnation) this.#refute();
+      });
+      return;
+    }
     this.#refutedAt = now;
+    this.#resume(Math.min(INCARNATION_MAX, self.incarnation + 1));
+    this.gossip.claim(claimOf(self, self, true));
     if (this.options.lifeguard) this.awareness.note(1);
-    out.event({ kind: "refuted", incarnation: next });
+    out.event({ kind: "refuted", incarnation: self.incarnation });
   }
 
-  /** Notes a member to be asked: only it can say how it is. */
-  doubt(member: Member): void {
-    if (this.#doubts.size >= this.options.doubtsMax) this.counters.refusedDoubts++;
-    else this.#doubts.add(member);
+  /** Goes on with an incarnation of our own, signed. */
+  #resume(incarnation: number): void {
+    const { self } = this.members;
+    self.proof = this.announcements.sign(incarnation);
+    this.members.set(self, "alive", incarnation, this.moment.now);
   }
 
-  /** Up to `count` members that are to be asked. */
-  takeDoubts(count: number): Member[] {
-    const taken: Member[] = [];
-    for (const member of this.#doubts) {
+  /**
+   * Notes a member to be asked: only it can say how it is. A speaker that knows more of it than we
+   * do is to show us the proof.
+   */
+  doubt(member: Member, speaker?: Member): void {
+    const isFull = this.#doubts.size >= this.options.doubtsMax;
+    if (isFull && !this.#doubts.has(member)) this.counters.refusedDoubts++;
+    else this.#doubts.set(member, this.#doubts.get(member) ?? speaker);
+  }
+
+  /** Up to `count` members that are to be asked, each with the speaker that is. */
+  takeDoubts(count: number): [Member, Member | undefined][] {
+    const taken: [Member, Member | undefined][] = [];
+    for (const doubt of this.#doubts) {
       if (taken.length >= count) break;
-      taken.push(member);
-      this.#doubts.delete(member);
+      taken.push(doubt);
+      this.#doubts.delete(doubt[0]);
     }
     return taken;
   }
 
   /** Applies what was said of a member before it was admitted. */
   introduce(member: Member): void {
-    const claim = this.#strangers.get(member.tag);
+    const stranger = this.#strangers.get(member.tag);
     this.#strangers.delete(member.tag);
-    if (claim === undefined) return;
-    const { incarnation } = claim;
+    if (stranger === undefined) return;
+    const { claim, speaker } = stranger;
+    const { incarnation, proof } = claim;
     // Whoever is suspect elsewhere is not suspect here before we have asked it.
     const status = claim.status === "suspect" ? "alive" : claim.status;
-    if (incarnation > member.word + HEARSAY_JUMP) return this.doubt(member);
-    if (!this.members.precedes(member, status, incarnation)) return;
-    // Nobody loses it by believing this; it is asked all the same.
+    if (incarnation > member.incarnation) {
+      if (!this.#isAnnounced(undefined, member, incarnation, proof)) {
+        return this.doubt(member, speaker);
+      }
+      member.proof = proof;
+    }
+    if (this.members.precedes(member, status, incarnation)) {
+      this.#believe(member, status, incarnation);
+    }
+  }
+
+  /** Of a member never heard of: nobody loses it by believing this, and it is asked all the same. */
+  #believe(member: Member, status: Status, incarnation: number): void {
+    acquit(member);
     this.members.set(member, status, incarnation, this.moment.now);
     if (!isLive(member)) this.doubt(member);
   }
@@ -197,8 +290,8 @@ export class Opinion {
   }
 
   /** Keeps a claim about somebody who may be admitted later. */
-  #remember(claim: Claim): void {
-    const known = this.#strangers.get(claim.subject);
+  #remember(claim: Claim, speaker: Member): void {
+    const known = this.#strangers.get(claim.subject)?.claim;
     if (known !== undefined && !this.members.precedes(known, claim.status, claim.incarnation)) {
       return;
     }
@@ -208,7 +301,7 @@ export class Opinion {
       if (oldest !== undefined) this.#strangers.delete(oldest);
       this.counters.droppedStrangers++;
     }
-    this.#strangers.set(claim.subject, claim);
+    this.#strangers.set(claim.subject, { claim, speaker });
   }
 
   #revive(member: Member, incarnation: number): void {
@@ -282,9 +375,11 @@ export class Opinion {
     acquit(member);
     this.members.set(member, status, incarnation, this.moment.now);
     this.#doubts.delete(member);
-    const subject = member.tag;
-    if (status !== "suspect") this.gossip.claim({ subject, status, incarnation });
-    else if (origin !== undefined) this.gossip.claim({ subject, status, incarnation, origin });
+    // An "alive" is of use with its proof alone, the others to those who have had that.
+    const isAlive = status === "alive";
+    if (status === "suspect" ? origin === undefined : isAlive && !member.proof) return;
+    const claim = claimOf(member, this.members.self, isAlive);
+    this.gossip.claim(origin === undefined ? claim : { ...claim, origin });
   }
 }
 

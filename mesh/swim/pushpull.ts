@@ -2,42 +2,49 @@
  * Push–pull: two members compare everything they know and level it, which repairs whatever gossip
  * has lost. The one that begins sends the hashes of its buckets; the other says which differ; then
  * the first pulls page after page of the other's items in a fixed order, and for the stretch of that
- * order which a page covers it pushes what the other lacks and asks for the rumours it lacks itself.
+ * order which a page covers it pushes what the other lacks and asks for the rumours it lacks itself,
+ * and for the signatures of incarnations that it has not seen.
  *
- * The other side keeps no state. The first has one page under way at a time and moves at most
- * {@link PUSH_DATAGRAMS} a page, so that a push–pull never bursts, however much there is to level.
+ * The other side keeps no state (inventory.ts). The first has one page under way at a time and moves
+ * at most {@link PUSH_DATAGRAMS} a page, so that a push–pull never bursts, however much there is to
+ * level.
+ *
+ * It has an end, whatever the partner does: a page that is not the last brings many items, and all of
+ * it lasts no longer than {@link longest}. What is not level by then, the next one goes on with.
  */
-import { bucketOf, type Buckets, differing, inMask } from "./buckets.ts";
-import type { Member, Membership } from "./membership.ts";
+import type { Answers } from "./answers.ts";
+import type { Buckets } from "./buckets.ts";
+import { compare, type Inventory, type InventoryLink, WANTS_MAX } from "./inventory.ts";
+import { claimOf, type Member, type Membership } from "./membership.ts";
 import {
   type Body,
-  bodySize,
-  BUCKETS,
   type Claim,
   claimSize,
-  COUNT_MAX,
   type Cursor,
   type Item,
-  itemSize,
   type MemberItem,
   type Rumour,
   rumourSize,
 } from "./messages.ts";
+import type { Moment } from "./outbox.ts";
 import { nameOf, type Rumours } from "./rumours.ts";
 
 /** How many full datagrams may answer one page. */
 const PUSH_DATAGRAMS = 8;
-/** Rumours that one page may make us ask for, and that one request is answered with. */
-const WANTS_MAX = 24;
 /** How often one step is sent before the push–pull is given up. */
 const TRIES = 3;
-/** Pages after which a push–pull ends, so that a partner that invents items cannot hold us. */
-const PAGES_MAX = 4096;
+/**
+ * Items that every page but the last brings at least. A full datagram has three times as many; with
+ * fewer, a partner that invents items could make us turn pages for ever.
+ */
+const PAGE_LEAST = 16;
 
-export interface PushPullLink {
-  readonly send: (to: Member, body: Body) => void;
-  /** Sends these, in as many messages as that takes. */
-  readonly share: (to: Member, claims: readonly Claim[], rumours: readonly Rumour[]) => void;
+/** Milliseconds that a push–pull lasts at most, for so many items known here. */
+function longest(items: number): number {
+  return 30_000 + 2 * items;
+}
+
+export interface PushPullLink extends InventoryLink {
   /** One of ours has ended: whatever the partner knows has been asked for. */
   readonly levelled: (partner: Member) => void;
   /** A claim that the other side makes in a page. */
@@ -47,24 +54,30 @@ export interface PushPullLink {
 interface Session {
   readonly partner: Member;
   readonly seq: number;
+  readonly began: number;
   mask: Uint8Array | undefined;
   after: Cursor | undefined;
   tries: number;
-  pages: number;
 }
 
+/** Those that we begin, one at a time. */
 export class PushPull {
   #session: Session | undefined;
+  /** Push–pulls that were ended because they lasted too long or broke the order. */
+  broken = 0;
 
   constructor(
     private readonly link: PushPullLink,
     private readonly membership: Membership,
     private readonly rumours: Rumours,
     private readonly fingerprint: Buckets,
+    private readonly inventory: Inventory,
+    private readonly answers: Answers,
     private readonly limit: number,
+    private readonly moment: Moment,
   ) {}
 
-  /** With whom one of ours is under way. */
+  /** With whom one is under way. */
   get partner(): Member | undefined {
     return this.#session?.partner;
   }
@@ -72,14 +85,16 @@ export class PushPull {
   /** Begins one, unless one is under way. */
   begin(partner: Member, seq: number): void {
     if (this.#session !== undefined) return;
-    this.#session = { partner, seq, mask: undefined, after: undefined, tries: 0, pages: 0 };
+    const began = this.moment.now;
+    this.#session = { partner, seq, began, mask: undefined, after: undefined, tries: 0 };
     this.retry();
   }
 
-  /** Sends the current step again; gives up after {@link TRIES}. */
+  /** Sends the current step again; gives up after {@link TRIES}, or when time is over. */
   retry(): void {
     const session = this.#session;
     if (session === undefined) return;
+    if (this.#isOver(session)) return this.#break();
     if (++session.tries > TRIES) {
       this.#session = undefined;
       return;
@@ -90,37 +105,33 @@ export class PushPull {
     else this.link.send(partner, { kind: "pull", seq, mask, after });
   }
 
-  /** Takes what a partner sends; says whether a push–pull of ours has moved on or ended. */
+  /** Takes a partner's answer; says whether the push–pull has moved on or ended. */
   receive(from: Member, body: Body): boolean {
-    switch (body.kind) {
-      case "digest": {
-        const mask = differing(this.fingerprint.hashes(), body.hashes);
-        this.link.send(from, { kind: "differ", seq: body.seq, mask });
-        return false;
-      }
-      case "pull":
-        this.link.send(from, this.#page(body.seq, body.mask, body.after));
-        return false;
-      case "want":
-        this.#give(from, body.rumours);
-        return false;
-      case "differ":
-        return this.#begun(from, body);
-      case "page":
-        return this.#level(from, body);
-      default:
-        return false;
-    }
+    const session = this.#session;
+    if (session?.partner !== from) return false;
+    if (body.kind === "differ") return this.#begun(session, body);
+    return body.kind === "page" && this.#level(session, body);
   }
 
-  #begun(from: Member, { seq, mask }: Body & { kind: "differ" }): boolean {
-    const session = this.#session;
-    if (session?.partner !== from || session.seq !== seq || session.mask !== undefined) {
-      return false;
-    }
+  /** Ends what is under way with a member that is no more. */
+  forget(member: Member): void {
+    if (this.#session?.partner === member) this.#session = undefined;
+  }
+
+  #isOver({ began }: Session): boolean {
+    return this.moment.now - began > longest(this.inventory.size);
+  }
+
+  #break(): void {
+    this.broken++;
+    this.#session = undefined;
+  }
+
+  #begun(session: Session, { seq, mask }: Body & { kind: "differ" }): boolean {
+    if (session.seq !== seq || session.mask !== undefined) return false;
     if (mask.every((byte) => byte === 0)) {
       this.#session = undefined;
-      this.link.levelled(from);
+      this.link.levelled(session.partner);
     } else {
       session.mask = mask;
       session.tries = 0;
@@ -129,44 +140,22 @@ export class PushPull {
     return true;
   }
 
-  #page(seq: number, mask: Uint8Array, after: Cursor | undefined): Body {
-    const items: Item[] = [];
-    const room = this.limit - bodySize({ kind: "page", seq, after, upto: FULL_CURSOR, items });
-    let used = 0;
-    for (const item of this.#ordered(mask, after)) {
-      used += itemSize(item);
-      if (used > room || items.length >= COUNT_MAX) {
-        return { kind: "page", seq, after, upto: items.at(-1), items };
-      }
-      items.push(item);
-    }
-    return { kind: "page", seq, after, upto: undefined, items };
-  }
-
-  #give(to: Member, wanted: readonly Cursor[]): void {
-    const rumours: Rumour[] = [];
-    for (const { tag, kind } of wanted.slice(0, WANTS_MAX)) {
-      const rumour = this.rumours.get(tag, kind);
-      if (rumour !== undefined) rumours.push(rumour);
-    }
-    this.link.share(to, [], rumours);
-  }
-
-  #level(from: Member, page: Body & { kind: "page" }): boolean {
-    const session = this.#session;
-    const mask = session?.mask;
-    if (session?.partner !== from || session.seq !== page.seq || mask === undefined) return false;
+  #level(session: Session, page: Body & { kind: "page" }): boolean {
+    const { partner, mask } = session;
+    if (session.seq !== page.seq || mask === undefined) return false;
     if (!isSame(session.after, page.after)) return false;
-    if (!isInOrder(page) || ++session.pages > PAGES_MAX) {
-      this.#session = undefined;
+    if (!isInOrder(page) || this.#isOver(session)) {
+      this.#break();
       return true;
     }
-    const wanted = this.#take(from, page);
-    const end = this.#push(from, page, mask, wanted.upto);
-    if (wanted.list.length > 0) this.link.send(from, { kind: "want", rumours: wanted.list });
+    // Nothing is lost: the page is pulled again when the step is sent again.
+    if (!this.answers.allows(partner, PUSH_DATAGRAMS * this.limit)) return false;
+    const wanted = this.#take(partner, page);
+    const end = this.#push(partner, page, mask, wanted.upto);
+    if (wanted.list.length > 0) this.link.send(partner, { kind: "want", rumours: wanted.list });
     if (end === undefined) {
       this.#session = undefined;
-      this.link.levelled(from);
+      this.link.levelled(partner);
     } else {
       session.after = end;
       session.tries = 0;
@@ -175,20 +164,27 @@ export class PushPull {
     return true;
   }
 
-  /** Hears the claims of a page and finds the rumours to ask for; ends early at WANTS_MAX. */
+  /** Hears the claims of a page and finds what to ask for; ends early at WANTS_MAX. */
   #take(from: Member, page: Body & { kind: "page" }): { list: Cursor[]; upto: Cursor | undefined } {
     const list: Cursor[] = [];
     for (const item of page.items) {
-      if (!("version" in item)) {
-        const { tag: subject, status, incarnation } = item;
-        const claim = { subject, status, incarnation };
-        this.link.hear(from, status === "suspect" ? { ...claim, origin: from.tag } : claim);
-      } else if (isNewer(item, this.#ours(item))) {
-        list.push({ tag: item.tag, kind: item.kind });
-        if (list.length >= WANTS_MAX) return { list, upto: item };
+      const { tag, kind } = item;
+      if ("version" in item ? !isNewer(item, this.#ours(item)) : this.#isHeard(from, item)) {
+        continue;
       }
+      list.push({ tag, kind });
+      if (list.length >= WANTS_MAX) return { list, upto: item };
     }
     return { list, upto: page.upto };
+  }
+
+  /** Hears what a page says of a member; false: its subject's signature is needed first. */
+  #isHeard(from: Member, { tag: subject, status, incarnation }: MemberItem): boolean {
+    const member = this.membership.get(subject);
+    if (member !== undefined && incarnation > member.incarnation) return false;
+    const claim = { subject, status, incarnation };
+    this.link.hear(from, status === "suspect" ? { ...claim, origin: from.tag } : claim);
+    return true;
   }
 
   /** Pushes what the page lacks up to a cursor; returns how far that went, undefined: to the end. */
@@ -198,16 +194,18 @@ export class PushPull {
     const rumours: Rumour[] = [];
     let room = PUSH_DATAGRAMS * this.limit;
     let end = upto;
-    for (const item of this.#ordered(mask, page.after)) {
+    for (const item of this.inventory.ordered(mask, page.after)) {
       if (upto !== undefined && compare(item, upto) > 0) break;
-      if (!isNewer(item, theirs.get(nameOf(item.tag, item.kind)))) continue;
-      if ("version" in item) {
-        const rumour = this.rumours.get(item.tag, item.kind);
-        if (rumour === undefined) continue;
+      const their = theirs.get(nameOf(item.tag, item.kind));
+      if (!isNewer(item, their)) continue;
+      const rumour = this.rumours.get(item.tag, item.kind);
+      const member = item.kind === 0 ? this.membership.get(item.tag) : undefined;
+      if (rumour !== undefined) {
         rumours.push(rumour);
         room -= rumourSize(rumour);
-      } else {
-        const claim = this.#claim(item);
+      } else if (member !== undefined) {
+        const isHigher = their === undefined || isHigherIn(member, their);
+        const claim = claimOf(member, this.membership.self, isHigher);
         claims.push(claim);
         room -= claimSize(claim);
       }
@@ -216,42 +214,14 @@ export class PushPull {
         break;
       }
     }
-    this.link.share(to, claims, rumours);
+    this.inventory.share(to, claims, rumours);
     return end;
-  }
-
-  #claim({ tag: subject, status, incarnation }: MemberItem): Claim {
-    if (status !== "suspect") return { subject, status, incarnation };
-    const [origin = this.membership.self.tag] = this.membership.get(subject)?.accusation?.origins ??
-      [];
-    return { subject, status, incarnation, origin };
   }
 
   #ours(item: Item): Item | undefined {
     const rumour = this.rumours.get(item.tag, item.kind);
     return rumour && { kind: rumour.kind, tag: item.tag, version: rumour.version };
   }
-
-  /** All our items of these buckets after a cursor, in order. */
-  *#ordered(mask: Uint8Array, after: Cursor | undefined): Iterable<Item> {
-    const first = after === undefined ? 0 : bucketOf(after.tag);
-    for (let bucket = first; bucket < BUCKETS; bucket++) {
-      if (!inMask(mask, bucket)) continue;
-      const items = [
-        ...this.membership.items(bucket, after),
-        ...this.rumours.items(bucket, after),
-      ];
-      yield* items.sort(compare);
-    }
-  }
-}
-
-/** Any cursor, where only its size counts. */
-const FULL_CURSOR: Cursor = { tag: "0".repeat(32), kind: 0 };
-
-function compare(a: Cursor, b: Cursor): number {
-  if (a.tag !== b.tag) return a.tag < b.tag ? -1 : 1;
-  return a.kind - b.kind;
 }
 
 function isSame(a: Cursor | undefined, b: Cursor | undefined): boolean {
@@ -259,7 +229,10 @@ function isSame(a: Cursor | undefined, b: Cursor | undefined): boolean {
   return compare(a, b) === 0;
 }
 
-/** Whether a page's items ascend from `after` to `upto`, so that a push–pull always gets on. */
+/**
+ * Whether a page's items ascend from `after` to `upto`, and are many unless it is the last, so that a
+ * push–pull always gets on.
+ */
 function isInOrder({ after, upto, items }: Body & { kind: "page" }): boolean {
   let last = after;
   for (const item of items) {
@@ -267,7 +240,7 @@ function isInOrder({ after, upto, items }: Body & { kind: "page" }): boolean {
     last = item;
   }
   if (upto === undefined) return true;
-  return last !== after && last !== undefined && compare(last, upto) <= 0;
+  return items.length >= PAGE_LEAST && last !== undefined && compare(last, upto) <= 0;
 }
 
 /** Whether an item says more than another of the same name. */
@@ -277,6 +250,11 @@ function isNewer(item: Item, than: Item | undefined): boolean {
   if ("version" in than) return true;
   if (item.incarnation !== than.incarnation) return item.incarnation > than.incarnation;
   return isGone(item.status) && !isGone(than.status);
+}
+
+/** Whether a member is held at a higher incarnation here than an item says. */
+function isHigherIn({ incarnation }: Member, item: Item): boolean {
+  return "version" in item || incarnation > item.incarnation;
 }
 
 function isGone(status: Member["status"]): boolean {

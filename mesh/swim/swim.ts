@@ -3,7 +3,7 @@
  *
  * Once a period one member is probed (detector.ts). Silence makes it suspect, which is gossiped, so
  * that the suspect can refute it with a higher incarnation; a suspicion that nobody refutes ends in
- * death. What others say is bounded (membership.ts), and nobody is declared dead on hearsay: when a
+ * death. What others say counts only at incarnations that the subject has announced (membership.ts), and nobody is declared dead on hearsay: when a
  * suspicion ends we probe the suspect once more ourselves, so whoever answers us cannot be evicted
  * by any number of liars. The dead are asked now and then for ever, so a partition heals by itself.
  *
@@ -16,14 +16,18 @@
  */
 import type { Deadline, Now, Random } from "../machine.ts";
 import { Agenda, type Entry } from "./agenda.ts";
+import type { Announcements } from "./announcement.ts";
+import { Answers } from "./answers.ts";
 import { Awareness } from "./awareness.ts";
 import { Buckets } from "./buckets.ts";
 import { below, within } from "./chance.ts";
 import { Detector } from "./detector.ts";
 import { Gossip } from "./gossip.ts";
+import { Inventory } from "./inventory.ts";
 import { isLive, type Member, Membership, tagOf } from "./membership.ts";
 import {
   type Body,
+  INCARNATION_MAX,
   type MemberId,
   type Message,
   type Rumour,
@@ -33,7 +37,7 @@ import {
 } from "./messages.ts";
 import { Opinion } from "./opinion.ts";
 import type { Moment, SwimOutbox } from "./outbox.ts";
-import { PushPull } from "./pushpull.ts";
+import { PushPull, type PushPullLink } from "./pushpull.ts";
 import { Ring } from "./ring.ts";
 import { Rumours } from "./rumours.ts";
 
@@ -59,9 +63,13 @@ const GRACE = 100;
 export interface SwimOptions {
   readonly self: MemberId;
   readonly random: Random;
+  readonly announcements: Announcements;
   /** Most bytes of an encoded message. */
   readonly limit: number;
-  /** The first incarnation to use: one more than the last one used, where that is known. */
+  /**
+   * The first incarnation to use: one more than the last one used, where that is known. Beyond the
+   * greatest it is the greatest, which does as well.
+   */
   readonly incarnation?: number;
   /** Milliseconds between probes. */
   readonly period?: number;
@@ -75,6 +83,8 @@ export interface SwimOptions {
   readonly queueMax?: number;
   /** Most claims about members not admitted yet; the oldest is dropped. */
   readonly strangersMax?: number;
+  /** Most rumours given on request of late that are remembered; with more, none is given. */
+  readonly givenMax?: number;
 }
 
 /** What is to be seen of a member. */
@@ -102,19 +112,27 @@ export class Swim {
   readonly #gossip: Gossip;
   readonly #detector: Detector;
   readonly #opinion: Opinion;
-  readonly #pushPull: PushPull;
+  readonly #answers: Answers;
+  readonly #inventory: Inventory;
+  /** By turns with everybody, and beside it with whoever has just come: none keeps us from others. */
+  readonly #turns: PushPull;
+  readonly #welcomes: PushPull;
   readonly #counters = { strangers: 0, refusedMembers: 0, evictedMembers: 0, stalls: 0 };
   #periods = 0;
   #healingUntil = -Infinity;
   #stalled = false;
   #left = false;
-  #pushPullTimer: Entry | undefined;
+  #turn: Entry | undefined;
+  #welcomeStep: Entry | undefined;
 
   constructor(options: SwimOptions, now: Now) {
     const o = this.#o = { ...DEFAULTS, ...options };
     const moment = this.#moment = { now: now.boot, out: NOWHERE };
-    const members = new Membership(o.self, o.incarnation, now.boot, this.#fingerprint);
-    const gossip = this.#gossip = new Gossip(o, members, moment);
+    const incarnation = Math.min(INCARNATION_MAX, o.incarnation);
+    const members = new Membership(o.self, incarnation, now.boot, this.#fingerprint);
+    if (incarnation > 0) members.self.proof = o.announcements.sign(incarnation);
+    const answers = this.#answers = new Answers(moment, o.givenMax);
+    const gossip = this.#gossip = new Gossip(o, members, answers, moment);
     const send = (to: Member, body: Body) => gossip.send(to, body);
     this.#members = members;
     this.#rumours = new Rumours(this.#fingerprint, o.rumoursMax);
@@ -139,6 +157,7 @@ export class Swim {
       gossip,
       this.#agenda,
       this.#awareness,
+      o.announcements,
       o.random,
       moment,
       {
@@ -147,20 +166,21 @@ export class Swim {
         returned: (member) => this.#welcome(member),
       },
     );
-    this.#pushPull = new PushPull(
-      {
-        send,
-        share: (to, claims, rumours) => gossip.share(to, claims, rumours),
-        levelled: ({ id }) => moment.out.event({ kind: "levelled", id }),
-        hear: (from, claim) => this.#opinion.hear(from, claim, false),
-      },
-      members,
-      this.#rumours,
-      this.#fingerprint,
-      o.limit,
-    );
+    const link: PushPullLink = {
+      send,
+      share: (to, claims, rumours) => gossip.share(to, claims, rumours),
+      levelled: ({ id }) => moment.out.event({ kind: "levelled", id }),
+      hear: (from, claim) => this.#opinion.hear(from, claim, false),
+    };
+    const [rumours, fingerprint] = [this.#rumours, this.#fingerprint];
+    const inventory = new Inventory(link, members, rumours, fingerprint, answers, o.limit);
+    const pushPull = () =>
+      new PushPull(link, members, rumours, fingerprint, inventory, answers, o.limit, moment);
+    this.#inventory = inventory;
+    this.#turns = pushPull();
+    this.#welcomes = pushPull();
     this.#agenda.add(now.boot + within(o.random, o.period), "period", () => this.#period());
-    this.#schedulePushPull();
+    this.#scheduleTurn();
   }
 
   /** When {@link tick} is due. */
@@ -200,6 +220,8 @@ export class Swim {
     return {
       ...this.#counters,
       ...this.#opinion.counters,
+      ...this.#answers.counters,
+      brokenPushPulls: this.#turns.broken + this.#welcomes.broken,
       droppedClaims: this.#gossip.dropped.claims,
       droppedRumours: this.#gossip.dropped.rumours,
       refusedRumours: this.#rumours.refused,
@@ -247,6 +269,16 @@ export class Swim {
     if (!isLive(member)) this.#opinion.doubt(member);
   }
 
+  /**
+   * A member, or we ourselves, have announced this incarnation in something signed that is no
+   * message of swim: a record, which spreads by itself.
+   */
+  announced(now: Now, id: MemberId, incarnation: number, out: SwimOutbox): void {
+    this.#step(now, out);
+    const member = this.#members.get(tagOf(id));
+    if (member?.id === id) this.#opinion.announced(member, Math.min(INCARNATION_MAX, incarnation));
+  }
+
   /** A verified rumour, ours or another's: keeps it and passes it on. False: old, or no room. */
   spread(now: Now, rumour: Rumour, out: SwimOutbox): boolean {
     this.#step(now, out);
@@ -267,7 +299,7 @@ export class Swim {
   pushPull(now: Now, id: MemberId, out: SwimOutbox): void {
     this.#step(now, out);
     const member = this.#find(id);
-    if (member !== undefined) this.#beginPushPull(member);
+    if (member !== undefined) this.#beginWelcome(member);
   }
 
   /** Says good-bye; nothing is done or answered afterwards. */
@@ -305,10 +337,14 @@ export class Swim {
       return;
     }
     this.#opinion.heard(sender);
-    if (message.body.kind === "leave") this.#opinion.ownFarewell(sender, message.incarnation);
-    else this.#opinion.ownWord(sender, message.incarnation);
-    if (message.view !== undefined) this.#opinion.refute(message.view);
+    if (message.body.kind !== "leave") this.#opinion.ownWord(sender, message.incarnation);
+    if (message.view !== undefined) {
+      sender.holdsUs = message.view.incarnation;
+      this.#opinion.refute(sender, message.view);
+    }
     for (const claim of message.claims) this.#opinion.hear(sender, claim, true);
+    // Last, since the signature of the incarnation with which it leaves may be among the claims.
+    if (message.body.kind === "leave") this.#opinion.ownFarewell(sender, message.incarnation);
     for (const rumour of message.rumours) {
       if (this.#rumours.isNews(rumour)) out.rumour(from, rumour);
     }
@@ -330,8 +366,13 @@ export class Swim {
       case "news":
       case "leave":
         return;
+      case "differ":
+      case "page":
+        if (this.#turns.receive(sender, body)) this.#scheduleTurn();
+        else if (this.#welcomes.receive(sender, body)) this.#scheduleWelcome();
+        return;
       default:
-        if (this.#pushPull.receive(sender, body)) this.#schedulePushPull();
+        this.#inventory.answer(sender, body);
     }
   }
 
@@ -344,6 +385,7 @@ export class Swim {
       "period",
       () => this.#period(),
     );
+    if (this.#gossip.isBehind) this.#hasten();
     const quiet = this.#gossip.isIdle;
     const target = this.#ring.next((member) =>
       isLive(member) && !(lifeguard && quiet && this.#moment.now - member.heardAt < period)
@@ -353,8 +395,10 @@ export class Swim {
       const [dead] = this.#ring.some(1, (member) => member.status === "dead");
       if (dead !== undefined) this.#detector.glance(dead);
     }
-    for (const member of this.#opinion.takeDoubts(DOUBTS_PER_PERIOD)) {
+    for (const [member, speaker] of this.#opinion.takeDoubts(DOUBTS_PER_PERIOD)) {
       this.#detector.glance(member);
+      if (speaker === undefined || speaker === member) continue;
+      this.#gossip.send(speaker, { kind: "want", rumours: [{ tag: member.tag, kind: 0 }] });
     }
   }
 
@@ -367,44 +411,65 @@ export class Swim {
     });
   }
 
-  #schedulePushPull(): void {
-    if (this.#pushPullTimer !== undefined) this.#pushPullTimer.cancelled = true;
-    if (this.#pushPull.partner !== undefined) {
-      this.#pushPullTimer = this.#agenda.add(
-        this.#moment.now + this.#awareness.stretch(STEP),
-        "push-pull step",
-        () => {
-          this.#pushPull.retry();
-          this.#schedulePushPull();
-        },
-      );
-      return;
-    }
+  #scheduleTurn(): void {
+    if (this.#turn !== undefined) this.#turn.cancelled = true;
+    this.#turn = this.#turns.partner === undefined
+      ? this.#agenda.add(this.#turnAt(), "push-pull", () => this.#takeTurn())
+      : this.#nextStep(this.#turns, () => this.#scheduleTurn());
+  }
+
+  #scheduleWelcome(): void {
+    if (this.#welcomeStep !== undefined) this.#welcomeStep.cancelled = true;
+    if (this.#welcomes.partner === undefined) return;
+    this.#welcomeStep = this.#nextStep(this.#welcomes, () => this.#scheduleWelcome());
+  }
+
+  #nextStep(pushPull: PushPull, schedule: () => void): Entry {
+    return this.#agenda.add(
+      this.#moment.now + this.#awareness.stretch(STEP),
+      "push-pull step",
+      () => {
+        pushPull.retry();
+        schedule();
+      },
+    );
+  }
+
+  /** Brings the next turn forward, now that there is more to level; it never comes later by this. */
+  #hasten(): void {
+    const { partner } = this.#turns;
+    const left = (this.#turn?.at ?? Infinity) - this.#moment.now;
+    if (partner === undefined && left > 1.25 * PUSH_PULL_BUSY) this.#scheduleTurn();
+  }
+
+  #turnAt(): number {
     const { live } = this.#members;
     const scale = live <= 32 ? 1 : Math.ceil(Math.log2(live / 32)) + 1;
     const interval = this.#gossip.isBehind || this.#moment.now < this.#healingUntil
       ? PUSH_PULL_BUSY
       : PUSH_PULL * scale;
-    this.#pushPullTimer = this.#agenda.add(
-      this.#moment.now + interval * (0.75 + within(this.#o.random, 0.5)),
-      "push-pull",
-      () => {
-        const [partner] = this.#ring.some(1, (member) => member.status === "alive");
-        if (partner === undefined) this.#schedulePushPull();
-        else this.#beginPushPull(partner);
-      },
+    return this.#moment.now + interval * (0.75 + within(this.#o.random, 0.5));
+  }
+
+  #takeTurn(): void {
+    const [partner] = this.#ring.some(
+      1,
+      (member) => member.status === "alive" && member !== this.#welcomes.partner,
     );
+    if (partner !== undefined) this.#turns.begin(partner, below(this.#o.random, 2 ** 32));
+    this.#scheduleTurn();
   }
 
   #welcome(member: Member): void {
     this.#healingUntil = this.#moment.now + HEALING;
-    this.#beginPushPull(member);
+    this.#beginWelcome(member);
+    this.#hasten();
   }
 
-  #beginPushPull(partner: Member): void {
-    if (this.#pushPull.partner !== undefined) return;
-    this.#pushPull.begin(partner, below(this.#o.random, 2 ** 32));
-    this.#schedulePushPull();
+  #beginWelcome(partner: Member): void {
+    if (this.#welcomes.partner !== undefined || this.#turns.partner === partner) return;
+    this.#welcomes.begin(partner, below(this.#o.random, 2 ** 32));
+    this.#scheduleWelcome();
   }
 
   // The table.
@@ -431,6 +496,8 @@ export class Swim {
     this.#ring.remove(member);
     this.#detector.forget(member);
     this.#opinion.forget(member);
+    this.#turns.forget(member);
+    this.#welcomes.forget(member);
   }
 
   #step(now: Now, out: SwimOutbox): void {
@@ -447,6 +514,7 @@ const DEFAULTS = {
   rumoursMax: 65_536,
   queueMax: 16_384,
   strangersMax: 4_096,
+  givenMax: 16_384,
 };
 
 const NOWHERE: SwimOutbox = { message: () => {}, rumour: () => {}, event: () => {} };
