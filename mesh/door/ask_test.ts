@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Endpoint } from "../endpoint.ts";
 import { identityFromSeed, meshIdOf } from "../membership/identity.ts";
+import { NO_PROOF, sequenceOf, signRecord } from "../membership/record.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { type Computer, NodeLab } from "../sim/node_lab.ts";
 import { done, healthOf, promote, village } from "../sim/people.ts";
@@ -103,6 +104,17 @@ Deno.test("item 9, invariant 11: who has neither token nor memory gets no byte, 
   const shown = Uint8Array.fromBase64(lyon.disk?.members[0]?.record ?? "", {
     alphabet: "base64url",
   });
+  const own = signRecord(crypto, meshId, stranger.signing, {
+    key: stranger.signing.publicKey,
+    sequence: sequenceOf(1, 0),
+    run: "0011223344556677",
+    twin: undefined,
+    endpoints: [],
+    capabilities: { relay: true, tunnel: true, meshKey: false },
+    routes: [],
+    version: "",
+    proof: NO_PROOF,
+  }).bytes;
   const doors = [
     doorKeyOf(crypto, meshId, key), // knows both, brings no proof
     doorKeyOf(crypto, otherMesh, key), // knows the door's key only
@@ -111,7 +123,7 @@ Deno.test("item 9, invariant 11: who has neither token nor memory gets no byte, 
   let sent = 0;
   for (const door of doors) {
     assert.ok(door);
-    for (const content of [shown.slice(0, 100), lab.random(200), new Uint8Array(0)]) {
+    for (const content of [own, shown.slice(0, 100), lab.random(200), new Uint8Array(0)]) {
       const hello = sealHello(crypto, lab.random, door, content);
       assert.ok(hello);
       founder.inject(hello.bytes, spoofed(sent++));

@@ -82,6 +82,8 @@ for (const seed of [51, 52, 53]) {
     assert.equal(clone.delivered.length, strayed, "and none since");
     // For a minute more, while the clone talks and asks for tunnels.
     reached = 0;
+    const stale = () => members.map((one) => one.node.status(one.now()).control["stale"] ?? 0);
+    const before = stale();
     for (let i = 0; i < 60; i++) {
       clone.say(third);
       reached += packets(third, original, original, 1);
@@ -89,6 +91,8 @@ for (const seed of [51, 52, 53]) {
     }
     assert.ok(reached >= 290, `${reached} of 300`);
     assert.equal(clone.delivered.length, strayed);
+    const grown = stale().map((now, i) => now - (before[i] ?? 0));
+    assert.ok(Math.max(...grown) <= 10, `what the original says looks old: ${grown}`);
     assert.ok(areMutual([...members, original]));
   });
 }

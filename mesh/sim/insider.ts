@@ -148,10 +148,10 @@ export class Insider {
   }
 
   /** An admission of a key by a token's secret, which it endorses itself as the door. */
-  admit(identity: Identity, token: SigningKey, name: string): Admission {
+  admit(identity: Identity, token: SigningKey, name: string, at?: number): Admission {
     const { crypto } = this.computer.lab;
     const asked = requestAdmission(crypto, this.meshId, token, { subject: identity.id, name });
-    const at = Math.floor(this.computer.now().wall / 1000);
+    at ??= Math.floor(this.computer.now().wall / 1000);
     return endorse(crypto, this.meshId, asked, this.identity.signing, at);
   }
 
