@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
+import { benchTrust } from "./trust.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
 import { type Result, table } from "./result.ts";
@@ -30,6 +31,10 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   handshakes: {
     summary: "handshakes that one core answers, with 128 peers (15 s)",
     run: benchHandshakes,
+  },
+  trust: {
+    summary: "a start that verifies 10,000 members (1 min)",
+    run: benchTrust,
   },
 };
 
