@@ -91,6 +91,7 @@ export class Twins {
     }
     if (watch.current.run === run) {
       Object.assign(watch.current, seen);
+      if (declared && !watch.other && this.#isFirst(now, watch, declared.run)) return false;
       if (declared) this.#sound(watch, declared);
       return true;
     }
@@ -107,13 +108,7 @@ export class Twins {
     watch.changedAt = now.boot;
     watch.current = seen;
     if (declared === undefined) return true;
-    if (declared.run === watch.before.run && now.boot - watch.before.seenAt < SILENT) {
-      // The newcomer itself says that the one that we knew before lives.
-      watch.current = watch.before;
-      watch.before = undefined;
-      this.#sound(watch, seen);
-      return false;
-    }
+    if (this.#isFirst(now, watch, declared.run)) return false;
     this.#sound(watch, declared);
     return true;
   }
@@ -160,6 +155,16 @@ export class Twins {
       ended.push(id);
     }
     return ended;
+  }
+
+  /** Whether the newcomer itself says that the run that we knew before it lives: then that one is the first. */
+  #isFirst(now: Now, watch: Watch, run: string): boolean {
+    const { before, current } = watch;
+    if (before?.run !== run || now.boot - before.seenAt >= SILENT) return false;
+    watch.current = before;
+    watch.before = undefined;
+    this.#sound(watch, current);
+    return true;
   }
 
   #sound(watch: Watch, other: Run): void {

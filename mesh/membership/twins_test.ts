@@ -208,6 +208,15 @@ Deno.test("invariant 7: a member that declares another's place to be its second 
   assert.equal(founder.node.status(founder.now()).control["twin_handshake"], 0);
 });
 
+Deno.test("a copy that says later that the machine known before it lives is not the first", () => {
+  const { take, first } = setUp();
+  take(0, A);
+  assert.ok(take(SECOND, B), "it may be a restart");
+  assert.equal(take(2 * SECOND, B, A), false, "its record does not stand for the key");
+  assert.equal(first(), A);
+  assert.ok(take(3 * SECOND, A));
+});
+
 Deno.test("item 11: the alarm ends when another member proves to be where the copy was", () => {
   const { twins, first } = alarmed();
   assert.deepEqual(twins.vacate(place(2), "member"), [], "its own key is no other member");
