@@ -184,7 +184,7 @@ export function estateLines(name: string, estate: Estate): string[] {
   return lines;
 }
 
-/** Whom the end of an estate cuts off, which nobody does without --yes. */
+/** Whom the end of an estate cuts off, which nobody does without --yes (invariant 4). */
 export function estateWarnings(name: string, { cutOff }: Estate): string[] {
   if (cutOff.length === 0) return [];
   return [
