@@ -162,9 +162,14 @@ export class Judge {
     return this.provisional.used(token, this.statements.certifiedBy(token));
   }
 
-  /** Invites that more identities have used than they admit. */
-  overused(): Generator<Overuse> {
-    return this.provisional.overused((token) => this.statements.certifiedBy(token));
+  /** Invites that more identities have used than they admit, here or elsewhere. */
+  *overused(): Generator<Overuse> {
+    const named = new Set<string>();
+    for (const one of this.provisional.overused((token) => this.statements.certifiedBy(token))) {
+      named.add(one.token);
+      yield one;
+    }
+    for (const one of this.statements.overcertified()) if (!named.has(one.token)) yield one;
   }
 
   /** An admission by which a key is a member now, while it has no certificate. */

@@ -92,6 +92,14 @@ export interface Pair {
 
 export type CertificateStatement = StatementOf<"admin"> | StatementOf<"member">;
 
+/** An invite of which more was certified than it admits. */
+interface OverCertified {
+  readonly token: string;
+  readonly uses: number;
+  readonly taken: readonly MemberId[];
+  readonly surplus: readonly MemberId[];
+}
+
 export class Statements {
   readonly meshId: Uint8Array;
   readonly #recoveryKey: string;
@@ -248,6 +256,23 @@ export class Statements {
   /** Keys that were certified because of a token, in the order in which they count. */
   certifiedBy(token: string): MemberId[] {
     return [...this.#ranksOf(token).keys()];
+  }
+
+  /**
+   * Invites for which admins that did not hear of each other have certified more than they admit, and
+   * whose certificate does not count for that, until somebody settles it.
+   */
+  *overcertified(): Generator<OverCertified> {
+    for (const [token, statements] of this.#byToken) {
+      const [first] = statements;
+      const uses = this.token(token)?.uses ?? first?.token?.uses ?? 0;
+      const keys = this.certifiedBy(token);
+      const surplus = keys.filter((key) =>
+        this.isSurplus(key) && !this.isRemoved(key) && !this.hasLeft(key)
+      );
+      if (surplus.length === 0) continue;
+      yield { token, uses, taken: keys.filter((key) => !surplus.includes(key)), surplus };
+    }
   }
 
   /** What proves a statement to somebody who knows the mesh's first keys alone. */

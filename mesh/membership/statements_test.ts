@@ -279,10 +279,15 @@ Deno.test("invariant 6: certificates of one token count for as many keys as it a
   assert.deepEqual(members(), [second.id, fourth.id], "earlier time, then lower key");
   assert.ok(statements.isSurplus(third.id) && !statements.isSurplus(second.id));
   assert.ok(!statements.isSurplus(first.id), "nobody has certified it");
+  const over = { token: token.id, uses: 2, taken: [fourth.id, second.id], surplus: [third.id] };
+  assert.deepEqual([...statements.overcertified()], [over]);
   certify(first, NOW - 9);
   assert.deepEqual(members(), [first.id, fourth.id]);
   add(society.sign(anna, memberDraft(third)));
   assert.ok(statements.certificate(third.id), "a person's word needs no token");
+  assert.deepEqual([...statements.overcertified()].map(({ surplus }) => surplus), [[second.id]]);
+  add(society.sign(anna, { kind: "removed", key: second.id }));
+  assert.deepEqual([...statements.overcertified()], [], "a person has settled it");
 });
 
 Deno.test("one key that two admins certified on sight is one use, from the earlier time on", () => {
