@@ -140,9 +140,12 @@ function otherDoors(mesh: Mesh, now: Now): { key: MemberId; seeds: string[] }[] 
     if (doors.length >= DOORS_MAX - 1) break;
     const isThere = mesh.swim.member(member.id)?.status === "alive";
     if (!isThere || !mesh.judge.isDoor(member.id, secondsOf(now))) continue;
-    const places: Endpoint[] = mesh.roster.places(member, now).map(({ to }) => to);
+    const heardAt = mesh.roster.places(member, now).map(({ to }) => to);
     const told = member.record.endpoints.filter((one) => one.scope === 0);
-    const seeds = (told.length > 0 ? told : places).slice(0, OTHER_PLACES).map(formatEndpoint);
+    // A record can name anybody's place, and a joiner would knock there: only where it has answered us.
+    const isThereProven = (place: Endpoint) => mesh.contacts.isRemembered(place);
+    const seeds = [...new Set([...told, ...heardAt].filter(isThereProven).map(formatEndpoint))]
+      .slice(0, OTHER_PLACES);
     if (seeds.length > 0) doors.push({ key: member.id, seeds });
   }
   return doors;

@@ -173,3 +173,13 @@ Deno.test("what is wrong with an invite's limits is one sentence, and nothing is
   }
   assert.equal(founder.disk?.numbers.own, before);
 });
+
+Deno.test("item 6: an invite names other members where they have answered, and not wherever their records say", () => {
+  const { lab, founder, others: [mole] } = village(crypto, ["mole"], 46);
+  assert.ok(mole);
+  const victim = { address: Uint8Array.of(198, 51, 100, 7), port: 51820, scope: 0 };
+  mole.step((now, out) => mole.node.interfaces(now, [victim, mole.endpoint], out));
+  lab.run(10_000);
+  assert.equal(founder.sees(mole)?.state, "alive");
+  assert.deepEqual(invite(founder).seeds, [founder.address, mole.address]);
+});
