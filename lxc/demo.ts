@@ -1,21 +1,26 @@
 /**
- * `./run demo`: a mesh of three nodes on this machine, each in a network namespace of its own as if it were a machine of
- * its own. Every line that begins with "ok" was checked; the exit code is 0 only when all of them were true.
+ * `./run demo`: a mesh of nodes on this machine, each in a network namespace of its own as if it were a machine of its
+ * own: it forms, talks in secret, loses its founder and goes on, and puts out the founder's machine when a thief has it.
+ * Every line that begins with "ok" was checked; the exit code is 0 only when all of them were true.
  */
 
 import type { StatusDocument } from "../src/status.ts";
 import { Capture, contains } from "./capture.ts";
 import { exchange } from "./exchange.ts";
+import { hearNothingOf } from "./fault.ts";
 import type { Host } from "./host.ts";
 import { NoLab } from "./keeper.ts";
 import { Lab } from "./lab.ts";
+import type { Bridge } from "./link.ts";
 import { MeshNode } from "./node.ts";
 
 const NAMES = ["lyon", "oslo", "rome"] as const;
 const PORT = 51820;
 const STREAM_BYTES = 8 << 20;
 /** Milliseconds: the waits are bounds, not expectations. */
-const WAIT = { start: 15_000, join: 15_000, death: 30_000 };
+const WAIT = { start: 15_000, join: 15_000, death: 30_000, news: 30_000 };
+/** Milliseconds in which what the thief has signed would have reached everybody. */
+const GOSSIP = 3_000;
 
 /** Raised when something that is shown is not true. */
 class Untrue extends Error {
@@ -73,11 +78,7 @@ async function main(story: Story, nodes: MeshNode[]): Promise<void> {
   await using lab = await Lab.open();
   const wire = await lab.bridge("wire");
   const hosts: Host[] = [];
-  for (const [i, name] of NAMES.entries()) {
-    const host = await lab.host(name);
-    await wire.attach(host, { addresses: [`10.0.0.${i + 1}/24`, `fd00::${i + 1}/64`] });
-    hosts.push(host);
-  }
+  for (const name of NAMES) hosts.push(await plugIn(lab, wire, name, hosts.length + 1));
   story.head("Three machines on one wire");
   for (const [i, { name }] of hosts.entries()) {
     story.say(`      ${name}  10.0.0.${i + 1}  fd00::${i + 1}`);
@@ -86,7 +87,16 @@ async function main(story: Story, nodes: MeshNode[]): Promise<void> {
   const documents = await form(story, nodes, hosts);
   await talk(story, nodes, documents);
   await hide(story, nodes, documents, wire.host);
-  await die(story, nodes);
+  const words = await prepare(story, nodes);
+  const lostAt = await lose(story, nodes);
+  const bern = await goOn(story, nodes, await plugIn(lab, wire, "bern", hosts.length + 1));
+  await putOut(story, nodes, bern, { words, lostAt });
+}
+
+async function plugIn(lab: Lab, wire: Bridge, name: string, n: number): Promise<Host> {
+  const host = await lab.host(name);
+  await wire.attach(host, { addresses: [`10.0.0.${n}/24`, `fd00::${n}/64`] });
+  return host;
 }
 
 function addresses(nodes: readonly MeshNode[], documents: readonly StatusDocument[]) {
@@ -230,28 +240,176 @@ async function hide(
   );
 }
 
-/** One node is killed, and the others notice. */
-async function die(story: Story, nodes: readonly MeshNode[]): Promise<void> {
-  story.head("rome loses its power");
+/** The three nodes by name; throws when there are fewer. */
+function byName(nodes: readonly MeshNode[]): Record<typeof NAMES[number], MeshNode> {
   const [lyon, oslo, rome] = nodes;
-  if (lyon === undefined || oslo === undefined || rome === undefined) {
-    throw new TypeError("three nodes are needed");
-  }
-  await rome.kill();
+  if (!lyon || !oslo || !rome) throw new TypeError("three nodes are needed");
+  return { lyon, oslo, rome };
+}
+
+/** While all is well: a second admin, and the recovery words on paper. @returns the words */
+async function prepare(story: Story, nodes: readonly MeshNode[]): Promise<string> {
+  story.head("lyon holds the keys of the mesh: two things to do while all is well");
+  const { lyon, oslo } = byName(nodes);
+  await lyon.shoal(["promote", "oslo"]);
+  await story.during(
+    "oslo hears of it",
+    oslo.statusWhen("is an admin", WAIT.news, ({ self }) => self.admin),
+  );
+  story.check(true, "shoal promote oslo: oslo is an admin, too");
+  const { stdout: words } = await lyon.shoal(["mesh-key", "words"]);
+  const count = words.trim().split(/\s+/).length;
+  story.check(
+    count === 24,
+    `shoal mesh-key words: ${words.split(" ")[0]} … are written down, all 24`,
+  );
+  await lyon.shoal(["mesh-key", "words", "--erase"]);
+  const { code } = await lyon.shoal(["mesh-key", "words"], { check: false });
+  story.check(code === 1, "shoal mesh-key words --erase: they are on no machine any more");
+  return words;
+}
+
+/** The founder's node is killed, and the others notice. @returns when that was */
+async function lose(story: Story, nodes: readonly MeshNode[]): Promise<Date> {
+  story.head("lyon, the founder, is lost");
+  const { lyon, oslo, rome } = byName(nodes);
+  const lostAt = new Date();
+  await lyon.kill();
   const begin = performance.now();
   const isDead = (status: StatusDocument) =>
-    status.peers.some(({ name, state }) => name === "rome" && state === "dead");
+    status.peers.some(({ name, state }) => name === "lyon" && state === "dead");
   const notice = async (node: MeshNode) => {
-    await node.statusWhen("says that rome is dead", WAIT.death, isDead);
+    await node.statusWhen("says that lyon is dead", WAIT.death, isDead);
     return ((performance.now() - begin) / 1000).toFixed(1);
   };
   const [a, b] = await story.during(
-    "lyon and oslo find out",
-    Promise.all([notice(lyon), notice(oslo)]),
+    "oslo and rome find out",
+    Promise.all([notice(oslo), notice(rome)]),
   );
-  story.check(true, `lyon says so after ${a} s, oslo after ${b} s`);
-  const { received } = await lyon.ping("oslo");
-  story.check(received === 3, "lyon and oslo still talk");
+  story.check(true, `oslo says so after ${a} s, rome after ${b} s`);
+  const { received } = await oslo.ping("rome");
+  story.check(received === 3, "oslo and rome still talk");
+  return lostAt;
+}
+
+/** Another admin lets a machine in. */
+async function goOn(story: Story, nodes: MeshNode[], host: Host): Promise<MeshNode> {
+  const { oslo, rome } = byName(nodes);
+  const { stdout: line } = await oslo.shoal(["invite"]);
+  const bern = MeshNode.paste(host, line.trim());
+  nodes.push(bern);
+  const honest = [oslo, rome, bern];
+  const documents = await story.during(
+    "bern joins",
+    Promise.all(
+      honest.map((node) =>
+        node.statusWhen(
+          "sees the two others",
+          WAIT.join,
+          ({ self, peers }) => self.standing !== "provisional" && alive(peers).length === 2,
+        )
+      ),
+    ),
+  );
+  await pings(honest, documents);
+  story.check(
+    true,
+    "oslo invites bern, which joins and talks with both: nobody needed the founder",
+  );
+  return bern;
+}
+
+/** A thief starts the founder's machine, which holds the old mesh key; the words make another. */
+async function putOut(
+  story: Story,
+  nodes: MeshNode[],
+  bern: MeshNode,
+  { words, lostAt }: { readonly words: string; readonly lostAt: Date },
+): Promise<void> {
+  story.head("lyon was stolen: the thief switches it on, mesh key and all");
+  const { lyon: { host }, oslo, rome } = byName(nodes);
+  const thief = MeshNode.start(host);
+  nodes.push(thief);
+  const honest = [oslo, rome, bern];
+  const before = await story.during(
+    "it is back",
+    Promise.all(
+      [...honest, thief].map((node) =>
+        node.statusWhen("sees all others", WAIT.news, ({ peers }) => alive(peers).length === 3)
+      ),
+    ),
+  );
+  const isFounder = before.every(({ self, peers }) =>
+    [self, ...peers].some(({ name, admin }) => name === "lyon" && admin)
+  );
+  story.check(isFounder, "it is a member again, and an admin");
+
+  const recover = ["recover", "--without", "lyon", "--since", lostAt.toISOString()];
+  story.say(`      on rome, with the words: shoal recover --without lyon --since ${recover[4]}`);
+  const plan = await rome.shoal(recover, { stdin: words, check: false });
+  for (const one of plan.stdout.trimEnd().split("\n")) story.say(`        ${one}`);
+  const isSame = addressesOf(await statuses(honest)) === addressesOf(before.slice(0, 3));
+  const hasPlan = /^would: put out for ever: lyon$/m.test(plan.stdout);
+  story.check(plan.code === 1 && hasPlan && isSame, "it says what it would do, and does nothing");
+
+  // The thief keeps its machine from the news: what it signs now, it believes to be good.
+  await hearNothingOf(host, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "fd00::2", "fd00::3", "fd00::4"]);
+  await rome.shoal([...recover, "--yes"], { stdin: words });
+  const isOut = ({ peers }: StatusDocument) => !peers.some(({ name }) => name === "lyon");
+  await story.during(
+    "all hear of it",
+    Promise.all(honest.map((node) => node.statusWhen("is without lyon", WAIT.news, isOut))),
+  );
+  story.check(true, "with --yes: lyon is out for oslo, rome and bern");
+  const revoked = await thief.shoal(["revoke", "--yes", "bern"]);
+  const invited = await thief.shoal(["invite", "--uses", "100"]);
+  story.say(`      the thief on lyon: ${revoked.stdout.trim()}`);
+  story.say(`      the thief on lyon: ${invited.stdout.slice(0, 32)}…`);
+  await hearNothingOf(host, []);
+  await story.during("the thief's word spreads", new Promise((wake) => setTimeout(wake, GOSSIP)));
+  const after = await statuses(honest);
+  await pings(honest, after);
+  story.check(
+    after.every((status) => alive(status.peers).length === 2 && isOut(status)),
+    "nothing comes of it: oslo, rome and bern talk with each other, and lyon with nobody",
+  );
+  const { stdout: invites } = await bern.shoal(["invite", "--list"]);
+  story.check(!invites.includes(" 100 "), "and its invite is unknown to everybody");
+  story.check(
+    addressesOf(after) === addressesOf(before.slice(0, 3)),
+    "the mesh kept its id, and its members their names, keys and addresses",
+  );
+  const keepers = after.filter(({ self }) => self.mesh_key && self.admin);
+  story.check(keepers.length === 1 && keepers[0] === after[1], "the mesh key of now is on rome");
+}
+
+function alive(peers: StatusDocument["peers"]): StatusDocument["peers"] {
+  return peers.filter(({ state }) => state === "alive");
+}
+
+function statuses(nodes: readonly MeshNode[]): Promise<StatusDocument[]> {
+  return Promise.all(nodes.map((node) => node.status()));
+}
+
+/** The mesh, and what its nodes are called and reached by. */
+function addressesOf(documents: readonly StatusDocument[]): string {
+  return JSON.stringify(
+    documents.map(({ mesh, self: { name, key, ip4, ip6 } }) => [mesh.id, name, key, ip4, ip6]),
+  );
+}
+
+/** The kernel's ping between every two. */
+async function pings(
+  nodes: readonly MeshNode[],
+  documents: readonly StatusDocument[],
+): Promise<void> {
+  await Promise.all(
+    nodes.flatMap((from) =>
+      documents.filter(({ self }) => self.name !== from.host.name).map(({ self }) =>
+        from.host.run(["ping", "-c", "2", "-i", "0.1", "-W", "2", self.ip4])
+      )
+    ),
+  );
 }
 
 const story = new Story();

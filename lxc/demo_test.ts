@@ -7,7 +7,7 @@ const RUN = new URL("../run", import.meta.url).pathname;
 
 testUnless(
   lack,
-  "demo: three nodes form a mesh, talk in secret, and notice a death; exit code 0",
+  "demo: a mesh forms, talks in secret, loses its founder, and puts out the founder's stolen machine; exit code 0",
   async () => {
     const { code, stdout } = await new Deno.Command(RUN, { args: ["demo"], stderr: "inherit" })
       .output();
