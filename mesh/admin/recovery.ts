@@ -114,7 +114,9 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     if (own) kept.set(mesh.id, own);
   }
   for (const certificate of kept.values()) say({ kind: "admin", certificate });
-  const lost = new Set([statements.meshKey, ...without]);
+  // Whose office is not kept can vouch for nobody any more: what it signed in time is signed anew, too.
+  const ended = [...statements.admins()].filter((id) => !kept.has(id));
+  const lost = new Set([statements.meshKey, ...without, ...ended]);
   const said = [...lost].flatMap((signer) => [...saidBy(mesh, signer)])
     .filter(({ seen }) => seen < since).map(({ statement }) => statement);
   const isOut = (key: MemberId) => kept.has(key) || without.has(key) || statements.hasLeft(key);
@@ -126,7 +128,8 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     }
     if (statement.kind !== "removed" || kept.has(statement.key)) continue;
     // An admin's word against who had an office was nothing, and stays nothing.
-    const isNothing = without.has(statement.signer) && statements.hadOffice(statement.key);
+    const isNothing = statement.signer !== statements.meshKey &&
+      statements.hadOffice(statement.key);
     if (!isNothing) removed.add(statement.key);
   }
   const members = lastCertificates(said);

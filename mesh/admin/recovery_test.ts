@@ -252,3 +252,32 @@ Deno.test("invariant 5: of two recoveries that did not hear each other the same 
   assert.equal(keys.size, 1);
   assert.ok(areMutual(all));
 });
+
+Deno.test("item 3, invariants 4 and 5: whom an admin certified whose office is not kept is signed anew, or named as out", () => {
+  const { lab, founder, others } = hamlet(["second", "third"], 26);
+  const [second, third] = others;
+  assert.ok(second && third);
+  lab.run(5_000);
+  const stolen = secondsAt(third);
+  lab.run(60_000);
+  // The office is news of after the theft, and so is whom it lets in.
+  promote(founder, second);
+  lab.run(10_000);
+  founder.crash();
+  const late = lab.joiner(second, { name: "late" });
+  assert.ok(lab.until(60_000, () => areMutual([second, third, late])));
+  lab.run(5_000);
+  const options = { without: ["founder"], since: stolen };
+  const { lines } = done(recover(third, options));
+  assert.ok(lines.includes("1 admin signed anew: third"), lines.join("\n"));
+  assert.ok(
+    lines.includes("1 member out until you `shoal approve` each: late"),
+    lines.join("\n"),
+  );
+  assert.ok(done(recover(third, { ...options, yes: true })).isDone);
+  lab.run(60_000);
+  assert.ok(areMutual([second, third]), "whose office is not kept stays a member");
+  assert.equal(third.sees(late), undefined);
+  done(third.step((now, out) => third.node.approve(now, "late", out)));
+  assert.ok(lab.until(120_000, () => areMutual([second, third, late])));
+});
