@@ -32,6 +32,8 @@ const SILENT_MS = 250;
 const LINE_MAX = 64 * 1024;
 const UNREAD_MAX = 1024 * 1024;
 const IDLE_MS = 30_000;
+/** Milliseconds of answers, of all clients together, before the rest of the program has its turn. */
+const TURN_MS = 4;
 /** How long one that is turned away may take to read why; as many as are served may do so at once. */
 const TURNED_AWAY_MS = 1_000;
 
@@ -89,6 +91,8 @@ export class ControlServer {
   readonly #clients = new Map<net.Socket, Guest>();
   readonly #turnedAway = new Set<net.Socket>();
   #listener: Listener | undefined;
+  /** Until when requests are answered one after the other, in ms of performance.now(). */
+  #turnEnds = -Infinity;
 
   private constructor(private readonly options: ControlOptions) {}
 
@@ -153,7 +157,7 @@ export class ControlServer {
         client.pause(); // One request at a time: the next is read when this one is answered.
         await this.#answer(line, peer, client, gone.signal);
         // A client full of requests must not keep the node from its mesh, nor one that has gone.
-        await new Promise((resolve) => setImmediate(resolve));
+        await this.#giveWay();
         if (client.destroyed) return;
       }
       isAnswering = false;
@@ -175,6 +179,14 @@ export class ControlServer {
       text += chunk;
       void answerAll();
     });
+  }
+
+  /** The rest of the program has its turn where it is due; by a timer: see driver.ts. */
+  async #giveWay(): Promise<void> {
+    if (performance.now() < this.#turnEnds) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const now = performance.now();
+    if (now >= this.#turnEnds) this.#turnEnds = now + TURN_MS;
   }
 
   /** Hangs up on the client that has been silent longest of those that never asked, if there is one. */

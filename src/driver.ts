@@ -84,6 +84,9 @@ export interface DriverOptions<E> {
  */
 const TIMER_MAX_MS = 10_000;
 
+/** Milliseconds for which mail is taken before the rest of the program gets its turn. */
+const SLICE_MS = 4;
+
 /** Failures of the timer in a row that end the program, and the rest after each in milliseconds. */
 export const TIMER_FAILURES_MAX = 10;
 export const TIMER_REST_MS = 1_000;
@@ -119,7 +122,7 @@ export class Driver<E> {
     this.#bell = new net.Socket({ fd: options.device.info().doorbellFd, readable: true });
     this.#bell.on("data", () => this.#drain());
     this.#bell.on("error", (error) => this.options.onDefect(error));
-    this.#drain();
+    this.#drainLater();
   }
 
   /** Reads what core knows about a peer. */
@@ -185,17 +188,32 @@ export class Driver<E> {
     this.#bell.destroy();
   }
 
-  /** One buffer of mail a turn, so that timers and people get theirs while mail pours in. */
+  /** What waits is taken at once, for some milliseconds; then everything else has its turn. */
   #drain(): void {
     if (this.#isDraining) return;
-    this.#isDraining = true;
-    setImmediate(() => {
-      this.#isDraining = false;
-      this.#guarded(() => {
-        if (this.#device.drain((mail) => this.#take(mail))) this.#drain();
-        this.#setTimer();
-      });
+    this.#guarded(() => {
+      const end = this.#clock().boot + SLICE_MS;
+      let isMore: boolean;
+      do isMore = this.#device.drain((mail) => this.#take(mail)); while (
+        isMore && !this.#isClosed && this.#clock().boot < end
+      );
+      if (isMore) this.#drainLater();
+      this.#setTimer();
     });
+  }
+
+  /**
+   * By a timer, not by an immediate: the run time lets some sixty immediates pass before it looks at a
+   * socket again. Beside turns of 2 ms that called the next by an immediate an answer at a Unix socket
+   * took 1,400 ms; by a timer under 3 ms. A timer costs one to three milliseconds, an immediate
+   * 0.004: so what has just come does not wait for one.
+   */
+  #drainLater(): void {
+    this.#isDraining = true;
+    setTimeout(() => {
+      this.#isDraining = false;
+      this.#drain();
+    }, 0);
   }
 
   #take(mail: Mail): void {

@@ -1,5 +1,7 @@
 /** The driver over the real library, with machines that write down what they are told. */
 import assert from "node:assert/strict";
+import * as net from "node:net";
+import { inFolder } from "../.ci/folder.ts";
 import { testUnless } from "../.ci/skip.ts";
 import { corePath, loadCore } from "../ffi/core.ts";
 import { Device } from "../ffi/device.ts";
@@ -111,6 +113,40 @@ withDriver(
     }
     const numbers = machine.arrivals.map(({ bytes }) => (bytes[1] ?? 0) + 256 * (bytes[2] ?? 0));
     assert.deepEqual(numbers, Array.from({ length: 1000 }, (_, i) => i));
+  },
+);
+
+withDriver(
+  "while mail pours in, whoever waits at a socket is answered",
+  async ({ driver, machine, port }) => {
+    // Each datagram sends the next, and the machine has work with it.
+    const again = toSelf(port, 0x80);
+    machine.onReceive = (out) => {
+      const end = performance.now() + 2;
+      while (performance.now() < end);
+      out.send(again);
+    };
+    await inFolder(async (dir) => {
+      const server = net.createServer((client) => client.on("data", (text) => client.write(text)));
+      const path = `${dir}/socket`;
+      await new Promise<void>((resolve) => server.listen(path, () => resolve()));
+      driver.step((_, out) => {
+        for (let i = 0; i < 40; i++) out.send(again);
+      });
+      await until(() => machine.arrivals.length > 40);
+      const client = net.createConnection(path);
+      const before = machine.arrivals.length;
+      for (let i = 0; i < 10; i++) {
+        client.write("x");
+        await new Promise((resolve) => client.once("data", resolve));
+      }
+      const meanwhile = machine.arrivals.length - before;
+      machine.onReceive = () => {};
+      client.destroy();
+      server.close();
+      assert.ok(meanwhile > 0, "mail went on");
+      assert.ok(meanwhile < 1_000, `${meanwhile} datagrams were taken before the tenth answer`);
+    });
   },
 );
 
