@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { testUnless } from "../.ci/skip.ts";
 import { corePath } from "../ffi/core.ts";
 import { loadSodium } from "../ffi/sodium.ts";
+import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { Node } from "../mesh/node.ts";
 import { Seeded } from "../mesh/sim/random.ts";
+import { isForDoor, openHello, readHello } from "../mesh/wire/contact.ts";
 import { Driver } from "../src/driver.ts";
 import { fuzzArrivals } from "./arrivals.ts";
+import { ROLES, ROLES_MET } from "./arrivals/protocol.ts";
 import { Boxes, contentOf, rebuild } from "./arrivals/boxes.ts";
+import { Knocker } from "./arrivals/knock.ts";
 import { joined, Mutator } from "./arrivals/mutator.ts";
 import { Signatures } from "./arrivals/signatures.ts";
 
@@ -24,13 +28,21 @@ testUnless(
   lack,
   "whole nodes take 20,000 inputs that nobody expects: no exception, no end, every kind of payload",
   async () => {
-    const { report, complaints } = await fuzzArrivals({ seed: 1, count: 20_000, episode: 5_000 });
+    const options = { seed: 1, count: 20_000, episode: Math.ceil(20_000 / ROLES.length) };
+    const { report, complaints } = await fuzzArrivals(options);
     assert.deepEqual(complaints, []);
     const { datagram, edge, core } = report.inputs;
     assert.ok(datagram + edge + core >= 20_000);
     assert.ok(report.forcedRefusals > 0, "core was never made to refuse");
     assert.ok((report.counters["driver unanswerable"] ?? 0) > 0);
-    assert.ok((report.counters["control door_invalid"] ?? 0) > 0);
+    for (const counter of ["door_invalid", "door_retries", "stale", "inside", "rumour"]) {
+      assert.ok((report.counters[`control ${counter}`] ?? 0) > 0, counter);
+    }
+    // What the insiders are for: none of these comes of altered bytes.
+    const roles = ROLES_MET.filter((kind) => !/^refused|individual/.test(kind));
+    for (const kind of [...roles, "refused: removed", "refused: tokenUsedUp"]) {
+      assert.ok((report.met[kind] ?? 0) > 0, kind);
+    }
   },
 );
 
@@ -154,6 +166,23 @@ Deno.test("a box within a box is built again around other content", () => {
   assert.notDeepEqual(outside.subarray(32, 56), innerNonce);
   assert.deepEqual(open(innerKey, 32, outside), Uint8Array.of(4, 5));
   assert.equal(boxes.open(random.bytes(100)), undefined);
+});
+
+Deno.test("a knock opens whatever is in it, and a broken one has a mac that fits", () => {
+  const meshId = random.bytes(32);
+  const holder = identityFromSeed(sodium, random.bytes(32));
+  const knocker = new Knocker(sodium, random);
+  const door = knocker.door(meshId, holder.id);
+  assert.ok(door);
+  const content = random.bytes(200);
+  const hello = readHello(knocker.hello(door, content)?.bytes ?? content);
+  assert.ok(hello);
+  assert.deepEqual(openHello(sodium, door, holder, hello)?.content, content);
+  for (let n = 0; n < 20; n++) {
+    const broken = readHello(knocker.brokenHello(door, content) ?? content);
+    assert.ok(broken && isForDoor(sodium, door, broken));
+    assert.equal(openHello(sodium, door, holder, broken), undefined);
+  }
 });
 
 Deno.test("one seed alters in one way, and never beyond what can be sealed", () => {

@@ -134,8 +134,7 @@ Deno.test("item 5, invariant 7: whoever comes by a token under a borne name is c
     const shown = (by: Computer) =>
       by.node.status(by.now()).peers.find(({ key }) => key === self.id);
     // With the next push–pull at the latest: the first gossip may go to the bad one alone.
-    const isCertified = () =>
-      [founder, victim].every((one) => shown(one)?.name === `${name}-2`);
+    const isCertified = () => [founder, victim].every((one) => shown(one)?.name === `${name}-2`);
     assert.ok(lab.until(90_000, isCertified), "certified on sight for the next free name");
     for (const one of [founder, victim]) assert.notEqual(shown(one)?.ip4, address);
   }

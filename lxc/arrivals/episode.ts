@@ -5,20 +5,23 @@
  * member's key, so most of them pass the seal and are judged for what is in them.
  */
 import type { Crypto } from "../../mesh/crypto.ts";
-import { CONTROL_TYPES } from "../../mesh/datagram.ts";
+import { type ControlType, headOf } from "../../mesh/datagram.ts";
 import type { Endpoint } from "../../mesh/endpoint.ts";
 import type { Now } from "../../mesh/machine.ts";
 import { CookieJar } from "../../mesh/noise/cookie.ts";
 import { NodeLab } from "../../mesh/sim/node_lab.ts";
 import { Seeded } from "../../mesh/sim/random.ts";
-import { identityFromSeed } from "../../mesh/trust/identity.ts";
+import { identityFromSeed, meshIdOf } from "../../mesh/membership/identity.ts";
 import type { Edge } from "../../mesh/tunnel/types.ts";
+import { concat } from "../../mesh/wire/box.ts";
+import { sealAsk } from "../../mesh/wire/ask.ts";
 import { readClock } from "../../src/clock.ts";
 import { type Box, Boxes, contentOf, rebuild } from "./boxes.ts";
+import { Insider } from "./insider.ts";
+import { contentOfKnock, Knocker, RogueDoor } from "./knock.ts";
 import { methodsOf } from "./methods.ts";
 import { joined, Mutator } from "./mutator.ts";
 import {
-  claim,
   type Payload,
   PAYLOAD_KINDS,
   populate,
@@ -26,15 +29,21 @@ import {
   ROLES,
   SealWatch,
   stir,
-  strangers,
+  turn,
 } from "./protocol.ts";
 import { SAMPLES, Samples } from "./samples.ts";
 import { Signatures } from "./signatures.ts";
 import type { Tally } from "./tally.ts";
 import { Victim } from "./victim.ts";
 
+/** The share of an episode after which insiders end what they can. */
+const WILD = 0.7;
 /** Inputs between two turns of the event loop, in which core's own mail comes. */
 const TURN = 64;
+/** Milliseconds after which nobody who asked at a door is remembered. */
+const LONG_PAUSE = 700_000;
+/** What the node under fire has sent since a datagram came: more than that answers nothing. */
+const SENT_KEPT = 64;
 const PLACE: Endpoint = { address: Uint8Array.of(192, 0, 2, 250), port: 51820, scope: 0 };
 
 interface Sample {
@@ -76,7 +85,10 @@ class Episode {
   /** What members signed, by itself, as it stood in something that was sealed. */
   readonly #pieces: Uint8Array[] = [];
   readonly #payloads = new Samples<Payload & { readonly from: () => Endpoint }>();
-  readonly #opened = new Samples<{ readonly box: Box; readonly from: Endpoint }>();
+  /** What was sealed at first contact, and who said it. */
+  readonly #knocks = new Samples<Sample & { readonly kind: "hello" | "request" }>();
+  readonly #knocker: Knocker;
+  readonly #rogue: RogueDoor;
   readonly #datagrams = new Samples<Sample>();
   readonly #handshakes = new Samples<Sample>();
   readonly #data: DataMessage[] = [];
@@ -85,6 +97,8 @@ class Episode {
   /** Boot time of the core's clock when the laboratory's began. */
   readonly #epoch = readClock().boot;
   #victim: Victim | undefined;
+  #insider: Insider | undefined;
+  #sent: Uint8Array[] = [];
   #tunnelKey = new Uint8Array(32);
   /** Whether the input of now was opened by a key. */
   #hasOpened = false;
@@ -98,12 +112,24 @@ class Episode {
     this.#mutator = new Mutator(this.#random);
     this.#role = ROLES[seed % ROLES.length] ?? "founder";
     this.#lab = new NodeLab(this.#watched(), seed);
+    this.#knocker = new Knocker(crypto, this.#random);
+    this.#rogue = RogueDoor.make(crypto, this.#random);
     this.watch = new SealWatch((to) => to === this.#victim?.id);
   }
 
   async play(inputs: number): Promise<void> {
     const victim = await this.#open();
-    populate(this.#role, this.#lab, victim);
+    const loot = populate(this.#role, this.#lab, victim);
+    const insider = this.#insider = new Insider({
+      crypto: this.crypto,
+      mutator: this.#mutator,
+      lab: this.#lab,
+      victim,
+      loot,
+      now: () => this.#now(),
+      deliver: (bytes, from) => this.#ask(bytes, from),
+      onRefused: (why) => this.tally.meet(`refused: ${why}`),
+    });
     this.#pass(3_000);
     const before = this.tally.total;
     // A node that waits to be approved is told little that could be altered.
@@ -113,16 +139,41 @@ class Episode {
       if (pause > 1_000) this.#sleep(pause);
       else this.#pass(pause);
       if (i % 200 === 199) stir(this.#role, this.#lab, victim, this.#random);
-      if (i === inputs >> 1) this.#pass(40_000); // until members are dead, and back
+      if (i === inputs >> 1) {
+        this.#pass(40_000); // until members are dead, and back
+        turn(this.#role, this.#lab);
+      }
       if (i % 5_000 === 1_000) await this.#flood(victim);
-      if (i % TURN === 0) await new Promise((go) => setImmediate(go));
-      if (i % 1_000 === 999) this.tally.count(victim.counters());
+      if (i % 10_000 === 6_000) this.#sleep(LONG_PAUSE);
+      if (i === Math.floor(0.85 * inputs) && !this.#again(victim)) return;
+      if (i === Math.floor(0.95 * inputs)) {
+        victim.recover({ recovery: loot.recovery.seed, meshKey: this.#random.bytes(32) });
+      }
+      insider.isWild = this.tally.total - before > WILD * inputs;
+      if (i % TURN === 0) await new Promise((go) => setTimeout(go, 0));
+      if (i % 500 === 499) this.#count(victim);
     }
-    this.tally.count(victim.counters());
-    this.tally.end(victim, `seed ${this.seed}, as ${this.#role}`);
-    victim.restart();
+    if (!this.#again(victim)) return;
     this.#pass(5_000);
+    this.#count(victim);
+  }
+
+  /**
+   * The node starts again from what it remembers of all that. @returns whether it could: of one that
+   * nobody has certified any more, and that knows nobody, nothing is left
+   */
+  #again(victim: Victim): boolean {
+    this.#count(victim);
+    this.tally.end(victim, `seed ${this.seed}, as ${this.#role}`);
+    const why = victim.restart();
+    if (why !== undefined) this.tally.meet(`not started: ${why.split(":")[0]}`);
+    return why === undefined;
+  }
+
+  #count(victim: Victim): void {
     this.tally.count(victim.counters());
+    for (const standing of victim.standings()) this.tally.meet(`peer: ${standing}`);
+    this.tally.meet(`self: ${victim.standing}`);
   }
 
   close(): void {
@@ -151,7 +202,7 @@ class Episode {
         place: PLACE,
         clock: () => this.#now(),
         // Every other one has a table of members that is full soon.
-        membersMax: (this.seed >> 2) % 2 === 0 ? 64 : 3,
+        membersMax: Math.floor(this.seed / ROLES.length) % 2 === 0 ? 64 : 3,
         onSent: (to, bytes) => this.#carry(to, bytes),
       },
       (bytes) => this.#inject(bytes),
@@ -208,14 +259,16 @@ class Episode {
     if (bytes[0] === 1 || bytes[0] === 2 || bytes[0] === 3) {
       this.#handshakes.add(kind, { bytes: bytes.slice(), from });
     }
-    const box = kind === String(CONTROL_TYPES.sealed) ? undefined : this.#boxes.open(bytes);
-    if (!box) return;
-    this.#opened.add(kind, { box, from });
+    const box = isOf("answer", bytes) ? this.#boxes.open(bytes) : undefined;
     // An answer counts once: what comes before the true one is judged as it.
-    for (let n = this.#random.below(4); n > 0; n--) this.#shootBox(box, from);
+    if (box && this.#random.chance(0.5)) this.#shootBox(box, from);
   }
 
   #carry(to: Endpoint, bytes: Uint8Array): void {
+    if (this.#sent.length < SENT_KEPT) this.#sent.push(bytes);
+    const posed = this.#random.chance(0.3) ? this.#rogue.answer(bytes, PLACE) : undefined;
+    // Not before the step is over that sent it.
+    if (posed) this.#lab.world.after(0, () => this.#deliver(posed, to));
     const { network } = this.#lab;
     const from = `${PLACE.address.join(".")}:${PLACE.port}`;
     network.send(from, `${to.address.join(".")}:${to.port}`, bytes, bytes.length);
@@ -233,16 +286,13 @@ class Episode {
   #shoot(victim: Victim): void {
     const random = this.#random;
     const dice = random.below(100);
-    if (dice < 62) return this.#shootPayload();
-    if (dice < 76) {
-      const sample = this.#opened.pick(this.#mutator);
-      return sample && this.#shootBox(sample.box, sample.from);
-    }
+    if (dice < 45) return this.#shootPayload();
+    if (dice < 52) return this.#shootKnock(victim);
+    if (dice < 76) return this.#insider?.act();
     if (dice < 82) return this.#shootHandshake();
     if (dice < 86) return this.#shootAgain();
     if (dice < 90) return this.#shootJunk();
     if (dice < 96) return this.#ring(victim);
-    if (dice < 97) return this.#shootClaim(victim);
     this.#knock(victim);
   }
 
@@ -264,14 +314,24 @@ class Episode {
     if (bytes) this.#deliver(bytes, this.#near(sample.from()));
   }
 
-  /** A member says that it is somewhere: at a place of any kind. */
-  #shootClaim(victim: Victim): void {
-    const sample = this.#payloads.pick(this.#mutator);
-    const places = [this.#mutator.place(), this.#mutator.place()];
-    const pieces = this.#random.some(this.#pieces, 8);
-    const record = claim(this.#lab, victim, pieces, places);
-    const bytes = record && sample?.seal("record", record);
-    if (bytes && sample) this.#deliver(bytes, sample.from());
+  /** What somebody said when it knocked, altered; or a knock that does not open. */
+  #shootKnock(victim: Victim): void {
+    const { genesis } = victim;
+    const sample = this.#knocks.pick(this.#mutator);
+    if (!sample || !genesis) return;
+    const from = this.#near(sample.from);
+    const donor = this.#payloads.pick(this.#mutator)?.bytes ?? new Uint8Array(0);
+    const content = this.#altered(sample.bytes, donor);
+    if (sample.kind === "request") {
+      return this.#knocker.ask(content, from, (bytes, at) => this.#ask(bytes, at));
+    }
+    const door = this.#knocker.door(meshIdOf(this.crypto, genesis), victim.id);
+    const isBroken = this.#random.chance(0.1);
+    const bytes = door &&
+      (isBroken
+        ? this.#knocker.brokenHello(door, content)
+        : this.#knocker.hello(door, content)?.bytes);
+    if (bytes) this.#deliver(bytes, from);
   }
 
   #shootBox(box: Box, from: Endpoint): void {
@@ -313,8 +373,11 @@ class Episode {
 
   #shootJunk(): void {
     const bytes = this.#random.bytes(this.#random.below(1_500));
-    const types = [...Object.values(CONTROL_TYPES), 0, 1, 2, 3, 4, 5, 0x80];
-    if (bytes.length >= 4) bytes.set([this.#mutator.pick(types) ?? 0, 0, 0, 0]);
+    const kinds = (["sealed", "hello", "ask", "answer"] as const).map(headOf);
+    const others = [0, 1, 2, 3, 4, 5, 0x80].map((type) => Uint8Array.of(type, 0, 0, 0));
+    const old = kinds.map(([type = 0]) => Uint8Array.of(type, 1, 0, 0));
+    const head = this.#mutator.pick([...kinds, ...others, ...old]);
+    if (head && bytes.length >= head.length) bytes.set(head);
     this.#deliver(bytes, this.#mutator.place());
   }
 
@@ -379,17 +442,35 @@ class Episode {
   }
 
   /**
-   * More than is taken, before a turn of the event loop: greetings of members and of strangers that
-   * were never heard of, datagrams that fill their lane of the mailbox, initiations that make core
+   * More than is taken, before a turn of the event loop: greetings and asks of members and of strangers
+   * that were never heard of, datagrams that fill their lane of the mailbox, initiations that make core
    * ask for cookies.
    */
   async #flood(victim: Victim): Promise<void> {
+    for (let n = 0; n < 150; n++) this.#shootKnock(victim);
+    victim.openDoor(LONG_PAUSE);
     for (let n = 0; n < 150; n++) {
-      const sample = this.#opened.pick(this.#mutator);
-      if (sample) this.#shootBox(sample.box, sample.from);
+      const from = { address: Uint8Array.of(20 + n, 1, 1, 1 + n % 2), port: 51820, scope: 0 };
+      this.#knocker.ask(
+        this.#insider?.introduction() ?? new Uint8Array(0),
+        from,
+        (bytes, at) => this.#ask(bytes, at),
+      );
     }
-    for (const { bytes, from } of strangers(this.#lab, PLACE, 80)) this.#deliver(bytes, from);
-    const junk = Uint8Array.of(0xc1, 0, 0, 0, ...this.#random.bytes(60));
+    const crowd = { address: Uint8Array.of(20, 1, 1, 1), port: 51820, scope: 0 };
+    for (let n = 0; n < 8; n++) {
+      this.#knocker.ask(
+        this.#insider?.introduction() ?? new Uint8Array(0),
+        crowd,
+        (bytes, at) => this.#ask(bytes, at),
+      );
+    }
+    const ask = sealAsk(this.crypto, this.#random.bytes).bytes;
+    for (let n = 0; n < 1_100; n++) {
+      victim.deliver({ kind: "datagram", arrival: { bytes: ask, from: crowd } });
+      this.tally.input("flood");
+    }
+    const junk = concat(headOf("sealed"), this.#random.bytes(60));
     // First the share of one sender, then the lane, by ten.
     for (let n = 0; n < 3_000; n++) {
       victim.knock(junk, n < 300 ? 100 : 10 + n % 10);
@@ -425,6 +506,13 @@ class Episode {
     this.#hasOpened = false;
   }
 
+  /** The same for somebody who waits for what the node under fire says to it at once. */
+  #ask(bytes: Uint8Array, from: Endpoint): readonly Uint8Array[] {
+    this.#sent = [];
+    this.#deliver(bytes, from);
+    return this.#sent;
+  }
+
   #now(): Now {
     const { now } = this.#lab.world;
     return { boot: this.#epoch + now, wall: Date.UTC(2026, 0, 1) + now };
@@ -449,6 +537,9 @@ class Episode {
       },
       xchacha20poly1305Seal: (key, nonce, associated, plaintext) => {
         const sealed = crypto.xchacha20poly1305Seal(key, nonce, associated, plaintext);
+        const knock = contentOfKnock(associated, plaintext);
+        const from = this.#lab.current?.endpoint ?? PLACE;
+        if (knock) this.#knocks.add(knock.kind, { kind: knock.kind, bytes: knock.content, from });
         this.#boxes.remember(key, nonce, associated, plaintext, sealed);
         const piece = this.#signatures.extract(plaintext, this.#mutator);
         if (piece && this.#pieces.push(piece) > SAMPLES) this.#pieces.shift();
@@ -470,6 +561,10 @@ class Episode {
       chacha20poly1305Open: (...sealed) => noticed(crypto.chacha20poly1305Open(...sealed)),
     };
   }
+}
+
+function isOf(type: ControlType, bytes: Uint8Array): boolean {
+  return bytes[0] === headOf(type)[0];
 }
 
 function resized(bytes: Uint8Array, length: number): Uint8Array {

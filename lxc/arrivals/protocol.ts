@@ -1,16 +1,16 @@
 /**
  * All that the fuzz knows of the protocol between members: the kinds of payload, where payloads are
  * sealed and opened, how a node comes to its mesh, what people do to one, and which of its counters
- * cannot move here. Whoever changes the protocol changes this file.
+ * cannot move here. What insiders sign is in insider.ts, how strangers knock in knock.ts. Whoever
+ * changes the protocol changes these files.
  */
-import { type Opened, PAYLOAD_MAX, type PayloadKind, Seal } from "../../mesh/control.ts";
-import { openRecord, signRecord } from "../../mesh/record.ts";
-import { type MemberId, meshIdOf } from "../../mesh/trust/identity.ts";
-import { type Endpoint, formatEndpoint } from "../../mesh/endpoint.ts";
-import { Effects } from "../../mesh/machine.ts";
-import { Node, type NodeOptions } from "../../mesh/node.ts";
+import type { SigningKey } from "../../mesh/crypto.ts";
+import { formatEndpoint } from "../../mesh/endpoint.ts";
+import type { MemberId } from "../../mesh/membership/identity.ts";
+import { REFUSALS } from "../../mesh/membership/judge.ts";
 import type { Computer, NodeLab } from "../../mesh/sim/node_lab.ts";
 import type { Seeded } from "../../mesh/sim/random.ts";
+import { type Opened, PAYLOAD_MAX, type PayloadKind, Seal } from "../../mesh/wire/seal.ts";
 import type { Victim } from "./victim.ts";
 
 /** Complete: the compiler sees to it. */
@@ -21,8 +21,8 @@ const ALL_KINDS: Readonly<Record<PayloadKind, true>> = {
   confirm: true,
   notice: true,
   record: true,
-  chain: true,
-  revocation: true,
+  statements: true,
+  admission: true,
 };
 export const PAYLOAD_KINDS = Object.keys(ALL_KINDS) as readonly PayloadKind[];
 
@@ -78,30 +78,71 @@ export class SealWatch {
   }
 }
 
-/** How the node under fire came to its mesh. */
-export const ROLES = ["founder", "member", "asker", "open"] as const;
+/** How the node under fire came to its mesh, and what it is there. */
+export const ROLES = ["founder", "member", "provisional", "admin", "asker", "open"] as const;
 export type Role = typeof ROLES[number];
+
+/** What the node under fire has to be, whom it has to meet, and whom it has to turn away. */
+export const ROLES_MET = [
+  ...["admin", "certified", "provisional", "none"].map((standing) => `self: ${standing}`),
+  ...["admin", "certified", "provisional", "individual"].map((standing) => `peer: ${standing}`),
+  // Strangers and those with a wrong signature hear nothing.
+  ...REFUSALS.filter((why) => why !== "stranger" && why !== "invalid")
+    .map((why) => `refused: ${why}`),
+];
 
 /** Members beside the node under fire. */
 const OTHERS = 4;
+/** Milliseconds for which a person opens a door. */
+const OPEN_TIME = 600_000;
+/** Milliseconds in which members come in, before the node under fire does. */
+const SETTLING = 8_000;
+
+/** Keys that a thief has taken. */
+export interface Loot {
+  readonly mesh: SigningKey;
+  readonly recovery: SigningKey;
+}
 
 /** Starts the node under fire and the members around it. */
-export function populate(role: Role, lab: NodeLab, victim: Victim): void {
+export function populate(role: Role, lab: NodeLab, victim: Victim): Loot {
+  const { crypto } = lab;
+  const meshSeed = lab.random(32);
+  const loot = {
+    mesh: crypto.ed25519FromSeed(meshSeed),
+    recovery: crypto.ed25519FromSeed(lab.random(32)),
+  };
+  const recoveryKey = loot.recovery.publicKey;
   const seeds = [formatEndpoint(victim.place)];
   if (role === "founder" || role === "open") {
-    victim.start({ meshSeed: lab.random(32), open: role === "open" });
-    const token = victim.invite(OTHERS, seeds);
+    victim.start({ meshSeed, recoveryKey, open: role === "open" });
+    const token = victim.invite({ uses: OTHERS, seeds });
+    victim.openDoor(OPEN_TIME);
     for (let i = 0; i < OTHERS; i++) {
       // One of them asks without a token.
       lab.computer(i === 0 ? { seeds } : { token, seeds }).start();
     }
-    return;
+    return loot;
   }
-  const founder = lab.founder();
+  const founder = lab.founder({ meshSeed, recoveryKey });
   const token = founder.token({ uses: OTHERS });
   for (let i = 1; i < OTHERS; i++) lab.computer({ token }).start();
-  const asks: Partial<NodeOptions> = { seeds: [founder.address] };
-  victim.start(role === "asker" ? asks : { token: founder.token() });
+  lab.run(SETTLING);
+  if (role === "asker") {
+    founder.step((now) => founder.node.openDoor(now, OPEN_TIME));
+    victim.start({ seeds: [founder.address] });
+    return loot;
+  }
+  const own = founder.token(); // Names other members' doors as well.
+  if (role === "provisional") founder.crash();
+  victim.start({ token: own });
+  return loot;
+}
+
+/** What an episode does beyond its beginning, half way through. */
+export function turn(role: Role, lab: NodeLab): void {
+  const [founder] = lab.computers;
+  if (role === "provisional" && founder && !founder.host.isUp) founder.start();
 }
 
 /** Something that people do to the members around it: what they send then is worth altering. */
@@ -110,24 +151,46 @@ export function stir(role: Role, lab: NodeLab, victim: Victim, random: Seeded): 
   const one = computers[random.below(computers.length)];
   const other = computers[random.below(computers.length)];
   if (!one || !other) return;
+  const name = other.wish.name ?? "";
+  const ask = (act: (computer: Computer) => void) => act(one);
   const strokes = [
     () => one.say(other),
-    () => victim.isMember && sayToVictim(one, victim),
+    () => victim.isMember && one.say({ ip4: victim.ip4 }),
     () => restart(lab, one, random.chance(0.3)),
     () => {
-      const names = [victim.name, other.wish.name ?? ""];
-      one.step((now, out) => one.node.approve(now, names[random.below(2)] ?? "", out));
+      const who = random.chance(0.5) ? victim.name : name;
+      one.step((now, out) => one.node.approve(now, who, out, { yes: true }));
     },
     () => role !== "founder" && random.chance(0.2) && revoke(computers, other),
-    () => victim.ping(other.wish.name ?? ""),
-    () => victim.approve(other.wish.name ?? ""),
+    () => promote(role, computers, random.chance(0.7) ? victim.name : name),
     () => lab.move(one, Uint8Array.of(192, 0, 2, 100 + random.below(100))),
+    () => ask((it) => it.step((now) => it.node.openDoor(now, OPEN_TIME))),
+    () => one.step((now, out) => one.node.invite(now, { uses: 1 + random.below(3) }, out)),
+    () => random.chance(0.3) && copyDisk(lab, one),
+    () => random.chance(0.1) && other !== computers[0] && farewell(other),
+    () => command(victim, other, random),
+    () => command(victim, other, random),
+    () => command(victim, other, random),
   ];
   strokes[random.below(strokes.length)]?.();
 }
 
-function sayToVictim(from: Computer, victim: Victim): void {
-  from.say({ ip4: victim.ip4 });
+/** What a person asks of the node under fire, be it refused or done. */
+function command(victim: Victim, { id, wish }: Computer, random: Seeded): void {
+  const name = wish.name ?? "";
+  const commands = [
+    () => victim.ping(name),
+    () => victim.approve(name),
+    () => victim.openDoor(OPEN_TIME),
+    () => victim.trust(random.chance(0.5) ? id : random.bytes(32).toHex(), "pal"),
+    () => victim.untrust("pal"),
+    () => victim.isMember && victim.demote(name),
+    () => victim.promote(name),
+    () => victim.askAdmin(name),
+    () => victim.revokeInvites(),
+    () => victim.tryInvite(1 + random.below(3)),
+  ];
+  commands[random.below(commands.length)]?.();
 }
 
 /** At once, or after so long that it is dead to the others. */
@@ -142,59 +205,27 @@ function restart(lab: NodeLab, computer: Computer, isLong: boolean): void {
 function revoke(computers: readonly Computer[], whom: Computer): void {
   const [founder] = computers;
   if (!founder || founder === whom) return;
-  founder.step((now, out) => founder.node.revoke(now, whom.wish.name ?? "", out));
+  const name = whom.wish.name ?? "";
+  founder.step((now, out) => founder.node.revoke(now, name, { yes: true }, out));
 }
 
-/**
- * A newer record of a member than the one that it signed last, with these places in it: what a
- * member tells the whole mesh of where it can be reached.
- */
-export function claim(
-  lab: NodeLab,
-  victim: Victim,
-  signed: readonly Uint8Array[],
-  endpoints: readonly Endpoint[],
-): Uint8Array | undefined {
-  const { crypto } = lab;
-  const meshId = meshIdOf(crypto, Uint8Array.fromHex(victim.meshKey));
-  for (const bytes of signed.toReversed()) {
-    const opened = openRecord(crypto, meshId, bytes);
-    const signer = opened.ok && lab.computers.find(({ id }) => id === opened.value.id);
-    if (!opened.ok || !signer) continue;
-    const body = { ...opened.value, sequence: opened.value.sequence + 1, endpoints };
-    return signRecord(crypto, meshId, crypto.ed25519FromSeed(signer.identitySeed), body).bytes;
-  }
-  return undefined;
+/** An admin under fire is made by its founder, who may have to try again. */
+function promote(role: Role, computers: readonly Computer[], who: string): void {
+  const [founder] = computers;
+  if (!founder || role === "member" || role === "provisional") return;
+  founder.step((now, out) => founder.node.promote(now, who, { yes: true }, out));
 }
 
-/** What so many nodes say first that were never heard of. */
-export function strangers(
-  lab: NodeLab,
-  to: Endpoint,
-  count: number,
-): { readonly bytes: Uint8Array; readonly from: Endpoint }[] {
-  const now = lab.computers[0]?.now() ?? { boot: 0, wall: 0 };
-  return Array.from({ length: count }, (_, i) => {
-    const { crypto, random } = lab;
-    const created = Node.create(now, {
-      crypto,
-      random,
-      identitySeed: random(32),
-      name: `stranger-${i}`,
-      port: 1,
-      version: "0",
-      tunnel: false,
-      relay: false,
-      seeds: [formatEndpoint(to)],
-      facts: () => undefined,
-    });
-    if (!created.ok) throw new Error(created.error);
-    const effects = new Effects<unknown>();
-    created.value.start(now, effects);
-    created.value.poll(now, effects);
-    const from = { address: Uint8Array.of(198, 51, 100, i), port: 51820, scope: 0 };
-    return effects.datagrams.map(({ bytes }) => ({ bytes, from }));
-  }).flat();
+function farewell(computer: Computer): void {
+  computer.step((now, out) => computer.node.leaveForGood(now, { yes: true }, out));
+}
+
+/** A second machine with the disk of a member, for some seconds. */
+function copyDisk(lab: NodeLab, { disk, identitySeed, wish }: Computer): void {
+  const copy = lab.computer({ ...wish, identitySeed });
+  copy.disk = disk;
+  copy.start();
+  lab.world.after(30_000, () => copy.crash());
 }
 
 const HUGE = "its table holds thousands, which a test of its own fills";
@@ -203,10 +234,10 @@ const KERNEL = "the kernel decides it, and core's own tests fake the kernel";
 
 /** Counters of what is dropped or refused that nothing moves here, and why. */
 export const UNREACHABLE: Readonly<Record<string, string>> = {
-  "control news": HUGE,
-  "control redemptions": HUGE,
-  "control revocations": HUGE,
-  "control untimely": "no member's certificate ends within an episode",
+  "control admissions": HUGE,
+  "control statements": HUGE,
+  "control contact_full": HUGE,
+  "control contact_unearned": "every answer here is shorter than what it answers",
   "control swim_evictedMembers": ROSTER,
   "control swim_refusedMembers": ROSTER,
   "control swim_strangers": ROSTER,
@@ -214,7 +245,6 @@ export const UNREACHABLE: Readonly<Record<string, string>> = {
   "control swim_droppedClaims": HUGE,
   "control swim_droppedRumours": HUGE,
   "control swim_droppedStrangers": HUGE,
-  "control swim_refusedProbes": HUGE,
   "control swim_refusedRumours": HUGE,
   "core drop_handshake_full": HUGE,
   "core drop_handshake_rate": "only who holds a cookie comes so far, and none is asked for here",

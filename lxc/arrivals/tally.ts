@@ -1,6 +1,6 @@
 /** What a run of the fuzz has met, and what is wrong with it. */
 import type { Fault } from "../../src/fault.ts";
-import { PAYLOAD_KINDS, UNREACHABLE } from "./protocol.ts";
+import { PAYLOAD_KINDS, ROLES_MET, UNREACHABLE } from "./protocol.ts";
 import type { Victim } from "./victim.ts";
 
 /** What a member sends by itself is natural; a flood is one datagram, many times. */
@@ -11,6 +11,8 @@ export interface Report {
   /** Of the datagrams that are not natural, those that a key opened: 0..1. */
   readonly openedShare: number;
   readonly kinds: Readonly<Record<string, number>>;
+  /** What the node under fire met and was, and what it told those whom it turned away. */
+  readonly met: Readonly<Record<string, number>>;
   readonly counters: Readonly<Record<string, number>>;
   /** Commands and datagrams that core was made to refuse. */
   readonly forcedRefusals: number;
@@ -29,6 +31,7 @@ export class Tally {
   /** What a member around the node threw: it believed something that core refuses it. */
   readonly broken: { readonly where: string; readonly error: unknown }[] = [];
   readonly #kinds = new Map<string, number>();
+  readonly #met = new Map<string, number>();
   readonly #counters = new Map<string, number>();
   #opened = 0;
   #forced = 0;
@@ -48,6 +51,11 @@ export class Tally {
   /** An opened payload of this kind reached the machine. */
   reached(kind: string): void {
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
+  }
+
+  /** The node under fire met somebody, or was somebody, of this kind. */
+  meet(kind: string): void {
+    this.#met.set(kind, (this.#met.get(kind) ?? 0) + 1);
   }
 
   /** The counters of a node as they stand: the highest that was seen counts. */
@@ -70,6 +78,7 @@ export class Tally {
       inputs: { ...this.inputs },
       openedShare: this.#opened / Math.max(1, this.inputs.datagram),
       kinds: Object.fromEntries(this.#kinds),
+      met: Object.fromEntries([...this.#met].sort()),
       counters: Object.fromEntries([...this.#counters].sort()),
       forcedRefusals: this.#forced,
     };
@@ -93,6 +102,9 @@ export class Tally {
     if (openedShare < 0.5) lines.push(`only ${Math.round(100 * openedShare)} % passed the seal`);
     for (const kind of PAYLOAD_KINDS) {
       if (!this.#kinds.has(kind)) lines.push(`no payload of kind ${kind} was reached`);
+    }
+    for (const kind of isLong ? ROLES_MET : []) {
+      if (!this.#met.has(kind)) lines.push(`the node never met "${kind}"`);
     }
     for (const [name, count] of this.#counters) {
       const excuse = UNREACHABLE[name];

@@ -18,6 +18,8 @@ import { memory, readRemote } from "../../ffi/structs.ts";
 import type { Crypto } from "../../mesh/crypto.ts";
 import type { Endpoint } from "../../mesh/endpoint.ts";
 import type { NodeEvent } from "../../mesh/event.ts";
+import type { InviteOptions } from "../../mesh/admin/invite.ts";
+import type { Genesis } from "../../mesh/membership/identity.ts";
 import type { Now, Outbox, Random } from "../../mesh/machine.ts";
 import { Node, type NodeOptions } from "../../mesh/node.ts";
 import type { NodeSnapshot } from "../../mesh/snapshot.ts";
@@ -89,6 +91,12 @@ export class Victim {
   }
 
   start(options: Partial<NodeOptions>): void {
+    const why = this.#start(options);
+    if (why !== undefined) throw new Error(why);
+  }
+
+  /** @returns why it could not */
+  #start(options: Partial<NodeOptions>): string | undefined {
     this.#options = options;
     this.forcedRefusals = { commands: 0, datagrams: 0 };
     const { crypto, random, clock } = this.options;
@@ -113,7 +121,7 @@ export class Victim {
       ...(this.#disk ? { snapshot: this.#disk } : {}),
       facts: (peer) => this.#driver?.facts(peer),
     });
-    if (!created.ok) throw new Error(created.error);
+    if (!created.ok) return created.error;
     const node = created.value;
     this.#node = node;
     this.#keep();
@@ -134,12 +142,13 @@ export class Victim {
     });
     this.#step((now, out) => node.interfaces(now, [this.place], out));
     this.#step((now, out) => node.start(now, out));
+    return undefined;
   }
 
-  /** Starts again from what it had persisted. */
-  restart(): void {
+  /** Starts again from what it had persisted. @returns why it could not */
+  restart(): string | undefined {
     this.stop();
-    this.start(this.#options);
+    return this.#start(this.#options);
   }
 
   stop(): void {
@@ -177,29 +186,87 @@ export class Victim {
     return this.#node?.isMember ?? false;
   }
 
-  /** Hexadecimal; "" while it knows no mesh. */
-  get meshKey(): string {
-    return this.#status().mesh.key;
+  /** The keys of its mesh; undefined while it knows none. */
+  get genesis(): Genesis | undefined {
+    return this.#node?.genesis;
+  }
+
+  /** By what it is a member itself. */
+  get standing(): string {
+    return this.#status().self.standing;
+  }
+
+  /** By what those are members that it knows. */
+  standings(): string[] {
+    return this.#status().peers.map(({ standing }) => standing);
+  }
+
+  /** How often it has started, as those who seal for it have to know. */
+  get boot(): number {
+    return this.#disk?.boot ?? 1;
   }
 
   get ip4(): number[] {
     return this.#status().self.ip4.split(".").map(Number);
   }
 
-  /** A token, or undefined when it may not make one. */
-  invite(uses: number, seeds: readonly string[]): string {
-    const made = this.#node?.invite(this.options.clock(), { uses, seeds });
-    if (!made?.ok) throw new Error("the founder makes no token");
+  /** A token of a founder. */
+  invite(options: InviteOptions): string {
+    const made = this.#ask((now, out, node) => node.invite(now, options, out));
+    if (!made?.ok) throw new Error(`the founder makes no token: ${made?.error}`);
     return made.value.token;
+  }
+
+  tryInvite(uses: number): void {
+    this.#ask((now, out, node) => node.invite(now, { uses, seeds: ["192.0.2.250:51820"] }, out));
+  }
+
+  revokeInvites(): void {
+    this.#ask((now, out, node) => {
+      const listed = node.invites(now);
+      const [one] = listed.ok ? listed.value : [];
+      if (one) node.revokeInvite(now, one.id, { yes: true }, out);
+    });
+  }
+
+  openDoor(ms: number): void {
+    this.#ask((now, _, node) => node.openDoor(now, ms));
   }
 
   ping(who: string): void {
     const options = { timeoutMs: 1_000, size: 0 };
-    this.#step((now, out) => this.#node?.ping(now, who, options, out));
+    this.#ask((now, out, node) => node.ping(now, who, options, out));
   }
 
   approve(who: string): void {
-    this.#step((now, out) => this.#node?.approve(now, who, out));
+    this.#ask((now, out, node) => node.approve(now, who, out, { yes: true }));
+  }
+
+  promote(who: string): void {
+    this.#ask((now, out, node) => node.promote(now, who, { yes: true }, out));
+  }
+
+  /** Says what that would do, and does not do it. */
+  demote(who: string): void {
+    this.#ask((now, out, node) => node.demote(now, who, {}, out));
+    this.#ask((now, out, node) => node.revoke(now, who, { since: 0 }, out));
+  }
+
+  /** A new mesh key, as far as the recovery key is that of its mesh. */
+  recover(seeds: { readonly recovery: Uint8Array; readonly meshKey: Uint8Array }): void {
+    this.#ask((now, out, node) => node.recover(now, seeds, { yes: true }, out));
+  }
+
+  askAdmin(who: string): void {
+    this.#ask((now, out, node) => node.askAdmin(now, who, out));
+  }
+
+  trust(key: string, name: string): void {
+    this.#ask((now, out, node) => node.trust(now, key, name, out));
+  }
+
+  untrust(who: string): void {
+    this.#ask((now, out, node) => node.untrust(now, who, out));
   }
 
   /** Every counter of something that was dropped or refused, by core, the driver or the machine. */
@@ -233,6 +300,11 @@ export class Victim {
 
   #step(ask: (now: Now, out: Outbox<NodeEvent>) => unknown): void {
     this.#driver?.step(ask);
+  }
+
+  #ask<T>(act: (now: Now, out: Outbox<NodeEvent>, node: Node) => T): T | undefined {
+    const node = this.#node;
+    return node && this.#driver?.step((now, out) => act(now, out, node));
   }
 
   /** What JSON keeps of it, as on disk. */
