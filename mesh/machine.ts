@@ -40,6 +40,8 @@ export interface Datagram {
   readonly from?: Source;
   /** The whole DSCP and ECN byte (R19); 0 when absent. */
   readonly tos?: number;
+  /** The peer whose handshake it is. */
+  readonly peer?: PeerId;
 }
 
 /**

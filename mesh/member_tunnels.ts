@@ -30,7 +30,8 @@ export class MemberTunnels {
       out.event({ kind: "tunnel", ...(who ? { who: this.roster.who(who.id) } : {}), event });
     };
     const send = (datagram: Datagram) => {
-      if (this.contacts.maySend(now, datagram, "")) out.send(datagram);
+      const member = datagram.peer === undefined ? undefined : this.roster.byPeer(datagram.peer);
+      if (this.contacts.maySend(now, datagram, member?.id ?? "")) out.send(datagram);
     };
     return { command: out.command, send, event };
   }

@@ -285,7 +285,7 @@ function sendHandshake(step: Step, peer: Peer, bytes: Uint8Array, to: Endpoint):
   // Our address there means nothing at another place.
   const isThere = peer.endpoint && sameEndpoint(peer.endpoint, to);
   const from = isThere && peer.source ? { from: peer.source } : {};
-  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, ...from });
+  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, peer: peer.id, ...from });
 }
 
 /** Gives core the session and mirrors what that does to the slots (R40 to R42). */
