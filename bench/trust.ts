@@ -43,7 +43,7 @@ const METHOD = [
   "and the place where it was heard last. What a node keeps of it on disk is read as at a start: JSON, its shape, every " +
   "signature (one of each statement, one of each record), every member's name, addresses, tunnel and gossip. The " +
   "cryptography is that of production. *CPU* is user and system time of the whole process, its collector's and " +
-  "compiler's threads included; a start before the clock begins warms nothing: each repetition is a process of its own.",
+  "compiler's threads included; each repetition is a process of its own, so nothing is warm.",
 ];
 
 export async function benchTrust(
