@@ -4,6 +4,7 @@
  * Every line that begins with "ok" was checked; the exit code is 0 only when all of them were true.
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { StatusDocument } from "../src/status.ts";
 import { Capture, contains } from "./capture.ts";
 import { exchange } from "./exchange.ts";
@@ -265,9 +266,9 @@ async function prepare(story: Story, nodes: readonly MeshNode[]): Promise<string
     count === 24,
     `shoal mesh-key words: ${words.split(" ")[0]} … are written down, all 24`,
   );
-  await lyon.shoal(["mesh-key", "words", "--erase"]);
+  await lyon.shoal(["mesh-key", "words", "--erase", "--yes"]);
   const { code } = await lyon.shoal(["mesh-key", "words"], { check: false });
-  story.check(code === 1, "shoal mesh-key words --erase: they are on no machine any more");
+  story.check(code === 1, "shoal mesh-key words --erase --yes: they are on no machine any more");
   return words;
 }
 
@@ -275,6 +276,8 @@ async function prepare(story: Story, nodes: readonly MeshNode[]): Promise<string
 async function lose(story: Story, nodes: readonly MeshNode[]): Promise<Date> {
   story.head("lyon, the founder, is lost");
   const { lyon, oslo, rome } = byName(nodes);
+  // A node remembers in whole seconds when it heard of something, of oslo's office for example.
+  await delay(1_100);
   const lostAt = new Date();
   await lyon.kill();
   const begin = performance.now();

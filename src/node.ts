@@ -525,7 +525,7 @@ export class MeshNode {
     if (this.#state.recoverySeed) {
       lines.push(
         "recovery: the recovery key is still on this disk: `shoal mesh-key words` shows it as words to " +
-          "write down, and `shoal mesh-key words --erase` removes it here then",
+          "write down, and `shoal mesh-key words --erase --yes` removes it here then",
       );
     }
     const { faults, lastFault } = this.#driver;

@@ -144,9 +144,9 @@ function keys(node: MeshNode, ending: Ending): Readonly<Record<string, Operation
             "mesh-key: the recovery key is not on this machine: it was erased, or another founded the mesh",
           );
         }
-        if (request["erase"] !== true) return { words: wordsOf(seed) };
-        node.eraseRecovery();
-        return { words: "" };
+        const words = wordsOf(seed);
+        if (request["erase"] === true) node.eraseRecovery();
+        return { words };
       },
     },
     mesh_key_export: {

@@ -203,7 +203,9 @@ function findCandidate(
     if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(who)) === undefined) {
       return refusal(`approve: ${who} is no public key of anybody: copy it again`);
     }
-    return { ok: true, value: { id: who, name: `node-${who.slice(0, 8)}`, membership: undefined } };
+    // Somebody certified who has not come yet keeps the name.
+    const name = mesh.statements.certificate(who)?.certificate.name ?? `node-${who.slice(0, 8)}`;
+    return { ok: true, value: { id: who, name, membership: undefined } };
   }
   return refusal(
     `approve: nobody asks by the name or key "${who}": \`shoal status\` lists requests; ` +

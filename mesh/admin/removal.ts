@@ -124,6 +124,11 @@ export function revoke(
   const void_ = found && !found.ok ? voidKey(mesh, who) : undefined;
   if (found && !found.ok && void_ === undefined) return refusal(`revoke: ${found.error}`);
   const id = void_ ?? (found?.ok ? found.value.id : who);
+  if (options.since !== undefined) {
+    return refusal(
+      `revoke: ${who} is no admin, and has signed nothing for others: leave out --since`,
+    );
+  }
   const member = mesh.roster.get(id);
   if (member?.membership.standing === "individual") {
     return refusal(
@@ -214,7 +219,7 @@ export function leaveForGood(
   out: Outbox<NodeEvent>,
 ): Decoded<Outcome> {
   const { id, name } = mesh;
-  const warnings: string[] = [];
+  const warnings = [`${name} cannot come back with this key: \`shoal down\` stops a node that can`];
   const admins = [...mesh.statements.admins()];
   const others = admins.filter((one) => one !== id && !mesh.statements.hasLeft(one));
   const hasOthers = mesh.roster.size > 0;

@@ -147,6 +147,8 @@ export class Door {
       const payload = encodeGrant({ genesis: household.genesis });
       return this.#reply(arrival, heard.request, key, { kind: "granted", payload }, out);
     }
+    // Where the door is open for somebody who is awaited, nobody else is heard.
+    if (this.requests.openUntil(now) === undefined) return void this.#drop("stranger");
     const who = { id: key, name };
     const { isNews } = this.requests.place(now, who, arrival.from);
     if (isNews) out.event({ kind: "request", who, endpoint: arrival.from });

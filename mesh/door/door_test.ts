@@ -279,10 +279,13 @@ Deno.test("invariant 11: a request without a token is answered only while a pers
   assert.equal(ask(at(60_000), asker), undefined);
 });
 
-Deno.test("while somebody was approved who has not come yet the door answers, too", () => {
-  const { society, house, ask } = setUp();
-  const awaiting = { ...house, isAwaiting: true };
-  assert.deepEqual(ask(at(0), society.person(2), place(1), awaiting), { kind: "pending" });
+Deno.test("item 9: while somebody is awaited who was approved, nobody else is heard at a closed door", () => {
+  const { society, door, house, told, ask } = setUp();
+  const [asker, other] = [society.person(2), society.person(3)];
+  const awaiting = { ...house, isAwaiting: true, isDecided: (id: string) => id === asker.id };
+  assert.equal(ask(at(0), other, place(1), awaiting), undefined);
+  assert.deepEqual([door.list(), told(), door.drops.stranger], [[], [], 1]);
+  assert.equal(ask(at(0), asker, place(1), awaiting)?.kind, "granted");
 });
 
 Deno.test("who was decided is granted the keys of the founding, shown no more and told of no more", () => {

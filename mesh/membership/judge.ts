@@ -167,7 +167,8 @@ export class Judge {
     const named = new Set<string>();
     for (const one of this.provisional.overused((token) => this.statements.certifiedBy(token))) {
       named.add(one.token);
-      yield one;
+      // Where the office of its maker has ended, an invite admits nobody, and nobody was beyond.
+      if (one.uses > 0) yield one;
     }
     for (const one of this.statements.overcertified()) if (!named.has(one.token)) yield one;
   }

@@ -215,7 +215,7 @@ function meshKey(_now: Now, mesh: Mesh): string[] {
   if (!mesh.signer.keepsMeshKey || mesh.signer.hasMeshKey) return [];
   return [
     "the mesh key on this machine was replaced by another and is good for nothing any more: " +
-    "`shoal mesh-key erase` removes it",
+    "`shoal mesh-key seal --yes` removes it",
   ];
 }
 
@@ -232,6 +232,7 @@ function untimely(now: Now, mesh: Mesh): string[] {
 function alone(_now: Now, mesh: Mesh): string[] {
   const states = new Set(Array.from(mesh.swim.members(), ({ status }) => status));
   if (!states.has("dead") || states.has("alive") || mesh.own.twin) return [];
+  if (mesh.isRemoved) return []; // Then nobody answers us, and that is said.
   return ["alone: no member answers: is the network up, and their UDP ports open?"];
 }
 

@@ -18,7 +18,9 @@ ${INSTANCE_HELP}`,
       isAnswer: having({ name: isText }),
       goneWithinMs: GONE_WITHIN_MS,
     });
-    io.out(values.json ? jsonText(document) : `${document["name"]} left the mesh`);
+    io.out(
+      values.json ? jsonText(document) : `${document["name"]} is stopped; it is a member still`,
+    );
     return Exit.done;
   },
 };

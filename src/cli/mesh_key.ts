@@ -10,13 +10,15 @@ export const meshKey: Command = {
 founded the mesh. The recovery key names another mesh key when that is stolen or lost; it was made at
 the founding, to be written down and kept away from every machine.
 
-  words            shows the recovery key as 24 words; --erase then removes it from this disk
+  words            shows the recovery key as 24 words; with --erase --yes it is shown once more and
+                   removed from this disk
   export           shows the mesh key as 24 words, to be kept or taken to another machine
   seal             shows it and, with --yes, removes it from this machine: then nobody who gets at
                    this machine can make admins, and you need the words to do it
   import           reads 24 words from standard input and keeps the mesh key on this machine
 
-  --erase          of words: they are written down
+  --erase          of words: the recovery key is to be removed
+  --yes            the words are written down
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values, positionals } = parseOptions(meshKey, args, io, {
@@ -31,18 +33,26 @@ ${INSTANCE_HELP}`,
       io.out(values.json ? jsonText(document) : String(document["words"]));
     switch (positionals[0]) {
       case "words":
-        if (values.erase) {
-          await ask("recovery_words", true);
-          io.out("the recovery key is not on this machine any more");
+        show(await ask("recovery_words", values.erase === true && values.yes === true));
+        if (values.erase && values.yes) {
+          io.err(
+            "the recovery key is not on this machine any more: these words are all there is of it",
+          );
           return Exit.done;
         }
-        show(await ask("recovery_words"));
         io.err(
           "write these words down and keep them away from every machine, then: " +
-            programName(io, "mesh-key words --erase"),
+            programName(io, "mesh-key words --erase --yes"),
         );
-        return Exit.done;
+        return values.erase ? Exit.failed : Exit.done;
       case "export":
+        if (values.erase) {
+          const how = programName(io, "mesh-key seal --yes");
+          throw new Failure(
+            Exit.usage,
+            `mesh-key: --erase is of words: ${how} removes the mesh key`,
+          );
+        }
         show(await ask("mesh_key_export"));
         io.err("whoever has these words can make and unmake admins");
         return Exit.done;

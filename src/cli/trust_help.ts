@@ -3,8 +3,8 @@ export const TRUST_HELP: readonly string[] = `WHO BELONGS TO A MESH, AND WHO DEC
 
 A mesh has two keys of its own. The mesh key lies on the machine that founded the mesh and makes and
 unmakes admins. The recovery key exists as 24 words on paper and names another mesh key when that one
-is stolen or lost: \`shoal mesh-key words\` shows the words, and \`shoal mesh-key words --erase\` removes
-them from the disk.
+is stolen or lost: \`shoal mesh-key words\` shows the words, and \`shoal mesh-key words --erase --yes\`
+removes them from the disk.
 
   member       has a certificate, signed by an admin or by the mesh key
   admin        a member that can invite, approve and revoke; the mesh key has signed its office
@@ -17,14 +17,14 @@ nothing else; it makes nobody an admin.
 
 DAILY
 
-  \`shoal invite\`            a line for the next machine; --list shows all, --revoke ID ends one
-  \`shoal door open\`         for ten minutes, machines without a token may ask; status lists them
-  \`shoal approve NAME\`      certifies one of those, or renews a certificate (they last a year)
-  \`shoal promote NAME\`      makes a member an admin (on the machine with the mesh key). Have two:
-                          then losing one machine closes nothing.
-  \`shoal demote NAME\`       ends an admin's office; it stays a member
-  \`shoal revoke NAME\`       expels a member for ever
-  \`shoal leave\`             ends this machine's own membership for ever
+  A line for the next machine             \`shoal invite\`; --list shows all, --revoke ID ends one
+  Machines without a token may ask here   \`shoal door open\`, for ten minutes; status lists them
+  Certify one of those, or renew          \`shoal approve NAME\`; a certificate lasts a year
+  Make a member an admin                  \`shoal promote NAME\`, where the mesh key is. Have two:
+                                          then losing one machine closes nothing.
+  End an admin's office                   \`shoal demote NAME\`; it stays a member
+  Expel a member for ever                 \`shoal revoke NAME\`
+  End this machine's membership for ever  \`shoal leave\`
 
 WHEN SOMETHING IS WRONG
 
@@ -38,7 +38,8 @@ WHEN SOMETHING IS WRONG
                                    would do; --yes does it. The mesh keeps its id and addresses.
   The founder's machine is lost    The other admins go on. For new admins: \`shoal recover\`.
   A disk was copied                status of every member names the key and both places. On the copy:
-                                   \`shoal identity renew\`, then \`shoal approve KEY\` on an admin's machine.
+                                   \`shoal identity renew\`, then on an admin's machine
+                                   \`shoal approve KEY --name NAME\`.
   A token got into wrong hands     \`shoal invite --list\`, \`shoal invite --revoke ID\`, and
                                    \`shoal revoke\` those that you do not know.
 
