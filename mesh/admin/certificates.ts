@@ -4,6 +4,7 @@ import type { MemberId } from "../membership/identity.ts";
 import type { Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Certificate, Draft, StatementOf } from "../membership/statement.ts";
+import type { Held } from "../membership/statements.ts";
 import { DAY, MEMBER_DAYS } from "./invite.ts";
 
 /** The same certificate by another signer: name, address and times unchanged. */
@@ -62,4 +63,13 @@ export function* certifiedBySigner(
     const counts = mesh.statements.certificate(key) === statement && !mesh.statements.hasLeft(key);
     if (counts && !mesh.statements.isRemoved(key)) yield statement;
   }
+}
+
+/** All that a key has signed, what it has hidden by using a number again included. */
+export function* saidBy({ statements }: Mesh, signer: string): Generator<Held> {
+  for (const { hash } of statements.bySigner(signer)) {
+    const held = statements.get(hash);
+    if (held) yield held;
+  }
+  yield* statements.outrankedOf(signer);
 }

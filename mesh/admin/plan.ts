@@ -8,9 +8,10 @@ import { type Now, type Outbox } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { SignedBy } from "../membership/signer.ts";
-import type { Draft, StatementOf } from "../membership/statement.ts";
+import type { Draft } from "../membership/statement.ts";
+import type { Held } from "../membership/statements.ts";
 import { nameOf, namesOf } from "./authority.ts";
-import { certifiedBySigner, provisionalDrafts, signedAnew } from "./certificates.ts";
+import { certifiedBySigner, provisionalDrafts, saidBy, signedAnew } from "./certificates.ts";
 
 export interface Wish {
   readonly by: SignedBy;
@@ -85,27 +86,43 @@ export function estateOf(
   now: Now,
   admin: MemberId,
   by: SignedBy,
-  isKept: (hash: string) => boolean,
+  isKept: (held: Held) => boolean,
 ): Estate {
   const { statements } = mesh;
+  const said = [...saidBy(mesh, admin)];
+  // A thief can have hidden an end by using its number again: it is kept like one that still counts.
+  const keptEnds = said.filter(isKept).map(({ statement }) => statement);
+  const isKeptHash = (hash: string) => {
+    const held = statements.get(hash);
+    return held !== undefined && isKept(held);
+  };
+  /** Whether somebody else has removed this key, or an admin's word is nothing against it. */
+  const isSettledByOthers = (key: MemberId) =>
+    statements.hadOffice(key) || statements.removals(key).some(({ signer }) => signer !== admin);
+  const removed = new Set(
+    keptEnds.flatMap((one) => one.kind === "removed" ? [one.key] : [])
+      .filter((key) => !isSettledByOthers(key)),
+  );
   const wishes: Wish[] = [];
   const kept: string[] = [];
   const cutOff: string[] = [];
   const certified = new Set<MemberId>();
   for (const statement of certifiedBySigner(mesh, admin)) {
     const { key } = statement.certificate;
-    if (key === admin) continue;
+    if (key === admin || removed.has(key)) continue;
     certified.add(key);
-    if (isKept(statement.hash)) {
+    if (isKeptHash(statement.hash)) {
       wishes.push({ by, draft: signedAnew(statement) });
       kept.push(nameOf(mesh, key));
     } else cutOff.push(nameOf(mesh, key));
   }
   // What the admin once signed under numbers that it, or a thief, has used again.
-  for (const { statement } of statements.outrankedOf(admin)) {
-    if (statement.kind !== "member" || !isKept(statement.hash)) continue;
+  for (const held of statements.outrankedOf(admin)) {
+    const { statement } = held;
+    if (statement.kind !== "member" || !isKept(held)) continue;
     const { key } = statement.certificate;
-    const isSettled = certified.has(key) || statements.certificate(key) !== undefined ||
+    const isSettled = certified.has(key) || removed.has(key) ||
+      statements.certificate(key) !== undefined ||
       statements.isRemoved(key) || statements.hasLeft(key);
     if (isSettled) continue;
     certified.add(key);
@@ -118,46 +135,37 @@ export function estateOf(
   );
   const isOfAdmin = (token: string) => statements.token(token)?.signer === admin;
   for (const draft of provisionalDrafts(mesh, now, isOfAdmin)) {
+    if (removed.has(draft.certificate.key)) continue;
     const token = draft.token && statements.token(draft.token.key);
-    if (token && isKept(token.hash)) {
+    if (token && isKeptHash(token.hash)) {
       wishes.push({ by, draft });
       kept.push(draft.certificate.name);
     } else cutOff.push(draft.certificate.name);
   }
   // Whom other admins' nodes have certified on sight for an invite that is not believed.
-  const doubtful = invites.filter(({ hash }) => !isKept(hash))
+  const doubtful = invites.filter(({ hash }) => !isKeptHash(hash))
     .flatMap(({ key }) => statements.certifiedBy(key))
     .filter((key) => statements.certificate(key)?.signer !== admin && !statements.isRemoved(key))
     .map((key) => nameOf(mesh, key));
-  let removalsKept = 0;
-  let removalsEnded = 0;
-  for (const statement of statements.bySigner(admin)) {
-    if (statement.kind !== "removed" || !needsAnother(mesh, statement, admin)) continue;
-    if (isKept(statement.hash)) {
-      wishes.push({ by, draft: { kind: "removed", key: statement.key } });
-      removalsKept++;
-    } else removalsEnded++;
-  }
-  for (const statement of statements.bySigner(admin)) {
-    if (statement.kind !== "withdrawn" || !isKept(statement.hash)) continue;
-    if (statements.token(statement.key)?.signer === admin) continue; // It ends anyway.
-    wishes.push({ by, draft: { kind: "withdrawn", key: statement.key } });
-  }
+  for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
+  const ended = new Set(
+    [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])
+      .filter((key) => !removed.has(key) && !isSettledByOthers(key)),
+  );
+  const withdrawn = new Set(
+    keptEnds.flatMap((one) => one.kind === "withdrawn" ? [one.key] : [])
+      .filter((key) => statements.token(key)?.signer !== admin), // Its own end anyway.
+  );
+  for (const key of withdrawn) wishes.push({ by, draft: { kind: "withdrawn", key } });
   return {
     wishes,
     kept,
     cutOff,
     doubtful,
-    removalsKept,
-    removalsEnded,
+    removalsKept: removed.size,
+    removalsEnded: ended.size,
     invitesEnded: open.length,
   };
-}
-
-/** Whether a removal that works now ends with the office of its signer: nobody else has said the same. */
-function needsAnother(mesh: Mesh, { key }: StatementOf<"removed">, admin: MemberId): boolean {
-  return mesh.statements.isRemoved(key) &&
-    mesh.statements.removals(key).every(({ signer }) => signer === admin);
 }
 
 /** Sentences on an estate. */

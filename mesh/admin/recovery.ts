@@ -16,9 +16,8 @@ import {
   type StatementOf,
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
-import type { Held } from "../membership/statements.ts";
 import { type Insistence, nameOf, namesOf } from "./authority.ts";
-import { signedAnew, untilOf } from "./certificates.ts";
+import { saidBy, signedAnew, untilOf } from "./certificates.ts";
 import { counted, type Outcome, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
@@ -157,15 +156,6 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     ).map((key) => nameOf(mesh, key)).sort(),
     removals: removed.size,
   };
-}
-
-/** All that a key has signed, what it has hidden by using a number again included. */
-function* saidBy({ statements }: Mesh, signer: string): Generator<Held> {
-  for (const { hash } of statements.bySigner(signer)) {
-    const held = statements.get(hash);
-    if (held) yield held;
-  }
-  yield* statements.outrankedOf(signer);
 }
 
 /** What a key was certified as last before `since`, or ever, where it was not before. */

@@ -181,8 +181,7 @@ function revokeAdmin(
     );
   }
   const heir = heirOf(mesh, id);
-  const isKept = (hash: string) => (mesh.statements.get(hash)?.seen ?? Infinity) < since;
-  const estate = estateOf(mesh, now, id, heir, isKept);
+  const estate = estateOf(mesh, now, id, heir, ({ seen }) => seen < since);
   const plan: Plan = {
     who: { id, name },
     lines: [
