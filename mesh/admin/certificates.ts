@@ -1,9 +1,9 @@
 /** Certificates that a person's wish, or the end of another's office, makes necessary. */
 import { type Now, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
-import type { Membership } from "../membership/judge.ts";
+import { CLOCK_SKEW, type Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { Certificate, Draft, StatementOf } from "../membership/statement.ts";
+import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
 import { DAY, MEMBER_DAYS } from "./invite.ts";
 
@@ -72,4 +72,37 @@ export function* saidBy({ statements }: Mesh, signer: string): Generator<Held> {
     if (held) yield held;
   }
   yield* statements.outrankedOf(signer);
+}
+
+/** By these statements, whatever else says, what each key was certified as last. */
+export function lastCertificates(
+  said: readonly Statement[],
+): Map<MemberId, StatementOf<"member">> {
+  const last = new Map<MemberId, StatementOf<"member">>();
+  for (const statement of said) {
+    if (statement.kind !== "member") continue;
+    const { key } = statement.certificate;
+    if (statement.at >= (last.get(key)?.at ?? 0)) last.set(key, statement);
+  }
+  return last;
+}
+
+/** The certificate that holds a member when all that this signer says has stopped counting. */
+export function certificateByOthers(
+  { statements }: Mesh,
+  now: Now,
+  signer: MemberId,
+  key: MemberId,
+): StatementOf<"member"> | undefined {
+  let best: StatementOf<"member"> | undefined;
+  for (const statement of statements.about(key)) {
+    if (statement.kind !== "member" || statement.signer === signer) continue;
+    if (!statements.counts(statement) || statement.at > secondsOf(now) + CLOCK_SKEW) continue;
+    if (best !== undefined && statement.at <= best.at) continue;
+    const { token } = statement;
+    // More than a token admits holds nobody.
+    const rank = token ? statements.certifiedBy(token.key).indexOf(key) : 0;
+    if (rank < (token?.uses ?? 1)) best = statement;
+  }
+  return best;
 }

@@ -4,14 +4,21 @@
  */
 import { type Decoded, refusal } from "../codec.ts";
 import type { NodeEvent, Who } from "../event.ts";
-import { type Now, type Outbox } from "../machine.ts";
+import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { SignedBy } from "../membership/signer.ts";
 import type { Draft } from "../membership/statement.ts";
-import type { Held } from "../membership/statements.ts";
+import { ENDED_KEPT, type Held } from "../membership/statements.ts";
 import { nameOf, namesOf } from "./authority.ts";
-import { certifiedBySigner, provisionalDrafts, saidBy, signedAnew } from "./certificates.ts";
+import {
+  certificateByOthers,
+  certifiedBySigner,
+  lastCertificates,
+  provisionalDrafts,
+  saidBy,
+  signedAnew,
+} from "./certificates.ts";
 
 export interface Wish {
   readonly by: SignedBy;
@@ -67,7 +74,7 @@ export function carryOut(
 export interface Estate {
   readonly wishes: readonly Wish[];
   readonly kept: readonly string[];
-  /** Names of members that have no certificate any more. */
+  /** Names of members that nobody's certificate holds any more. */
   readonly cutOff: readonly string[];
   /** Names of members that others certified for an invite which is not believed. */
   readonly doubtful: readonly string[];
@@ -90,44 +97,40 @@ export function estateOf(
 ): Estate {
   const { statements } = mesh;
   const said = [...saidBy(mesh, admin)];
-  // A thief can have hidden an end by using its number again: it is kept like one that still counts.
-  const keptEnds = said.filter(isKept).map(({ statement }) => statement);
+  // A thief can have hidden a statement by using its number again: it is kept like one that still counts.
+  const keptSaid = said.filter(isKept).map(({ statement }) => statement);
   const isKeptHash = (hash: string) => {
     const held = statements.get(hash);
     return held !== undefined && isKept(held);
   };
-  /** Whether somebody else has removed this key, or an admin's word is nothing against it. */
-  const isSettledByOthers = (key: MemberId) =>
-    statements.hadOffice(key) || statements.removals(key).some(({ signer }) => signer !== admin);
+  const isRemovedByOthers = (key: MemberId) =>
+    statements.removals(key).some(({ signer }) => signer !== admin);
+  /** Whether a removal by this admin says nothing: somebody else says it, or the key had an office. */
+  const isIdle = (key: MemberId) => statements.hadOffice(key) || isRemovedByOthers(key);
   const removed = new Set(
-    keptEnds.flatMap((one) => one.kind === "removed" ? [one.key] : [])
-      .filter((key) => !isSettledByOthers(key)),
+    keptSaid.flatMap((one) => one.kind === "removed" ? [one.key] : [])
+      .filter((key) => !isIdle(key)),
   );
   const wishes: Wish[] = [];
   const kept: string[] = [];
   const cutOff: string[] = [];
-  const certified = new Set<MemberId>();
-  for (const statement of certifiedBySigner(mesh, admin)) {
-    const { key } = statement.certificate;
-    if (key === admin || removed.has(key)) continue;
-    certified.add(key);
-    if (isKeptHash(statement.hash)) {
-      wishes.push({ by, draft: signedAnew(statement) });
-      kept.push(nameOf(mesh, key));
-    } else cutOff.push(nameOf(mesh, key));
-  }
-  // What the admin once signed under numbers that it, or a thief, has used again.
-  for (const held of statements.outrankedOf(admin)) {
-    const { statement } = held;
-    if (statement.kind !== "member" || !isKept(held)) continue;
-    const { key } = statement.certificate;
-    const isSettled = certified.has(key) || removed.has(key) ||
-      statements.certificate(key) !== undefined ||
-      statements.isRemoved(key) || statements.hasLeft(key);
-    if (isSettled) continue;
-    certified.add(key);
+  // Not what counts now decides, but what is kept: a thief can have signed for the same keys since, or
+  // removed them, and neither may cost them what the admin certified before.
+  const isSettled = (key: MemberId) =>
+    statements.isAdmin(key) || removed.has(key) || isRemovedByOthers(key) ||
+    statements.hasLeft(key);
+  const keptCertificates = lastCertificates(keptSaid);
+  for (const [key, statement] of keptCertificates) {
+    const other = certificateByOthers(mesh, now, admin, key);
+    if (isSettled(key) || other && other.at > statement.at) continue;
+    // What is hidden is not forgotten when it ends, and nobody takes it in any more.
+    if (statement.until + ENDED_KEPT < secondsOf(now)) continue;
     wishes.push({ by, draft: signedAnew(statement) });
     kept.push(nameOf(mesh, key));
+  }
+  for (const { certificate: { key } } of certifiedBySigner(mesh, admin)) {
+    const isKept = keptCertificates.has(key) || certificateByOthers(mesh, now, admin, key);
+    if (!isSettled(key) && !isKept) cutOff.push(nameOf(mesh, key));
   }
   const invites = [...statements.bySigner(admin)].filter((one) => one.kind === "token");
   const open = invites.filter(({ key, until, uses }) =>
@@ -150,10 +153,10 @@ export function estateOf(
   for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
   const ended = new Set(
     [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])
-      .filter((key) => !removed.has(key) && !isSettledByOthers(key)),
+      .filter((key) => !removed.has(key) && !isIdle(key)),
   );
   const withdrawn = new Set(
-    keptEnds.flatMap((one) => one.kind === "withdrawn" ? [one.key] : [])
+    keptSaid.flatMap((one) => one.kind === "withdrawn" ? [one.key] : [])
       .filter((key) => statements.token(key)?.signer !== admin), // Its own end anyway.
   );
   for (const key of withdrawn) wishes.push({ by, draft: { kind: "withdrawn", key } });

@@ -13,11 +13,10 @@ import {
   type Certificate,
   signStatement,
   type Statement,
-  type StatementOf,
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
 import { type Insistence, nameOf, namesOf } from "./authority.ts";
-import { saidBy, signedAnew, untilOf } from "./certificates.ts";
+import { lastCertificates, saidBy, signedAnew, untilOf } from "./certificates.ts";
 import { counted, type Outcome, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
@@ -172,16 +171,6 @@ function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificat
   }
   if (last?.kind === "admin" || last?.kind === "member") return last.certificate;
   return statements.lastCertificate(key);
-}
-
-function lastCertificates(said: readonly Statement[]): Map<MemberId, StatementOf<"member">> {
-  const last = new Map<MemberId, StatementOf<"member">>();
-  for (const statement of said) {
-    if (statement.kind !== "member") continue;
-    const { key } = statement.certificate;
-    if (statement.at >= (last.get(key)?.at ?? 0)) last.set(key, statement);
-  }
-  return last;
 }
 
 /** Keys whose certificate of now is by one of these. */

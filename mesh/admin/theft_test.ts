@@ -1,8 +1,36 @@
 /** Item 3 of what was wrong: what a thief signs with a stolen admin's key does not outlive `revoke --since` (invariant 4). */
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
+import { decodeStatement, hashOf, type StatementOf } from "../membership/statement.ts";
 import { Insider } from "../sim/insider.ts";
-import { demote, healthOf, promote, revoke, secondsAt, village } from "../sim/people.ts";
+import type { Computer } from "../sim/node_lab.ts";
+import { areMutual, demote, healthOf, promote, revoke, secondsAt, village } from "../sim/people.ts";
+
+/** What a computer has on its disk of members' certificates. */
+function certificatesOf(computer: Computer): StatementOf<"member">[] {
+  return (computer.disk?.statements ?? []).flatMap((held) => {
+    const bytes = Uint8Array.fromBase64(held.bytes, { alphabet: "base64url" });
+    const decoded = decodeStatement(bytes, hashOf(crypto, bytes));
+    return decoded.ok && decoded.value.kind === "member" ? [decoded.value] : [];
+  });
+}
+
+/** `admin` alone has certified `newcomer`, the founder `other`; both are seen by all. */
+function certifiedByTwo(seed: number) {
+  const { lab, founder, others: [admin, other] } = village(crypto, ["admin", "other"], seed);
+  assert.ok(admin && other);
+  promote(founder, admin);
+  lab.run(5_000);
+  const newcomer = lab.joiner(admin, { name: "newcomer" });
+  lab.network.partition([founder.address]);
+  lab.run(8_000);
+  lab.network.heal();
+  lab.run(60_000);
+  assert.equal(founder.sees(newcomer)?.state, "alive");
+  const since = secondsAt(founder);
+  lab.run(2_000);
+  return { lab, founder, admin, other, newcomer, since };
+}
 
 /**
  * `admin` has removed `bad`, and a thief then signs other removals under that number until one of them
@@ -50,4 +78,38 @@ Deno.test("item 3, invariant 4: a removal that a thief hides by using its number
   demote(founder, admin);
   lab.run(40_000);
   for (const one of [founder, other]) assert.equal(one.sees(bad), undefined, "it stays out");
+});
+
+Deno.test("item 3, invariant 4: whom an admin, or somebody else, certified before --since stays a member, though a thief has renewed the certificate", () => {
+  const { lab, founder, admin, other, newcomer, since } = certifiedByTwo(4);
+  const before = [other, newcomer].map((one) => founder.sees(one)?.ip4);
+  const thief = new Insider(admin);
+  for (const { certificate, until } of certificatesOf(founder)) {
+    if (certificate.key === admin.id) continue;
+    thief.tell(founder, thief.sign({ kind: "member", certificate, until, token: undefined }));
+  }
+  lab.run(5_000);
+  const { lines, warnings } = revoke(founder, admin, since, false);
+  assert.deepEqual(warnings, [], "nobody is cut off, so nobody has to say --yes");
+  assert.equal(lines[1], "1 member and 0 removals of admin are signed anew by you");
+  lab.run(60_000);
+  assert.ok(areMutual([founder, other, newcomer]));
+  assert.deepEqual([other, newcomer].map((one) => founder.sees(one)?.ip4), before);
+});
+
+Deno.test("item 3, invariant 4: whom an admin certified before --since is a member again, though a thief has removed it since", () => {
+  const { lab, founder, admin, other, newcomer, since } = certifiedByTwo(5);
+  const thief = new Insider(admin);
+  for (const { id } of [other, newcomer]) {
+    thief.tell(founder, thief.sign({ kind: "removed", key: id }));
+  }
+  lab.run(5_000);
+  assert.equal(founder.sees(newcomer), undefined, "the thief has put it out");
+  const { lines, warnings } = revoke(founder, admin, since, false);
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(lines.slice(1, 3), [
+    "1 member and 0 removals of admin are signed anew by you",
+    "2 removals that admin made afterwards end",
+  ]);
+  assert.ok(lab.until(180_000, () => areMutual([founder, other, newcomer])));
 });
