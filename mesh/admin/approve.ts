@@ -8,7 +8,7 @@ import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
-import { certificateOf, untilOf } from "./certificates.ts";
+import { certificateOf, keysOf, untilOf, voidMembers } from "./certificates.ts";
 
 /** Somebody who asks to join without a token. */
 export interface Asker {
@@ -179,16 +179,29 @@ function findCandidate(
     .filter((one) => one.name === who || who.length >= 8 && one.id.startsWith(who));
   const [request, ...others] = requests;
   if (others.length > 0) {
-    const keys = requests.map(({ id }) => id.slice(0, 16)).join(", ");
+    const keys = keysOf(requests.map(({ id }) => id));
     return refusal(`approve: ${requests.length} ask by the name ${who}: say which key: ${keys}`);
+  }
+  const before = voidMembers(mesh, who);
+  const open = before.filter(({ isSettled }) => !isSettled);
+  const meant = new Set([...(request ? [request] : []), ...open].map(({ id }) => id));
+  if (meant.size > 1) {
+    return refusal(
+      `approve: ${meant.size} machines are called ${who}, and one may be a thief's: say which ` +
+        `key: ${keysOf(meant)}`,
+    );
   }
   const namesake = mesh.roster.find(who);
   const isOwnName = mesh.name === who;
-  if (request?.name === who && (namesake.ok && namesake.value.id !== request.id || isOwnName)) {
+  const named = request ?? open[0];
+  if (named?.name === who && (namesake.ok && namesake.value.id !== named.id || isOwnName)) {
     const key = namesake.ok ? namesake.value.id : mesh.id;
     return refusal(
-      `approve: ${who} is a member (${key}), and another machine asks by that name ` +
-        `(${request.id}): say which key`,
+      request
+        ? `approve: ${who} is a member (${key}), and another machine asks by that name ` +
+          `(${request.id}): say which key`
+        : `approve: ${who} is a member (${key}), and a certificate of another machine by that ` +
+          `name does not count any more (${named.id}): say which key`,
     );
   }
   if (request) return { ok: true, value: { ...request, membership: undefined } };
@@ -197,8 +210,8 @@ function findCandidate(
     const { id, membership } = member.value;
     return { ok: true, value: { id, name: membership.name, membership } };
   }
-  const before = voidCandidate(mesh, who);
-  if (before) return { ok: true, value: before };
+  const [one] = before;
+  if (one) return { ok: true, value: { id: one.id, name: one.name, membership: undefined } };
   if (isKey(who)) {
     if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(who)) === undefined) {
       return refusal(`approve: ${who} is no public key of anybody: copy it again`);
@@ -211,15 +224,4 @@ function findCandidate(
     `approve: nobody asks by the name or key "${who}": \`shoal status\` lists requests; ` +
       `a whole key can be approved before it asks`,
   );
-}
-
-/** Somebody whose certificate does not count any more, since its signer has lost its office. */
-function voidCandidate(mesh: Mesh, who: string): Candidate | undefined {
-  for (const statement of mesh.statements.void()) {
-    if (statement.kind === "removed") continue;
-    const { key, name } = statement.certificate;
-    if (name !== who && key !== who) continue;
-    return { id: key, name, membership: undefined };
-  }
-  return undefined;
 }

@@ -106,3 +106,35 @@ export function certificateByOthers(
   }
   return best;
 }
+
+/** Somebody whose certificate does not count any more, since its signer has lost its office. */
+export interface VoidMember {
+  readonly id: MemberId;
+  readonly name: string;
+  /** Whether there is nothing left to decide: it has another certificate, was removed, or has left. */
+  readonly isSettled: boolean;
+}
+
+/**
+ * All whom a person can mean by a name or key of a certificate that does not count any more, those
+ * that are not settled first. A thief can have certified a key of its own by a member's name, so a
+ * name alone may mean several.
+ */
+export function voidMembers({ statements }: Mesh, who: string): VoidMember[] {
+  const found = new Map<MemberId, VoidMember>();
+  for (const statement of statements.void()) {
+    if (statement.kind === "removed") continue;
+    const { key, name } = statement.certificate;
+    const isMeant = name === who || key === who || who.length >= 8 && key.startsWith(who);
+    if (!isMeant || found.has(key)) continue;
+    const isSettled = statements.certificate(key) !== undefined || statements.isRemoved(key) ||
+      statements.hasLeft(key);
+    found.set(key, { id: key, name, isSettled });
+  }
+  return [...found.values()].sort((a, b) => Number(a.isSettled) - Number(b.isSettled));
+}
+
+/** Keys as a person gives them back, where a name or a beginning of a key means several. */
+export function keysOf(ids: Iterable<MemberId>): string {
+  return Array.from(ids, (id) => id.slice(0, 16)).join(", ");
+}

@@ -113,7 +113,7 @@ export function estateOf(
   );
   const wishes: Wish[] = [];
   const kept: string[] = [];
-  const cutOff: string[] = [];
+  const cutOff: Who[] = [];
   // Not what counts now decides, but what is kept: a thief can have signed for the same keys since, or
   // removed them, and neither may cost them what the admin certified before.
   const isSettled = (key: MemberId) =>
@@ -128,9 +128,9 @@ export function estateOf(
     wishes.push({ by, draft: signedAnew(statement) });
     kept.push(nameOf(mesh, key));
   }
-  for (const { certificate: { key } } of certifiedBySigner(mesh, admin)) {
+  for (const { certificate: { key, name } } of certifiedBySigner(mesh, admin)) {
     const isKept = keptCertificates.has(key) || certificateByOthers(mesh, now, admin, key);
-    if (!isSettled(key) && !isKept) cutOff.push(nameOf(mesh, key));
+    if (!isSettled(key) && !isKept) cutOff.push({ id: key, name });
   }
   const invites = [...statements.bySigner(admin)].filter((one) => one.kind === "token");
   const open = invites.filter(({ key, until, uses }) =>
@@ -143,13 +143,13 @@ export function estateOf(
     if (token && isKeptHash(token.hash)) {
       wishes.push({ by, draft });
       kept.push(draft.certificate.name);
-    } else cutOff.push(draft.certificate.name);
+    } else cutOff.push({ id: draft.certificate.key, name: draft.certificate.name });
   }
   // Whom other admins' nodes have certified on sight for an invite that is not believed.
   const doubtful = invites.filter(({ hash }) => !isKeptHash(hash))
     .flatMap(({ key }) => statements.certifiedBy(key))
     .filter((key) => statements.certificate(key)?.signer !== admin && !statements.isRemoved(key))
-    .map((key) => nameOf(mesh, key));
+    .map((key) => ({ id: key, name: nameOf(mesh, key) }));
   for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
   const ended = new Set(
     [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])
@@ -163,12 +163,24 @@ export function estateOf(
   return {
     wishes,
     kept,
-    cutOff,
-    doubtful,
+    cutOff: toldApart(mesh, cutOff),
+    doubtful: toldApart(mesh, doubtful),
     removalsKept: removed.size,
     removalsEnded: ended.size,
     invitesEnded: open.length,
   };
+}
+
+/** Names for a person to use, with the key where another machine has the same name. */
+function toldApart(mesh: Mesh, all: readonly Who[]): string[] {
+  const bearers = new Map<string, Set<MemberId>>();
+  const members = Array.from(mesh.roster.members(), ({ id }) => ({ id, name: nameOf(mesh, id) }));
+  for (const { id, name } of [...all, ...members]) {
+    bearers.set(name, (bearers.get(name) ?? new Set()).add(id));
+  }
+  return all.map(({ id, name }) =>
+    (bearers.get(name)?.size ?? 0) > 1 ? `${name} (${id.slice(0, 16)})` : name
+  );
 }
 
 /** Sentences on an estate. */

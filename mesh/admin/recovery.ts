@@ -57,8 +57,12 @@ export function recover(
   }
   const without = new Set<MemberId>();
   for (const name of options.without ?? []) {
-    const id = keyNamed(mesh, name);
+    const [id, ...others] = keysNamed(mesh, name);
     if (id === undefined) return refusal(`recover: no admin is called ${name}`);
+    if (others.length > 0) {
+      const keys = [id, ...others].join(", ");
+      return refusal(`recover: ${others.length + 1} keys are called ${name}: say which: ${keys}`);
+    }
     if (id === mesh.id) return refusal(`recover: ${name} is this node itself`);
     without.add(id);
   }
@@ -93,13 +97,15 @@ export function recover(
   return { ok: true, value: { who, lines, warnings, isDone: true } };
 }
 
-function keyNamed(mesh: Mesh, name: string): MemberId | undefined {
+/** A thief of the mesh key can have promoted a key of its own by an admin's name. */
+function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
+  const named = new Set<MemberId>();
   for (const { statement } of mesh.statements.all()) {
     if (statement.kind !== "admin") continue;
     const { key } = statement.certificate;
-    if (key === name || nameOf(mesh, key) === name) return key;
+    if (key === name || nameOf(mesh, key) === name) named.add(key);
   }
-  return undefined;
+  return named;
 }
 
 function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: number): Recovered {

@@ -12,7 +12,7 @@ import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { signStatement } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
-import { certificateOf, untilOf } from "./certificates.ts";
+import { certificateOf, keysOf, untilOf, voidMembers } from "./certificates.ts";
 import {
   carryOut,
   estateLines,
@@ -38,8 +38,7 @@ function adminNamed(mesh: Mesh, what: string, who: string): Decoded<MemberId> {
     return refusal(`${what}: ${who} is no admin: \`shoal status\` marks those that are`);
   }
   if (others.length === 0) return { ok: true, value: one };
-  const keys = named.map((id) => id.slice(0, 16)).join(", ");
-  return refusal(`${what}: ${named.length} admins match ${who}: say which key: ${keys}`);
+  return refusal(`${what}: ${named.length} admins match ${who}: say which key: ${keysOf(named)}`);
 }
 
 /** Which admin's list should be asked for before a command about it is planned. */
@@ -121,7 +120,13 @@ export function revoke(
   const admin = adminNamed(mesh, "revoke", who);
   if (admin.ok) return revokeAdmin(mesh, now, admin.value, options, out);
   const found = isKey(who) ? undefined : mesh.find(who);
-  const void_ = found && !found.ok ? voidKey(mesh, who) : undefined;
+  const before = found ? voidMembers(mesh, who) : [];
+  const open = before.filter(({ isSettled }) => !isSettled);
+  const meant = new Set([...(found?.ok ? [found.value] : []), ...open].map(({ id }) => id));
+  if (meant.size > 1) {
+    return refusal(`revoke: ${meant.size} machines match ${who}: say which key: ${keysOf(meant)}`);
+  }
+  const void_ = found?.ok ? undefined : before[0]?.id;
   if (found && !found.ok && void_ === undefined) return refusal(`revoke: ${found.error}`);
   const id = void_ ?? (found?.ok ? found.value.id : who);
   if (options.since !== undefined) {
@@ -197,16 +202,6 @@ function revokeAdmin(
     ],
   };
   return carryOut(mesh, now, "revoke", plan, yes, out);
-}
-
-/** A key by the name of a certificate that does not count any more. */
-function voidKey(mesh: Mesh, who: string): MemberId | undefined {
-  for (const statement of mesh.statements.void()) {
-    if (statement.kind !== "removed" && statement.certificate.name === who) {
-      return statement.certificate.key;
-    }
-  }
-  return undefined;
 }
 
 /** Ends our own membership for ever: others forget us, and our key cannot come back. */

@@ -4,7 +4,17 @@ import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { decodeStatement, hashOf, type StatementOf } from "../membership/statement.ts";
 import { Insider } from "../sim/insider.ts";
 import type { Computer } from "../sim/node_lab.ts";
-import { areMutual, demote, healthOf, promote, revoke, secondsAt, village } from "../sim/people.ts";
+import {
+  areMutual,
+  demote,
+  done,
+  healthOf,
+  promote,
+  refusalOf,
+  revoke,
+  secondsAt,
+  village,
+} from "../sim/people.ts";
 
 /** What a computer has on its disk of members' certificates. */
 function certificatesOf(computer: Computer): StatementOf<"member">[] {
@@ -112,4 +122,54 @@ Deno.test("item 3, invariant 4: whom an admin certified before --since is a memb
     "2 removals that admin made afterwards end",
   ]);
   assert.ok(lab.until(180_000, () => areMutual([founder, other, newcomer])));
+});
+
+Deno.test("item 3, invariant 4: where a thief has certified a key by a member's name, approve and revoke ask which key is meant", () => {
+  const { lab, founder, others: [admin, other] } = village(crypto, ["admin", "other"], 4);
+  assert.ok(admin && other);
+  promote(founder, admin);
+  lab.run(30_000);
+  const since = secondsAt(founder);
+  lab.run(2_000);
+  // The thief has a copy of the disk, so the machine runs on. `other` only carries what it signs.
+  const thief = new Insider(other);
+  const puppet = thief.newIdentity();
+  const at = secondsAt(founder);
+  const sign = (name: string) => {
+    const key = puppet.id;
+    const certificate = { key, name, groups: [], relay: false, ip4Counter: 0, since: at };
+    const draft = { kind: "member", certificate, until: at + 1e7, token: undefined } as const;
+    return thief.sign(draft, crypto.ed25519FromSeed(admin.identitySeed), 9_000);
+  };
+  thief.tell(founder, sign("lyon"));
+  lab.run(3_000);
+  const lyon = lab.computer({ name: "lyon", token: admin.token() });
+  lab.network.partition([founder.address]);
+  lyon.start();
+  lab.run(8_000);
+  lab.network.heal();
+  lab.run(60_000);
+  const { warnings } = revoke(founder, admin, since);
+  const [a, b] = [puppet.id, lyon.id].map((id) => id.slice(0, 16));
+  assert.match(
+    warnings.join("\n"),
+    new RegExp(`are out \\(lyon \\((${a}|${b})\\), lyon \\((${a}|${b})\\)\\)`),
+  );
+  lab.run(40_000);
+  const approve = (who: string) => founder.step((now, out) => founder.node.approve(now, who, out));
+  const end = (who: string) => founder.step((now, out) => founder.node.revoke(now, who, {}, out));
+  for (const refused of [refusalOf(approve("lyon")), refusalOf(end("lyon"))]) {
+    assert.match(refused, /2 machines .* lyon.*: say which key: /);
+    assert.ok(a && b && refused.includes(a) && refused.includes(b));
+  }
+  // The beginnings of keys that the refusal lists say who is meant, and then the name does again.
+  assert.equal(done(approve(lyon.id.slice(0, 16))).id, lyon.id);
+  assert.ok(lab.until(120_000, () => founder.sees(lyon)?.state === "alive"));
+  assert.match(refusalOf(end("lyon")), /^revoke: 2 machines match lyon: say which key/);
+  assert.match(
+    refusalOf(approve("lyon")),
+    /^approve: lyon is a member \(.*does not count any more/,
+  );
+  assert.equal(done(end(puppet.id.slice(0, 16))).who.id, puppet.id);
+  assert.equal(done(approve("lyon")).id, lyon.id);
 });
