@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { parseToken } from "./door/token.ts";
 import { ip4Of } from "./membership/address.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
+import { statementRumour } from "./membership/news.ts";
 import { decodeStatement, hashOf } from "./membership/statement.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { Insider } from "./sim/insider.ts";
@@ -269,4 +270,32 @@ Deno.test("what ended long ago is news to nobody: no storm begins where clocks a
   assert.ok(others.every((one) => founder.sees(one)?.state === "alive"));
   lab.run(120_000);
   assert.deepEqual(texts(), all.map(() => before - 4), "three invites and a certificate are gone");
+});
+
+Deno.test("invariant 13: of 200 farewells of one key one is news, in whatever order they come", () => {
+  const names = ["mole", "gone", "one", "two", "three"];
+  const { lab, founder, others: [mole, gone, ...rest] } = village(crypto, names, 4);
+  assert.ok(mole && gone);
+  const insider = new Insider(mole);
+  const { signing } = identityFromSeed(crypto, gone.identitySeed);
+  gone.crash();
+  const [first, ...others] = Array.from(
+    { length: 200 },
+    (_, n) => insider.sign({ kind: "left" }, signing, 0, 1_000 + n),
+  ).sort((a, b) => a.hash < b.hash ? 1 : -1);
+  assert.ok(first);
+  insider.tell(founder, first);
+  lab.run(5_000);
+  const honest = [founder, ...rest];
+  for (const one of honest) assert.equal(told(one, "memberGone"), 1);
+  let sent = 0;
+  lab.tap = () => sent++;
+  for (const one of others) {
+    insider.tell(founder, one);
+    insider.rumour(founder, { ...statementRumour(one), key: one.hash });
+    lab.run(5);
+  }
+  lab.run(1_000);
+  for (const one of honest) assert.equal(told(one, "memberGone"), 1);
+  assert.ok(sent < 2 * others.length + 100, `${sent} datagrams`);
 });

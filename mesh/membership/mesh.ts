@@ -238,7 +238,7 @@ export class Mesh {
       this.swim.spread(now, statementRumour(statement), swimOut);
     }
     for (const one of [...lost, ...(replaced ? [replaced] : [])]) {
-      this.swim.retract(KIND.statement, one.hash);
+      this.swim.retract(KIND.statement, statementRumour(one).key);
     }
     for (const one of gained) this.swim.spread(now, statementRumour(one), swimOut);
     if (statement.kind === "member" && statement.token === undefined) this.#noteApproval(statement);

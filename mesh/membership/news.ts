@@ -19,8 +19,11 @@ export function recordRumour(record: NodeRecord): Rumour {
 
 /**
  * A statement travels under its hash, so that two of which only one can count meet everywhere, and
- * everywhere the same one is kept; nobody can make two that hide each other.
+ * everywhere the same one is kept; nobody can make two that hide each other. A farewell travels under
+ * its signer's key: of several that a key has signed each member keeps the one that it heard first,
+ * and those who keep different ones have nothing to tell each other.
  */
-export function statementRumour({ hash, bytes }: Statement): Rumour {
-  return { kind: KIND.statement, key: hash, version: 1, bytes };
+export function statementRumour({ kind, signer, hash, bytes }: Statement): Rumour {
+  const key = kind === "left" ? signer : hash;
+  return { kind: KIND.statement, key, version: 1, bytes };
 }

@@ -57,6 +57,14 @@ Deno.test("statements of one number travel under their hashes, so that one hides
   assert.notEqual(statementRumour(two).key, statementRumour(one).key);
 });
 
+Deno.test("invariant 13: all farewells of a key are one piece of news, beside its record", () => {
+  const both = [1, 2].map((at) => society.sign(anna, { kind: "left" }, { at }));
+  for (const one of both) {
+    const { kind, key, version } = statementRumour(one);
+    assert.deepEqual([kind, key, version], [KIND.statement, anna.id, 1]);
+  }
+});
+
 Deno.test("both kinds of rumour pass swim's messages unchanged", () => {
   const statement = society.sign(society.mesh, memberDraft(anna));
   const rumours = [recordRumour(record), statementRumour(statement)];

@@ -243,6 +243,10 @@ export class Statements {
     return this.#farewells.has(key);
   }
 
+  farewell(key: MemberId): StatementOf<"left"> | undefined {
+    return this.#farewells.get(key);
+  }
+
   /** The invite with this key, if it counts. */
   token(key: string): StatementOf<"token"> | undefined {
     let best: StatementOf<"token"> | undefined;
@@ -350,6 +354,9 @@ export class Statements {
     const decoded = decodeStatement(bytes, hash);
     if (!decoded.ok) return refused("malformed");
     const statement = decoded.value;
+    // Whoever has left has said so: a key can sign as many farewells as it likes, and one is news.
+    const said = statement.kind === "left" ? this.#farewells.get(statement.signer) : undefined;
+    if (said) return { kind: "known", statement: said };
     if (hasEnded(statement, now)) return refused("ended");
     const isRemembered = seen !== undefined && statement.kind !== "successor";
     if (!isRemembered && !this.#mayAdd(statement, isKnown)) return refused("unentitled");
@@ -428,7 +435,7 @@ export class Statements {
       case "successor":
         return this.#successor;
       case "left":
-        return this.#farewells.get(statement.signer);
+        return undefined; // A second one is not taken in.
       default:
         return this.#slots.get(statement.signer)?.get(statement.number);
     }
@@ -443,7 +450,6 @@ export class Statements {
 
   #notePair(statement: Statement, rival: Statement): void {
     const { signer, number } = statement;
-    if (statement.kind === "left") return; // The same word twice.
     this.pairCount++;
     if (this.#pairs.size >= PAIRS_SHOWN) return;
     this.#pairs.set(`${signer} ${number}`, {
