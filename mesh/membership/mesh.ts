@@ -234,13 +234,12 @@ export class Mesh {
     const { statement, replaced, gained, lost } = added;
     const swimOut = this.#swimOut(now, out);
     this.isDirty = true;
-    if (this.statements.counts(statement)) {
-      this.swim.spread(now, statementRumour(statement), swimOut);
+    const changed = [statement, ...(replaced ? [replaced] : []), ...lost, ...gained];
+    for (const one of [...lost, ...(replaced ? [replaced] : [])]) this.#retract(one);
+    for (const one of [statement, ...gained]) {
+      if (this.statements.travels(one)) this.swim.spread(now, statementRumour(one), swimOut);
     }
-    for (const one of [...lost, ...(replaced ? [replaced] : [])]) {
-      this.swim.retract(KIND.statement, statementRumour(one).key);
-    }
-    for (const one of gained) this.swim.spread(now, statementRumour(one), swimOut);
+    this.#followFarewells(now, changed, out);
     if (statement.kind === "member" && statement.token === undefined) this.#noteApproval(statement);
     const isUrgent = statement.kind === "removed" || statement.kind === "withdrawn" ||
       statement.kind === "demoted" ||
@@ -251,6 +250,28 @@ export class Mesh {
     if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
     else this.#reviewAbout(now, statement, out);
     this.#retryUnproven();
+  }
+
+  #retract(statement: Statement): void {
+    this.swim.retract(KIND.statement, statementRumour(statement).key);
+  }
+
+  /** A farewell travels as long as a certificate of its signer does. */
+  #followFarewells(now: Now, changed: readonly Statement[], out: Outbox<NodeEvent>): void {
+    for (const one of changed) {
+      if (one.kind !== "admin" && one.kind !== "member") continue;
+      const farewell = this.statements.farewell(one.certificate.key);
+      if (!farewell) continue;
+      if (!this.statements.travels(farewell)) this.#retract(farewell);
+      else this.swim.spread(now, statementRumour(farewell), this.#swimOut(now, out));
+    }
+  }
+
+  /** Whoever passes on the record of somebody who has left can believe a farewell that does not travel. */
+  #showFarewell(now: Now, to: MemberId, of: MemberId, out: Outbox<NodeEvent>): void {
+    const farewell = this.statements.farewell(of);
+    if (!farewell || this.statements.travels(farewell)) return;
+    this.send(now, to, "statements", encodeStatements([farewell], PAYLOAD_MAX), out);
   }
 
   #noteApproval(statement: StatementOf<"member">): void {
@@ -764,10 +785,12 @@ export class Mesh {
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
     this.#claimOwn(now, out);
     if (!isTimely) return;
-    for (const { hash } of this.judge.expire(seconds)) {
-      this.swim.retract(KIND.statement, hash);
+    const expired = this.judge.expire(seconds);
+    for (const statement of expired) {
+      this.#retract(statement);
       this.isDirty = true;
     }
+    this.#followFarewells(now, expired, out);
   }
 
   #reviewOne(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {
@@ -876,13 +899,17 @@ export class Mesh {
   /** Judges what swim has handed out; each verdict may hand out more. */
   digest(now: Now, out: Outbox<NodeEvent>): void {
     for (let one; (one = this.#inbox.shift()) !== undefined;) {
-      const verdict = this.#believe(now, one.rumour, out);
+      const verdict = this.#believe(now, one, out);
       if (verdict === "refused") this.drops.rumour++;
       else if (verdict === "unproven") this.#keepUnproven(one);
     }
   }
 
-  #believe(now: Now, rumour: Rumour, out: Outbox<NodeEvent>): "believed" | "refused" | "unproven" {
+  #believe(
+    now: Now,
+    { from, rumour }: Unproven,
+    out: Outbox<NodeEvent>,
+  ): "believed" | "refused" | "unproven" {
     const { kind, key, bytes } = rumour;
     if (kind === KIND.statement) {
       const added = this.learn(now, bytes, out);
@@ -898,6 +925,7 @@ export class Mesh {
     }
     const acceptance = this.take(now, opened.value, out);
     if (acceptance.kind !== "refused") return "believed";
+    if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
     return acceptance.why === "stranger" ? "unproven" : "refused";
   }
 

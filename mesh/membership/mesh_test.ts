@@ -2,15 +2,17 @@ import assert from "node:assert/strict";
 import type { NodeEvent } from "../event.ts";
 import { Effects, type Now } from "../machine.ts";
 import { Seeded } from "../sim/random.ts";
-import { adminDraft, memberDraft, NOW, Signatories } from "../sim/signatories.ts";
+import { adminDraft, memberDraft, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
-import { encode, type Rumour } from "../swim/messages.ts";
+import { decode, encode, type Message, type Rumour } from "../swim/messages.ts";
 import { Tunnels } from "../tunnel/tunnels.ts";
 import { PAYLOAD_MAX } from "../wire/seal.ts";
+import { endorse, requestAdmission } from "./admission.ts";
 import type { Identity } from "./identity.ts";
 import { APPROVALS_MAX, Mesh, UNPROVEN_EACH, UNPROVEN_MAX } from "./mesh.ts";
-import { statementRumour } from "./news.ts";
+import { KIND, recordRumour, statementRumour } from "./news.ts";
 import { NO_PROOF, type NodeRecord, sequenceOf, signRecord } from "./record.ts";
+import { encodeStatements } from "./statement.ts";
 
 const now: Now = { boot: 1_000, wall: NOW * 1000 };
 
@@ -63,7 +65,7 @@ function setUp() {
     mesh.gossip(now, from.id, encode(message, PAYLOAD_MAX), out);
     mesh.digest(now, out);
   };
-  return { society, mesh, out, come, member, gossip };
+  return { society, mesh, out, come, member, gossip, recordOf };
 }
 
 /** So many certificates that somebody without an office has signed. */
@@ -123,6 +125,54 @@ Deno.test("invariant 13: 256 unproven things wait in all; the oldest makes room"
     mesh.statements.certificate(society.person(10_000 + n).id) !== undefined
   );
   assert.deepEqual(certified, all.slice(2));
+});
+
+Deno.test("invariant 13: the farewell of a provisional member is news to nobody until its signer is certified", () => {
+  const { society, mesh, out, come, member, gossip, recordOf } = setUp();
+  const [founder, lyon, guest, token] = [1, 2, 3, 4].map((n) => society.person(n));
+  assert.ok(founder && lyon && guest && token);
+  member(2);
+  mesh.noteStart(); // it has to compare first, and certifies nobody on sight
+  mesh.learn(now, society.sign(founder, tokenDraft(token, [founder])).bytes, out);
+  const wish = { subject: guest.id, name: "guest" };
+  const request = requestAdmission(crypto, society.meshId, token.signing, wish);
+  const admission = endorse(crypto, society.meshId, request, founder.signing, NOW);
+  assert.equal(mesh.judge.admit(admission, NOW).kind, "member");
+  come(guest);
+  const farewell = society.sign(guest, { kind: "left" });
+  const sent: { to: string; kind: string; payload: Uint8Array }[] = [];
+  mesh.send = (_, to, kind, payload) => void sent.push({ to, kind, payload });
+  /** Whether whoever asks is given the farewell. */
+  const isGiven = () => {
+    sent.length = 0;
+    const body = { kind: "want", rumours: [{ kind: KIND.statement, tag: guest.id.slice(0, 32) }] };
+    const message = { incarnation: 1, view: undefined, body, claims: [], rumours: [] } as const;
+    const bytes = encode(message as Message, PAYLOAD_MAX);
+    mesh.gossip(now, lyon.id, bytes, out);
+    return sent.some(({ kind, payload }) => {
+      const read = kind === "gossip" ? decode(payload, PAYLOAD_MAX) : undefined;
+      return read?.ok && read.value.rumours.some(({ key }) => key === guest.id);
+    });
+  };
+  gossip(lyon, statementRumour(farewell));
+  assert.ok(mesh.statements.hasLeft(guest.id));
+  assert.equal(mesh.roster.get(guest.id), undefined, "it is believed here");
+  assert.ok(!isGiven(), "who has not met the guest would refuse it, and be offered it for ever");
+  sent.length = 0;
+  gossip(lyon, recordRumour(recordOf(guest)));
+  const expected = {
+    to: lyon.id,
+    kind: "statements",
+    payload: encodeStatements([farewell], 1_000),
+  };
+  assert.deepEqual(sent, [expected], "who has met it is told");
+  const other = society.person(5);
+  mesh.learn(now, society.sign(society.mesh, adminDraft(other)).bytes, out);
+  mesh.learn(now, society.sign(other, memberDraft(guest)).bytes, out);
+  assert.ok(isGiven(), "by its certificate everybody can tell");
+  mesh.learn(now, society.sign(society.mesh, { kind: "demoted", key: other.id }).bytes, out);
+  assert.ok(!isGiven(), "its certificate counts no more");
+  assert.ok(mesh.statements.hasLeft(guest.id));
 });
 
 Deno.test("64 approvals of keys that were not met are waited for; the oldest is not any more", () => {

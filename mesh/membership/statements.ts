@@ -247,6 +247,19 @@ export class Statements {
     return this.#farewells.get(key);
   }
 
+  /**
+   * Whether the others are to hear of a statement. What does not count does not travel, nor does the
+   * farewell of a key without a certificate that counts: whoever has not met that key cannot tell
+   * that it ever was a member, and would refuse it each time.
+   */
+  travels(statement: Statement): boolean {
+    if (statement.kind !== "left") return this.counts(statement);
+    for (const one of this.about(statement.signer)) {
+      if ((one.kind === "admin" || one.kind === "member") && this.counts(one)) return true;
+    }
+    return false;
+  }
+
   /** The invite with this key, if it counts. */
   token(key: string): StatementOf<"token"> | undefined {
     let best: StatementOf<"token"> | undefined;
