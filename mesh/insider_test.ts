@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { parseToken } from "./door/token.ts";
 import { ip4Of } from "./membership/address.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
-import { statementRumour } from "./membership/news.ts";
+import { recordRumour, statementRumour } from "./membership/news.ts";
+import { sequenceOf } from "./membership/record.ts";
 import { decodeStatement, hashOf } from "./membership/statement.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { Insider } from "./sim/insider.ts";
@@ -298,4 +299,38 @@ Deno.test("invariant 13: of 200 farewells of one key one is news, in whatever or
   lab.run(1_000);
   for (const one of honest) assert.equal(told(one, "memberGone"), 1);
   assert.ok(sent < 2 * others.length + 100, `${sent} datagrams`);
+});
+
+Deno.test("invariant 13: a member that signs two records with one sequence is named once, however often it shows them", () => {
+  const { lab, founder, others: [mole, one] } = village(crypto, ["mole", "one"], 4);
+  assert.ok(mole && one);
+  const insider = new Insider(mole);
+  const pairOf = (n: number) =>
+    ["x", "y"].map((version) =>
+      insider.describe({
+        sequence: sequenceOf((mole.disk?.boot ?? 1) + 1, n),
+        version,
+        endpoints: [],
+      })
+    );
+  const pair = pairOf(50);
+  for (const record of pair) insider.spread(one, record);
+  lab.run(1_000);
+  const before = one.node.status(one.now()).control["rumour"] ?? 0;
+  for (let i = 0; i < 50; i++) {
+    const rumours = pair.map((record, n) => ({
+      ...recordRumour(record),
+      version: 2 ** 48 - 2 + n,
+    }));
+    insider.gossip(one, { kind: "news" }, { rumours });
+    for (const { bytes } of [...pair, ...pairOf(51 + i)]) {
+      insider.send(one, "record", bytes);
+      insider.send(founder, "record", bytes);
+    }
+    lab.run(1);
+  }
+  lab.run(1_000);
+  for (const by of [founder, one]) assert.equal(told(by, "equivocation"), 1, by.address);
+  const refused = (one.node.status(one.now()).control["rumour"] ?? 0) - before;
+  assert.equal(refused, 100, "a version that is not the record's own");
 });

@@ -82,6 +82,8 @@ export const APPROVALS_MAX = 64;
 /** Records of nobody that is certified yet, and of them from one member; the oldest makes room. */
 export const UNPROVEN_MAX = 256;
 export const UNPROVEN_EACH = 8;
+/** Milliseconds between two lines on a member that signs several records with one sequence. */
+const EQUIVOCATION_PACE = 600_000;
 /** Something whose proof may still come. */
 interface Unproven {
   readonly from: MemberId;
@@ -110,6 +112,8 @@ export class Mesh {
   readonly #approvals = new Set<StatementOf<"member">>();
   /** Members without a certificate that counts, and until when (boot ms) they are kept. */
   readonly #lost = new Map<MemberId, number>();
+  /** Members that signed two records with one sequence: the last of which people were told, and when. */
+  readonly #equivocated = new Map<MemberId, { readonly sequence: number; readonly at: number }>();
   #isQuiet = false;
   #hasCompared = false;
   /** Members to whom something was sent and who may not know us yet. */
@@ -483,7 +487,7 @@ export class Mesh {
         this.#refresh(now, acceptance.member, out);
         break;
       case "equivocation":
-        out.event({ kind: "equivocation", who: this.roster.who(id) });
+        this.#tellEquivocation(now, record, out);
         if (acceptance.isTaken) this.#refresh(now, acceptance.member, out);
         break;
       case "refused":
@@ -495,6 +499,14 @@ export class Mesh {
       case "old":
     }
     return acceptance;
+  }
+
+  /** Its subject can sign and show as many records as it likes: people need to hear of that once. */
+  #tellEquivocation(now: Now, { id, sequence }: NodeRecord, out: Outbox<NodeEvent>): void {
+    const told = this.#equivocated.get(id);
+    if (told && (told.sequence === sequence || now.boot - told.at < EQUIVOCATION_PACE)) return;
+    this.#equivocated.set(id, { sequence, at: now.boot });
+    out.event({ kind: "equivocation", who: this.roster.who(id) });
   }
 
   /** Whether a newer record may stand for its subject: two machines may use its key. */
@@ -763,6 +775,7 @@ export class Mesh {
     this.swim.retract(KIND.record, member.id);
     this.#seal.forget(member.id);
     this.twins.forget(member.id);
+    this.#equivocated.delete(member.id);
     this.#lost.delete(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
@@ -918,7 +931,10 @@ export class Mesh {
     }
     if (kind !== KIND.record) return "refused";
     const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
-    if (!opened.ok || opened.value.id !== key) return "refused";
+    if (!opened.ok) return "refused";
+    const own = recordRumour(opened.value);
+    // A higher version than its own would make a record news that everybody has.
+    if (own.key !== key || own.version !== rumour.version) return "refused";
     if (opened.value.id === this.id) {
       this.recall(now, bytes, out);
       return "believed";
