@@ -15,7 +15,6 @@ import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { decodeAdmission } from "./membership/admission.ts";
 import type { MemberId } from "./membership/identity.ts";
 import type { Mesh } from "./membership/mesh.ts";
-import { openRecord } from "./membership/record.ts";
 import type { Member } from "./membership/roster.ts";
 import {
   decodePing,
@@ -78,7 +77,7 @@ export class Talk {
   };
 
   constructor(
-    private readonly crypto: Crypto,
+    crypto: Crypto,
     private readonly random: Random,
     private readonly mesh: Mesh,
     private readonly door: Door,
@@ -188,7 +187,7 @@ export class Talk {
     if (verdict.kind !== "welcome") return false;
     if (sameEndpoint(place, arrival.from)) this.mesh.proven(now, place, id);
     this.#place(now, member, arrival, out);
-    this.#record(now, verdict.record, out);
+    this.#record(now, id, verdict.record, out);
     this.confirm(now, member.id, cookie, out);
     return this.observe(member, observed);
   }
@@ -246,10 +245,10 @@ export class Talk {
       case "pong":
         return this.#ponged(now, member, payload, arrival, out);
       case "record":
-        this.#record(now, payload, out);
+        this.#record(now, from, payload, out);
         return false;
       case "statements":
-        this.mesh.statementsFrom(now, payload, out);
+        this.mesh.statementsFrom(now, from, payload, out);
         return false;
       case "admission":
         this.#admission(now, payload, out);
@@ -402,11 +401,11 @@ export class Talk {
     return this.observe(member, pong.value.observed);
   }
 
-  #record(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
-    const opened = openRecord(this.crypto, this.mesh.judge.meshId, payload);
-    if (!opened.ok) return;
-    if (opened.value.id === this.mesh.id) this.mesh.recall(now, payload, out);
-    else this.mesh.take(now, opened.value, out);
+  #record(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    const record = this.mesh.openFrom(now, from, payload);
+    if (!record) return;
+    if (record.id === this.mesh.id) this.mesh.recall(now, payload, out);
+    else this.mesh.take(now, record, out);
   }
 
   /** The door at which we knocked has let us in. */

@@ -13,6 +13,7 @@ import { type Admission, encodeAdmission, endorse } from "./admission.ts";
 import { ip6Of } from "./address.ts";
 import { announcements } from "./announcement.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
+import { Forgers } from "./forgers.ts";
 import { certifyOnSight } from "./sight.ts";
 import { formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { Endpoint } from "../endpoint.ts";
@@ -23,7 +24,7 @@ import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../m
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
-import { bootOf, NO_PROOF, type NodeRecord, openRecord, type Proof } from "./record.ts";
+import { bootOf, NO_PROOF, type NodeRecord, openRecord, type Proof, subjectIn } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
 import { type Numbers, Signer } from "./signer.ts";
 import {
@@ -101,6 +102,8 @@ export class Mesh {
   readonly contacts = new FirstContacts();
   /** Out by the clock alone. */
   readonly untimely: Untimely;
+  /** Whose word about others is not looked at for a while. */
+  readonly forgers = new Forgers();
   readonly #o: MeshOptions;
   readonly #seal: Seal;
   readonly #inbox: { readonly from: MemberId; readonly rumour: Rumour }[] = [];
@@ -343,8 +346,28 @@ export class Mesh {
   }
 
   /** Takes in what a member sent beside gossip, since it could not wait. */
-  statementsFrom(now: Now, payload: Uint8Array, out: Outbox<NodeEvent>): void {
-    for (const bytes of decodeStatements(payload)) this.learn(now, bytes, out);
+  statementsFrom(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+    for (const bytes of decodeStatements(payload)) {
+      if (!this.forgers.mayLook(now, from)) return;
+      this.#blameFor(now, from, this.learn(now, bytes, out));
+    }
+  }
+
+  /** Opens a record that a member has passed on, or sent as its own. */
+  openFrom(now: Now, from: MemberId, bytes: Uint8Array): NodeRecord | undefined {
+    const subject = subjectIn(bytes);
+    if (!this.forgers.mayLook(now, from, subject)) return undefined;
+    const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
+    if (opened.isForged) this.#blame(now, from, subject);
+    return opened.ok ? opened.value : undefined;
+  }
+
+  #blameFor(now: Now, from: MemberId, added: Added, subject?: MemberId): void {
+    if (added.kind === "refused" && added.why === "forged") this.#blame(now, from, subject);
+  }
+
+  #blame(now: Now, from: MemberId, subject?: MemberId): void {
+    if (this.roster.get(from)) this.forgers.blame(now, from, subject);
   }
 
   /** Sends a member what proves what it is, when its record does not show it. */
@@ -674,8 +697,12 @@ export class Mesh {
   }
 
   /** What a record shows, the rights of signers first. */
-  #learnProof(now: Now, { proof }: NodeRecord, out: Outbox<NodeEvent>): void {
-    for (const bytes of proof.statements.toReversed()) this.learn(now, bytes, out);
+  #learnProof(now: Now, { id, proof }: NodeRecord, out: Outbox<NodeEvent>): void {
+    for (const bytes of proof.statements.toReversed()) {
+      if (!this.forgers.mayLook(now, id, id)) return;
+      // Whoever brings the record cannot help it: its subject has signed it as it is.
+      this.#blameFor(now, id, this.learn(now, bytes, out), id);
+    }
   }
 
   /**
@@ -776,6 +803,7 @@ export class Mesh {
     this.#seal.forget(member.id);
     this.twins.forget(member.id);
     this.#equivocated.delete(member.id);
+    this.forgers.forget(member.id);
     this.#lost.delete(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
@@ -925,21 +953,26 @@ export class Mesh {
   ): "believed" | "refused" | "unproven" {
     const { kind, key, bytes } = rumour;
     if (kind === KIND.statement) {
+      if (!this.forgers.mayLook(now, from)) return "refused";
       const added = this.learn(now, bytes, out);
+      this.#blameFor(now, from, added);
       if (added.kind !== "refused") return "believed";
       return added.why === "unentitled" ? "unproven" : "refused";
     }
     if (kind !== KIND.record) return "refused";
-    const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
-    if (!opened.ok) return "refused";
-    const own = recordRumour(opened.value);
-    // A higher version than its own would make a record news that everybody has.
-    if (own.key !== key || own.version !== rumour.version) return "refused";
-    if (opened.value.id === this.id) {
+    const record = this.openFrom(now, from, bytes);
+    if (!record) return "refused";
+    const own = recordRumour(record);
+    if (own.key !== key || own.version !== rumour.version) {
+      // A higher version than its own would make a record news that everybody has.
+      this.#blame(now, from, record.id);
+      return "refused";
+    }
+    if (record.id === this.id) {
       this.recall(now, bytes, out);
       return "believed";
     }
-    const acceptance = this.take(now, opened.value, out);
+    const acceptance = this.take(now, record, out);
     if (acceptance.kind !== "refused") return "believed";
     if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
     return acceptance.why === "stranger" ? "unproven" : "refused";
@@ -1021,6 +1054,7 @@ export class Mesh {
     const swim = Object.entries(this.swim.counters()).map(([why, count]) => [`swim_${why}`, count]);
     const own = {
       ...this.drops,
+      ...this.forgers.counts,
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
       statement_pairs: this.statements.pairCount,

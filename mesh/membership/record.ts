@@ -135,12 +135,20 @@ export function signRecord(
   };
 }
 
-/** Reads a record and verifies its subject's signature. What its proof is worth is the judge's. */
+/** Whose record this says it is; the signature is not looked at. */
+export function subjectIn(bytes: Uint8Array): MemberId {
+  return bytes.subarray(0, KEY_LENGTH).toHex();
+}
+
+/**
+ * Reads a record and verifies its subject's signature. What its proof is worth is the judge's.
+ * @returns `isForged` where it is the signature that does not fit
+ */
 export function openRecord(
   crypto: Crypto,
   meshId: Uint8Array,
   bytes: Uint8Array,
-): Decoded<NodeRecord> {
+): Decoded<NodeRecord> & { readonly isForged?: true } {
   if (bytes.length > RECORD_MAX) {
     return { ok: false, error: `a record of ${bytes.length} bytes, over ${RECORD_MAX}` };
   }
@@ -155,7 +163,8 @@ export function openRecord(
     return { ok: false, error: `the record of ${key.toHex()} names a place inside the mesh` };
   }
   if (!crypto.ed25519Verify(bytes.subarray(-64), signedPart(meshId, signed), key)) {
-    return { ok: false, error: `the signature of the record of ${key.toHex()} does not fit` };
+    const error = `the signature of the record of ${key.toHex()} does not fit`;
+    return { ok: false, error, isForged: true };
   }
   return { ok: true, value: { ...body.value, id: key.toHex(), bytes } };
 }

@@ -54,8 +54,9 @@ export const ENDED_KEPT = 30 * 86_400;
 export const TOKEN_GRACE = 7 * 86_400;
 
 export type Refused =
-  /** No statement, or not signed by the key that it names. */
   | "malformed"
+  /** Not signed by the key that it names. */
+  | "forged"
   /** Its signer has no right to it, as far as this node knows now. */
   | "unentitled"
   /** It ended long ago. */
@@ -375,7 +376,7 @@ export class Statements {
     if (!isRemembered && !this.#mayAdd(statement, isKnown)) return refused("unentitled");
     const rival = this.#rivalOf(statement);
     // A signature costs a hundred times what all this does.
-    if (!isSigned(this.crypto, this.meshId, statement)) return refused("malformed");
+    if (!isSigned(this.crypto, this.meshId, statement)) return refused("forged");
     if (rival) {
       if (statement.kind !== "successor" || rival.number === statement.number) {
         this.#notePair(statement, rival);
