@@ -11,7 +11,10 @@ export interface Insistence {
   readonly yes?: boolean;
 }
 
-/** The key for what any admin may do: ours, or the mesh key where we are no admin and have it. */
+/**
+ * The key for what any admin may do: ours, or the mesh key where we have it and are no admin, or have
+ * used all our numbers up.
+ */
 export function authorityOf(mesh: Mesh, what: string, { yes = false }: Insistence = {}): Decoded<
   SignedBy
 > {
@@ -22,7 +25,8 @@ export function authorityOf(mesh: Mesh, what: string, { yes = false }: Insistenc
     );
   }
   const fault = comparisonFault(mesh, what, yes);
-  return fault ?? { ok: true, value: isAdmin ? "own" : "mesh" };
+  const isOurs = isAdmin && (mesh.signer.left("own") > 0 || !mesh.signer.hasMeshKey);
+  return fault ?? { ok: true, value: isOurs ? "own" : "mesh" };
 }
 
 /** The mesh key, which alone makes and unmakes admins. */

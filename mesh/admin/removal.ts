@@ -11,6 +11,7 @@ import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { signStatement } from "../membership/statement.ts";
+import type { Held } from "../membership/statements.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
 import { certificateOf, keysOf, untilOf, voidMembers } from "./certificates.ts";
 import {
@@ -47,9 +48,20 @@ export function adminToAsk(mesh: Mesh, who: string): MemberId | undefined {
   return named.ok && named.value !== mesh.id ? named.value : undefined;
 }
 
-/** Who signs anew what an admin has signed: this node as an admin, or the mesh key. */
-function heirOf(mesh: Mesh, admin: MemberId): Wish["by"] {
-  return mesh.statements.isAdmin(mesh.id) && mesh.id !== admin ? "own" : "mesh";
+/**
+ * Who signs anew what an admin has signed: this node as an admin, or the mesh key, which is here. It
+ * does also where this admin has not got the numbers: the end of a thief must not fail by that.
+ */
+function heirOf(
+  mesh: Mesh,
+  now: Now,
+  admin: MemberId,
+  isKept: (held: Held) => boolean,
+): Wish["by"] {
+  if (!mesh.statements.isAdmin(mesh.id) || mesh.id === admin) return "mesh";
+  const { wishes } = estateOf(mesh, now, admin, "own", isKept);
+  // One more, since whoever is demoted is certified as a member.
+  return wishes.length + 1 <= mesh.signer.left("own") ? "own" : "mesh";
 }
 
 /** What a person must agree to when an admin goes. */
@@ -79,7 +91,7 @@ export function demote(
   if (!admin.ok) return admin;
   const id = admin.value;
   const name = nameOf(mesh, id);
-  const heir = heirOf(mesh, id);
+  const heir = heirOf(mesh, now, id, () => true);
   const estate = estateOf(mesh, now, id, heir, () => true);
   const judgement = mesh.judge.judge(id, secondsOf(now));
   const stays: Wish[] = [];
@@ -185,8 +197,9 @@ function revokeAdmin(
         "believed, for example --since 2h: what it signed before is signed anew by you",
     );
   }
-  const heir = heirOf(mesh, id);
-  const estate = estateOf(mesh, now, id, heir, ({ seen }) => seen < since);
+  const isKept = ({ seen }: Held) => seen < since;
+  const heir = heirOf(mesh, now, id, isKept);
+  const estate = estateOf(mesh, now, id, heir, isKept);
   const plan: Plan = {
     who: { id, name },
     lines: [

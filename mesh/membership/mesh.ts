@@ -14,7 +14,7 @@ import { ip6Of } from "./address.ts";
 import { announcements } from "./announcement.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { Forgers } from "./forgers.ts";
-import { certifyOnSight } from "./sight.ts";
+import { certifyOnSight, RESERVE, SightPace } from "./sight.ts";
 import { formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
@@ -117,6 +117,7 @@ export class Mesh {
   readonly #lost = new Map<MemberId, number>();
   /** Members that signed two records with one sequence: the last of which people were told, and when. */
   readonly #equivocated = new Map<MemberId, { readonly sequence: number; readonly at: number }>();
+  readonly #pace = new SightPace();
   #isQuiet = false;
   #hasCompared = false;
   /** Members to whom something was sent and who may not know us yet. */
@@ -124,8 +125,8 @@ export class Mesh {
   /** Whether what is remembered over restarts has changed, and whether that must be on disk now. */
   isDirty = true;
   mustPersist = false;
-  /** What was not believed, or had no room. */
-  readonly drops = { rumour: 0, gossip: 0, unproven: 0 };
+  /** What was not believed, had no room, or was not signed on sight yet. */
+  readonly drops = { rumour: 0, gossip: 0, unproven: 0, unsigned: 0 };
 
   constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
     const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
@@ -663,13 +664,20 @@ export class Mesh {
     if (membership && isCertified(membership)) this.level(now, id, out);
   }
 
-  /** An admin's node certifies whom a token has let in, as many as the token admits. */
+  /**
+   * An admin's node certifies whom a token has let in, as many as the token admits. Where it may not
+   * sign just now, the next review tries again.
+   */
   #certify(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     if (!this.maySign) return;
     const seconds = secondsOf(now);
     const draft = certifyOnSight(this.judge, this.roster, member.membership, seconds) ??
       this.#corrected(member.membership, seconds);
-    if (draft) this.say(now, "own", draft, out);
+    if (!draft) return;
+    // Last, since it is the dearest: counting what is left looks at every number of ours.
+    if (this.#pace.take(now.boot) && this.signer.left("own") > RESERVE) {
+      this.say(now, "own", draft, out);
+    } else this.drops.unsigned++;
   }
 
   /**
