@@ -46,10 +46,11 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
     ...(mesh.admission ? { admission: toBase64url(encodeAdmission(mesh.admission)) } : {}),
     incarnation: mesh.swim.incarnation,
     numbers: mesh.signer.numbers,
-    statements: Array.from(mesh.statements.all(), ({ statement, seen }) => ({
-      bytes: toBase64url(statement.bytes),
-      seen,
-    })),
+    // What lost its number comes last, and loses it again when it is read.
+    statements: Array.from(
+      [...mesh.statements.all(), ...mesh.statements.outranked()],
+      ({ statement, seen }) => ({ bytes: toBase64url(statement.bytes), seen }),
+    ),
     admissions: Array.from(
       mesh.judge.provisional.all(),
       (admission) => toBase64url(encodeAdmission(admission)),

@@ -28,7 +28,7 @@ export interface NodeSnapshot {
   readonly incarnation: number;
   /** The highest numbers of statements that this node has used. */
   readonly numbers: { readonly own: number; readonly mesh: number };
-  /** Statements, base64url, and when this node heard of each first. */
+  /** Statements, base64url, also those that lost their number, and when this node heard of each first. */
   readonly statements: readonly { readonly bytes: string; readonly seen: number }[];
   /** Whom tokens have let in, in the order in which this node took them, base64url. */
   readonly admissions: readonly string[];

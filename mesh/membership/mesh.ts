@@ -215,8 +215,11 @@ export class Mesh {
   learn(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>, seen?: number): Added {
     const isKnown = this.roster.get(signerOf(bytes)) !== undefined;
     const options = { isKnown, ...(seen === undefined ? {} : { seen }) };
+    const { outrankedCount } = this.statements;
     const added = this.statements.add(bytes, secondsOf(now), options);
     if (added.kind === "new") this.#follow(now, added, out);
+    // What is remembered of numbers that were used again outlives a restart, too.
+    if (this.statements.outrankedCount !== outrankedCount) this.isDirty = true;
     return added;
   }
 
@@ -1066,6 +1069,7 @@ export class Mesh {
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
       statement_pairs: this.statements.pairCount,
+      statements_outranked: this.statements.outrankedCount,
       admissions: this.judge.provisional.refused,
       members: this.roster.refused,
     };

@@ -46,8 +46,8 @@ export const ADMINS_ROOM = 65_536;
 export const FAREWELLS_ROOM = 16_384;
 /** Pairs of statements with one number that are shown. */
 export const PAIRS_SHOWN = 16;
-/** Statements that lost their number to another and are remembered; the oldest makes room. */
-export const OUTRANKED_MAX = 1_024;
+/** Statements that lost their number to another and are remembered; at the limit a further one is not. */
+export const OUTRANKED_MAX = 65_536;
 /** Seconds after its end for which an ended certificate or token is kept, so that people see it. */
 export const ENDED_KEPT = 30 * 86_400;
 /** Seconds after the end of a token in which admins certify whom it has admitted. */
@@ -113,7 +113,9 @@ export class Statements {
   readonly #ranks = new Map<string, Map<MemberId, number>>();
   readonly #farewells = new Map<MemberId, StatementOf<"left">>();
   readonly #pairs = new Map<string, Pair>();
+  /** By hash, and by signer and number. */
   readonly #outranked = new Map<string, Held>();
+  readonly #outrankedBy = new Map<string, Map<number, Held>>();
   #successor: StatementOf<"successor"> | undefined;
   #officers: ReadonlySet<MemberId> = new Set();
   #ofAdmins = 0;
@@ -122,7 +124,11 @@ export class Statements {
   /** Pairs with one number that were met, shown or not. */
   pairCount = 0;
 
-  constructor(private readonly crypto: Crypto, readonly genesis: Genesis) {
+  constructor(
+    private readonly crypto: Crypto,
+    readonly genesis: Genesis,
+    private readonly outrankedMax = OUTRANKED_MAX,
+  ) {
     this.meshId = meshIdOf(crypto, genesis);
     this.#recoveryKey = genesis.recoveryKey.toHex();
     this.#firstMeshKey = genesis.meshKey.toHex();
@@ -318,8 +324,9 @@ export class Statements {
     yield* this.#slots.get(signer)?.values() ?? [];
   }
 
+  /** What is held, or remembered though it lost its number. */
   get(hash: string): Held | undefined {
-    return this.#held.get(hash);
+    return this.#held.get(hash) ?? this.#outranked.get(hash);
   }
 
   /** The highest number that a signer has used, as far as is known; 0: none. */
@@ -381,13 +388,17 @@ export class Statements {
       if (statement.kind !== "successor" || rival.number === statement.number) {
         this.#notePair(statement, rival);
       }
-      if (!this.#outranks(statement, rival)) return refused("outranked");
+      if (!this.#outranks(statement, rival)) {
+        this.#keepOutranked({ statement, seen: seen ?? now });
+        return refused("outranked");
+      }
     } else if (!this.#hasRoom(statement)) {
       this.refused++;
       return refused("full");
     }
     const held = { statement, seen: seen ?? now };
-    if (rival && rival.kind !== "successor") this.#keepOutranked(rival);
+    const outranked = rival && this.#held.get(rival.hash);
+    if (outranked) this.#keepOutranked(outranked);
     return this.#insert(held, rival);
   }
 
@@ -395,17 +406,42 @@ export class Statements {
    * What a signer said under a number under which it said something else that counts instead: a thief
    * can hide what an admin has signed by using its numbers again, and a person wants it signed anew.
    */
-  *outrankedOf(signer: string): Generator<Held> {
-    for (const held of this.#outranked.values()) if (held.statement.signer === signer) yield held;
+  outrankedOf(signer: string): Iterable<Held> {
+    return this.#outrankedBy.get(signer)?.values() ?? [];
   }
 
-  #keepOutranked(statement: Statement): void {
-    const held = this.#held.get(statement.hash);
-    const [oldest] = this.#outranked.keys();
-    if (this.#outranked.size >= OUTRANKED_MAX && oldest !== undefined) {
-      this.#outranked.delete(oldest);
+  outranked(): Iterable<Held> {
+    return this.#outranked.values();
+  }
+
+  get outrankedCount(): number {
+    return this.#outranked.size;
+  }
+
+  /**
+   * One for each number of a signer, namely the one that was heard of first: what was signed before a
+   * theft is older than whatever a thief signs, and so it is in place of that and of nothing else.
+   */
+  #keepOutranked(held: Held): void {
+    const { kind, signer, number, hash } = held.statement;
+    if (kind === "successor" || kind === "left") return; // Their numbers hide nothing.
+    const first = this.#outrankedBy.get(signer)?.get(number);
+    if (first && first.seen <= held.seen) return;
+    if (first) this.#forgetOutranked(first.statement);
+    if (this.#outranked.size >= this.outrankedMax) {
+      this.refused++;
+      return;
     }
-    if (held) this.#outranked.set(statement.hash, held);
+    this.#outranked.set(hash, held);
+    const numbers = this.#outrankedBy.get(signer) ?? new Map<number, Held>();
+    this.#outrankedBy.set(signer, numbers.set(number, held));
+  }
+
+  #forgetOutranked({ signer, number, hash }: Statement): void {
+    if (!this.#outranked.delete(hash)) return;
+    const numbers = this.#outrankedBy.get(signer);
+    numbers?.delete(number);
+    if (numbers?.size === 0) this.#outrankedBy.delete(signer);
   }
 
   /** Forgets what ended long ago. @param now unix seconds @returns what was forgotten */
@@ -415,6 +451,9 @@ export class Statements {
       if (hasEnded(statement, now)) gone.push(statement);
     }
     for (const statement of gone) this.#drop(statement);
+    for (const { statement } of [...this.outranked()]) {
+      if (hasEnded(statement, now)) this.#forgetOutranked(statement);
+    }
     return gone;
   }
 
@@ -542,12 +581,17 @@ export class Statements {
       const isOffice = statement.kind === "admin" || statement.kind === "demoted";
       if (isOffice && !kept.has(statement.signer)) this.#drop(statement);
     }
+    for (const { statement } of [...this.outranked()]) {
+      const isOffice = statement.kind === "admin" || statement.kind === "demoted";
+      if (isOffice && !kept.has(statement.signer)) this.#forgetOutranked(statement);
+    }
   }
 
   #index(held: Held): void {
     const { statement } = held;
     const { signer, number } = statement;
     this.#held.set(statement.hash, held);
+    this.#forgetOutranked(statement);
     if (statement.kind === "successor") {
       this.#successor = statement;
       return;

@@ -403,17 +403,70 @@ Deno.test("16 pairs are shown and all are counted", () => {
   assert.equal(statements.pairCount, PAIRS_SHOWN + 5);
 });
 
-Deno.test("1,024 statements that lost their number are remembered; the oldest makes room", () => {
-  const { society, statements, add, anna, carl } = setUp();
+Deno.test("of those that lost one number the first that was heard of is remembered, in whatever order junk comes", () => {
+  const { society, mesh, anna, carl } = setUp();
+  const office = society.sign(mesh, adminDraft(anna));
+  const all = [1, 2, 3, 4].map((at) => society.sign(anna, memberDraft(carl), { number: 7, at }));
+  for (const honest of all) {
+    const junk = all.filter((one) => one !== honest);
+    for (const order of [junk, junk.toReversed()]) {
+      const statements = new Statements(toyCrypto, society.genesis);
+      for (const [i, one] of [office, honest, ...order].entries()) {
+        statements.add(one.bytes, NOW + i);
+      }
+      assert.equal(statements.get(honest.hash)?.seen, NOW + 1);
+      assert.equal(statements.outrankedCount, 1);
+      // What a restart reads: of everything that is remembered, in any order, the same comes of it.
+      const before = [...statements.all(), ...statements.outranked()];
+      for (const saved of [before, before.toReversed()]) {
+        const again = new Statements(toyCrypto, society.genesis);
+        for (const { statement: { bytes }, seen } of saved) again.add(bytes, NOW + 99, { seen });
+        assert.deepEqual(new Set(again.all()), new Set(statements.all()));
+        assert.deepEqual([...again.outranked()], [...statements.outranked()]);
+      }
+    }
+  }
+});
+
+Deno.test("what a thief hides of its own makes nothing forgotten that it hid of an admin's", () => {
+  const { society, statements, add, say, anna, carl, dora } = setUp();
+  const honest = say(anna, memberDraft(carl), { number: 1 });
+  for (let number = 1; number <= 1_100; number++) {
+    if (number > 1) add(society.sign(anna, memberDraft(dora), { number }));
+    add(society.sign(anna, { kind: "removed", key: dora.id }, { number }));
+  }
+  assert.equal(statements.get(honest.hash)?.statement.hash, honest.hash);
+  assert.equal(statements.outrankedCount, 1_100);
+});
+
+Deno.test("65,536 statements that lost their number are remembered, further ones are counted", () => {
+  assert.equal(OUTRANKED_MAX, 65_536);
+  const { society, mesh, anna, carl } = setUp();
+  const statements = new Statements(toyCrypto, society.genesis, 2);
+  statements.add(society.sign(mesh, adminDraft(anna)).bytes, NOW);
   const lost: string[] = [];
-  for (let number = 1; number <= OUTRANKED_MAX + 2; number++) {
+  for (const number of [1, 2, 3]) {
     const member = society.sign(anna, memberDraft(carl), { number });
     lost.push(member.hash);
-    add(member);
-    add(society.sign(anna, { kind: "removed", key: carl.id }, { number }));
+    statements.add(member.bytes, NOW);
+    const { bytes } = society.sign(anna, { kind: "removed", key: carl.id }, { number });
+    statements.add(bytes, NOW);
   }
-  const kept = [...statements.outrankedOf(anna.id)].map(({ statement }) => statement.hash);
-  assert.deepEqual(kept, lost.slice(2));
+  const kept = Array.from(statements.outrankedOf(anna.id), ({ statement }) => statement.hash);
+  assert.deepEqual(kept, lost.slice(0, 2));
+  assert.equal(statements.refused, 1);
+});
+
+Deno.test("what lost its number is forgotten when it has ended long ago", () => {
+  const { society, statements, add, anna, carl, dora } = setUp();
+  const until = NOW + DAY;
+  add(society.sign(anna, memberDraft(carl, { until }), { number: 7 }));
+  add(society.sign(anna, { kind: "removed", key: dora.id }, { number: 7 }));
+  statements.expire(until + ENDED_KEPT);
+  assert.equal(statements.outrankedCount, 1);
+  statements.expire(until + ENDED_KEPT + 1);
+  assert.equal(statements.outrankedCount, 0);
+  assert.deepEqual([...statements.outrankedOf(anna.id)], []);
 });
 
 // ---- Farewells --------------------------------------------------------------------------------
