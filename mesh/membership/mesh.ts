@@ -19,7 +19,7 @@ import { formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis, MemberId } from "./identity.ts";
-import { Judge, type Judgement, type Membership } from "./judge.ts";
+import { CLOCK_SKEW, Judge, type Judgement, type Membership } from "./judge.ts";
 import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour } from "./news.ts";
@@ -685,7 +685,8 @@ export class Mesh {
 
   /**
    * A member that we have certified lost its name or address to another that was certified meanwhile:
-   * it gets the next free one. Only its certifier does that, so that two do not do it twice.
+   * it gets the next free one. Only its certifier does that, so that two do not do it twice. Where the
+   * other is dated back a person decides: what a thief signs must change nothing that outlives it.
    */
   #corrected({ id, by }: Membership, now: number): Draft | undefined {
     const certificate = by === this.id ? this.statements.certificate(id) : undefined;
@@ -694,6 +695,7 @@ export class Mesh {
     const { name, ip4Counter } = certificate.certificate;
     const isNamed = !this.roster.isNameTaken(name, id);
     if (isNamed && this.roster.ip4(id) !== undefined) return undefined;
+    if (this.roster.ahead(id).some((other) => this.#isDoubtful(other))) return undefined;
     const free = {
       name: isNamed ? name : this.roster.freeName(name, id),
       ip4Counter: this.roster.ip4(id) ? ip4Counter : this.roster.freeCounter(id),
@@ -705,6 +707,18 @@ export class Mesh {
       until,
       token,
     };
+  }
+
+  /**
+   * Whether somebody may not have its name and address for long: another admin says that it was a
+   * member well before we heard of that, or its certificate has just lost its signer.
+   */
+  #isDoubtful(id: MemberId): boolean {
+    const certificate = this.statements.certificate(id);
+    if (!certificate) return true;
+    const { signer, hash, certificate: { since } } = certificate;
+    if (signer === this.id || signer === this.statements.meshKey) return false;
+    return since + CLOCK_SKEW < (this.statements.get(hash)?.seen ?? 0);
   }
 
   /** What a record shows, the rights of signers first. */

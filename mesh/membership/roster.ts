@@ -209,6 +209,15 @@ export class Roster {
     return this.#isTaken(this.#names, name, by);
   }
 
+  /** Who has the name, and who the address, that a member claims and has not got. */
+  *ahead(id: MemberId): Generator<MemberId> {
+    for (const claims of [this.#names, this.#addresses]) {
+      const claim = claims.get(id);
+      const holder = claim && claims.holder(claim.wish);
+      if (holder !== undefined && holder !== id) yield holder;
+    }
+  }
+
   /** `lyon`, or the first of `lyon-2`, `lyon-3`, … that is free. */
   freeName(name: string, by: MemberId): string {
     let free = name;
