@@ -31,7 +31,10 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
     const view = mesh.swim.member(id);
     return {
       record: toBase64url(record.bytes),
-      ...(observed ? { endpoint: formatEndpoint(observed.endpoint) } : {}),
+      // Recalled, it counts as proven: what only seems to be its place is found out anew.
+      ...(observed && mesh.contacts.isRemembered(observed.endpoint, id)
+        ? { endpoint: formatEndpoint(observed.endpoint) }
+        : {}),
       // The dead are no news: after a power cut everybody else is dead, and back a minute later.
       ...(view?.status === "left" ? { leftAt: view.incarnation } : {}),
       aliveAt,

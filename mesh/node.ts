@@ -242,15 +242,18 @@ export class Node {
         else if (this.#talk?.answered(now, arrival, out)) this.#describe();
         break;
       }
-      case "handshake":
+      case "handshake": {
+        mesh?.contacts.owe(now, arrival.from, arrival.bytes.length);
         // WireGuard cannot tell two machines with one key apart: the place can.
-        mesh?.contacts.heard(now, arrival.from, arrival.bytes.length);
-        this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out), (peer) => {
+        const peer = this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out), (peer) => {
           const isOfTwin = mesh?.isOfTwin(peer, arrival.from) ?? false;
           if (isOfTwin) this.#drops.twin_handshake++;
           return isOfTwin;
         });
+        const member = peer === undefined ? undefined : mesh?.roster.byPeer(peer);
+        if (member) mesh?.contacts.heard(now, arrival.from, member.id);
         break;
+      }
       default: // data is core's
         this.#strange(now, arrival);
     }

@@ -195,8 +195,12 @@ export class Talk {
   /** A sealed datagram. @returns whether our reflexive addresses changed. */
   sealed(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
     const result = this.mesh.seal.open(arrival.bytes);
-    if (result.kind !== "dropped") {
-      this.mesh.contacts.heard(now, arrival.from, arrival.bytes.length);
+    const { contacts } = this.mesh;
+    // Only what was opened is no copy, and shows that its sender is still where it proved itself.
+    const isAtHome = result.kind === "opened" &&
+      contacts.heard(now, arrival.from, result.value.from);
+    if (result.kind !== "dropped" && !isAtHome) {
+      contacts.owe(now, arrival.from, arrival.bytes.length);
     }
     switch (result.kind) {
       case "dropped":
@@ -309,12 +313,12 @@ export class Talk {
     // It may be a replay from anywhere: nothing goes back beyond the bytes that came (T34), but to
     // a place that has proven itself.
     const isLonger = payload.length + DATAGRAM_MAX - PAYLOAD_MAX > arrival.bytes.length;
-    if (isLonger && !this.mesh.contacts.isProven(now, arrival.from)) return;
+    if (isLonger && !this.mesh.contacts.isProven(now, arrival.from, id)) return;
     if (!isPaced(this.#noticed, now, id)) return;
     const kind = isForgetful ? "record" : "notice";
     const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);
     if (bytes === undefined) return;
-    if (this.mesh.contacts.mayAnswer(now, arrival.from, bytes.length)) {
+    if (this.mesh.contacts.mayAnswer(now, arrival.from, id, bytes.length)) {
       out.send(backTo(arrival, bytes));
     }
   }
@@ -367,7 +371,7 @@ export class Talk {
       encodePong(ping.value.nonce, ping.value.token, arrival.from),
     );
     if (bytes === undefined) return;
-    if (this.mesh.contacts.mayAnswer(now, arrival.from, bytes.length)) {
+    if (this.mesh.contacts.mayAnswer(now, arrival.from, member.id, bytes.length)) {
       out.send(backTo(arrival, bytes));
     }
   }

@@ -143,7 +143,7 @@ function otherDoors(mesh: Mesh, now: Now): { key: MemberId; seeds: string[] }[] 
     const heardAt = mesh.roster.places(member, now).map(({ to }) => to);
     const told = member.record.endpoints.filter((one) => one.scope === 0);
     // A record can name anybody's place, and a joiner would knock there: only where it has answered us.
-    const isThereProven = (place: Endpoint) => mesh.contacts.isRemembered(place);
+    const isThereProven = (place: Endpoint) => mesh.contacts.isRemembered(place, member.id);
     const seeds = [...new Set([...told, ...heardAt].filter(isThereProven).map(formatEndpoint))]
       .slice(0, OTHER_PLACES);
     if (seeds.length > 0) doors.push({ key: member.id, seeds });

@@ -290,6 +290,38 @@ Deno.test("item 6, invariant 10: records that name loopback, multicast, link-loc
   assert.ok(areMutual(honest));
 });
 
+Deno.test("T34: what a member asks for from the place of another is answered there with no more bytes than came", () => {
+  const { lab, founder, others: [mole, away, ...rest] } = village(
+    toyCrypto,
+    ["mole", "away", "c", "d", "e", "f"],
+    4,
+  );
+  assert.ok(mole && away);
+  const insider = new Insider(mole);
+  insider.isPolite = false;
+  away.crash(); // its address may be anybody's now
+  lab.run(2_000);
+  const honest = [founder, ...rest];
+  const ids = [founder, mole, away, ...rest].map(({ id }) => id.slice(0, 32));
+  const { address, port } = away.endpoint;
+  let [came, went] = [0, 0];
+  lab.tap = ({ to, bytes }) => {
+    if (to.port === port && to.address.every((byte, i) => byte === address[i])) {
+      went += bytes.length;
+    }
+  };
+  for (let i = 0; i < 60; i++) {
+    for (const node of honest) {
+      const rumours = ids.map((tag) => ({ tag, kind: 1 }));
+      const bytes = insider.sealedGossip(node, { kind: "want", rumours });
+      came += bytes.length;
+      node.inject(bytes, away.endpoint);
+    }
+    lab.run(2_050);
+  }
+  assert.ok(went < 1.2 * came, `${went} bytes for ${came}`);
+});
+
 Deno.test("T34: a former member's handshakes and hellos from an invented address earn no more than they are", () => {
   const { lab, founder, others: [bad, lyon] } = village(crypto, ["bad", "lyon"], 76);
   assert.ok(bad && lyon);

@@ -14,7 +14,11 @@
  * **Proven** is a place from which something came that only somebody could say who had received there
  * what we sent: the answer to a ping, a greeting's answer, the cookie of our own answer. A sealed
  * datagram alone does not do for a new place: a member can write another's address on it. For a place
- * that was proven before, it shows that the member is still there.
+ * that it has proven before, a new one shows that the member is still there.
+ *
+ * A place is proven **for the member that proved it**, one at a time. To every other that is said, or
+ * seems, to be there it is as good as never proven: else any member could write the address of
+ * another on what it asks for, and have many times that sent there.
  *
  * **60 s** of silence: whoever we talk with answers within that, and an address that its holder gave
  * up stops receiving soon. In a large mesh two members often say nothing to each other for longer: then
@@ -130,7 +134,7 @@ export class FirstContacts {
     const name = formatEndpoint(place);
     this.#forget(now);
     const proven = this.#proven.get(name);
-    if (proven) return this.#maySilent(now, proven);
+    if (proven?.member === claimant) return this.#maySilent(now, proven);
     const known = this.#unproven.get(name);
     if (!known) return this.#mayNew(now, name, originOf(place), claimant);
     const isFirst = now.boot - known.first < MINUTE;
@@ -146,9 +150,9 @@ export class FirstContacts {
     return true;
   }
 
-  /** Whether so many bytes may answer what came from a place; if so, they count as sent. */
-  mayAnswer(now: Now, place: Endpoint, bytes: number): boolean {
-    if (this.isProven(now, place)) return true;
+  /** Whether so many bytes may answer what a member sent from a place; if so, they count as sent. */
+  mayAnswer(now: Now, place: Endpoint, member: MemberId, bytes: number): boolean {
+    if (this.isProven(now, place, member)) return true;
     const name = formatEndpoint(place);
     const credit = this.#credits.get(name);
     const owed = credit && now.boot - credit.at < CREDIT_TIME ? credit.bytes : 0;
@@ -165,14 +169,22 @@ export class FirstContacts {
     const credit = this.#credits.get(formatEndpoint(to));
     const isOwed = credit !== undefined && now.boot - credit.at < CREDIT_TIME &&
       credit.bytes >= bytes.length;
-    return isOwed ? this.mayAnswer(now, to, bytes.length) : this.may(now, to, claimant);
+    return isOwed ? this.mayAnswer(now, to, claimant, bytes.length) : this.may(now, to, claimant);
   }
 
-  /** An authentic datagram of so many bytes came from a place: it may be answered. */
-  heard(now: Now, place: Endpoint, bytes: number): void {
+  /**
+   * A member sent something from a place that is no copy: where it proved itself, it still is.
+   * @returns whether it did
+   */
+  heard(now: Now, place: Endpoint, member: MemberId): boolean {
+    const hasProven = this.isRemembered(place, member);
+    if (hasProven) this.#keep(now.boot, formatEndpoint(place), member);
+    return hasProven;
+  }
+
+  /** So many bytes came from a place, maybe as a copy: they may be answered. */
+  owe(now: Now, place: Endpoint, bytes: number): void {
     const name = formatEndpoint(place);
-    const proven = this.#proven.get(name);
-    if (proven) return this.#keep(now.boot, name, proven.member);
     const credit = this.#credits.get(name);
     const owed = credit && now.boot - credit.at < CREDIT_TIME ? credit.bytes : 0;
     this.#credits.delete(name);
@@ -186,7 +198,8 @@ export class FirstContacts {
     this.#forget(now);
     const name = formatEndpoint(place);
     this.#credits.delete(name);
-    this.#drop(name);
+    // What went there on another's word stays counted: each proof would give that one a new share.
+    if (this.#unproven.get(name)?.claimant === member) this.#drop(name);
     this.#keep(now.boot, name, member);
   }
 
@@ -196,15 +209,15 @@ export class FirstContacts {
     if (!this.#proven.has(name)) this.#keep(now.boot - PROVEN_TIME, name, member);
   }
 
-  /** Whether a place has ever proven that it hears us, as far as is remembered. */
-  isRemembered(place: Endpoint): boolean {
-    return this.#proven.has(formatEndpoint(place));
+  /** Whether a member has ever proven that it hears us at a place, as far as is remembered. */
+  isRemembered(place: Endpoint, member: MemberId): boolean {
+    return this.#proven.get(formatEndpoint(place))?.member === member;
   }
 
-  /** Whether there is no limit to a place now. */
-  isProven(now: Now, place: Endpoint): boolean {
+  /** Whether there is no limit now to what goes to a member at a place. */
+  isProven(now: Now, place: Endpoint, member: MemberId): boolean {
     const proven = this.#proven.get(formatEndpoint(place));
-    return proven !== undefined && now.boot - proven.heardAt < PROVEN_TIME;
+    return proven?.member === member && now.boot - proven.heardAt < PROVEN_TIME;
   }
 
   /** How many places of each kind are remembered. */

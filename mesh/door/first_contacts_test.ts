@@ -92,9 +92,9 @@ Deno.test("a proven place has no limit for 60 s, and each sign of life renews th
   assert.equal(sent(contacts, 0, 1000, 1), 3);
   contacts.proven(at(1000), HERE, "bert");
   assert.equal(sent(contacts, 1000, 1000 + PROVEN_TIME, 10), PROVEN_TIME / 10);
-  contacts.heard(at(60_000), HERE, 100);
+  assert.ok(contacts.heard(at(60_000), HERE, "bert"));
   assert.equal(sent(contacts, 61_000, 60_000 + PROVEN_TIME, 10), (PROVEN_TIME - 1000) / 10);
-  assert.ok(!contacts.isProven(at(60_000 + PROVEN_TIME), HERE));
+  assert.ok(!contacts.isProven(at(60_000 + PROVEN_TIME), HERE, "bert"));
   assert.deepEqual(contacts.size, { proven: 1, unproven: 0, credits: 0 });
 });
 
@@ -113,11 +113,27 @@ Deno.test("a place proven once gets 4 datagrams at once and 1 in 15 s, for a day
 Deno.test("what was proven before a restart is silent, not unknown", () => {
   const contacts = new FirstContacts();
   contacts.recall(at(0), HERE, "bert");
-  assert.ok(!contacts.isProven(at(0), HERE));
+  assert.ok(!contacts.isProven(at(0), HERE, "bert"));
   assert.equal(sent(contacts, 0, 100, 1), SILENT.burst);
   contacts.proven(at(100), HERE, "bert");
   contacts.recall(at(101), HERE, "bert");
-  assert.ok(contacts.isProven(at(102), HERE), "it is no step back");
+  assert.ok(contacts.isProven(at(102), HERE, "bert"), "it is no step back");
+});
+
+Deno.test("a place that one member proved is not proven for another, whoever seems to be there", () => {
+  const contacts = new FirstContacts();
+  contacts.proven(at(0), HERE, "anna");
+  assert.ok(contacts.isProven(at(1), HERE, "anna"));
+  assert.ok(!contacts.isProven(at(1), HERE, "bert"));
+  assert.ok(!contacts.isRemembered(HERE, "bert"));
+  assert.ok(!contacts.mayAnswer(at(1), HERE, "bert", 1));
+  assert.equal(sent(contacts, 0, MINUTE, 100), FIRST_MINUTE, "as a place never proven");
+  assert.ok(!contacts.heard(at(MINUTE - 1), HERE, "bert"));
+  assert.ok(!contacts.isProven(at(PROVEN_TIME), HERE, "anna"), "that was no sign of hers");
+  contacts.proven(at(MINUTE), HERE, "anna");
+  assert.equal(sent(contacts, MINUTE, LATER, 100), 0, "her proof is no new share for him");
+  contacts.recall(at(MINUTE), HERE, "bert");
+  assert.ok(contacts.isProven(at(MINUTE), HERE, "anna"), "nor is what he proved there before");
 });
 
 Deno.test("T34: an unproven place is answered with no more bytes than came from it", () => {
@@ -128,34 +144,34 @@ Deno.test("T34: an unproven place is answered with no more bytes than came from 
         const contacts = new FirstContacts();
         let [bytesIn, bytesOut] = [0, 0];
         for (const [i, [isIn, bytes]] of steps.entries()) {
-          if (isIn) contacts.heard(at(i), HERE, bytes);
+          if (isIn) contacts.owe(at(i), HERE, bytes);
           if (isIn) bytesIn += bytes;
-          else if (contacts.mayAnswer(at(i), HERE, bytes)) bytesOut += bytes;
+          else if (contacts.mayAnswer(at(i), HERE, "bert", bytes)) bytesOut += bytes;
           assert.ok(bytesOut <= bytesIn);
         }
       },
     ),
   );
   const contacts = new FirstContacts();
-  contacts.heard(at(0), HERE, 1232);
-  assert.ok(contacts.mayAnswer(at(CREDIT_TIME - 1), HERE, 1000));
-  assert.ok(!contacts.mayAnswer(at(CREDIT_TIME - 1), HERE, 233), "what is left is less");
-  assert.ok(!contacts.mayAnswer(at(CREDIT_TIME - 1), place(1, 5), 1), "another port");
-  assert.ok(!contacts.mayAnswer(at(CREDIT_TIME), HERE, 1), "too late");
+  contacts.owe(at(0), HERE, 1232);
+  assert.ok(contacts.mayAnswer(at(CREDIT_TIME - 1), HERE, "bert", 1000));
+  assert.ok(!contacts.mayAnswer(at(CREDIT_TIME - 1), HERE, "bert", 233), "what is left is less");
+  assert.ok(!contacts.mayAnswer(at(CREDIT_TIME - 1), place(1, 5), "bert", 1), "another port");
+  assert.ok(!contacts.mayAnswer(at(CREDIT_TIME), HERE, "bert", 1), "too late");
   assert.equal(contacts.counts.unearned, 3);
   contacts.proven(at(CREDIT_TIME), HERE, "bert");
-  assert.ok(contacts.mayAnswer(at(CREDIT_TIME), HERE, 100_000));
+  assert.ok(contacts.mayAnswer(at(CREDIT_TIME), HERE, "bert", 100_000));
 });
 
 Deno.test("1,024 places are owed answers, of 64 KB at most; the one heard longest ago is forgotten", () => {
   const contacts = new FirstContacts();
-  for (let n = 0; n < 100; n++) contacts.heard(at(0), HERE, 1232);
-  for (let n = 1; n <= CREDITS_MAX; n++) contacts.heard(at(n), place(n + 10), 10);
+  for (let n = 0; n < 100; n++) contacts.owe(at(0), HERE, 1232);
+  for (let n = 1; n <= CREDITS_MAX; n++) contacts.owe(at(n), place(n + 10), 10);
   assert.equal(contacts.size.credits, CREDITS_MAX);
-  assert.ok(!contacts.mayAnswer(at(2000), HERE, 1));
-  for (let n = 0; n < 100; n++) contacts.heard(at(3000), HERE, 1232);
-  assert.ok(!contacts.mayAnswer(at(3000), HERE, CREDIT_MAX + 1));
-  assert.ok(contacts.mayAnswer(at(3000), HERE, CREDIT_MAX));
+  assert.ok(!contacts.mayAnswer(at(2000), HERE, "bert", 1));
+  for (let n = 0; n < 100; n++) contacts.owe(at(3000), HERE, 1232);
+  assert.ok(!contacts.mayAnswer(at(3000), HERE, "bert", CREDIT_MAX + 1));
+  assert.ok(contacts.mayAnswer(at(3000), HERE, "bert", CREDIT_MAX));
 });
 
 Deno.test("8 unproven places at one address are sent to; the ninth waits until one is proven", () => {
@@ -197,8 +213,8 @@ Deno.test("16,384 proven places are remembered, 8 of one member; those heard lon
   const contacts = new FirstContacts();
   for (let n = 0; n <= PROVEN_PER_MEMBER; n++) contacts.proven(at(n), place(n), "liar");
   assert.equal(contacts.size.proven, PROVEN_PER_MEMBER);
-  assert.ok(!contacts.isProven(at(9), place(0)));
-  assert.ok(contacts.isProven(at(9), place(1)));
+  assert.ok(!contacts.isProven(at(9), place(0), "liar"));
+  assert.ok(contacts.isProven(at(9), place(1), "liar"));
   for (let n = 0; n < PROVEN_MAX; n++) contacts.proven(at(10), place(1000 + n), `member ${n}`);
   assert.equal(contacts.size.proven, PROVEN_MAX);
   assert.equal(contacts.counts.displaced, 1 + PROVEN_PER_MEMBER);

@@ -1135,7 +1135,7 @@ export class Mesh {
     if (this.isStranger(member)) this.#unheard.add(member);
     for (const place of this.roster.places(member, now)) {
       // Whoever was never heard may not know us: the few datagrams that may go there are greetings.
-      if (isUnheard(member) && !this.contacts.isRemembered(place.to)) continue;
+      if (isUnheard(member) && !this.contacts.isRemembered(place.to, member.id)) continue;
       if (!this.contacts.may(now, place.to, member.id)) continue;
       const bytes = bytesFor(place.to);
       if (bytes) out.send({ bytes, ...place });

@@ -89,28 +89,30 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
 /**
  * A datagram that core's gate let through.
  * @param isRefused whether a peer that it may be from is not believed at that place
+ * @returns the peer whose handshake was taken: it is authentic, and no copy
  */
 export function receiveHandshake(
   device: Device,
   step: Step,
   arrival: Arrival,
   isRefused: (peer: PeerId) => boolean = () => false,
-): void {
+): PeerId | undefined {
   if (!device.isUp || !device.keys) {
     device.counters.dropDown++;
-    return;
+    return undefined;
   }
   const message = decodeHandshakeMessage(arrival.bytes);
   switch (message?.kind) {
     case undefined:
       device.counters.dropMalformed++;
-      return;
+      return undefined;
     case "initiation":
       return receiveInitiation(device, step, arrival, message, isRefused);
     case "response":
       return receiveResponse(device, step, arrival, message, isRefused);
     case "cookieReply":
-      return receiveCookieReply(device, step, message);
+      receiveCookieReply(device, step, message);
+      return undefined;
   }
 }
 
@@ -120,38 +122,41 @@ function receiveInitiation(
   arrival: Arrival,
   message: Message<"initiation">,
   isRefused: (peer: PeerId) => boolean,
-): void {
+): PeerId | undefined {
   const { keys, counters } = device;
-  if (!keys) return;
+  if (!keys) return undefined;
   const read = device.noise.read(keys, message.ephemeral, message.sealedStatic);
   if (!read) {
     counters.dropUnauthentic++;
-    return;
+    return undefined;
   }
   const peer = device.byKey(read.remoteStatic);
   if (!peer) {
     read.wipe();
     counters.dropUnknownPeer++;
-    return;
+    return undefined;
   }
-  if (isRefused(peer.id)) return read.wipe();
+  if (isRefused(peer.id)) {
+    read.wipe();
+    return undefined;
+  }
   const staticStatic = device.staticStatic(step, peer);
   const consumed = staticStatic && read.open(staticStatic, message.sealedPayload);
   if (!consumed) {
     read.wipe();
     counters.dropUnauthentic++;
-    return;
+    return undefined;
   }
   const timestamp = consumed.payload;
   if (!isAfter(timestamp, peer.greatestTimestamp)) {
     consumed.wipe();
     counters.dropReplay++;
-    return;
+    return undefined;
   }
   if (step.boot < peer.lastConsumed + INITIATION_INTERVAL) {
     consumed.wipe();
     counters.dropFlood++;
-    return;
+    return undefined;
   }
   peer.greatestTimestamp = timestamp;
   peer.lastConsumed = step.boot;
@@ -163,7 +168,7 @@ function receiveInitiation(
   const response = consumed.respond(peer.presharedKey, device.random(32), NOTHING);
   if (!response) {
     counters.dropUnauthentic++;
-    return;
+    return undefined;
   }
   counters.initiationsTaken++;
   peer.lastHandshakeReceived = step.boot;
@@ -175,6 +180,7 @@ function receiveInitiation(
   const bytes = encodeResponse(localIndex, message.sender, response.parts);
   sendHandshake(step, peer, bytes, arrival.from);
   counters.responsesSent++;
+  return peer.id;
 }
 
 function receiveResponse(
@@ -183,19 +189,19 @@ function receiveResponse(
   arrival: Arrival,
   message: Message<"response">,
   isRefused: (peer: PeerId) => boolean,
-): void {
+): PeerId | undefined {
   const { keys, counters } = device;
   const peer = device.indices.get(message.receiver);
   if (!keys || peer?.pending?.localIndex !== message.receiver) {
     counters.dropUnexpected++;
-    return;
+    return undefined;
   }
-  if (isRefused(peer.id)) return;
+  if (isRefused(peer.id)) return undefined;
   const { initiation, localIndex } = peer.pending;
   const finished = initiation.finish(keys, peer.presharedKey, message);
   if (!finished) {
     counters.dropUnauthentic++;
-    return;
+    return undefined;
   }
   counters.responsesTaken++;
   device.dropPending(peer); // its index lives on as the session's
@@ -206,6 +212,7 @@ function receiveResponse(
   // R41: what was staged left with the installation; if nothing was, this confirms the session.
   step.out.command({ kind: "sendKeepalive", peer: peer.id, unlessSent: true });
   handshakeDone(device, step, peer, "initiator");
+  return peer.id;
 }
 
 /** R34: takes the cookie, sends nothing, moves nothing. */

@@ -267,8 +267,8 @@ export class Tunnels {
     arrival: Arrival,
     out: Out,
     isRefused?: (peer: PeerId) => boolean,
-  ): void {
-    receiveHandshake(this.#device, this.#begin(now, out), arrival, isRefused);
+  ): PeerId | undefined {
+    return receiveHandshake(this.#device, this.#begin(now, out), arrival, isRefused);
   }
 
   /** An edge rang. News about a peer that was removed meanwhile is void. */
