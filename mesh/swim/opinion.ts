@@ -75,12 +75,19 @@ export class Opinion {
     }
   }
 
-  /** What a member says of itself by sending at all. What it has not signed raises nothing. */
+  /**
+   * What a member says of itself by sending at all. What it has not signed raises nothing. At the
+   * greatest incarnation, where no signature is needed, its word counts as often as a signature would
+   * be checked: else it could leave and return as fast as it speaks. Until then it is asked.
+   */
   ownWord(member: Member, incarnation: number): void {
+    const { moment: { now }, options: { period } } = this;
     member.used = incarnation;
     const isEnd = incarnation === INCARNATION_MAX && member.incarnation === INCARNATION_MAX;
-    if (isEnd && member.status !== "alive") this.#revive(member, incarnation);
-    else if (member.status !== "alive" || incarnation !== member.incarnation) this.doubt(member);
+    if (isEnd && member.status !== "alive" && mayTake(member.proofsPaid, now, period)) {
+      member.proofsPaid = take(member.proofsPaid, now, period);
+      this.#revive(member, incarnation);
+    } else if (member.status !== "alive" || incarnation !== member.incarnation) this.doubt(member);
   }
 
   /** A member, or we ourselves, are known to have announced this: a signed record says so. */

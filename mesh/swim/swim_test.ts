@@ -680,6 +680,26 @@ Deno.test("T38, trust.md 8: the greatest incarnation works, at the start and for
   }
 });
 
+Deno.test("T38: at the greatest incarnation a member leaves and returns once a period, however fast it speaks", () => {
+  const bench = new Bench(3);
+  const incarnation = INCARNATION_MAX;
+  bench.announce(name(1), incarnation);
+  bench.pass(2_000);
+  bench.events.length = 0;
+  for (let ms = 0; ms < 10_000; ms += 2) {
+    bench.hear(name(1), { kind: "leave" }, { incarnation });
+    bench.hear(name(1), { kind: "news" }, { incarnation });
+    bench.pass(2);
+  }
+  const count = (kind: string) => bench.kinds().filter((one) => one === kind).length;
+  assert.ok(count("departed") <= 13, `${count("departed")} in ten seconds`);
+  assert.ok(count("returned") <= 12, `${count("returned")} in ten seconds`);
+  assert.ok(count("returned") >= 8, "its word counts all the same");
+  bench.pass(2_000);
+  bench.hear(name(1), { kind: "news" }, { incarnation });
+  assert.equal(bench.status(1), "alive");
+});
+
 /** A bench that counts the signatures it checks. */
 function checking(others: number): { readonly bench: Bench; readonly checks: () => number } {
   let checks = 0;
