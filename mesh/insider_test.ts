@@ -412,3 +412,36 @@ for (const what of ["statements", "rumours", "records", "own records"] as const)
 function packed(statements: readonly Uint8Array[]): Uint8Array {
   return Uint8Array.from(statements.flatMap((one) => [one.length >> 8, one.length & 255, ...one]));
 }
+
+Deno.test("T38: suspicions that are always refuted fill no journal and no disk", () => {
+  const { lab, founder, others: [mole, ...rest] } = village(toyCrypto, ["mole", "a", "b", "c"], 4);
+  assert.ok(mole);
+  const insider = new Insider(mole);
+  const origin = insider.identity.id.slice(0, 32);
+  founder.events.length = 0;
+  for (const one of rest) one.events.length = 0;
+  const before = rest.map((one) => one.node.snapshot().incarnation);
+  for (let i = 0; i < 120; i++) {
+    const claims = rest.map((one) => ({
+      subject: one.id.slice(0, 32),
+      status: "suspect" as const,
+      incarnation: one.node.snapshot().incarnation,
+      origin,
+    }));
+    for (const one of [founder, ...rest]) insider.claim(one, ...claims);
+    lab.run(500);
+  }
+  for (const [i, one] of rest.entries()) {
+    const refutations = one.node.snapshot().incarnation - (before[i] ?? 0);
+    assert.ok(refutations > 20, `${refutations} refutations`);
+    assert.ok(told(one, "persist") <= 4, `${told(one, "persist")} snapshots in a minute`);
+  }
+  const tellings = [told(founder, "memberSuspected"), told(founder, "memberRecovered")];
+  assert.ok(Math.max(...tellings) <= rest.length, `${tellings}`);
+  assert.equal(tellings[0], tellings[1], "whose suspicion was told, its end was, too");
+  // A suspicion that comes true is told as ever.
+  const [victim] = rest;
+  victim?.crash();
+  lab.run(30_000);
+  assert.equal(told(founder, "memberDied"), 1);
+});

@@ -78,6 +78,11 @@ const VOID_GRACE = 20_000;
 const GREETERS = 8;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
+/**
+ * Milliseconds between two suspicions of one member that people hear of: any member can say every
+ * second that another does not answer, and that one refutes it. Its death is told each time.
+ */
+const SUSPICION_PACE = 600_000;
 /** Approvals that are waited for; at the limit the oldest is not, which only closes the door. */
 export const APPROVALS_MAX = 64;
 /** Records of nobody that is certified yet, and of them from one member; the oldest makes room. */
@@ -122,6 +127,8 @@ export class Mesh {
   #hasCompared = false;
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
+  /** Whether our incarnation has risen since the last review. */
+  #hasRefuted = false;
   /** Whether what is remembered over restarts has changed, and whether that must be on disk now. */
   isDirty = true;
   mustPersist = false;
@@ -840,6 +847,8 @@ export class Mesh {
   review(now: Now, out: Outbox<NodeEvent>): void {
     const seconds = secondsOf(now);
     const isTimely = this.#isTimely(now);
+    this.isDirty ||= this.#hasRefuted;
+    this.#hasRefuted = false;
     for (const member of [...this.roster.members()]) {
       this.#reviewOne(now, member, isTimely, out);
       if (isTimely) this.#forgetLongDead(now, member, out);
@@ -1146,26 +1155,39 @@ export class Mesh {
     return {
       message: (to, message) => this.send(now, to, "gossip", encode(message, PAYLOAD_MAX), out),
       rumour: (from, rumour) => void this.#inbox.push({ from, rumour }),
-      event: (event) => this.#hear(event, out),
+      event: (event) => this.#hear(now, event, out),
     };
   }
 
-  #hear(event: SwimEvent, out: Outbox<NodeEvent>): void {
+  #hear(now: Now, event: SwimEvent, out: Outbox<NodeEvent>): void {
     if (event.kind === "levelled") {
       const membership = this.roster.get(event.id)?.membership;
       if (membership && isCertified(membership)) this.#hasCompared = true;
       if (membership) out.event({ kind: "compared", who: this.roster.who(event.id) });
       return;
     }
-    this.isDirty = true;
-    if (event.kind === "refuted" || this.#isQuiet) return;
-    if (!this.roster.get(event.id)) return;
+    // It can change once a second for ever at another's word; whoever has forgotten it is shown it.
+    if (event.kind === "refuted") return void (this.#hasRefuted = true);
+    const isSuspicion = event.kind === "suspected" || event.kind === "recovered";
+    if (!isSuspicion) this.isDirty = true; // no suspicion outlives a restart
+    const member = this.roster.get(event.id);
+    if (this.#isQuiet || !member) return;
+    if (isSuspicion && !isWorthTelling(now, member, event.kind)) return;
+    member.isToldSuspect = event.kind === "suspected";
     const who = this.roster.who(event.id);
     if (event.kind === "returned") {
       return out.event({ kind: "memberReturned", who, absentMs: event.absentMs });
     }
     out.event({ kind: MEMBER_EVENTS[event.kind], who });
   }
+}
+
+/** Whether people hear of a suspicion; of its end they do when they heard of it. */
+function isWorthTelling(now: Now, member: Member, kind: "suspected" | "recovered"): boolean {
+  if (kind === "recovered") return member.isToldSuspect;
+  if (now.boot - member.suspicionToldAt < SUSPICION_PACE) return false;
+  member.suspicionToldAt = now.boot;
+  return true;
 }
 
 function isCertified({ standing }: Membership): boolean {

@@ -54,6 +54,9 @@ export interface Member {
   trafficAt: number;
   /** Unix seconds at which it was last known to live, kept over restarts. */
   aliveAt: number;
+  /** Boot ms when people were last told that it does not answer, and whether they still believe so. */
+  suspicionToldAt: number;
+  isToldSuspect: boolean;
 }
 
 /** What came of a record. */
@@ -314,6 +317,8 @@ export class Roster {
       rtt: undefined,
       trafficAt: 0,
       aliveAt: Math.floor(now.wall / 1000),
+      suspicionToldAt: -Infinity,
+      isToldSuspect: false,
     };
     this.#members.set(member.id, member);
     this.claim(membership);
