@@ -342,7 +342,8 @@ export class Mesh {
   #reviewAbout(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
     const concerned = new Set([subjectOf(statement)]);
     const token = statement.kind === "member" ? statement.token?.key : undefined;
-    for (const id of token ? this.statements.certifiedBy(token) : []) concerned.add(id);
+    // All of that token's would be as many judgements as it has certified, for each that it certifies.
+    for (const id of token ? this.statements.certifiedAtEnd(token) : []) concerned.add(id);
     if (statement.kind === "withdrawn" || statement.kind === "token") {
       for (const { id, membership } of this.roster.members()) {
         if (membership.token?.key === statement.key) concerned.add(id);

@@ -195,3 +195,62 @@ Deno.test("an approval is waited for during one day", () => {
   assert.ok(mesh.isAwaiting(after(86_400)));
   assert.ok(!mesh.isAwaiting(after(86_401)));
 });
+
+Deno.test("a certificate costs no more judgements, and no more looks at others, for all that its token has certified before", () => {
+  for (const uses of [1_000, 5]) {
+    const { society, mesh, out, come } = setUp();
+    const token = { key: society.person(500).id, uses };
+    const { statements, judge } = mesh;
+    let [judgements, looks] = [0, 0];
+    const judgeOne = judge.judge.bind(judge);
+    judge.judge = (...args) => {
+      judgements++;
+      return judgeOne(...args);
+    };
+    const counts = statements.counts.bind(statements);
+    statements.counts = (...args) => {
+      looks++;
+      return counts(...args);
+    };
+    /** What the n-th certificate of the token costs. */
+    const costs: (readonly [number, number])[] = [];
+    for (let n = 0; n < 200; n++) {
+      const who = society.person(1_000 + n);
+      // Those that came later count as earlier: each puts out the last within the uses.
+      const draft = memberDraft(who, { since: NOW - n, token });
+      const { bytes } = society.sign(society.mesh, draft);
+      [judgements, looks] = [0, 0];
+      assert.equal(mesh.learn(now, bytes, out).kind, "new");
+      costs.push([judgements, looks]);
+      come(who);
+    }
+    const [first, last] = [costs[20], costs[199]];
+    assert.ok(first && last);
+    assert.ok(last[0] <= first[0] + 2, `${last[0]} judgements, ${first[0]} at first`);
+    assert.ok(last[1] <= first[1] + 10, `${last[1]} looks, ${first[1]} at first`);
+    const ids = Array.from({ length: 200 }, (_, n) => society.person(1_000 + n).id);
+    const certified = ids.filter((id) => statements.certificate(id) !== undefined);
+    assert.equal(certified.length, Math.min(uses, 200));
+    for (const id of ids) {
+      const standing = judgeOne(id, NOW).kind === "member";
+      assert.equal(standing, certified.includes(id));
+    }
+  }
+});
+
+Deno.test("whom an earlier certificate of its token puts out is judged at once", () => {
+  const { society, mesh, out, come } = setUp();
+  const token = { key: society.person(500).id, uses: 2 };
+  const certify = (n: number, since: number) => {
+    const who = society.person(n);
+    const draft = memberDraft(who, { since, token });
+    mesh.learn(now, society.sign(society.mesh, draft).bytes, out);
+    return who;
+  };
+  const both = [1_001, 1_002].map((n) => certify(n, NOW - 1));
+  for (const one of both) come(one);
+  const here = () => both.filter(({ id }) => mesh.roster.get(id) !== undefined).length;
+  assert.equal(here(), 2);
+  certify(1_003, NOW - 2);
+  assert.equal(here(), 1);
+});

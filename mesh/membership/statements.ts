@@ -27,6 +27,7 @@
 import type { Crypto } from "../crypto.ts";
 import { sameBytes } from "../endpoint.ts";
 import { type Genesis, type MemberId, meshIdOf } from "./identity.ts";
+import { Ranks } from "./ranks.ts";
 import {
   type Certificate,
   decodeStatement,
@@ -109,8 +110,8 @@ export class Statements {
   readonly #slots = new Map<string, Map<number, Statement>>();
   readonly #about = new Map<string, Set<Statement>>();
   readonly #byToken = new Map<string, Set<StatementOf<"member">>>();
-  /** Keys that a token has certified, in the order in which they count; made anew when asked for. */
-  readonly #ranks = new Map<string, Map<MemberId, number>>();
+  /** Keys that a token has certified, in the order in which they count; made when asked for. */
+  readonly #ranks = new Map<string, Ranks>();
   readonly #farewells = new Map<MemberId, StatementOf<"left">>();
   readonly #pairs = new Map<string, Pair>();
   /** By hash, and by signer and number. */
@@ -280,6 +281,11 @@ export class Statements {
   /** Keys that were certified because of a token, in the order in which they count. */
   certifiedBy(token: string): MemberId[] {
     return [...this.#ranksOf(token).keys()];
+  }
+
+  /** Of these keys the ones that one certificate by their token can have put out, or let in. */
+  certifiedAtEnd(token: string): Iterable<MemberId> {
+    return this.#ranksOf(token).atEnd();
   }
 
   /**
@@ -610,7 +616,7 @@ export class Statements {
     const { key } = statement.token;
     const byToken = this.#byToken.get(key) ?? new Set();
     this.#byToken.set(key, byToken.add(statement));
-    this.#ranks.delete(key);
+    this.#rank(key, subject);
   }
 
   #drop(statement: Statement): void {
@@ -635,7 +641,7 @@ export class Statements {
     const byToken = this.#byToken.get(key);
     byToken?.delete(statement);
     if (byToken?.size === 0) this.#byToken.delete(key);
-    this.#ranks.delete(key);
+    this.#rank(key, subject);
   }
 
   #office(key: MemberId): StatementOf<"admin"> | undefined {
@@ -645,22 +651,32 @@ export class Statements {
 
   #isWithinUses({ token, certificate }: StatementOf<"member">): boolean {
     if (token === undefined) return true;
-    return (this.#ranksOf(token.key).get(certificate.key) ?? Infinity) < token.uses;
+    return this.#ranksOf(token.key).of(certificate.key) < token.uses;
   }
 
-  #ranksOf(token: string): ReadonlyMap<MemberId, number> {
+  #ranksOf(token: string): Ranks {
     const known = this.#ranks.get(token);
     if (known) return known;
-    const since = new Map<MemberId, number>();
-    for (const statement of this.#byToken.get(token) ?? []) {
-      if (!this.counts(statement)) continue;
-      const { key, since: its } = statement.certificate;
-      since.set(key, Math.min(its, since.get(key) ?? Infinity));
-    }
-    const order = [...since].sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
-    const ranks = new Map(order.map(([key], rank) => [key, rank]));
+    const ranks = new Ranks();
     this.#ranks.set(token, ranks);
+    const certified = this.#byToken.get(token) ?? [];
+    const keys = new Set(Iterator.from(certified).map(({ certificate }) => certificate.key));
+    for (const key of keys) this.#rank(token, key);
     return ranks;
+  }
+
+  /** The certificates of a key by a token have changed. */
+  #rank(token: string, key: MemberId): void {
+    const ranks = this.#ranks.get(token);
+    if (!ranks) return;
+    let since: number | undefined;
+    for (const statement of this.about(key)) {
+      const isOne = statement.kind === "member" && statement.token?.key === token;
+      if (!isOne || !this.counts(statement)) continue;
+      since = Math.min(statement.certificate.since, since ?? Infinity);
+      if (statement.token) ranks.noteUses(statement.token.uses);
+    }
+    ranks.set(key, since);
   }
 }
 
