@@ -190,7 +190,7 @@ testUnless({ right }, "items 2, 3, 7, 12: the commands of membership", async (t)
 
   await t.step("item 12: leave is one's own, and final", async () => {
     const { key } = (await faro.status()).self;
-    await faro.shoal(["leave"]);
+    await faro.shoal(["leave", "--yes"]);
     assert.equal((await faro.end).code, 0);
     await all(members, "has forgotten faro", (status) => !hasPeer("faro")(status));
     const again = MeshNode.start(faro.host);

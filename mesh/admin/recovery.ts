@@ -9,8 +9,10 @@ import type { NodeEvent } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import { RESERVE } from "../membership/sight.ts";
 import {
   type Certificate,
+  NUMBER_MAX,
   signStatement,
   type Statement,
   SUCCESSOR_MAX,
@@ -67,16 +69,23 @@ export function recover(
     without.add(id);
   }
   const plan = collect(mesh, now, without, options.since ?? Infinity);
+  // A key signs so many, and some are for later: whom it cannot certify now is named, and all else is done.
+  const wishes = plan.wishes.toSorted((a, b) => rankOf(a) - rankOf(b));
+  const late = wishes.splice(NUMBER_MAX - RESERVE)
+    .flatMap(({ draft }) => draft.kind === "member" ? draft.certificate.name : []);
+  const cutOff = [...plan.cutOff, ...late];
   const lines = [
     `a new mesh key is made and kept on this machine; the old one is void`,
     `${counted(plan.admins.length, "admin")} signed anew: ${namesOf(plan.admins, "none")}`,
-    `${counted(plan.members, "member")} and ${counted(plan.removals, "removal")} signed anew`,
+    `${counted(plan.members - late.length, "member")} and ${
+      counted(plan.removals, "removal")
+    } signed anew`,
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
-    ...(plan.cutOff.length > 0
+    ...(cutOff.length > 0
       ? [
-        `${counted(plan.cutOff.length, "member")} out until you \`shoal approve\` each: ` +
-        namesOf(plan.cutOff, ""),
+        `${counted(cutOff.length, "member")} out until you \`shoal approve\` each: ` +
+        namesOf(cutOff, ""),
       ]
       : []),
   ];
@@ -90,7 +99,7 @@ export function recover(
   mesh.signer.setMeshKey(keys.meshKey);
   const added = mesh.learn(now, successor.bytes, out);
   if (added.kind === "refused") return refusal(`recover: the mesh refuses it (${added.why})`);
-  for (const wish of plan.wishes) {
+  for (const wish of wishes) {
     const said = mesh.say(now, wish.by, wish.draft, out);
     if (!said.ok) return refusal(`recover: ${said.error}`);
   }
@@ -106,6 +115,11 @@ function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
     if (key === name || nameOf(mesh, key) === name) named.add(key);
   }
   return named;
+}
+
+/** Offices first, then what ends something, then members. */
+function rankOf({ draft: { kind } }: Wish): number {
+  return kind === "admin" ? 0 : kind === "member" ? 2 : 1;
 }
 
 function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: number): Recovered {
