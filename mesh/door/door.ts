@@ -150,15 +150,9 @@ export class Door {
     // Where the door is open for somebody who is awaited, nobody else is heard.
     if (this.requests.openUntil(now) === undefined) return void this.#drop("stranger");
     const who = { id: key, name };
-    const { isNews } = this.requests.place(now, who, arrival.from);
+    const isNews = this.requests.place(now, who, arrival.from);
     if (isNews) out.event({ kind: "request", who, endpoint: arrival.from });
     this.#reply(arrival, heard.request, key, { kind: "pending" }, out);
-  }
-
-  /** Forgets what was half done for an identity. */
-  withdraw(id: MemberId): void {
-    this.requests.forget(id);
-    this.#halfOpen.delete(id);
   }
 
   list(): Request[] {

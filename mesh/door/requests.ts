@@ -34,12 +34,6 @@ export interface Request {
   readonly at: number;
 }
 
-export interface Placed {
-  readonly isNew: boolean;
-  /** Whether it is new and people should be told. */
-  readonly isNews: boolean;
-}
-
 /** From the largest unit of the outer network to the smallest. */
 const GROUPS = [regionOf, networkOf, originOf];
 
@@ -83,18 +77,18 @@ export class Requests {
     return now.boot < this.#openUntil ? this.#openUntil : undefined;
   }
 
-  /** Takes in a request that has proven its address. */
-  place(now: Now, who: Who, endpoint: Endpoint): Placed {
+  /** Takes in a request that has proven its address. @returns whether it is new and people should be told */
+  place(now: Now, who: Who, endpoint: Endpoint): boolean {
     this.expire(now);
     const known = this.#all.get(who.id);
     if (known === undefined) this.#makeRoom(endpoint);
     this.#all.delete(who.id);
     this.#all.set(who.id, { who, endpoint, since: known?.since ?? now.boot, at: now.boot });
-    if (known !== undefined) return { isNew: false, isNews: false };
+    if (known !== undefined) return false;
     this.counts.placed++;
     const isNews = this.#told.take(now);
     if (!isNews) this.counts.untold++;
-    return { isNew: true, isNews };
+    return isNews;
   }
 
   /** It is decided. */

@@ -189,10 +189,6 @@ export class Judge {
     return this.#trusted.delete(id);
   }
 
-  isTrusted(id: MemberId): boolean {
-    return this.#trusted.has(id);
-  }
-
   *trusted(): Generator<{ key: MemberId; name: string }> {
     for (const [key, name] of this.#trusted) yield { key, name };
   }

@@ -243,13 +243,6 @@ export class Tunnels {
     out.command({ kind: "removeRoute", peer: id, prefix });
   }
 
-  /** Takes all prefixes away. */
-  clearRoutes(id: PeerId, out: Out): void {
-    const peer = this.#device.peers.get(id);
-    if (!peer) return;
-    for (const prefix of [...peer.routes.values()]) this.removeRoute(id, prefix, out);
-  }
-
   /** Asks for a new session now, or as soon as R38 allows it. */
   startHandshake(now: Now, id: PeerId, out: Out): void {
     const step = this.#begin(now, out);

@@ -104,7 +104,7 @@ Deno.test("R50: a prefix is held by one peer; whoever gets it last has it", () =
   tunnels.removeRoute(1, v4(10, 1, 0, 0, 16), out);
   assert.deepEqual(routes(2), ["10.1.0.0"], "only its holder can lose it");
   assert.ok(!out.commands.some(({ kind }) => kind === "removeRoute"));
-  tunnels.clearRoutes(2, out);
+  tunnels.removeRoute(2, v4(10, 1, 0, 0, 16), out);
   assert.deepEqual([routes(1), routes(2)], [["10.0.0.0"], []]);
   tunnels.removePeer(now, 1, out);
   tunnels.addRoute(2, v4(10, 0, 0, 0, 8), out);
