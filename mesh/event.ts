@@ -52,7 +52,7 @@ export type NodeEvent =
   /** The mesh key gave somebody an office, or ended it. */
   | { readonly kind: "promoted"; readonly who: Who }
   | { readonly kind: "demoted"; readonly who: Who }
-  /** A key, of a member or of an invite, was put out of the mesh by somebody. */
+  /** Somebody has removed a key from the mesh for ever. */
   | { readonly kind: "removed"; readonly who: Who; readonly by: Who }
   /** The recovery key named another mesh key. */
   | { readonly kind: "meshKeyReplaced"; readonly key: string }

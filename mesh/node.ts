@@ -8,7 +8,7 @@
  * ```
  *
  * The snapshot must be on disk before `start`: it counts the start, and that number must never be
- * used twice (control.ts). Calls give the time first and the outbox last.
+ * used twice (wire/seal.ts). Calls give the time first and the outbox last.
  *
  * A node with a mesh has a {@link Mesh}; one that asks for admission without a token has none yet:
  * it only knocks, and answers nobody.
@@ -436,7 +436,7 @@ export class Node {
     return mesh.roster.who(id);
   }
 
-  /** Whether this node may sign without a person's insistence, or need not wait to. */
+  /** Whether this node may sign without --yes: it has compared its statements, or has no mesh yet. */
   get hasCompared(): boolean {
     return this.#mesh?.hasCompared ?? true;
   }

@@ -1,6 +1,7 @@
 /**
  * What members say to each other beside gossip: first acquaintance, pings, notices of boot numbers,
- * records that their subject has forgotten, certificates that an admin renewed.
+ * records that their subject has forgotten, statements that cannot wait, and the admission of whom a
+ * door has let in.
  */
 import { Reader } from "./codec.ts";
 import type { Crypto } from "./crypto.ts";

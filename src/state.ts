@@ -42,7 +42,7 @@ import { Store } from "./store.ts";
 
 const PORT_FILE = "port";
 
-/** Bytes that a first join needs on the disk: its keys, its chain, and the members that it is told of at first. */
+/** Bytes that a first join needs on the disk: its keys, and the statements and members that it is told of at first. */
 const JOIN_ROOM = 64 * 1024;
 
 /** Characters of one thing beside its signed bytes: names of fields, an endpoint, a name, a key. */

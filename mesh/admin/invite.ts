@@ -31,7 +31,7 @@ const OTHER_PLACES = 2;
 
 export interface InviteOptions extends Insistence {
   readonly uses?: number;
-  /** Seconds until which it can be redeemed. */
+  /** Seconds for which it lets somebody in. */
   readonly expiresInS?: number;
   /** Days that a membership lasts. */
   readonly memberDays?: number;

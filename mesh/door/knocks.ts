@@ -22,7 +22,7 @@
  * - Requests of a token-less ask have all proven their address.
  *
  * Somebody with thousands of true addresses in hundreds of networks can use up the second budget as
- * well: then everybody gets the same chance a try, and those who knock go on trying (join.ts).
+ * well: then everybody gets the same chance a try, and those who knock go on trying (joiner.ts).
  */
 import type { Crypto } from "../crypto.ts";
 import type { Endpoint } from "../endpoint.ts";

@@ -85,7 +85,7 @@ const LONG_DEAD = 30 * 86_400;
 const SUSPICION_PACE = 600_000;
 /** Approvals that are waited for; at the limit the oldest is not, which only closes the door. */
 export const APPROVALS_MAX = 64;
-/** Records of nobody that is certified yet, and of them from one member; the oldest makes room. */
+/** Rumours whose proof has not come yet, and of them from one member; the oldest makes room. */
 export const UNPROVEN_MAX = 256;
 export const UNPROVEN_EACH = 8;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
