@@ -49,7 +49,7 @@ import { Talk } from "./talk.ts";
 import { INCARNATION_MAX } from "./swim/messages.ts";
 import { Tunnels } from "./tunnel/tunnels.ts";
 import type { Arrival, Edge, FactReader } from "./tunnel/types.ts";
-import { OldVersions } from "./wire/old_versions.ts";
+import { OtherVersions } from "./wire/other_versions.ts";
 
 export interface NodeOptions {
   readonly crypto: Crypto;
@@ -96,7 +96,7 @@ export class Node {
   readonly #identity: Identity;
   readonly #tunnels: Tunnels;
   readonly #entry: Entry;
-  readonly #oldVersions = new OldVersions();
+  readonly #otherVersions = new OtherVersions();
   /** 8 random bytes of this start, hexadecimal. */
   readonly #run: string;
   readonly #boot: number;
@@ -528,10 +528,10 @@ export class Node {
       complaints: this.#entry.complaints(),
       mesh: this.#mesh,
       door: this.#door,
-      oldVersions: this.#oldVersions.places(now),
+      otherVersions: this.#otherVersions.places(now),
       tunnels: this.#tunnels,
       facts,
-      drops: { ...this.#drops, ...this.#talk?.drops, old_version: this.#oldVersions.count },
+      drops: { ...this.#drops, ...this.#talk?.drops, other_version: this.#otherVersions.count },
     });
   }
 
@@ -702,7 +702,7 @@ export class Node {
   #strange(now: Now, { bytes, from }: Arrival): void {
     const version = otherVersionOf(bytes);
     if (version === undefined) this.#drops.foreign++;
-    else this.#oldVersions.saw(now, version, from);
+    else this.#otherVersions.saw(now, version, from);
   }
 
   #tellWhetherOut(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {

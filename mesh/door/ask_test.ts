@@ -223,7 +223,7 @@ Deno.test("a node of an older version that knocks is named in status, with its p
   );
   assert.equal(named.length, 4, "the last four places");
   assert.ok(named.some((line) => line.includes("11.0.19.1:20")));
-  assert.equal(founder.node.status(founder.now()).control["old_version"], 20);
+  assert.equal(founder.node.status(founder.now()).control["other_version"], 20);
   lab.run(11 * 60_000);
   assert.deepEqual(healthOf(founder), []);
   assert.equal(bytes(), 0);

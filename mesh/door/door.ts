@@ -10,7 +10,7 @@ import { type Crypto, KEY_LENGTH } from "../crypto.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Now, Outbox, Random } from "../machine.ts";
-import type { Identity, MemberId } from "../membership/identity.ts";
+import type { Genesis, Identity, MemberId } from "../membership/identity.ts";
 import type { Judgement, Refusal } from "../membership/judge.ts";
 import { type NodeRecord, openRecord } from "../membership/record.ts";
 import type { Arrival } from "../tunnel/types.ts";
@@ -26,7 +26,6 @@ import {
 import { backTo } from "./joiner.ts";
 import { Knocks } from "./knocks.ts";
 import { type Request, Requests } from "./requests.ts";
-import type { Genesis } from "../membership/identity.ts";
 
 /** Strangers that were answered and have not confirmed; at the limit the oldest makes room. */
 export const HALF_OPEN_MAX = 256;

@@ -1,13 +1,13 @@
 /** Hellos of ours that were not answered yet, and what each was for. */
 import type { Crypto } from "../crypto.ts";
 import {
+  doorKeyOf,
   type KeyHolder,
   openAnswer,
   openRetry,
   sealHello,
   type SentHello,
 } from "../wire/contact.ts";
-import { doorKeyOf } from "../wire/contact.ts";
 import type { Random } from "../machine.ts";
 
 /** Hellos that wait at most; at the limit the oldest is forgotten. */

@@ -3,13 +3,14 @@
  * of which says nothing or a few sentences.
  */
 import { adminNames, namesOf } from "../admin/authority.ts";
+import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { type Now, secondsOf } from "../machine.ts";
 import type { Identity } from "../membership/identity.ts";
 import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { OldVersion } from "../wire/old_versions.ts";
+import type { OtherVersion } from "../wire/other_versions.ts";
 import type { JoinState } from "../status.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
@@ -30,7 +31,7 @@ export interface ReportSources {
   readonly complaints: readonly string[];
   readonly mesh: Mesh | undefined;
   readonly door: Door | undefined;
-  readonly oldVersions: readonly OldVersion[];
+  readonly otherVersions: readonly OtherVersion[];
   readonly tunnels: Tunnels;
   readonly facts: FactReader;
   readonly drops: Readonly<Record<string, number>>;
@@ -255,9 +256,9 @@ function ownAddress(now: Now, mesh: Mesh): string[] {
 }
 
 /** Machines that cannot talk to us. */
-function strangers({ oldVersions }: ReportSources): string[] {
-  return oldVersions.map(({ version, endpoint }) =>
+function strangers({ otherVersions }: ReportSources): string[] {
+  return otherVersions.map(({ version, endpoint }) =>
     `a machine at ${formatEndpoint(endpoint)} speaks version ${version} of shoal's protocol, ` +
-    "which this node does not: update shoal there"
+    `which this node does not: update shoal ${version < VERSION ? "there" : "here"}`
   );
 }

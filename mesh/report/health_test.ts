@@ -3,7 +3,7 @@ import { headOf } from "../datagram.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { NodeLab } from "../sim/node_lab.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
-import { PLACES_MAX } from "../wire/old_versions.ts";
+import { PLACES_MAX } from "../wire/other_versions.ts";
 
 function place(n: number): Endpoint {
   return { address: Uint8Array.of(203, n, 113, 7), port: 51820, scope: 0 };
@@ -31,8 +31,16 @@ Deno.test("a machine that speaks another version is named in status with what to
   ]);
   for (let n = 0; n < 50; n++) founder.inject(helloOf(3), place(n));
   assert.equal(named().length, PLACES_MAX);
+  assert.ok(
+    named().every((line) =>
+      line.endsWith(
+        "speaks version 3 of shoal's protocol, which " +
+          "this node does not: update shoal here",
+      )
+    ),
+  );
   const { control } = founder.node.status(founder.now());
-  assert.equal(control["old_version"], 51);
+  assert.equal(control["other_version"], 51);
   assert.equal(control["foreign"], 0);
   founder.lab.run(11 * 60_000);
   assert.deepEqual(named(), []);

@@ -3,9 +3,10 @@
  *
  * Once a period one member is probed (detector.ts). Silence makes it suspect, which is gossiped, so
  * that the suspect can refute it with a higher incarnation; a suspicion that nobody refutes ends in
- * death. What others say counts only at incarnations that the subject has announced (membership.ts), and nobody is declared dead on hearsay: when a
- * suspicion ends we probe the suspect once more ourselves, so whoever answers us cannot be evicted
- * by any number of liars. The dead are asked now and then for ever, so a partition heals by itself.
+ * death. What others say counts only at incarnations that the subject has announced (membership.ts),
+ * and nobody is declared dead on hearsay: when a suspicion ends we probe the suspect once more
+ * ourselves, so whoever answers us cannot be evicted by any number of liars. The dead are asked now and
+ * then for ever, so a partition heals by itself.
  *
  * Claims and rumours ride along on probes and answers (broadcast.ts); push–pull with a random member
  * repairs what that loses (pushpull.ts).

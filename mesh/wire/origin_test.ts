@@ -16,7 +16,7 @@ Deno.test("an origin is an address or a /64, a network a /24 or /48, a region a 
 
 Deno.test("no IPv4 address shares an origin, a network or a region with an IPv6 address", () => {
   const address = Uint8Array.of(0, 1, 2, 3);
-  for (const  of of[originOf, networkOf, regionOf]) {
-    assert.notEqual(of({ address }), of({ address: six }));
+  for (const partOf of [originOf, networkOf, regionOf]) {
+    assert.notEqual(partOf({ address }), partOf({ address: six }));
   }
 });

@@ -12,19 +12,17 @@ export const PLACES_MAX = 4;
 /** Milliseconds after which a place that is silent is forgotten. */
 export const SHOWN_TIME = 600_000;
 
-export interface OldVersion {
+export interface OtherVersion {
   readonly version: number;
   /** Where its last datagram came from. */
   readonly endpoint: Endpoint;
-  /** Datagrams since it is remembered. */
-  readonly count: number;
   /** Boot ms of the last one. */
   readonly at: number;
 }
 
-export class OldVersions {
+export class OtherVersions {
   /** By origin and version, the one heard last at the end. */
-  readonly #places = new Map<string, OldVersion>();
+  readonly #places = new Map<string, OtherVersion>();
   /** All datagrams of other versions since the start. */
   count = 0;
 
@@ -32,15 +30,14 @@ export class OldVersions {
     this.count++;
     this.#forget(now);
     const name = `${originOf(endpoint)} ${version}`;
-    const known = this.#places.get(name);
     this.#places.delete(name);
     const [oldest] = this.#places.keys();
     if (this.#places.size >= PLACES_MAX && oldest !== undefined) this.#places.delete(oldest);
-    this.#places.set(name, { version, endpoint, count: (known?.count ?? 0) + 1, at: now.boot });
+    this.#places.set(name, { version, endpoint, at: now.boot });
   }
 
   /** The places of the last ten minutes, the one heard last first. */
-  places(now: Now): OldVersion[] {
+  places(now: Now): OtherVersion[] {
     this.#forget(now);
     return [...this.#places.values()].reverse();
   }
