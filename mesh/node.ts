@@ -23,13 +23,13 @@ import {
   type InviteStatus,
   revokeInvite,
 } from "./admin/invite.ts";
-import type { Outcome as Planned } from "./admin/plan.ts";
+import type { Planned } from "./admin/plan.ts";
 import { recover, type RecoverOptions } from "./admin/recovery.ts";
 import { adminToAsk, demote, leaveForGood, revoke, type RevokeOptions } from "./admin/removal.ts";
 import type { Crypto } from "./crypto.ts";
 import { type Decoded, refusal } from "./codec.ts";
 import { type Credentials, findCredentials } from "./door/credentials.ts";
-import { Door, type Household } from "./door/door.ts";
+import { Door, type MeshBehind } from "./door/door.ts";
 import { Entry, type Outcome } from "./door/entry.ts";
 import { type Endpoint, formatEndpoint, isReachable, sameEndpoint } from "./endpoint.ts";
 import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
@@ -221,7 +221,7 @@ export class Node {
         const { expected, dropped } = this.#door.hello(
           now,
           arrival,
-          this.#household(now, mesh, out),
+          this.#meshBehind(now, mesh, out),
           out,
         );
         // The numbers of a second machine with a member's key would make the first look old.
@@ -233,7 +233,7 @@ export class Node {
       }
       case "ask":
         if (!mesh || !this.#door) break;
-        this.#door.ask(now, arrival, this.#household(now, mesh, out), out);
+        this.#door.ask(now, arrival, this.#meshBehind(now, mesh, out), out);
         if (this.#o.open) this.#admitAll(now, mesh, this.#door, out);
         break;
       case "answer": {
@@ -583,7 +583,7 @@ export class Node {
   }
 
   /** What the door asks about the mesh behind it. */
-  #household(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): Household {
+  #meshBehind(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): MeshBehind {
     return {
       record: mesh.record,
       isKnown: (id) => mesh.isKnown(id),

@@ -41,7 +41,8 @@ export interface NodeSnapshot {
 
 /** Starts and incarnations that a node counts, as wide as their fields on the wire. */
 const COUNT_MAX = 0xffff_ffff;
-const NUMBER_MAX = 0xffff;
+/** As wide as the field of a number on the wire; a key may use fewer (statement.ts). */
+const NUMBER_FIELD_MAX = 0xffff;
 
 /**
  * What was written as JSON, or undefined when it cannot have been: a value of another shape would
@@ -99,7 +100,7 @@ function isTextOrNone(value: unknown): boolean {
 }
 
 function isNumber(value: unknown): boolean {
-  return isCount(value, NUMBER_MAX);
+  return isCount(value, NUMBER_FIELD_MAX);
 }
 
 function isTime(value: unknown): boolean {

@@ -9,7 +9,7 @@ import { loadSodium } from "../ffi/sodium.ts";
 import type { ApproveOptions } from "../mesh/admin/approve.ts";
 import type { Insistence } from "../mesh/admin/authority.ts";
 import type { Invitation, InviteOptions, InviteStatus } from "../mesh/admin/invite.ts";
-import type { Outcome as Planned } from "../mesh/admin/plan.ts";
+import type { Planned } from "../mesh/admin/plan.ts";
 import type { RecoverOptions } from "../mesh/admin/recovery.ts";
 import type { RevokeOptions } from "../mesh/admin/removal.ts";
 import type { Decoded } from "../mesh/codec.ts";

@@ -1,6 +1,6 @@
 /** What a person can ask of a running node over its control socket, one entry a command. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Outcome as Planned } from "../mesh/admin/plan.ts";
+import type { Planned } from "../mesh/admin/plan.ts";
 import { formatSeed } from "../mesh/seed.ts";
 import type { NodeConfig } from "./config.ts";
 import type { Document, Operation, Request } from "./control.ts";

@@ -25,7 +25,7 @@ export function authorityOf(mesh: Mesh, what: string, { yes = false }: Insistenc
     );
   }
   const fault = comparisonFault(mesh, what, yes);
-  const isOurs = isAdmin && (mesh.signer.left("own") > 0 || !mesh.signer.hasMeshKey);
+  const isOurs = isAdmin && (mesh.signer.numbersLeft("own") > 0 || !mesh.signer.hasMeshKey);
   return fault ?? { ok: true, value: isOurs ? "own" : "mesh" };
 }
 

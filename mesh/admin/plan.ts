@@ -36,7 +36,7 @@ export interface Plan {
 }
 
 /** What became of a plan. */
-export interface Outcome {
+export interface Planned {
   readonly who: Who;
   readonly lines: readonly string[];
   readonly warnings: readonly string[];
@@ -52,13 +52,13 @@ export function carryOut(
   { who, lines, warnings, wishes }: Plan,
   yes: boolean,
   out: Outbox<NodeEvent>,
-): Decoded<Outcome> {
+): Decoded<Planned> {
   if (warnings.length > 0 && !yes) {
     return { ok: true, value: { who, lines, warnings, isDone: false } };
   }
   for (const by of ["own", "mesh"] as const) {
     const count = wishes.filter((wish) => wish.by === by).length;
-    const left = mesh.signer.left(by);
+    const left = mesh.signer.numbersLeft(by);
     if (count <= left) continue;
     const whose = by === "mesh" ? "the mesh key" : "this admin";
     return refusal(`${what}: ${count} statements are needed and ${whose} has ${left} left`);

@@ -19,7 +19,7 @@ import {
 } from "../membership/statement.ts";
 import { type Insistence, nameOf, namesOf } from "./authority.ts";
 import { lastCertificates, saidBy, signedAnew, untilOf } from "./certificates.ts";
-import { counted, type Outcome, type Wish } from "./plan.ts";
+import { counted, type Planned, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
   /** Admins that are put out: their names or keys. */
@@ -48,7 +48,7 @@ export function recover(
   keys: { readonly recovery: SigningKey; readonly meshKey: SigningKey },
   options: RecoverOptions,
   out: Outbox<NodeEvent>,
-): Decoded<Outcome> {
+): Decoded<Planned> {
   const { recoveryKey } = mesh.genesis;
   if (!crypto.equal(keys.recovery.publicKey, recoveryKey)) {
     return refusal("recover: these are not the recovery words of this mesh");

@@ -19,8 +19,8 @@ import {
   estateLines,
   estateOf,
   estateWarnings,
-  type Outcome,
   type Plan,
+  type Planned,
   type Wish,
 } from "./plan.ts";
 
@@ -61,7 +61,7 @@ function heirOf(
   if (!mesh.statements.isAdmin(mesh.id) || mesh.id === admin) return "mesh";
   const { wishes } = estateOf(mesh, now, admin, "own", isKept);
   // One more, since whoever is demoted is certified as a member.
-  return wishes.length + 1 <= mesh.signer.left("own") ? "own" : "mesh";
+  return wishes.length + 1 <= mesh.signer.numbersLeft("own") ? "own" : "mesh";
 }
 
 /** What a person must agree to when an admin goes. */
@@ -84,7 +84,7 @@ export function demote(
   who: string,
   { yes = false }: Insistence,
   out: Outbox<NodeEvent>,
-): Decoded<Outcome> {
+): Decoded<Planned> {
   const by = meshKeyOf(mesh, "demote", { yes });
   if (!by.ok) return by;
   const admin = adminNamed(mesh, "demote", who);
@@ -122,7 +122,7 @@ export function revoke(
   who: string,
   options: RevokeOptions,
   out: Outbox<NodeEvent>,
-): Decoded<Outcome> {
+): Decoded<Planned> {
   if (who === mesh.id || who === mesh.name) {
     return refusal(
       "revoke: that is this node itself: `shoal leave` ends its membership, and another admin can " +
@@ -187,7 +187,7 @@ function revokeAdmin(
   id: MemberId,
   { since, yes = false }: RevokeOptions,
   out: Outbox<NodeEvent>,
-): Decoded<Outcome> {
+): Decoded<Planned> {
   const by = meshKeyOf(mesh, "revoke: an admin's office is ended by the mesh key", { yes });
   if (!by.ok) return by;
   const name = nameOf(mesh, id);
@@ -224,7 +224,7 @@ export function leaveForGood(
   now: Now,
   { yes = false }: Insistence,
   out: Outbox<NodeEvent>,
-): Decoded<Outcome> {
+): Decoded<Planned> {
   const { id, name } = mesh;
   const warnings = [`${name} cannot come back with this key: \`shoal down\` stops a node that can`];
   const admins = [...mesh.statements.admins()];

@@ -46,7 +46,7 @@ interface HalfOpen {
 const NO_COOKIE = new Uint8Array(COOKIE_SIZE);
 
 /** What the door needs to know about the mesh behind it at this moment. */
-export interface Household {
+export interface MeshBehind {
   readonly record: NodeRecord;
   /** Whether the mesh knows this identity as a member. */
   readonly isKnown: (id: MemberId) => boolean;
@@ -93,7 +93,7 @@ export class Door {
   hello(
     now: Now,
     arrival: Arrival,
-    household: Household,
+    behind: MeshBehind,
     out: Outbox<NodeEvent>,
   ): { expected?: NodeRecord; dropped?: MemberId } {
     const heard = this.#knocks.hello(now, arrival);
@@ -103,12 +103,12 @@ export class Door {
     const opened = openRecord(this.crypto, this.meshId, hello.content);
     if (!opened.ok || opened.value.id === this.self.id) return this.#drop("invalid");
     const record = opened.value;
-    const judgement = household.judge(record);
+    const judgement = behind.judge(record);
     if (judgement?.kind === "refused" && SILENT.includes(judgement.why)) {
       return this.#drop("stranger");
     }
-    const ours = household.record.bytes;
-    const isFull = !household.isKnown(record.id) && !household.hasRoom();
+    const ours = behind.record.bytes;
+    const isFull = !behind.isKnown(record.id) && !behind.hasRoom();
     if (judgement?.kind === "refused" || isFull) {
       const why = judgement?.kind === "refused" ? judgement.why : "full";
       const verdict = { kind: "refused", why, record: ours } as const;
@@ -131,8 +131,8 @@ export class Door {
   }
 
   /** Answers an ask, and shows a request to people unless it is decided already. */
-  ask(now: Now, arrival: Arrival, household: Household, out: Outbox<NodeEvent>): void {
-    const isOpen = this.requests.isOpen(now, household.isAwaiting);
+  ask(now: Now, arrival: Arrival, behind: MeshBehind, out: Outbox<NodeEvent>): void {
+    const isOpen = this.requests.isOpen(now, behind.isAwaiting);
     const heard = this.#knocks.ask(now, arrival, isOpen);
     if (heard?.kind === "reply") out.send(backTo(arrival, heard.bytes));
     if (heard?.kind !== "request") return;
@@ -141,9 +141,9 @@ export class Door {
       return void this.#drop("invalid");
     }
     const { key, name } = introduction.value;
-    if (household.isDecided(key)) {
+    if (behind.isDecided(key)) {
       this.requests.forget(key);
-      const payload = encodeGrant({ genesis: household.genesis });
+      const payload = encodeGrant({ genesis: behind.genesis });
       return this.#reply(arrival, heard.request, key, { kind: "granted", payload }, out);
     }
     // Where the door is open for somebody who is awaited, nobody else is heard.

@@ -685,7 +685,7 @@ export class Mesh {
       this.#corrected(member.membership, seconds);
     if (!draft) return;
     // Last, since it is the dearest: counting what is left looks at every number of ours.
-    if (this.#pace.take(now.boot) && this.signer.left("own") > RESERVE) {
+    if (this.#pace.take(now.boot) && this.signer.numbersLeft("own") > RESERVE) {
       this.say(now, "own", draft, out);
     } else this.drops.unsigned++;
   }

@@ -54,7 +54,7 @@ export class Signer {
   }
 
   /** How many more statements a key may sign. */
-  left(by: SignedBy): number {
+  numbersLeft(by: SignedBy): number {
     return NUMBER_MAX - this.#last(by);
   }
 

@@ -48,7 +48,7 @@ Deno.test("invariant 14: a state that is too old goes on beyond the numbers that
 Deno.test("after 16,384 statements a key signs nothing more, and says so", () => {
   const last = { own: NUMBER_MAX - 1, mesh: NUMBER_MAX };
   const { signer, numberOf } = setUp(last);
-  assert.deepEqual([signer.left("own"), signer.left("mesh")], [1, 0]);
+  assert.deepEqual([signer.numbersLeft("own"), signer.numbersLeft("mesh")], [1, 0]);
   assert.equal(numberOf("own"), NUMBER_MAX);
   assert.equal(
     numberOf("own"),

@@ -2,7 +2,7 @@
 import type { Decoded } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
 import type { Invitation } from "../admin/invite.ts";
-import type { Outcome } from "../admin/plan.ts";
+import type { Planned } from "../admin/plan.ts";
 import type { NodeEvent } from "../event.ts";
 import { type Computer, NodeLab, type NodeWish } from "./node_lab.ts";
 
@@ -21,12 +21,12 @@ export function promote(by: Computer, who: Computer): void {
   done(by.step((now, out) => by.node.promote(now, who.id, {}, out)));
 }
 
-export function demote(by: Computer, who: Computer, yes = true): Outcome {
+export function demote(by: Computer, who: Computer, yes = true): Planned {
   return done(by.step((now, out) => by.node.demote(now, who.id, { yes }, out)));
 }
 
 /** @param since unix seconds; what an admin signed since then is not believed */
-export function revoke(by: Computer, who: Computer, since?: number, yes = true): Outcome {
+export function revoke(by: Computer, who: Computer, since?: number, yes = true): Planned {
   const options = { yes, ...(since === undefined ? {} : { since }) };
   return done(by.step((now, out) => by.node.revoke(now, who.id, options, out)));
 }

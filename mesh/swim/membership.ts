@@ -35,7 +35,7 @@ export interface Accusation {
   readonly origins: Set<Tag>;
   /** Boot ms of its beginning, or of the suspect's last sign of life. */
   began: number;
-  /** Whether somebody has buried the suspect already, so that less time is enough. */
+  /** Whether somebody has declared the suspect dead already, so that less time is enough. */
   isShort: boolean;
   expiry: Entry | undefined;
 }

@@ -128,7 +128,9 @@ export class Opinion {
       if (isHigher) this.#revive(member, incarnation);
       else if (!isGossip && !isLive(member)) this.doubt(member);
     } else if (status !== "suspect" && !this.options.lifeguard) {
-      if (this.members.precedes(member, "dead", incarnation)) this.#bury(member, incarnation);
+      if (this.members.precedes(member, "dead", incarnation)) {
+        this.#declareDead(member, incarnation);
+      }
     } else {
       this.accuse(from, member, incarnation, claim.origin ?? from.tag, isGossip);
       if (status === "dead") this.#hasten(member, incarnation);
@@ -168,7 +170,7 @@ export class Opinion {
     return true;
   }
 
-  /** Somebody has buried a member after a suspicion of its own: ours may end sooner. */
+  /** Somebody has declared a member dead after a suspicion of its own: ours may end sooner. */
   #hasten(member: Member, incarnation: number): void {
     const { accusation } = member;
     if (accusation === undefined || incarnation !== member.incarnation) return;
@@ -284,14 +286,14 @@ export class Opinion {
 
   /** Of a member never heard of: nobody loses it by believing this, and it is asked all the same. */
   #believe(member: Member, status: Status, incarnation: number): void {
-    acquit(member);
+    endSuspicion(member);
     this.members.set(member, status, incarnation, this.moment.now);
     if (!isLive(member)) this.doubt(member);
   }
 
   /** Forgets a member that is no more. */
   forget(member: Member): void {
-    acquit(member);
+    endSuspicion(member);
     this.gossip.withdrawClaim(member.tag);
     this.#doubts.delete(member);
   }
@@ -338,7 +340,7 @@ export class Opinion {
     accusation.expiry = this.agenda.add(at, "suspicion over", () => {
       // A sign of life since then has moved the beginning.
       const isOver = this.#lastQuestionOf(member, accusation) <= this.moment.now;
-      if (isOver) this.#sentence(member, accusation);
+      if (isOver) this.#askLast(member, accusation);
       else this.#expect(member, accusation);
     });
   }
@@ -356,30 +358,30 @@ export class Opinion {
   }
 
   /** A suspicion ends: the last question is asked by ourselves. */
-  #sentence(member: Member, accusation: Accusation): void {
+  #askLast(member: Member, accusation: Accusation): void {
     const { incarnation } = member;
-    if (!this.options.lifeguard) return this.#bury(member, incarnation);
+    if (!this.options.lifeguard) return this.#declareDead(member, incarnation);
     const isAsked = this.link.probe(member, (answered) => {
       if (member.accusation !== accusation) return;
-      if (!answered) return this.#bury(member, incarnation);
+      if (!answered) return this.#declareDead(member, incarnation);
       accusation.began = this.moment.now;
       this.#expect(member, accusation);
     });
     if (isAsked) return;
     // A probe from before the end is under way: that answer is not the last one.
     const again = this.moment.now + this.options.period;
-    const act = () => this.#sentence(member, accusation);
+    const act = () => this.#askLast(member, accusation);
     accusation.expiry = this.agenda.add(again, "suspicion over", act);
   }
 
-  #bury(member: Member, incarnation: number): void {
+  #declareDead(member: Member, incarnation: number): void {
     this.#settle(member, "dead", incarnation);
     this.moment.out.event({ kind: "died", id: member.id });
   }
 
   /** Changes a member and gossips it; a suspicion only with its origin. */
   #settle(member: Member, status: Status, incarnation: number, origin?: Tag): void {
-    acquit(member);
+    endSuspicion(member);
     this.members.set(member, status, incarnation, this.moment.now);
     this.#doubts.delete(member);
     // An "alive" is of use with its proof alone, the others to those who have had that.
@@ -391,7 +393,7 @@ export class Opinion {
 }
 
 /** Ends a suspicion. */
-function acquit(member: Member): void {
+function endSuspicion(member: Member): void {
   if (member.accusation?.expiry !== undefined) member.accusation.expiry.cancelled = true;
   member.accusation = undefined;
 }
