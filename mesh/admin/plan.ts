@@ -103,8 +103,11 @@ export function estateOf(
     const held = statements.get(hash);
     return held !== undefined && isKept(held);
   };
+  // The word of another admin may be the next to go: of two stolen machines each would wait for the other.
   const isRemovedByOthers = (key: MemberId) =>
-    statements.removals(key).some(({ signer }) => signer !== admin);
+    statements.removals(key).some(({ signer }) =>
+      signer !== admin && (signer === statements.meshKey || signer === mesh.id)
+    );
   /** Whether a removal by this admin says nothing: somebody else says it, or the key had an office. */
   const isIdle = (key: MemberId) => statements.hadOffice(key) || isRemovedByOthers(key);
   const removed = new Set(
@@ -145,11 +148,21 @@ export function estateOf(
       kept.push(draft.certificate.name);
     } else cutOff.push({ id: draft.certificate.key, name: draft.certificate.name });
   }
-  // Whom other admins' nodes have certified on sight for an invite that is not believed.
-  const doubtful = invites.filter(({ hash }) => !isKeptHash(hash))
-    .flatMap(({ key }) => statements.certifiedBy(key))
-    .filter((key) => statements.certificate(key)?.signer !== admin && !statements.isRemoved(key))
-    .map((key) => ({ id: key, name: nameOf(mesh, key) }));
+  // Whom other admins' nodes have certified on sight for an invite that is not believed. The thief can have
+  // hidden the invite itself, so whatever nobody else vouches for is doubtful.
+  const keptInvites = new Set(keptSaid.flatMap((one) => one.kind === "token" ? [one.key] : []));
+  const isVouched = (invite: string) =>
+    keptInvites.has(invite) || (statements.token(invite)?.signer ?? admin) !== admin;
+  const doubtful: Who[] = [];
+  for (const held of statements.all()) {
+    const { statement } = held;
+    if (statement.kind !== "member" || statement.signer === admin || isKept(held)) continue;
+    const { token, certificate: { key } } = statement;
+    if (!token || isVouched(token.key) || statements.isRemoved(key)) continue;
+    if (statements.certificate(key) === statement) {
+      doubtful.push({ id: key, name: nameOf(mesh, key) });
+    }
+  }
   for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
   const ended = new Set(
     [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])

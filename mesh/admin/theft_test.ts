@@ -173,3 +173,62 @@ Deno.test("item 3, invariant 4: where a thief has certified a key by a member's 
   assert.equal(done(end(puppet.id.slice(0, 16))).who.id, puppet.id);
   assert.equal(done(approve("lyon")).id, lyon.id);
 });
+
+Deno.test("item 3, invariant 4: revoke --since names whom a thief's invite brought in, though its number hides the invite", () => {
+  const { lab, founder, others: [admin] } = village(crypto, ["admin"], 4);
+  assert.ok(admin);
+  promote(founder, admin);
+  lab.run(60_000);
+  const since = secondsAt(founder);
+  lab.run(2_000);
+  const thief = new Insider(admin);
+  const secret = thief.newIdentity().signing;
+  const token = thief.sign(
+    {
+      kind: "token",
+      key: secret.publicKey.toHex(),
+      uses: 5,
+      groups: [],
+      relay: false,
+      until: secondsAt(founder) + 86_400,
+      memberUntil: secondsAt(founder) + 8_640_000,
+      doors: [admin.id],
+    },
+    undefined,
+    7_000,
+  );
+  const puppet = thief.newIdentity();
+  const admission = thief.admit(puppet, secret, "puppet");
+  const proof = { statements: [token.bytes], admission };
+  thief.spread(founder, thief.describe({ proof, endpoints: [] }, puppet));
+  lab.run(5_000);
+  thief.tell(
+    founder,
+    thief.sign({ kind: "withdrawn", key: thief.newIdentity().id }, undefined, 7_000),
+  );
+  lab.run(5_000);
+  const { lines } = revoke(founder, admin, since, true);
+  assert.match(
+    lines.join("\n"),
+    /^1 member came by invites that admin made afterwards \(puppet\)/m,
+  );
+});
+
+Deno.test("item 3, invariant 4: what one stolen admin removed stays removed when the next one goes", () => {
+  const { lab, founder, others: [a, b, bad] } = village(crypto, ["a", "b", "bad"], 4);
+  assert.ok(a && b && bad);
+  promote(founder, a);
+  promote(founder, b);
+  lab.run(5_000);
+  revoke(a, bad);
+  lab.run(60_000);
+  const since = secondsAt(founder);
+  lab.run(2_000);
+  const thief = new Insider(b);
+  thief.tell(founder, thief.sign({ kind: "removed", key: bad.id }));
+  lab.run(5_000);
+  assert.match(revoke(founder, a, since).lines.join("\n"), /1 removal of a .*signed anew by you/);
+  revoke(founder, b, since);
+  lab.run(60_000);
+  assert.equal(founder.sees(bad), undefined);
+});

@@ -10,6 +10,7 @@ import { type Now, secondsOf } from "../machine.ts";
 import type { Identity } from "../membership/identity.ts";
 import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import { RESERVE } from "../membership/sight.ts";
 import type { OtherVersion } from "../wire/other_versions.ts";
 import type { JoinState } from "../status.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
@@ -56,6 +57,7 @@ const CHECKS: readonly MeshCheck[] = [
   pairs,
   voids,
   meshKey,
+  numbers,
   untimely,
   alone,
   ownName,
@@ -217,6 +219,16 @@ function meshKey(_now: Now, mesh: Mesh): string[] {
   return [
     "the mesh key on this machine was replaced by another and is good for nothing any more: " +
     "`shoal mesh-key seal --yes` removes it",
+  ];
+}
+
+/** What an admin's node signs by itself leaves some numbers for people. */
+function numbers(_now: Now, mesh: Mesh): string[] {
+  const left = mesh.signer.numbersLeft("own");
+  if (!mesh.statements.isAdmin(mesh.id) || left > RESERVE) return [];
+  return [
+    `numbers: this admin can sign ${left} more statements, and certifies nobody by itself any more: ` +
+    "`shoal approve` each who comes by an invite, or `shoal promote` another admin",
   ];
 }
 

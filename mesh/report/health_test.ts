@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { headOf } from "../datagram.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
+import { RESERVE } from "../membership/sight.ts";
+import { NUMBER_MAX } from "../membership/statement.ts";
 import { NodeLab } from "../sim/node_lab.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import { PLACES_MAX } from "../wire/other_versions.ts";
@@ -44,4 +46,18 @@ Deno.test("a machine that speaks another version is named in status with what to
   assert.equal(control["foreign"], 0);
   founder.lab.run(11 * 60_000);
   assert.deepEqual(named(), []);
+});
+
+Deno.test("invariant 13: an admin that has numbers for people alone says that it certifies nobody by itself", () => {
+  const lab = new NodeLab(toyCrypto);
+  const founder = lab.founder();
+  const line = /^numbers: this admin can sign \d+ more statements, and certifies nobody by itself/;
+  const isSaid = () => founder.node.status(founder.now()).health.some((one) => line.test(one));
+  assert.ok(!isSaid());
+  founder.crash();
+  assert.ok(founder.disk);
+  const numbers = { ...founder.disk.numbers, own: NUMBER_MAX - RESERVE };
+  founder.disk = { ...founder.disk, numbers };
+  founder.start();
+  assert.ok(isSaid());
 });
