@@ -251,7 +251,11 @@ export class Node {
           return isOfTwin;
         });
         const member = peer === undefined ? undefined : mesh?.roster.byPeer(peer);
-        if (member) mesh?.contacts.heard(now, arrival.from, member.id);
+        // No proof: what it answers may have gone to several places.
+        if (member) {
+          mesh?.contacts.heard(now, arrival.from, member.id);
+          this.#talk?.renew(now, member, arrival.from, out);
+        }
         break;
       }
       default: // data is core's

@@ -161,6 +161,12 @@ export class Talk {
     this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
   }
 
+  /** A member was heard at a place: asks for a new proof that it is there if the last one is old. */
+  renew(now: Now, member: Member, place: Endpoint, out: Outbox<NodeEvent>): void {
+    if (!this.mesh.contacts.mustRenew(now, place, member.id)) return;
+    this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
+  }
+
   #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const { record, roster } = this.mesh;
     // Each is sealed anew: a copy of one that was opened is not looked at.
@@ -240,6 +246,8 @@ export class Talk {
     }
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
     this.#place(now, member, arrival, out);
+    // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
+    if (kind !== "pong") this.renew(now, member, arrival.from, out);
     if (kind === "gossip") this.mesh.gossip(now, from, payload, out);
     else this.mesh.heard(now, from, out);
     switch (kind) {

@@ -322,6 +322,56 @@ Deno.test("T34: what a member asks for from the place of another is answered the
   assert.ok(went < 1.2 * came, `${went} bytes for ${came}`);
 });
 
+Deno.test("T34: a place that a member has given up gets no more than comes in its name, ten minutes after its last proof", () => {
+  const { lab, founder, others: [mole, ...rest] } = village(
+    toyCrypto,
+    ["mole", "b", "c", "d", "e", "f", "g"],
+    4,
+  );
+  assert.ok(mole);
+  const { address, port } = mole.endpoint;
+  const insider = new Insider(mole);
+  insider.isPolite = false;
+  mole.host.crash(); // it receives nothing there any more: the address is somebody else's
+  const nodes = [founder, ...rest];
+  const rumours = [mole, ...nodes].map(({ id }) => ({ tag: id.slice(0, 32), kind: 1 }));
+  let [came, went] = [0, 0];
+  lab.tap = ({ to, bytes }) => {
+    if (to.port === port && to.address.every((byte, i) => byte === address[i])) {
+      went += bytes.length;
+    }
+  };
+  for (let minute = 0; minute < 20; minute++) {
+    came = went = 0;
+    for (let i = 0; i < 30; i++) {
+      for (const node of nodes) {
+        const bytes = insider.sealedGossip(node, { kind: "want", rumours });
+        came += bytes.length;
+        node.inject(bytes, mole.endpoint);
+      }
+      lab.run(2_050);
+    }
+  }
+  assert.ok(went < 1.2 * came, `${went} bytes for ${came} in the last minute`);
+});
+
+Deno.test("idle members, and two that use a tunnel, prove their places again before any limit", () => {
+  const { lab, founder, others: [lyon, oslo] } = village(toyCrypto, ["lyon", "oslo"], 77);
+  assert.ok(lyon && oslo);
+  const refusals = () =>
+    [founder, lyon, oslo].map((one) => {
+      const { control } = one.node.status(one.now());
+      return [control["contact_refused"], control["contact_silent"]];
+    });
+  const before = refusals();
+  for (let minute = 0; minute < 60; minute++) {
+    lyon.say(oslo);
+    lab.run(60_000);
+  }
+  assert.deepEqual(refusals(), before);
+  assert.ok(areMutual([founder, lyon, oslo]));
+});
+
 Deno.test("T34: a former member's handshakes and hellos from an invented address earn no more than they are", () => {
   const { lab, founder, others: [bad, lyon] } = village(crypto, ["bad", "lyon"], 76);
   assert.ok(bad && lyon);

@@ -6,15 +6,20 @@
  * | the place | unasked datagrams |
  * |---|---|
  * | never proven | 3 in the first minute, then 1 in 10 minutes |
- * | proven, and heard in the last 60 s | no limit here |
- * | proven once, silent for longer | 4 at once, then 1 in 15 s |
+ * | proven in the last 10 minutes, and heard in the last 60 s | no limit here |
+ * | proven once, silent for longer or not proven again | 4 at once, then 1 in 15 s |
  *
  * and beside these an answer to what came from there, of no more bytes than came.
  *
  * **Proven** is a place from which something came that only somebody could say who had received there
  * what we sent: the answer to a ping, a greeting's answer, the cookie of our own answer. A sealed
  * datagram alone does not do for a new place: a member can write another's address on it. For a place
- * that it has proven before, a new one shows that the member is still there.
+ * that it has proven in the last 10 minutes, a new one shows that the member is still there.
+ *
+ * **10 minutes** after a proof, what is heard counts no more: a member that has given a place up can
+ * go on writing that address on what it sends, and what it asks for would go to the next holder for
+ * ever. From 5 minutes on, whatever is heard from there makes a ping go there, at most one in 15 s:
+ * its answer is a new proof, so that whoever is still there never gets to the end.
  *
  * A place is proven **for the member that proved it**, one at a time. To every other that is said, or
  * seems, to be there it is as good as never proven: else any member could write the address of
@@ -66,6 +71,11 @@ export const PROVEN_MAX = 16_384;
 export const PROVEN_PER_MEMBER = 8;
 /** Milliseconds after a place was heard in which there is no limit. */
 export const PROVEN_TIME = 60_000;
+/** Milliseconds after a proof in which what is heard from a place shows that the member is there. */
+export const PROOF_TIME = 600_000;
+/** Milliseconds after a proof from which on a new one is asked for, and between two requests. */
+export const RENEWAL_TIME = 300_000;
+export const RENEWAL_PACE = 15_000;
 /** What is sent to a place proven once, later. */
 export const SILENT: Share = { rate: 1 / 15, burst: 4 };
 /** Milliseconds of silence after which a proven place is forgotten. */
@@ -79,8 +89,11 @@ export const CREDIT_MAX = 65_536;
 
 interface Proven {
   readonly member: MemberId;
-  /** Boot ms. */
-  heardAt: number;
+  /** Boot ms of the last proof, and of the last that was heard while that proof was good. */
+  readonly provenAt: number;
+  readonly heardAt: number;
+  /** Boot ms of the last request for a new proof. */
+  askedAt: number;
   /** From the first datagram after {@link PROVEN_TIME} of silence on. */
   silent: Allowance | undefined;
 }
@@ -173,13 +186,25 @@ export class FirstContacts {
   }
 
   /**
-   * A member sent something from a place that is no copy: where it proved itself, it still is.
+   * A member sent something from a place that is no copy: where it proved itself not long ago, it
+   * still is.
    * @returns whether it did
    */
   heard(now: Now, place: Endpoint, member: MemberId): boolean {
-    const hasProven = this.isRemembered(place, member);
-    if (hasProven) this.#keep(now.boot, formatEndpoint(place), member);
-    return hasProven;
+    const name = formatEndpoint(place);
+    const known = this.#proven.get(name);
+    if (known?.member !== member || now.boot - known.provenAt >= PROOF_TIME) return false;
+    this.#keep(name, { ...known, heardAt: now.boot, silent: undefined });
+    return true;
+  }
+
+  /** Whether a member should prove its place again now, having been heard there; if so, it is asked. */
+  mustRenew(now: Now, place: Endpoint, member: MemberId): boolean {
+    const known = this.#proven.get(formatEndpoint(place));
+    if (known?.member !== member || now.boot - known.provenAt < RENEWAL_TIME) return false;
+    if (now.boot - known.askedAt < RENEWAL_PACE) return false;
+    known.askedAt = now.boot;
+    return true;
   }
 
   /** So many bytes came from a place, maybe as a copy: they may be answered. */
@@ -200,13 +225,17 @@ export class FirstContacts {
     this.#credits.delete(name);
     // What went there on another's word stays counted: each proof would give that one a new share.
     if (this.#unproven.get(name)?.claimant === member) this.#drop(name);
-    this.#keep(now.boot, name, member);
+    this.#keep(name, proof(member, now.boot, now.boot));
   }
 
-  /** What was proven before a restart counts as proven once, and silent for long. */
+  /**
+   * What was proven before a restart counts as proven once, and silent for long; and as due to be
+   * proven again as soon as it is heard.
+   */
   recall(now: Now, place: Endpoint, member: MemberId): void {
     const name = formatEndpoint(place);
-    if (!this.#proven.has(name)) this.#keep(now.boot - PROVEN_TIME, name, member);
+    if (this.#proven.has(name)) return;
+    this.#keep(name, proof(member, now.boot - RENEWAL_TIME, now.boot - PROVEN_TIME));
   }
 
   /** Whether a member has ever proven that it hears us at a place, as far as is remembered. */
@@ -250,14 +279,15 @@ export class FirstContacts {
     return true;
   }
 
-  #keep(heardAt: number, name: string, member: MemberId): void {
+  #keep(name: string, proven: Proven): void {
+    const { member } = proven;
     this.#release(name);
     const own = this.#ofMember.get(member) ?? new Set();
     const [leastOwn] = own;
     if (own.size >= PROVEN_PER_MEMBER && leastOwn !== undefined) this.#displace(leastOwn);
     const [least] = this.#proven.keys();
     if (this.#proven.size >= PROVEN_MAX && least !== undefined) this.#displace(least);
-    this.#proven.set(name, { member, heardAt, silent: undefined });
+    this.#proven.set(name, proven);
     this.#ofMember.set(member, own.add(name));
   }
 
@@ -295,6 +325,10 @@ export class FirstContacts {
       this.#release(name);
     }
   }
+}
+
+function proof(member: MemberId, provenAt: number, heardAt: number): Proven {
+  return { member, provenAt, heardAt, askedAt: -Infinity, silent: undefined };
 }
 
 /** How many there are of each. */

@@ -11,10 +11,13 @@ import {
   LATER,
   PER_CLAIMANT,
   PER_ORIGIN,
+  PROOF_TIME,
   PROVEN_MAX,
   PROVEN_PER_MEMBER,
   PROVEN_TIME,
   REMEMBERED_TIME,
+  RENEWAL_PACE,
+  RENEWAL_TIME,
   SILENT,
   UNPROVEN_MAX,
   UNPROVEN_TIME,
@@ -96,6 +99,26 @@ Deno.test("a proven place has no limit for 60 s, and each sign of life renews th
   assert.equal(sent(contacts, 61_000, 60_000 + PROVEN_TIME, 10), (PROVEN_TIME - 1000) / 10);
   assert.ok(!contacts.isProven(at(60_000 + PROVEN_TIME), HERE, "bert"));
   assert.deepEqual(contacts.size, { proven: 1, unproven: 0, credits: 0 });
+});
+
+Deno.test("what is heard renews a place for ten minutes after its proof, then only another proof does", () => {
+  const contacts = new FirstContacts();
+  const asked: number[] = [];
+  contacts.proven(at(0), HERE, "bert");
+  for (let ms = 1000; ms < HOUR; ms += 1000) {
+    assert.equal(contacts.heard(at(ms), HERE, "bert"), ms < PROOF_TIME);
+    assert.equal(contacts.isProven(at(ms), HERE, "bert"), ms < PROOF_TIME - 1000 + PROVEN_TIME);
+    assert.ok(!contacts.mustRenew(at(ms), HERE, "anna"), "it is not hers");
+    if (contacts.mustRenew(at(ms), HERE, "bert")) asked.push(ms);
+  }
+  assert.deepEqual(asked.slice(0, 3), [0, 1, 2].map((n) => RENEWAL_TIME + n * RENEWAL_PACE));
+  assert.equal(asked.length, (HOUR - RENEWAL_TIME) / RENEWAL_PACE);
+  contacts.proven(at(HOUR), HERE, "bert");
+  assert.ok(!contacts.mustRenew(at(HOUR + RENEWAL_TIME - 1), HERE, "bert"));
+  assert.ok(contacts.heard(at(HOUR + PROOF_TIME - 1), HERE, "bert"));
+  assert.ok(contacts.isProven(at(HOUR + PROOF_TIME), HERE, "bert"));
+  contacts.recall(at(0), place(2), "anna");
+  assert.ok(contacts.mustRenew(at(0), place(2), "anna"), "what a restart recalls is due at once");
 });
 
 Deno.test("a place proven once gets 4 datagrams at once and 1 in 15 s, for a day", () => {
