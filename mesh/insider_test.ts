@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { parseToken } from "./door/token.ts";
 import { ip4Of } from "./membership/address.ts";
+import { announcements } from "./membership/announcement.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
 import { KIND, recordRumour, statementRumour } from "./membership/news.ts";
 import { sequenceOf } from "./membership/record.ts";
@@ -444,4 +445,36 @@ Deno.test("T38: suspicions that are always refuted fill no journal and no disk",
   victim?.crash();
   lab.run(30_000);
   assert.equal(told(founder, "memberDied"), 1);
+});
+
+Deno.test("T38: who leaves and returns once a period fills no journal and no disk", () => {
+  const { lab, founder, others: [mole, ...rest] } = village(crypto, ["mole", "a", "b", "c"], 4);
+  assert.ok(mole);
+  const insider = new Insider(mole);
+  const { sign } = announcements(crypto, insider.meshId, insider.identity);
+  const subject = insider.identity.id.slice(0, 32);
+  const all = [founder, ...rest];
+  const swing = (times: number) => {
+    for (let i = 0; i < times; i++) {
+      for (const one of all) insider.gossip(one, { kind: "leave" });
+      lab.run(500);
+      const incarnation = ++insider.incarnation;
+      const proof = sign(incarnation);
+      for (const one of all) {
+        insider.claim(one, { subject, status: "alive", incarnation, proof });
+      }
+      lab.run(600);
+    }
+  };
+  for (const one of all) one.events.length = 0;
+  swing(120);
+  for (const one of all) {
+    const counts = [told(one, "memberLeft"), told(one, "memberReturned")];
+    assert.deepEqual(counts, [1, 1], "each is told once in ten minutes");
+    assert.ok(told(one, "persist") <= 8, `${told(one, "persist")} snapshots in 132 s`);
+  }
+  // The end of a member that swung is told as ever.
+  mole.crash();
+  lab.run(60_000);
+  for (const one of all) assert.equal(told(one, "memberDied"), 1);
 });

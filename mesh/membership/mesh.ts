@@ -78,10 +78,11 @@ const GREETERS = 8;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
 /**
- * Milliseconds between two suspicions of one member that people hear of: any member can say every
- * second that another does not answer, and that one refutes it. Its death is told each time.
+ * Milliseconds between two suspicions, and between two departures, of one member that people hear of:
+ * any member can say every second that another does not answer, and that one refutes it, and can
+ * leave and return itself as often. Its death is told each time, since that takes a suspicion's time.
  */
-const SUSPICION_PACE = 600_000;
+const TELLING_PACE = 600_000;
 /** Approvals that are waited for; at the limit the oldest is not, which only closes the door. */
 export const APPROVALS_MAX = 64;
 /** Rumours whose proof has not come yet, and of them from one member; the oldest makes room. */
@@ -89,6 +90,8 @@ export const UNPROVEN_MAX = 256;
 export const UNPROVEN_EACH = 8;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
 const EQUIVOCATION_PACE = 600_000;
+/** What happens to one member, as swim says it. */
+type MemberEvent = Exclude<SwimEvent, { readonly kind: "levelled" | "refuted" }>;
 /** Something whose proof may still come. */
 interface Unproven {
   readonly from: MemberId;
@@ -126,8 +129,8 @@ export class Mesh {
   #hasCompared = false;
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
-  /** Whether our incarnation has risen since the last review. */
-  #hasRefuted = false;
+  /** Whether what is remembered has changed since the last review in what another can change each second. */
+  #isDirtyAtReview = false;
   /** Whether what is remembered over restarts has changed, and whether that must be on disk now. */
   isDirty = true;
   mustPersist = false;
@@ -613,6 +616,8 @@ export class Mesh {
     out: Outbox<NodeEvent>,
   ): boolean {
     const { id, record } = member;
+    // Whoever is remembered as gone: people heard of that in an earlier run.
+    member.isToldGone = known?.status === "dead" || known?.status === "left";
     this.#seal.know(id, record.key, bootOf(record.sequence));
     if (!this.swim.admit(now, id, this.#swimOut(now, out), known)) {
       this.roster.remove(id);
@@ -847,8 +852,8 @@ export class Mesh {
   review(now: Now, out: Outbox<NodeEvent>): void {
     const seconds = secondsOf(now);
     const isTimely = this.#isTimely(now);
-    this.isDirty ||= this.#hasRefuted;
-    this.#hasRefuted = false;
+    this.isDirty ||= this.#isDirtyAtReview;
+    this.#isDirtyAtReview = false;
     for (const member of [...this.roster.members()]) {
       this.#reviewOne(now, member, isTimely, out);
       if (isTimely) this.#forgetLongDead(now, member, out);
@@ -1167,27 +1172,53 @@ export class Mesh {
       return;
     }
     // It can change once a second for ever at another's word; whoever has forgotten it is shown it.
-    if (event.kind === "refuted") return void (this.#hasRefuted = true);
-    const isSuspicion = event.kind === "suspected" || event.kind === "recovered";
-    if (!isSuspicion) this.isDirty = true; // no suspicion outlives a restart
+    if (event.kind === "refuted") return void (this.#isDirtyAtReview = true);
     const member = this.roster.get(event.id);
-    if (this.#isQuiet || !member) return;
-    if (isSuspicion && !isWorthTelling(now, member, event.kind)) return;
+    const isTold = !this.#isQuiet && member !== undefined &&
+      isWorthTelling(now, member, event.kind);
+    this.#noteChange(event.kind, isTold);
+    if (!isTold) return;
     member.isToldSuspect = event.kind === "suspected";
+    member.isToldGone = event.kind === "departed" || event.kind === "died";
     const who = this.roster.who(event.id);
     if (event.kind === "returned") {
       return out.event({ kind: "memberReturned", who, absentMs: event.absentMs });
     }
     out.event({ kind: MEMBER_EVENTS[event.kind], who });
   }
+
+  /** When a change of a member's state is to be on disk. */
+  #noteChange(kind: MemberEvent["kind"], isTold: boolean): void {
+    if (kind === "suspected" || kind === "recovered") return; // no suspicion outlives a restart
+    // A member can leave and return each second: what people do not hear of can wait.
+    const canWait = (kind === "departed" || kind === "returned") && !isTold;
+    if (canWait) this.#isDirtyAtReview = true;
+    else this.isDirty = true;
+  }
 }
 
-/** Whether people hear of a suspicion; of its end they do when they heard of it. */
-function isWorthTelling(now: Now, member: Member, kind: "suspected" | "recovered"): boolean {
-  if (kind === "recovered") return member.isToldSuspect;
-  if (now.boot - member.suspicionToldAt < SUSPICION_PACE) return false;
-  member.suspicionToldAt = now.boot;
-  return true;
+/**
+ * Whether people hear of a change. Of a suspicion and of a departure they do at a pace; of the end of
+ * a suspicion, and of a return, when they heard of what it ends.
+ */
+function isWorthTelling(now: Now, member: Member, kind: MemberEvent["kind"]): boolean {
+  switch (kind) {
+    case "recovered":
+      return member.isToldSuspect;
+    case "returned":
+      return member.isToldGone;
+    case "suspected":
+      if (now.boot - member.suspicionToldAt < TELLING_PACE) return false;
+      member.suspicionToldAt = now.boot;
+      return true;
+    case "departed":
+      if (now.boot - member.departureToldAt < TELLING_PACE) return false;
+      member.departureToldAt = now.boot;
+      return true;
+    case "joined":
+    case "died":
+      return true;
+  }
 }
 
 function isCertified({ standing }: Membership): boolean {

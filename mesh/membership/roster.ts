@@ -57,6 +57,9 @@ export interface Member {
   /** Boot ms when people were last told that it does not answer, and whether they still believe so. */
   suspicionToldAt: number;
   isToldSuspect: boolean;
+  /** Boot ms when people were last told that it has left; whether they believe that it left or died. */
+  departureToldAt: number;
+  isToldGone: boolean;
 }
 
 /** What came of a record. */
@@ -319,6 +322,8 @@ export class Roster {
       aliveAt: Math.floor(now.wall / 1000),
       suspicionToldAt: -Infinity,
       isToldSuspect: false,
+      departureToldAt: -Infinity,
+      isToldGone: false,
     };
     this.#members.set(member.id, member);
     this.claim(membership);
