@@ -478,3 +478,57 @@ Deno.test("T38: who leaves and returns once a period fills no journal and no dis
   lab.run(60_000);
   for (const one of all) assert.equal(told(one, "memberDied"), 1);
 });
+
+Deno.test("invariant 13: who passes on made-up keys with false proofs is blamed, and no honest member passes one on", () => {
+  let checked = 0;
+  const counting = {
+    ...crypto,
+    ed25519Verify: (...args: Parameters<typeof crypto.ed25519Verify>) => {
+      checked++;
+      return crypto.ed25519Verify(...args);
+    },
+  };
+  const { lab, founder, others: [mole, one] } = village(counting, ["mole", "one"], 4);
+  assert.ok(mole && one);
+  const insider = new Insider(mole);
+  const inNameOf = (id: string, n: number) => {
+    const { bytes } = insider.sign({ kind: "left" }, undefined, 0, 9_000 + n);
+    bytes.set(Uint8Array.fromHex(id), 1);
+    return bytes;
+  };
+  const controls = (of: Computer) => of.node.status(of.now()).control;
+  const forged = [1, 2, 3].map((n) => inNameOf(founder.id, n));
+  const proof = { statements: forged, admission: undefined };
+  const made = insider.describe({ proof, endpoints: [] }, insider.newIdentity());
+  lab.run(5_000);
+  checked = 0;
+  for (let n = 0; n < 100; n++) {
+    insider.send(one, "record", made.bytes);
+    lab.run(1);
+  }
+  assert.ok(checked <= 10, `${checked} signatures were checked`);
+  assert.equal(controls(one)["forged"], 1);
+  lab.run(60_000);
+  // A true member with a statement whose signer nobody knows: no right to it, so none looks at once.
+  const puppet = insider.newIdentity();
+  done(founder.step((now, out) => founder.node.approve(now, puppet.id, out, { name: "puppet" })));
+  lab.run(5_000);
+  const nobody = insider.newIdentity().id;
+  const show = (statements: Uint8Array[], sequence: number) => {
+    const record = insider.describe({
+      proof: { statements, admission: undefined },
+      sequence,
+    }, puppet);
+    insider.spread(one, record);
+    lab.run(20_000);
+    return [founder, one].map((by) =>
+      by.node.status(by.now()).peers.some(({ key }) => key === puppet.id)
+    );
+  };
+  const sequence = sequenceOf(1, 1);
+  assert.deepEqual(show([inNameOf(nobody, 4)], sequence), [false, false]);
+  assert.equal(controls(one)["forged"], 2);
+  assert.equal(controls(founder)["forged"], 0, "it was not passed on");
+  lab.run(60_000);
+  assert.deepEqual(show([], sequence + 1), [true, true], "without it, it is one");
+});

@@ -417,7 +417,7 @@ export class Talk {
     const record = this.mesh.openFrom(now, from, payload);
     if (!record) return;
     if (record.id === this.mesh.id) this.mesh.recall(now, payload, out);
-    else this.mesh.take(now, record, out);
+    else this.mesh.take(now, record, out, undefined, from);
   }
 
   /** The door at which we knocked has let us in. */

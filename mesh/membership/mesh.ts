@@ -27,6 +27,7 @@ import { bootOf, NO_PROOF, type NodeRecord, openRecord, type Proof, subjectIn } 
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
 import { type Numbers, Signer } from "./signer.ts";
 import {
+  areSigned,
   decodeStatements,
   type Draft,
   encodeStatements,
@@ -376,8 +377,8 @@ export class Mesh {
     return opened.ok ? opened.value : undefined;
   }
 
-  #blameFor(now: Now, from: MemberId, added: Added, subject?: MemberId): void {
-    if (added.kind === "refused" && added.why === "forged") this.#blame(now, from, subject);
+  #blameFor(now: Now, from: MemberId, added: Added): void {
+    if (added.kind === "refused" && added.why === "forged") this.#blame(now, from);
   }
 
   #blame(now: Now, from: MemberId, subject?: MemberId): void {
@@ -497,16 +498,26 @@ export class Mesh {
 
   /**
    * Takes in a verified record: its subject becomes, or stays, a member in every part.
+   * A record whose proof holds a false signature is refused, so that nobody honest passes one on.
    * @param known how a remembered member was held last
+   * @param from the member that passed it on
    */
-  take(now: Now, record: NodeRecord, out: Outbox<NodeEvent>, known?: View): Acceptance {
+  take(
+    now: Now,
+    record: NodeRecord,
+    out: Outbox<NodeEvent>,
+    known?: View,
+    from?: MemberId,
+  ): Acceptance {
     const { id, proof } = record;
     const held = this.roster.get(id);
     if (held && record.sequence < held.record.sequence) return { kind: "old", member: held };
-    this.#learnProof(now, record, out);
+    const unchecked = this.#learnProof(now, record, out, from);
+    if (!unchecked) return FALSE_PROOF;
     const admitted = proof.admission?.subject === id
       ? this.judge.admit(proof.admission, secondsOf(now))
       : undefined;
+    if (!this.#isProofTrue(now, record, unchecked, from)) return FALSE_PROOF;
     // Learning may have taken it in or out already.
     const isFull = !this.roster.hasRoom && !this.roster.get(id);
     // Only a member is worth another one's place.
@@ -733,13 +744,58 @@ export class Mesh {
     return since + CLOCK_SKEW < (this.statements.get(hash)?.seen ?? 0);
   }
 
-  /** What a record shows, the rights of signers first. */
-  #learnProof(now: Now, { id, proof }: NodeRecord, out: Outbox<NodeEvent>): void {
+  /**
+   * What a record shows, the rights of signers first.
+   * @param from the member that passed it on; undefined at the door
+   * @returns statements whose signature was not looked at; undefined: one is false, or was of late
+   */
+  #learnProof(
+    now: Now,
+    { id, proof }: NodeRecord,
+    out: Outbox<NodeEvent>,
+    from?: MemberId,
+  ): Uint8Array[] | undefined {
+    const unchecked: Uint8Array[] = [];
     for (const bytes of proof.statements.toReversed()) {
-      if (!this.forgers.mayLook(now, id, id)) return;
-      // Whoever brings the record cannot help it: its subject has signed it as it is.
-      this.#blameFor(now, id, this.learn(now, bytes, out), id);
+      if (!this.forgers.mayLook(now, id, id)) return undefined;
+      const added = this.learn(now, bytes, out);
+      if (added.kind === "refused" && added.why === "forged") {
+        this.#blameForProof(now, id, from);
+        return undefined;
+      }
+      if (!isChecked(added, bytes)) unchecked.push(bytes);
     }
+    return unchecked;
+  }
+
+  /**
+   * Whether the signatures that nobody needed to look at fit, too. Others may hold other statements
+   * than we do and look at them, and must find nothing false in what we have passed on. Of a record
+   * that is not about to be taken in nothing is checked: that would be work at anybody's word.
+   */
+  #isProofTrue(
+    now: Now,
+    record: NodeRecord,
+    unchecked: readonly Uint8Array[],
+    from?: MemberId,
+  ): boolean {
+    const { crypto } = this.#o;
+    const before = this.roster.get(record.id)?.record.proof.statements ?? [];
+    const rest = unchecked.filter((bytes) => !before.some((one) => sameBytes(one, bytes)));
+    if (rest.length === 0 || this.roster.judge(record, now).kind !== "member") return true;
+    if (rest.every((bytes) => areSigned(crypto, this.judge.meshId, bytes))) return true;
+    this.#blameForProof(now, record.id, from);
+    return false;
+  }
+
+  /**
+   * A member is to blame itself for what its record holds: it has signed that as it is. A key that is
+   * no member cannot be remembered, and can be made up as often as one likes. Then it is the one that
+   * passed the record on: nobody honest does that without having found every signature in it true.
+   */
+  #blameForProof(now: Now, subject: MemberId, from: MemberId | undefined): void {
+    if (this.roster.get(subject)) this.#blame(now, subject, subject);
+    else if (from !== undefined) this.#blame(now, from, subject);
   }
 
   /**
@@ -748,7 +804,7 @@ export class Mesh {
    */
   judgeAtDoor(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Judgement | undefined {
     const { id, proof: { admission } } = record;
-    this.#learnProof(now, record, out);
+    if (!this.#learnProof(now, record, out)) return FALSE_PROOF;
     const judgement = this.judge.judge(id, secondsOf(now));
     const isOut = judgement.kind === "refused" && judgement.why === "stranger";
     if (!isOut || !admission || admission.subject !== id) return judgement;
@@ -772,7 +828,7 @@ export class Mesh {
   letIn(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
     const { admission } = record.proof;
     const seconds = secondsOf(now);
-    this.#learnProof(now, record, out);
+    if (!this.#learnProof(now, record, out)) return FALSE_PROOF;
     const isMember = this.roster.judge(record, now).kind === "member";
     if (isMember || !admission || admission.subject !== record.id) {
       return this.take(now, record, out);
@@ -1011,7 +1067,7 @@ export class Mesh {
       this.recall(now, bytes, out);
       return "believed";
     }
-    const acceptance = this.take(now, record, out);
+    const acceptance = this.take(now, record, out, undefined, from);
     if (acceptance.kind !== "refused") return "believed";
     if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
     return acceptance.why === "stranger" ? "unproven" : "refused";
@@ -1220,6 +1276,19 @@ function isWorthTelling(now: Now, member: Member, kind: MemberEvent["kind"]): bo
       return true;
   }
 }
+
+/** Whether these bytes were found to be signed, now or before. */
+function isChecked(added: Added, bytes: Uint8Array): boolean {
+  // A farewell is known when its signer has said another one.
+  if (added.kind !== "refused") return sameBytes(added.statement.bytes, bytes);
+  return added.why === "outranked" || added.why === "full";
+}
+
+const FALSE_PROOF = {
+  kind: "refused",
+  why: "invalid",
+  detail: "its record shows a statement with a false signature",
+} as const;
 
 function isCertified({ standing }: Membership): boolean {
   return standing === "admin" || standing === "certified";

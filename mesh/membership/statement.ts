@@ -180,10 +180,15 @@ export function hashOf(crypto: Crypto, bytes: Uint8Array): string {
 }
 
 /** Whether the key that a statement names has signed it, for this mesh. */
-export function isSigned(crypto: Crypto, meshId: Uint8Array, statement: Statement): boolean {
-  const { bytes, signer } = statement;
+export function isSigned(crypto: Crypto, meshId: Uint8Array, { bytes }: Statement): boolean {
+  return areSigned(crypto, meshId, bytes);
+}
+
+/** The same of encoded bytes, whatever else they say: a later version may know more kinds. */
+export function areSigned(crypto: Crypto, meshId: Uint8Array, bytes: Uint8Array): boolean {
+  if (bytes.length < 1 + KEY_LENGTH + 64) return false;
   const body = signedPart(meshId, bytes.subarray(0, -64));
-  return crypto.ed25519Verify(bytes.subarray(-64), body, Uint8Array.fromHex(signer));
+  return crypto.ed25519Verify(bytes.subarray(-64), body, bytes.subarray(1, 1 + KEY_LENGTH));
 }
 
 /**
