@@ -107,6 +107,8 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
     for (const line of TRUST_HELP) io.out(inWordsOf(io, line));
     return Exit.done;
   }
+  // "help COMMAND" is what a person tries who has seen "help trust".
+  if (name === "help" && rest[0] !== undefined) return main([rest[0], "-h"], io);
   if (name === undefined || name === "-h" || name === "--help" || name === "help") {
     const show = name === undefined ? io.err : io.out;
     for (const line of overview(io)) show(line);
