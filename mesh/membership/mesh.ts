@@ -37,12 +37,13 @@ import {
   subjectOf,
 } from "./statement.ts";
 import type { Added } from "./statements.ts";
-import { decode, encode, type Rumour, type View } from "../swim/messages.ts";
+import { decode, encode, type View } from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
 import { Twins } from "./twins.ts";
+import { type Heard, Unproven } from "./unproven.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
 
 export interface MeshOptions {
@@ -86,18 +87,10 @@ const LONG_DEAD = 30 * 86_400;
 const TELLING_PACE = 600_000;
 /** Approvals that are waited for; at the limit the oldest is not, which only closes the door. */
 export const APPROVALS_MAX = 64;
-/** Rumours whose proof has not come yet, and of them from one member; the oldest makes room. */
-export const UNPROVEN_MAX = 256;
-export const UNPROVEN_EACH = 8;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
 const EQUIVOCATION_PACE = 600_000;
 /** What happens to one member, as swim says it. */
 type MemberEvent = Exclude<SwimEvent, { readonly kind: "levelled" | "refuted" }>;
-/** Something whose proof may still come. */
-interface Unproven {
-  readonly from: MemberId;
-  readonly rumour: Rumour;
-}
 
 export class Mesh {
   readonly judge: Judge;
@@ -114,8 +107,8 @@ export class Mesh {
   readonly forgers = new Forgers();
   readonly #o: MeshOptions;
   readonly #seal: Seal;
-  readonly #inbox: { readonly from: MemberId; readonly rumour: Rumour }[] = [];
-  readonly #unproven: Unproven[] = [];
+  readonly #inbox: Heard[] = [];
+  readonly #unproven = new Unproven();
   readonly #own: OwnRecord;
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
@@ -136,7 +129,7 @@ export class Mesh {
   isDirty = true;
   mustPersist = false;
   /** What was not believed, had no room, or was not signed on sight yet. */
-  readonly drops = { rumour: 0, gossip: 0, unproven: 0, unsigned: 0 };
+  readonly drops = { rumour: 0, gossip: 0, unsigned: 0 };
 
   constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
     const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
@@ -270,7 +263,7 @@ export class Mesh {
     this.#tell(statement, out);
     if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
     else this.#reviewAbout(now, statement, out);
-    this.#retryUnproven();
+    this.#inbox.push(...this.#unproven.takeAll());
   }
 
   #retract(statement: Statement): void {
@@ -1037,13 +1030,13 @@ export class Mesh {
     for (let one; (one = this.#inbox.shift()) !== undefined;) {
       const verdict = this.#believe(now, one, out);
       if (verdict === "refused") this.drops.rumour++;
-      else if (verdict === "unproven") this.#keepUnproven(one);
+      else if (verdict === "unproven") this.#unproven.keep(one);
     }
   }
 
   #believe(
     now: Now,
-    { from, rumour }: Unproven,
+    { from, rumour }: Heard,
     out: Outbox<NodeEvent>,
   ): "believed" | "refused" | "unproven" {
     const { kind, key, bytes } = rumour;
@@ -1071,29 +1064,6 @@ export class Mesh {
     if (acceptance.kind !== "refused") return "believed";
     if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
     return acceptance.why === "stranger" ? "unproven" : "refused";
-  }
-
-  /** What nobody entitled has signed yet may become true when the statement about its signer comes. */
-  #keepUnproven(one: Unproven): void {
-    const isSame = ({ rumour }: Unproven) =>
-      rumour.kind === one.rumour.kind &&
-      rumour.key === one.rumour.key;
-    if (this.#unproven.some(isSame)) return;
-    const ofSender = this.#unproven.filter(({ from }) => from === one.from);
-    const [oldestOfSender] = ofSender;
-    if (ofSender.length >= UNPROVEN_EACH && oldestOfSender) {
-      this.#unproven.splice(this.#unproven.indexOf(oldestOfSender), 1);
-      this.drops.unproven++;
-    } else if (this.#unproven.length >= UNPROVEN_MAX) {
-      this.#unproven.shift();
-      this.drops.unproven++;
-    }
-    this.#unproven.push(one);
-  }
-
-  /** Something new was said: what waits is judged once more, and kept if its proof is still missing. */
-  #retryUnproven(): void {
-    this.#inbox.push(...this.#unproven.splice(0));
   }
 
   // ---- Swim -----------------------------------------------------------------------------------
@@ -1150,6 +1120,7 @@ export class Mesh {
     const own = {
       ...this.drops,
       ...this.forgers.counts,
+      unproven: this.#unproven.dropped,
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
       statement_pairs: this.statements.pairCount,
