@@ -12,13 +12,14 @@ import { PAYLOAD_MAX, type PayloadKind, Seal } from "../wire/seal.ts";
 import { type Admission, encodeAdmission, endorse } from "./admission.ts";
 import { ip6Of } from "./address.ts";
 import { announcements } from "./announcement.ts";
+import { Approvals } from "./approvals.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { Forgers } from "./forgers.ts";
-import { certifyOnSight, RESERVE, SightPace } from "./sight.ts";
+import { certifyOnSight, corrected, RESERVE, SightPace } from "./sight.ts";
 import { type Endpoint, formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis, MemberId } from "./identity.ts";
-import { CLOCK_SKEW, Judge, type Judgement, type Membership } from "./judge.ts";
+import { Judge, type Judgement, type Membership } from "./judge.ts";
 import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour } from "./news.ts";
@@ -33,7 +34,6 @@ import {
   encodeStatements,
   signerOf,
   type Statement,
-  type StatementOf,
   subjectOf,
 } from "./statement.ts";
 import type { Added } from "./statements.ts";
@@ -43,6 +43,7 @@ import { type MemberView, Swim } from "../swim/swim.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
 import { Twins } from "./twins.ts";
+import { isWorthTelling, type MemberEvent } from "./telling.ts";
 import { type Heard, Unproven } from "./unproven.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
 
@@ -71,26 +72,14 @@ export interface MeshOptions {
 const FANOUT = 4;
 /** Members that hear our own farewell from ourselves. */
 const FAREWELLS = 128;
-/** Seconds for which an approval keeps the door open for those who ask. */
-const APPROVAL_OPEN = 86_400;
 /** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
 const VOID_GRACE = 20_000;
 /** How many members greet a newcomer on their own, or tell somebody its end, on average. */
 const GREETERS = 8;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
-/**
- * Milliseconds between two suspicions, and between two departures, of one member that people hear of:
- * any member can say every second that another does not answer, and that one refutes it, and can
- * leave and return itself as often. Its death is told each time, since that takes a suspicion's time.
- */
-const TELLING_PACE = 600_000;
-/** Approvals that are waited for; at the limit the oldest is not, which only closes the door. */
-export const APPROVALS_MAX = 64;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
 const EQUIVOCATION_PACE = 600_000;
-/** What happens to one member, as swim says it. */
-type MemberEvent = Exclude<SwimEvent, { readonly kind: "levelled" | "refuted" }>;
 
 export class Mesh {
   readonly judge: Judge;
@@ -112,8 +101,7 @@ export class Mesh {
   readonly #own: OwnRecord;
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
-  /** Certificates that a person made for keys that were not met then. */
-  readonly #approvals = new Set<StatementOf<"member">>();
+  readonly #approvals = new Approvals();
   /** Members without a certificate that counts, and until when (boot ms) they are kept. */
   readonly #lost = new Map<MemberId, number>();
   /** Members that signed two records with one sequence: the last of which people were told, and when. */
@@ -254,7 +242,9 @@ export class Mesh {
       if (this.statements.travels(one)) this.swim.spread(now, statementRumour(one), swimOut);
     }
     this.#followFarewells(now, changed, out);
-    if (statement.kind === "member" && statement.token === undefined) this.#noteApproval(statement);
+    if (statement.kind === "member" && statement.token === undefined) {
+      if (!this.roster.get(statement.certificate.key)) this.#approvals.note(statement);
+    }
     const isUrgent = statement.kind === "removed" || statement.kind === "withdrawn" ||
       statement.kind === "demoted" ||
       statement.kind === "left" || statement.kind === "successor";
@@ -286,13 +276,6 @@ export class Mesh {
     const farewell = this.statements.farewell(of);
     if (!farewell || this.statements.travels(farewell)) return;
     this.send(now, to, "statements", encodeStatements([farewell], PAYLOAD_MAX), out);
-  }
-
-  #noteApproval(statement: StatementOf<"member">): void {
-    if (this.roster.get(statement.certificate.key)) return;
-    const [oldest] = this.#approvals;
-    if (this.#approvals.size >= APPROVALS_MAX && oldest) this.#approvals.delete(oldest);
-    this.#approvals.add(statement);
   }
 
   /** Whoever is put out should know why nobody talks to it any more, and the others at once. */
@@ -691,50 +674,12 @@ export class Mesh {
     if (!this.maySign) return;
     const seconds = secondsOf(now);
     const draft = certifyOnSight(this.judge, this.roster, member.membership, seconds) ??
-      this.#corrected(member.membership, seconds);
+      corrected(this.judge, this.roster, this.id, member.membership, seconds);
     if (!draft) return;
     // Last, since it is the dearest: counting what is left looks at every number of ours.
     if (this.#pace.take(now.boot) && this.signer.numbersLeft("own") > RESERVE) {
       this.say(now, "own", draft, out);
     } else this.drops.unsigned++;
-  }
-
-  /**
-   * A member that we have certified lost its name or address to another that was certified meanwhile:
-   * it gets the next free one. Only its certifier does that, so that two do not do it twice. Where the
-   * other is dated back a person decides: what a thief signs must change nothing that outlives it.
-   */
-  #corrected({ id, by }: Membership, now: number): Draft | undefined {
-    const certificate = by === this.id ? this.statements.certificate(id) : undefined;
-    // A correction counts by its later time: before that it would be signed again and again.
-    if (certificate?.kind !== "member" || certificate.at >= now) return undefined;
-    const { name, ip4Counter } = certificate.certificate;
-    const isNamed = !this.roster.isNameTaken(name, id);
-    if (isNamed && this.roster.ip4(id) !== undefined) return undefined;
-    if (this.roster.ahead(id).some((other) => this.#isDoubtful(other))) return undefined;
-    const free = {
-      name: isNamed ? name : this.roster.freeName(name, id),
-      ip4Counter: this.roster.ip4(id) ? ip4Counter : this.roster.freeCounter(id),
-    };
-    const { until, token } = certificate;
-    return {
-      kind: "member",
-      certificate: { ...certificate.certificate, ...free },
-      until,
-      token,
-    };
-  }
-
-  /**
-   * Whether somebody may not have its name and address for long: another admin says that it was a
-   * member well before we heard of that, or its certificate has just lost its signer.
-   */
-  #isDoubtful(id: MemberId): boolean {
-    const certificate = this.statements.certificate(id);
-    if (!certificate) return true;
-    const { signer, hash, certificate: { since } } = certificate;
-    if (signer === this.id || signer === this.statements.meshKey) return false;
-    return since + CLOCK_SKEW < (this.statements.get(hash)?.seen ?? 0);
   }
 
   /**
@@ -807,14 +752,7 @@ export class Mesh {
   /** Whether a person has decided about somebody that was not met yet. */
   isAwaiting(now: Now): boolean {
     for (const { key } of this.judge.trusted()) if (!this.roster.get(key)) return true;
-    const since = secondsOf(now) - APPROVAL_OPEN;
-    for (const statement of this.#approvals) {
-      const { key } = statement.certificate;
-      const isOver = statement.at < since || this.roster.get(key) !== undefined;
-      if (!isOver && this.statements.certificate(key) === statement) return true;
-      this.#approvals.delete(statement);
-    }
-    return false;
+    return this.#approvals.areAwaited(secondsOf(now), this.judge, this.roster);
   }
 
   /** Lets somebody in at our door, which has confirmed that it is there. */
@@ -1221,30 +1159,6 @@ export class Mesh {
     const canWait = (kind === "departed" || kind === "returned") && !isTold;
     if (canWait) this.#isDirtyAtReview = true;
     else this.isDirty = true;
-  }
-}
-
-/**
- * Whether people hear of a change. Of a suspicion and of a departure they do at a pace; of the end of
- * a suspicion, and of a return, when they heard of what it ends.
- */
-function isWorthTelling(now: Now, member: Member, kind: MemberEvent["kind"]): boolean {
-  switch (kind) {
-    case "recovered":
-      return member.isToldSuspect;
-    case "returned":
-      return member.isToldGone;
-    case "suspected":
-      if (now.boot - member.suspicionToldAt < TELLING_PACE) return false;
-      member.suspicionToldAt = now.boot;
-      return true;
-    case "departed":
-      if (now.boot - member.departureToldAt < TELLING_PACE) return false;
-      member.departureToldAt = now.boot;
-      return true;
-    case "joined":
-    case "died":
-      return true;
   }
 }
 

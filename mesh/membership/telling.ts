@@ -1,0 +1,38 @@
+/** Which changes of a member people hear of, so that nobody can fill a journal by its word alone. */
+import type { Now } from "../machine.ts";
+import type { SwimEvent } from "../swim/outbox.ts";
+import type { Member } from "./roster.ts";
+
+/**
+ * Milliseconds between two suspicions, and between two departures, of one member that people hear of:
+ * any member can say every second that another does not answer, and that one refutes it, and can
+ * leave and return itself as often. Its death is told each time, since that takes a suspicion's time.
+ */
+const TELLING_PACE = 600_000;
+
+/** What happens to one member, as swim says it. */
+export type MemberEvent = Exclude<SwimEvent, { readonly kind: "levelled" | "refuted" }>;
+
+/**
+ * Whether people hear of a change. Of a suspicion and of a departure they do at a pace; of the end of
+ * a suspicion, and of a return, when they heard of what it ends.
+ */
+export function isWorthTelling(now: Now, member: Member, kind: MemberEvent["kind"]): boolean {
+  switch (kind) {
+    case "recovered":
+      return member.isToldSuspect;
+    case "returned":
+      return member.isToldGone;
+    case "suspected":
+      if (now.boot - member.suspicionToldAt < TELLING_PACE) return false;
+      member.suspicionToldAt = now.boot;
+      return true;
+    case "departed":
+      if (now.boot - member.departureToldAt < TELLING_PACE) return false;
+      member.departureToldAt = now.boot;
+      return true;
+    case "joined":
+    case "died":
+      return true;
+  }
+}
