@@ -1,6 +1,7 @@
 /** `./run bench [NAME]`: measured comparisons. Without a name it lists them. */
 
 import { parseArgs } from "node:util";
+import { benchFlood } from "./flood.ts";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchTrust } from "./trust.ts";
@@ -31,6 +32,10 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   handshakes: {
     summary: "handshakes that one core answers, with 128 peers (15 s)",
     run: benchHandshakes,
+  },
+  flood: {
+    summary: "forged claims about a member at 3,000 a second (30 s)",
+    run: benchFlood,
   },
   trust: {
     summary: "a start that verifies 10,000 members (1 min)",
