@@ -144,6 +144,7 @@ class Episode {
         turn(this.#role, this.#lab);
       }
       if (i % 5_000 === 1_000) await this.#flood(victim);
+      if (i % 5_000 === 500) insider.crowd();
       if (i % 10_000 === 6_000) this.#sleep(LONG_PAUSE);
       if (i === Math.floor(0.85 * inputs) && !this.#again(victim)) return;
       if (i === Math.floor(0.95 * inputs)) {
@@ -202,7 +203,7 @@ class Episode {
         place: PLACE,
         clock: () => this.#now(),
         // Every other one has a table of members that is full soon.
-        membersMax: Math.floor(this.seed / ROLES.length) % 2 === 0 ? 64 : 3,
+        membersMax: Math.floor(this.seed / ROLES.length) % 2 === 0 ? 160 : 3,
         onSent: (to, bytes) => this.#carry(to, bytes),
       },
       (bytes) => this.#inject(bytes),

@@ -36,6 +36,7 @@ import type { NodeLab } from "../../mesh/sim/node_lab.ts";
 import { type Body, BUCKETS, encode, HASH_BYTES, type Rumour } from "../../mesh/swim/messages.ts";
 import { openAnswer } from "../../mesh/wire/contact.ts";
 import { PAYLOAD_MAX, type PayloadKind, Seal } from "../../mesh/wire/seal.ts";
+import { newcomers, wants } from "./crowd.ts";
 import { type Deliver, Knocker } from "./knock.ts";
 import type { Mutator } from "./mutator.ts";
 import { type Loot, PAYLOAD_KINDS } from "./protocol.ts";
@@ -117,6 +118,34 @@ export class Insider {
     if (dice < 90) return this.#impersonate(meshId, ghost);
     if (dice < 95) return this.#invite(meshId);
     this.#leave(meshId, ghost);
+  }
+
+  /** A member that brings in a crowd at once, and asks for more than it is given. */
+  crowd(): void {
+    const { crypto, mutator: { random }, lab, victim, loot, deliver } = this.#o;
+    const genesis = victim.genesis;
+    if (!genesis) return;
+    const meshId = meshIdOf(crypto, genesis);
+    const ghost = this.#conjure(meshId);
+    const certificate = { ...this.#certificate(), key: ghost.identity.id, name: "crowd", since: 1 };
+    const until = this.#seconds() + 100_000;
+    const draft = { kind: "member", certificate, until, token: undefined } as const;
+    const numbered = { number: NUMBER_MAX - 2 - random.below(1_000), at: this.#seconds() };
+    ghost.proof = [signStatement(crypto, meshId, loot.mesh, draft, numbered)];
+    for (let n = 0; n < 3; n++) this.#join(meshId, ghost);
+    const crowd = {
+      crypto,
+      random: random.bytes,
+      meshId,
+      officer: loot.mesh,
+      door: ghost.identity.signing,
+      now: this.#seconds(),
+      members: lab.computers.map(({ id }) => id),
+    };
+    for (const { kind, bytes } of [...newcomers(crowd), ...wants(crowd)]) {
+      const sealed = ghost.seals[0]?.seal(victim.id, kind, bytes, victim.boot);
+      if (sealed) deliver(sealed, ghost.place);
+    }
   }
 
   // ---- What it does ------------------------------------------------------------------------------
