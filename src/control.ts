@@ -416,6 +416,14 @@ function connect(path: string): Promise<net.Socket> {
   });
 }
 
+/** Nobody listens at a control socket. */
+export class Unreachable extends Failure {
+  constructor(path: string) {
+    const what = `no node answers at ${path}: start one, or name it by --interface or --state`;
+    super(Exit.notRunning, what);
+  }
+}
+
 function unreachable(path: string, error: unknown): Failure {
   const code = codeOf(error);
   if (code === "EACCES" || code === "EPERM") {
@@ -425,10 +433,7 @@ function unreachable(path: string, error: unknown): Failure {
     );
   }
   if (code === "EAGAIN") return stopped(path); // Nobody has taken those who wait in front of us.
-  return new Failure(
-    Exit.notRunning,
-    `no node answers at ${path}: start one, or name it by --interface or --state`,
-  );
+  return new Unreachable(path);
 }
 
 function parse(line: string): Request {

@@ -33,9 +33,17 @@ export function findInstance(
   );
 }
 
-interface Choice {
+export interface Choice {
   readonly interface?: string | undefined;
   readonly state?: string | undefined;
+}
+
+/** What a person has named, by options or in the environment. */
+export function namedBy(choice: Choice, env: (name: string) => string | undefined): Choice {
+  return {
+    interface: choice.interface ?? (env("SHOAL_INTERFACE") || undefined),
+    state: choice.state ?? (env("SHOAL_STATE") || undefined),
+  };
 }
 
 function locate(
@@ -43,10 +51,8 @@ function locate(
   env: (name: string) => string | undefined,
   uid: number | null,
 ): Instance {
-  const name = checkInterfaceName(
-    choice.interface ?? (env("SHOAL_INTERFACE") || DEFAULT_INTERFACE),
-  );
-  const chosen = choice.state ?? (env("SHOAL_STATE") || undefined);
+  const { interface: named, state: chosen } = namedBy(choice, env);
+  const name = checkInterfaceName(named ?? DEFAULT_INTERFACE);
   if (chosen !== undefined) {
     if (chosen === "") throw new Failure(Exit.usage, "--state is empty: name a folder");
     const stateDir = resolve(chosen);

@@ -21,7 +21,7 @@ export async function listenAt(server: net.Server, place: Place): Promise<void> 
   const before = Deno.umask(0o777 & ~place.mode);
   // It listens before it has its name: `wg` removes a socket that refuses it, and between bind and
   // listen ours would. As long as the path, which has a limit, and with no ending that wg looks for.
-  const unnamed = `${place.path.slice(0, -1)}~`;
+  const unnamed = boundNameOf(place.path);
   try {
     fs.rmSync(unnamed, { force: true });
     await listen(server, unnamed);
@@ -31,6 +31,11 @@ export async function listenAt(server: net.Server, place: Place): Promise<void> 
   } finally {
     Deno.umask(before);
   }
+}
+
+/** The name by which the kernel knows a socket of ours, which is renamed to its path. */
+export function boundNameOf(path: string): string {
+  return `${path.slice(0, -1)}~`;
 }
 
 /** Listens on a path, or on a socket that is bound already. */

@@ -1,5 +1,8 @@
-import { ask, type Asking, type Document, type Request } from "../control.ts";
-import { findInstance } from "../instance.ts";
+import { basename, dirname, resolve } from "node:path";
+import { ask, type Asking, type Document, type Request, Unreachable } from "../control.ts";
+import { Exit, Failure } from "../exit.ts";
+import { type Choice, findInstance, namedBy } from "../instance.ts";
+import { runningNodes } from "../running.ts";
 import { having, isText } from "../shape.ts";
 import { printable, printableIn } from "../words.ts";
 import type { Io } from "./command.ts";
@@ -19,30 +22,113 @@ export const INSTANCE_HELP =
 /** Who a command was about, as the node answers. */
 export const isWho = having({ name: isText, key: isText });
 
-interface Choice {
-  readonly interface?: string | undefined;
-  readonly state?: string | undefined;
+interface Options extends Choice {
   readonly json?: boolean | undefined;
 }
+
+/** How long one of several nodes may take to say who it is. */
+const INTRODUCTION_MS = 2_000;
 
 /**
  * Asks the node that the options pick. Other machines have written into the answer: unless it goes on
  * as JSON, which {@link jsonText} makes, nothing in it moves a cursor.
+ *
+ * A node that was started with other options than the command names is found all the same, as long as there is no doubt
+ * which one is meant.
+ * @param asking `asksOnly`: the command changes nothing, so that the only node that runs here may answer it
  */
 export async function askNode(
-  choice: Choice,
+  choice: Options,
   io: Io,
   request: Request,
-  asking: Asking & Required<Pick<Asking, "isAnswer">>,
+  asking: Asking & Required<Pick<Asking, "isAnswer">> & { readonly asksOnly?: boolean },
 ): Promise<Document> {
-  const { onEvent = () => {} } = asking;
+  const { onEvent = () => {}, asksOnly = false, ...rest } = asking;
   const safe = (document: Document) => choice.json ? document : printableIn(document);
-  return safe(
-    await ask(findInstance(choice, io.env).controlSocket, request, {
-      ...asking,
-      onEvent: (event) => onEvent(safe(event)),
-    }),
-  );
+  const put = async (socket: string) =>
+    safe(await ask(socket, request, { ...rest, onEvent: (event) => onEvent(safe(event)) }));
+  try {
+    return await put(findInstance(choice, io.env).controlSocket);
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    return await put(await findElsewhere(choice, io.env, asksOnly, error));
+  }
+}
+
+/** A node that runs here, as it says itself. */
+interface Found {
+  readonly socket: string;
+  /** "" for one without an interface; undefined where this user may not ask. */
+  readonly interface: string | undefined;
+}
+
+/**
+ * The control socket of the node that is meant, though it is not where the options lead.
+ * @throws {Failure} none is, or more than one could be; it says which ones run
+ */
+async function findElsewhere(
+  choice: Choice,
+  env: Io["env"],
+  asksOnly: boolean,
+  nobody: Unreachable,
+): Promise<string> {
+  const named = namedBy(choice, env);
+  const sockets = runningNodes();
+  if (named.state !== undefined) {
+    const byFolder = sockets.find((socket) => isOfFolder(socket, resolve(named.state ?? ""), env));
+    if (byFolder !== undefined) return byFolder;
+    throw nobody;
+  }
+  const nodes = (await Promise.all(sockets.map(introduced))).filter((node) => node !== undefined);
+  const wanted = findInstance(choice, env).interface;
+  const matches = nodes.filter((node) => node.interface === wanted);
+  const anyone = asksOnly && named.interface === undefined ? nodes : [];
+  for (const [only, ...others] of [matches, anyone]) {
+    if (only?.interface !== undefined && others.length === 0) return only.socket;
+  }
+  const [closed] = nodes.filter((node) => node.interface === undefined);
+  if (closed !== undefined) {
+    const what = `a node runs here, and its socket ${closed.socket} is not open to this user: ` +
+      "be root, or in the group of the socket";
+    throw new Failure(Exit.noPermission, what);
+  }
+  if (nodes.length === 0) throw nobody;
+  const list = nodes.map(({ socket }) => optionOf(socket)).join(" · ");
+  throw new Failure(Exit.notRunning, `${nobody.message}; those that run here: ${list}`);
+}
+
+/** Whether a socket by interface belongs to the node with this state folder. */
+function isOfFolder(socket: string, folder: string, env: Io["env"]): boolean {
+  const name = basename(socket, ".sock");
+  const withoutState = (variable: string) => variable === "SHOAL_STATE" ? undefined : env(variable);
+  try {
+    const instance = findInstance({ interface: name }, withoutState);
+    return instance.controlSocket === socket && instance.stateDir === folder;
+  } catch {
+    return false; // What is no interface's name is no node's socket.
+  }
+}
+
+/** Undefined: what is behind it has stopped, or is no node. */
+async function introduced(socket: string): Promise<Found | undefined> {
+  const isAnswer = having({ self: having({ interface: isText }) });
+  try {
+    const status = await ask(socket, { command: "status" }, {
+      isAnswer,
+      silenceMs: INTRODUCTION_MS,
+    });
+    return { socket, interface: (status["self"] as { readonly interface: string }).interface };
+  } catch (error) {
+    const isClosed = error instanceof Failure && error.code === Exit.noPermission;
+    return isClosed ? { socket, interface: undefined } : undefined;
+  }
+}
+
+/** The option that names the node behind a socket. */
+function optionOf(socket: string): string {
+  return basename(socket) === "control.sock"
+    ? `--state ${dirname(socket)}`
+    : `--interface ${basename(socket, ".sock")}`;
 }
 
 /** The same for a script that reads it, and harmless for a person who looks at it. */

@@ -22,6 +22,7 @@ ${INSTANCE_HELP}`,
       ip6: { type: "boolean", short: "6" },
     }, { min: 0, max: 1 });
     const status = await askNode(values, io, { command: "status" }, {
+      asksOnly: true,
       isAnswer: isAddressBook,
     }) as unknown as StatusDocument;
     const wanted = positionals[0];

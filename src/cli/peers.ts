@@ -13,6 +13,7 @@ ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(peers, args, io, INSTANCE_OPTIONS);
     const document = await askNode(values, io, { command: "status" }, {
+      asksOnly: true,
       isAnswer: having({ peers: listOf(isPeer) }),
     });
     const list = document["peers"] as readonly PeerStatus[];

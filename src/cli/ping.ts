@@ -44,6 +44,7 @@ ${INSTANCE_HELP}`,
       timeout_ms: wholeNumber("--timeout", values.timeout, 10, 60_000),
     };
     const document = await askNode(values, io, request, {
+      asksOnly: true,
       isAnswer: having({ received: isNumber }),
       isEvent: isPong,
       onEvent: (event) => {

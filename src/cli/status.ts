@@ -11,7 +11,10 @@ and the data plane.
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(status, args, io, INSTANCE_OPTIONS);
-    const document = await askNode(values, io, { command: "status" }, { isAnswer: isStatus });
+    const document = await askNode(values, io, { command: "status" }, {
+      isAnswer: isStatus,
+      asksOnly: true,
+    });
     io.out(
       values.json
         ? jsonText(document)

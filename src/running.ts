@@ -1,0 +1,72 @@
+/**
+ * The nodes that run in this network namespace, found by their control sockets: a node that was started with another
+ * `--state` or `--interface` is not at the place that the options of a command name.
+ */
+import * as fs from "node:fs";
+import { basename, dirname } from "node:path";
+import { boundNameOf } from "./unix_socket.ts";
+
+/** The kernel's list of this network namespace's Unix sockets (net/unix/af_unix.c, unix_seq_show). */
+const LIST = "/proc/net/unix";
+/** Bytes of that list: some tens of thousands of sockets. */
+const LIST_MAX = 4 * 1024 * 1024;
+/** More nodes than that are not asked. */
+const NODES_MAX = 16;
+/** `Num RefCount Protocol Flags Type St Inode Path`; __SO_ACCEPTCON, 0x10000: it listens. */
+const LINE = /^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} 00010000 0001 [0-9A-F]{2} +\d+ (\/.*)$/i;
+/** What a control socket is called: below a state folder, or by the interface below a folder for all of them. */
+const STATE_SOCKET = "control.sock";
+const FOLDER = "shoal";
+const ENDING = ".sock";
+
+/**
+ * Paths of control sockets, in the order of the kernel's list, at most {@link NODES_MAX}. A socket that belongs neither
+ * to root nor to the one who asks is left out: anybody can answer in a node's name.
+ */
+export function runningNodes(uid: number | null = Deno.uid(), list = readList()): string[] {
+  const found = new Set<string>();
+  for (const line of list.split("\n")) {
+    const [, bound] = LINE.exec(line) ?? [];
+    const path = bound === undefined ? undefined : controlSocketBoundAs(bound);
+    if (path !== undefined && isTrusted(path, uid)) found.add(path);
+    if (found.size === NODES_MAX) break;
+  }
+  return [...found];
+}
+
+/** The list keeps the name by which a socket was bound, whatever it was renamed to. */
+function controlSocketBoundAs(bound: string): string | undefined {
+  const path = `${bound.slice(0, -1)}${ENDING.at(-1)}`;
+  if (boundNameOf(path) !== bound) return undefined;
+  const name = basename(path);
+  const isOurs = name === STATE_SOCKET ||
+    name.endsWith(ENDING) && basename(dirname(path)) === FOLDER;
+  return isOurs ? path : undefined;
+}
+
+function isTrusted(path: string, uid: number | null): boolean {
+  try {
+    const found = fs.lstatSync(path);
+    return found.isSocket() && (found.uid === 0 || found.uid === uid);
+  } catch {
+    return false;
+  }
+}
+
+function readList(): string {
+  try {
+    const file = fs.openSync(LIST, "r");
+    try {
+      const bytes = new Uint8Array(LIST_MAX);
+      let length = 0;
+      for (let read = -1; read !== 0 && length < LIST_MAX; length += read) {
+        read = fs.readSync(file, bytes, length, LIST_MAX - length, null);
+      }
+      return new TextDecoder().decode(bytes.subarray(0, length));
+    } finally {
+      fs.closeSync(file);
+    }
+  } catch {
+    return ""; // No /proc here: only the place that the options name is known.
+  }
+}
