@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
 import { nobleCrypto } from "../mesh/noble_crypto.ts";
+import { dropWords, refusalWords } from "./counter_words.ts";
 import { Exit } from "./exit.ts";
 import { Store } from "./store.ts";
 
@@ -123,7 +124,17 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     await rude.write(new Uint8Array(70_000).fill(10 + 32));
     await new Response(rude.readable).text().catch(() => {});
     const after = await shoal("status", "--state", second.state);
-    assert.match(after.out, /^refused: .*control_line 1/m);
+    assert.match(after.out, /^not done: .*request lines that were too long \(1\)/m);
+    const { dataplane, refused } = JSON.parse(
+      (await shoal("status", "--json", "--state", second.state)).out,
+    );
+    const drops = Object.keys(dataplane.drops);
+    assert(drops.length > 30, "every counter of core");
+    const bare = [
+      ...drops.filter((name) => dropWords(name) === name.replaceAll("_", " ")),
+      ...Object.keys(refused).filter((name) => refusalWords(name) === name.replaceAll("_", " ")),
+    ];
+    assert.deepEqual(bare, [], "each is told in words");
 
     const named = ["--seed", "lyon.example:4500", "--seed", "[2001:db8::1]:1", "--seed", "oslo"];
     const invited = await shoal("invite", ...named, "--json", "--state", seed.state);

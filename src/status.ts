@@ -2,6 +2,7 @@
 
 import type { NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
 import { having, isFlag, isNumber, isText, listOf, orNull, tableOf } from "./shape.ts";
+import { dropWords, refusalWords } from "./counter_words.ts";
 import { counted, duration, size } from "./words.ts";
 
 /** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
@@ -86,6 +87,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
   const where = self.interface === "" ? "no interface" : self.interface;
   const lines = [
     table([
+      HEADER,
       [
         self.ip4 || "-",
         self.name,
@@ -113,22 +115,29 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
     `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
-    ...countsLine("dropped", dataplane.drops),
-    ...countsLine("refused", status.refused),
+    ...countsLine("packets dropped", dataplane.drops, dropWords),
+    ...countsLine("not done", status.refused, refusalWords),
   ];
   return lines.join("\n");
 }
 
-/** Those that are above 0; no line when none is. */
-function countsLine(title: string, counts: Readonly<Record<string, number>>): string[] {
+/** Those that are above 0, in words; no line when none is. */
+function countsLine(
+  title: string,
+  counts: Readonly<Record<string, number>>,
+  wordsOf: (name: string) => string,
+): string[] {
   const some = Object.entries(counts).filter(([, count]) => count > 0);
   if (some.length === 0) return [];
-  return [`${title}: ${some.map(([what, count]) => `${what} ${count}`).join(", ")}`];
+  return [`${title}: ${some.map(([name, count]) => `${wordsOf(name)} (${count})`).join("; ")}`];
 }
+
+/** What stands over the columns of peers. */
+const HEADER = ["ADDRESS", "NAME", "GROUPS", "STATE"];
 
 /** The peers alone, in the same columns. */
 export function peersText(peers: readonly PeerStatus[]): string {
-  return peers.length === 0 ? "no peers yet" : table(peers.map(row));
+  return peers.length === 0 ? "no peers yet" : table([HEADER, ...peers.map(row)]);
 }
 
 function row(peer: PeerStatus): string[] {

@@ -77,14 +77,15 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       io: "poll",
       workers: 1,
       offloads: { "tun-tso": true, "udp-gso": false },
-      drops: { replay: 3, no_peer: 0 },
+      drops: { rx_replay: 3, tx_no_route: 0, new_reason: 1 },
     },
     refused: { core_commands: 0, caught_exceptions: 0, control_clients: 12 },
     health: ["the certificate ends in 12 days: run shoal invite on an admin"],
   }, false);
   assert.equal(
     text,
-    `100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin; mesh key
+    `ADDRESS         NAME         GROUPS   STATE
+100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin; mesh key
 100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
 
 asks to join: bob from 203.0.113.7:51820, 1m ago: \`shoal approve --name bob b0b\` admits it
@@ -93,8 +94,8 @@ no member any more, since mallory lost its office: eve e7e
 the door is open for 9m: who asks without a token is heard
 health: the certificate ends in 12 days: run shoal invite on an admin
 data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
-dropped: replay 3
-refused: control_clients 12`,
+packets dropped: received before, or too late (3); new reason (1)
+not done: clients of the control socket beyond 64 (12)`,
   );
   assert.equal(peersText([]), "no peers yet");
   assert.match(peersText([{ ...LYON, admin: true, state: "dead" }]), /offline 5m; admin$/);
