@@ -86,8 +86,16 @@ function unmapped(address: Uint8Array): Uint8Array {
  * @returns 4 or 16 bytes, or undefined when the text is no address.
  */
 export function parseAddress(text: string): Uint8Array | undefined {
-  const address = text.includes(":") ? parseIPv6(text) : parseIPv4(text);
+  const address = parseAsWritten(text);
   return address && unmapped(address);
+}
+
+/**
+ * The same for a network's address, which is of the family that it is written in: packets with IPv4-mapped addresses
+ * are IPv6 packets (RFC 4291 section 2.5.5.2), and ::ffff:0:0/96 is no network of IPv4.
+ */
+export function parseAsWritten(text: string): Uint8Array | undefined {
+  return text.includes(":") ? parseIPv6(text) : parseIPv4(text);
 }
 
 /** The text of 4 or 16 bytes; IPv6 in the canonical form of RFC 5952. */

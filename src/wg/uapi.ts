@@ -6,7 +6,12 @@
  * A `set` is read to its end before anything of it is applied: one bad line, or an end of the stream
  * before the empty line, and nothing happens. The first fault decides the answer.
  */
-import { type Endpoint, formatEndpoint, parseAddress, parseEndpoint } from "../../mesh/endpoint.ts";
+import {
+  type Endpoint,
+  formatEndpoint,
+  parseAsWritten,
+  parseEndpoint,
+} from "../../mesh/endpoint.ts";
 import { formatAddress } from "../../mesh/endpoint.ts";
 import type { Prefix } from "../../mesh/machine.ts";
 import { networkOf } from "../../mesh/prefix.ts";
@@ -195,7 +200,7 @@ export class UapiReader {
         peer.presharedKey = readKey(key, value);
         break;
       case "endpoint":
-        peer.endpoint = this.#endpoint(value);
+        this.#endpointLine(peer, value);
         break;
       case "persistent_keepalive_interval":
         peer.persistentKeepalive = readNumber(key, value, 0xffff);
@@ -221,12 +226,16 @@ export class UapiReader {
     }
   }
 
-  #endpoint(value: string): Endpoint {
+  /**
+   * Linux and wireguard-go take port 0, to which nothing can be sent: one such line must not cost a file its other
+   * peers. Here it names no place, so that what is sent to the peer is counted as without an endpoint.
+   */
+  #endpointLine(peer: PeerChange, value: string): void {
     const endpoint = parseEndpoint(value, this.scopeOf);
-    if (endpoint === undefined) {
+    if (endpoint !== undefined) peer.endpoint = endpoint;
+    else if (!parseEndpoint(value.replace(/:0{1,5}$/, ":1"), this.scopeOf)) {
       throw invalid(`endpoint ${shown(value)} is no IP:port or [IPv6]:port`);
     }
-    return endpoint;
   }
 }
 
@@ -278,7 +287,7 @@ function readTrue(key: string, value: string): true {
 /** `IP/length` adds, so does `+IP/length`; `-IP/length` removes. Bits beyond the length are cut. */
 function readPrefixChange(value: string): PrefixChange {
   const match = /^([+-]?)([0-9a-fA-F:.]+)\/(\d{1,3})$/.exec(value);
-  const address = parseAddress(match?.[2] ?? "");
+  const address = parseAsWritten(match?.[2] ?? "");
   const length = Number(match?.[3]);
   if (match === null || address === undefined || length > 8 * address.length) {
     throw invalid(`allowed_ip ${shown(value)} is no IP/length`);

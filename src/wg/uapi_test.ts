@@ -108,9 +108,35 @@ Deno.test("every key of a peer is understood", () => {
 Deno.test("endpoints are IPv4, IPv6 in brackets, or link-local with an interface", () => {
   assert.equal(onlyPeer("endpoint=[2001:db8::1]:1").endpoint?.port, 1);
   assert.equal(onlyPeer("endpoint=[fe80::1%eth0]:1").endpoint?.scope, 7);
-  for (const wrong of ["host:1", "1.2.3.4", "1.2.3.4:0", "[fe80::1%nope]:1", "2001:db8::1:1", ""]) {
+  for (
+    const wrong of [
+      "host:1",
+      "1.2.3.4",
+      "1.2.3.4:x0",
+      ":0",
+      "[fe80::1%nope]:1",
+      "2001:db8::1:1",
+      "",
+    ]
+  ) {
     assert.equal(readFault(`public_key=${KEY}`, `endpoint=${wrong}`), "EINVAL", wrong);
   }
+});
+
+Deno.test("port 0 names no place, and costs a request nothing else, as on Linux", () => {
+  for (const nowhere of ["1.2.3.4:0", "[2001:db8::1]:0", "1.2.3.4:00000"]) {
+    const peer = onlyPeer(`endpoint=${nowhere}`, "allowed_ip=10.0.0.0/8");
+    assert.equal(peer.endpoint, undefined, nowhere);
+    assert.equal(peer.prefixes.length, 1);
+  }
+});
+
+Deno.test("RFC 4291 2.5.5.2: an IPv4-mapped network is one of IPv6, whatever its length", () => {
+  const mapped = (length: number) => onlyPeer(`allowed_ip=::ffff:10.20.0.0/${length}`).prefixes;
+  const whole = Uint8Array.fromHex("00000000000000000000ffff0a140000");
+  assert.deepEqual(mapped(120), [{ kind: "add", prefix: { address: whole, length: 120 } }]);
+  const none = new Uint8Array(16);
+  assert.deepEqual(mapped(24), [{ kind: "add", prefix: { address: none, length: 24 } }]);
 });
 
 Deno.test("a value that is out of its range, or a key that does not exist, is EINVAL", () => {
@@ -238,7 +264,6 @@ const prefix = fc.oneof(
   fc.record({ address: octets(16), length: fc.integer({ min: 0, max: 128 }) }, PLAIN),
 ).map(({ address, length }) => ({
   length,
-  // A network, and no IPv4-mapped one: those are written as IPv4.
   address: address.map((byte, i) =>
     byte & (0xff << (8 - Math.min(8, Math.max(0, length - 8 * i)))) | 0
   ),
