@@ -15,3 +15,8 @@ export function networkOf({ address, length }: Prefix): Prefix {
   });
   return { address: cut, length };
 }
+
+/** A network as the key of a table: two are the same exactly if their texts are. */
+export function prefixText({ address, length }: Prefix): string {
+  return `${address.toHex()}/${length}`;
+}

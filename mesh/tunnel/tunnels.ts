@@ -9,7 +9,7 @@
 import type { Crypto } from "../crypto.ts";
 import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
-import { networkOf } from "../prefix.ts";
+import { networkOf, prefixText } from "../prefix.ts";
 import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
@@ -161,6 +161,8 @@ export class Tunnels {
     const step = this.#begin(now, out);
     const peer = this.#device.peers.get(id);
     if (!peer) return;
+    // Said again, it takes nothing from what is known: the source that answers, and the session.
+    if (peer.endpoint && sameEndpoint(peer.endpoint, endpoint)) return;
     const isFirst = peer.endpoint === undefined;
     setEndpoint(step, peer, endpoint, undefined);
     if (!this.#device.isUp) return;
@@ -206,6 +208,8 @@ export class Tunnels {
     const device = this.#device;
     const peer = device.peers.get(id);
     if (!peer) return;
+    // A timer that begins anew each time the same is said would never end.
+    if (peer.persistentKeepalive === seconds * 1000) return;
     const wasOff = peer.persistentKeepalive === 0;
     peer.persistentKeepalive = seconds * 1000;
     if (seconds === 0) device.timers.clear(id, "persistent keepalive");
@@ -221,6 +225,7 @@ export class Tunnels {
     if (!peer) return;
     const prefix = networkOf(wanted);
     const key = prefixText(prefix);
+    if (this.#holders.get(key) === peer) return; // What changes nothing costs nothing.
     this.#holders.get(key)?.routes.delete(key);
     this.#holders.set(key, peer);
     peer.routes.set(key, prefix);
@@ -415,8 +420,4 @@ function requireKey(name: string, key: Uint8Array): void {
   if (key.length !== KEY_LENGTH) {
     throw new RangeError(`${name}: ${key.length} bytes, must be ${KEY_LENGTH}`);
   }
-}
-
-function prefixText(prefix: Prefix): string {
-  return `${prefix.address.toHex()}/${prefix.length}`;
 }

@@ -111,6 +111,23 @@ Deno.test("R50: a prefix is held by one peer; whoever gets it last has it", () =
   assert.deepEqual(routes(2), ["10.0.0.0"]);
 });
 
+Deno.test("what is said again changes nothing: no command goes to core, no timer begins anew", () => {
+  const { tunnels, out, random } = machine();
+  tunnels.addPeer(now, random(32), out);
+  tunnels.up(now, out);
+  const endpoint = { address: Uint8Array.of(192, 0, 2, 1), port: 7, scope: 0 };
+  const say = (at: typeof now) => {
+    tunnels.addRoute(1, v4(10, 0, 0, 0, 8), out);
+    tunnels.setEndpoint(at, 1, endpoint, out);
+    tunnels.setPersistentKeepalive(at, 1, 25, out);
+  };
+  say(now);
+  const before = { commands: out.commands.length, deadline: tunnels.deadline?.at };
+  say({ ...now, boot: now.boot + 1_000 });
+  assert.equal(out.commands.length, before.commands);
+  assert.equal(tunnels.deadline?.at, before.deadline);
+});
+
 Deno.test("R65: down zeroes sessions and drops what is staged; up starts afresh", () => {
   const { lab, alice, bob, bobAtAlice } = pair();
   lab.run(200_000);

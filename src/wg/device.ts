@@ -10,6 +10,7 @@ import type { Core } from "../../ffi/core.ts";
 import { interfaceIndex } from "../../ffi/libc.ts";
 import { loadSodium } from "../../ffi/sodium.ts";
 import type { Now, Outbox, PeerId } from "../../mesh/machine.ts";
+import { prefixText } from "../../mesh/prefix.ts";
 import { MAX_PEERS } from "../../mesh/tunnel/constants.ts";
 import { Tunnels } from "../../mesh/tunnel/tunnels.ts";
 import type { PeerView, TunnelEvent } from "../../mesh/tunnel/types.ts";
@@ -20,7 +21,7 @@ import type { Configurable } from "./server.ts";
 import { countRoutes, type RouteCount } from "./routes.ts";
 import type { Work } from "./turns.ts";
 import { ROUTES_MAX } from "./uapi.ts";
-import type { DeviceChange, PeerChange, PeerReport, UapiFault } from "./uapi.ts";
+import type { DeviceChange, PeerChange, PeerReport, PrefixChange, UapiFault } from "./uapi.ts";
 import { type Reading, type Settings, Versions } from "./versions.ts";
 
 /** What a person may want to know beside the machine's own events. */
@@ -63,11 +64,15 @@ type Acts<T> = Generator<void, T, Step>;
 
 /** Acts in one step of the driver. */
 const ACTS = 16;
+const NONE: ReadonlySet<string> = new Set();
+/** Milliseconds between two tries to open a port that was busy when the interface came up. */
+const BIND_AGAIN_MS = 1_000;
 
 export class WgDevice implements Configurable {
   readonly #device: Device;
   readonly #tunnels: Tunnels;
   readonly #driver: Driver<TunnelEvent>;
+  #bindAgain: ReturnType<typeof setTimeout> | undefined;
   readonly #peersMax: number;
   readonly #routesMax: number;
   readonly #crypto = loadSodium();
@@ -117,6 +122,7 @@ export class WgDevice implements Configurable {
 
   /** Wipes all keys, stops the workers, gives the interface back. */
   close(): void {
+    this.#stopTrying();
     this.#driver.step((now, out) => {
       this.#tunnels.down(now, out);
       this.#tunnels.setPrivateKey(now, undefined, out);
@@ -249,11 +255,14 @@ export class WgDevice implements Configurable {
     const fwmark = change.fwmark ?? this.#fwmark;
     const port = change.listenPort ?? this.#port;
     try {
-      if (port !== this.#port) {
+      // One that could not be opened when the interface came up is asked for again.
+      const isMissing = change.listenPort !== undefined && !this.#tunnels.isUp && this.#isLinkUp;
+      if (port !== this.#port || isMissing) {
         const bound = this.#device.bind(port, fwmark);
-        // While the interface is down the port was only tried: a busy one is better told now.
         if (this.#tunnels.isUp) this.#port = bound;
+        else if (this.#isLinkUp) this.#opened(bound);
         else {
+          // While the interface is down the port was only tried: a busy one is better told now.
           this.#device.unbind();
           this.#port = port;
         }
@@ -325,21 +334,35 @@ export class WgDevice implements Configurable {
     this.#tunnels.removePeer(now, id, out);
   }
 
-  *#clearRoutes(id: PeerId): Acts<void> {
+  /** @param kept texts of those that come back at once: traffic for them must find its way meanwhile */
+  *#clearRoutes(id: PeerId, kept: ReadonlySet<string> = NONE): Acts<void> {
     for (const prefix of this.#tunnels.peer(id)?.routes ?? []) {
       const { out } = yield;
-      this.#tunnels.removeRoute(id, prefix, out);
+      if (!kept.has(prefixText(prefix))) this.#tunnels.removeRoute(id, prefix, out);
     }
+  }
+
+  /** What is added between a clearing at this place and the next. */
+  *#addedAfter(prefixes: readonly PrefixChange[], at: number): Acts<ReadonlySet<string>> {
+    const added = new Set<string>();
+    for (let i = at + 1; i < prefixes.length; i++) {
+      const change = prefixes[i];
+      if (change === undefined || change.kind === "clear") break;
+      yield;
+      if (change.kind === "add") added.add(prefixText(change.prefix));
+    }
+    return added;
   }
 
   /** The keepalive comes last: switching it on starts a handshake, which needs all the rest. */
   *#applyPeer(id: PeerId, peer: PeerChange): Acts<void> {
     const tunnels = this.#tunnels;
     if (peer.presharedKey !== undefined) tunnels.setPresharedKey(id, peer.presharedKey);
-    for (const change of peer.prefixes) {
+    for (const [at, change] of peer.prefixes.entries()) {
       const { out } = yield;
-      if (change.kind === "clear") yield* this.#clearRoutes(id);
-      else if (change.kind === "add") {
+      if (change.kind === "clear") {
+        yield* this.#clearRoutes(id, yield* this.#addedAfter(peer.prefixes, at));
+      } else if (change.kind === "add") {
         const holder = tunnels.holderOf(change.prefix);
         if (holder !== undefined) this.#keep(holder);
         tunnels.addRoute(id, change.prefix, out);
@@ -357,24 +380,42 @@ export class WgDevice implements Configurable {
     this.#versions.keep(id, () => this.#peer(id));
   }
 
+  /** Opens the port, or goes on trying: the program that has it may end at any time. */
   #up(): void {
     if (this.#tunnels.isUp) return;
+    const isFirst = this.#bindAgain === undefined;
+    clearTimeout(this.#bindAgain);
     try {
-      this.#port = this.#device.bind(this.#port, this.#fwmark);
+      this.#opened(this.#device.bind(this.#port, this.#fwmark));
     } catch (error) {
       if (!(error instanceof CoreError)) throw error;
-      this.options.onEvent({ kind: "bindFailed", port: this.#port, error });
-      return;
+      this.#bindAgain = setTimeout(() => this.#up(), BIND_AGAIN_MS);
+      if (isFirst) this.options.onEvent({ kind: "bindFailed", port: this.#port, error });
     }
+  }
+
+  #opened(port: number): void {
+    this.#stopTrying();
+    this.#port = port;
     this.#driver.step((now, out) => this.#tunnels.up(now, out));
-    this.options.onEvent({ kind: "up", port: this.#port });
+    this.options.onEvent({ kind: "up", port });
+  }
+
+  #stopTrying(): void {
+    clearTimeout(this.#bindAgain);
+    this.#bindAgain = undefined;
   }
 
   #down(): void {
+    this.#stopTrying();
     if (!this.#tunnels.isUp) return;
     this.#driver.step((now, out) => this.#tunnels.down(now, out));
     this.#device.unbind();
     this.options.onEvent({ kind: "down" });
+  }
+
+  get #isLinkUp(): boolean {
+    return this.#device.info().isLinkUp;
   }
 
   #hear(news: CoreNews): void {

@@ -214,6 +214,32 @@ withDevices("a peer is changed in what is said and in nothing else", 1, (world) 
 });
 
 withDevices(
+  "a set of prefixes that is said again never leaves a packet without a way",
+  1,
+  async (world) => {
+    assert.ok(world);
+    const nets = Array.from({ length: 100 }, (_, i) => `allowed_ip=10.7.0.${i}/32`);
+    world.set(`public_key=${A}`, "endpoint=192.0.2.1:7", ...nets);
+    const again = world.device.change(
+      world.parse(`public_key=${A}`, "replace_allowed_ips=true", ...nets, "allowed_ip=10.9.0.0/16"),
+    );
+    let steps = 0;
+    for (let isDone = false; !isDone; steps++) {
+      isDone = again.next().done ?? false;
+      world.write(packet(0, 7, 10));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.ok(steps > 10, `${steps} steps`);
+    const { drop_tx_no_route, tx_staged } = world.device.counters();
+    assert.equal(drop_tx_no_route, 0);
+    assert.ok((tx_staged ?? 0) > 10, "each waited for the session");
+    assert.equal(world.prefixes()[0]?.split(" ").length, 101);
+    world.set(`public_key=${A}`, "replace_allowed_ips=true", "allowed_ip=10.7.0.7/32");
+    assert.deepEqual(world.prefixes(), ["10.7.0.7/32"], "what is not said again is gone");
+  },
+);
+
+withDevices(
   "a prefix moves to the peer that asked last; a peer cannot take away another's",
   1,
   (world) => {

@@ -39,8 +39,8 @@ export class Journal {
         return this.#log.info("down, all sessions zeroed");
       case "bindFailed":
         return this.#log.error(
-          "up, but UDP port {port} cannot be opened ({reason}): choose another with " +
-            "'wg set {ifname} listen-port N', or free it, then set the link down and up",
+          "up, but UDP port {port} cannot be opened ({reason}), and nothing flows until it is: free it, or " +
+            "choose another with 'wg set {ifname} listen-port N'",
           { port: event.port, reason: event.error.message },
         );
       case "core":
