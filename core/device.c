@@ -161,7 +161,12 @@ static enum shoal_status open_workers(struct device *device, struct shoal_error 
             atomic_store(&device->mtu, first->link.mtu);
     }
     device_apply_offloads(device);
-    int failed = worker_poll_tun(first);
+    /* Where no news can be had, a source that has become wrong is found out by silence (R54). */
+    for (uint32_t i = 0; i < device->worker_count; i++)
+        (void)routes_open(&device->workers[i]->routes, i == 0);
+    int failed = worker_poll_routes(first);
+    if (!failed)
+        failed = worker_poll_tun(first);
     for (uint32_t i = 0; !failed && i < device->worker_count; i++)
         failed = worker_start(device->workers[i]);
     return failed ? device_fail(error, SHOAL_E_SYSTEM, failed, "worker thread") : SHOAL_OK;

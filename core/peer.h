@@ -25,6 +25,7 @@ struct peer {
     bool gso_told;    /* that was mailed */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
+    uint32_t routes_seen; /* the device's `route_changes` when the source was last asked for */
     struct staging staging;
     struct peer *flush_next; /* list of peers whose staged frames may leave */
     bool flush_listed;

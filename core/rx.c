@@ -129,6 +129,7 @@ static void move_endpoint(struct worker *worker, struct peer *peer,
         return;
     bool moved = memcmp(&peer->endpoint.remote, &endpoint->remote, sizeof(endpoint->remote)) != 0;
     peer_set_endpoint(peer, endpoint);
+    peer->routes_seen = atomic_load_explicit(&worker->device->route_changes, memory_order_relaxed);
     if (!moved)
         return;
     /* A peer may move as often as it likes: half of the lane is for other news. Facts know it. */

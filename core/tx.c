@@ -99,10 +99,23 @@ static void demote(struct worker *worker, struct peer *peer, int error) {
     device_notify(worker->device, &worker->stats, &mail);
 }
 
+/* News of routes came since the last send: is the source still one that leaves where it was heard?
+ */
+static void reconsider_source(struct worker *worker, struct peer *peer) {
+    struct device *device = worker->device;
+    uint32_t changes = atomic_load_explicit(&device->route_changes, memory_order_relaxed);
+    if (peer->routes_seen == changes)
+        return;
+    peer->routes_seen = changes;
+    if (!routes_keep_source(&worker->routes, &peer->endpoint, device->fwmark))
+        clear_source(worker, peer);
+}
+
 static int send_once(struct worker *worker, const struct train *train, uint32_t from,
                      uint32_t length, uint32_t segment) {
     struct peer *peer = train->peer;
     struct udp_socket *udp = worker_socket_for(worker, peer->endpoint.remote.family);
+    reconsider_source(worker, peer);
     int error = socket_send(udp, &peer->endpoint, train->tos, train->arena + from, length, segment);
     if (!socket_source_suspect(error) || peer->endpoint.local.family == SHOAL_AF_NONE)
         return error;

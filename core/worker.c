@@ -13,6 +13,7 @@ enum source {
     SOURCE_WAKE,
     SOURCE_TUN,
     SOURCE_LINK,
+    SOURCE_ROUTES,
     SOURCE_INET,
     SOURCE_INET6,
     SOURCES,
@@ -34,6 +35,7 @@ struct worker *worker_create(struct device *device, uint32_t index) {
     worker->device = device;
     worker->tun.fd = -1;
     worker->link.news = worker->link.queries = -1;
+    worker->routes.news = worker->routes.queries = -1;
     for (int i = 0; i < WORKER_SOCKETS; i++)
         worker->sockets[i].fd = -1;
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -54,6 +56,7 @@ void worker_free(struct worker *worker) {
     for (int i = 0; i < WORKER_SOCKETS; i++)
         socket_close(&worker->sockets[i]);
     link_close(&worker->link);
+    routes_close(&worker->routes);
     if (worker->epoll >= 0)
         close(worker->epoll);
     if (worker->wake >= 0)
@@ -89,6 +92,13 @@ int worker_poll_tun(struct worker *worker) {
     return error;
 }
 
+int worker_poll_routes(struct worker *worker) {
+    if (worker->routes.news < 0)
+        return 0;
+    return poll_set(worker, EPOLL_CTL_ADD, worker->routes.news, EPOLLIN | EPOLLONESHOT,
+                    SOURCE_ROUTES);
+}
+
 int worker_poll_socket(struct worker *worker, enum worker_socket which) {
     int error =
         poll_set(worker, EPOLL_CTL_ADD, worker->sockets[which].fd, EPOLLIN, SOURCE_INET + which);
@@ -120,6 +130,8 @@ static bool looks_again(const struct worker *worker) {
 
 /* Milliseconds to sleep at most; -1: until something happens. */
 static int patience(const struct worker *worker) {
+    if (worker->routes.paused)
+        return (int)(ROUTES_PACE_NS / 1000000);
     return looks_again(worker) ? (int)(LINK_LOOK_NS / 1000000) : -1;
 }
 
@@ -196,6 +208,28 @@ static void link_ready(struct worker *worker) {
     }
 }
 
+/* The peers' sources are reconsidered when something is sent to them next (tx.c); the control
+ * thread does the same for what it sends. */
+static void routes_ready(struct worker *worker) {
+    if (!routes_read(&worker->routes))
+        return;
+    atomic_fetch_add_explicit(&worker->device->route_changes, 1, memory_order_relaxed);
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_ROUTES, .time = worker->now};
+    device_notify(worker->device, &worker->stats, &mail);
+}
+
+static void follow_routes(struct worker *worker, bool ready) {
+    struct routes *routes = &worker->routes;
+    if (ready) {
+        routes_ready(worker);
+        routes->paused = true;
+        routes->last = worker->now;
+    } else if (routes->paused && worker->now - routes->last >= ROUTES_PACE_NS) {
+        routes->paused = false;
+        poll_set(worker, EPOLL_CTL_MOD, routes->news, EPOLLIN | EPOLLONESHOT, SOURCE_ROUTES);
+    }
+}
+
 /* ---- Batches ----------------------------------------------------------------------------- */
 
 void worker_list_flush(struct worker *worker, struct peer *peer) {
@@ -239,6 +273,7 @@ static void run(struct worker *worker, uint32_t ready) {
     }
     if (ready & 1u << SOURCE_LINK && worker->tun_polled)
         link_ready(worker);
+    follow_routes(worker, ready & 1u << SOURCE_ROUTES);
     if (looks_again(worker) &&
         (ready & 1u << SOURCE_TUN_UP || worker->now - worker->link.last_look >= LINK_LOOK_NS))
         find_link(worker);

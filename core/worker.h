@@ -12,6 +12,7 @@
 
 #include "device.h"
 #include "link.h"
+#include "routes.h"
 #include "rx.h"
 #include "socket.h"
 #include "stats.h"
@@ -33,8 +34,9 @@ struct worker {
     bool tun_polled;
     bool waiting_for_socket; /* the train waits, the TUN is left alone */
     struct udp_socket sockets[WORKER_SOCKETS];
-    struct link link; /* worker 0 follows the interface */
-    uint64_t now;     /* CLOCK_BOOTTIME of this batch */
+    struct link link;     /* worker 0 follows the interface */
+    struct routes routes; /* and the machine's routes */
+    uint64_t now;         /* CLOCK_BOOTTIME of this batch */
     struct peer *flush_list;
     struct stats stats;
     struct tx tx;
@@ -58,6 +60,7 @@ void worker_ring(struct worker *worker);
 
 /** Starts polling the TUN, or one socket; 0 or an errno. Control thread, at a standstill. */
 int worker_poll_tun(struct worker *worker);
+int worker_poll_routes(struct worker *worker);
 int worker_poll_socket(struct worker *worker, enum worker_socket which);
 
 /** The interface is gone: stop polling it and say so, once. */

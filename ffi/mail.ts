@@ -13,7 +13,9 @@ export type Mail =
   /** The kernel refused an offload; core goes on without it. */
   | { readonly kind: "offloadDemoted"; readonly offload: number; readonly errno: number }
   /** The data plane stands still. */
-  | { readonly kind: "workerFailed"; readonly errno: number };
+  | { readonly kind: "workerFailed"; readonly errno: number }
+  /** Addresses, routes, rules or links of the machine changed. */
+  | { readonly kind: "routes" };
 
 export type LinkState = "up" | "down" | "mtu" | "gone";
 
@@ -85,6 +87,8 @@ function readMail(box: Memory, at: number): Mail {
       return { kind: "offloadDemoted", offload: value, errno: index };
     case MailKind.WORKER_FAILED:
       return { kind: "workerFailed", errno: value };
+    case MailKind.ROUTES:
+      return { kind: "routes" };
     default:
       throw new Error(`core mailed kind ${kind}, which this program does not know`);
   }

@@ -322,6 +322,12 @@ export class Node {
 
   // ---- What the program knows -------------------------------------------------------------------
 
+  /** Addresses, routes or links of the machine changed: what was known of our own side of a path may be wrong. */
+  routesChanged(): void {
+    this.#tunnels.forgetSources();
+    this.#mesh?.roster.forgetSources();
+  }
+
   /** Our outer addresses, with the port; those that nobody else can reach are left out here. */
   interfaces(now: Now, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
     const reachable = endpoints.filter(isReachable);

@@ -58,6 +58,8 @@ export function logCore(log: Logger, news: CoreNews): void {
         offload: news.offload,
         errno: errnoName(news.errno),
       });
+    case "routes":
+      return log.debug("addresses, routes, rules or links of this machine changed");
     case "workerFailed":
       return log.fatal("the data plane stands still ({errno})", { errno: errnoName(news.errno) });
     case "commandRefused":

@@ -56,6 +56,7 @@ export type CoreNews =
   | { readonly kind: "offloadDemoted"; readonly offload: string; readonly errno: number }
   /** The data plane stands still. */
   | { readonly kind: "workerFailed"; readonly errno: number }
+  | { readonly kind: "routes" }
   /** Core refused a command; it changed nothing. */
   | {
     readonly kind: "commandRefused";
@@ -235,6 +236,7 @@ export class Driver<E> {
         return;
       }
       case "link":
+      case "routes":
       case "workerFailed":
         return onNews(mail);
       case "offloadDemoted": {

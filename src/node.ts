@@ -483,6 +483,10 @@ export class MeshNode {
       onDefect(new Failure(Exit.failed, what));
     }
     if (news.kind === "link" && news.news === "up") this.#addresses.mend();
+    if (news.kind === "routes") {
+      this.#machine.routesChanged();
+      this.#lookAround();
+    }
   }
 
   async #resolve(seed: string): Promise<void> {

@@ -157,6 +157,13 @@ export class Roster {
     if (member.peer !== undefined) this.#byPeer.delete(member.peer);
   }
 
+  /** The machine's routes changed: the kernel chooses from which address members are answered, until they are heard. */
+  forgetSources(): void {
+    for (const member of this.members()) {
+      if (member.observed) member.observed = { ...member.observed, source: undefined };
+    }
+  }
+
   /** Ties a member to its WireGuard peer. */
   bind(member: Member, peer: PeerId): void {
     member.peer = peer;

@@ -170,6 +170,14 @@ export class Tunnels {
     if (isFirst && peer.persistentKeepalive > 0) keepaliveOrHandshake(this.#device, step, peer);
   }
 
+  /**
+   * The machine's addresses or routes changed: from which of them a peer is reached best, the kernel says until the
+   * peer is heard again. Core looks after its own copy.
+   */
+  forgetSources(): void {
+    for (const peer of this.#device.peers.values()) peer.source = undefined;
+  }
+
   /** Core took a peer to be where it is not: it is told again where the peer is. */
   restoreEndpoint(now: Now, id: PeerId, out: Out): void {
     const step = this.#begin(now, out);

@@ -420,6 +420,7 @@ export class WgDevice implements Configurable {
 
   #hear(news: CoreNews): void {
     this.options.onEvent({ kind: "core", news });
+    if (news.kind === "routes") this.#tunnels.forgetSources();
     if (news.kind !== "link") return;
     if (news.news === "up") this.#up();
     else if (news.news === "down") this.#down();
