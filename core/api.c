@@ -291,6 +291,20 @@ int32_t shoal_link_address(shoal_device_t handle, const struct shoal_prefix *add
     return link_done(handle, failed, add ? "RTM_NEWADDR" : "RTM_DELADDR", error);
 }
 
+int32_t shoal_link_route(shoal_device_t handle, const struct shoal_prefix *address,
+                         uint32_t prefix_size, struct shoal_error *error, uint32_t error_size) {
+    if (!error_ok(error, error_size))
+        return SHOAL_E_SIZE;
+    if (!prefix_ok(address, prefix_size))
+        return refuse(error, "address");
+    enum shoal_status status;
+    struct device *device = acquire_link(handle, error, &status);
+    if (!device)
+        return status;
+    int failed = netlink_route(device->netlink, device->tun.ifindex, address);
+    return link_done(handle, failed, "RTM_NEWROUTE", error);
+}
+
 /* ---- Datagrams and mail ------------------------------------------------------------------ */
 
 int32_t shoal_mailbox_drain(shoal_device_t handle, uint8_t *buffer, uint32_t capacity,

@@ -136,3 +136,32 @@ int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoa
     mnl_attr_put(message, IFA_ADDRESS, size_of(address), address->ip);
     return execute(netlink, message);
 }
+
+#define METRIC_OF_IPV6 256 /* IP6_RT_PRIO_ADDRCONF */
+
+int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = request(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+    struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
+    bool v6 = address->family == SHOAL_AF_INET6;
+    uint8_t network[16] = {0};
+    for (size_t i = 0; i < size_of(address); i++) {
+        uint32_t before = 8 * (uint32_t)i;
+        uint32_t kept = address->length > before ? address->length - before : 0;
+        uint32_t mask = kept >= 8 ? 0xff : 0xff00u >> kept & 0xff;
+        network[i] = (uint8_t)(address->ip[i] & mask);
+    }
+    route->rtm_family = family_of(address);
+    route->rtm_dst_len = (uint8_t)address->length;
+    route->rtm_table = RT_TABLE_MAIN;
+    route->rtm_protocol = RTPROT_KERNEL;
+    route->rtm_scope = v6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+    route->rtm_type = RTN_UNICAST;
+    mnl_attr_put(message, RTA_DST, size_of(address), network);
+    mnl_attr_put_u32(message, RTA_OIF, ifindex);
+    if (v6)
+        mnl_attr_put_u32(message, RTA_PRIORITY, METRIC_OF_IPV6);
+    else
+        mnl_attr_put(message, RTA_PREFSRC, 4, address->ip);
+    return execute(netlink, message);
+}

@@ -34,4 +34,10 @@ int netlink_quieten(struct netlink *netlink, uint32_t ifindex);
 int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address,
                     bool add);
 
+/**
+ * The route that the kernel makes of an address (fib_add_ifaddr, addrconf_prefix_route), as it was.
+ * EEXIST: it is there, or another one to the same network.
+ */
+int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address);
+
 #endif

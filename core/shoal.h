@@ -198,6 +198,14 @@ SHOAL_API int32_t shoal_link_address(shoal_device_t device, const struct shoal_p
                                      uint32_t prefix_size, uint32_t add, struct shoal_error *error,
                                      uint32_t error_size);
 
+/**
+ * Puts back the route that the kernel makes of such an address and that somebody took away. EEXIST
+ * (SHOAL_E_SYSTEM): nothing is missing.
+ */
+SHOAL_API int32_t shoal_link_route(shoal_device_t device, const struct shoal_prefix *address,
+                                   uint32_t prefix_size, struct shoal_error *error,
+                                   uint32_t error_size);
+
 /* ---- Peers, routes, sessions ------------------------------------------------------------- */
 
 /** One-shot edges that the caller arms (shoal_peer_arm) and core disarms by mailing them. */

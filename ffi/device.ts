@@ -241,6 +241,27 @@ export class Device {
     );
   }
 
+  /**
+   * Puts back the route of an address of ours that somebody took away.
+   * @returns whether it was missing
+   */
+  restoreLinkRoute(address: Prefix): boolean {
+    writePrefix(this.#prefix, address);
+    const { bytes } = this.#prefix;
+    const { shoal_link_route } = this.core.calls;
+    const error = this.#error.bytes;
+    try {
+      this.#explain(
+        "link_route",
+        shoal_link_route(this.handle, bytes, bytes.length, error, error.length),
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof CoreError && error.errnoName === "EEXIST") return false;
+      throw error;
+    }
+  }
+
   /** @param tag comes back in the peer's mail */
   addPeer(tag: PeerId): PeerHandle {
     const peer = this.#result;

@@ -1,12 +1,14 @@
 /**
- * The mesh's addresses on the tunnel's interface: put there when the mesh names them, and again when
- * something took them away (the kernel drops IPv6 addresses when a link goes down; other programs
- * tidy up). What the kernel does not take is a line in the health.
+ * The mesh's addresses on the tunnel's interface, and the routes that come with them: put there when the
+ * mesh names them, and again when something took them away (the kernel drops IPv6 addresses when a link
+ * goes down; other programs tidy up). What the kernel does not take is a line in the health, and so is a
+ * program that takes them away again and again: two that put right what the other does never end.
  */
 import { CoreError } from "../ffi/core_error.ts";
 import { IP4_PREFIX } from "../mesh/membership/address.ts";
 import { formatAddress } from "../mesh/endpoint.ts";
-import type { Prefix } from "../mesh/machine.ts";
+import type { Now, Prefix } from "../mesh/machine.ts";
+import { Allowance } from "../mesh/door/allowance.ts";
 import { Exit, Failure } from "./exit.ts";
 
 /** IPv6 prefix length of a mesh on its interface (mesh.md: fd + 40 bits + 16 zero bits). */
@@ -16,11 +18,18 @@ const IP6_IS_OFF = ["EACCES", "EAFNOSUPPORT", "EOPNOTSUPP"];
 /** What a kernel answers when there is nothing to take away. */
 const IS_GONE = ["EADDRNOTAVAIL", "ENODEV"];
 
+/** Addresses and routes that are put back: ten at once, and then one in a minute. */
+const PUT_BACK = { rate: 1 / 60, burst: 10 };
+/** Milliseconds for which the health tells that no more is put back. */
+const TOLD_FOR = 300_000;
+
 /** The part of a device that this needs. */
 interface Link {
   info(): { readonly ifname: string; readonly isLinkUp: boolean };
   setLink(link: { readonly isUp: boolean }): void;
   setLinkAddress(address: Prefix, isAdded: boolean): void;
+  /** @returns whether the route of an address was missing, and is there again */
+  restoreLinkRoute(address: Prefix): boolean;
 }
 
 export class LinkAddresses {
@@ -29,6 +38,9 @@ export class LinkAddresses {
   readonly #missing = new Map<string, CoreError>();
   /** Addresses that are ours no more and could not be taken away, and why. */
   readonly #stuck = new Map<string, { readonly prefix: Prefix; readonly error: CoreError }>();
+  #putBack: Allowance | undefined;
+  /** Boot ms at which something was missing and was left so. */
+  #gaveUpAt = -Infinity;
 
   /** @param present texts of the addresses that an interface has now */
   constructor(
@@ -66,18 +78,25 @@ export class LinkAddresses {
   }
 
   /** Puts back what is gone and takes away what was left, while the link is up. */
-  mend(): void {
+  mend(now: Now): void {
     const { ifname, isLinkUp } = this.link.info();
     if (!isLinkUp) return;
+    this.#putBack ??= new Allowance(now, PUT_BACK);
     const present = this.present(ifname);
     for (const [name, prefix] of this.#wanted) {
-      this.#missing.delete(name);
-      if (!present.has(name)) this.#add(name, prefix, false);
+      if (this.#putBack.has(now)) {
+        this.#missing.delete(name);
+        if (!present.has(name)) {
+          this.#add(name, prefix, false);
+          // What the kernel refuses is no program that takes it away.
+          if (!this.#missing.has(name)) this.#putBack.take(now);
+        } else if (this.#hasLostRoute(prefix)) this.#putBack.take(now);
+      } else if (!present.has(name)) this.#gaveUpAt = now.boot;
     }
     for (const [name, { prefix }] of [...this.#stuck]) this.#takeAway(name, prefix);
   }
 
-  health(): string[] {
+  health(now: Now): string[] {
     const { ifname, isLinkUp } = this.link.info();
     if (this.#wanted.size === 0) return []; // Not a member yet, and down on purpose.
     if (!isLinkUp) return [`${ifname} is down and carries nothing: ip link set ${ifname} up`];
@@ -94,7 +113,14 @@ export class LinkAddresses {
         `${name} is another's now and cannot be taken off ${ifname} (${error.errnoName}): ` +
         `ip address delete ${name}/${prefix.length} dev ${ifname}`,
     );
-    return [...missing, ...stuck];
+    const fight = now.boot - this.#gaveUpAt < TOLD_FOR
+      ? [
+        `another program takes the mesh's addresses or routes off ${ifname} again and again, and they are put back ` +
+        `once a minute only: keep it from managing ${ifname} (systemd-networkd: Unmanaged=yes, NetworkManager: ` +
+        `unmanaged-devices)`,
+      ]
+      : [];
+    return [...missing, ...stuck, ...fight];
   }
 
   #add(name: string, prefix: Prefix, isNeeded: boolean): void {
@@ -105,6 +131,16 @@ export class LinkAddresses {
       const isIp6Off = prefix.address.length === 16 && IP6_IS_OFF.includes(error.errnoName);
       if (isNeeded && !isIp6Off) throw error;
       this.#missing.set(name, error);
+    }
+  }
+
+  /** Whether a route was missing and is there again. What the kernel refuses (no IPv6) is told for the address. */
+  #hasLostRoute(prefix: Prefix): boolean {
+    try {
+      return this.link.restoreLinkRoute(prefix);
+    } catch (error) {
+      if (!(error instanceof CoreError)) throw error;
+      return false;
     }
   }
 

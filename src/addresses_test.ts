@@ -10,9 +10,13 @@ import { Failure } from "./exit.ts";
 const IP4 = parseAddress("100.64.0.7");
 const IP6 = parseAddress("fd00::7");
 
+const NOW = { boot: 1_000, wall: 0 };
+
 /** An interface as the kernel shows it. */
 class Interface {
   readonly addresses = new Set<string>();
+  /** Those of the addresses whose route is there. */
+  readonly routes = new Set<string>();
   isLinkUp = true;
   /** Errno for addresses of these lengths. */
   readonly refused = new Map<number, keyof typeof constants.errno>();
@@ -28,8 +32,23 @@ class Interface {
   setLinkAddress({ address }: Prefix, isAdded: boolean) {
     const errno = this.refused.get(address.length);
     if (errno !== undefined) this.#refuse(errno);
-    if (isAdded) this.addresses.add(formatAddress(address));
-    else if (!this.addresses.delete(formatAddress(address))) this.#refuse("EADDRNOTAVAIL");
+    const name = formatAddress(address);
+    if (isAdded) {
+      // The kernel makes the route with an address that is new.
+      if (!this.addresses.has(name)) this.routes.add(name);
+      this.addresses.add(name);
+      return;
+    }
+    this.routes.delete(name);
+    if (!this.addresses.delete(name)) this.#refuse("EADDRNOTAVAIL");
+  }
+
+  restoreLinkRoute({ address }: Prefix): boolean {
+    const name = formatAddress(address);
+    if (!this.addresses.has(name)) this.#refuse("EINVAL"); // as a source that is not there
+    const isMissing = !this.routes.has(name);
+    this.routes.add(name);
+    return isMissing;
   }
 
   #refuse(errno: keyof typeof constants.errno): never {
@@ -48,7 +67,7 @@ Deno.test("the interface follows what the mesh says", () => {
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
   own.set(parseAddress("100.64.0.8"), IP6);
   assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
-  assert.deepEqual(own.health(), []);
+  assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("what something took away is put back once the link is up", () => {
@@ -56,16 +75,16 @@ Deno.test("what something took away is put back once the link is up", () => {
   own.set(IP4, IP6);
   link.isLinkUp = false;
   link.addresses.delete("fd00::7"); // as the kernel does
-  own.mend();
+  own.mend(NOW);
   assert.deepEqual([...link.addresses], ["100.64.0.7"]);
-  assert.match(own.health().join(), /shoal0 is down .*ip link set shoal0 up/);
+  assert.match(own.health(NOW).join(), /shoal0 is down .*ip link set shoal0 up/);
   link.isLinkUp = true;
-  own.mend();
+  own.mend(NOW);
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
   link.addresses.clear();
-  own.mend();
+  own.mend(NOW);
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
-  assert.deepEqual(own.health(), []);
+  assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("a machine without IPv6 carries IPv4, says so, and takes IPv6 when it comes", () => {
@@ -73,15 +92,15 @@ Deno.test("a machine without IPv6 carries IPv4, says so, and takes IPv6 when it 
   link.refused.set(16, "EACCES");
   own.set(IP4, IP6);
   assert.deepEqual([...link.addresses], ["100.64.0.7"]);
-  assert.match(own.health().join(), /no IPv6 address \(EACCES\): IPv6 is off there/);
-  own.mend();
-  assert.equal(own.health().length, 1);
+  assert.match(own.health(NOW).join(), /no IPv6 address \(EACCES\): IPv6 is off there/);
+  own.mend(NOW);
+  assert.equal(own.health(NOW).length, 1);
   own.set(IP4, parseAddress("fd00::8")); // nothing to take away of what never was there
-  assert.equal(own.health().length, 1);
+  assert.equal(own.health(NOW).length, 1);
   link.refused.clear();
-  own.mend();
+  own.mend(NOW);
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::8"]);
-  assert.deepEqual(own.health(), []);
+  assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("an address that something took away before us is no error", () => {
@@ -90,7 +109,7 @@ Deno.test("an address that something took away before us is no error", () => {
   link.addresses.delete("100.64.0.7");
   own.set(parseAddress("100.64.0.8"), IP6);
   assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
-  assert.deepEqual(own.health(), []);
+  assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("a node that had an address lives on when the kernel refuses another, and tries again", () => {
@@ -99,18 +118,18 @@ Deno.test("a node that had an address lives on when the kernel refuses another, 
   link.refused.set(4, "EPERM");
   own.set(parseAddress("100.64.0.8"), IP6);
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
-  assert.deepEqual(own.health(), [
+  assert.deepEqual(own.health(NOW), [
     "100.64.0.8 is not on shoal0 and cannot be put there (EPERM): start the node again",
     "100.64.0.7 is another's now and cannot be taken off shoal0 (EPERM): " +
     "ip address delete 100.64.0.7/10 dev shoal0",
   ]);
   own.set(IP4, IP6); // what is ours again is not to be taken away
-  assert.deepEqual(own.health(), []);
+  assert.deepEqual(own.health(NOW), []);
   own.set(parseAddress("100.64.0.8"), IP6);
   link.refused.clear();
-  own.mend();
+  own.mend(NOW);
   assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
-  assert.deepEqual(own.health(), []);
+  assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("any other refusal is a failure at first, and a line in the health later", () => {
@@ -125,7 +144,34 @@ Deno.test("any other refusal is a failure at first, and a line in the health lat
   own.set(IP4, IP6);
   link.addresses.clear();
   link.refused.set(4, "ENODEV").set(16, "ENODEV"); // moved to another namespace
-  own.mend();
-  assert.match(own.health()[0] ?? "", /100\.64\.0\.7 is not on shoal0 .*\(ENODEV\)/);
-  assert.equal(own.health().length, 2);
+  own.mend(NOW);
+  assert.match(own.health(NOW)[0] ?? "", /100\.64\.0\.7 is not on shoal0 .*\(ENODEV\)/);
+  assert.equal(own.health(NOW).length, 2);
+});
+
+Deno.test("a route that another program took away is put back", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6);
+  link.routes.delete("100.64.0.7");
+  own.mend(NOW);
+  assert.deepEqual([...link.routes].sort(), ["100.64.0.7", "fd00::7"]);
+  assert.deepEqual(own.health(NOW), []);
+});
+
+Deno.test("a program that takes them away for ever is told of, and answered once in a minute", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6);
+  let putBack = 0;
+  for (let second = 0; second < 600; second++) {
+    const now = { boot: 1_000 * second, wall: 0 };
+    link.addresses.delete("100.64.0.7");
+    own.mend(now);
+    if (link.addresses.has("100.64.0.7")) putBack++;
+  }
+  assert(putBack >= 18 && putBack <= 20, `${putBack} of 600`);
+  const then = { boot: 600_000, wall: 0 };
+  assert.match(own.health(then).join(), /another program takes .* off shoal0 again and again/);
+  own.mend({ boot: 700_000, wall: 0 });
+  assert(link.addresses.has("100.64.0.7"), "the last word is ours");
+  assert.deepEqual(own.health({ boot: 1_000_000, wall: 0 }), []);
 });

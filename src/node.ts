@@ -97,6 +97,8 @@ export class MeshNode {
   readonly #outside = new Outside();
   readonly #comparisons = new Set<(who: Who) => void>();
   readonly #pings = new Map<number, (event: PongEvent) => void>();
+  /** Of the interface as it was made. */
+  readonly #mtu: number;
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
@@ -123,6 +125,7 @@ export class MeshNode {
     this.isFounder = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
     this.#device = openDevice(core, options);
+    this.#mtu = this.#device.info().mtu;
     this.#addresses = new LinkAddresses(
       this.#device,
       (ifname) => this.#outside.addressesOf(ifname),
@@ -482,7 +485,7 @@ export class MeshNode {
       const what = `node: the interface ${name} was deleted: start the node again`;
       onDefect(new Failure(Exit.failed, what));
     }
-    if (news.kind === "link" && news.news === "up") this.#addresses.mend();
+    if (news.kind === "link" && news.news === "up") this.#addresses.mend(readClock());
     if (news.kind === "routes") {
       this.#machine.routesChanged();
       this.#lookAround();
@@ -502,7 +505,7 @@ export class MeshNode {
   /** What nobody tells us of is looked after. */
   #lookAround(): void {
     try {
-      if (this.options.tun) this.#addresses.mend();
+      if (this.options.tun) this.#addresses.mend(readClock());
       this.#state.mend(this.#memory);
       this.#tellAddresses();
     } catch (error) {
@@ -548,13 +551,20 @@ export class MeshNode {
       );
     }
     if (!this.options.tun) return lines;
+    const { mtu } = this.info;
+    if (mtu !== this.#mtu) {
+      lines.push(
+        `${ifname} has an MTU of ${mtu}, which another program has set: ${this.#mtu} is what fits ` +
+          `(ip link set ${ifname} mtu ${this.#mtu})`,
+      );
+    }
     for (const { name, address } of this.#outside.rivalsOf(ifname)) {
       lines.push(
         `${name} has ${address}: it and ${ifname} both claim 100.64.0.0/10, and packets for the ` +
           `mesh may leave by ${name}`,
       );
     }
-    return [...lines, ...this.#addresses.health()];
+    return [...lines, ...this.#addresses.health(readClock())];
   }
 
   #dataplane(): DataplaneStatus {

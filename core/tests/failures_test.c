@@ -177,6 +177,8 @@ static void configure(struct side *side) {
     struct shoal_prefix address = {SHOAL_AF_INET, 24, {10, 9, 0, 1}};
     TELLS(shoal_link_set(side->device, 1400, 1, &error, sizeof(error)));
     TELLS(shoal_link_address(side->device, &address, sizeof(address), 1, &error, sizeof(error)));
+    struct shoal_prefix elsewhere = {SHOAL_AF_INET, 24, {10, 9, 1, 0}};
+    TELLS(shoal_link_route(side->device, &elsewhere, sizeof(elsewhere), &error, sizeof(error)));
 }
 
 /* From opening to closing. @return whether the fault was met on the way. */

@@ -135,6 +135,36 @@ static void up_down_and_mtu_are_news(void **state) {
 /* Does this kernel have IPv6, and on interfaces of this namespace? */
 static bool has_ipv6(void) { return access("/proc/self/net/if_inet6", R_OK) == 0; }
 
+static void a_route_that_was_taken_away_is_put_back_as_the_kernel_had_it(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_prefix v4 = {SHOAL_AF_INET, 10, {100, 96, 0, 1}};
+    struct shoal_prefix v6 = {SHOAL_AF_INET6, 64, {0xfd, 9, [15] = 1}};
+    const struct shoal_prefix *addresses[] = {&v4, &v6};
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    for (int i = 0; i < (has_ipv6() ? 2 : 1); i++) {
+        const char *family = i ? "-6" : "-4";
+        const char *network = i ? "fd09::/64" : "100.64.0.0/10";
+        assert_int_equal(
+            shoal_link_address(a.device, addresses[i], sizeof(v4), 1, &error, sizeof(error)),
+            SHOAL_OK);
+        assert_int_equal(
+            shoal_link_route(a.device, addresses[i], sizeof(v4), &error, sizeof(error)),
+            SHOAL_E_SYSTEM);
+        assert_int_equal(error.sys_errno, EEXIST);
+        shell("ip %s route show dev sh0 > /tmp/shoal-before.$PPID", family);
+        shell("ip %s route delete %s dev sh0", family, network);
+        assert_int_equal(
+            shoal_link_route(a.device, addresses[i], sizeof(v4), &error, sizeof(error)), SHOAL_OK);
+        shell("ip %s route show dev sh0 | cmp - /tmp/shoal-before.$PPID; code=$?; "
+              "rm /tmp/shoal-before.$PPID; exit $code",
+              family);
+    }
+    assert_int_equal(shoal_link_route(a.device, &v4, 3, &error, sizeof(error)), SHOAL_E_INVALID);
+    close_tun(&a);
+}
+
 static void the_kernel_says_nothing_on_an_interface_that_we_made(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -555,6 +585,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_that_is_taken_is_refused),
         cmocka_unit_test(up_down_and_mtu_are_news),
+        cmocka_unit_test(a_route_that_was_taken_away_is_put_back_as_the_kernel_had_it),
         cmocka_unit_test(the_kernel_says_nothing_on_an_interface_that_we_made),
         cmocka_unit_test(a_kernel_that_refuses_silence_is_taken_as_it_is),
         cmocka_unit_test(an_address_may_be_set_twice_and_taken_away),
