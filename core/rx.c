@@ -211,6 +211,19 @@ static void inner(struct worker *worker, struct peer *peer, uint8_t *plain, uint
     }
 }
 
+#define STRAY_PACE_NS 100000000ull
+
+/* Whoever has started anew gets data of sessions that it has forgotten. Anybody can send such, so
+ * few of them are told. */
+static void tell_stray(struct worker *worker, const struct shoal_endpoint *from) {
+    struct rx *rx = &worker->rx;
+    if (rx->stray_told && worker->now - rx->stray_told < STRAY_PACE_NS)
+        return;
+    rx->stray_told = worker->now;
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_STRAY, .time = worker->now, .endpoint = *from};
+    device_notify(worker->device, &worker->stats, &mail);
+}
+
 static void data(struct worker *worker, uint8_t *message, uint32_t length,
                  const struct socket_received *received) {
     struct device *device = worker->device;
@@ -221,6 +234,7 @@ static void data(struct worker *worker, uint8_t *message, uint32_t length,
     struct session *session = session_table_find(&device->sessions, get32(message + 4));
     if (!session) {
         drop(worker, NULL, COUNT_drop_rx_index);
+        tell_stray(worker, &received->endpoint);
         return;
     }
     struct peer *peer = session->peer;

@@ -28,6 +28,7 @@ struct rx {
     uint8_t *arena;
     struct coalesce coalesce;
     struct coalesce_frame frame;
+    uint64_t stray_told; /* when data of no session was last told of */
 };
 
 struct worker;

@@ -41,6 +41,7 @@ export const MailKind = {
   OFFLOAD_DEMOTED: 9,
   WORKER_FAILED: 10,
   ROUTES: 11,
+  STRAY: 12,
 } as const;
 export const RekeyWhy = { AGE: 1, RECEIVE: 2, MESSAGES: 3 } as const;
 export const LinkNews = { UP: 1, DOWN: 2, MTU: 3, GONE: 4 } as const;

@@ -1,4 +1,5 @@
 /** What core reports through its mailbox, read out of the drained buffer. */
+import type { Endpoint } from "../mesh/endpoint.ts";
 import type { PeerId } from "../mesh/machine.ts";
 import type { Arrival, Edge } from "../mesh/tunnel/types.ts";
 import { LinkNews, MailKind, MailStruct, RekeyWhy } from "./header.ts";
@@ -15,7 +16,9 @@ export type Mail =
   /** The data plane stands still. */
   | { readonly kind: "workerFailed"; readonly errno: number }
   /** Addresses, routes, rules or links of the machine changed. */
-  | { readonly kind: "routes" };
+  | { readonly kind: "routes" }
+  /** Data of a session that is not ours came from there; one in a tenth of a second is told. */
+  | { readonly kind: "stray"; readonly from: Endpoint };
 
 export type LinkState = "up" | "down" | "mtu" | "gone";
 
@@ -89,6 +92,8 @@ function readMail(box: Memory, at: number): Mail {
       return { kind: "workerFailed", errno: value };
     case MailKind.ROUTES:
       return { kind: "routes" };
+    case MailKind.STRAY:
+      return { kind: "stray", from: readRemote(box, at + offset.endpoint) };
     default:
       throw new Error(`core mailed kind ${kind}, which this program does not know`);
   }

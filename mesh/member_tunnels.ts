@@ -86,6 +86,19 @@ export class MemberTunnels {
     this.tunnels.suggestEndpoint(now, member.peer, best.to, this.outbox(now, out));
   }
 
+  /** A member has started anew: its tunnel needs not wait for R12, 15 s, to notice that. */
+  startedAnew(now: Now, { peer }: Member, out: Outbox<NodeEvent>): void {
+    if (peer !== undefined) this.tunnels.startedAnew(now, peer, this.outbox(now, out));
+  }
+
+  /** A member sends to us by a session that we do not have: it gets one, unless that has begun. */
+  missing(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const { peer } = member;
+    if (peer === undefined || this.tunnels.sessionUntil(peer) > now.boot) return;
+    this.aim(now, member, out);
+    this.tunnels.startHandshake(now, peer, this.outbox(now, out));
+  }
+
   /** Members with a live session. */
   *live(now: Now): Generator<Member> {
     for (const member of this.roster.members()) {

@@ -227,7 +227,7 @@ export class Node {
         // The numbers of a second machine with a member's key would make the first look old.
         if (expected && mesh.isOfSecond(expected)) {
           this.#talk?.warn(now, expected.id, expected.bytes, out);
-        } else if (expected) mesh.expect(expected);
+        } else if (expected) mesh.expect(now, expected, out);
         if (dropped) mesh.release(dropped);
         break;
       }
@@ -283,6 +283,17 @@ export class Node {
       this.#talk?.greet(now, member, out);
     }
     this.#tunnels.edge(now, edge, this.#tunnelOut(now, out));
+    this.#finish(now, out);
+  }
+
+  /**
+   * Core got data of a session that it does not have. Where that is a member's place, we have
+   * started anew, or lost what we knew, and it does not know that yet.
+   */
+  stray(now: Now, from: Endpoint, out: Outbox<NodeEvent>): void {
+    if (this.#hasLeft) return;
+    const member = this.#mesh?.roster.at(from);
+    if (member) this.#mesh?.tunnels.missing(now, member, out);
     this.#finish(now, out);
   }
 

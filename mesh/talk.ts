@@ -214,6 +214,7 @@ export class Talk {
         return false;
       case "stale":
         this.drops.stale++;
+        if (result.isNewStart) this.mesh.startedAnew(now, result.from, out);
         this.#correct(now, result.from, result, arrival, out);
         return false;
       case "twin":
@@ -226,8 +227,12 @@ export class Talk {
         // It has the same key, so it can read what its first machine has said of itself.
         this.#correct(now, result.from, { boot: result.boot, isBehind: true }, arrival, out);
         return false;
-      case "opened":
-        return this.#opened(now, result.value, arrival, out);
+      case "opened": {
+        const changed = this.#opened(now, result.value, arrival, out);
+        // Where it is now was noted first.
+        if (result.isNewStart) this.mesh.startedAnew(now, result.value.from, out);
+        return changed;
+      }
     }
   }
 

@@ -47,6 +47,8 @@ export interface Driven<E> {
   readonly deadline: Deadline | undefined;
   receive(now: Now, arrival: Arrival, out: Outbox<E>): void;
   edge(now: Now, edge: Edge, out: Outbox<E>): void;
+  /** Data of a session that core does not have came from there. */
+  stray?(now: Now, from: Endpoint, out: Outbox<E>): void;
   due(now: Now, facts: FactReader, out: Outbox<E>): void;
 }
 
@@ -235,6 +237,10 @@ export class Driver<E> {
         this.#attempt(mail, (out) => machine.edge(this.#clock(), edge, out));
         return;
       }
+      case "stray":
+        if (!isAnswerable(mail.from)) return void this.unanswerable++;
+        this.#attempt(mail, (out) => machine.stray?.(this.#clock(), mail.from, out));
+        return;
       case "link":
       case "routes":
       case "workerFailed":

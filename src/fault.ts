@@ -4,7 +4,7 @@
  * one is known again without anybody having to publish what was in it, and where the code was.
  */
 import { createHash } from "node:crypto";
-import { formatEndpoint } from "../mesh/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../mesh/endpoint.ts";
 import type { Deadline } from "../mesh/machine.ts";
 import type { Arrival, Edge } from "../mesh/tunnel/types.ts";
 
@@ -12,6 +12,7 @@ import type { Arrival, Edge } from "../mesh/tunnel/types.ts";
 export type Cause =
   | { readonly kind: "datagram"; readonly arrival: Arrival }
   | { readonly kind: "edge"; readonly edge: Edge }
+  | { readonly kind: "stray"; readonly from: Endpoint }
   | { readonly kind: "timer"; readonly deadline: Deadline | undefined }
   /** What this program found out by itself: the addresses of a name, or of this machine. */
   | { readonly kind: "found"; readonly what: string }
@@ -43,6 +44,8 @@ function nameOf(cause: Cause): string {
     }
     case "edge":
       return `${cause.edge.kind} of peer ${cause.edge.peer}`;
+    case "stray":
+      return `data of no session from ${formatEndpoint(cause.from)}`;
     case "timer":
       return `the timer: ${cause.deadline?.why ?? "when it is due"}`;
     case "found":
@@ -58,6 +61,8 @@ function inputOf(cause: Cause): Uint8Array | string {
       return cause.arrival.bytes;
     case "edge":
       return JSON.stringify(cause.edge);
+    case "stray":
+      return formatEndpoint(cause.from);
     case "timer":
       return cause.deadline?.why ?? "";
     case "found":

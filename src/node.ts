@@ -144,6 +144,7 @@ export class MeshNode {
           },
           receive: (now, arrival, out) => machine.datagram(now, arrival, this.#keeping(out)),
           edge: (now, edge, out) => machine.edge(now, edge, this.#keeping(out)),
+          stray: (now, from, out) => machine.stray(now, from, this.#keeping(out)),
           due: (now, _facts, out) => machine.poll(now, this.#keeping(out)),
         },
         onEvent: (event) => this.#hear(event),

@@ -154,7 +154,10 @@ function mark(node: Pick<SelfStatus, "admin" | "mesh_key" | "standing">): string
 
 const STANDING = { provisional: "provisional", individual: "trusted here alone" } as const;
 
-/** `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`. */
+/**
+ * `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`, and `waiting`
+ * where a tunnel gets no answers.
+ */
 export function stateText(peer: PeerStatus): string {
   const why = peer.reason === "" ? "" : ` (${peer.reason})`;
   switch (peer.state) {
@@ -170,7 +173,7 @@ export function stateText(peer: PeerStatus): string {
   const rtt = peer.rtt_ms === null ? "" : `, ${peer.rtt_ms.toFixed(1)} ms`;
   const place = peer.endpoint === "" ? "" : ` ${peer.endpoint}`;
   if (peer.handshake_age_s === null) return `idle; ${peer.path}${place}${rtt}${why}`;
-  return `active; ${peer.path}${place}${rtt}, ` +
+  return `${peer.path === "none" ? "waiting" : "active"}; ${peer.path}${place}${rtt}, ` +
     `tx ${size(peer.tx_bytes)} rx ${size(peer.rx_bytes)}${why}`;
 }
 

@@ -27,6 +27,7 @@ const LYON: PeerStatus = {
 
 Deno.test("a peer's state reads as experience.md has it", () => {
   assert.equal(stateText(LYON), "active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M");
+  assert.match(stateText({ ...LYON, path: "none" }), /^waiting; none 203/);
   assert.equal(stateText({ ...LYON, state: "dead" }), "offline 5m");
   assert.equal(stateText({ ...LYON, state: "left" }), "left 5m");
   assert.equal(

@@ -209,6 +209,22 @@ static void an_index_that_lives_is_refused_and_a_cleared_one_is_free_again(void 
     world_close(&w);
 }
 
+static void data_of_no_session_is_told_of_ten_times_a_second_at_most(void **state) {
+    (void)state;
+    open_pair(&(struct world_options){0});
+    assert_int_equal(shoal_peer_clear_sessions(w.a.device, w.a.peer), SHOAL_OK);
+    const uint64_t pace = 100000000ull;
+    uint64_t start = world_now(), sent = 0;
+    for (; sent < 1000 && world_now() - start < 9 * pace / 2; sent++) {
+        side_write(&w.b, packet, world_packet(packet, false, 2, 1, 33, (uint8_t)sent));
+        side_await(&w.a, "drop_rx_index", sent + 1);
+    }
+    uint64_t spent = world_now() - start;
+    assert_in_range(sent, 20, 1000);
+    assert_in_range(side_count_mail(&w.a, SHOAL_MAIL_STRAY), 1, 1 + spent / pace);
+    world_close(&w);
+}
+
 static void a_session_of_180_seconds_neither_sends_nor_opens(void **state) {
     (void)state;
     const uint64_t second = 1000000000ull;
@@ -564,6 +580,7 @@ int main(void) {
         cmocka_unit_test(a_responder_sends_only_after_the_first_packet_confirms),
         cmocka_unit_test(rekeying_rotates_three_slots_without_losing_a_packet),
         cmocka_unit_test(an_index_that_lives_is_refused_and_a_cleared_one_is_free_again),
+        cmocka_unit_test(data_of_no_session_is_told_of_ten_times_a_second_at_most),
         cmocka_unit_test(a_session_of_180_seconds_neither_sends_nor_opens),
         cmocka_unit_test(a_rekey_is_due_once_at_its_age_its_count_and_on_receiving_late),
         cmocka_unit_test(a_keepalive_unless_sent_is_sent_once),

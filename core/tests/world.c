@@ -234,13 +234,15 @@ bool side_mail(struct side *side, uint16_t kind, struct shoal_mail *mail, uint8_
     return false;
 }
 
-bool side_no_mail(struct side *side, uint16_t kind) {
+uint32_t side_count_mail(struct side *side, uint16_t kind) {
     const struct shoal_mail *found;
-    bool none = true;
+    uint32_t count = 0;
     while ((found = next_mail(side)))
-        none = none && found->kind != kind;
-    return none;
+        count += found->kind == kind;
+    return count;
 }
+
+bool side_no_mail(struct side *side, uint16_t kind) { return side_count_mail(side, kind) == 0; }
 
 /* A standstill: what a worker has begun it has also counted when this returns. */
 static void settle(struct side *side) {

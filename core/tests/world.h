@@ -89,6 +89,9 @@ void side_expect(struct side *side, const uint8_t *packet, size_t length);
 /** Waits for mail of a kind and copies it (with up to 1,500 bytes of payload, if wanted). */
 bool side_mail(struct side *side, uint16_t kind, struct shoal_mail *mail, uint8_t *payload);
 
+/** Takes all mail that is there now. @return how many of that kind were among it */
+uint32_t side_count_mail(struct side *side, uint16_t kind);
+
 /** Is there no mail of that kind now? Takes all other mail. */
 bool side_no_mail(struct side *side, uint16_t kind);
 

@@ -625,9 +625,11 @@ export class Mesh {
 
   /** A member's record changed: everything that follows from it. */
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    this.#seal.know(member.id, member.record.key, bootOf(member.record.sequence));
+    const boot = bootOf(member.record.sequence);
+    const isNewStart = this.#seal.know(member.id, member.record.key, boot);
     this.tunnels.route(now, [member.id, ...this.roster.rivals(member.id)], out);
     this.tunnels.aim(now, member, out);
+    if (isNewStart) this.startedAnew(now, member.id, out);
     this.#spreadRecord(now, member.record, out);
     this.isDirty = true;
     if (!this.#isQuiet) this.#certify(now, member, out);
@@ -933,8 +935,15 @@ export class Mesh {
   }
 
   /** Somebody was answered at the door: its confirmation can be opened. */
-  expect(record: NodeRecord): void {
-    this.#seal.know(record.id, record.key, bootOf(record.sequence));
+  expect(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    const isNewStart = this.#seal.know(record.id, record.key, bootOf(record.sequence));
+    if (isNewStart) this.startedAnew(now, record.id, out);
+  }
+
+  /** By its signed record or its seal, a member has started anew. */
+  startedAnew(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    const member = this.roster.get(id);
+    if (member) this.tunnels.startedAnew(now, member, out);
   }
 
   /** A half-open acquaintance ended: without membership its key is not needed. */

@@ -279,6 +279,17 @@ export class Roster {
     return [...(seen ? [seen] : []), ...claimed].slice(0, GUESSES_MAX);
   }
 
+  /** The member that was heard at a place, or else one that says that it is there. */
+  at(place: Endpoint): Member | undefined {
+    let claims: Member | undefined;
+    for (const member of this.#members.values()) {
+      const { observed, record } = member;
+      if (observed && sameEndpoint(observed.endpoint, place)) return member;
+      claims ??= record.endpoints.some((one) => sameEndpoint(one, place)) ? member : undefined;
+    }
+    return claims;
+  }
+
   /** Our network changed: every place that may be right is tried until members are heard again. */
   moved(now: Now): void {
     for (const member of this.#members.values()) {

@@ -6,8 +6,13 @@ import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Member } from "../membership/roster.ts";
 import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
+import { KEEPALIVE_TIMEOUT } from "../tunnel/constants.ts";
+import { NO_FACTS, type PeerFacts } from "../tunnel/types.ts";
 import { health, type ReportSources } from "./health.ts";
 
+/** Milliseconds that an answer may take on its way. */
+const ROUND_TRIP_MAX = 1_000;
+const SILENT = "what is sent through its tunnel is not answered: another handshake follows";
 /** Void statements that are listed. */
 const VOID_LISTED = 64;
 
@@ -76,6 +81,7 @@ function peerStatus(
   const traffic = peer === undefined ? undefined : facts(peer);
   const state = view?.status ?? "dead";
   const hasSession = (tunnel?.sessionUntil ?? 0) > now.boot;
+  const isSilent = hasSession && isUnanswered(now, traffic);
   const endpoint = hasSession ? tunnel?.endpoint : observed?.endpoint ?? record.endpoints[0];
   const isHeard = state === "alive" && (view?.heardAt ?? -Infinity) > -Infinity;
   const ip4 = mesh.roster.ip4(id);
@@ -86,15 +92,15 @@ function peerStatus(
     ip4: ip4 ? formatAddress(ip4) : "",
     ip6: formatAddress(member.ip6),
     state,
-    path: hasSession || isHeard ? "direct" : "none",
+    path: (hasSession || isHeard) && !isSilent ? "direct" : "none",
     endpoint: endpoint ? formatEndpoint(endpoint) : "",
     rtt_ms: rtt === undefined ? null : Math.round(rtt * 1000) / 1000,
     tx_bytes: traffic?.txBytes ?? 0,
     rx_bytes: traffic?.rxBytes ?? 0,
-    handshake_age_s: tunnel && tunnel.lastHandshakeBoot > 0
-      ? seconds(now.boot - tunnel.lastHandshakeBoot)
-      : null,
-    reason: reasonOf(state, endpoint !== undefined, isHeard || hasSession),
+    handshake_age_s: tunnel && hasSession ? seconds(now.boot - tunnel.lastHandshakeBoot) : null,
+    reason: isSilent && state === "alive"
+      ? SILENT
+      : reasonOf(state, endpoint !== undefined, isHeard || hasSession),
     groups: membership.groups,
     admin: membership.standing === "admin",
     standing: membership.standing,
@@ -104,6 +110,12 @@ function peerStatus(
     expires: endOf(membership),
     version: record.version,
   };
+}
+
+/** Who gets data answers within 10 s, with an empty packet at the latest (R57). */
+function isUnanswered(now: Now, traffic: PeerFacts | undefined): boolean {
+  const { firstUnansweredData: since } = traffic ?? NO_FACTS;
+  return since > 0 && now.boot - since > KEEPALIVE_TIMEOUT + ROUND_TRIP_MAX;
 }
 
 function endOf(membership: Membership | undefined): string {

@@ -32,6 +32,8 @@ export interface PlaneOutput {
   /** A datagram that is not data: the gate let it through. */
   readonly mail: (arrival: Arrival) => void;
   readonly edge: (edge: Edge) => void;
+  /** Data of no session came from there. */
+  readonly stray?: (from: Endpoint) => void;
   /** An inner packet for the TUN. */
   readonly deliver: (peer: PeerId, packet: Uint8Array) => void;
 }
@@ -61,6 +63,8 @@ const REJECT_AFTER_TIME = 180_000; // R4
 const WINDOW = 8128n; // R13: steps behind the newest
 const MAX_STAGED = 128; // R16
 const COUNTER_LIMIT = 2n ** 64n - 2n ** 13n - 1n; // R2
+/** Boot milliseconds between two strays that are told of. */
+const STRAY_PACE = 100;
 const HEADER = 16;
 const MESSAGE_DATA = 4;
 /** Of types 1 to 3 (R20). */
@@ -81,6 +85,7 @@ export class DataPlane {
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
   #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
   #gate: CookieChecker | undefined;
+  #strayTold = -Infinity;
 
   constructor(
     private readonly crypto: Crypto,
@@ -308,11 +313,20 @@ export class DataPlane {
     if (BigInt(keys.sent) > keys.rekeyAfterMessages) this.#rekey(peer, keys, "messages");
   }
 
+  #tellStray(boot: number, from: Endpoint): void {
+    if (boot - this.#strayTold < STRAY_PACE) return;
+    this.#strayTold = boot;
+    this.out.stray?.(from);
+  }
+
   #open(boot: number, bytes: Uint8Array, from: Endpoint, source: Source | undefined): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (bytes.length < 32) return this.#drop("rx_short");
     const session = this.#sessions.get(view.getUint32(4, true));
-    if (!session) return this.#drop("rx_index");
+    if (!session) {
+      this.#drop("rx_index");
+      return this.#tellStray(boot, from);
+    }
     const { peer, keys } = session;
     if (boot >= keys.birth + REJECT_AFTER_TIME) return this.#drop("rx_expired");
     const counter = view.getBigUint64(8, true);

@@ -151,6 +151,7 @@ export class Computer {
     const plane = new DataPlane(crypto, random, {
       datagram: (datagram) => this.#send(datagram),
       mail: (arrival) => this.step((now, out) => this.node.datagram(now, arrival, out)),
+      stray: (from) => this.step((now, out) => this.node.stray(now, from, out)),
       edge: (edge) =>
         this.lab.world.after(0, () => {
           if (this.#plane === plane) this.step((now, out) => this.node.edge(now, edge, out));

@@ -44,6 +44,8 @@ export class Peer {
   lastConsumed = -Infinity;
   /** When we last sent an initiation or a response (R38, R59). */
   lastHandshakeSent = -Infinity;
+  /** When we last heard that its program has started anew, and did not wait for R38. */
+  startedAnewAt = -Infinity;
   /** When we last received an authentic initiation or response (R59, R60). */
   lastHandshakeReceived = -Infinity;
   /** Bytes of handshake messages to and, authenticated, from the peer: `wg show` counts them too. */

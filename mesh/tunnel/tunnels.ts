@@ -10,7 +10,7 @@ import type { Crypto } from "../crypto.ts";
 import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
 import { networkOf, prefixText } from "../prefix.ts";
-import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS } from "./constants.ts";
+import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS, REKEY_TIMEOUT } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
 import { handshakeDone, receiveHandshake, setEndpoint, wantHandshake } from "./handshakes.ts";
@@ -263,6 +263,27 @@ export class Tunnels {
     if (peer && this.#device.isUp) {
       wantHandshake(this.#device, step, peer, { kind: "asked" });
     }
+  }
+
+  /**
+   * A peer's program has started anew: it has forgotten the session that we send by, and the
+   * handshake that we have begun. Where there is either, another handshake begins at once. The wait
+   * of R38 was for the earlier run; it is skipped once in 5 s, so a peer that says so over and over
+   * costs at most twice what R38 allows.
+   */
+  startedAnew(now: Now, id: PeerId, out: Out): void {
+    const step = this.#begin(now, out);
+    const device = this.#device;
+    const peer = device.peers.get(id);
+    if (!peer || !device.isUp) return;
+    const { timers } = device;
+    if (!device.maySend(step, peer) && !timers.has(id, "handshake retry")) return;
+    if (step.boot >= peer.startedAnewAt + REKEY_TIMEOUT) {
+      peer.startedAnewAt = step.boot;
+      peer.lastHandshakeSent = -Infinity;
+      timers.clear(id, "handshake retry");
+    }
+    wantHandshake(device, step, peer, { kind: "asked" });
   }
 
   // ---- What core reports ----------------------------------------------------------------------

@@ -66,9 +66,12 @@ export interface Opened {
   readonly payload: Uint8Array;
 }
 
-/** What came of a sealed datagram. Everything but `opened` delivers nothing. */
+/**
+ * What came of a sealed datagram. Everything but `opened` delivers nothing. `isNewStart`: its sender
+ * has started anew since the highest boot number of its that was proven before.
+ */
 export type OpenResult =
-  | { readonly kind: "opened"; readonly value: Opened }
+  | { readonly kind: "opened"; readonly value: Opened; readonly isNewStart: boolean }
   /** Authentic, but meant for another run of ours, or older than what we know of the sender. */
   | {
     readonly kind: "stale";
@@ -77,6 +80,7 @@ export type OpenResult =
     readonly boot: number;
     /** The sender is behind a boot number that it has used: it lost its state. */
     readonly isBehind: boolean;
+    readonly isNewStart: boolean;
   }
   /** Authentic, of a second machine that uses the sender's key; it may be a copy. */
   | {
@@ -130,8 +134,11 @@ export class Seal {
     this.#counter = 0;
   }
 
-  /** Knows a member from now on; a boot number from its signed record is proof of that number. */
-  know(id: MemberId, key: Uint8Array, boot: number): void {
+  /**
+   * Knows a member from now on; a boot number from its signed record is proof of that number.
+   * @returns whether a member that was known has started anew
+   */
+  know(id: MemberId, key: Uint8Array, boot: number): boolean {
     const peer = this.#peers.get(id);
     if (peer !== undefined) return this.#advance(peer, boot);
     const hint = this.#hint(key, this.self.signing.publicKey);
@@ -139,6 +146,7 @@ export class Seal {
     const fresh: Peer = { id, key, hint, keys: undefined, boot, window, run: undefined };
     this.#peers.set(id, fresh);
     this.#byHint.set(hint, fresh);
+    return false;
   }
 
   /** From now on only this run of a member counts: another machine uses its key, too. */
@@ -213,17 +221,21 @@ export class Seal {
       return { kind: "twin", from: peer.id, boot, value: { from: peer.id, kind, payload } };
     }
     const isBehind = boot < peer.boot;
-    this.#advance(peer, boot);
-    if (echo !== this.boot || isBehind) return { kind: "stale", from: peer.id, boot, isBehind };
+    const isNewStart = this.#advance(peer, boot);
+    if (echo !== this.boot || isBehind) {
+      return { kind: "stale", from: peer.id, boot, isBehind, isNewStart };
+    }
     if (!peer.window.accept(counter)) return dropped("replayed");
     if (kind === undefined) return dropped("malformed");
-    return { kind: "opened", value: { from: peer.id, kind, payload } };
+    return { kind: "opened", value: { from: peer.id, kind, payload }, isNewStart };
   }
 
-  #advance(peer: Peer, boot: number): void {
-    if (boot <= peer.boot) return;
+  #advance(peer: Peer, boot: number): boolean {
+    if (boot <= peer.boot) return false;
+    const isKnown = peer.boot > 0;
     peer.boot = boot;
     peer.window = new ReplayWindow();
+    return isKnown;
   }
 
   #keys(peer: Peer): Peer["keys"] {

@@ -37,6 +37,7 @@ Deno.test("what one member seals, the other opens and knows who sealed it", () =
   assert.deepEqual(opened, {
     kind: "opened",
     value: { from: anna.id, kind: "ping", payload: TEXT },
+    isNewStart: false,
   });
   assert.equal(a.open(sealed(b, anna.id)).kind, "opened");
 });
@@ -87,7 +88,7 @@ Deno.test("a restart of the receiver opens no gap for what was sent before it", 
   const recorded = sealed(a, bert.id);
   assert.equal(b.open(recorded).kind, "opened");
   const { a: a2, b: restarted } = pair(1, 2, 1, 1);
-  const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: false };
+  const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: false, isNewStart: false };
   assert.deepEqual(restarted.open(recorded), stale);
   assert.deepEqual(restarted.open(sealed(a2, bert.id)), stale, "a does not know of the restart");
   const notice = restarted.seal(anna.id, "notice", new Uint8Array(0), 1);
@@ -101,15 +102,22 @@ Deno.test("a restart of the sender begins a new count, and the old one ends", ()
   const old = sealed(a, bert.id);
   const restarted = new Seal(crypto, random, meshId, anna, 2, RUN);
   restarted.know(bert.id, bert.signing.publicKey, 1);
-  assert.equal(b.open(sealed(restarted, bert.id)).kind, "opened");
-  const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: true };
+  const news = [sealed(restarted, bert.id), sealed(restarted, bert.id)].map((bytes) => b.open(bytes));
+  assert.deepEqual(news.map((one) => one.kind === "opened" && one.isNewStart), [true, false]);
+  const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: true, isNewStart: false };
   assert.deepEqual(b.open(old), stale);
 });
 
 Deno.test("a sender that lost its state is told so by being behind", () => {
   const { a, b } = pair(1, 1, 9);
   const result = b.open(sealed(a, bert.id));
-  assert.deepEqual(result, { kind: "stale", from: anna.id, boot: 1, isBehind: true });
+  assert.deepEqual(result, {
+    kind: "stale",
+    from: anna.id,
+    boot: 1,
+    isBehind: true,
+    isNewStart: false,
+  });
   a.restart(10);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
   assert.throws(() => a.restart(10), RangeError);
