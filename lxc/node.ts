@@ -140,8 +140,8 @@ export class MeshNode {
     return this.host.outside(`${STATE}/control.sock`);
   }
 
-  /** Kills the node at once, as a power cut would. */
-  async kill(): Promise<void> {
-    await this.#process.stop("SIGKILL");
+  /** Kills the node at once, as a power cut would; or asks it to leave, by SIGTERM. */
+  async kill(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
+    await this.#process.stop(signal);
   }
 }
