@@ -15,6 +15,7 @@
 struct offload {
     _Atomic uint32_t available; /* mask of enum shoal_offload */
     _Atomic uint32_t on;        /* subset of available */
+    _Atomic uint32_t demoted;   /* refused at run time, and not tried again since */
 };
 
 static inline bool offload_has(const struct offload *offload, uint32_t which) {
@@ -26,6 +27,9 @@ void offload_found(struct offload *offload, uint32_t found, uint32_t off);
 
 /** The kernel refused it at run time. @return false when it was off already. */
 bool offload_demote(struct offload *offload, uint32_t which);
+
+/** Tries again what was refused at run time: what refused it may be gone. */
+void offload_retry(struct offload *offload, uint32_t which);
 
 /** By request; on only where available. */
 void offload_switch(struct offload *offload, uint32_t mask, uint32_t on);

@@ -3,9 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void forget_path(struct peer *peer) {
+    peer->gso_again = 0;
+    peer->gso_told = false;
+}
+
 void peer_set_endpoint(struct peer *peer, const struct shoal_endpoint *endpoint) {
     if (memcmp(&peer->endpoint.remote, &endpoint->remote, sizeof(endpoint->remote)) != 0)
-        peer->gso_refused = peer->gso_told = false;
+        forget_path(peer);
     peer->endpoint = *endpoint;
     facts_set_endpoint(&peer->facts, endpoint);
 }
@@ -45,7 +50,7 @@ enum shoal_status peer_install(struct peer *peer, struct session_table *table,
         }
         slots[PEER_CURRENT] = session;
     }
-    peer->gso_refused = false;
+    peer->gso_again = 0;
     publish_sessions(peer);
     return SHOAL_OK;
 }

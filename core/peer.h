@@ -17,12 +17,13 @@ enum peer_slot { PEER_PREVIOUS, PEER_CURRENT, PEER_NEXT, PEER_SLOTS };
 
 /* Owner: its worker, or the control thread at a standstill; `facts` are read by anybody. */
 struct peer {
-    uint32_t slot;    /* in the table, and its number in the routes */
-    uint32_t tag;     /* the caller's */
-    uint32_t armed;   /* mask of enum shoal_edge */
-    bool gso_refused; /* the path to this endpoint refuses UDP_SEGMENT (its MTU, most likely); tried
-                         again with the next session, since paths recover and ICMP is forged */
-    bool gso_told;    /* that was mailed */
+    uint32_t slot;      /* in the table, and its number in the routes */
+    uint32_t tag;       /* the caller's */
+    uint32_t armed;     /* mask of enum shoal_edge */
+    uint64_t gso_again; /* the path to this endpoint has refused UDP_SEGMENT (its MTU, most likely):
+                           when that is tried again, since paths recover and ICMP is forged */
+    bool gso_told;      /* that was mailed */
+    bool offline;       /* the caller knows that it is not there */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
     uint32_t routes_seen; /* the device's `route_changes` when the source was last asked for */

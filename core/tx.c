@@ -15,6 +15,13 @@
 #define MESSAGE_HEADER 16u
 #define MESSAGE_OVERHEAD (MESSAGE_HEADER + AEAD_TAG_SIZE)
 #define MESSAGE_DATA 4u /* type (R21) */
+#define GSO_REST_NS 1000000000ull
+#define LOOP_QUIET_NS 60000000000ull /* after so much quiet a loop is news again */
+#define ANSWER_MAX_NS 11000000000ull /* KEEPALIVE_TIMEOUT, and a second on the way */
+#define UDP_HEADER 8u
+#define FRAGMENT_HEADER 8u
+
+enum { PROTOCOL_UDP = 17, PROTOCOL_FRAGMENT = 44 };
 
 bool tx_init(struct tx *tx) {
     tx->frame = aligned_alloc(64, (TUN_FRAME_MAX + SEGMENT_SLACK + 63) & ~63u);
@@ -77,8 +84,9 @@ static void clear_source(struct worker *worker, struct peer *peer) {
     stats_add(&worker->stats, COUNT_tx_source_cleared, 1);
 }
 
-/* EIO is the egress device's word (no checksum offload, or IPsec on the way): off for all. EINVAL
- * and EMSGSIZE are the path's (segments above its MTU): off for this endpoint. */
+/* EIO is the egress device's word (no checksum offload, or IPsec on the way): off for all until
+ * routes change, which may lead out by another device. EINVAL and EMSGSIZE are the path's (segments
+ * above its MTU): off for this endpoint until the rest is over. A trial costs one system call. */
 static void demote(struct worker *worker, struct peer *peer, int error) {
     struct shoal_mail mail = {.kind = SHOAL_MAIL_OFFLOAD_DEMOTED,
                               .value = SHOAL_OFFLOAD_UDP_GSO,
@@ -88,9 +96,7 @@ static void demote(struct worker *worker, struct peer *peer, int error) {
         if (!offload_demote(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO))
             return;
     } else {
-        if (peer->gso_refused)
-            return;
-        peer->gso_refused = true;
+        peer->gso_again = worker->now + GSO_REST_NS;
         if (peer->gso_told)
             return;
         peer->gso_told = true;
@@ -181,8 +187,8 @@ static bool send_train(struct worker *worker, struct train *train, bool may_wait
         return true;
     }
     bool whole = train->count == 1;
-    if (!whole &&
-        (peer->gso_refused || !offload_has(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO)))
+    if (!whole && (worker->now < peer->gso_again ||
+                   !offload_has(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO)))
         return send_singly(worker, train, may_wait);
     uint32_t left = train->bytes - train->at;
     int error = send_once(worker, train, train->at, left, whole ? left : train->stride);

@@ -214,6 +214,7 @@ static void routes_ready(struct worker *worker) {
     if (!routes_read(&worker->routes))
         return;
     atomic_fetch_add_explicit(&worker->device->route_changes, 1, memory_order_relaxed);
+    offload_retry(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO);
     struct shoal_mail mail = {.kind = SHOAL_MAIL_ROUTES, .time = worker->now};
     device_notify(worker->device, &worker->stats, &mail);
 }

@@ -178,6 +178,14 @@ static void a_path_that_refuses_trains_demotes_only_its_peer(void **state) {
         write_super();
         expect_super();
         assert_int_equal(atomic_load(&on_send.calls), SEGMENTS);
+        /* And after a rest, in the same session. */
+        nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);
+        write_super();
+        expect_super();
+        assert_int_equal(atomic_load(&on_send.calls), 1 + SEGMENTS);
+        plan_trains(&on_send, errors[i], 1);
+        write_super();
+        expect_super();
         /* Another endpoint is another path: tried again (R56). */
         close(fd);
         fd = stranger_open(SHOAL_AF_INET, &stranger);
@@ -186,7 +194,7 @@ static void a_path_that_refuses_trains_demotes_only_its_peer(void **state) {
                          SHOAL_OK);
         write_super();
         expect_super();
-        assert_int_equal(atomic_load(&on_send.calls), 1 + SEGMENTS);
+        assert_int_equal(atomic_load(&on_send.calls), 2 + SEGMENTS);
         assert_int_equal(side_drops(&side), 0);
         stop();
     }

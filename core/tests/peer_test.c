@@ -105,13 +105,13 @@ static void another_endpoint_is_another_path(void **state) {
     start();
     struct shoal_endpoint endpoint = {.remote = {.family = SHOAL_AF_INET, .port = 1}};
     peer_set_endpoint(peer, &endpoint);
-    peer->gso_refused = true;
+    peer->gso_again = 7;
     endpoint.ifindex = 3; /* the same remote */
     peer_set_endpoint(peer, &endpoint);
-    assert_true(peer->gso_refused);
+    assert_int_equal(peer->gso_again, 7);
     endpoint.remote.port = 2;
     peer_set_endpoint(peer, &endpoint);
-    assert_false(peer->gso_refused);
+    assert_int_equal(peer->gso_again, 0);
     struct shoal_peer_facts facts;
     facts_copy(&peer->facts, &facts);
     assert_memory_equal(&facts.endpoint, &endpoint, sizeof(endpoint));
