@@ -130,6 +130,17 @@ int32_t shoal_peer_clear_source(shoal_device_t handle, shoal_peer_t peer) {
     return end(&still, SHOAL_OK);
 }
 
+int32_t shoal_peer_set_offline(shoal_device_t handle, shoal_peer_t peer, uint32_t offline) {
+    if (offline > 1)
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    still.peer->offline = offline;
+    return end(&still, SHOAL_OK);
+}
+
 int32_t shoal_peer_arm(shoal_device_t handle, shoal_peer_t peer, uint32_t edges) {
     if (edges & ~SHOAL_EDGE_ALL)
         return SHOAL_E_INVALID;

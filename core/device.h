@@ -54,9 +54,9 @@ struct device {
     struct staging_pool staging;
     struct gate *gate;
     struct mailbox *mailbox;
-    int doorbell;      /* our end: written by whoever posts */
-    int doorbell_peer; /* the caller's end, as told in shoal_device_info */
-    uint16_t port;     /* 0: not bound */
+    int doorbell;          /* our end: written by whoever posts */
+    int doorbell_peer;     /* the caller's end, as told in shoal_device_info */
+    _Atomic uint16_t port; /* 0: not bound */
     uint32_t fwmark;
     uint32_t receive_buffer;
     struct stats stats; /* of the control thread */

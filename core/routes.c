@@ -68,42 +68,58 @@ static int read_interface(const struct nlattr *attribute, void *data) {
     return MNL_CB_OK;
 }
 
+/* What the kernel says of one way. */
+struct answer {
+    uint8_t type;     /* RTN_LOCAL and so on; RTN_UNSPEC: no way */
+    uint32_t ifindex; /* where it leaves; 0: no way */
+};
+
 /* The answer to one question, which the kernel gives before send(2) returns. A late one of another
- * question is passed over by its number. @return the interface; 0: there is no way from there */
-static uint32_t interface_in(int fd, uint32_t number) {
-    char answer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
+ * question is passed over by its number. */
+static struct answer answer_to(int fd, uint32_t number) {
+    char bytes[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
     for (int i = 0; i < NEWS_AT_ONCE; i++) {
-        ssize_t length = recv(fd, answer, sizeof(answer), 0);
+        ssize_t length = recv(fd, bytes, sizeof(bytes), 0);
         if (length < 0)
-            return 0;
-        const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)answer;
+            break;
+        const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)bytes;
         if (!mnl_nlmsg_ok(message, (int)length) || message->nlmsg_seq != number)
             continue;
-        uint32_t ifindex = 0;
+        struct answer answer = {.type = RTN_UNSPEC};
         if (message->nlmsg_type == RTM_NEWROUTE &&
-            mnl_nlmsg_get_payload_len(message) >= sizeof(struct rtmsg))
-            mnl_attr_parse(message, sizeof(struct rtmsg), read_interface, &ifindex);
-        return ifindex;
+            mnl_nlmsg_get_payload_len(message) >= sizeof(struct rtmsg)) {
+            const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+            answer.type = route->rtm_type;
+            mnl_attr_parse(message, sizeof(struct rtmsg), read_interface, &answer.ifindex);
+        }
+        return answer;
     }
-    return 0;
+    return (struct answer){.type = RTN_UNSPEC};
 }
 
-bool routes_keep_source(const struct routes *routes, const struct shoal_endpoint *endpoint,
-                        uint32_t fwmark) {
+/* Begins a question: the way to an address of `size` bytes. */
+static struct nlmsghdr *ask_way(char buffer[static 256], const uint8_t *to, uint8_t size) {
     static _Atomic uint32_t last;
-    if (routes->queries < 0 || !endpoint->ifindex || endpoint->local.family == SHOAL_AF_NONE)
-        return true;
-    bool v6 = endpoint->remote.family == SHOAL_AF_INET6;
-    uint8_t size = v6 ? 16 : 4;
-    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO))) = {0};
     struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
     message->nlmsg_type = RTM_GETROUTE;
     message->nlmsg_flags = NLM_F_REQUEST;
     message->nlmsg_seq = ++last;
     struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
-    route->rtm_family = v6 ? AF_INET6 : AF_INET;
-    route->rtm_dst_len = route->rtm_src_len = (uint8_t)(8 * size);
-    mnl_attr_put(message, RTA_DST, size, endpoint->remote.ip);
+    route->rtm_family = size == 16 ? AF_INET6 : AF_INET;
+    route->rtm_dst_len = (uint8_t)(8 * size);
+    mnl_attr_put(message, RTA_DST, size, to);
+    return message;
+}
+
+bool routes_keep_source(const struct routes *routes, const struct shoal_endpoint *endpoint,
+                        uint32_t fwmark) {
+    if (routes->queries < 0 || !endpoint->ifindex || endpoint->local.family == SHOAL_AF_NONE)
+        return true;
+    bool v6 = endpoint->remote.family == SHOAL_AF_INET6;
+    uint8_t size = v6 ? 16 : 4;
+    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO))) = {0};
+    struct nlmsghdr *message = ask_way(buffer, endpoint->remote.ip, size);
+    ((struct rtmsg *)mnl_nlmsg_get_payload(message))->rtm_src_len = (uint8_t)(8 * size);
     mnl_attr_put(message, RTA_SRC, size, endpoint->local.ip);
     if (fwmark)
         mnl_attr_put_u32(message, RTA_MARK, fwmark);
@@ -111,5 +127,27 @@ bool routes_keep_source(const struct routes *routes, const struct shoal_endpoint
         mnl_attr_put_u32(message, RTA_OIF, endpoint->remote.scope);
     if (send(routes->queries, message, message->nlmsg_len, 0) < 0)
         return true;
-    return interface_in(routes->queries, message->nlmsg_seq) == endpoint->ifindex;
+    return answer_to(routes->queries, message->nlmsg_seq).ifindex == endpoint->ifindex;
+}
+
+bool routes_is_local(struct routes *routes, uint16_t family, const uint8_t *address,
+                     uint32_t changes) {
+    uint8_t size = family == SHOAL_AF_INET6 ? 16 : 4;
+    for (uint32_t i = 0; i < ROUTES_ASKED; i++) {
+        const struct routes_locality *known = &routes->asked[i];
+        if (known->address.family == family && known->changes == changes &&
+            memcmp(known->address.ip, address, size) == 0)
+            return known->local;
+    }
+    if (routes->queries < 0)
+        return false;
+    char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO))) = {0};
+    struct nlmsghdr *message = ask_way(buffer, address, size);
+    if (send(routes->queries, message, message->nlmsg_len, 0) < 0)
+        return false;
+    struct routes_locality *entry = &routes->asked[routes->next++ % ROUTES_ASKED];
+    *entry = (struct routes_locality){.address.family = family, .changes = changes};
+    memcpy(entry->address.ip, address, size);
+    entry->local = answer_to(routes->queries, message->nlmsg_seq).type == RTN_LOCAL;
+    return entry->local;
 }

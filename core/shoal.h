@@ -242,6 +242,13 @@ enum shoal_keepalive_flags {
 /** Sends one empty data message on the current session; SHOAL_E_STATE without a usable one. */
 SHOAL_API int32_t shoal_peer_keepalive(shoal_device_t device, shoal_peer_t peer, uint32_t flags);
 
+/**
+ * Says whether the peer is known not to be there: then what is sent to it is answered by ICMP while
+ * it has no session, or one in which data was not answered for 11 s. The edge rings all the same.
+ */
+SHOAL_API int32_t shoal_peer_set_offline(shoal_device_t device, shoal_peer_t peer,
+                                         uint32_t offline);
+
 /** Drops what waits for a session (R62). */
 SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t peer);
 
@@ -337,6 +344,7 @@ enum shoal_mail_kind {
     SHOAL_MAIL_WORKER_FAILED = 10, /* value: errno; the data plane stands still */
     SHOAL_MAIL_ROUTES = 11,        /* addresses, routes, rules or links of the machine changed */
     SHOAL_MAIL_STRAY = 12, /* endpoint: whence data of no session came; at most ten a second */
+    SHOAL_MAIL_LOOP = 13, /* endpoint: whither a route leads our own datagrams through the tunnel */
 };
 
 enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };

@@ -30,6 +30,7 @@
     X(rx_errors)                  /* errors of recvmsg */ \
     X(tun_writes)                 /* frames written to the TUN */ \
     X(tun_gso_refused)            /* super-packets written again singly */ \
+    X(tun_unreachable)            /* packets that reach nobody, answered so by ICMP */ \
     /* everything that is not data */ \
     X(control_received)           /* datagrams put into the mailbox */ \
     X(control_sent)               /* datagrams of shoal_datagram_send */ \
@@ -41,7 +42,9 @@
     X(drop_tx_malformed)          /* no IPv4 or IPv6 header, or one that contradicts the frame (R49) */ \
     X(drop_tx_offload)            /* a virtio header that contradicts its frame */ \
     X(drop_tx_segments)           /* a super-packet of more than 512 packets */ \
+    X(drop_tx_loop)               /* our own datagrams, which a route led into the tunnel */ \
     X(drop_tx_no_route)           /* no peer has the destination (R51) */ \
+    X(drop_tx_offline)            /* the peer is known not to be there, and no session is answered */ \
     X(drop_tx_no_endpoint)        /* the peer has no endpoint (R51) */ \
     X(drop_tx_no_socket)          /* no UDP socket of the endpoint's family is bound */ \
     X(drop_tx_staging_peer)       /* oldest of a peer's 128 staged (R16) */ \

@@ -410,6 +410,65 @@ void tx_flush_staged(struct worker *worker, struct peer *peer) {
     peer_publish_staged(peer);
 }
 
+/* ---- What reaches nobody ----------------------------------------------------------------- */
+
+/* Tells the sender so, unless it may not be answered or was told of too many. */
+static void answer_unreachable(struct worker *worker, const struct packet *packet,
+                               const uint8_t *bytes) {
+    uint8_t header[SEGMENT_VNET_SIZE] = {0}, answer[UNREACHABLE_MAX];
+    size_t length = unreachable_answer(answer, packet, bytes);
+    if (!length || !unreachable_take(&worker->tx.unreachable, worker->now))
+        return;
+    struct iovec parts[] = {{header, sizeof(header)}, {answer, length}};
+    if (tun_write(&worker->tun, parts, 2) == 0)
+        stats_add(&worker->stats, COUNT_tun_unreachable, 1);
+}
+
+/* Where the UDP header of a packet is; NULL: it has none, or it is in an earlier fragment. */
+static const uint8_t *udp_header(const struct packet *packet, const uint8_t *bytes) {
+    uint32_t at = packet->header_length;
+    uint8_t protocol = packet->protocol;
+    if (packet->version == 4 && ((bytes[6] & 0x1f) || bytes[7]))
+        return NULL;
+    if (packet->version == 6 && protocol == PROTOCOL_FRAGMENT) {
+        if (packet->length < at + FRAGMENT_HEADER || bytes[at + 2] || (bytes[at + 3] & 0xf8))
+            return NULL;
+        protocol = bytes[at];
+        at += FRAGMENT_HEADER;
+    }
+    return protocol == PROTOCOL_UDP && packet->length >= at + UDP_HEADER ? bytes + at : NULL;
+}
+
+/* A route has led a datagram of ours into the tunnel: sealed it would come out again, and so on.
+ * The port alone does not tell: machines behind us may use the same one. */
+static bool is_loop(struct worker *worker, const struct packet *packet, const uint8_t *bytes) {
+    struct device *device = worker->device;
+    const uint8_t *udp = udp_header(packet, bytes);
+    uint16_t port = atomic_load_explicit(&device->port, memory_order_relaxed);
+    if (!udp || !port || (udp[0] << 8 | udp[1]) != port)
+        return false;
+    uint32_t changes = atomic_load_explicit(&device->route_changes, memory_order_relaxed);
+    uint16_t family = packet->version == 4 ? SHOAL_AF_INET : SHOAL_AF_INET6;
+    if (!routes_is_local(&worker->routes, family, packet->source, changes))
+        return false;
+    bool news = !worker->tx.loop_seen || worker->now - worker->tx.loop_seen > LOOP_QUIET_NS;
+    worker->tx.loop_seen = worker->now;
+    if (news) {
+        struct shoal_mail mail = {.kind = SHOAL_MAIL_LOOP, .time = worker->now};
+        mail.endpoint.remote.family = family;
+        mail.endpoint.remote.port = (uint16_t)(udp[2] << 8 | udp[3]);
+        memcpy(mail.endpoint.remote.ip, packet->destination, packet->version == 4 ? 4 : 16);
+        device_notify(device, &worker->stats, &mail);
+    }
+    return true;
+}
+
+/* Who gets data answers within 10 s, by a keepalive at the latest (R57). */
+static bool is_answered(const struct worker *worker, const struct peer *peer) {
+    uint64_t first = facts_get(&peer->facts.first_unanswered_data);
+    return !first || worker->now - first < ANSWER_MAX_NS;
+}
+
 static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
     struct device *device = worker->device;
     struct packet packet;
@@ -418,21 +477,34 @@ static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
         drop(worker, NULL, COUNT_drop_tx_malformed, 1);
         return;
     }
+    const uint8_t *bytes = frame + SEGMENT_VNET_SIZE;
+    if (is_loop(worker, &packet, bytes)) {
+        drop(worker, NULL, COUNT_drop_tx_loop, 1);
+        return;
+    }
     uint32_t slot = packet.version == 4 ? route_lookup4(device->routes, packet.destination)
                                         : route_lookup6(device->routes, packet.destination);
     if (slot == ROUTE_NONE) {
         drop(worker, NULL, COUNT_drop_tx_no_route, 1);
+        answer_unreachable(worker, &packet, bytes);
         return;
     }
     struct peer *peer = device->peers.entries[slot].peer;
     if (peer->endpoint.remote.family == SHOAL_AF_NONE) {
         drop(worker, peer, COUNT_drop_tx_no_endpoint, 1);
+        answer_unreachable(worker, &packet, bytes);
         return;
     }
     if (peer->staging.count)
         tx_flush_staged(worker, peer);
     struct session *session = peer->sessions[PEER_CURRENT];
     bool can_send = session_can_send(session, worker->now, segments_at_most(frame, length));
+    if (peer->offline && !(can_send && is_answered(worker, peer))) {
+        drop(worker, peer, COUNT_drop_tx_offline, 1);
+        edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now); /* it may be back */
+        answer_unreachable(worker, &packet, bytes);
+        return;
+    }
     if (peer->staging.count || !can_send)
         stage(worker, peer, frame, length, !can_send || !peer->flush_listed);
     else

@@ -19,6 +19,7 @@
 
 #include "peer.h"
 #include "socket.h"
+#include "unreachable.h"
 
 #define TX_ARENA_SIZE 65536u
 
@@ -51,6 +52,8 @@ struct tx {
     struct train waiting; /* refused once with EAGAIN; count 0: none */
     uint32_t bytes;       /* of frames in this batch */
     uint32_t messages;    /* that they became, at least one each */
+    struct unreachable_pace unreachable;
+    uint64_t loop_seen; /* when a datagram of our own last came out of the TUN */
 };
 
 struct worker;

@@ -305,6 +305,12 @@ export class Device {
     return true;
   }
 
+  /** Whether what is sent to a peer without a session is answered "unreachable". */
+  setOffline(peer: PeerHandle, isOffline: boolean): void {
+    const { calls } = this.core;
+    ensure("peer_set_offline", calls.shoal_peer_set_offline(this.handle, peer, isOffline ? 1 : 0));
+  }
+
   dropStaged(peer: PeerHandle): void {
     ensure("peer_drop_staged", this.core.calls.shoal_peer_drop_staged(this.handle, peer));
   }

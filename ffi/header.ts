@@ -42,6 +42,7 @@ export const MailKind = {
   WORKER_FAILED: 10,
   ROUTES: 11,
   STRAY: 12,
+  LOOP: 13,
 } as const;
 export const RekeyWhy = { AGE: 1, RECEIVE: 2, MESSAGES: 3 } as const;
 export const LinkNews = { UP: 1, DOWN: 2, MTU: 3, GONE: 4 } as const;
@@ -176,6 +177,7 @@ export const symbols = {
   shoal_peer_clear_source: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_arm: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_keepalive: { parameters: ["u64", "u64", "u32"], result: "i32" },
+  shoal_peer_set_offline: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_drop_staged: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_clear_sessions: { parameters: ["u64", "u64"], result: "i32" },
   shoal_session_install: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },

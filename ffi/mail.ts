@@ -18,7 +18,9 @@ export type Mail =
   /** Addresses, routes, rules or links of the machine changed. */
   | { readonly kind: "routes" }
   /** Data of a session that is not ours came from there; one in a tenth of a second is told. */
-  | { readonly kind: "stray"; readonly from: Endpoint };
+  | { readonly kind: "stray"; readonly from: Endpoint }
+  /** Our own datagrams to there come out of the interface: told when that begins. */
+  | { readonly kind: "loop"; readonly to: Endpoint };
 
 export type LinkState = "up" | "down" | "mtu" | "gone";
 
@@ -92,6 +94,8 @@ function readMail(box: Memory, at: number): Mail {
       return { kind: "workerFailed", errno: value };
     case MailKind.ROUTES:
       return { kind: "routes" };
+    case MailKind.LOOP:
+      return { kind: "loop", to: readRemote(box, at + offset.endpoint) };
     case MailKind.STRAY:
       return { kind: "stray", from: readRemote(box, at + offset.endpoint) };
     default:

@@ -106,6 +106,8 @@ export type Command =
     /** Only if this session has not sent anything yet: confirms a new session (R41). */
     readonly unlessSent: boolean;
   }
+  /** A peer that is known not to be there: what is sent to it without a session is answered so. */
+  | { readonly kind: "setOffline"; readonly peer: PeerId; readonly isOffline: boolean }
   /** Drops what waits for a session (R62). */
   | { readonly kind: "dropStaged"; readonly peer: PeerId }
   /** Arms edges again; one whose condition holds already rings at once. */

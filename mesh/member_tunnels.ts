@@ -45,6 +45,16 @@ export class MemberTunnels {
     this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(now, out));
   }
 
+  /** A member was found not to be there, or to be there again. */
+  setOffline(now: Now, { peer }: Member, isOffline: boolean, out: Outbox<NodeEvent>): void {
+    if (peer !== undefined) this.tunnels.setOffline(peer, isOffline, this.outbox(now, out));
+  }
+
+  /** A member has said good-bye: its sessions have ended with its program. */
+  end(now: Now, { peer }: Member, out: Outbox<NodeEvent>): void {
+    if (peer !== undefined) this.tunnels.endSessions(now, peer, this.outbox(now, out));
+  }
+
   remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(now, out));
   }

@@ -108,6 +108,28 @@ Deno.test("a node restarts from its disk and re-joins without seeds and without 
   assert.equal(boot, 2);
 });
 
+Deno.test("what is sent to a member that is not there is answered at once, until it is there again", () => {
+  const { lab, all: [founder, second, third] } = village(3);
+  assert.ok(founder && second && third);
+  const said = (by: Computer) =>
+    by.commands.filter((one) => one.kind === "setOffline").map((one) => one.isOffline);
+  const before = said(third).length;
+  second.crash();
+  lab.run(60_000);
+  assert.deepEqual(said(third).slice(before), [true], "dead");
+  second.start();
+  assert.ok(lab.until(5_000, () => areMutual([founder, second, third])));
+  assert.deepEqual(said(third).slice(before), [true, false]);
+  second.step((now, out) => second.node.leave(now, out));
+  lab.run(5_000);
+  assert.deepEqual(said(third).slice(before), [true, false, true], "left");
+  third.crash();
+  third.start();
+  assert.deepEqual(said(third).at(-1), true, "as it was remembered");
+  third.say({ ip4: second.ip4 });
+  assert.equal(third.drops.get("tx_offline"), 1);
+});
+
 Deno.test("a node that is killed at any moment of its start has lost nobody", () => {
   const { lab, all: [founder, second, third] } = village(3);
   assert.ok(founder && second && third);

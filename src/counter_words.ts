@@ -5,6 +5,8 @@ const DROPS: Readonly<Record<string, string>> = {
   tx_malformed: "sent as no IP packet",
   tx_offload: "sent with a contradictory offload header",
   tx_segments: "sent in a super-packet of more than 512",
+  tx_loop: "datagrams of this node itself, which a route led into the tunnel",
+  tx_offline: "to a peer that is offline",
   tx_no_route: "to an address that nobody has",
   tx_no_endpoint: "to a peer without a known place",
   tx_no_socket: "to a place of an address family without a socket",

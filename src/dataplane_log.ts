@@ -58,6 +58,12 @@ export function logCore(log: Logger, news: CoreNews): void {
         offload: news.offload,
         errno: errnoName(news.errno),
       });
+    case "loop":
+      return log.warn(
+        "routes of this machine lead the tunnel's own datagrams to {to} into the tunnel: they are " +
+          "dropped: give that address a route of its own, outside the tunnel",
+        { to: formatEndpoint(news.to) },
+      );
     case "routes":
       return log.debug("addresses, routes, rules or links of this machine changed");
     case "workerFailed":

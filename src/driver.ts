@@ -59,6 +59,8 @@ export type CoreNews =
   /** The data plane stands still. */
   | { readonly kind: "workerFailed"; readonly errno: number }
   | { readonly kind: "routes" }
+  /** Routes lead our own datagrams to there into the tunnel. */
+  | { readonly kind: "loop"; readonly to: Endpoint }
   /** Core refused a command; it changed nothing. */
   | {
     readonly kind: "commandRefused";
@@ -242,6 +244,7 @@ export class Driver<E> {
         this.#attempt(mail, (out) => machine.stray?.(this.#clock(), mail.from, out));
         return;
       case "link":
+      case "loop":
       case "routes":
       case "workerFailed":
         return onNews(mail);
@@ -375,6 +378,8 @@ export class Driver<E> {
       case "sendKeepalive":
         device.keepalive(peer, command.unlessSent);
         return;
+      case "setOffline":
+        return device.setOffline(peer, command.isOffline);
       case "dropStaged":
         return device.dropStaged(peer);
       case "arm":

@@ -154,6 +154,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ kind: fc.constant("installSession"), peer, session }),
   fc.record({ kind: fc.constant("clearSessions"), peer }),
   fc.record({ kind: fc.constant("sendKeepalive"), peer, unlessSent: fc.boolean() }),
+  fc.record({ kind: fc.constant("setOffline"), peer, isOffline: fc.boolean() }),
   fc.record({ kind: fc.constant("dropStaged"), peer }),
   fc.record({
     kind: fc.constant("arm"),

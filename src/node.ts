@@ -25,6 +25,7 @@ import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { Loop } from "./loop.ts";
 import { Outside } from "./outside.ts";
 import { random } from "./random.ts";
 import { checkDataplane, explainOpen } from "./refusal.ts";
@@ -99,6 +100,7 @@ export class MeshNode {
   readonly #pings = new Map<number, (event: PongEvent) => void>();
   /** Of the interface as it was made. */
   readonly #mtu: number;
+  readonly #loop = new Loop();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
@@ -487,6 +489,7 @@ export class MeshNode {
       onDefect(new Failure(Exit.failed, what));
     }
     if (news.kind === "link" && news.news === "up") this.#addresses.mend(readClock());
+    if (news.kind === "loop") this.#loop.begin(readClock(), news.to);
     if (news.kind === "routes") {
       this.#machine.routesChanged();
       this.#lookAround();
@@ -565,7 +568,9 @@ export class MeshNode {
           `mesh may leave by ${name}`,
       );
     }
-    return [...lines, ...this.#addresses.health(readClock())];
+    const now = readClock();
+    const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
+    return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now)];
   }
 
   #dataplane(): DataplaneStatus {

@@ -581,6 +581,82 @@ static void a_stream_crosses_both_ways_with_every_offload_and_with_none(void **s
     close_tun(&b);
 }
 
+/* Sends a UDP packet of `size` bytes, as a machine behind us would, with a source of its choice. */
+static void send_raw(bool v6, const uint8_t *packet, size_t size) {
+    int raw = socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    assert_true(raw >= 0);
+    struct sockaddr_in to4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 to6 = {.sin6_family = AF_INET6};
+    memcpy(&to4.sin_addr, packet + 16, 4);
+    memcpy(&to6.sin6_addr, packet + 24, 16);
+    assert_int_equal(v6 ? sendto(raw, packet, size, 0, (struct sockaddr *)&to6, sizeof(to6))
+                        : sendto(raw, packet, size, 0, (struct sockaddr *)&to4, sizeof(to4)),
+                     size);
+    close(raw);
+}
+
+static void
+our_own_datagrams_that_a_route_leads_into_the_tunnel_drop_and_are_told_of_once(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_mail mail;
+    uint8_t packet[200];
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    shell("ip addr add 10.9.0.1/24 dev sh0; ip addr add fd09::1/64 dev sh0 nodad; ip link set sh0 "
+          "up; ip link set lo up");
+    /* The peer is reached through the tunnel itself. */
+    struct shoal_address inside = {SHOAL_AF_INET, 5555, 0, {10, 9, 0, 3}};
+    a.peer = side_add_peer(&a, 12, 2, &inside);
+    side_add_peer(&a, 13, 3, &inside);
+    struct shoal_session session = world_session(&a, SHOAL_ROLE_INITIATOR, 100, 555, 0);
+    side_install(&a, &session);
+    int users = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7)};
+    inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
+    for (unsigned i = 1; i <= 10; i++) {
+        assert_int_equal(sendto(users, "ping", 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
+        side_await(&a, "drop_tx_loop", i); /* several at once would be one super-packet */
+    }
+    close(users);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    assert_int_equal(side_counter(&a, "tx_packets"), 10);
+    assert_true(side_mail(&a, SHOAL_MAIL_LOOP, &mail, NULL));
+    assert_memory_equal(mail.endpoint.remote.ip, inside.ip, 4);
+    assert_int_equal(mail.endpoint.remote.port, inside.port);
+    assert_true(side_no_mail(&a, SHOAL_MAIL_LOOP));
+    struct shoal_endpoint outside = {.remote = {SHOAL_AF_INET, 9, 0, {127, 0, 0, 1}}};
+    assert_int_equal(shoal_peer_set_endpoint(a.device, a.peer, &outside, sizeof(outside)),
+                     SHOAL_OK);
+    for (int v6 = 0; v6 < (has_ipv6() ? 2 : 1); v6++) {
+        /* Another machine that uses the same port is no loop, nor is another port of ours. */
+        size_t size = world_packet(packet, v6, 7, 2, 50, 1), udp = v6 ? 40 : 20;
+        uint64_t sent = side_counter(&a, "tx_packets"), drops = side_counter(&a, "drop_tx_loop");
+        packet[udp] = (uint8_t)(a.port >> 8);
+        packet[udp + 1] = (uint8_t)a.port;
+        send_raw(v6, packet, size);
+        side_await(&a, "tx_packets", sent + 1);
+        packet[v6 ? 23 : 15] = 1; /* our address */
+        send_raw(v6, packet, size);
+        side_await(&a, "drop_tx_loop", drops + 1);
+        packet[udp + 1] ^= 1;
+        send_raw(v6, packet, size);
+        side_await(&a, "tx_packets", sent + 2);
+        assert_int_equal(side_counter(&a, "drop_tx_loop"), drops + 1);
+        /* An address that we get later is ours from then on, and no longer than we have it. */
+        packet[udp + 1] ^= 1;
+        packet[v6 ? 23 : 15] = 7;
+        shell(v6 ? "ip addr add fd09::7/128 dev lo" : "ip addr add 10.9.0.7/32 dev lo");
+        nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
+        send_raw(v6, packet, size);
+        side_await(&a, "drop_tx_loop", drops + 2);
+        shell(v6 ? "ip addr del fd09::7/128 dev lo" : "ip addr del 10.9.0.7/32 dev lo");
+        nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
+        send_raw(v6, packet, size);
+        side_await(&a, "tx_packets", sent + 3);
+    }
+    close_tun(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_that_is_taken_is_refused),
@@ -599,6 +675,8 @@ int main(void) {
         cmocka_unit_test(an_interface_that_is_renamed_while_we_look_is_found_later),
         cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
         cmocka_unit_test(a_stream_crosses_both_ways_with_every_offload_and_with_none),
+        cmocka_unit_test(
+            our_own_datagrams_that_a_route_leads_into_the_tunnel_drop_and_are_told_of_once),
     };
     return cmocka_run_group_tests_name("tun", tests, namespace_enter, NULL);
 }

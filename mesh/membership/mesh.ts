@@ -612,6 +612,7 @@ export class Mesh {
       return false;
     }
     this.tunnels.add(now, member, out);
+    this.tunnels.setOffline(now, member, member.isToldGone, out);
     this.#refresh(now, member, out);
     if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
     return true;
@@ -1148,6 +1149,11 @@ export class Mesh {
     // It can change once a second for ever at another's word; whoever has forgotten it is shown it.
     if (event.kind === "refuted") return void (this.#isDirtyAtReview = true);
     const member = this.roster.get(event.id);
+    if (member && event.kind !== "suspected") {
+      const isGone = event.kind === "died" || event.kind === "departed";
+      this.tunnels.setOffline(now, member, isGone, out);
+      if (event.kind === "departed") this.tunnels.end(now, member, out);
+    }
     const isTold = !this.#isQuiet && member !== undefined &&
       isWorthTelling(now, member, event.kind);
     this.#noteChange(event.kind, isTold);

@@ -51,6 +51,7 @@ interface PlanePeer {
   readonly id: PeerId;
   endpoint: Endpoint | undefined;
   source: Source | undefined;
+  isOffline: boolean;
   previous: Keys | undefined;
   current: Keys | undefined;
   next: Keys | undefined;
@@ -65,6 +66,8 @@ const MAX_STAGED = 128; // R16
 const COUNTER_LIMIT = 2n ** 64n - 2n ** 13n - 1n; // R2
 /** Boot milliseconds between two strays that are told of. */
 const STRAY_PACE = 100;
+/** Boot milliseconds within which who gets data has answered (R57). */
+const ANSWER_MAX = 11_000;
 const HEADER = 16;
 const MESSAGE_DATA = 4;
 /** Of types 1 to 3 (R20). */
@@ -185,6 +188,9 @@ export class DataPlane {
         if (command.unlessSent && (peer.current?.sent ?? 0) > 0) return;
         this.#seal(boot, peer, NOTHING);
         return;
+      case "setOffline":
+        peer.isOffline = command.isOffline;
+        return;
       case "dropStaged":
         peer.staged.length = 0;
         return;
@@ -209,6 +215,13 @@ export class DataPlane {
     const peer = this.#holder(parsed.destination);
     if (!peer) return this.#drop("tx_no_route");
     if (!peer.endpoint) return this.#drop("tx_no_endpoint");
+    const first = peer.facts.firstUnansweredData;
+    const isAnswered = maySend(boot, peer) && (first === 0 || boot - first < ANSWER_MAX);
+    if (peer.isOffline && !isAnswered) {
+      this.#drop("tx_offline");
+      this.#ring(boot, peer, "sessionNeeded");
+      return;
+    }
     if (!maySend(boot, peer)) {
       if (peer.staged.length === MAX_STAGED) peer.staged.shift();
       peer.staged.push(packet);
@@ -432,6 +445,7 @@ function newPeer(id: PeerId): PlanePeer {
     id,
     endpoint: undefined,
     source: undefined,
+    isOffline: false,
     previous: undefined,
     current: undefined,
     next: undefined,

@@ -219,6 +219,11 @@ export class Computer {
     return answer;
   }
 
+  /** Packets that its core did not deliver, by reason. */
+  get drops(): ReadonlyMap<string, number> {
+    return this.#plane?.drops ?? new Map();
+  }
+
   /** A datagram out of nowhere. */
   inject(bytes: Uint8Array, from: Endpoint): void {
     this.#plane?.receive(this.now().boot, bytes, from, this.#source());

@@ -44,6 +44,8 @@ export class Peer {
   lastConsumed = -Infinity;
   /** When we last sent an initiation or a response (R38, R59). */
   lastHandshakeSent = -Infinity;
+  /** Known not to be there. */
+  isOffline = false;
   /** When we last heard that its program has started anew, and did not wait for R38. */
   startedAnewAt = -Infinity;
   /** When we last received an authentic initiation or response (R59, R60). */

@@ -147,6 +147,23 @@ export class Tunnels {
     if (peer) this.#remove(step, peer);
   }
 
+  /** Zeroes a peer's sessions: it has said that it is not there any more. */
+  endSessions(now: Now, id: PeerId, out: Out): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    this.#device.forget(step, peer);
+    if (this.#device.isUp) this.#start(step, peer);
+  }
+
+  /** Says whether a peer is known not to be there: what is sent to it is answered so at once. */
+  setOffline(id: PeerId, isOffline: boolean, out: Out): void {
+    const peer = this.#device.peers.get(id);
+    if (!peer || peer.isOffline === isOffline) return;
+    peer.isOffline = isOffline;
+    out.command({ kind: "setOffline", peer: id, isOffline });
+  }
+
   /** Takes effect with the next handshake (R24); undefined: none. The key is copied. */
   setPresharedKey(id: PeerId, presharedKey: Uint8Array | undefined): void {
     const peer = this.#device.peers.get(id);
@@ -267,7 +284,7 @@ export class Tunnels {
 
   /**
    * A peer's program has started anew: it has forgotten the session that we send by, and the
-   * handshake that we have begun. Where there is either, another handshake begins at once. The wait
+   * handshake that we have begun. Where there is either, or a wish, a handshake begins at once. The wait
    * of R38 was for the earlier run; it is skipped once in 5 s, so a peer that says so over and over
    * costs at most twice what R38 allows.
    */
@@ -277,13 +294,14 @@ export class Tunnels {
     const peer = device.peers.get(id);
     if (!peer || !device.isUp) return;
     const { timers } = device;
-    if (!device.maySend(step, peer) && !timers.has(id, "handshake retry")) return;
+    const isWanted = device.maySend(step, peer) || timers.has(id, "handshake retry") ||
+      timers.has(id, "handshake wanted");
     if (step.boot >= peer.startedAnewAt + REKEY_TIMEOUT) {
       peer.startedAnewAt = step.boot;
       peer.lastHandshakeSent = -Infinity;
       timers.clear(id, "handshake retry");
     }
-    wantHandshake(device, step, peer, { kind: "asked" });
+    if (isWanted) wantHandshake(device, step, peer, { kind: "asked" });
   }
 
   // ---- What core reports ----------------------------------------------------------------------

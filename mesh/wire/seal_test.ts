@@ -102,7 +102,9 @@ Deno.test("a restart of the sender begins a new count, and the old one ends", ()
   const old = sealed(a, bert.id);
   const restarted = new Seal(crypto, random, meshId, anna, 2, RUN);
   restarted.know(bert.id, bert.signing.publicKey, 1);
-  const news = [sealed(restarted, bert.id), sealed(restarted, bert.id)].map((bytes) => b.open(bytes));
+  const news = [sealed(restarted, bert.id), sealed(restarted, bert.id)].map((bytes) =>
+    b.open(bytes)
+  );
   assert.deepEqual(news.map((one) => one.kind === "opened" && one.isNewStart), [true, false]);
   const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: true, isNewStart: false };
   assert.deepEqual(b.open(old), stale);

@@ -3,6 +3,7 @@
 
 #include "checksum.h"
 #include "packet.h"
+#include "unreachable.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct packet again;
         REQUIRE(packet_parse(&again, bytes, length) == PACKET_OK);
         REQUIRE(again.length == packet.length && (again.tos | 3) == (packet.tos | 3));
+        uint8_t answer[UNREACHABLE_MAX];
+        size_t answered = unreachable_answer(answer, &again, bytes);
+        if (answered) {
+            REQUIRE(packet_parse(&packet, answer, answered) == PACKET_OK);
+            REQUIRE(packet.length == answered && packet.version == again.version);
+            REQUIRE(unreachable_answer(answer, &packet, answer) == 0);
+        }
     }
     free(bytes);
     return 0;

@@ -1,0 +1,37 @@
+/**
+ * A loop: routes of this machine lead the tunnel's own datagrams into the tunnel, where they would be
+ * sealed and sent again for ever. Core drops them and says when that begins; as long as it goes on,
+ * the health tells where they were bound for, and what to do.
+ */
+import { type Endpoint, formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
+import type { Now } from "../mesh/machine.ts";
+
+/** Milliseconds without another such datagram after which it is over. */
+const OVER_AFTER = 60_000;
+
+export class Loop {
+  #to: Endpoint | undefined;
+  #count = 0;
+  #at = -Infinity;
+
+  /** Core says that it has begun. */
+  begin(now: Now, to: Endpoint): void {
+    this.#to = to;
+    this.#at = now.boot;
+  }
+
+  /** @param count such datagrams since the start, as core counts them */
+  health(now: Now, count: number): string[] {
+    if (count !== this.#count) this.#at = now.boot;
+    this.#count = count;
+    const to = this.#to;
+    if (to === undefined || now.boot - this.#at > OVER_AFTER) return [];
+    return [
+      `routes lead this node's own datagrams to ${
+        formatEndpoint(to)
+      } into the tunnel, and they are ` +
+      `dropped: give ${formatAddress(to.address)} a route outside the tunnel ` +
+      `(\`ip route get ${formatAddress(to.address)}\` shows which one it takes)`,
+    ];
+  }
+}
