@@ -97,3 +97,22 @@ Deno.test("a certificate that has really ended is forgotten thirty days later", 
   assert.doesNotMatch(health(founder), /^clock/m);
   assert.equal(founder.node.snapshot().members.length, 0);
 });
+
+for (const [year, skew] of [["1970", undefined], ["2046", 20 * 365 * DAY]] as const) {
+  Deno.test(`T30: a first join by a clock in ${year} waits, says so, and goes on when it is right`, () => {
+    const lab = new NodeLab(nobleCrypto, 9);
+    const founder = lab.founder();
+    const board = lab.computer({ token: founder.token() });
+    board.host.skew = skew ?? 1_000 - founder.now().wall;
+    assert.equal(board.start(), undefined);
+    lab.run(30_000);
+    assert.equal(board.node.isMember, false);
+    const failures = board.events.filter((event) => event.kind === "joinFailed");
+
+    assert.ok(failures.length > 0 && failures.every(({ isOfClock }) => isOfClock));
+    assert.match(health(board), /by the clock of this machine.*set it, and the join goes on/);
+    board.host.skew = 0;
+    assert.ok(lab.until(70_000, () => board.node.isMember && states(founder)[0] === "alive"));
+    assert.doesNotMatch(health(board), /clock/);
+  });
+}

@@ -29,7 +29,13 @@ export type NodeEvent =
   /** A seed shows our request to its admin. */
   | { readonly kind: "joinPending"; readonly seed: string }
   /** A seed did not answer, refused, or is not what it should be; `why` is a whole sentence. */
-  | { readonly kind: "joinFailed"; readonly seed: string; readonly why: string }
+  | {
+    readonly kind: "joinFailed";
+    readonly seed: string;
+    readonly why: string;
+    /** A clock is wrong: it goes on by itself when that is right. */
+    readonly isOfClock?: true;
+  }
   /** Somebody without a token knocked: `approve` admits it. */
   | { readonly kind: "request"; readonly who: Who; readonly endpoint: Endpoint }
   | { readonly kind: "memberJoined"; readonly who: Who }

@@ -87,7 +87,8 @@ class Front {
 
   hear(event: NodeEvent): void {
     // A first join that fails ends the program with the same words, once.
-    const isLastWord = event.kind === "joinFailed" && this.#node?.isFirstStart !== false &&
+    const isLastWord = event.kind === "joinFailed" && !event.isOfClock &&
+      this.#node?.isFirstStart !== false &&
       !this.#hasJoined;
     if (!isLastWord) noteEvent(event);
     switch (event.kind) {
@@ -101,7 +102,9 @@ class Front {
         this.#ask(event.seed);
         break;
       case "joinFailed":
-        this.#failed.set(event.seed, event.why);
+        // A machine without a clock of its own gets the time later.
+        if (event.isOfClock) this.#failed.delete(event.seed);
+        else this.#failed.set(event.seed, event.why);
         this.#giveUp();
     }
   }

@@ -7,9 +7,11 @@ import type { Endpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import type { Genesis, Identity, MemberId } from "../membership/identity.ts";
-import type { Refusal } from "../membership/judge.ts";
+import { CLOCK_SKEW, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { type NodeRecord, openRecord } from "../membership/record.ts";
+import { TOKEN_GRACE } from "../membership/statements.ts";
+import { isOfClock } from "../membership/untimely.ts";
 import type { JoinState } from "../status.ts";
 import type { Arrival } from "../tunnel/types.ts";
 import type { Reply } from "../wire/ask.ts";
@@ -151,14 +153,25 @@ export class Entry {
     const { verdict, cookie, observed } = answer;
     const record = judge(this.#o.crypto, now, mesh, key, verdict.record, out);
     if (verdict.kind === "refused") {
-      if (typeof record === "string") return undefined;
+      if ("blame" in record) return undefined;
       const why = REFUSED[verdict.why] ?? "it does not take us for a member";
       this.#fail(seed, `refused us: ${why}`, out);
       return undefined;
     }
-    if (typeof record !== "string") return { kind: "welcomed", record, cookie, observed, isThere };
+    const isMember = !("blame" in record);
+    const over = tokenOver(mesh, secondsOf(now));
+    if (isMember && over === undefined) {
+      return { kind: "welcomed", record, cookie, observed, isThere };
+    }
+    if (isMember || record.isOfClock) {
+      const what = isMember
+        ? `takes the token, which is over by the clock of this machine (${over})`
+        : `is no member of the mesh by the clock of this machine (${record.blame})`;
+      this.#joiner.complain(seed, `seed ${seed} ${what}: set it, and the join goes on`, out, true);
+      return undefined;
+    }
     const why =
-      `is no member of the mesh that we join (${record}): check the address, or ask for ` +
+      `is no member of the mesh that we join (${record.blame}): check the address, or ask for ` +
       `a new token`;
     this.#fail(seed, why, out);
     return undefined;
@@ -180,6 +193,22 @@ export class Entry {
   }
 }
 
+/** When the token that we join by ended, if what it lets in does not count by our clock any more. */
+function tokenOver(mesh: Mesh, now: number): string | undefined {
+  const { admission } = mesh;
+  if (!admission) return undefined;
+  const until = [...mesh.statements.about(admission.token)]
+    .reduce((last, one) => one.kind === "token" ? Math.max(last, one.until) : last, -Infinity);
+  if (until === -Infinity || now <= until + TOKEN_GRACE + CLOCK_SKEW) return undefined;
+  return `it ended ${rfc3339(until)} and it is ${rfc3339(now)} here`;
+}
+
+/** Why somebody is no member; a clock that is wrong here makes everybody none. */
+interface NoMember {
+  readonly blame: string;
+  readonly isOfClock: boolean;
+}
+
 /** The record of the holder of `key` if it is a member of our mesh, or why it is none. */
 function judge(
   crypto: Crypto,
@@ -188,14 +217,15 @@ function judge(
   key: Uint8Array,
   bytes: Uint8Array,
   out: Outbox<NodeEvent>,
-): NodeRecord | string {
+): NodeRecord | NoMember {
   const opened = openRecord(crypto, mesh.judge.meshId, bytes);
-  if (!opened.ok) return opened.error;
+  if (!opened.ok) return { blame: opened.error, isOfClock: false };
   const { id, proof } = opened.value;
-  if (id !== key.toHex()) return "it shows another node's record";
+  if (id !== key.toHex()) return { blame: "it shows another node's record", isOfClock: false };
   for (const one of [...proof.statements].reverse()) mesh.learn(now, one, out);
   const judgement = mesh.judge.judge(id, secondsOf(now));
-  return judgement.kind === "refused" ? judgement.detail : opened.value;
+  if (judgement.kind !== "refused") return opened.value;
+  return { blame: judgement.detail, isOfClock: isOfClock(judgement.why) };
 }
 
 const REFUSED: Partial<Record<Refusal, string>> = {

@@ -67,6 +67,8 @@ interface Target {
   isResolving: boolean;
   /** What is wrong with it, as a person was told. */
   complaint: string | undefined;
+  /** That is a clock that is wrong. */
+  isOfClock: boolean;
   /** A conversation without a key, as far as it has come. */
   ask: SentAsk | undefined;
   offer: { readonly offer: Offer; readonly from: Endpoint; readonly at: number } | undefined;
@@ -120,6 +122,7 @@ export class Joiner {
       isPending: false,
       isResolving: false,
       complaint: undefined,
+      isOfClock: false,
       ask: undefined,
       offer: undefined,
       requests: [],
@@ -139,12 +142,15 @@ export class Joiner {
     return [...this.#seeds.values()].flatMap(({ complaint }) => complaint ?? []);
   }
 
-  /** Says what is wrong with a seed, once as long as it stays the same. */
-  complain(text: string, why: string, out: Outbox<NodeEvent>): void {
+  /** Says what is wrong with a seed, once as long as it stays the same, or it is a clock. */
+  complain(text: string, why: string, out: Outbox<NodeEvent>, isOfClock = false): void {
     const seed = this.#seeds.get(text);
     if (seed === undefined || seed.complaint === why) return;
+    const isTold = isOfClock && seed.isOfClock;
     seed.complaint = why;
-    out.event({ kind: "joinFailed", seed: text, why });
+    seed.isOfClock = isOfClock;
+    if (isTold) return;
+    out.event({ kind: "joinFailed", seed: text, why, ...(isOfClock ? { isOfClock } : {}) });
   }
 
   /** Knocks with this from now on; undefined stops. The same kind of knocking keeps the pace. */
@@ -152,7 +158,9 @@ export class Joiner {
     const before = this.#knocking;
     this.#knocking = knocking;
     if (knocking === undefined) {
-      for (const seed of this.#seeds.values()) seed.complaint = undefined;
+      for (const seed of this.#seeds.values()) {
+        Object.assign(seed, { complaint: undefined, isOfClock: false });
+      }
       return;
     }
     if (before?.type === knocking.type) return;

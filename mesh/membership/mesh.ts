@@ -380,8 +380,9 @@ export class Mesh {
   /** What we begin with beside what is remembered: the founding, or a token. */
   begin(now: Now, statements: readonly Uint8Array[]): void {
     for (const bytes of statements) {
-      // A token's statement is kept though this node does not know yet who may make one.
-      this.statements.add(bytes, secondsOf(now), { seen: secondsOf(now) });
+      // A token's statement is kept though this node does not know yet who may make one, and though
+      // it is over by a clock that nobody may have set yet: hence the time 0.
+      this.statements.add(bytes, 0, { seen: secondsOf(now) });
     }
     this.#claimOwn(now);
   }
@@ -854,7 +855,8 @@ export class Mesh {
     for (const record of back) this.take(now, record, out);
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
     this.#claimOwn(now, out);
-    if (!isTimely) return;
+    // By a clock that is wrong at a first join our own token would go, too.
+    if (!isTimely || !this.isProven(now)) return;
     const expired = this.judge.expire(seconds);
     for (const statement of expired) {
       this.#retract(statement);

@@ -75,7 +75,7 @@ function laboratory({ isOpen, mesh }: ReportSources): string[] {
 }
 
 function joining({ state }: ReportSources): string[] {
-  if (state === "joining") return ["joining: no seed has let us in yet; trying again for ever"];
+  if (state === "joining") return ["joining: no seed has let this node in yet"];
   if (state !== "pending") return [];
   return ["pending: a seed shows our request: an admin admits us with `shoal approve`"];
 }
