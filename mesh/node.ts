@@ -62,7 +62,7 @@ export interface NodeOptions {
   readonly recoveryKey?: Uint8Array;
   /** A DNS label. */
   readonly name: string;
-  /** The UDP port that the node listens on. */
+  /** The UDP port that the node listens on as it starts. */
   readonly port: number;
   /** Version of the software, at most 32 bytes. */
   readonly version: string;
@@ -112,6 +112,7 @@ export class Node {
   #persistedAt = -Infinity;
   #mustPersist = false;
   #addresses = "";
+  #port: number;
   /** Datagrams that are of no kind, or of a kind that we do not answer now. */
   readonly #drops = { foreign: 0, twin_handshake: 0, inside: 0 };
 
@@ -123,6 +124,7 @@ export class Node {
   ) {
     const { crypto, random, snapshot } = options;
     this.#o = options;
+    this.#port = options.port;
     this.#identity = identity;
     this.#run = random(RUN_SIZE).toHex();
     this.#boot = Math.min(BOOT_MAX, (snapshot?.boot ?? 0) + 1);
@@ -339,6 +341,11 @@ export class Node {
     this.#mesh?.roster.forgetSources();
   }
 
+  /** The node listens on another UDP port from now on; {@link interfaces} follows. */
+  bound(port: number): void {
+    this.#port = port;
+  }
+
   /** Our outer addresses, with the port; those that nobody else can reach are left out here. */
   interfaces(now: Now, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
     const reachable = endpoints.filter(isReachable);
@@ -539,11 +546,11 @@ export class Node {
   }
 
   status(now: Now): NodeStatus {
-    const { name, port, open = false, facts } = this.#o;
+    const { name, open = false, facts } = this.#o;
     return statusOf(now, {
       identity: this.#identity,
       name,
-      port,
+      port: this.#port,
       isOpen: open,
       state: this.#hasLeft ? "left" : this.#entry.state,
       complaints: this.#entry.complaints(),

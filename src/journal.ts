@@ -124,6 +124,16 @@ export function noteNews(news: NodeNews): void {
       });
     case "stateSaved":
       return log.info("the state is written again");
+    case "portRegained":
+      return log.info("UDP port {port} is free again, and this node listens on it", {
+        port: news.port,
+      });
+    case "nameIgnored":
+      return log.warn(
+        "--name {wanted} has no effect: this node is a member as {name}, and only an admin names " +
+          "members anew (`shoal approve --name {wanted} {name}` there)",
+        { wanted: news.wanted, name: news.name },
+      );
     default:
       logCore(log, news);
   }

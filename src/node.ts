@@ -45,7 +45,13 @@ const COMPARED_MS = 3_000;
 const KEY_LENGTH = 32;
 
 /** What this machine says that concerns the node and not the mesh. */
-export type NodeNews = CoreNews | StateNews;
+export type NodeNews =
+  | CoreNews
+  | StateNews
+  /** The usual UDP port, which was taken as the node started, is free and ours. */
+  | { readonly kind: "portRegained"; readonly port: number }
+  /** This node has another name than the one that it was started with. */
+  | { readonly kind: "nameIgnored"; readonly wanted: string; readonly name: string };
 
 export interface MeshNodeOptions {
   readonly stateDir: string;
@@ -160,6 +166,7 @@ export class MeshNode {
     try {
       this.#tellAddresses();
       this.#step((now, out) => this.#machine.start(now, out));
+      this.#checkName();
     } catch (error) {
       this.#driver.close();
       this.#device.close();
@@ -510,11 +517,34 @@ export class MeshNode {
   #lookAround(): void {
     try {
       if (this.options.tun) this.#addresses.mend(readClock());
+      this.#regainPort();
       this.#state.mend(this.#memory);
       this.#tellAddresses();
     } catch (error) {
       this.options.onDefect(error);
     }
+  }
+
+  /** A certificate fixes the name: what a person wishes after that has no effect. */
+  #checkName(): void {
+    const { name: wanted } = this.options;
+    const { self: { name, standing } } = this.#machine.status(readClock());
+    if (wanted === undefined || wanted === name || standing === "none") return;
+    this.options.onNews({ kind: "nameIgnored", wanted, name });
+  }
+
+  /** The usual port was taken as the node started: firewalls and invites name it, so it is taken as soon as it is free. */
+  #regainPort(): void {
+    const { usualPort: port } = this.#state;
+    if (this.options.listen !== undefined || this.info.port === port) return;
+    try {
+      this.#device.bind(port, 0);
+    } catch (error) {
+      if (error instanceof CoreError) return; // Health says that it is taken.
+      throw error;
+    }
+    this.#machine.bound(port);
+    this.options.onNews({ kind: "portRegained", port });
   }
 
   #tellAddresses(): void {

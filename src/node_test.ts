@@ -11,7 +11,7 @@ import { nobleCrypto } from "../mesh/noble_crypto.ts";
 import { readSeed } from "../mesh/seed.ts";
 import { testUnless } from "../.ci/skip.ts";
 import { Exit, Failure } from "./exit.ts";
-import { MeshNode, type MeshNodeOptions } from "./node.ts";
+import { MeshNode, type MeshNodeOptions, type NodeNews } from "./node.ts";
 
 interface Told {
   readonly node: MeshNode;
@@ -204,4 +204,48 @@ Deno.test("a node that finds no descriptor free loses nothing but time, and says
     assert(saved.includes(key));
     node.leave();
     assert.deepEqual(defects, []);
+  }));
+
+Deno.test("a port that was taken as the node started is taken as soon as it is free", () =>
+  inFolder(async (dir) => {
+    const first = open(dir, "founder");
+    const { port } = first.node.info;
+    first.node.leave();
+    first.node.close();
+    const other = createSocket("udp4");
+    await new Promise<void>((resolve) => other.bind(port, resolve));
+    const news: NodeNews[] = [];
+    const { node } = open(dir, "founder", {
+      listen: undefined,
+      onNews: (one) => news.push(one),
+    });
+    assert.notEqual(node.info.port, port);
+    assert.match(node.status().health.join("\n"), new RegExp(`UDP port ${port} was taken`));
+    await new Promise<void>((resolve) => other.close(() => resolve()));
+    await until({ node, events: [], defects: [] }, () => node.info.port === port, "never regained");
+    assert.equal(node.status().self.port, port);
+    assert.doesNotMatch(node.status().health.join("\n"), /was taken/);
+    assert.ok(news.some((one) => one.kind === "portRegained" && one.port === port));
+    node.close();
+  }));
+
+Deno.test("a name that a member is started with, and does not get, is no silent wish", () =>
+  inFolder((dir) => {
+    const first = open(dir, "founder");
+    first.node.leave();
+    first.node.close();
+    for (
+      const [name, isIgnored] of [["other", true], ["founder", false], [undefined, false]] as const
+    ) {
+      const news: NodeNews[] = [];
+      const { node } = open(dir, "founder", { name, onNews: (one) => news.push(one) });
+      const [ignored] = news.filter((one) => one.kind === "nameIgnored");
+      assert.deepEqual(
+        ignored,
+        isIgnored ? { kind: "nameIgnored", wanted: name, name: "founder" } : undefined,
+      );
+      assert.equal(node.status().self.name, "founder");
+      node.close();
+    }
+    return Promise.resolve();
   }));
