@@ -149,3 +149,65 @@ Deno.test("uninstall: where nothing was installed nothing is removed, and it say
     assert.equal((await Deno.stat(`${prefix}/lib/shoal`)).isDirectory, true);
   });
 });
+
+Deno.test("run: a command that belongs behind shoal is named, and no pattern is taken for one", async () => {
+  const status = await runScript(["status"]);
+  assert.equal(status.code, 2);
+  assert.equal(
+    status.err,
+    "run: unknown task: status: did you mean ./run shoal status?\n",
+  );
+  assert.match((await runScript(["st.*us"])).err, /^run: unknown task: st\.\*us\nusage/);
+});
+
+Deno.test("run: --version is that of deno.json", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
+  assert.deepEqual(await runScript(["--version"]), { code: 0, out: `shoal ${version}\n`, err: "" });
+});
+
+Deno.test("run: -h of a task installs nothing, and says what lists the options", async () => {
+  await inFolder(async (folder) => {
+    for (const name of ["run", "deno.json", "deno.lock"]) {
+      await Deno.copyFile(`${ROOT}/${name}`, `${folder}/${name}`);
+    }
+    for (const task of ["node", "wg", "shoal", "bench", "lab", "test", "up"]) {
+      const { code, stdout, stderr } = await new Deno.Command(`${folder}/run`, {
+        args: [task, "-h"],
+      }).output();
+      assert.equal(code, 0);
+      assert.match(new TextDecoder().decode(stdout), /^usage: \.\/run TASK/);
+      assert.equal(
+        new TextDecoder().decode(stderr),
+        `run: nothing is installed yet: after ./run setup, ./run ${task} -h lists its options\n`,
+      );
+      const left = Array.from(Deno.readDirSync(folder), ({ name }) => name);
+      assert.deepEqual(left.sort(), ["deno.json", "deno.lock", "run"]);
+    }
+  });
+});
+
+Deno.test("run: where npm fails, it says why and tries PyPI", async () => {
+  await inFolder(async (folder) => {
+    const PATH = await pathOf(folder, {
+      without: /^(?:deno|npm|python3.*)$/,
+      with: {
+        npm: "echo 'npm error code SELF_SIGNED_CERT_IN_CHAIN' >&2; " +
+          "echo 'npm error request to the registry failed' >&2; exit 1",
+        python3: "echo python3 was called >&2; exit 1",
+        id: "echo 0",
+        "apt-get": "exit 0",
+      },
+    });
+    const checkout = `${folder}/checkout`;
+    await Deno.mkdir(checkout);
+    await Deno.copyFile(`${ROOT}/run`, `${checkout}/run`);
+    const { code, stderr } = await new Deno.Command(`${checkout}/run`, {
+      args: ["setup", "node"],
+      env: { PATH },
+    }).output();
+    const text = new TextDecoder().decode(stderr);
+    assert.equal(code, 1);
+    assert.match(text, /^run: npm could not \(request to the registry failed\): trying PyPI$/m);
+    assert.match(text, /^run: installing Deno [\d.]+ from PyPI$/m);
+  });
+});

@@ -114,12 +114,13 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
     for (const line of overview(io)) show(line);
     return name === undefined ? Exit.usage : Exit.done;
   }
+  if (name === "--version" || name === "-V") return main(["version", ...rest], io);
   try {
     const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (entry === undefined) {
       throw new Failure(
         Exit.usage,
-        `there is no command '${name}': ${programName(io, "-h")} lists them`,
+        `there is no command '${name}': ${meant(name)}${programName(io, "-h")} lists them`,
       );
     }
     const command = await entry.load();
@@ -133,6 +134,14 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
     io.err(sentence(inWordsOf(io, error.message)));
     return error.code;
   }
+}
+
+/** The command that begins, or ends, as what was typed does. */
+function meant(typed: string): string {
+  const near = Object.keys(COMMANDS).find((name) =>
+    name.startsWith(typed.slice(0, 3)) || typed.length > 3 && name.endsWith(typed.slice(-3))
+  );
+  return near === undefined ? "" : `did you mean '${near}'? `;
 }
 
 /** What a person is shown of a Failure: its line ends are ours, no other control character is. */
