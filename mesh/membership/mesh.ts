@@ -78,6 +78,8 @@ const VOID_GRACE = 20_000;
 const GREETERS = 8;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
+/** Milliseconds of silence of all members after which it is ourselves who hear nothing. */
+const DEAF_AFTER = 30_000;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
 const EQUIVOCATION_PACE = 600_000;
 
@@ -1049,6 +1051,21 @@ export class Mesh {
     const all = [...this.#unheard];
     this.#unheard.clear();
     return all;
+  }
+
+  /**
+   * For how many ms nothing has come from anybody, when that is long and some still count as alive:
+   * they do until each had its turn, since one is asked each second.
+   */
+  deafFor(now: Now): number | undefined {
+    let last = -Infinity;
+    let isAnybody = false;
+    for (const { heardAt, status } of this.swim.members()) {
+      last = Math.max(last, heardAt);
+      isAnybody ||= status === "alive" || status === "suspect";
+    }
+    const ms = now.boot - last;
+    return isAnybody && last > -Infinity && ms >= DEAF_AFTER ? ms : undefined;
   }
 
   /** Whether nobody of the mesh talks to us. */

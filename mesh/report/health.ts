@@ -242,7 +242,15 @@ function untimely(now: Now, mesh: Mesh): string[] {
   return [`clock: ${whose} not valid at this machine's time, ${here}: compare the clocks`];
 }
 
-function alone(_now: Now, mesh: Mesh): string[] {
+function alone(now: Now, mesh: Mesh): string[] {
+  const deafFor = mesh.deafFor(now);
+  if (deafFor !== undefined && !mesh.own.twin && !mesh.isRemoved) {
+    const seconds = Math.round(deafFor / 1000);
+    return [
+      `alone: nothing has come from any member for ${seconds} s, and one is asked each second: is the ` +
+      `network up, and does every firewall let UDP in to this node?`,
+    ];
+  }
   const states = new Set(Array.from(mesh.swim.members(), ({ status }) => status));
   if (!states.has("dead") || states.has("alive") || mesh.own.twin) return [];
   if (mesh.isRemoved) return []; // Then nobody answers us, and that is said.

@@ -12,6 +12,10 @@ import { health, type ReportSources } from "./health.ts";
 
 /** Milliseconds that an answer may take on its way. */
 const ROUND_TRIP_MAX = 1_000;
+/** Milliseconds for which somebody who sends counts as sending. */
+const HEARD_LATELY = 60_000;
+const HEARS_NOTHING =
+  "it is heard here and answers nobody: something keeps what is sent to it from arriving";
 const SILENT = "what is sent through its tunnel is not answered: another handshake follows";
 /** Void statements that are listed. */
 const VOID_LISTED = 64;
@@ -19,7 +23,10 @@ const VOID_LISTED = 64;
 export function statusOf(now: Now, sources: ReportSources): NodeStatus {
   const { mesh, door, state } = sources;
   const members = mesh ? [...mesh.roster.members()] : [];
-  const peers = mesh ? members.map((member) => peerStatus(now, sources, mesh, member)) : [];
+  const deafFor = mesh?.deafFor(now);
+  const peers = mesh
+    ? members.map((member) => peerStatus(now, sources, mesh, member, deafFor))
+    : [];
   peers.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1);
   const requests = (door?.list() ?? []).map(({ who, endpoint, at }) => ({
     name: who.name,
@@ -74,18 +81,29 @@ function peerStatus(
   { tunnels, facts }: ReportSources,
   mesh: Mesh,
   member: Member,
+  deafFor: number | undefined,
 ): PeerStatus {
   const { id, membership, record, observed, peer } = member;
   const view = mesh.swim.member(id);
+  const isDeaf = deafFor !== undefined && view?.status !== "left";
   const tunnel = peer === undefined ? undefined : tunnels.peer(peer);
   const traffic = peer === undefined ? undefined : facts(peer);
-  const state = view?.status ?? "dead";
+  const state = isDeaf ? "dead" : view?.status ?? "dead";
   const hasSession = (tunnel?.sessionUntil ?? 0) > now.boot;
   const isSilent = hasSession && isUnanswered(now, traffic);
   const endpoint = hasSession ? tunnel?.endpoint : observed?.endpoint ?? record.endpoints[0];
   const isHeard = state === "alive" && (view?.heardAt ?? -Infinity) > -Infinity;
   const ip4 = mesh.roster.ip4(id);
   const rtt = view && view.rtt > 0 ? view.rtt : member.rtt; // Smoothed, where it is probed.
+  const why = () => {
+    if (isDeaf) return "nothing comes from any member";
+    if (isSilent && state === "alive") return SILENT;
+    // It has sent since it was found silent: what it should answer does not reach it.
+    const isHeardSince = observed !== undefined && now.boot - observed.at < HEARD_LATELY &&
+      observed.at > (view?.since ?? Infinity);
+    if (isHeardSince && (state === "suspect" || state === "dead")) return HEARS_NOTHING;
+    return reasonOf(state, endpoint !== undefined, isHeard || hasSession);
+  };
   return {
     name: mesh.roster.nameOf(id),
     key: id,
@@ -98,15 +116,13 @@ function peerStatus(
     tx_bytes: traffic?.txBytes ?? 0,
     rx_bytes: traffic?.rxBytes ?? 0,
     handshake_age_s: tunnel && hasSession ? seconds(now.boot - tunnel.lastHandshakeBoot) : null,
-    reason: isSilent && state === "alive"
-      ? SILENT
-      : reasonOf(state, endpoint !== undefined, isHeard || hasSession),
+    reason: why(),
     groups: membership.groups,
     admin: membership.standing === "admin",
     standing: membership.standing,
     mesh_key: record.capabilities.meshKey,
     relay: membership.relay && record.capabilities.relay,
-    since_s: seconds(now.boot - (view?.since ?? now.boot)),
+    since_s: seconds(isDeaf ? deafFor : now.boot - (view?.since ?? now.boot)),
     expires: endOf(membership),
     version: record.version,
   };
