@@ -197,7 +197,12 @@ export class NodeState {
     if (this.#isKept) {
       store.writeSecret(NEXT_IDENTITY, wrapKey("identity", seed));
       store.writeNext(STATE_FILE, wrapMemory(seed, snapshot));
-      store.moveSecret(NEXT_IDENTITY, KEY_FILE.identity);
+      try {
+        store.moveSecret(NEXT_IDENTITY, KEY_FILE.identity);
+      } catch (error) {
+        // It has happened already: the next start does this, as after a crash.
+        if (!(error instanceof Failure)) throw error;
+      }
     }
     this.#isOver = true;
     this.#identitySeed.fill(0);
@@ -237,8 +242,14 @@ export class NodeState {
   }
 
   health(): string[] {
-    if (this.#unsaved === undefined) return [];
+    const { unflushed } = this.#store;
+    const lines = unflushed === undefined ? [] : [
+      `the disk below ${this.#store.dir} does not confirm what is written (${unflushed.message}): a ` +
+      "power cut may bring back an older state",
+    ];
+    if (this.#unsaved === undefined) return lines;
     return [
+      ...lines,
       `the folder ${this.#store.dir} cannot be written, so a restart would forget what the node ` +
       `learnt since: ${this.#unsaved.message}`,
     ];

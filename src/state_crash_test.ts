@@ -7,6 +7,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { Failure } from "./exit.ts";
 import { NodeState } from "./state.ts";
 
 function snapshot(boot: number): NodeSnapshot {
@@ -68,6 +69,34 @@ function killedAfter(last: number, body: () => void): boolean {
     for (const [name, call] of whole) if (call) calls[name] = call;
   }
   return count > last;
+}
+
+/**
+ * Runs a body in which call number `nth` alone fails, as for lack of a descriptor or by a bad disk: the
+ * process lives on.
+ * @returns whether there was such a call, and what the body threw
+ */
+function failingAt(nth: number, body: () => void): { isReached: boolean; thrown: unknown } {
+  const calls = fs as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const whole = CALLS.map((name) => [name, calls[name]] as const);
+  let count = 0;
+  let thrown: unknown;
+  for (const [name, call] of whole) {
+    if (call === undefined) throw new Error(`node:fs has no ${name}`);
+    calls[name] = (...args) => {
+      if (++count !== nth) return call(...args);
+      if (name === "closeSync") call(...args); // Linux closes it even so.
+      throw Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
+    };
+  }
+  try {
+    body();
+  } catch (error) {
+    thrown = error;
+  } finally {
+    for (const [name, call] of whole) if (call) calls[name] = call;
+  }
+  return { isReached: count >= nth, thrown };
 }
 
 /** What a start finds: boot number, first byte of each key. */
@@ -160,3 +189,53 @@ Deno.test("killed anywhere in a founding, it goes on or begins anew, and is neve
     }
     assert(last > 20, `${last} calls`);
   }));
+
+/**
+ * Fails each call of a change once. What was told as done is done, what was told as failed is as before,
+ * also after what the process writes next.
+ */
+async function failEverywhere(change: (state: NodeState) => void): Promise<void> {
+  await inFolder((root) => {
+    const begun = join(root, "begun");
+    const founder = NodeState.open({ dir: begun, founds: true, onNews: () => {} });
+    founder.save(memory(7));
+    founder.close();
+    const keysOf = (dir: string) => found(dir).split(" ").slice(1).join(" ");
+    const copy = (name: string) => {
+      const dir = join(root, name);
+      assert(new Deno.Command("cp", { args: ["-a", begun, dir] }).outputSync().success);
+      return dir;
+    };
+    const before = keysOf(copy("before"));
+    const whole = copy("whole");
+    const state = NodeState.open({ dir: whole, founds: true, onNews: () => {} });
+    change(state);
+    state.close();
+    const after = keysOf(whole);
+    let nth = 1;
+    for (; nth < 1_000; nth++) {
+      const dir = copy(`failing-${nth}`);
+      const one = NodeState.open({ dir, founds: true, onNews: () => {} });
+      const { isReached, thrown } = failingAt(nth, () => change(one));
+      one.save(memory(8));
+      one.close();
+      if (!isReached) break;
+      const now = keysOf(dir);
+      const isTold = thrown === undefined || thrown instanceof Failure;
+      assert(isTold || String(thrown).includes("EIO"), String(thrown));
+      if (thrown === undefined) {
+        assert.equal(now, after, `call ${nth} failed, and it was told as done`);
+      } else assert.equal(now, before, `call ${nth} failed, and so the change was told`);
+    }
+    assert(nth > 5, `${nth} calls`);
+  });
+}
+
+Deno.test("a renewal of the identity in which any one call fails is done or not, as it is told", () =>
+  failEverywhere((state) => state.renewIdentity(new Uint8Array(32).fill(9), snapshot(0))));
+
+Deno.test("a change of the mesh key in which any one call fails is done or not, as it is told", async () => {
+  await failEverywhere((state) => state.setMeshSeed(new Uint8Array(32).fill(9)));
+  await failEverywhere((state) => state.setMeshSeed(undefined));
+  await failEverywhere((state) => state.eraseRecovery());
+});

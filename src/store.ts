@@ -26,6 +26,8 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY
 const FILE_NAME = /^[a-z][a-z0-9.-]*$/;
 
 export class Store {
+  #unflushed: Error | undefined;
+
   private constructor(
     readonly dir: string,
     private readonly fileMax: number,
@@ -140,8 +142,7 @@ export class Store {
     const path = this.#path(name);
     if (look("erase", path) === undefined) return;
     this.#erasing(name, () => {
-      guard("remove", path, () => fs.rmSync(path));
-      this.#flushFolder();
+      this.#changeFolder(() => guard("remove", path, () => fs.rmSync(path)));
     });
   }
 
@@ -157,7 +158,7 @@ export class Store {
       takeAway();
       blank(fd);
     } finally {
-      fs.closeSync(fd);
+      letGo(fd);
     }
   }
 
@@ -167,6 +168,11 @@ export class Store {
     guard("remove", path, () => fs.rmSync(path, { force: true }));
     writeNew(path, new Uint8Array(length));
     guard("remove", path, () => fs.rmSync(path));
+  }
+
+  /** Why a power cut may undo the last change; undefined: it will not. */
+  get unflushed(): Error | undefined {
+    return this.#unflushed;
   }
 
   close(): void {
@@ -187,8 +193,7 @@ export class Store {
 
   #replace(from: string, to: string): void {
     const path = this.#path(to);
-    guard("replace", path, () => fs.renameSync(this.#path(from), path));
-    this.#flushFolder();
+    this.#changeFolder(() => guard("replace", path, () => fs.renameSync(this.#path(from), path)));
   }
 
   /** What could not be read again is not written over what can be. */
@@ -201,13 +206,34 @@ export class Store {
     );
   }
 
-  #flushFolder(): void {
+  /**
+   * Changes what the folder holds, and flushes that. Opened first, so that for lack of a descriptor
+   * nothing is changed; a flush that fails after the change leaves it standing, and to call that "not
+   * done" would make its caller go on with what is not there any more.
+   */
+  #changeFolder(change: () => void): void {
     const fd = guard("open", this.dir, () => fs.openSync(this.dir, O_RDONLY | O_DIRECTORY));
     try {
-      guard("flush", this.dir, () => fs.fsyncSync(fd));
+      change();
+      this.#unflushed = errorOf(() => fs.fsyncSync(fd));
     } finally {
-      fs.closeSync(fd);
+      letGo(fd);
     }
+  }
+}
+
+/** Closes what was flushed already, or only read: that it cannot be closed undoes nothing. */
+function letGo(fd: number): void {
+  errorOf(() => fs.closeSync(fd));
+}
+
+/** What a call throws; undefined: nothing. */
+function errorOf(call: () => void): Error | undefined {
+  try {
+    call();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 

@@ -218,7 +218,7 @@ function meshKey(_now: Now, mesh: Mesh): string[] {
   if (!mesh.signer.keepsMeshKey || mesh.signer.hasMeshKey) return [];
   return [
     "the mesh key on this machine was replaced by another and is good for nothing any more: " +
-    "`shoal mesh-key seal --yes` removes it",
+    "`shoal mesh-key seal --yes` removes it; if a `shoal recover` was cut off here, run it again",
   ];
 }
 
