@@ -83,17 +83,26 @@ export class LinkAddresses {
     if (!isLinkUp) return;
     this.#putBack ??= new Allowance(now, PUT_BACK);
     const present = this.present(ifname);
-    for (const [name, prefix] of this.#wanted) {
-      if (this.#putBack.has(now)) {
-        this.#missing.delete(name);
-        if (!present.has(name)) {
-          this.#add(name, prefix, false);
-          // What the kernel refuses is no program that takes it away.
-          if (!this.#missing.has(name)) this.#putBack.take(now);
-        } else if (this.#hasLostRoute(prefix)) this.#putBack.take(now);
-      } else if (!present.has(name)) this.#gaveUpAt = now.boot;
-    }
+    // Once for both families, so that the first does not use up what the second needs, too.
+    if (this.#putBack.has(now)) {
+      if (this.#restoreAll(present)) this.#putBack.take(now);
+    } else this.#gaveUpAt = now.boot; // Whatever is missing now: it was put back ten times.
     for (const [name, { prefix }] of [...this.#stuck]) this.#takeAway(name, prefix);
+  }
+
+  /** @returns whether something had been taken away, and is there again */
+  #restoreAll(present: ReadonlySet<string>): boolean {
+    let isPutBack = false;
+    for (const [name, prefix] of this.#wanted) {
+      this.#missing.delete(name);
+      if (present.has(name)) isPutBack = this.#hasLostRoute(prefix) || isPutBack;
+      else {
+        this.#add(name, prefix, false);
+        // What the kernel refuses is no program that takes it away.
+        isPutBack ||= !this.#missing.has(name);
+      }
+    }
+    return isPutBack;
   }
 
   health(now: Now): string[] {

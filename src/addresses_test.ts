@@ -158,20 +158,25 @@ Deno.test("a route that another program took away is put back", () => {
   assert.deepEqual(own.health(NOW), []);
 });
 
-Deno.test("a program that takes them away for ever is told of, and answered once in a minute", () => {
-  const { link, own } = given();
-  own.set(IP4, IP6);
-  let putBack = 0;
-  for (let second = 0; second < 600; second++) {
-    const now = { boot: 1_000 * second, wall: 0 };
-    link.addresses.delete("100.64.0.7");
-    own.mend(now);
-    if (link.addresses.has("100.64.0.7")) putBack++;
-  }
-  assert(putBack >= 18 && putBack <= 20, `${putBack} of 600`);
-  const then = { boot: 600_000, wall: 0 };
-  assert.match(own.health(then).join(), /another program takes .* off shoal0 again and again/);
-  own.mend({ boot: 700_000, wall: 0 });
-  assert(link.addresses.has("100.64.0.7"), "the last word is ours");
-  assert.deepEqual(own.health({ boot: 1_000_000, wall: 0 }), []);
-});
+for (const what of ["addresses", "routes"] as const) {
+  Deno.test(`a program that takes ${what} away for ever is told of, and answered once in a minute`, () => {
+    const { link, own } = given();
+    own.set(IP4, IP6);
+    let putBack = 0;
+    for (let second = 0; second < 600; second++) {
+      const now = { boot: 1_000 * second, wall: 0 };
+      link[what].delete("100.64.0.7");
+      link[what].delete("fd00::7");
+      own.mend(now);
+      const isThere = ["100.64.0.7", "fd00::7"].map((name) => link[what].has(name));
+      assert.equal(isThere[0], isThere[1], "both families, or none");
+      if (isThere[0]) putBack++;
+    }
+    assert(putBack >= 18 && putBack <= 20, `${putBack} of 600`);
+    const then = { boot: 600_000, wall: 0 };
+    assert.match(own.health(then).join(), /another program takes .* off shoal0 again and again/);
+    own.mend({ boot: 700_000, wall: 0 });
+    assert(link[what].has("100.64.0.7"), "the last word is ours");
+    assert.deepEqual(own.health({ boot: 1_000_000, wall: 0 }), []);
+  });
+}
