@@ -27,6 +27,8 @@ function hasPrecedence(a: Claim, b: Claim): boolean {
 export class Claims {
   readonly #claims = new Map<MemberId, Claim>();
   readonly #wanted = new Map<string, Set<MemberId>>();
+  /** Who has what, as far as it was asked for: thousands can claim one name. */
+  readonly #holders = new Map<string, Claim>();
 
   /** A member's claim, in place of its earlier one. */
   claim(claim: Claim): void {
@@ -34,12 +36,15 @@ export class Claims {
     this.#claims.set(claim.id, claim);
     const wanting = this.#wanted.get(claim.wish) ?? new Set();
     this.#wanted.set(claim.wish, wanting.add(claim.id));
+    const holder = this.#holders.get(claim.wish);
+    if (holder && hasPrecedence(claim, holder)) this.#holders.set(claim.wish, claim);
   }
 
   release(id: MemberId): void {
     const old = this.#claims.get(id);
     if (old === undefined) return;
     this.#claims.delete(id);
+    if (this.#holders.get(old.wish) === old) this.#holders.delete(old.wish);
     const wanting = this.#wanted.get(old.wish);
     wanting?.delete(id);
     if (wanting?.size === 0) this.#wanted.delete(old.wish);
@@ -58,11 +63,13 @@ export class Claims {
 
   /** The one member that has it. */
   holder(wish: string): MemberId | undefined {
-    let best: Claim | undefined;
+    let best = this.#holders.get(wish);
+    if (best) return best.id;
     for (const id of this.#wanted.get(wish) ?? []) {
       const claim = this.#claims.get(id);
       if (claim && (best === undefined || hasPrecedence(claim, best))) best = claim;
     }
+    if (best) this.#holders.set(wish, best);
     return best?.id;
   }
 
