@@ -59,10 +59,11 @@ export class Talk {
   /** To whom each was sent, and where: its answer proves that place alone. */
   readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
-  /** Boot ms of the last notice, warning and greeting; never more than the members. */
+  /** Boot ms of the last notice, warning, greeting and proof of membership; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #warned = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
+  readonly #shown = new Map<MemberId, number>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
   readonly #introduced = new Map<MemberId, { readonly tries: number; readonly at: number }>();
   /** Sealed datagrams that came to nothing, by reason. */
@@ -120,7 +121,9 @@ export class Talk {
     for (const [id, confirmation] of this.#confirmations) {
       if (now.boot >= confirmation.at) this.#confirm(now, id, confirmation, out);
     }
-    for (const paced of [this.#noticed, this.#warned, this.#greeted, this.#introduced]) {
+    for (
+      const paced of [this.#noticed, this.#warned, this.#greeted, this.#shown, this.#introduced]
+    ) {
       for (const id of paced.keys()) if (!this.mesh.roster.get(id)) paced.delete(id);
     }
   }
@@ -221,7 +224,7 @@ export class Talk {
         this.drops.twin++;
         this.mesh.twins.otherHeard(now, result.from, arrival.from);
         if (result.value.kind === "gossip") {
-          const record = this.mesh.recordInGossip(result.from, result.value.payload);
+          const record = this.mesh.recordInGossip(now, result.from, result.value.payload);
           if (record) this.warn(now, result.from, record, out);
         }
         // It has the same key, so it can read what its first machine has said of itself.
@@ -281,7 +284,7 @@ export class Talk {
     const { from, source } = arrival;
     member.observed = { endpoint: from, source, at: now.boot };
     if (before && sameEndpoint(before.endpoint, from)) return;
-    this.mesh.isDirty = true;
+    this.mesh.noteChange();
     this.mesh.tunnels.aim(now, member, out);
   }
 
@@ -296,7 +299,9 @@ export class Talk {
     const record = this.door.confirm(now, from, cookie, arrival.from);
     if (record === undefined) {
       // Repeated: what proves its membership may have been lost.
-      if (this.mesh.roster.get(from)) this.mesh.sendAdmission(now, from, out);
+      if (this.mesh.roster.get(from) && isPaced(this.#shown, now, from)) {
+        this.mesh.sendAdmission(now, from, out);
+      }
       return;
     }
     // Judged again: another may have used the token up between our answer and this.

@@ -186,10 +186,12 @@ export function revokeInvite(
   }
   const by = authorityOf(mesh, "invite", options);
   if (!by.ok) return by;
-  const keys = new Set<string>();
-  for (const { statement } of mesh.statements.all()) {
-    if (statement.kind === "token" && statement.key.startsWith(id)) keys.add(statement.key);
-  }
+  const all = [...mesh.statements.all()].flatMap(({ statement }) =>
+    statement.kind === "token" && statement.key.startsWith(id) ? [statement] : []
+  );
+  // Whoever has lost its office, or is out, can have made one whose name begins like another's.
+  const valid = all.filter((one) => mesh.statements.counts(one));
+  const keys = new Set((valid.length > 0 ? valid : all).map(({ key }) => key));
   const [key, ...others] = keys;
   if (key === undefined) {
     return refusal(`invite: there is no invite ${id}: \`shoal invite --list\` shows them`);

@@ -8,8 +8,8 @@ import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { SignedBy } from "../membership/signer.ts";
-import type { Draft } from "../membership/statement.ts";
-import { ENDED_KEPT, type Held } from "../membership/statements.ts";
+import type { Draft, StatementOf, TokenUse } from "../membership/statement.ts";
+import { ENDED_KEPT, type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { nameOf, namesOf } from "./authority.ts";
 import {
   certificateByOthers,
@@ -114,6 +114,12 @@ export function estateOf(
     keptSaid.flatMap((one) => one.kind === "removed" ? [one.key] : [])
       .filter((key) => !isIdle(key)),
   );
+  /** Whether nobody else made an invite: anybody who may can sign for the key of another's. */
+  const isMadeBy = (maker: MemberId, invite: string) => {
+    const makers = Array.from(statements.about(invite))
+      .flatMap((one) => one.kind === "token" ? [one.signer] : []);
+    return makers.length > 0 && makers.every((signer) => signer === maker);
+  };
   const wishes: Wish[] = [];
   const kept: string[] = [];
   const cutOff: Who[] = [];
@@ -122,10 +128,20 @@ export function estateOf(
   const isSettled = (key: MemberId) =>
     statements.isAdmin(key) || removed.has(key) || isRemovedByOthers(key) ||
     statements.hasLeft(key);
+  const countsUse = ({ token: use, certificate: { key } }: StatementOf<"member">) => {
+    const token = use && statements.token(use.key);
+    return token !== undefined && token.signer !== admin && !statements.isAdmin(key) &&
+      secondsOf(now) <= token.until + TOKEN_GRACE;
+  };
   const keptCertificates = lastCertificates(keptSaid);
   for (const [key, statement] of keptCertificates) {
     const other = certificateByOthers(mesh, now, admin, key);
-    if (isSettled(key) || other && other.at > statement.at) continue;
+    if (other && other.at > statement.at) continue;
+    if (isSettled(key)) {
+      // It is out, but it has used up a use of an invite that goes on.
+      if (countsUse(statement)) wishes.push({ by, draft: signedAnew(statement) });
+      continue;
+    }
     // What is hidden is not forgotten when it ends, and nobody takes it in any more.
     if (statement.until + ENDED_KEPT < secondsOf(now)) continue;
     wishes.push({ by, draft: signedAnew(statement) });
@@ -151,14 +167,18 @@ export function estateOf(
   // Whom other admins' nodes have certified on sight for an invite that is not believed. The thief can have
   // hidden the invite itself, so whatever nobody else vouches for is doubtful.
   const keptInvites = new Set(keptSaid.flatMap((one) => one.kind === "token" ? [one.key] : []));
-  const isVouched = (invite: string) =>
-    keptInvites.has(invite) || (statements.token(invite)?.signer ?? admin) !== admin;
+  const isVouched = ({ key: invite, uses }: TokenUse) => {
+    if (keptInvites.has(invite)) return true;
+    const token = statements.token(invite);
+    // A thief can have said more of somebody else's invite than its maker did.
+    return token !== undefined && token.signer !== admin && token.uses === uses;
+  };
   const doubtful: Who[] = [];
   for (const held of statements.all()) {
     const { statement } = held;
     if (statement.kind !== "member" || statement.signer === admin || isKept(held)) continue;
     const { token, certificate: { key } } = statement;
-    if (!token || isVouched(token.key) || statements.isRemoved(key)) continue;
+    if (!token || isVouched(token) || statements.isRemoved(key)) continue;
     if (statements.certificate(key) === statement) {
       doubtful.push({ id: key, name: nameOf(mesh, key) });
     }
@@ -170,7 +190,7 @@ export function estateOf(
   );
   const withdrawn = new Set(
     keptSaid.flatMap((one) => one.kind === "withdrawn" ? [one.key] : [])
-      .filter((key) => statements.token(key)?.signer !== admin), // Its own end anyway.
+      .filter((key) => !isMadeBy(admin, key)), // Its own end anyway.
   );
   for (const key of withdrawn) wishes.push({ by, draft: { kind: "withdrawn", key } });
   return {

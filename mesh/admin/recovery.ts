@@ -90,7 +90,10 @@ export function recover(
       : []),
   ];
   const who = { id: mesh.id, name: mesh.name };
-  const warnings = ["every admin and invite that is not named here ends"];
+  const warnings = [
+    "every admin that is not named here ends, and so do the invites that it made; those of the others " +
+    "go on: `shoal invite --list` shows them, `--revoke` ends one",
+  ];
   if (!options.yes) return { ok: true, value: { who, lines, warnings, isDone: false } };
   const at = secondsOf(now);
   const draft = { kind: "successor", key: keys.meshKey.publicKey.toHex() } as const;

@@ -116,7 +116,13 @@ export class Judge {
     }
     const uses = this.statements.token(admission.token)?.uses ?? 0;
     const certified = this.statements.certifiedBy(admission.token);
-    switch (this.provisional.take(admission, uses, certified)) {
+    let taken = this.provisional.take(admission, uses, certified);
+    if (taken === "full") {
+      // Whoever has lost its office left tokens behind that nobody can use any more.
+      this.provisional.expire((token) => this.statements.token(token) === undefined);
+      taken = this.provisional.take(admission, uses, certified);
+    }
+    switch (taken) {
       case "full":
         return refused("full", "no more uses of tokens can be counted");
       case "surplus":

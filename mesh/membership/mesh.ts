@@ -396,10 +396,12 @@ export class Mesh {
 
   /** A door has let us in: our record shows it until an admin certifies us. */
   admitted(now: Now, admission: Admission, out: Outbox<NodeEvent>): boolean {
-    const { subject, endorsement } = admission;
-    if (subject !== this.id || !endorsement) return false;
+    const asked = this.#admission;
+    if (!admission.endorsement || !asked || !isSameRequest(admission, asked)) return false;
+    // One whose door has left meanwhile shows nobody any more that we are a member.
+    const isHeld = asked.endorsement !== undefined && this.membership(now) !== undefined;
     if (this.judge.admit(admission, secondsOf(now)).kind === "refused") return false;
-    if (this.#admission?.endorsement) return true;
+    if (isHeld) return true;
     this.#admission = admission;
     this.mustPersist = true;
     this.#claimOwn(now, out);
@@ -566,14 +568,12 @@ export class Mesh {
   }
 
   /** The record of its own that the second machine of a key has in a message of gossip. */
-  recordInGossip(id: MemberId, payload: Uint8Array): Uint8Array | undefined {
+  recordInGossip(now: Now, id: MemberId, payload: Uint8Array): Uint8Array | undefined {
     const message = decode(payload, PAYLOAD_MAX);
     const rumours = message.ok ? message.value.rumours : [];
     const bytes = rumours.find(({ kind, key }) => kind === KIND.record && key === id)?.bytes;
-    const opened = bytes && openRecord(this.#o.crypto, this.judge.meshId, bytes);
-    return opened?.ok && opened.value.id === id && this.isOfSecond(opened.value)
-      ? bytes
-      : undefined;
+    const record = bytes && this.openFrom(now, id, bytes);
+    return record && record.id === id && this.isOfSecond(record) ? bytes : undefined;
   }
 
   /** Whether a record is of the second of two machines that use its key. */
@@ -616,6 +616,7 @@ export class Mesh {
     }
     this.tunnels.add(now, member, out);
     this.tunnels.setOffline(now, member, member.isToldGone, out);
+    this.isDirty = true;
     this.#refresh(now, member, out);
     if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
     return true;
@@ -635,8 +636,13 @@ export class Mesh {
     this.tunnels.aim(now, member, out);
     if (isNewStart) this.startedAnew(now, member.id, out);
     this.#spreadRecord(now, member.record, out);
-    this.isDirty = true;
+    this.noteChange();
     if (!this.#isQuiet) this.#certify(now, member, out);
+  }
+
+  /** Something to be remembered has changed that a member can change as often as it likes. */
+  noteChange(): void {
+    this.#isDirtyAtReview = true;
   }
 
   #spreadRecord(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
@@ -1201,6 +1207,12 @@ function isChecked(added: Added, bytes: Uint8Array): boolean {
   // A farewell is known when its signer has said another one.
   if (added.kind !== "refused") return sameBytes(added.statement.bytes, bytes);
   return added.why === "outranked" || added.why === "full";
+}
+
+/** Whether an admission is what we have asked for, and not what a door would have us show instead. */
+function isSameRequest(a: Admission, b: Admission): boolean {
+  return a.subject === b.subject && a.token === b.token && a.name === b.name &&
+    sameBytes(a.signature, b.signature);
 }
 
 const FALSE_PROOF = {

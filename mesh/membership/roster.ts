@@ -121,7 +121,8 @@ export class Roster {
 
   /**
    * Takes a record whose signature was verified, if its subject is a member and it is newer.
-   * Of two records with one sequence everybody keeps the one with the greater bytes.
+   * Of two records with one sequence everybody keeps the one with the greater signature, whose first
+   * byte gossip goes by, too (news.ts).
    */
   accept(record: NodeRecord, now: Now): Acceptance {
     const judgement = this.judge(record, now);
@@ -142,7 +143,8 @@ export class Roster {
       known.record = record;
       return { kind: "updated", member: known, before };
     }
-    const order = compareBytes(record.bytes, before.bytes);
+    const order = compareBytes(record.bytes.subarray(-64), before.bytes.subarray(-64)) ||
+      compareBytes(record.bytes, before.bytes);
     if (order === 0) return { kind: "old", member: known };
     if (order > 0) known.record = record;
     return { kind: "equivocation", member: known, before, isTaken: order > 0 };

@@ -46,6 +46,8 @@ export function certifyOnSight(
   const token = use && standing === "provisional" ? judge.statements.token(use.key) : undefined;
   if (token === undefined || now > token.until + TOKEN_GRACE) return undefined;
   if (judge.statements.certifiedBy(token.key).length >= token.uses) return undefined;
+  // What has ended as it is signed would be signed again and again, each time under another number.
+  if (token.memberUntil < now) return undefined;
   return {
     kind: "member",
     certificate: {

@@ -384,7 +384,7 @@ export class Statements {
     // Whoever has left has said so: a key can sign as many farewells as it likes, and one is news.
     const said = statement.kind === "left" ? this.#farewells.get(statement.signer) : undefined;
     if (said) return { kind: "known", statement: said };
-    if (hasEnded(statement, now)) return refused("ended");
+    if (this.#hasEnded(statement, now)) return refused("ended");
     const isRemembered = seen !== undefined && statement.kind !== "successor";
     if (!isRemembered && !this.#mayAdd(statement, isKnown)) return refused("unentitled");
     const rival = this.#rivalOf(statement);
@@ -454,16 +454,28 @@ export class Statements {
   expire(now: number): Statement[] {
     const gone: Statement[] = [];
     for (const { statement } of this.#held.values()) {
-      if (hasEnded(statement, now)) gone.push(statement);
+      if (this.#hasEnded(statement, now)) gone.push(statement);
     }
     for (const statement of gone) this.#drop(statement);
     for (const { statement } of [...this.outranked()]) {
-      if (hasEnded(statement, now)) this.#forgetOutranked(statement);
+      if (this.#hasEnded(statement, now)) this.#forgetOutranked(statement);
     }
     return gone;
   }
 
   // ---- Inside -----------------------------------------------------------------------------------
+
+  /**
+   * Whether something ended so long ago that nobody needs to see it any more. The certificate of who
+   * came by an invite counts a use of it: it is kept as long as the invite could let somebody in.
+   */
+  #hasEnded(statement: Statement, now: number): boolean {
+    if (statement.kind === "token") return statement.until + TOKEN_GRACE + ENDED_KEPT < now;
+    if (statement.kind !== "member") return false;
+    const token = statement.token && this.token(statement.token.key);
+    const until = Math.max(statement.until, token ? token.until + TOKEN_GRACE : 0);
+    return until + ENDED_KEPT < now;
+  }
 
   #mayAdd(statement: Statement, isKnown: boolean): boolean {
     const { kind, signer } = statement;
@@ -519,12 +531,27 @@ export class Statements {
   }
 
   #hasRoom(statement: Statement): boolean {
-    if (statement.kind === "left") return this.#farewells.size < FAREWELLS_ROOM;
+    if (statement.kind === "left") return this.#hasRoomForFarewell(statement);
     if (statement.kind === "successor" || statement.signer === this.meshKey) return true;
     if (this.#ofAdmins < ADMINS_ROOM) return true;
     for (const { statement: other } of this.#held.values()) {
       if (!this.#isOfAdmin(other) || this.counts(other)) continue;
       this.#drop(other);
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * At the limit one makes room of whose signer no certificate counts any more: what a thief's keys have
+   * said must not keep a member from leaving.
+   */
+  #hasRoomForFarewell(wanted: Statement): boolean {
+    if (this.#farewells.size < FAREWELLS_ROOM) return true;
+    if (!this.travels(wanted)) return false;
+    for (const farewell of this.#farewells.values()) {
+      if (this.travels(farewell)) continue;
+      this.#drop(farewell);
       return true;
     }
     return false;
@@ -699,10 +726,4 @@ const ENDS: readonly Kind[] = ["withdrawn", "removed", "demoted"];
 /** Of two certificates of one key: the one signed last, then the lower hash. */
 function isLater(a: Statement, b: Statement): boolean {
   return a.at !== b.at ? a.at > b.at : a.hash < b.hash;
-}
-
-/** Whether something ended so long ago that nobody needs to see it any more. */
-function hasEnded(statement: Statement, now: number): boolean {
-  if (statement.kind === "member") return statement.until + ENDED_KEPT < now;
-  return statement.kind === "token" && statement.until + TOKEN_GRACE + ENDED_KEPT < now;
 }
