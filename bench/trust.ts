@@ -11,6 +11,7 @@ import type { Crypto } from "../mesh/crypto.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { Effects, type Now } from "../mesh/machine.ts";
 import { restoreMesh } from "../mesh/memory.ts";
+import { DEFAULT_POOL, encodeGenesis } from "../mesh/membership/genesis.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { Mesh } from "../mesh/membership/mesh.ts";
 import { NO_PROOF, sequenceOf, signRecord } from "../mesh/membership/record.ts";
@@ -129,6 +130,8 @@ function emptyMesh(crypto: Crypto): Mesh {
     genesis: {
       meshKey: crypto.ed25519FromSeed(MESH_KEY).publicKey,
       recoveryKey: crypto.ed25519FromSeed(RECOVERY_KEY).publicKey,
+      name: "bench",
+      pool: DEFAULT_POOL,
     },
     self: {
       identity,
@@ -201,12 +204,9 @@ function snapshot(crypto: Crypto): NodeSnapshot {
     });
   }
   return {
-    v: 2,
+    v: 3,
     name: "self",
-    genesis: {
-      meshKey: genesis.meshKey.toHex(),
-      recoveryKey: genesis.recoveryKey.toHex(),
-    },
+    genesis: toBase64url(encodeGenesis(genesis)),
     boot: 1,
     incarnation: 1,
     numbers: { own: 0, mesh: 0 },

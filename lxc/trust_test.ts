@@ -120,7 +120,7 @@ testUnless({ right }, "items 2, 3, 7, 12: the commands of membership", async (t)
       for (const node of [...members, faro]) {
         const words = await Deno.readTextFile(`/proc/${await node.pid()}/cmdline`);
         assert.match(words, /src\/main\.ts\0node\0/);
-        assert.ok(!words.includes("shoal2"), words.replaceAll("\0", " "));
+        assert.ok(!words.includes("shoal3"), words.replaceAll("\0", " "));
       }
     },
   );

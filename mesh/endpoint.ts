@@ -169,7 +169,6 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
  */
 const UNREACHABLE: readonly (readonly [prefix: string, length: number, what: string])[] = [
   ["0.0.0.0", 8, "no address of a machine"], // RFC 1122 section 3.2.1.3
-  ["100.64.0.0", 10, "inside the mesh"], // IP4_PREFIX: it would go through the tunnel to itself
   ["127.0.0.0", 8, "loopback"], // RFC 1122 section 3.2.1.3
   ["169.254.0.0", 16, "link-local"], // RFC 3927; clouds serve metadata at 169.254.169.254
   ["224.0.0.0", 4, "multicast"], // RFC 1112
@@ -224,7 +223,7 @@ export function isReachable(endpoint: Endpoint): boolean {
 }
 
 /** Whether an address is of the family and the prefix. */
-function isWithin(
+export function isWithin(
   address: Uint8Array,
   prefix: { readonly address: Uint8Array; readonly length: number },
 ): boolean {

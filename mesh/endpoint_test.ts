@@ -129,7 +129,6 @@ Deno.test("each class of places that a record may not name is refused, from its 
   for (
     const [what, ...addresses] of [
       ["no address of a machine", "0.0.0.0", "0.255.255.255"],
-      ["inside the mesh", "100.64.0.0", "100.127.255.255"],
       ["loopback", "127.0.0.0", "127.0.0.1", "127.255.255.255"],
       ["link-local", "169.254.0.0", "169.254.169.254", "169.254.255.255"],
       ["multicast", "224.0.0.0", "239.255.255.255"],

@@ -1,5 +1,6 @@
 /** What a node tells the program around it, beside datagrams and commands. */
 import type { Endpoint } from "./endpoint.ts";
+import type { Prefix } from "./machine.ts";
 import type { MemberId } from "./membership/identity.ts";
 import type { Refusal } from "./membership/judge.ts";
 import type { TunnelEvent } from "./tunnel/types.ts";
@@ -23,6 +24,8 @@ export type NodeEvent =
     readonly kind: "addresses";
     readonly ip4: Uint8Array | undefined;
     readonly ip6: Uint8Array | undefined;
+    /** The network that the IPv4 addresses of the mesh are in. */
+    readonly pool: Prefix;
   }
   /** We are a member now. `seed` is the member that answered, undefined for a founder. */
   | { readonly kind: "joined"; readonly seed: Who | undefined }

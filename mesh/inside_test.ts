@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Endpoint } from "./endpoint.ts";
 import { formatEndpoint, parseAddress } from "./endpoint.ts";
 import { ip6Of, isInside } from "./membership/address.ts";
+import { DEFAULT_POOL, meshIdOf } from "./membership/genesis.ts";
 import { identityFromSeed } from "./membership/identity.ts";
 import { NO_PROOF, openRecord, type RecordBody, signRecord } from "./membership/record.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
@@ -45,9 +46,11 @@ Deno.test("a record that names a place inside its mesh is refused, one inside an
   }
 });
 
-Deno.test("a mesh's own addresses are 100.64.0.0/10 and one /64", () => {
+Deno.test("a mesh's own addresses are its pool and one /64", () => {
+  const keys = { meshKey: random(32), recoveryKey: random(32), name: "lab" };
+  const founded = meshIdOf(crypto, { ...keys, pool: DEFAULT_POOL });
   assert.ok(isInside(meshId, inner.address));
-  assert.ok(isInside(meshId, Uint8Array.of(100, 127, 255, 254)));
+  assert.ok(isInside(founded, Uint8Array.of(100, 127, 255, 254)));
   const beside = inner.address.with(7, 1); // Another /64 of the same 40 bits.
   for (const address of [beside, outer.address, Uint8Array.of(100, 128, 0, 1)]) {
     assert.ok(!isInside(meshId, address), String(address));

@@ -6,6 +6,7 @@ import { formatEndpoint, parseEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { Now, Outbox } from "./machine.ts";
 import { decodeAdmission, encodeAdmission } from "./membership/admission.ts";
+import { encodeGenesis } from "./membership/genesis.ts";
 import type { Mesh } from "./membership/mesh.ts";
 import { openRecord } from "./membership/record.ts";
 import { type Kind, kindIn } from "./membership/statement.ts";
@@ -22,7 +23,7 @@ export interface OwnMemory {
 export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot {
   if (!mesh) {
     const nothing = { statements: [], admissions: [], members: [], trusted: [] };
-    return { v: 2, ...own, incarnation: 0, numbers: { own: 0, mesh: 0 }, ...nothing };
+    return { v: 3, ...own, incarnation: 0, numbers: { own: 0, mesh: 0 }, ...nothing };
   }
   const untimely = Array.from(mesh.untimely.records(), ({ bytes }) => ({
     record: toBase64url(bytes),
@@ -40,12 +41,11 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
       aliveAt,
     };
   });
-  const { meshKey, recoveryKey } = mesh.genesis;
   return {
-    v: 2,
+    v: 3,
     ...own,
     boot: Math.max(own.boot, mesh.boot),
-    genesis: { meshKey: meshKey.toHex(), recoveryKey: recoveryKey.toHex() },
+    genesis: toBase64url(encodeGenesis(mesh.genesis)),
     ...(mesh.admission ? { admission: toBase64url(encodeAdmission(mesh.admission)) } : {}),
     incarnation: mesh.swim.incarnation,
     numbers: mesh.signer.numbers,

@@ -32,11 +32,19 @@ import { type Credentials, findCredentials } from "./door/credentials.ts";
 import { Door, type MeshBehind } from "./door/door.ts";
 import { Entry, type Outcome } from "./door/entry.ts";
 import { type Endpoint, formatEndpoint, isReachable, sameEndpoint } from "./endpoint.ts";
-import { type Deadline, type Now, type Outbox, type Random, secondsOf } from "./machine.ts";
+import {
+  type Deadline,
+  type Now,
+  type Outbox,
+  type Prefix,
+  type Random,
+  secondsOf,
+} from "./machine.ts";
 import { kindOf, otherVersionOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { isInside } from "./membership/address.ts";
-import { type Genesis, type Identity, identityFromSeed } from "./membership/identity.ts";
+import { type Genesis } from "./membership/genesis.ts";
+import { type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
 import type { Member } from "./membership/roster.ts";
@@ -62,6 +70,10 @@ export interface NodeOptions {
   readonly recoveryKey?: Uint8Array;
   /** A DNS label. */
   readonly name: string;
+  /** The name of a mesh that is founded now, a DNS label; {@link name} when absent. */
+  readonly meshName?: string;
+  /** The IPv4 network of a mesh that is founded now; 100.64.0.0/10 when absent. */
+  readonly pool?: Prefix;
   /** The UDP port that the node listens on as it starts. */
   readonly port: number;
   /** Version of the software, at most 32 bytes. */
@@ -167,9 +179,19 @@ export class Node {
     }
     const identity = identityFromSeed(crypto, options.identitySeed);
     const meshSigning = meshSeed && crypto.ed25519FromSeed(meshSeed);
-    const { name, recoveryKey } = options;
+    const { name, recoveryKey, meshName, pool } = options;
     const credentials = findCredentials(
-      { crypto, identity, name, meshSigning, recoveryKey, snapshot, token },
+      {
+        crypto,
+        identity,
+        name,
+        meshSigning,
+        recoveryKey,
+        snapshot,
+        token,
+        ...(meshName === undefined ? {} : { meshName }),
+        ...(pool === undefined ? {} : { pool }),
+      },
       secondsOf(now),
     );
     if (!credentials.ok) return credentials;
@@ -348,7 +370,7 @@ export class Node {
 
   /** Our outer addresses, with the port; those that nobody else can reach are left out here. */
   interfaces(now: Now, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
-    const reachable = endpoints.filter(isReachable);
+    const reachable = endpoints.filter((one) => isReachable(one) && !this.#isOfMesh(one.address));
     const isSame = reachable.length === this.#interfaces.length &&
       reachable.every((endpoint, i) => sameEndpoint(endpoint, this.#interfaces[i] ?? endpoint));
     if (isSame) return;
@@ -724,7 +746,7 @@ export class Node {
     const text = `${ip4?.join(".")} ${ip6.toHex()}`;
     if (text === this.#addresses) return;
     this.#addresses = text;
-    out.event({ kind: "addresses", ip4, ip6 });
+    out.event({ kind: "addresses", ip4, ip6, pool: mesh.genesis.pool });
   }
 
   #strange(now: Now, { bytes, from }: Arrival): void {

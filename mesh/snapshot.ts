@@ -17,10 +17,10 @@ export interface MemberSnapshot {
 }
 
 export interface NodeSnapshot {
-  readonly v: 2;
+  readonly v: 3;
   readonly name: string;
-  /** The keys that the mesh was founded with; absent while the node waits to be admitted to one. */
-  readonly genesis?: { readonly meshKey: string; readonly recoveryKey: string };
+  /** What the mesh was founded with, base64url; absent while the node waits to be admitted to one. */
+  readonly genesis?: string;
   /** The admission of this node as long as no admin has certified it, base64url. */
   readonly admission?: string;
   /** How often the node has started; the next start takes the next number. */
@@ -52,8 +52,7 @@ export function readSnapshot(json: unknown): NodeSnapshot | undefined {
   if (!isObject(json)) return undefined;
   const { v, name, genesis, admission, boot, incarnation, numbers } = json;
   const { statements, admissions, members, trusted, seeds } = json;
-  const isSound = v === 2 && isText(name) && isTextOrNone(admission) &&
-    (genesis === undefined || isRecordOf(genesis, { meshKey: isKey, recoveryKey: isKey })) &&
+  const isSound = v === 3 && isText(name) && isTextOrNone(genesis) && isTextOrNone(admission) &&
     isCount(boot, COUNT_MAX) && isCount(incarnation, COUNT_MAX) &&
     isRecordOf(numbers, { own: isNumber, mesh: isNumber }) &&
     isListOf(statements, (one) => isRecordOf(one, { bytes: isText, seen: isTime })) &&

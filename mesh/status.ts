@@ -91,6 +91,10 @@ export interface NodeStatus {
   readonly mesh: {
     /** What members compare; it stays when the mesh key is replaced. */
     readonly id: string;
+    /** A DNS label, from the founding; "" while not a member of a mesh. */
+    readonly name: string;
+    /** The network of its IPv4 addresses, `100.64.0.0/10`; "" while not a member of a mesh. */
+    readonly pool: string;
     /** The mesh key of now. */
     readonly key: string;
     readonly state: JoinState;

@@ -5,7 +5,6 @@
  * program that takes them away again and again: two that put right what the other does never end.
  */
 import { CoreError } from "../ffi/core_error.ts";
-import { IP4_PREFIX } from "../mesh/membership/address.ts";
 import { formatAddress } from "../mesh/endpoint.ts";
 import type { Now, Prefix } from "../mesh/machine.ts";
 import { Allowance } from "../mesh/door/allowance.ts";
@@ -52,12 +51,13 @@ export class LinkAddresses {
    * What the interface carries follows what the mesh says, without ever being without an address. A
    * machine without IPv6 does without that of the mesh. What the kernel refuses of the first
    * addresses ends in a failure; later the node lives on, and the health tells.
+   * @param ip4Length of the pool of the mesh
    * @throws {Failure} when the kernel refuses the first addresses
    */
-  set(ip4: Uint8Array | undefined, ip6: Uint8Array | undefined): void {
+  set(ip4: Uint8Array | undefined, ip6: Uint8Array | undefined, ip4Length: number): void {
     const before = new Map(this.#wanted);
     const wanted = new Map<string, Prefix>();
-    if (ip4) wanted.set(formatAddress(ip4), { address: ip4, length: IP4_PREFIX.length });
+    if (ip4) wanted.set(formatAddress(ip4), { address: ip4, length: ip4Length });
     if (ip6) wanted.set(formatAddress(ip6), { address: ip6, length: IP6_ON_LINK });
     try {
       for (const [name, prefix] of wanted) {

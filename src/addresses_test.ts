@@ -63,16 +63,16 @@ function given() {
 
 Deno.test("the interface follows what the mesh says", () => {
   const { link, own } = given();
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
-  own.set(parseAddress("100.64.0.8"), IP6);
+  own.set(parseAddress("100.64.0.8"), IP6, 10);
   assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
   assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("what something took away is put back once the link is up", () => {
   const { link, own } = given();
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   link.isLinkUp = false;
   link.addresses.delete("fd00::7"); // as the kernel does
   own.mend(NOW);
@@ -90,12 +90,12 @@ Deno.test("what something took away is put back once the link is up", () => {
 Deno.test("a machine without IPv6 carries IPv4, says so, and takes IPv6 when it comes", () => {
   const { link, own } = given();
   link.refused.set(16, "EACCES");
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   assert.deepEqual([...link.addresses], ["100.64.0.7"]);
   assert.match(own.health(NOW).join(), /no IPv6 address \(EACCES\): IPv6 is off there/);
   own.mend(NOW);
   assert.equal(own.health(NOW).length, 1);
-  own.set(IP4, parseAddress("fd00::8")); // nothing to take away of what never was there
+  own.set(IP4, parseAddress("fd00::8"), 10); // nothing to take away of what never was there
   assert.equal(own.health(NOW).length, 1);
   link.refused.clear();
   own.mend(NOW);
@@ -105,27 +105,27 @@ Deno.test("a machine without IPv6 carries IPv4, says so, and takes IPv6 when it 
 
 Deno.test("an address that something took away before us is no error", () => {
   const { link, own } = given();
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   link.addresses.delete("100.64.0.7");
-  own.set(parseAddress("100.64.0.8"), IP6);
+  own.set(parseAddress("100.64.0.8"), IP6, 10);
   assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
   assert.deepEqual(own.health(NOW), []);
 });
 
 Deno.test("a node that had an address lives on when the kernel refuses another, and tries again", () => {
   const { link, own } = given();
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   link.refused.set(4, "EPERM");
-  own.set(parseAddress("100.64.0.8"), IP6);
+  own.set(parseAddress("100.64.0.8"), IP6, 10);
   assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
   assert.deepEqual(own.health(NOW), [
     "100.64.0.8 is not on shoal0 and cannot be put there (EPERM): start the node again",
     "100.64.0.7 is another's now and cannot be taken off shoal0 (EPERM): " +
     "ip address delete 100.64.0.7/10 dev shoal0",
   ]);
-  own.set(IP4, IP6); // what is ours again is not to be taken away
+  own.set(IP4, IP6, 10); // what is ours again is not to be taken away
   assert.deepEqual(own.health(NOW), []);
-  own.set(parseAddress("100.64.0.8"), IP6);
+  own.set(parseAddress("100.64.0.8"), IP6, 10);
   link.refused.clear();
   own.mend(NOW);
   assert.deepEqual([...link.addresses].sort(), ["100.64.0.8", "fd00::7"]);
@@ -135,13 +135,13 @@ Deno.test("a node that had an address lives on when the kernel refuses another, 
 Deno.test("any other refusal is a failure at first, and a line in the health later", () => {
   const { link, own } = given();
   link.refused.set(4, "EPERM");
-  assert.throws(() => own.set(IP4, IP6), (error) => {
+  assert.throws(() => own.set(IP4, IP6, 10), (error) => {
     assert(error instanceof Failure);
     assert.match(error.message, /cannot put 100\.64\.0\.7 and fd00::7 on shoal0/);
     return true;
   });
   link.refused.clear();
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   link.addresses.clear();
   link.refused.set(4, "ENODEV").set(16, "ENODEV"); // moved to another namespace
   own.mend(NOW);
@@ -151,7 +151,7 @@ Deno.test("any other refusal is a failure at first, and a line in the health lat
 
 Deno.test("a route that another program took away is put back", () => {
   const { link, own } = given();
-  own.set(IP4, IP6);
+  own.set(IP4, IP6, 10);
   link.routes.delete("100.64.0.7");
   own.mend(NOW);
   assert.deepEqual([...link.routes].sort(), ["100.64.0.7", "fd00::7"]);
@@ -161,7 +161,7 @@ Deno.test("a route that another program took away is put back", () => {
 for (const what of ["addresses", "routes"] as const) {
   Deno.test(`a program that takes ${what} away for ever is told of, and answered once in a minute`, () => {
     const { link, own } = given();
-    own.set(IP4, IP6);
+    own.set(IP4, IP6, 10);
     let putBack = 0;
     for (let second = 0; second < 600; second++) {
       const now = { boot: 1_000 * second, wall: 0 };

@@ -9,6 +9,8 @@ import { Exit, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
+import type { Prefix } from "../mesh/machine.ts";
+import { readPool } from "../mesh/membership/genesis.ts";
 
 /** A token in a text around it; base64url goes on as long as it can. */
 const TOKEN = new RegExp(`(?<![A-Za-z0-9_-])${TOKEN_PREFIX}[A-Za-z0-9_-]*`, "g");
@@ -47,6 +49,9 @@ export interface NodeConfig {
   readonly join: readonly Seed[];
   /** Undefined: the name of the last start, else the host name. */
   readonly name: string | undefined;
+  /** Of a mesh that is founded now. */
+  readonly meshName: string | undefined;
+  readonly pool: Prefix | undefined;
   /** The port was asked for: when it is busy, that is an error and not a reason to take another. */
   readonly listen: number | undefined;
   readonly advertise: string | undefined;
@@ -69,7 +74,9 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
   return {
     instance: findInstance({ interface: text("interface"), state: text("state") }, env),
     join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed("--join", String(seed))),
-    name: nameOf(text("name")),
+    name: nameOf("--name", "a node", text("name")),
+    meshName: nameOf("--mesh-name", "a mesh", text("mesh-name")),
+    pool: poolOf(text("pool")),
     listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
     advertise: checkAdvertise(text("advertise")),
     tun: !switchOf(flags, env, "no-tun"),
@@ -129,12 +136,18 @@ function checkAdvertise(host: string | undefined): string | undefined {
 }
 
 /** Told here as an option of the command line; mesh would refuse it, too. */
-function nameOf(name: string | undefined): string | undefined {
+function nameOf(option: string, whose: string, name: string | undefined): string | undefined {
   if (name === undefined || isName(name)) return name;
   throw new Failure(
     Exit.usage,
-    `--name '${name}' cannot be a node's name: 1 to 63 small letters, digits and inner hyphens`,
+    `${option} '${name}' cannot be ${whose}'s name: 1 to 63 small letters, digits and inner hyphens`,
   );
+}
+
+function poolOf(text: string | undefined): Prefix | undefined {
+  const pool = text === undefined ? undefined : readPool(text);
+  if (pool && !pool.ok) throw new Failure(Exit.usage, `--pool ${pool.error}`);
+  return pool?.value;
 }
 
 /** The host name, as far as it can be a node's name. */

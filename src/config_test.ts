@@ -85,9 +85,9 @@ Deno.test("a value out of range is named with what would be right", () => {
 
 Deno.test("a token comes from a file without its line end, and a missing file is named", async () => {
   const path = await Deno.makeTempFile();
-  await Deno.writeTextFile(path, "shoal2abc\n");
-  assert.equal(await readToken({ "token-file": path }, noEnv), "shoal2abc");
-  assert.equal(await readToken({ token: " shoal2abc " }, noEnv), "shoal2abc");
+  await Deno.writeTextFile(path, "shoal3abc\n");
+  assert.equal(await readToken({ "token-file": path }, noEnv), "shoal3abc");
+  assert.equal(await readToken({ token: " shoal3abc " }, noEnv), "shoal3abc");
   assert.equal(await readToken({}, noEnv), undefined);
   await assert.rejects(readToken({ token: "x", "token-file": path }, noEnv), usage(/choose one/));
   await Deno.writeTextFile(path, " \n");
@@ -104,7 +104,7 @@ Deno.test("a token comes from a file without its line end, and a missing file is
 });
 
 Deno.test("a token is found in the line that invite printed, in an assignment and in JSON, and of two none is chosen", async () => {
-  const token = "shoal2Ab-c_9";
+  const token = "shoal3Ab-c_9";
   const read = (text: string) => readToken({ token: text }, noEnv);
   const whole = [
     `./run node --token ${token}`,
@@ -114,14 +114,14 @@ Deno.test("a token is found in the line that invite printed, in an assignment an
     `export SHOAL_TOKEN="${token}"\n`,
     JSON.stringify({ v: 1, token, seeds: ["lyon:51820"], uses: 1 }),
     `  ${token}\r\n`,
-    `./run node --token shoal2Ab\n  -c_9\r\n`,
-    `shoal2Ab-\nc_\n9\n`,
+    `./run node --token shoal3Ab\n  -c_9\r\n`,
+    `shoal3Ab-\nc_\n9\n`,
     `./run node --token ${token}\n--name lyon\n`,
     `./run node --token ${token}\n./run node --token ${token}\n`,
   ];
   for (const text of whole) assert.equal(await read(text), token, text);
   await assert.rejects(
-    read(`${token}\nshoal2other\n`),
+    read(`${token}\nshoal3other\n`),
     usage(/^--token holds two different tokens/),
   );
   // What reads tokens says what is wrong with a text that has none.
@@ -132,7 +132,7 @@ Deno.test("a token is found in the line that invite printed, in an assignment an
 
 Deno.test("a token that was handed on by a descriptor stands for --token", async () => {
   const path = await Deno.makeTempFile();
-  await Deno.writeTextFile(path, "shoal2abc\n");
+  await Deno.writeTextFile(path, "shoal3abc\n");
   // Opened by libc: the run time's own files are closed to /dev/fd.
   const libc = Deno.dlopen("libc.so.6", {
     open: { parameters: ["buffer", "i32"], result: "i32" },
@@ -140,7 +140,7 @@ Deno.test("a token that was handed on by a descriptor stands for --token", async
   });
   const fd = libc.symbols.open(new TextEncoder().encode(`${path}\0`), 0);
   const env = (name: string) => name === "SHOAL_TOKEN_FD" ? String(fd) : undefined;
-  assert.equal(await readToken({}, env), "shoal2abc");
+  assert.equal(await readToken({}, env), "shoal3abc");
   await assert.rejects(readToken({ "token-file": path }, env), usage(/choose one/));
   libc.symbols.close(fd);
   libc.close();

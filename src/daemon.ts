@@ -35,6 +35,8 @@ export async function runDaemon(
     stateDir: config.instance.stateDir,
     interface: config.instance.interface,
     name: config.name,
+    meshName: config.meshName,
+    pool: config.pool,
     listen: config.listen,
     join: config.join,
     token,

@@ -134,6 +134,11 @@ export function noteNews(news: NodeNews): void {
           "members anew (`shoal approve --name {wanted} {name}` there)",
         { wanted: news.wanted, name: news.name },
       );
+    case "foundingIgnored":
+      return log.warn(
+        "{option} {wanted} has no effect: the mesh was founded with {founded}, which never changes",
+        { option: news.option, wanted: news.wanted, founded: news.founded },
+      );
     default:
       logCore(log, news);
   }

@@ -299,7 +299,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
       report({ ...pong, rtt_ms: null });
       return { ...pong, received: 1 };
     },
-    invite: () => ({ token: "shoal2x", seeds: [HOSTILE], expires: HOSTILE, uses: 1 }),
+    invite: () => ({ token: "shoal3x", seeds: [HOSTILE], expires: HOSTILE, uses: 1 }),
     approve: who,
     trust: who,
     untrust: who,
@@ -334,14 +334,14 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
 Deno.test("the line for the next machine needs no quotes in any shell, whatever its seeds are", async () => {
   const seeds = ["[2001:db8::1]:51820", "lyon;touch /tmp/x:1", "$(id):1"];
   const answer = (token: string) => ({ invite: () => ({ token, seeds, expires: "", uses: 1 }) });
-  await besideNode(answer("shoal2Ab-c_9"), async (...state) => {
+  await besideNode(answer("shoal3Ab-c_9"), async (...state) => {
     const { out } = await run("invite", ...state);
-    assert.equal(out, "./run node --token shoal2Ab-c_9");
+    assert.equal(out, "./run node --token shoal3Ab-c_9");
     for (const word of out.split(" ")) assert.match(word, /^[A-Za-z0-9./:=_-]+$/);
     const document = JSON.parse((await run("invite", "--json", ...state)).out);
-    assert.deepEqual([document.token, document.seeds], ["shoal2Ab-c_9", seeds]);
+    assert.deepEqual([document.token, document.seeds], ["shoal3Ab-c_9", seeds]);
   });
-  for (const token of ["shoal2x;touch y", "shoal2\x1b[2J", "", "a b"]) {
+  for (const token of ["shoal3x;touch y", "shoal3\x1b[2J", "", "a b"]) {
     await besideNode(answer(token), async (...state) => {
       const { code, out, err } = await run("invite", ...state);
       assert.deepEqual([code, out], [Exit.failed, ""], token);
@@ -354,7 +354,7 @@ Deno.test("a seed of an invite may leave out the usual port, as one that is join
   const asked: unknown[] = [];
   const invite: Operation["run"] = (request) => {
     asked.push(request["seeds"]);
-    return { token: "shoal2x", seeds: [] };
+    return { token: "shoal3x", seeds: [] };
   };
   await besideNode({ invite }, async (...state) => {
     const seeds = ["lyon.example", "203.0.113.9", "[2001:db8::1]", "oslo:4500"];

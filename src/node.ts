@@ -15,7 +15,7 @@ import type { RevokeOptions } from "../mesh/admin/removal.ts";
 import type { Decoded } from "../mesh/codec.ts";
 import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
-import type { Now, Outbox } from "../mesh/machine.ts";
+import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { SEEDS_MAX } from "../mesh/door/token.ts";
@@ -33,6 +33,7 @@ import { type Memory, NodeState, type StateNews } from "./state.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
 import { counted } from "./words.ts";
 import denoJson from "../deno.json" with { type: "json" };
+import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
 
 /**
  * How often this machine's own addresses are read again (a change is news for the other members),
@@ -51,7 +52,14 @@ export type NodeNews =
   /** The usual UDP port, which was taken as the node started, is free and ours. */
   | { readonly kind: "portRegained"; readonly port: number }
   /** This node has another name than the one that it was started with. */
-  | { readonly kind: "nameIgnored"; readonly wanted: string; readonly name: string };
+  | { readonly kind: "nameIgnored"; readonly wanted: string; readonly name: string }
+  /** The mesh was founded with another name or pool than this start asks for. */
+  | {
+    readonly kind: "foundingIgnored";
+    readonly option: "--mesh-name" | "--pool";
+    readonly wanted: string;
+    readonly founded: string;
+  };
 
 export interface MeshNodeOptions {
   readonly stateDir: string;
@@ -59,6 +67,9 @@ export interface MeshNodeOptions {
   readonly interface: string;
   /** A DNS label. Undefined: the name of the last start, else the host name. */
   readonly name: string | undefined;
+  /** Of a mesh that is founded now. */
+  readonly meshName?: string | undefined;
+  readonly pool?: Prefix | undefined;
   /** Undefined: the port of the last start, else the usual one, else any free one. */
   readonly listen: number | undefined;
   readonly join: readonly Seed[];
@@ -132,6 +143,7 @@ export class MeshNode {
     this.#state = state;
     this.isFounder = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
+    this.#refuseUsualPool();
     this.#device = openDevice(core, options);
     this.#mtu = this.#device.info().mtu;
     this.#addresses = new LinkAddresses(
@@ -167,6 +179,7 @@ export class MeshNode {
       this.#tellAddresses();
       this.#step((now, out) => this.#machine.start(now, out));
       this.#checkName();
+      this.#checkFounding();
     } catch (error) {
       this.#driver.close();
       this.#device.close();
@@ -407,7 +420,7 @@ export class MeshNode {
     const { identitySeed, meshSeed, recoverySeed, snapshot } = this.#state;
     const crypto = loadSodium();
     const recoveryKey = recoverySeed && crypto.ed25519FromSeed(recoverySeed).publicKey;
-    const { tun, open, join, token } = this.options;
+    const { tun, open, join, token, meshName, pool } = this.options;
     const name = this.options.name ?? snapshot?.name ?? hostName();
     return value(Machine.create(readClock(), {
       crypto,
@@ -417,6 +430,8 @@ export class MeshNode {
       ...(meshSeed === undefined ? {} : { meshSeed }),
       ...(snapshot === undefined ? {} : { snapshot }),
       ...(token === undefined ? {} : { token }),
+      ...(meshName === undefined ? {} : { meshName }),
+      ...(pool === undefined ? {} : { pool }),
       name,
       port,
       version: denoJson.version,
@@ -472,7 +487,7 @@ export class MeshNode {
         this.#resolve(event.seed).catch(this.options.onDefect);
         return;
       case "addresses":
-        if (this.options.tun) this.#addresses.set(event.ip4, event.ip6);
+        if (this.options.tun) this.#addresses.set(event.ip4, event.ip6, event.pool.length);
         return;
       case "compared":
         for (const waiter of this.#comparisons) waiter(event.who);
@@ -531,6 +546,32 @@ export class MeshNode {
     const { self: { name, standing } } = this.#machine.status(readClock());
     if (wanted === undefined || wanted === name || standing === "none") return;
     this.options.onNews({ kind: "nameIgnored", wanted, name });
+  }
+
+  /** Nor does what a mesh was founded with change. */
+  #checkFounding(): void {
+    const { meshName, pool, onNews } = this.options;
+    const genesis = this.#machine.genesis;
+    if (!genesis) return;
+    const tell = (option: "--mesh-name" | "--pool", wanted: string, founded: string) => {
+      if (wanted !== founded) onNews({ kind: "foundingIgnored", option, wanted, founded });
+    };
+    if (meshName !== undefined) tell("--mesh-name", meshName, genesis.name);
+    if (pool !== undefined) tell("--pool", formatPool(pool), formatPool(genesis.pool));
+  }
+
+  /** A machine inside the usual pool would lose its own network by founding a mesh with it. */
+  #refuseUsualPool(): void {
+    const { tun, pool, interface: ifname, join, token } = this.options;
+    if (!tun || pool || !this.isFirstStart || join.length > 0 || token !== undefined) return;
+    const [rival] = this.#outside.rivalsOf(ifname, DEFAULT_POOL);
+    if (rival === undefined) return;
+    const usual = formatPool(DEFAULT_POOL);
+    throw new Failure(
+      Exit.failed,
+      `node: ${rival.name} of this machine has ${rival.address}, inside ${usual}, from which a mesh takes ` +
+        "its addresses: found it with another network, for example --pool 10.77.0.0/16",
+    );
   }
 
   /** The usual port was taken as the node started: firewalls and invites name it, so it is taken as soon as it is free. */
@@ -592,15 +633,21 @@ export class MeshNode {
           `(ip link set ${ifname} mtu ${this.#mtu})`,
       );
     }
-    for (const { name, address } of this.#outside.rivalsOf(ifname)) {
-      lines.push(
-        `${name} has ${address}: it and ${ifname} both claim 100.64.0.0/10, and packets for the ` +
-          `mesh may leave by ${name}`,
-      );
-    }
+    const pool = this.#machine.genesis?.pool;
+    if (pool) lines.push(...this.#rivalLines(ifname, pool));
     const now = readClock();
     const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
     return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now)];
+  }
+
+  #rivalLines(ifname: string, pool: Prefix): string[] {
+    return this.#outside.rivalsOf(ifname, pool).map(({ name, address }) =>
+      `${name} has ${address}: it and ${ifname} both claim ${
+        formatPool(pool)
+      }, the pool of this mesh, ` +
+      `and packets for the mesh may leave by ${name}: only a mesh that is founded anew can have ` +
+      "another (--pool)"
+    );
   }
 
   #dataplane(): DataplaneStatus {

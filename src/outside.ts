@@ -2,8 +2,8 @@
 import { lookup } from "node:dns/promises";
 import type { Seed } from "../mesh/seed.ts";
 import { codeOf } from "./errno.ts";
-import { isInIp4Network } from "../mesh/membership/address.ts";
-import { type Endpoint, formatAddress, parseAddress } from "../mesh/endpoint.ts";
+import { type Endpoint, formatAddress, isWithin, parseAddress } from "../mesh/endpoint.ts";
+import type { Prefix } from "../mesh/machine.ts";
 
 interface InterfaceAddress {
   readonly name: string;
@@ -61,11 +61,11 @@ export class Outside {
     return new Set(found);
   }
 
-  /** Other interfaces with an address in the IPv4 network that a mesh uses, and that address. */
-  rivalsOf(ifname: string): InterfaceAddress[] {
+  /** Other interfaces with an address in the pool of a mesh, and that address. */
+  rivalsOf(ifname: string, pool: Prefix): InterfaceAddress[] {
     return this.#interfaces().filter(({ name, address }) => {
       const bytes = name === ifname ? undefined : parseAddress(address);
-      return bytes !== undefined && isInIp4Network(bytes);
+      return bytes !== undefined && isWithin(bytes, pool);
     });
   }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import { Outside } from "./outside.ts";
+import { DEFAULT_POOL } from "../mesh/membership/genesis.ts";
 
 Deno.test("a name asks the resolver, an unknown name gives nothing and is counted", async () => {
   const outside = new Outside();
@@ -31,7 +32,7 @@ Deno.test("who else uses the mesh's IPv4 network on this machine is found, and w
     { name: "eth0", address: "192.168.1.1" },
     { name: "eth0", address: "fd00::1" },
   ];
-  assert.deepEqual(new Outside(() => all).rivalsOf("shoal0"), all.slice(1, 2));
+  assert.deepEqual(new Outside(() => all).rivalsOf("shoal0", DEFAULT_POOL), all.slice(1, 2));
 });
 
 Deno.test("without a free descriptor the last answer stands and is counted; another fault is thrown", () => {

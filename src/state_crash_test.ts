@@ -12,7 +12,7 @@ import { NodeState } from "./state.ts";
 
 function snapshot(boot: number): NodeSnapshot {
   return {
-    v: 2,
+    v: 3,
     name: "lyon",
     boot,
     incarnation: 0,

@@ -19,9 +19,9 @@ function signed(n: number, length: number): string {
 function snapshot(boot: number): NodeSnapshot {
   const key = (n: number) => n.toString(16).repeat(64);
   return {
-    v: 2,
+    v: 3,
     name: "lyon",
-    genesis: { meshKey: key(7), recoveryKey: key(8) },
+    genesis: signed(7, 96),
     admission: signed(0, 200),
     boot,
     incarnation: 3,

@@ -14,7 +14,7 @@ import { type Memory, NodeState, type StateNews } from "./state.ts";
 
 function snapshot(boot: number): NodeSnapshot {
   return {
-    v: 2,
+    v: 3,
     name: "lyon",
     boot,
     incarnation: 0,
@@ -152,9 +152,9 @@ Deno.test(
     };
     const statement = { bytes: bytes(STATEMENT_MAX), seen: Number.MAX_SAFE_INTEGER };
     const full: NodeSnapshot = {
-      v: 2,
+      v: 3,
       name: "n".repeat(63),
-      genesis: { meshKey: key, recoveryKey: key },
+      genesis: bytes(32 + 32 + 64 + 5),
       admission: bytes(ADMISSION_MAX),
       boot: 2 ** 20,
       incarnation: 2 ** 32 - 1,

@@ -18,7 +18,8 @@ import {
   requestAdmission,
 } from "../../mesh/membership/admission.ts";
 import { ip6Of } from "../../mesh/membership/address.ts";
-import { type Identity, identityFromSeed, meshIdOf } from "../../mesh/membership/identity.ts";
+import { meshIdOf } from "../../mesh/membership/genesis.ts";
+import { type Identity, identityFromSeed } from "../../mesh/membership/identity.ts";
 import type { Refusal } from "../../mesh/membership/judge.ts";
 import { KIND, recordRumour } from "../../mesh/membership/news.ts";
 import { type NodeRecord, sequenceOf, signRecord } from "../../mesh/membership/record.ts";

@@ -19,7 +19,7 @@ import type { Crypto } from "../../mesh/crypto.ts";
 import type { Endpoint } from "../../mesh/endpoint.ts";
 import type { NodeEvent } from "../../mesh/event.ts";
 import type { InviteOptions } from "../../mesh/admin/invite.ts";
-import type { Genesis } from "../../mesh/membership/identity.ts";
+import type { Genesis } from "../../mesh/membership/genesis.ts";
 import type { Now, Outbox, Random } from "../../mesh/machine.ts";
 import { Node, type NodeOptions } from "../../mesh/node.ts";
 import type { NodeSnapshot } from "../../mesh/snapshot.ts";

@@ -1,7 +1,8 @@
 /** Items 8 and 9, invariant 11: a stranger learns nothing and keeps nobody out, over whole nodes. */
 import assert from "node:assert/strict";
 import type { Endpoint } from "../endpoint.ts";
-import { identityFromSeed, meshIdOf } from "../membership/identity.ts";
+import { meshIdOf } from "../membership/genesis.ts";
+import { identityFromSeed } from "../membership/identity.ts";
 import { NO_PROOF, sequenceOf, signRecord } from "../membership/record.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { type Computer, NodeLab } from "../sim/node_lab.ts";

@@ -4,10 +4,12 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { fromBase64url } from "../base64url.ts";
-import { type Decoded, fromHex, refusal } from "../codec.ts";
+import { type Decoded, refusal } from "../codec.ts";
 import { type Admission, decodeAdmission, requestAdmission } from "../membership/admission.ts";
-import { type Genesis, type Identity, meshIdOf } from "../membership/identity.ts";
+import { decodeGenesis, DEFAULT_POOL, type Genesis, meshIdOf } from "../membership/genesis.ts";
+import type { Identity } from "../membership/identity.ts";
 import { decodeStatement, hashOf, isName, kindIn, signStatement } from "../membership/statement.ts";
+import type { Prefix } from "../machine.ts";
 import type { NodeSnapshot } from "../snapshot.ts";
 import { parseToken, type Place, placesOf } from "./token.ts";
 
@@ -30,6 +32,10 @@ export interface CredentialSources {
   /** Keys of a mesh that is founded now, or the mesh key that is remembered. */
   readonly meshSigning: SigningKey | undefined;
   readonly recoveryKey: Uint8Array | undefined;
+  /** Of a mesh that is founded now; its founder's name when absent. */
+  readonly meshName?: string;
+  /** Of a mesh that is founded now. */
+  readonly pool?: Prefix;
   readonly snapshot: NodeSnapshot | undefined;
   readonly token: string | undefined;
 }
@@ -61,12 +67,14 @@ export function findCredentials(
 
 /** The first statement of a mesh: its founder is an admin. */
 function found(
-  { crypto, identity, name }: CredentialSources,
+  sources: CredentialSources,
   meshSigning: SigningKey,
   recoveryKey: Uint8Array,
   now: number,
 ): Credentials {
-  const genesis = { meshKey: meshSigning.publicKey, recoveryKey };
+  const { crypto, identity, name } = sources;
+  const { meshName = name, pool = DEFAULT_POOL } = sources;
+  const genesis = { meshKey: meshSigning.publicKey, recoveryKey, name: meshName, pool };
   const certificate = {
     key: identity.id,
     name,
@@ -85,17 +93,15 @@ function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
   Credentials | undefined
 > {
   if (snapshot?.genesis === undefined) return { ok: true, value: undefined };
-  const meshKey = fromHex(snapshot.genesis.meshKey);
-  const recoveryKey = fromHex(snapshot.genesis.recoveryKey);
-  if (meshKey?.length !== 32 || recoveryKey?.length !== 32) {
-    return refusal("state: the keys of the mesh in it are damaged: restore it from a copy");
+  const decoded = decodeGenesis(fromBase64url(snapshot.genesis) ?? NO_BYTES);
+  if (!decoded.ok) {
+    return refusal("state: what the mesh was founded with is damaged: restore it from a copy");
   }
+  const genesis = decoded.value;
   const statements = snapshot.statements.map(({ bytes }) => fromBase64url(bytes) ?? NO_BYTES);
   if (statements.some((bytes) => isFarewellOf(crypto, bytes, identity.id))) {
     return refusal(
-      `state: this node left the mesh ${
-        snapshot.genesis.meshKey.slice(0, 16)
-      } for good: join it, ` +
+      `state: this node left the mesh ${genesis.meshKey.toHex().slice(0, 16)} for good: join it, ` +
         "or another, with another state folder",
     );
   }
@@ -107,7 +113,7 @@ function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
   return {
     ok: true,
     value: {
-      genesis: { meshKey, recoveryKey },
+      genesis,
       statements: [],
       admission: admission?.ok ? admission.value : undefined,
       places: [],

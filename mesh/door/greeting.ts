@@ -6,7 +6,8 @@
 import { type Decoded, Reader, Writer } from "../codec.ts";
 import { KEY_LENGTH } from "../crypto.ts";
 import type { Endpoint } from "../endpoint.ts";
-import type { Genesis, MemberId } from "../membership/identity.ts";
+import { decodeGenesis, encodeGenesis, type Genesis } from "../membership/genesis.ts";
+import type { MemberId } from "../membership/identity.ts";
 import { type Refusal, REFUSALS } from "../membership/judge.ts";
 import { readEndpoint, RECORD_MAX, writeEndpoint } from "../membership/record.ts";
 import { isName } from "../membership/statement.ts";
@@ -79,12 +80,10 @@ export function decodeIntroduction(bytes: Uint8Array): Decoded<Introduction> {
 }
 
 export function encodeGrant({ genesis }: Grant): Uint8Array {
-  return new Writer().bytes(genesis.meshKey).bytes(genesis.recoveryKey).finish();
+  return encodeGenesis(genesis);
 }
 
 export function decodeGrant(bytes: Uint8Array): Decoded<Grant> {
-  const reader = new Reader(bytes);
-  const meshKey = reader.bytes(KEY_LENGTH);
-  const recoveryKey = reader.bytes(KEY_LENGTH);
-  return reader.finish({ genesis: { meshKey, recoveryKey } });
+  const genesis = decodeGenesis(bytes);
+  return genesis.ok ? { ok: true, value: { genesis: genesis.value } } : genesis;
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DEFAULT_POOL } from "../membership/genesis.ts";
 import fc from "fast-check";
 import { REFUSALS } from "../membership/judge.ts";
 import { GRANT_MAX, REQUEST_CONTENT_MAX } from "../wire/ask.ts";
@@ -23,6 +24,8 @@ const introduction = { key: "ab".repeat(32), name: "lyon", version: "0.1.0" };
 const genesis = {
   meshKey: new Uint8Array(32).fill(1),
   recoveryKey: new Uint8Array(32).fill(2),
+  name: "lab",
+  pool: DEFAULT_POOL,
 };
 
 Deno.test("the longest record fits a hello, and every verdict with it an answer", () => {
@@ -74,10 +77,10 @@ Deno.test("who asks without a token says its key, name and version, of limited l
   for (const one of wrong) assert.ok(!decodeIntroduction(encodeIntroduction(one)).ok);
 });
 
-Deno.test("an approved asker is told the keys of the founding and nothing else", () => {
+Deno.test("an approved asker is told what the mesh was founded with and nothing else", () => {
   const bytes = encodeGrant({ genesis });
   assert.ok(bytes.length <= GRANT_MAX);
-  assert.equal(bytes.length, 64);
+  assert.equal(bytes.length, 32 + 32 + 1 + genesis.name.length + 5);
   assert.deepEqual(decodeGrant(bytes), { ok: true, value: { genesis } });
   for (const bad of [bytes.subarray(1), Uint8Array.of(...bytes, 0)]) {
     assert.ok(!decodeGrant(bad).ok);

@@ -11,7 +11,8 @@ import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
 import { fromBase64url, toBase64url } from "../base64url.ts";
 import { type Decoded, Reader, refusal, Writer } from "../codec.ts";
-import { type Genesis, type MemberId, meshIdOf, signatureLabel } from "../membership/identity.ts";
+import { encodeGenesis, type Genesis, meshIdOf, readGenesis } from "../membership/genesis.ts";
+import { type MemberId, signatureLabel } from "../membership/identity.ts";
 import {
   decodeStatement,
   hashOf,
@@ -38,7 +39,7 @@ export interface Place {
 }
 
 /** What every token begins with: the format has the number of the protocol. */
-export const TOKEN_PREFIX = "shoal2";
+export const TOKEN_PREFIX = "shoal3";
 /** Places in one token at most. */
 export const SEEDS_MAX = 8;
 const SEED_MAX = 255;
@@ -50,7 +51,7 @@ const TEXT_MAX = 4096;
 /** The one line that a person pastes. */
 export function formatToken(crypto: Crypto, token: Token): string {
   const { genesis, secret, statement, seeds } = token;
-  const writer = new Writer().bytes(genesis.meshKey).bytes(genesis.recoveryKey).bytes(secret.seed)
+  const writer = new Writer().bytes(encodeGenesis(genesis)).bytes(secret.seed)
     .long(statement.bytes);
   for (const places of seeds) {
     writer.u8(places.length);
@@ -69,7 +70,7 @@ export function parseToken(crypto: Crypto, text: string): Decoded<Token> {
   const line = text.replace(/\s+/g, "");
   if (!line.startsWith(TOKEN_PREFIX)) {
     const start = line.slice(0, TOKEN_PREFIX.length);
-    const why = start === "shoal1"
+    const why = start === "shoal1" || start === "shoal2"
       ? "it was made by an older version: update shoal there and make a new one"
       : `it starts with "${start}" instead of "${TOKEN_PREFIX}": paste the whole token`;
     return refusal(`token: ${why}`);
@@ -87,8 +88,7 @@ export function parseToken(crypto: Crypto, text: string): Decoded<Token> {
     return damaged("its check sum does not fit");
   }
   const reader = new Reader(body);
-  const meshKey = reader.bytes(KEY_LENGTH);
-  const recoveryKey = reader.bytes(KEY_LENGTH);
+  const genesis = readGenesis(reader);
   const seed = reader.bytes(KEY_LENGTH);
   const signed = reader.long(STATEMENT_MAX);
   const statement = decodeStatement(signed, hashOf(crypto, signed));
@@ -96,7 +96,6 @@ export function parseToken(crypto: Crypto, text: string): Decoded<Token> {
   const seeds = statement.value.doors.map(() => readPlaces(reader));
   const read = reader.finish(undefined);
   if (!read.ok) return damaged(read.error);
-  const genesis = { meshKey, recoveryKey };
   const secret = crypto.ed25519FromSeed(seed);
   if (secret.publicKey.toHex() !== statement.value.key) return damaged("its key is another's");
   if (!isSigned(crypto, meshIdOf(crypto, genesis), statement.value)) {

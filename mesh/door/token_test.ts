@@ -35,7 +35,7 @@ function forged(change: Partial<Token> & { readonly body?: Uint8Array }): string
 }
 
 Deno.test("invariant 12: a token is one line of letters, digits, - and _, and is read back whole", () => {
-  assert.match(text, /^shoal2[A-Za-z0-9_-]+$/);
+  assert.match(text, /^shoal3[A-Za-z0-9_-]+$/);
   const parsed = parseToken(crypto, text);
   assert.ok(parsed.ok);
   assert.deepEqual(parsed.value, token);
@@ -62,15 +62,15 @@ Deno.test("T41: a token with any character altered, missing or added is refused 
 Deno.test("something else than a token is told by its beginning, and one of an older version by its number", () => {
   assert.equal(
     errorOf("tskey-abcdef"),
-    'token: it starts with "tskey-" instead of "shoal2": paste the whole token',
+    'token: it starts with "tskey-" instead of "shoal3": paste the whole token',
   );
   assert.equal(
     errorOf(`shoal1${text.slice(6)}`),
     "token: it was made by an older version: update shoal there and make a new one",
   );
   assert.match(errorOf(""), /starts with "" instead/);
-  assert.match(errorOf("shoal2"), /too short/);
-  assert.match(errorOf("shoal2" + "A".repeat(5000)), /at most 4096/);
+  assert.match(errorOf("shoal3"), /too short/);
+  assert.match(errorOf("shoal3" + "A".repeat(5000)), /at most 4096/);
 });
 
 Deno.test("a token holds an invite of this mesh, its own key and nothing else, whoever made it", () => {

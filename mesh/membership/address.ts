@@ -4,27 +4,18 @@
  * IPv6: `fd`, 40 bits of the mesh id, 16 zero bits, 64 bits of the key's hash. All members share
  * one /64; two keys clash once in 2^32 members.
  *
- * IPv4: 22 bits of a hash over the key and a counter, in 100.64.0.0/10 (RFC 6598). That does clash:
- * with 2,000 members in more than every third mesh. The counter stands in the certificate, and whoever
+ * IPv4: a hash over the key and a counter, in the pool of the mesh (genesis.ts). That does clash: with
+ * 2,000 members of a /10 in more than every third mesh. The counter stands in the certificate, and whoever
  * certifies takes one whose address is free. Where two that could not hear of each other were given
  * one address, claims.ts says who has it, and an admin gives the other a new one.
  */
 import type { Crypto } from "../crypto.ts";
-import { sameBytes } from "../endpoint.ts";
-import type { Prefix } from "../machine.ts";
+import { isWithin, sameBytes } from "../endpoint.ts";
 import { Writer } from "../codec.ts";
+import { hostsOf, poolOf } from "./genesis.ts";
 
-const IP6_LABEL = new TextEncoder().encode("shoal ip6 2\0");
-const IP4_LABEL = new TextEncoder().encode("shoal ip4 2\0");
-
-/** 100.64.0.0/10 */
-export const IP4_PREFIX: Prefix = { address: Uint8Array.of(100, 64, 0, 0), length: 10 };
-const IP4_HOSTS = 2 ** 22 - 2; // neither the network's own nor the broadcast address
-
-/** Whether 4 bytes are an address of {@link IP4_PREFIX}. */
-export function isInIp4Network([a, b = 0, ...rest]: Uint8Array): boolean {
-  return rest.length === 2 && a === 100 && b >> 6 === 1;
-}
+const IP6_LABEL = new TextEncoder().encode("shoal ip6 3\0");
+const IP4_LABEL = new TextEncoder().encode("shoal ip4 3\0");
 
 /** Bytes of the prefix that all IPv6 addresses of a mesh share. */
 const IP6_NETWORK_SIZE = 8;
@@ -38,7 +29,7 @@ function ip6Network(meshId: Uint8Array): Uint8Array {
 
 /** Whether an address is one of a mesh's own: what is sent there goes through its tunnels. */
 export function isInside(meshId: Uint8Array, address: Uint8Array): boolean {
-  if (address.length === 4) return isInIp4Network(address);
+  if (address.length === 4) return isWithin(address, poolOf(meshId));
   return sameBytes(address.subarray(0, IP6_NETWORK_SIZE), ip6Network(meshId));
 }
 
@@ -55,8 +46,10 @@ export function ip4Of(
   key: Uint8Array,
   counter: number,
 ): Uint8Array {
+  const pool = poolOf(meshId);
   const hash = crypto.blake2s(IP4_LABEL, meshId, key, new Writer().u16(counter).finish());
-  // 48 bits modulo 2^22 - 2: the bias is below 2^-25.
-  const host = 1 + hash.subarray(0, 6).reduce((sum, byte) => sum * 256 + byte, 0) % IP4_HOSTS;
-  return Uint8Array.of(100, 64 + (host >> 16), (host >> 8) & 0xff, host & 0xff);
+  // 48 bits modulo the number of hosts: the bias is below 2^-23.
+  const number = hash.subarray(0, 6).reduce((sum, byte) => sum * 256 + byte, 0);
+  const host = 1 + number % hostsOf(pool);
+  return pool.address.map((byte, i) => byte | (host >>> (24 - 8 * i)) & 0xff);
 }

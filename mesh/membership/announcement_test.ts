@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { announcements } from "./announcement.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { INCARNATION_MAX } from "../swim/messages.ts";
-import { identityFromSeed, meshIdOf } from "./identity.ts";
+import { DEFAULT_POOL, meshIdOf } from "./genesis.ts";
+import { identityFromSeed } from "./identity.ts";
 
 const seed = (n: number) => new Uint8Array(32).fill(n);
-const meshId = (n: number) => meshIdOf(crypto, { meshKey: seed(n), recoveryKey: seed(9) });
+const meshId = (n: number) =>
+  meshIdOf(crypto, { meshKey: seed(n), recoveryKey: seed(9), name: "lab", pool: DEFAULT_POOL });
 
 Deno.test("trust.md 8: a member's signature holds for one incarnation, in one mesh, and is nobody else's", () => {
   const [one, other] = [identityFromSeed(crypto, seed(1)), identityFromSeed(crypto, seed(2))];

@@ -1,8 +1,6 @@
 /**
  * Who a node is: one Ed25519 key. Its X25519 image is the node's WireGuard key, so trust in the
  * identity is trust in the tunnel, and no second key has to be vouched for.
- *
- * And what a mesh is: the two keys that it was founded with.
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
@@ -37,29 +35,12 @@ export function identityFromSeed(crypto: Crypto, seed: Uint8Array): Identity {
   };
 }
 
-/** The public keys that a mesh was founded with, 32 bytes each. They never change. */
-export interface Genesis {
-  /** Signs admins, until a successor is named. */
-  readonly meshKey: Uint8Array;
-  /** Names the successor of a mesh key that was stolen or lost. */
-  readonly recoveryKey: Uint8Array;
-}
-
-/**
- * The mesh id: 32 bytes that follow from the keys at the founding, so that it outlives the mesh key.
- * It separates the signatures, seals and addresses of one mesh from those of every other.
- */
-export function meshIdOf(crypto: Crypto, { meshKey, recoveryKey }: Genesis): Uint8Array {
-  return crypto.blake2s(MESH_ID, meshKey, recoveryKey);
-}
-
 const utf8 = new TextEncoder();
-const MESH_ID = utf8.encode("shoal mesh id 2\0");
 
 /**
  * Bytes of the label of a signature: nothing that is signed can be taken for a thing of another kind.
  * The number is the version of the protocol, so it stands inside every signature.
  */
 export function signatureLabel(text: string): Uint8Array {
-  return utf8.encode(`shoal ${text} 2\0`);
+  return utf8.encode(`shoal ${text} 3\0`);
 }

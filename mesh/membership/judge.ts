@@ -5,7 +5,8 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Admission, isSound } from "./admission.ts";
-import type { Genesis, MemberId } from "./identity.ts";
+import type { Genesis } from "./genesis.ts";
+import type { MemberId } from "./identity.ts";
 import { type Overuse, Provisional } from "./provisional.ts";
 import { type CertificateStatement, Statements, TOKEN_GRACE } from "./statements.ts";
 import type { StatementOf, TokenUse } from "./statement.ts";

@@ -1,5 +1,6 @@
 /** Provisional membership against a model that is too simple to be wrong: a list of admissions, and the rules in words. */
 import assert from "node:assert/strict";
+import { DEFAULT_POOL } from "./genesis.ts";
 import fc from "fast-check";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
 import { type Admission, endorse, requestAdmission } from "./admission.ts";
@@ -18,7 +19,12 @@ function pair(number: number) {
 }
 
 const mesh = pair(1);
-const genesis = { meshKey: mesh.signing.publicKey, recoveryKey: pair(2).signing.publicKey };
+const genesis = {
+  meshKey: mesh.signing.publicKey,
+  recoveryKey: pair(2).signing.publicKey,
+  name: "lab",
+  pool: DEFAULT_POOL,
+};
 const { meshId } = new Judge(crypto, genesis);
 /** The last one has a place in every token and no certificate. */
 const DOORS = [pair(10), pair(11), pair(12)] as const;

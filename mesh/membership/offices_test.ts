@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DEFAULT_POOL } from "./genesis.ts";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
 import { type Certificate, type Draft, signStatement, type TokenUse } from "./statement.ts";
 import { Statements } from "./statements.ts";
@@ -13,7 +14,12 @@ function pair(number: number) {
 const [mesh, recovery, next, anna, bert, carl] = [1, 2, 3, 4, 5, 6].map(pair);
 assert.ok(mesh && recovery && next && anna && bert && carl);
 type Person = typeof anna;
-const genesis = { meshKey: mesh.signing.publicKey, recoveryKey: recovery.signing.publicKey };
+const genesis = {
+  meshKey: mesh.signing.publicKey,
+  recoveryKey: recovery.signing.publicKey,
+  name: "lab",
+  pool: DEFAULT_POOL,
+};
 
 function certificate(key: string, name: string): Certificate {
   return { key, name, groups: [], relay: false, ip4Counter: 0, since: NOW };

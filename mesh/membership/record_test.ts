@@ -147,7 +147,9 @@ Deno.test("invariant 10: a record with one place that nothing may be sent to is 
   };
   for (const [text, port, what] of BAD_PLACES) {
     const bad = placeOf(text, port);
-    const error = `an endpoint that is ${what}`;
+    const error = what === "inside the mesh"
+      ? `the record of ${body.key.toHex()} names a place inside the mesh`
+      : `an endpoint that is ${what}`;
     assert.equal(errorOf({ endpoints: [...body.endpoints, bad] }), error, text);
     assert.equal(errorOf({ twin: { run: "00".repeat(8), endpoint: bad } }), error, text);
   }
@@ -235,7 +237,7 @@ Deno.test("unknown capabilities, a third form of twin, too long a version or an 
   const again = (at: number, byte: number) => {
     const changed = bytes.slice();
     changed[at] = byte;
-    const label = new TextEncoder().encode("shoal record 2\0");
+    const label = new TextEncoder().encode("shoal record 3\0");
     const part = new Writer().bytes(label).bytes(meshId).bytes(changed).finish();
     const signature = crypto.ed25519Sign(signing, part);
     const opened = openRecord(

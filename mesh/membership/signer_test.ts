@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DEFAULT_POOL } from "./genesis.ts";
 import { adminDraft, memberDraft, NOW, Signatories } from "../sim/signatories.ts";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
 import { identityFromSeed } from "./identity.ts";
@@ -76,7 +77,12 @@ const seed = (number: number) => new Uint8Array(32).fill(number);
 const mesh = crypto.ed25519FromSeed(seed(1));
 const recovery = crypto.ed25519FromSeed(seed(2));
 const own = identityFromSeed(crypto, seed(3));
-const genesis = { meshKey: mesh.publicKey, recoveryKey: recovery.publicKey };
+const genesis = {
+  meshKey: mesh.publicKey,
+  recoveryKey: recovery.publicKey,
+  name: "lab",
+  pool: DEFAULT_POOL,
+};
 const carl = "cc".repeat(32);
 
 function named(name: string): Draft {

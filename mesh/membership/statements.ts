@@ -26,7 +26,8 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { sameBytes } from "../endpoint.ts";
-import { type Genesis, type MemberId, meshIdOf } from "./identity.ts";
+import { type Genesis, meshIdOf } from "./genesis.ts";
+import { type MemberId } from "./identity.ts";
 import { Ranks } from "./ranks.ts";
 import {
   type Certificate,

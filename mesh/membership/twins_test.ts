@@ -3,7 +3,9 @@ import type { Endpoint } from "../endpoint.ts";
 import { NodeLab } from "../sim/node_lab.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import { Seal } from "../wire/seal.ts";
-import { identityFromSeed, meshIdOf } from "./identity.ts";
+import { fromBase64url } from "../base64url.ts";
+import { decodeGenesis, meshIdOf } from "./genesis.ts";
+import { identityFromSeed } from "./identity.ts";
 import { NO_PROOF, type NodeRecord, sequenceOf, signRecord } from "./record.ts";
 import { PLACES_MAX, Twins } from "./twins.ts";
 
@@ -175,10 +177,9 @@ Deno.test("invariant 7: a member that declares another's place to be its second 
   assert.ok(lab.until(60_000, () => victim.sees(founder)?.state === "alive"));
   const { genesis, boot } = founder.disk ?? {};
   assert.ok(genesis && boot);
-  const meshId = meshIdOf(toyCrypto, {
-    meshKey: Uint8Array.fromHex(genesis.meshKey),
-    recoveryKey: Uint8Array.fromHex(genesis.recoveryKey),
-  });
+  const founded = decodeGenesis(fromBase64url(genesis) ?? new Uint8Array());
+  assert.ok(founded.ok);
+  const meshId = meshIdOf(toyCrypto, founded.value);
   const identity = identityFromSeed(toyCrypto, insider.identitySeed);
   const [run, other] = ["aa".repeat(8), "bb".repeat(8)];
   const record = signRecord(toyCrypto, meshId, identity.signing, {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { headOf } from "../datagram.ts";
+import { headOf, VERSION } from "../datagram.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { RESERVE } from "../membership/sight.ts";
 import { NUMBER_MAX } from "../membership/statement.ts";
@@ -31,12 +31,12 @@ Deno.test("a machine that speaks another version is named in status with what to
     `a machine at ${formatEndpoint(place(1))} speaks version 1 of shoal's protocol, which this ` +
     "node does not: update shoal there",
   ]);
-  for (let n = 0; n < 50; n++) founder.inject(helloOf(3), place(n));
+  for (let n = 0; n < 50; n++) founder.inject(helloOf(VERSION + 1), place(n));
   assert.equal(named().length, PLACES_MAX);
   assert.ok(
     named().every((line) =>
       line.endsWith(
-        "speaks version 3 of shoal's protocol, which " +
+        `speaks version ${VERSION + 1} of shoal's protocol, which ` +
           "this node does not: update shoal here",
       )
     ),

@@ -1,6 +1,7 @@
 /** The status document: what a person is told about a node and its mesh. */
 import { formatAddress, formatEndpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
+import { formatPool } from "../membership/genesis.ts";
 import type { Membership } from "../membership/judge.ts";
 import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
@@ -40,6 +41,8 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
     self: selfStatus(now, sources),
     mesh: {
       id: mesh?.judge.meshId.toHex() ?? "",
+      name: mesh?.genesis.name ?? "",
+      pool: mesh ? formatPool(mesh.genesis.pool) : "",
       key: mesh?.statements.meshKey ?? "",
       state,
       door_open_s: until === undefined ? 0 : seconds(until - now.boot),

@@ -5,7 +5,9 @@
  */
 import { type Admission, endorse, requestAdmission } from "../membership/admission.ts";
 import type { SigningKey } from "../crypto.ts";
-import { type Genesis, type Identity, identityFromSeed, meshIdOf } from "../membership/identity.ts";
+import { fromBase64url } from "../base64url.ts";
+import { decodeGenesis, type Genesis, meshIdOf } from "../membership/genesis.ts";
+import { type Identity, identityFromSeed } from "../membership/identity.ts";
 import { recordRumour, statementRumour } from "../membership/news.ts";
 import {
   bootOf,
@@ -51,11 +53,9 @@ export class Insider {
     const { crypto, random } = computer.lab;
     const { disk } = computer;
     if (!disk?.genesis) throw new Error("sim: an insider must have joined");
-    const toBytes = (key: string) => Uint8Array.fromHex(key);
-    this.genesis = {
-      meshKey: toBytes(disk.genesis.meshKey),
-      recoveryKey: toBytes(disk.genesis.recoveryKey),
-    };
+    const genesis = decodeGenesis(fromBase64url(disk.genesis) ?? new Uint8Array());
+    if (!genesis.ok) throw new Error(genesis.error);
+    this.genesis = genesis.value;
     this.meshId = meshIdOf(crypto, this.genesis);
     this.identity = identityFromSeed(crypto, computer.identitySeed);
     this.record = ownRecord(computer, this.meshId);

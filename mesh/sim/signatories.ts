@@ -3,7 +3,8 @@
  * at any time.
  */
 import type { Crypto } from "../crypto.ts";
-import { type Genesis, type Identity, identityFromSeed, meshIdOf } from "../membership/identity.ts";
+import { DEFAULT_POOL, type Genesis, meshIdOf } from "../membership/genesis.ts";
+import { type Identity, identityFromSeed } from "../membership/identity.ts";
 import {
   type Certificate,
   type Draft,
@@ -32,6 +33,8 @@ export class Signatories {
     this.genesis = {
       meshKey: this.mesh.signing.publicKey,
       recoveryKey: this.recovery.signing.publicKey,
+      name: "lab",
+      pool: DEFAULT_POOL,
     };
     this.meshId = meshIdOf(crypto, this.genesis);
   }

@@ -3,7 +3,7 @@
  * not as in a node: IPv4 addresses are few, so that they clash; and nobody sends anything.
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
-import { type Genesis, meshIdOf } from "../membership/identity.ts";
+import { DEFAULT_POOL, type Genesis, meshIdOf } from "../membership/genesis.ts";
 import { Judge, type Refusal } from "../membership/judge.ts";
 import type { NodeRecord } from "../membership/record.ts";
 import { NO_PROOF } from "../membership/record.ts";
@@ -36,7 +36,12 @@ export function trustProduct(crypto: Crypto): TrustUnderTest {
 }
 
 function genesisOf({ meshKey, recoveryKey }: OracleGenesis): Genesis {
-  return { meshKey: Uint8Array.fromHex(meshKey), recoveryKey: Uint8Array.fromHex(recoveryKey) };
+  return {
+    meshKey: Uint8Array.fromHex(meshKey),
+    recoveryKey: Uint8Array.fromHex(recoveryKey),
+    name: "lab",
+    pool: DEFAULT_POOL,
+  };
 }
 
 function sign(

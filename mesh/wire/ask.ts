@@ -2,11 +2,11 @@
  * First contact without a token: the asker knows an address, no key and no mesh. Two round trips:
  *
  * ```
- * ask     c3 02 00 00 | 01 | a 32 | zeros                                    always 1,232 bytes
- * offer   c4 02 00 00 | id 16 | d 32 | cookie 16 | check 16                  84 bytes
- * request c3 02 00 00 | 02 | a 32 | mac 16 | nonce 24 | XChaCha20-Poly1305( length 2, content, zeros )
+ * ask     c3 03 00 00 | 01 | a 32 | zeros                                    always 1,232 bytes
+ * offer   c4 03 00 00 | id 16 | d 32 | cookie 16 | check 16                  84 bytes
+ * request c3 03 00 00 | 02 | a 32 | mac 16 | nonce 24 | XChaCha20-Poly1305( length 2, content, zeros )
  *                                                                            always 1,232 bytes
- * reply   c4 02 00 00 | id 16 | nonce 24 | XChaCha20-Poly1305( R 32 | nonce 24 | XChaCha20-Poly1305( kind 1, payload ) )
+ * reply   c4 03 00 00 | id 16 | nonce 24 | XChaCha20-Poly1305( R 32 | nonce 24 | XChaCha20-Poly1305( kind 1, payload ) )
  *                                                                            at most 1,232 bytes
  *
  * a, d     = ephemeral X25519 keys of the asker (one for each conversation) and of the door (one for

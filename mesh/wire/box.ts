@@ -3,7 +3,7 @@
  * and sealed, and the frame of everything that is answered:
  *
  * ```
- * answer  c4 02 00 00 | id 16 | body       the id says which datagram it answers, see contact.ts, ask.ts
+ * answer  c4 03 00 00 | id 16 | body       the id says which datagram it answers, see contact.ts, ask.ts
  * box     nonce 24 | XChaCha20-Poly1305( … )
  * padded  length 2 | content | zeros
  * ```
@@ -30,7 +30,7 @@ const utf8 = new TextEncoder();
 
 /** A label that tells one use of a key from all others; every label of first contact has a version. */
 export function labelOf(text: string): Uint8Array {
-  return utf8.encode(`shoal ${text} 2\0`);
+  return utf8.encode(`shoal ${text} 3\0`);
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -2,10 +2,10 @@
  * First contact with a door whose key is known from a token or from memory. Version 2 of the format:
  *
  * ```
- * hello   c2 02 00 00 | mac 16 | pass 16 | ephemeral 32 | XChaCha20-Poly1305( length 2, content, zeros )
+ * hello   c2 03 00 00 | mac 16 | pass 16 | ephemeral 32 | XChaCha20-Poly1305( length 2, content, zeros )
  *                                                                           always 1,232 bytes
- * retry   c4 02 00 00 | id 16 | nonce 24 | XChaCha20-Poly1305( cookie 16 )  76 bytes
- * answer  c4 02 00 00 | id 16 | nonce 24 | XChaCha20-Poly1305( content )    at most 1,232 bytes
+ * retry   c4 03 00 00 | id 16 | nonce 24 | XChaCha20-Poly1305( cookie 16 )  76 bytes
+ * answer  c4 03 00 00 | id 16 | nonce 24 | XChaCha20-Poly1305( content )    at most 1,232 bytes
  *
  * R        = the door's Ed25519 key; r, s = the X25519 images of the door's and the sender's key pair
  * mac key  = BLAKE2s( label, mesh id, R )

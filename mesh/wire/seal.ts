@@ -2,7 +2,7 @@
  * The seal between members: everything that they say to each other on the one UDP port.
  *
  * ```
- * sealed  c1 02 00 00 | hint 8 | nonce 24 | XChaCha20-Poly1305( boot 4, counter 6, echo 4, run 4, kind 1, payload )
+ * sealed  c1 03 00 00 | hint 8 | nonce 24 | XChaCha20-Poly1305( boot 4, counter 6, echo 4, run 4, kind 1, payload )
  * ```
  *
  * The key of each direction comes from X25519 of the two static keys and the mesh id: no handshake,
@@ -105,8 +105,8 @@ interface Peer {
 }
 
 const utf8 = new TextEncoder();
-const HINT = utf8.encode("shoal hint 2\0");
-const PAIR = utf8.encode("shoal pair 2\0");
+const HINT = utf8.encode("shoal hint 3\0");
+const PAIR = utf8.encode("shoal pair 3\0");
 
 /** The seal between one node and the members that it knows. As large as the member table. */
 export class Seal {

@@ -15,6 +15,9 @@ that is a member already needs no option at all.
                      only until the node has started; Deno started directly shows it
   --token-file FILE  read the invite from FILE (- for standard input)
   --name N           what the mesh calls this node (default: the host name)
+  --mesh-name N      when a mesh is founded: its name (default: that of its founder)
+  --pool CIDR        when a mesh is founded: the IPv4 network of its members, a /8 to a /24
+                     (default 100.64.0.0/10), for machines that are in that one themselves
   --interface IF     the interface to make (default shoal0)
   --state DIR        the folder that remembers who this node is (default
                      /var/lib/shoal/IF; below $XDG_STATE_HOME when not root)
@@ -35,6 +38,8 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       token: { type: "string" },
       "token-file": { type: "string" },
       name: { type: "string" },
+      "mesh-name": { type: "string" },
+      pool: { type: "string" },
       interface: { type: "string" },
       listen: { type: "string" },
       advertise: { type: "string" },
