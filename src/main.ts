@@ -139,7 +139,8 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
 /** The command that begins, or ends, as what was typed does. */
 function meant(typed: string): string {
   const near = Object.keys(COMMANDS).find((name) =>
-    name.startsWith(typed.slice(0, 3)) || typed.length > 3 && name.endsWith(typed.slice(-3))
+    typed.length > 1 && name.startsWith(typed.slice(0, 3)) ||
+    typed.length > 3 && name.endsWith(typed.slice(-3))
   );
   return near === undefined ? "" : `did you mean '${near}'? `;
 }
