@@ -141,12 +141,14 @@ static void probe_udp(struct device *device) {
     }
 }
 
-static enum shoal_status open_workers(struct device *device, struct shoal_error *error) {
+static enum shoal_status open_workers(struct device *device,
+                                      const struct shoal_device_config *config,
+                                      struct shoal_error *error) {
     device->workers = calloc(device->worker_count, sizeof(struct worker *));
     if (!device->workers)
         return device_fail(error, SHOAL_E_MEMORY, ENOMEM, "workers");
     for (uint32_t i = 0; i < device->worker_count; i++) {
-        device->workers[i] = worker_create(device, i);
+        device->workers[i] = worker_create(device, i, config->seed);
         if (!device->workers[i])
             return device_fail(error, SHOAL_E_SYSTEM, errno, "worker");
     }
@@ -198,7 +200,7 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
         status = open_tun(device, config, error);
     if (status == SHOAL_OK) {
         probe_udp(device);
-        status = open_workers(device, error);
+        status = open_workers(device, config, error);
     }
     if (status == SHOAL_OK) {
         *out = device;

@@ -17,7 +17,8 @@
 #define MESSAGE_DATA 4u
 #define HANDSHAKE_TOS 0x88u /* R19 */
 
-bool rx_init(struct rx *rx) {
+bool rx_init(struct rx *rx, const uint8_t seed[16]) {
+    stray_init(&rx->stray, seed);
     rx->arena = aligned_alloc(4096, RX_ARENA_SIZE);
     return rx->arena != NULL;
 }
@@ -121,6 +122,14 @@ void rx_deliver(struct worker *worker) {
 
 /* ---- Data messages ----------------------------------------------------------------------- */
 
+/* News that others can cause as often as they like: half of the lane is for other news. */
+static void notify_often(struct worker *worker, const struct shoal_mail *mail) {
+    if (mailbox_fill(worker->device->mailbox, MAILBOX_EVENTS) >= MAILBOX_EVENTS_MAX / 2)
+        stats_add(&worker->stats, COUNT_mail_dropped_edges, 1);
+    else
+        device_notify(worker->device, &worker->stats, mail);
+}
+
 /* The endpoint is the outer source of the latest authenticated packet (R53), and we answer from the
  * address that it came to (R55). Only another remote is news. */
 static void move_endpoint(struct worker *worker, struct peer *peer,
@@ -132,16 +141,11 @@ static void move_endpoint(struct worker *worker, struct peer *peer,
     peer->routes_seen = atomic_load_explicit(&worker->device->route_changes, memory_order_relaxed);
     if (!moved)
         return;
-    /* A peer may move as often as it likes: half of the lane is for other news. Facts know it. */
-    if (mailbox_fill(worker->device->mailbox, MAILBOX_EVENTS) >= MAILBOX_EVENTS_MAX / 2) {
-        stats_add(&worker->stats, COUNT_mail_dropped_edges, 1);
-        return;
-    }
     struct shoal_mail mail = {.kind = SHOAL_MAIL_ENDPOINT_MOVED,
                               .tag = peer->tag,
                               .time = worker->now,
                               .endpoint = *endpoint};
-    device_notify(worker->device, &worker->stats, &mail);
+    notify_often(worker, &mail); /* facts know the endpoint, too */
 }
 
 static void confirm(struct worker *worker, struct peer *peer, const struct session *session) {
@@ -211,17 +215,11 @@ static void inner(struct worker *worker, struct peer *peer, uint8_t *plain, uint
     }
 }
 
-#define STRAY_PACE_NS 100000000ull
-
-/* Whoever has started anew gets data of sessions that it has forgotten. Anybody can send such, so
- * few of them are told. */
 static void tell_stray(struct worker *worker, const struct shoal_endpoint *from) {
-    struct rx *rx = &worker->rx;
-    if (rx->stray_told && worker->now - rx->stray_told < STRAY_PACE_NS)
+    if (!stray_tell(&worker->rx.stray, &from->remote, worker->now))
         return;
-    rx->stray_told = worker->now;
     struct shoal_mail mail = {.kind = SHOAL_MAIL_STRAY, .time = worker->now, .endpoint = *from};
-    device_notify(worker->device, &worker->stats, &mail);
+    notify_often(worker, &mail);
 }
 
 static void data(struct worker *worker, uint8_t *message, uint32_t length,

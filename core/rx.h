@@ -15,6 +15,7 @@
 
 #include "coalesce.h"
 #include "socket.h"
+#include "stray.h"
 
 #define RX_BUFFERS 4u /* full buffers a drain */
 #define RX_ARENA_SIZE (RX_BUFFERS * SOCKET_RECEIVE_MAX)
@@ -28,12 +29,13 @@ struct rx {
     uint8_t *arena;
     struct coalesce coalesce;
     struct coalesce_frame frame;
-    uint64_t stray_told; /* when data of no session was last told of */
+    struct stray stray;
 };
 
 struct worker;
 
-bool rx_init(struct rx *rx);
+/** @param seed  16 secret random bytes: hash key of tables by source. */
+bool rx_init(struct rx *rx, const uint8_t seed[16]);
 void rx_free(struct rx *rx);
 
 /** Receives until dry or the budget is used up and delivers all of it. @return true: maybe more. */

@@ -343,7 +343,7 @@ enum shoal_mail_kind {
         9, /* value: enum shoal_offload; index: errno; tag not 0: only towards this peer */
     SHOAL_MAIL_WORKER_FAILED = 10, /* value: errno; the data plane stands still */
     SHOAL_MAIL_ROUTES = 11,        /* addresses, routes, rules or links of the machine changed */
-    SHOAL_MAIL_STRAY = 12, /* endpoint: whence data of no session came; at most ten a second */
+    SHOAL_MAIL_STRAY = 12, /* endpoint: whence data of no session came; ten a second and source */
     SHOAL_MAIL_LOOP = 13, /* endpoint: whither a route leads our own datagrams through the tunnel */
 };
 

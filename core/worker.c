@@ -26,7 +26,7 @@ static int poll_set(struct worker *worker, int operation, int fd, uint32_t event
     return epoll_ctl(worker->epoll, operation, fd, &event) == 0 ? 0 : errno;
 }
 
-struct worker *worker_create(struct device *device, uint32_t index) {
+struct worker *worker_create(struct device *device, uint32_t index, const uint8_t seed[16]) {
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return NULL;
@@ -40,7 +40,8 @@ struct worker *worker_create(struct device *device, uint32_t index) {
         worker->sockets[i].fd = -1;
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
     worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (worker->epoll < 0 || worker->wake < 0 || !tx_init(&worker->tx) || !rx_init(&worker->rx) ||
+    if (worker->epoll < 0 || worker->wake < 0 || !tx_init(&worker->tx) ||
+        !rx_init(&worker->rx, seed) ||
         poll_set(worker, EPOLL_CTL_ADD, worker->wake, EPOLLIN, SOURCE_WAKE) != 0) {
         int error = errno;
         worker_free(worker);

@@ -43,8 +43,11 @@ struct worker {
     struct rx rx;
 };
 
-/** Allocates and opens what a worker needs beside its TUN; NULL with errno. */
-struct worker *worker_create(struct device *device, uint32_t index);
+/**
+ * Allocates and opens what a worker needs beside its TUN; NULL with errno.
+ * @param seed  16 secret random bytes: hash key of its tables
+ */
+struct worker *worker_create(struct device *device, uint32_t index, const uint8_t seed[16]);
 
 /** After worker_stop: frees and closes everything. */
 void worker_free(struct worker *worker);

@@ -10,6 +10,7 @@ import type { Crypto } from "../crypto.ts";
 import { type Endpoint, isAnswerable, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Command, Datagram, EdgeName, PeerId, Prefix, Random, Session } from "../machine.ts";
 import { CookieChecker } from "../noise/cookie.ts";
+import { originOf } from "../wire/origin.ts";
 import {
   type Arrival,
   type Edge,
@@ -64,8 +65,9 @@ const REJECT_AFTER_TIME = 180_000; // R4
 const WINDOW = 8128n; // R13: steps behind the newest
 const MAX_STAGED = 128; // R16
 const COUNTER_LIMIT = 2n ** 64n - 2n ** 13n - 1n; // R2
-/** Boot milliseconds between two strays that are told of. */
+/** Boot milliseconds between two strays of one source that are told of, and sources that are counted. */
 const STRAY_PACE = 100;
+const STRAY_SOURCES = 128;
 /** Boot milliseconds within which who gets data has answered (R57). */
 const ANSWER_MAX = 11_000;
 const HEADER = 16;
@@ -88,7 +90,8 @@ export class DataPlane {
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
   #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
   #gate: CookieChecker | undefined;
-  #strayTold = -Infinity;
+  /** When data of no session was last told of, by its source; the oldest makes room. */
+  readonly #strayTold = new Map<string, number>();
 
   constructor(
     private readonly crypto: Crypto,
@@ -327,8 +330,12 @@ export class DataPlane {
   }
 
   #tellStray(boot: number, from: Endpoint): void {
-    if (boot - this.#strayTold < STRAY_PACE) return;
-    this.#strayTold = boot;
+    const source = originOf(from);
+    if (boot - (this.#strayTold.get(source) ?? -Infinity) < STRAY_PACE) return;
+    this.#strayTold.delete(source);
+    this.#strayTold.set(source, boot);
+    const [oldest] = this.#strayTold.keys();
+    if (this.#strayTold.size > STRAY_SOURCES && oldest) this.#strayTold.delete(oldest);
     this.out.stray?.(from);
   }
 
