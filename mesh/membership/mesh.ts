@@ -256,7 +256,7 @@ export class Mesh {
     this.#tell(statement, out);
     if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
     else this.#reviewAbout(now, statement, out);
-    this.#inbox.push(...this.#unproven.takeAll());
+    for (const one of [statement, ...gained]) this.#inbox.push(...this.#unproven.takeFor(one));
   }
 
   #retract(statement: Statement): void {
@@ -772,13 +772,18 @@ export class Mesh {
   letIn(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
     const { admission } = record.proof;
     const seconds = secondsOf(now);
-    if (!this.#learnProof(now, record, out)) return FALSE_PROOF;
+    const unchecked = this.#learnProof(now, record, out);
+    if (!unchecked) return FALSE_PROOF;
     const isMember = this.roster.judge(record, now).kind === "member";
     if (isMember || !admission || admission.subject !== record.id) {
       return this.take(now, record, out);
     }
     const fault = this.judge.mayAdmit(admission, this.id, seconds);
     if (fault?.kind === "refused") return fault;
+    // Its record would be refused after it: a use of the token would be gone, and nobody in.
+    const { crypto } = this.#o;
+    const isTrue = unchecked.every((bytes) => areSigned(crypto, this.judge.meshId, bytes));
+    if (!isTrue) return FALSE_PROOF;
     const endorsed = endorse(
       this.#o.crypto,
       this.judge.meshId,
@@ -1207,7 +1212,7 @@ export class Mesh {
 function isChecked(added: Added, bytes: Uint8Array): boolean {
   // A farewell is known when its signer has said another one.
   if (added.kind !== "refused") return sameBytes(added.statement.bytes, bytes);
-  return added.why === "outranked" || added.why === "full";
+  return added.why === "outranked" || added.why === "tooFast" || added.why === "full";
 }
 
 /** Whether an admission is what we have asked for, and not what a door would have us show instead. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { NodeEvent } from "../event.ts";
 import { Effects, type Now } from "../machine.ts";
+import { flipped } from "../sim/forgery.ts";
 import { Seeded } from "../sim/random.ts";
 import { adminDraft, memberDraft, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
@@ -255,4 +256,66 @@ Deno.test("whom an earlier certificate of its token puts out is judged at once",
   assert.equal(here(), 2);
   certify(1_003, NOW - 2);
   assert.equal(here(), 1);
+});
+
+Deno.test("invariant 6: a record with a false signature costs its token no use, and the next one is let in", () => {
+  const { society, mesh, out, recordOf } = setUp();
+  const [self, token, stranger] = [society.person(1), society.person(5), society.person(9)];
+  const invite = society.sign(self, tokenDraft(token, [self], { uses: 1 }));
+  // Nobody has given its signer an office: its signature is not looked at when it is learned.
+  const certificate = society.sign(stranger, memberDraft(society.person(8)));
+  const knock = (n: number, ...more: Uint8Array[]) => {
+    const who = society.person(n);
+    const wish = { subject: who.id, name: `p${n}` };
+    const admission = requestAdmission(crypto, society.meshId, token.signing, wish);
+    const proof = { statements: [invite.bytes, ...more], admission };
+    return mesh.letIn(
+      now,
+      signRecord(crypto, society.meshId, who.signing, {
+        ...recordOf(who),
+        key: who.signing.publicKey,
+        proof,
+      }),
+      out,
+    );
+  };
+  assert.equal(
+    knock(2, flipped(certificate.bytes, 8 * certificate.bytes.length - 1)).kind,
+    "refused",
+  );
+  assert.equal(knock(3).kind, "new");
+  assert.equal(knock(4).kind, "refused", "it was for one");
+});
+
+Deno.test("what waits for its proof is judged again when that may have come, and not at each word of an admin", () => {
+  const { society, mesh, out, member, gossip, recordOf } = setUp();
+  const [self, lyon, guest, stranger] = [
+    society.person(1),
+    member(2),
+    society.person(6),
+    society.person(9),
+  ];
+  const [waiting] = unproven(society, stranger, 1);
+  assert.ok(waiting);
+  gossip(lyon, waiting);
+  gossip(lyon, recordRumour(recordOf(guest)));
+  let looks = 0;
+  const { mayLook } = mesh.forgers;
+  mesh.forgers.mayLook = (...args) => {
+    looks++;
+    return mayLook.apply(mesh.forgers, args);
+  };
+  const say = (draft: Parameters<Signatories["sign"]>[1]) => {
+    looks = 0;
+    mesh.learn(now, society.sign(self, draft).bytes, out);
+    mesh.digest(now, out);
+    return looks;
+  };
+  assert.equal(say({ kind: "removed", key: society.person(70).id }), 0);
+  assert.equal(say(memberDraft(society.person(71))), 0);
+  assert.equal(say(memberDraft(guest)), 1, "the guest's record");
+  assert.ok(mesh.roster.get(guest.id));
+  mesh.learn(now, society.sign(society.mesh, adminDraft(stranger)).bytes, out);
+  mesh.digest(now, out);
+  assert.ok(mesh.statements.certificate(society.person(10_000).id));
 });

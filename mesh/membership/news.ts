@@ -11,7 +11,9 @@ import type { Statement } from "./statement.ts";
 export const KIND = { record: 1, statement: 2 } as const;
 
 export function recordRumour(record: NodeRecord): Rumour {
-  // A byte of the signature stands in the version, so that two records with one sequence meet.
+  // A byte of the signature stands in the version, so that two records with one sequence meet. Who
+  // looks for two with the same byte can keep its members apart about its own record; so can who
+  // shows each of them another record and lets none of them hear from the others.
   const [salt = 0] = record.bytes.subarray(-64);
   const version = record.sequence * 256 + salt;
   return { kind: KIND.record, key: record.id, version, bytes: record.bytes };

@@ -13,7 +13,7 @@
  * - of several certificates of one key the one signed last counts, of those that are not signed in
  *   the future: an admin's wrong clock takes nobody out;
  * - of two statements with one number the one that ends something counts, then the lower hash, so that
- *   no old number undoes an end;
+ *   no old number undoes an end; what comes by its hash alone is taken in at a pace;
  * - certificates that came of one token count for as many keys as it admits, the earliest first
  *   (invariant 6). A certificate says itself how many that is: then the end of the office of whoever
  *   made the token changes nothing for those that others have certified.
@@ -28,6 +28,7 @@ import type { Crypto } from "../crypto.ts";
 import { sameBytes } from "../endpoint.ts";
 import { type Genesis, meshIdOf } from "./genesis.ts";
 import { type MemberId } from "./identity.ts";
+import { NumberPace } from "./number_pace.ts";
 import { Ranks } from "./ranks.ts";
 import {
   type Certificate,
@@ -65,6 +66,8 @@ export type Refused =
   | "ended"
   /** Another with the same number, or a later successor, counts instead. */
   | "outranked"
+  /** Its signer has used numbers again too often of late; it may come again. */
+  | "tooFast"
   | "full";
 
 export type Added =
@@ -118,6 +121,7 @@ export class Statements {
   /** By hash, and by signer and number. */
   readonly #outranked = new Map<string, Held>();
   readonly #outrankedBy = new Map<string, Map<number, Held>>();
+  readonly #numberPace = new NumberPace();
   #successor: StatementOf<"successor"> | undefined;
   #officers: ReadonlySet<MemberId> = new Set();
   #ofAdmins = 0;
@@ -399,6 +403,12 @@ export class Statements {
         this.#keepOutranked({ statement, seen: seen ?? now });
         return refused("outranked");
       }
+      const isByHash = statement.kind !== "successor" && this.counts(rival) &&
+        strength(statement) === strength(rival);
+      if (isByHash && seen === undefined && !this.#numberPace.take(statement.signer, now)) {
+        this.refused++;
+        return refused("tooFast");
+      }
     } else if (!this.#hasRoom(statement)) {
       this.refused++;
       return refused("full");
@@ -593,6 +603,7 @@ export class Statements {
     this.#ranks.clear();
     this.#countAdmins();
     const after = this.#entitled();
+    this.#numberPace.keep(after);
     const of = (signers: Iterable<string>) =>
       [...signers].flatMap((signer) => [...this.bySigner(signer)]);
     return { gained: of(after.difference(before)), lost: of(before.difference(after)) };
@@ -717,12 +728,16 @@ function refused(why: Refused): Added {
 /** Of two that cannot both count, the same one everywhere. */
 function outranks(a: Statement, b: Statement): boolean {
   if (a.kind === "successor" && a.number !== b.number) return a.number > b.number;
-  const [first, second] = [a, b].map(({ kind }) => ENDS.indexOf(kind)) as [number, number];
+  const [first, second] = [strength(a), strength(b)];
   return first !== second ? first > second : a.hash < b.hash;
 }
 
 /** What ends something, the strongest last. */
 const ENDS: readonly Kind[] = ["withdrawn", "removed", "demoted"];
+
+function strength({ kind }: Statement): number {
+  return ENDS.indexOf(kind);
+}
 
 /** Of two certificates of one key: the one signed last, then the lower hash. */
 function isLater(a: Statement, b: Statement): boolean {

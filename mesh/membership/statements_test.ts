@@ -4,6 +4,7 @@ import { nobleCrypto } from "../noble_crypto.ts";
 import { flipped } from "../sim/forgery.ts";
 import { adminDraft, DAY, memberDraft, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
+import { NUMBER_BURST, NumberPace } from "./number_pace.ts";
 import { type Draft, NUMBER_MAX, type Statement } from "./statement.ts";
 import {
   type Added,
@@ -363,6 +364,55 @@ Deno.test("invariant 13: of two statements with one number the one that ends mor
       ], what);
     }
   }
+});
+
+/** So many statements with one number, each of which takes it from the one before. */
+function descending(
+  society: Signatories,
+  signer: ReturnType<Signatories["person"]>,
+  count: number,
+  number: number,
+): Statement[] {
+  const all = Array.from({ length: count }, (_, i) => {
+    const key = i.toString(16).padStart(64, "0");
+    return society.sign(signer, { kind: "removed", key }, { number });
+  });
+  return all.toSorted((a, b) => a.hash < b.hash ? 1 : -1);
+}
+
+Deno.test("invariant 13: statements with one number, the highest hash first, are news at a pace, and the last one wins", () => {
+  const { society, statements, anna } = setUp();
+  const made = descending(society, anna, NUMBER_BURST + 100, 40);
+  let news = 0;
+  for (const { bytes } of made) if (why(statements.add(bytes, NOW)) === "new") news++;
+  assert.equal(news, 1 + NUMBER_BURST, "the first has no rival");
+  const last = made.at(-1);
+  assert.ok(last);
+  assert.equal(why(statements.add(last.bytes, NOW)), "tooFast");
+  assert.equal(statements.refused, 100, "99 of them, and the last one again");
+  // A comparison with a member that has it brings it again.
+  assert.equal(why(statements.add(last.bytes, NOW + 1)), "new");
+  assert.deepEqual([...statements.bySigner(anna.id)], [last]);
+});
+
+Deno.test("what ends something takes a number however fast its signer's other statements come", () => {
+  const { society, statements, anna, carl, token } = setUp();
+  for (const { bytes } of descending(society, anna, NUMBER_BURST + 100, 40)) {
+    statements.add(bytes, NOW);
+  }
+  const hidden = society.sign(anna, tokenDraft(token, [anna]), { number: 41 });
+  statements.add(hidden.bytes, NOW);
+  const end = society.sign(anna, { kind: "removed", key: carl.id }, { number: 41 });
+  assert.equal(why(statements.add(end.bytes, NOW)), "new");
+});
+
+Deno.test("a clock that is set back does not keep numbers from being taken", () => {
+  const pace = new NumberPace();
+  for (let i = 0; i < NUMBER_BURST; i++) assert.ok(pace.take("anna", NOW));
+  assert.ok(!pace.take("anna", NOW));
+  assert.ok(!pace.take("anna", NOW - 86_400));
+  assert.ok(pace.take("anna", NOW - 86_400 + 1));
+  assert.ok(pace.take("carl", NOW), "each signer has its own pace");
 });
 
 Deno.test("two statements with one number are shown as a pair, whichever comes first", () => {

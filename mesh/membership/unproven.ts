@@ -4,6 +4,8 @@
  */
 import type { Rumour } from "../swim/messages.ts";
 import type { MemberId } from "./identity.ts";
+import { KIND } from "./news.ts";
+import { signerOf, type Statement } from "./statement.ts";
 
 /** Rumours whose proof has not come yet, and of them from one member; the oldest makes room. */
 export const UNPROVEN_MAX = 256;
@@ -36,8 +38,33 @@ export class Unproven {
     this.#all.push(one);
   }
 
-  /** Hands all of them out, to be judged once more. */
-  takeAll(): Heard[] {
-    return this.#all.splice(0);
+  /**
+   * Hands those out that a new statement may be the proof of, to be judged once more. An admin can say
+   * something every second: all that waits must not be verified again for each word.
+   */
+  takeFor(statement: Statement): Heard[] {
+    const [taken, rest] = [[], []] as [Heard[], Heard[]];
+    for (const one of this.#all) (mayProve(statement, one.rumour) ? taken : rest).push(one);
+    this.#all = rest;
+    return taken;
+  }
+}
+
+function mayProve(statement: Statement, { kind, key, bytes }: Rumour): boolean {
+  switch (statement.kind) {
+    case "successor":
+    case "admin":
+      return true; // Whose word counts has changed.
+    case "member": {
+      const subject = kind === KIND.statement ? signerOf(bytes) : key;
+      return subject === statement.certificate.key;
+    }
+    case "token":
+      return kind === KIND.record;
+    case "demoted":
+    case "removed":
+    case "withdrawn":
+    case "left":
+      return false;
   }
 }
