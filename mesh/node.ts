@@ -316,7 +316,7 @@ export class Node {
    */
   stray(now: Now, from: Endpoint, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
-    const member = this.#mesh?.roster.at(from);
+    const member = this.#mesh?.roster.at(from, now);
     if (member) this.#mesh?.tunnels.missing(now, member, out);
     this.#finish(now, out);
   }

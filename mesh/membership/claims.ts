@@ -50,6 +50,11 @@ export class Claims {
     if (wanting?.size === 0) this.#wanted.delete(old.wish);
   }
 
+  /** How many things are claimed, each by one member or by several. */
+  get wanted(): number {
+    return this.#wanted.size;
+  }
+
   get(id: MemberId): Claim | undefined {
     return this.#claims.get(id);
   }

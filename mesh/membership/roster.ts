@@ -5,11 +5,13 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Decoded, fromHex } from "../codec.ts";
+import { hostsOf, poolOf } from "./genesis.ts";
 import { ip4Of, ip6Of } from "./address.ts";
 import { Claims } from "./claims.ts";
 import {
   type Endpoint,
   formatAddress,
+  formatEndpoint,
   parseAddress,
   sameBytes,
   sameEndpoint,
@@ -25,12 +27,16 @@ import { type Judge, type Judgement, type Membership, rankOf, type Refusal } fro
 export const MEMBERS_MAX = 16_384;
 /** Milliseconds during which an authenticated source is taken for the place of a member. */
 const FRESH = 30_000;
-/** Addresses of one key that are tried; in a full mesh a hundred times as many as are needed. */
-const COUNTERS_TRIED = 1024;
+/** Addresses of one key that are tried for each of the pool: the last free one is missed once in 10^6. */
+const TRIES_EACH = 14;
+/** A counter is 16 bits on the wire. */
+const COUNTERS = 65_536;
 /** The rank of a claim that yields to every certificate: see claims.ts. */
 const PROVISIONAL = 2;
 /** Places that are tried at once for a member that has not been heard of lately. */
 const GUESSES_MAX = 4;
+/** Milliseconds for which it is good enough who was where. */
+const OCCUPANTS_FRESH = 1_000;
 
 /** Where authenticated control traffic of a member came from, and to which of our addresses. */
 export interface Observed {
@@ -83,6 +89,11 @@ export class Roster {
   readonly #addresses = new Claims();
   readonly #names = new Claims();
   readonly meshId: Uint8Array;
+  /** Who is where, and when (boot ms) that was found out. */
+  #occupants: { readonly at: number; readonly by: ReadonlyMap<string, MemberId> } = {
+    at: -Infinity,
+    by: new Map(),
+  };
   /** Newcomers that the limit has cost. */
   refused = 0;
 
@@ -197,6 +208,11 @@ export class Roster {
     return claim && this.#addresses.holds(id) ? parseAddress(claim.wish) : undefined;
   }
 
+  /** Whether each IPv4 address of the pool is somebody's: members that come now have an IPv6 address alone. */
+  get isPoolFull(): boolean {
+    return this.#addresses.wanted >= hostsOf(poolOf(this.meshId));
+  }
+
   /** The IPv4 address that a member claims. */
   claimedIp4(id: MemberId): Uint8Array | undefined {
     const claim = this.#addresses.get(id);
@@ -248,9 +264,14 @@ export class Roster {
    */
   freeCounter(id: MemberId, before = 0): number {
     const key = Uint8Array.fromHex(id);
-    for (const counter of [before, ...Array(COUNTERS_TRIED).keys()]) {
+    const isFree = (counter: number) => {
       const ip4 = ip4Of(this.crypto, this.meshId, key, counter);
-      if (!this.#isTaken(this.#addresses, formatAddress(ip4), id)) return counter;
+      return !this.#isTaken(this.#addresses, formatAddress(ip4), id);
+    };
+    if (isFree(before)) return before;
+    const most = Math.min(COUNTERS, TRIES_EACH * hostsOf(poolOf(this.meshId)));
+    for (let counter = 0; counter < most && !this.isPoolFull; counter++) {
+      if (isFree(counter)) return counter;
     }
     return 0;
   }
@@ -281,15 +302,17 @@ export class Roster {
     return [...(seen ? [seen] : []), ...claimed].slice(0, GUESSES_MAX);
   }
 
-  /** The member that was heard at a place, or else one that says that it is there. */
-  at(place: Endpoint): Member | undefined {
-    let claims: Member | undefined;
-    for (const member of this.#members.values()) {
-      const { observed, record } = member;
-      if (observed && sameEndpoint(observed.endpoint, place)) return member;
-      claims ??= record.endpoints.some((one) => sameEndpoint(one, place)) ? member : undefined;
+  /**
+   * The member that was heard at a place, or else one that says that it is there, as it was within the
+   * last second: anybody can make us ask, and looking at all members for each question would be work
+   * at a stranger's word.
+   */
+  at(place: Endpoint, now: Now): Member | undefined {
+    if (now.boot - this.#occupants.at >= OCCUPANTS_FRESH) {
+      this.#occupants = { at: now.boot, by: occupants(this.#members.values()) };
     }
-    return claims;
+    const id = this.#occupants.by.get(formatEndpoint(place));
+    return id === undefined ? undefined : this.#members.get(id);
   }
 
   /** Our network changed: every place that may be right is tried until members are heard again. */
@@ -367,4 +390,19 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
     if (difference !== 0) return difference;
   }
   return a.length - b.length;
+}
+
+/** Members by the places where they were heard, and others by those where they say that they are. */
+function occupants(members: Iterable<Member>): Map<string, MemberId> {
+  const claimed = new Map<string, MemberId>();
+  const observed = new Map<string, MemberId>();
+  for (const member of members) {
+    if (member.observed) observed.set(formatEndpoint(member.observed.endpoint), member.id);
+    for (const endpoint of member.record.endpoints) {
+      const place = formatEndpoint(endpoint);
+      if (!claimed.has(place)) claimed.set(place, member.id);
+    }
+  }
+  for (const [place, id] of observed) claimed.set(place, id);
+  return claimed;
 }

@@ -239,6 +239,51 @@ Deno.test("a free counter is the one before where that is free, else the lowest 
   assert.equal(roster.freeCounter(bert.id, theirs), theirs === 0 ? 1 : 0);
 });
 
+Deno.test("a pool of 254 addresses gives all of them away, and says when it is full", () => {
+  const small = new Signatories(crypto, 1, { address: Uint8Array.of(10, 77, 3, 0), length: 24 });
+  const judge = new Judge(crypto, small.genesis);
+  const roster = new Roster(crypto, judge);
+  const come = (n: number) => {
+    const who = small.person(n);
+    const ip4Counter = roster.freeCounter(who.id);
+    judge.statements.add(small.sign(small.mesh, memberDraft(who, { ip4Counter })).bytes, NOW);
+    const judgement = judge.judge(who.id, NOW);
+    assert.ok(judgement.kind === "member");
+    roster.claim(judgement.membership);
+    return roster.ip4(who.id);
+  };
+  const given = new Set<string>();
+  for (let n = 0; n < 254; n++) {
+    assert.ok(!roster.isPoolFull);
+    const ip4 = come(100 + n);
+    assert.ok(ip4);
+    given.add(formatAddress(ip4));
+  }
+  assert.equal(given.size, 254);
+  assert.ok(!given.has("10.77.3.0") && !given.has("10.77.3.255"));
+  assert.ok(roster.isPoolFull);
+  const everybody = Array.from({ length: 254 }, (_, n) => small.person(100 + n).id);
+  const before = everybody.map((id) => roster.ip4(id)?.toHex());
+  assert.equal(come(999), undefined, "there is none for it");
+  assert.deepEqual(everybody.map((id) => roster.ip4(id)?.toHex()), before);
+});
+
+Deno.test("who is at a place: whoever was heard there, else who says so, within a second", () => {
+  const { roster } = setUp();
+  const [place, other] = [parseEndpoint("192.0.2.7:51820"), parseEndpoint("192.0.2.8:51820")];
+  assert.ok(place && other);
+  taken(roster, recordOf(anna, 1, { endpoints: [place] }));
+  const heard = taken(roster, recordOf(bert));
+  assert.equal(roster.at(place, now)?.id, anna.id);
+  assert.equal(roster.at(other, now), undefined);
+  heard.observed = { endpoint: place, source: undefined, at: now.boot };
+  const later = { ...now, boot: now.boot + 1_000 };
+  assert.equal(roster.at(place, later)?.id, bert.id, "what was heard says more");
+  roster.remove(bert.id);
+  assert.equal(roster.at(place, later), undefined);
+  assert.equal(roster.at(place, { ...later, boot: later.boot + 1_000 })?.id, anna.id);
+});
+
 /** Counters by which two keys have one address. */
 function clashing(a: typeof self, b: typeof self): [number, number] {
   assert.ok(a && b);

@@ -7,6 +7,7 @@ import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { type Now, secondsOf } from "../machine.ts";
+import { formatPool } from "../membership/genesis.ts";
 import type { Identity } from "../membership/identity.ts";
 import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
@@ -268,7 +269,18 @@ function ownName(now: Now, mesh: Mesh): string[] {
 }
 
 function ownAddress(now: Now, mesh: Mesh): string[] {
-  if (mesh.membership(now) === undefined || mesh.roster.ip4(mesh.id) !== undefined) return [];
+  const { roster } = mesh;
+  if (roster.isPoolFull) {
+    const own = roster.ip4(mesh.id) ? "" : ", and this node is one of them";
+    return [
+      `all IPv4 addresses of the mesh, ${
+        formatPool(mesh.genesis.pool)
+      }, are taken: members beyond ` +
+      `them have an IPv6 address alone${own}. \`shoal revoke\` whoever is gone for good; ` +
+      "the network of a mesh is fixed when it is founded (--pool)",
+    ];
+  }
+  if (mesh.membership(now) === undefined || roster.ip4(mesh.id) !== undefined) return [];
   return [
     "another member has our IPv4 address: an admin's node gives us the next free one when it hears " +
     "of us",

@@ -27,14 +27,14 @@ export class Signatories {
   /** The highest number that each key has used here. */
   readonly #numbers = new Map<string, number>();
 
-  constructor(readonly crypto: Crypto, private readonly seed = 1) {
+  constructor(readonly crypto: Crypto, private readonly seed = 1, pool = DEFAULT_POOL) {
     this.mesh = this.person(1_000_001);
     this.recovery = this.person(1_000_002);
     this.genesis = {
       meshKey: this.mesh.signing.publicKey,
       recoveryKey: this.recovery.signing.publicKey,
       name: "lab",
-      pool: DEFAULT_POOL,
+      pool,
     };
     this.meshId = meshIdOf(crypto, this.genesis);
   }
