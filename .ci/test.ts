@@ -3,8 +3,9 @@
  * corpus, and every *_test.ts. One line a file; the output of what failed in full; closes with `N passed, N failed` (and
  * `, N skipped`).
  *
- *   ./run test                    everything
- *   ./run test core mesh          these suites (./run test -h lists them)
+ *   ./run test                    everything; of some suites a third, another each day (./run test -h says of which)
+ *   ./run test quick              what answers within a minute
+ *   ./run test core mesh          these suites, all of them (./run test -h lists them)
  *   ./run test src/wg             the test files below a path
  *   ./run test --filter TEXT      only tests whose name contains TEXT (C: whose program's name does)
  */
@@ -20,8 +21,10 @@ const RESULTS = `${ROOT}/.build/test`;
 const RIGHTS = ["--allow-all"];
 /** Seconds; a bound on a hang, not on speed. */
 const TIMEOUT = { build: 600, program: 300, file: 900 };
-/** Seconds that each fuzzer runs (T16), and how many run at once. */
-const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 30), atOnce: 2 };
+/** Seconds that each fuzzer runs (T16). */
+const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 10) };
+/** Of what takes minutes the battery runs a third, so that three days run all of it. */
+const THIRDS = 3;
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
 const SHARED = new Set(["mesh", ".ci"]);
 
@@ -42,14 +45,22 @@ const PURE = /(?:config|control|log|main|outside|status|store|server|uapi)_test\
 /** Those that load core themselves: the address sanitizer is preloaded, and other programs must not get it. */
 const IN_PROCESS = /(?:driver|embedding)_test\.ts$/;
 
+/** Of the mesh's tests those that play hours, thousands of members or many seeds. */
+const LONG =
+  /^mesh\/(?:sim\/|admin\/|.*(?:amplification|clone|door|insider|knocks|stolen|thief)[^/]*_test|.*ask_test)/;
+
 /** The part of the battery that was asked for. */
 interface Wanted {
   readonly filter: string | undefined;
+  /** Of what takes minutes, which third; undefined: all. */
+  readonly third: number | undefined;
 }
 
+/** One file or program; it tells about itself as it ends. */
+type Job = () => Promise<void>;
+
 interface Suite {
-  /** Runs it, telling about every file or program as it ends. */
-  run(wanted: Wanted): Promise<void>;
+  jobs(wanted: Wanted): readonly Job[];
 }
 
 const cases: Case[] = [];
@@ -126,12 +137,13 @@ function coreSuite(variant: string): Suite {
     ...isValgrind ? { SHOAL_FEW_ROUNDS: "1" } : {},
   };
   return {
-    async run({ filter }) {
-      const wanted = programs("tests", "_test").filter((name) =>
-        name.includes(filter ?? "") && !(isValgrind && NOT_IN_VALGRIND.has(name))
+    jobs({ filter, third }) {
+      const wanted = programs("tests", "_test").filter((name, i) =>
+        name.includes(filter ?? "") && !(isValgrind && NOT_IN_VALGRIND.has(name)) &&
+        (!isValgrind || third === undefined || i % THIRDS === third)
       );
-      if (wanted.length === 0 || !await make(build, "tests")) return;
-      for (const name of wanted) {
+      return wanted.map((name) => async () => {
+        if (!await make(build, "tests")) return;
         announce(`core ${variant} ${name}`);
         const start = performance.now();
         const program = `${BUILD}/${build}/tests/${name}`;
@@ -141,20 +153,18 @@ function coreSuite(variant: string): Suite {
           timeout: TIMEOUT.program,
         });
         tell(`core ${variant} ${name}`, readTap(name, output, code), start, output);
-      }
+      });
     },
   };
 }
 
 /** Each parser's fuzzer for a bounded time, beginning with its kept corpus; what it finds goes to .build only (T16). */
 const fuzzSuite: Suite = {
-  async run({ filter }) {
-    const queue = programs("tests/fuzz", "_fuzz").filter((name) => name.includes(filter ?? ""));
-    if (queue.length === 0 || !await make("fuzz", "fuzz-build")) return;
-    const work = async () => {
-      for (let name = queue.shift(); name !== undefined; name = queue.shift()) await fuzz(name);
-    };
-    await Promise.all(Array.from({ length: FUZZ.atOnce }, work));
+  jobs({ filter }) {
+    const wanted = programs("tests/fuzz", "_fuzz").filter((name) => name.includes(filter ?? ""));
+    return wanted.map((name) => async () => {
+      if (await make("fuzz", "fuzz-build")) await fuzz(name);
+    });
   },
 };
 
@@ -205,23 +215,21 @@ async function sanitizerEnv(variant: string): Promise<Record<string, string>> {
 /** Test files below a folder; with a variant, against the library of that build. */
 function denoSuite(files: readonly string[], variant?: string): Suite {
   return {
-    async run({ filter }) {
-      if (!files.every((file) => SHARED.has(roomOf(file)))) {
-        if (!await make(variant ?? "release", "lib")) return;
-      }
-      const env = variant === undefined ? {} : await sanitizerEnv(variant);
+    jobs({ filter, third }) {
       const shared = files.filter((file) => SHARED.has(roomOf(file)));
       const apart = files.filter((file) => !shared.includes(file));
       const title = variant === undefined ? "" : ` (${variant})`;
-      if (shared.length > 0) {
-        await denoTest(
-          shared,
-          `${[...new Set(shared.map(roomOf))].join(", ")}${title}`,
-          filter,
-          env,
-        );
-      }
-      for (const file of apart) await denoTest([file], `${file}${title}`, filter, env);
+      const rooms = [...new Set(shared.map(roomOf))].join(", ");
+      const seeds: Record<string, string> = third === undefined ? {} : { SHOAL_THIRD: `${third}` };
+      const together = () => denoTest(shared, `${rooms}${title}`, filter, seeds);
+      return [
+        ...shared.length > 0 ? [together] : [],
+        ...apart.map((file) => async () => {
+          if (!await make(variant ?? "release", "lib")) return;
+          const env = variant === undefined ? {} : await sanitizerEnv(variant);
+          await denoTest([file], `${file}${title}`, filter, env);
+        }),
+      ];
     },
   };
 }
@@ -290,12 +298,25 @@ function suites(files: readonly string[]): Map<string, Suite> {
   ]);
 }
 
+/** What answers within a minute, and finds most of what is broken. */
+function quickSuites(files: readonly string[]): Suite[] {
+  const quick = files.filter((file) =>
+    /^(?:(?:mesh|ffi|\.ci)\/|src\/(?:config|log|loop|outside|running|status|words)_)/.test(file) &&
+    !LONG.test(file)
+  );
+  return [coreSuite("release"), denoSuite(quick)];
+}
+
 /** The suites that the arguments name: by name, by the beginning of a name (`core`), or by a path. */
 function choose(args: readonly string[], files: readonly string[]): Suite[] | string {
   const all = suites(files);
   if (args.length === 0) return [...all.values()];
   const chosen: Suite[] = [];
   for (const arg of args) {
+    if (arg === "quick") {
+      chosen.push(...quickSuites(files));
+      continue;
+    }
     const path = arg.replace(/^\.\//, "").replace(/\/$/, "");
     const named = [...all].filter(([name]) => name === path || name.startsWith(`${path}-`));
     const below = files.filter((file) => file === path || file.startsWith(`${path}/`));
@@ -320,7 +341,11 @@ async function main(args: string[]): Promise<number> {
   }
   if (parsed.values.help === true) {
     console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT]\n");
-    console.log(`suites: ${[...suites(files).keys()].join(" ")}`);
+    console.log(`suites: quick, ${[...suites(files).keys()].join(" ")}\n`);
+    console.log(
+      "Without a name all of them run, but of core-valgrind and of the storms in mesh a third, another each day.\n" +
+        "On two processors that takes about seven minutes, quick one.",
+    );
     return 0;
   }
   const chosen = choose(parsed.positionals, files);
@@ -329,8 +354,22 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   endChildrenOnSignals();
-  for (const suite of chosen) await suite.run({ filter: parsed.values.filter });
+  const { filter } = parsed.values;
+  const isAll = parsed.positionals.length === 0 && filter === undefined;
+  const third = isAll ? Math.floor(Date.now() / 86_400_000) % THIRDS : undefined;
+  if (isAll) {
+    console.log(`on two processors this takes about seven minutes; \`./run test quick\` one`);
+  }
+  await runAll(chosen.flatMap((suite) => suite.jobs({ filter, third })));
   return close();
+}
+
+/** Runs jobs in their order, as many at once as the machine has processors: most of them wait most of the time. */
+async function runAll(queue: Job[]): Promise<void> {
+  const work = async () => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) await job();
+  };
+  await Promise.all(Array.from({ length: navigator.hardwareConcurrency }, work));
 }
 
 /** The last line, and the exit code: 0 only when something ran and everything passed. */

@@ -6,6 +6,8 @@ import { World } from "./world.ts";
 
 /** Seeds of the fast set; SHOAL_SEEDS=N plays that many. */
 const SEEDS = Number(Deno.env.get("SHOAL_SEEDS") ?? 1000);
+/** Of the storms those whose number divided by three leaves this; all of them where nobody says. */
+const THIRD = Deno.env.get("SHOAL_THIRD");
 
 interface Detection {
   /** In which period after the crash the first probe of the crashed member began: 1 is the first. */
@@ -93,6 +95,7 @@ Deno.test("T36: one seed gives one trace, another seed another", () => {
 Deno.test("T36: no invariant breaks in any storm, and afterwards all agree within 60 s", () => {
   const healed: number[] = [];
   for (let seed = 1; seed <= SEEDS; seed++) {
+    if (THIRD !== undefined && seed % 3 !== Number(THIRD)) continue;
     try {
       healed.push(storm(seed).healed);
     } catch (error) {
@@ -102,7 +105,7 @@ Deno.test("T36: no invariant breaks in any storm, and afterwards all agree withi
   healed.sort((a, b) => a - b);
   const half = healed[healed.length >> 1] ?? 0;
   console.log(
-    `${SEEDS} storms; all agree after ${(half / 1000).toFixed(1)} s in the median, ` +
+    `${healed.length} storms; all agree after ${(half / 1000).toFixed(1)} s in the median, ` +
       `${((healed.at(-1) ?? 0) / 1000).toFixed(1)} s at most`,
   );
 });
