@@ -115,6 +115,8 @@ export class Driver<E> {
   readonly #clock: () => Now;
   readonly #bell: net.Socket;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The deadline (boot ms) for which it is set. */
+  #timerAt = Infinity;
   #timerFailures = 0;
   /** Boot ms before which the timer rests. */
   #restUntil = -Infinity;
@@ -300,15 +302,22 @@ export class Driver<E> {
     }
   }
 
+  /** Most of what arrives changes no deadline: then the timer that is set stays. */
   #setTimer(): void {
-    clearTimeout(this.#timer);
     if (this.#isClosed) return;
     const now = this.#clock();
     const deadline = this.#deadline(now);
+    if (this.#timer !== undefined && deadline?.at === this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (deadline === undefined) return;
     // Rounded up: a timer that fires a fraction of a millisecond early would have to be set again.
     const wait = Math.ceil(deadline.at - now.boot);
-    this.#timer = setTimeout(() => this.due(), Math.min(Math.max(wait, 1), TIMER_MAX_MS));
+    this.#timerAt = deadline.at;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.due();
+    }, Math.min(Math.max(wait, 1), TIMER_MAX_MS));
   }
 
   #guarded(work: () => void): void {

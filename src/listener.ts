@@ -9,7 +9,7 @@ import * as net from "node:net";
 import { descriptorOf, listen, listenAt, type Place } from "./unix_socket.ts";
 
 /** Between two looks at the queue. */
-const LOOK_MS = 500;
+const LOOK_MS = 1_000;
 /** The same while somebody waits there: a second look without an accept in between tells all. */
 const LOOK_AGAIN_MS = 20;
 

@@ -97,6 +97,8 @@ export class Mesh {
   readonly untimely: Untimely;
   /** Whose word about others is not looked at for a while. */
   readonly forgers = new Forgers();
+  /** Our own address, which nobody can dispute. */
+  readonly ip6: Uint8Array;
   readonly #o: MeshOptions;
   readonly #seal: Seal;
   readonly #inbox: Heard[] = [];
@@ -132,6 +134,7 @@ export class Mesh {
     this.untimely = new Untimely(membersMax);
     this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
     const { meshId } = this.judge;
+    this.ip6 = ip6Of(crypto, meshId, identity.signing.publicKey);
     this.#seal = new Seal(crypto, random, meshId, identity, boot, options.run);
     this.signer = new Signer(
       crypto,
@@ -183,10 +186,6 @@ export class Mesh {
   /** Our own name: what the certificate says, or what we wish while there is none. */
   get name(): string {
     return this.roster.nameOf(this.id) || this.#o.name;
-  }
-  /** Our own address, which nobody can dispute. */
-  get ip6(): Uint8Array {
-    return ip6Of(this.#o.crypto, this.judge.meshId, this.self.identity.signing.publicKey);
   }
 
   /** Our own membership as we judge it ourselves; undefined when there is none now. */
