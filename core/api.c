@@ -119,11 +119,14 @@ int32_t shoal_device_close(shoal_device_t handle) {
 static void fill_info(struct device *device, struct shoal_device_info *info) {
     struct worker *first = device->workers[0];
     memset(info, 0, sizeof(*info));
+    info->ifindex = atomic_load_explicit(&device->ifindex, memory_order_relaxed);
+    char name[SHOAL_IFNAME_SIZE];
+    if (info->ifindex && netlink_name(device->netlink, info->ifindex, name) == 0)
+        memcpy(device->tun.name, name, sizeof(name)); /* anybody may rename it */
     memcpy(info->ifname, device->tun.name, sizeof(info->ifname));
     strncpy(info->aead, aead_name(device->aead), sizeof(info->aead) - 1);
     strncpy(info->io, "poll", sizeof(info->io) - 1);
     info->doorbell_fd = device->doorbell_peer;
-    info->ifindex = device->tun.ifindex;
     info->mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed);
     info->workers = device->worker_count;
     info->offloads_available =
@@ -239,23 +242,34 @@ static bool prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
            (prefix->family == SHOAL_AF_INET6 && prefix->length <= 128);
 }
 
-/* The device with an interface, acquired; else NULL with *status and *error set. */
-static struct device *acquire_link(shoal_device_t handle, struct shoal_error *error,
-                                   enum shoal_status *status) {
-    struct device *device = registry_acquire(handle);
-    if (!device) {
-        *status = device_fail(error, SHOAL_E_STALE, 0, "device");
-        return NULL;
+/* What the netlink calls have in common. */
+struct link_call {
+    struct device *device; /* acquired; NULL: not, and `status` says why */
+    uint32_t ifindex;
+    enum shoal_status status;
+};
+
+/* While the interface is in another namespace its index may be another's at home (ENODEV). */
+static struct link_call link_begin(shoal_device_t handle, struct shoal_error *error) {
+    struct link_call call = {.device = registry_acquire(handle)};
+    if (!call.device) {
+        call.status = device_fail(error, SHOAL_E_STALE, 0, "device");
+        return call;
     }
-    if (device->netlink)
-        return device;
-    *status = device_fail(error, SHOAL_E_STATE, 0, "the device has no interface");
+    call.ifindex = atomic_load_explicit(&call.device->ifindex, memory_order_relaxed);
+    if (!call.device->netlink)
+        call.status = device_fail(error, SHOAL_E_STATE, 0, "the device has no interface");
+    else if (!call.ifindex)
+        call.status = device_fail(error, SHOAL_E_SYSTEM, ENODEV, "the interface is not here");
+    if (call.status == SHOAL_OK)
+        return call;
     registry_release(handle);
-    return NULL;
+    call.device = NULL;
+    return call;
 }
 
-static int32_t link_done(shoal_device_t handle, int failed, const char *what,
-                         struct shoal_error *error) {
+static int32_t link_end(shoal_device_t handle, int failed, const char *what,
+                        struct shoal_error *error) {
     registry_release(handle);
     return failed ? device_fail(error, SHOAL_E_SYSTEM, failed, what) : SHOAL_OK;
 }
@@ -268,12 +282,11 @@ int32_t shoal_link_set(shoal_device_t handle, uint32_t mtu, uint32_t up, struct 
         return refuse(error, "mtu: 576 to 65475");
     if (up > 2)
         return refuse(error, "up: 0, 1 or 2");
-    enum shoal_status status;
-    struct device *device = acquire_link(handle, error, &status);
-    if (!device)
-        return status;
-    int failed = netlink_link_set(device->netlink, device->tun.ifindex, mtu, up);
-    return link_done(handle, failed, "RTM_NEWLINK", error);
+    struct link_call call = link_begin(handle, error);
+    if (!call.device)
+        return call.status;
+    int failed = netlink_link_set(call.device->netlink, call.ifindex, mtu, up);
+    return link_end(handle, failed, "RTM_NEWLINK", error);
 }
 
 int32_t shoal_link_address(shoal_device_t handle, const struct shoal_prefix *address,
@@ -283,12 +296,11 @@ int32_t shoal_link_address(shoal_device_t handle, const struct shoal_prefix *add
         return SHOAL_E_SIZE;
     if (!prefix_ok(address, prefix_size))
         return refuse(error, "address");
-    enum shoal_status status;
-    struct device *device = acquire_link(handle, error, &status);
-    if (!device)
-        return status;
-    int failed = netlink_address(device->netlink, device->tun.ifindex, address, add);
-    return link_done(handle, failed, add ? "RTM_NEWADDR" : "RTM_DELADDR", error);
+    struct link_call call = link_begin(handle, error);
+    if (!call.device)
+        return call.status;
+    int failed = netlink_address(call.device->netlink, call.ifindex, address, add);
+    return link_end(handle, failed, add ? "RTM_NEWADDR" : "RTM_DELADDR", error);
 }
 
 int32_t shoal_link_route(shoal_device_t handle, const struct shoal_prefix *address,
@@ -297,12 +309,28 @@ int32_t shoal_link_route(shoal_device_t handle, const struct shoal_prefix *addre
         return SHOAL_E_SIZE;
     if (!prefix_ok(address, prefix_size))
         return refuse(error, "address");
-    enum shoal_status status;
-    struct device *device = acquire_link(handle, error, &status);
-    if (!device)
-        return status;
-    int failed = netlink_route(device->netlink, device->tun.ifindex, address);
-    return link_done(handle, failed, "RTM_NEWROUTE", error);
+    struct link_call call = link_begin(handle, error);
+    if (!call.device)
+        return call.status;
+    int failed = netlink_route(call.device->netlink, call.ifindex, address);
+    return link_end(handle, failed, "RTM_NEWROUTE", error);
+}
+
+int32_t shoal_link_way(shoal_device_t handle, const struct shoal_prefix *address,
+                       uint32_t prefix_size, char *name, uint32_t name_size,
+                       struct shoal_error *error, uint32_t error_size) {
+    if (!error_ok(error, error_size) || !name || name_size != SHOAL_IFNAME_SIZE)
+        return SHOAL_E_SIZE;
+    if (!prefix_ok(address, prefix_size))
+        return refuse(error, "address");
+    struct link_call call = link_begin(handle, error);
+    if (!call.device)
+        return call.status;
+    uint32_t ifindex;
+    int failed = netlink_way(call.device->netlink, address, &ifindex);
+    if (!failed)
+        failed = netlink_name(call.device->netlink, ifindex, name);
+    return link_end(handle, failed, "RTM_GETROUTE", error);
 }
 
 /* ---- Datagrams and mail ------------------------------------------------------------------ */

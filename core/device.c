@@ -159,6 +159,7 @@ static enum shoal_status open_workers(struct device *device,
         if (failed)
             return device_fail(error, SHOAL_E_SYSTEM, failed, "rtnetlink news");
         atomic_store(&device->link_up, first->link.up);
+        atomic_store(&device->ifindex, first->link.away ? 0 : first->link.ifindex);
         if (first->link.mtu)
             atomic_store(&device->mtu, first->link.mtu);
     }

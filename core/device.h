@@ -62,6 +62,7 @@ struct device {
     struct stats stats; /* of the control thread */
     _Atomic uint32_t mtu;
     _Atomic uint32_t link_up;
+    _Atomic uint32_t ifindex; /* at home, now; 0: none, or it is in another namespace */
     _Atomic uint32_t
         route_changes; /* news of routes so far: sources older than that are asked for */
     _Atomic bool stopping;

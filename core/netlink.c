@@ -49,8 +49,10 @@ static struct nlmsghdr *request(char *buffer, uint16_t type, uint16_t flags) {
     return message;
 }
 
-/* Sends and waits for the acknowledgement, which the kernel writes before send(2) returns. */
-static int execute(struct netlink *netlink, struct nlmsghdr *message) {
+/* Sends and waits for the acknowledgement, which the kernel writes before send(2) returns; an
+ * answer before it goes to `take`. */
+static int execute_for(struct netlink *netlink, struct nlmsghdr *message, mnl_cb_t take,
+                       void *context) {
     char answer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
     message->nlmsg_seq = ++netlink->sequence;
     if (mnl_socket_sendto(netlink->socket, message, message->nlmsg_len) < 0)
@@ -63,12 +65,16 @@ static int execute(struct netlink *netlink, struct nlmsghdr *message) {
             return errno;
         }
         int result = mnl_cb_run(answer, (size_t)length, netlink->sequence,
-                                mnl_socket_get_portid(netlink->socket), NULL, NULL);
+                                mnl_socket_get_portid(netlink->socket), take, context);
         if (result < 0)
             return errno;
         if (result == MNL_CB_STOP)
             return 0;
     }
+}
+
+static int execute(struct netlink *netlink, struct nlmsghdr *message) {
+    return execute_for(netlink, message, NULL, NULL);
 }
 
 static struct nlmsghdr *link_request(char *buffer, uint32_t ifindex, uint32_t up) {
@@ -164,4 +170,50 @@ int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_
     else
         mnl_attr_put(message, RTA_PREFSRC, 4, address->ip);
     return execute(netlink, message);
+}
+
+static int read_name(const struct nlattr *attribute, void *data) {
+    char *name = data;
+    if (mnl_attr_get_type(attribute) == IFLA_IFNAME &&
+        mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+        strncpy(name, mnl_attr_get_str(attribute), SHOAL_IFNAME_SIZE - 1);
+    return MNL_CB_OK;
+}
+
+static int take_name(const struct nlmsghdr *answer, void *name) {
+    return answer->nlmsg_type == RTM_NEWLINK
+               ? mnl_attr_parse(answer, sizeof(struct ifinfomsg), read_name, name)
+               : MNL_CB_OK;
+}
+
+int netlink_name(struct netlink *netlink, uint32_t ifindex, char name[SHOAL_IFNAME_SIZE]) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = request(buffer, RTM_GETLINK, 0);
+    struct ifinfomsg *info = mnl_nlmsg_put_extra_header(message, sizeof(*info));
+    info->ifi_index = (int)ifindex;
+    memset(name, 0, SHOAL_IFNAME_SIZE);
+    return execute_for(netlink, message, take_name, name);
+}
+
+static int read_interface(const struct nlattr *attribute, void *data) {
+    if (mnl_attr_get_type(attribute) == RTA_OIF && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+        *(uint32_t *)data = mnl_attr_get_u32(attribute);
+    return MNL_CB_OK;
+}
+
+static int take_interface(const struct nlmsghdr *answer, void *ifindex) {
+    return answer->nlmsg_type == RTM_NEWROUTE
+               ? mnl_attr_parse(answer, sizeof(struct rtmsg), read_interface, ifindex)
+               : MNL_CB_OK;
+}
+
+int netlink_way(struct netlink *netlink, const struct shoal_prefix *address, uint32_t *ifindex) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = request(buffer, RTM_GETROUTE, 0);
+    struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
+    route->rtm_family = family_of(address);
+    route->rtm_dst_len = (uint8_t)(8 * size_of(address));
+    mnl_attr_put(message, RTA_DST, size_of(address), address->ip);
+    *ifindex = 0;
+    return execute_for(netlink, message, take_interface, ifindex);
 }

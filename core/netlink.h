@@ -40,4 +40,14 @@ int netlink_address(struct netlink *netlink, uint32_t ifindex, const struct shoa
  */
 int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_prefix *address);
 
+/** What an interface is called now. ENODEV: there is none with this index. */
+int netlink_name(struct netlink *netlink, uint32_t ifindex, char name[SHOAL_IFNAME_SIZE]);
+
+/**
+ * By which interface the kernel sends to an address now; its length is not looked at. ENETUNREACH:
+ * by none; EHOSTUNREACH, EACCES and EINVAL: a route says that it is unreachable, prohibited, a
+ * black hole.
+ */
+int netlink_way(struct netlink *netlink, const struct shoal_prefix *address, uint32_t *ifindex);
+
 #endif

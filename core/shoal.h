@@ -126,12 +126,12 @@ struct shoal_device_config {
 };
 
 struct shoal_device_info {
-    char ifname[SHOAL_IFNAME_SIZE]; /* as the kernel named it; "" without TUN */
+    char ifname[SHOAL_IFNAME_SIZE]; /* as it is called now, or was last at home; "" without TUN */
     char aead[SHOAL_NAME_SIZE];
     char io[SHOAL_NAME_SIZE];
     int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it
                             (and closes it, after shoal_device_close) */
-    uint32_t ifindex;    /* 0 without TUN */
+    uint32_t ifindex;    /* 0 without TUN, and while it is in another network namespace */
     uint32_t mtu;        /* inner MTU that core uses now */
     uint32_t workers;
     uint32_t offloads_available; /* what the kernel granted at the probe */
@@ -187,7 +187,9 @@ SHOAL_API const char *shoal_offload_name(uint32_t offload);
 /** The i-th AEAD back-end of this build ("openssl", "libsodium"); NULL past the last. */
 SHOAL_API const char *shoal_aead_name(uint32_t i);
 
-/* ---- The interface (rtnetlink, in the namespace where the device was opened) ------------- */
+/* ---- The interface (rtnetlink, in the namespace where the device was opened) -------------
+ *
+ * SHOAL_E_SYSTEM with ENODEV while the interface is in another namespace. */
 
 /** mtu 0: leave; up 0: down, 1: up, 2: leave. Core's own MTU follows the link's news. */
 SHOAL_API int32_t shoal_link_set(shoal_device_t device, uint32_t mtu, uint32_t up,
@@ -205,6 +207,15 @@ SHOAL_API int32_t shoal_link_address(shoal_device_t device, const struct shoal_p
 SHOAL_API int32_t shoal_link_route(shoal_device_t device, const struct shoal_prefix *address,
                                    uint32_t prefix_size, struct shoal_error *error,
                                    uint32_t error_size);
+
+/**
+ * Fills `name` (SHOAL_IFNAME_SIZE bytes) with the interface by which the kernel sends to an address
+ * now; the length of the prefix is not looked at. SHOAL_E_SYSTEM with ENETUNREACH: by none; with
+ * EHOSTUNREACH, EACCES or EINVAL: a route refuses it.
+ */
+SHOAL_API int32_t shoal_link_way(shoal_device_t device, const struct shoal_prefix *address,
+                                 uint32_t prefix_size, char *name, uint32_t name_size,
+                                 struct shoal_error *error, uint32_t error_size);
 
 /* ---- Peers, routes, sessions ------------------------------------------------------------- */
 

@@ -163,6 +163,7 @@ void worker_tun_gone(struct worker *worker) {
 static void publish_link(struct worker *worker) {
     struct device *device = worker->device;
     const struct link *link = &worker->link;
+    atomic_store_explicit(&device->ifindex, link->away ? 0 : link->ifindex, memory_order_relaxed);
     uint32_t was_up = atomic_exchange_explicit(&device->link_up, link->up, memory_order_relaxed);
     uint32_t was_mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed);
     if (link->mtu && link->mtu != was_mtu) {

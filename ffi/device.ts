@@ -262,6 +262,31 @@ export class Device {
     }
   }
 
+  /**
+   * The interface by which the kernel sends to an address now.
+   * @throws {CoreError} ENETUNREACH: by none; EHOSTUNREACH, EACCES, EINVAL: a route refuses it
+   */
+  wayTo(address: Uint8Array): string {
+    writePrefix(this.#prefix, { address, length: 8 * address.length });
+    const { bytes } = this.#prefix;
+    const name = memory(DeviceInfoStruct.fields.ifname.size);
+    const error = this.#error.bytes;
+    const { shoal_link_way } = this.core.calls;
+    this.#explain(
+      "link_way",
+      shoal_link_way(
+        this.handle,
+        bytes,
+        bytes.length,
+        name.bytes,
+        name.bytes.length,
+        error,
+        error.length,
+      ),
+    );
+    return readText(name, 0, name.bytes.length);
+  }
+
   /** @param tag comes back in the peer's mail */
   addPeer(tag: PeerId): PeerHandle {
     const peer = this.#result;

@@ -171,6 +171,10 @@ export const symbols = {
     result: "i32",
   },
   shoal_link_route: { parameters: ["u64", "buffer", "u32", "buffer", "u32"], result: "i32" },
+  shoal_link_way: {
+    parameters: ["u64", "buffer", "u32", "buffer", "u32", "buffer", "u32"],
+    result: "i32",
+  },
   shoal_peer_add: { parameters: ["u64", "u32", "buffer"], result: "i32" },
   shoal_peer_remove: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_set_endpoint: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },

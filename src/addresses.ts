@@ -2,10 +2,12 @@
  * The mesh's addresses on the tunnel's interface, and the routes that come with them: put there when the
  * mesh names them, and again when something took them away (the kernel drops IPv6 addresses when a link
  * goes down; other programs tidy up). What the kernel does not take is a line in the health, and so is a
- * program that takes them away again and again: two that put right what the other does never end.
+ * program that takes them away again and again: two that put right what the other does never end. So is
+ * a route of another program by which the kernel sends what is meant for members past the tunnel.
  */
 import { CoreError } from "../ffi/core_error.ts";
-import { formatAddress } from "../mesh/endpoint.ts";
+import { formatAddress, sameBytes } from "../mesh/endpoint.ts";
+import { networkOf } from "../mesh/prefix.ts";
 import type { Now, Prefix } from "../mesh/machine.ts";
 import { Allowance } from "../mesh/door/allowance.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -14,21 +16,33 @@ import { Exit, Failure } from "./exit.ts";
 const IP6_ON_LINK = 64;
 /** What a kernel answers that has IPv6 switched off, for one interface or altogether. */
 const IP6_IS_OFF = ["EACCES", "EAFNOSUPPORT", "EOPNOTSUPP"];
+/** What a kernel answers to whom a route refuses: unreachable, prohibited, a black hole. */
+const REFUSING_ROUTES = ["EHOSTUNREACH", "EACCES", "EINVAL"];
 /** What a kernel answers when there is nothing to take away. */
 const IS_GONE = ["EADDRNOTAVAIL", "ENODEV"];
 
 /** Addresses and routes that are put back: ten at once, and then one in a minute. */
 const PUT_BACK = { rate: 1 / 60, burst: 10 };
+/**
+ * How often a link may come up and have put back what the kernel took when it went down, as no other
+ * program's doing: twenty times at once, and then six times a minute.
+ */
+const FLAPS = { rate: 1 / 10, burst: 20 };
+/** Milliseconds after a link came up in which that is done. */
+const SETTLING = 2_000;
 /** Milliseconds for which the health tells that no more is put back. */
 const TOLD_FOR = 300_000;
 
 /** The part of a device that this needs. */
 interface Link {
-  info(): { readonly ifname: string; readonly isLinkUp: boolean };
+  /** @returns `ifindex` 0 while the interface is in another network namespace */
+  info(): { readonly ifname: string; readonly ifindex: number; readonly isLinkUp: boolean };
   setLink(link: { readonly isUp: boolean }): void;
   setLinkAddress(address: Prefix, isAdded: boolean): void;
   /** @returns whether the route of an address was missing, and is there again */
   restoreLinkRoute(address: Prefix): boolean;
+  /** @returns the interface by which the kernel sends to an address */
+  wayTo(address: Uint8Array): string;
 }
 
 export class LinkAddresses {
@@ -37,7 +51,12 @@ export class LinkAddresses {
   readonly #missing = new Map<string, CoreError>();
   /** Addresses that are ours no more and could not be taken away, and why. */
   readonly #stuck = new Map<string, { readonly prefix: Prefix; readonly error: CoreError }>();
+  /** Networks of ours whose packets the kernel sends elsewhere, and by which interface; "": nowhere. */
+  readonly #shadows = new Map<string, string>();
   #putBack: Allowance | undefined;
+  #flaps: Allowance | undefined;
+  /** Boot ms until which what is missing is the kernel's doing. */
+  #settledAt = -Infinity;
   /** Boot ms at which something was missing and was left so. */
   #gaveUpAt = -Infinity;
 
@@ -77,17 +96,48 @@ export class LinkAddresses {
     for (const [name, prefix] of wanted) this.#wanted.set(name, prefix);
   }
 
-  /** Puts back what is gone and takes away what was left, while the link is up. */
+  /** The link has come up: the kernel took away what it takes from a link that is down. */
+  linkCameUp(now: Now): void {
+    this.#flaps ??= new Allowance(now, FLAPS);
+    if (this.#flaps.take(now)) this.#settledAt = now.boot + SETTLING;
+    this.mend(now);
+  }
+
+  /** Puts back what is gone and takes away what was left, while the link is here and up. */
   mend(now: Now): void {
-    const { ifname, isLinkUp } = this.link.info();
-    if (!isLinkUp) return;
+    const { ifname, ifindex, isLinkUp } = this.link.info();
+    if (!isLinkUp || ifindex === 0) return this.#shadows.clear();
     this.#putBack ??= new Allowance(now, PUT_BACK);
     const present = this.present(ifname);
     // Once for both families, so that the first does not use up what the second needs, too.
-    if (this.#putBack.has(now)) {
+    if (now.boot < this.#settledAt) this.#restoreAll(present);
+    else if (this.#putBack.has(now)) {
       if (this.#restoreAll(present)) this.#putBack.take(now);
     } else this.#gaveUpAt = now.boot; // Whatever is missing now: it was put back ten times.
     for (const [name, { prefix }] of [...this.#stuck]) this.#takeAway(name, prefix);
+    this.#lookForShadows(ifname);
+  }
+
+  /** By the last address of each network, which a member may have. */
+  #lookForShadows(ifname: string): void {
+    this.#shadows.clear();
+    for (const [name, prefix] of this.#wanted) {
+      if (this.#missing.has(name)) continue;
+      const network = networkOf(prefix);
+      const way = this.#wayTo(lastOf(network, prefix.address));
+      if (way === undefined || way === ifname) continue;
+      this.#shadows.set(`${formatAddress(network.address)}/${network.length}`, way);
+    }
+  }
+
+  /** @returns by which interface the kernel sends; "": a route refuses; undefined: it has no route */
+  #wayTo(address: Uint8Array): string | undefined {
+    try {
+      return this.link.wayTo(address);
+    } catch (error) {
+      if (!(error instanceof CoreError)) throw error;
+      return REFUSING_ROUTES.includes(error.errnoName) ? "" : undefined;
+    }
   }
 
   /** @returns whether something had been taken away, and is there again */
@@ -106,8 +156,14 @@ export class LinkAddresses {
   }
 
   health(now: Now): string[] {
-    const { ifname, isLinkUp } = this.link.info();
+    const { ifname, ifindex, isLinkUp } = this.link.info();
     if (this.#wanted.size === 0) return []; // Not a member yet, and down on purpose.
+    if (ifindex === 0) {
+      return [
+        `${ifname} is in another network namespace, and this node gives it no addresses there: ` +
+        "start the node in that namespace, or move the interface back",
+      ];
+    }
     if (!isLinkUp) return [`${ifname} is down and carries nothing: ip link set ${ifname} up`];
     const missing = Array.from(
       this.#missing,
@@ -129,7 +185,17 @@ export class LinkAddresses {
         `unmanaged-devices)`,
       ]
       : [];
-    return [...missing, ...stuck, ...fight];
+    const shadows = Array.from(
+      this.#shadows,
+      ([network, way]) =>
+        way === ""
+          ? `a route of this machine refuses ${network}, the network of the mesh, before ${ifname} has its turn: ` +
+            `take it away (\`ip route show table all | grep ${network}\`)`
+          : `this machine sends what is meant for ${network}, the network of the mesh, by ${way} and not through the ` +
+            `tunnel: take that route away (ip route delete ${network} dev ${way}), or found the mesh anew with another ` +
+            "network (--pool)",
+    );
+    return [...missing, ...stuck, ...fight, ...shadows];
   }
 
   #add(name: string, prefix: Prefix, isNeeded: boolean): void {
@@ -171,4 +237,14 @@ export class LinkAddresses {
       { cause: error },
     );
   }
+}
+
+/** The last address of a network that a host may have and that is not this one. */
+function lastOf({ address, length }: Prefix, own: Uint8Array): Uint8Array {
+  const mask = networkOf({ address: address.map(() => 0xff), length }).address;
+  const last = address.map((byte, i) => byte | (~(mask[i] ?? 0) & 0xff));
+  const end = last.length - 1;
+  last[end] = (last[end] ?? 0) - 1; // The very last one is IPv4's broadcast address.
+  if (sameBytes(last, own)) last[end] = (last[end] ?? 0) - 1;
+  return last;
 }

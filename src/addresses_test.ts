@@ -18,11 +18,18 @@ class Interface {
   /** Those of the addresses whose route is there. */
   readonly routes = new Set<string>();
   isLinkUp = true;
+  ifname = "shoal0";
+  ifindex = 7;
+  /** By which interface another program has the kernel send, or how it refuses. */
+  way: string | undefined;
+  /** What was asked for last. */
+  asked: Uint8Array | undefined;
   /** Errno for addresses of these lengths. */
   readonly refused = new Map<number, keyof typeof constants.errno>();
 
   info() {
-    return { ifname: "shoal0", isLinkUp: this.isLinkUp };
+    const { ifname, ifindex, isLinkUp } = this;
+    return { ifname, ifindex, isLinkUp };
   }
 
   setLink({ isUp }: { readonly isUp: boolean }) {
@@ -49,6 +56,13 @@ class Interface {
     const isMissing = !this.routes.has(name);
     this.routes.add(name);
     return isMissing;
+  }
+
+  wayTo(address: Uint8Array): string {
+    this.asked = address;
+    const way = this.way ?? this.ifname;
+    if (way.startsWith("E")) this.#refuse(way as keyof typeof constants.errno);
+    return way;
   }
 
   #refuse(errno: keyof typeof constants.errno): never {
@@ -180,3 +194,89 @@ for (const what of ["addresses", "routes"] as const) {
     assert.deepEqual(own.health({ boot: 1_000_000, wall: 0 }), []);
   });
 }
+
+Deno.test("a route of another program that leads past the tunnel is named, until it is gone", () => {
+  const { link, own } = given();
+  own.set(IP4, undefined, 10);
+  link.way = "eth1";
+  own.mend(NOW);
+  assert.equal(link.asked && formatAddress(link.asked), "100.127.255.254");
+  assert.match(
+    own.health(NOW).join(),
+    /by eth1 and not through the tunnel: .*ip route delete 100\.64\.0\.0\/10 dev eth1/,
+  );
+  link.way = "EINVAL"; // a black hole
+  own.mend(NOW);
+  assert.match(own.health(NOW).join(), /refuses 100\.64\.0\.0\/10/);
+  for (const way of ["ENETUNREACH", undefined]) {
+    link.way = way;
+    own.mend(NOW);
+    assert.deepEqual(own.health(NOW), []);
+  }
+  own.set(parseAddress("100.127.255.254"), IP6, 10);
+  own.mend(NOW);
+  assert.equal(link.asked && formatAddress(link.asked), "fd00::ffff:ffff:ffff:fffe");
+});
+
+Deno.test("where the network's last address is our own, the one before is asked for", () => {
+  const { link, own } = given();
+  own.set(parseAddress("10.77.3.254"), undefined, 24);
+  own.mend(NOW);
+  assert.equal(link.asked && formatAddress(link.asked), "10.77.3.253");
+});
+
+Deno.test("in another namespace nothing is put anywhere, the health says so, and it all comes back", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6, 10);
+  link.addresses.clear(); // as the kernel does when an interface moves
+  link.ifindex = 0;
+  own.mend(NOW);
+  assert.deepEqual([...link.addresses], []);
+  assert.match(
+    own.health(NOW).join(),
+    /shoal0 is in another network namespace.*move the interface back/,
+  );
+  link.ifindex = 9;
+  own.mend(NOW);
+  assert.deepEqual([...link.addresses], ["100.64.0.7", "fd00::7"]);
+  assert.deepEqual(own.health(NOW), []);
+});
+
+Deno.test("an interface that was renamed is called by its new name", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6, 10);
+  link.ifname = "mesh0";
+  own.mend(NOW);
+  assert.deepEqual(own.health(NOW), []);
+  link.isLinkUp = false;
+  assert.match(own.health(NOW).join(), /ip link set mesh0 up/);
+});
+
+Deno.test("what the kernel takes when a link goes down costs no allowance, up to a limit", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6, 10);
+  let now = NOW;
+  const flap = () => {
+    link.addresses.delete("fd00::7");
+    link.routes.clear();
+    own.linkCameUp(now);
+    now = { ...now, boot: now.boot + 100 };
+  };
+  for (let i = 0; i < 20; i++) flap();
+  assert.ok(link.addresses.has("fd00::7"));
+  now = { ...now, boot: now.boot + 2_000 };
+  own.mend(now);
+  assert.deepEqual(own.health(now), []);
+  for (let i = 0; i < 10; i++) {
+    link.addresses.clear(); // Another program has its whole allowance still.
+    own.mend(now);
+    assert.equal(link.addresses.size, 2);
+  }
+  assert.deepEqual(own.health(now), []);
+  for (let i = 0; i < 10; i++) flap();
+  assert.match(
+    own.health(now).join(),
+    /again and again/,
+    "a link that flaps for ever meets a limit",
+  );
+});

@@ -506,11 +506,11 @@ export class MeshNode {
     onNews(news);
     if (news.kind === "workerFailed") onDefect(new Error("the data plane stands still"));
     if (news.kind === "link" && news.news === "gone") {
-      const name = this.options.interface;
+      const name = this.info.ifname;
       const what = `node: the interface ${name} was deleted: start the node again`;
       onDefect(new Failure(Exit.failed, what));
     }
-    if (news.kind === "link" && news.news === "up") this.#addresses.mend(readClock());
+    if (news.kind === "link" && news.news === "up") this.#addresses.linkCameUp(readClock());
     if (news.kind === "loop") this.#loop.begin(readClock(), news.to);
     if (news.kind === "routes") {
       this.#machine.routesChanged();

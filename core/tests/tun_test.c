@@ -401,6 +401,86 @@ static void a_moved_interface_lives_on_and_is_followed(void **state) {
     end(other);
 }
 
+/* Until what the interface says of itself is so. */
+static void await_home(uint32_t ifindex) {
+    for (int ms = 0; info_of(&a).ifindex != ifindex; ms++) {
+        assert_true(ms < WORLD_PATIENCE_MS);
+        usleep(1000);
+    }
+}
+
+static void while_it_is_elsewhere_nothing_is_done_to_who_has_its_number_here(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    pid_t other = other_namespace();
+    struct shoal_prefix v4 = {SHOAL_AF_INET, 24, {10, 9, 0, 1}};
+    char name[SHOAL_IFNAME_SIZE];
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    uint32_t ifindex = info_of(&a).ifindex;
+    shell("ip link set sh0 netns %d", other);
+    await_home(0);
+    shell("ip link add decoy index %u type veth peer name decoy2", ifindex);
+    assert_int_equal(shoal_link_address(a.device, &v4, sizeof(v4), 1, &error, sizeof(error)),
+                     SHOAL_E_SYSTEM);
+    assert_int_equal(error.sys_errno, ENODEV);
+    assert_int_equal(shoal_link_route(a.device, &v4, sizeof(v4), &error, sizeof(error)),
+                     SHOAL_E_SYSTEM);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_E_SYSTEM);
+    assert_int_equal(
+        shoal_link_way(a.device, &v4, sizeof(v4), name, sizeof(name), &error, sizeof(error)),
+        SHOAL_E_SYSTEM);
+    shell("! ip address show dev decoy | grep -q inet");
+    assert_string_equal(info_of(&a).ifname, "sh0");
+    shell("ip link delete decoy; nsenter -t %d -n ip link set sh0 netns %d", other, getpid());
+    await_home(ifindex);
+    assert_int_equal(shoal_link_address(a.device, &v4, sizeof(v4), 1, &error, sizeof(error)),
+                     SHOAL_OK);
+    shell("ip address show dev sh0 | grep -q 10.9.0.1/24");
+    close_tun(&a);
+    end(other);
+}
+
+static void an_interface_is_told_by_the_name_that_it_has_now(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+    shell("ip link set sh0 name mesh0");
+    assert_string_equal(info_of(&a).ifname, "mesh0");
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    shell("ip link show dev mesh0 | grep -q UP");
+    close_tun(&a);
+}
+
+static void the_way_to_an_address_is_what_the_kernel_would_take(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_prefix v4 = {SHOAL_AF_INET, 24, {10, 9, 0, 1}}, to = v4;
+    char name[SHOAL_IFNAME_SIZE];
+    to.ip[3] = 254;
+    assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
+#define WAY(size) shoal_link_way(a.device, &to, sizeof(to), name, size, &error, sizeof(error))
+    assert_int_equal(WAY(sizeof(name)), SHOAL_E_SYSTEM);
+    assert_int_equal(error.sys_errno, ENETUNREACH);
+    assert_int_equal(shoal_link_address(a.device, &v4, sizeof(v4), 1, &error, sizeof(error)),
+                     SHOAL_OK);
+    assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
+    assert_int_equal(WAY(sizeof(name)), SHOAL_OK);
+    assert_string_equal(name, "sh0");
+    shell("ip link add decoy type veth peer name decoy2; ip link set decoy2 up; ip link set decoy "
+          "up");
+    shell("ip route prepend 10.9.0.0/24 dev decoy scope link"); /* before ours, as metrics go */
+    assert_int_equal(WAY(sizeof(name)), SHOAL_OK);
+    assert_string_equal(name, "decoy");
+    shell("ip route delete 10.9.0.0/24 dev decoy; ip link delete decoy");
+    shell("ip route add blackhole 10.9.0.254/32");
+    assert_int_equal(WAY(sizeof(name)), SHOAL_E_SYSTEM);
+    assert_int_equal(error.sys_errno, EINVAL);
+    shell("ip route delete blackhole 10.9.0.254/32");
+    assert_int_equal(WAY(sizeof(name) - 1), SHOAL_E_SIZE);
+#undef WAY
+    close_tun(&a);
+}
+
 static void an_interface_that_moved_while_no_descriptor_was_free_is_found_later(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -671,6 +751,9 @@ int main(void) {
         cmocka_unit_test(a_persistent_interface_forgets_its_last_users_header),
         cmocka_unit_test(a_descriptor_that_we_cannot_read_stays_its_owners),
         cmocka_unit_test(a_moved_interface_lives_on_and_is_followed),
+        cmocka_unit_test(while_it_is_elsewhere_nothing_is_done_to_who_has_its_number_here),
+        cmocka_unit_test(an_interface_is_told_by_the_name_that_it_has_now),
+        cmocka_unit_test(the_way_to_an_address_is_what_the_kernel_would_take),
         cmocka_unit_test(an_interface_that_moved_while_no_descriptor_was_free_is_found_later),
         cmocka_unit_test(an_interface_that_is_renamed_while_we_look_is_found_later),
         cmocka_unit_test(an_interface_that_dies_with_its_namespace_is_gone),
