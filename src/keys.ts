@@ -15,6 +15,8 @@ export const KEY_FILE = {
 
 /** A renewed identity, until the state that belongs to it is written. */
 export const NEXT_IDENTITY = "identity.next";
+/** A mesh key that is to take the place of the old one, until the mesh has heard of it. */
+export const NEXT_MESH_KEY = "mesh-key.next";
 
 export const KEY_LENGTH = 32;
 
@@ -31,6 +33,7 @@ const WITHOUT: Readonly<Record<KeyName, string>> = {
 /** The keys that are on the disk. */
 export interface Keys extends Readonly<Record<KeyName, Uint8Array | undefined>> {
   readonly nextIdentity: Uint8Array | undefined;
+  readonly nextMeshKey: Uint8Array | undefined;
 }
 
 /** @throws {Failure} when one is damaged */
@@ -45,11 +48,15 @@ export function readKeys(store: Store): Keys {
       }`,
     );
   };
-  const next = readKey(store, NEXT_IDENTITY, "identity");
+  // A damaged one was never finished, or the state says that it is missing.
+  const next = (file: string, name: KeyName) => {
+    const seed = readKey(store, file, name);
+    return seed === "damaged" ? undefined : seed;
+  };
   return {
     identity: sound("identity"),
-    // A damaged one was never finished, or its state says that it is missing.
-    nextIdentity: next === "damaged" ? undefined : next,
+    nextIdentity: next(NEXT_IDENTITY, "identity"),
+    nextMeshKey: next(NEXT_MESH_KEY, "meshKey"),
     meshKey: sound("meshKey"),
     recoveryKey: sound("recoveryKey"),
   };

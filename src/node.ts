@@ -178,6 +178,7 @@ export class MeshNode {
     try {
       this.#tellAddresses();
       this.#step((now, out) => this.#machine.start(now, out));
+      this.#finishRecovery();
       this.#checkName();
       this.#checkFounding();
     } catch (error) {
@@ -349,18 +350,32 @@ export class MeshNode {
   recover(recovery: Uint8Array, options: RecoverOptions): Planned {
     const meshKey = random(KEY_LENGTH);
     const seeds = { recovery, meshKey };
-    const before = this.#state.meshSeed?.slice();
-    // It is on disk before anything that it signs leaves; where nothing is signed, it goes again.
-    if (options.yes) this.#state.setMeshSeed(meshKey);
+    // It is on disk before anything that it signs leaves, beside the old one until the state that
+    // names it is written: a start after a cut between the two finds the one that counts.
+    if (options.yes) this.#state.proposeMeshSeed(meshKey);
+    let isDone = false;
     try {
-      return this.#ask((now, out) => this.#machine.recover(now, seeds, options, out));
-    } catch (error) {
-      if (options.yes) this.#state.setMeshSeed(before);
-      throw error;
+      const planned = this.#ask((now, out) => this.#machine.recover(now, seeds, options, out));
+      isDone = true;
+      return planned;
     } finally {
+      if (options.yes) this.#state.settleMeshSeed(isDone);
       meshKey.fill(0);
-      before?.fill(0);
     }
+  }
+
+  /** A recovery was cut off: whether its mesh key is the mesh's now, the statements say. */
+  #finishRecovery(): void {
+    const seed = this.#state.nextMeshSeed;
+    if (!seed) return;
+    let isMeshKey = true;
+    try {
+      this.#ask((now, out) => this.#machine.setMeshKey(now, seed, out));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      isMeshKey = false;
+    }
+    this.#state.settleMeshSeed(isMeshKey);
   }
 
   /**

@@ -36,7 +36,15 @@ import {
   STATE_FILE,
   wrapMemory,
 } from "./generations.ts";
-import { KEY_FILE, KEY_LENGTH, type KeyName, NEXT_IDENTITY, readKeys, wrapKey } from "./keys.ts";
+import {
+  KEY_FILE,
+  KEY_LENGTH,
+  type KeyName,
+  NEXT_IDENTITY,
+  NEXT_MESH_KEY,
+  readKeys,
+  wrapKey,
+} from "./keys.ts";
 import { random } from "./random.ts";
 import { Store } from "./store.ts";
 
@@ -97,6 +105,7 @@ export class NodeState {
   readonly #onNews: (news: StateNews) => void;
   #identitySeed: Uint8Array;
   #meshSeed: Uint8Array | undefined;
+  #nextMeshSeed: Uint8Array | undefined;
   #recoverySeed: Uint8Array | undefined;
   #isKept: boolean;
   #isOnDisk = false;
@@ -133,6 +142,7 @@ export class NodeState {
     this.usualPort = usualPortOf(store);
     this.#identitySeed = identity ?? random(KEY_LENGTH);
     this.#meshSeed = keys.meshKey ?? (isFounding ? random(KEY_LENGTH) : undefined);
+    this.#nextMeshSeed = keys.nextMeshKey;
     // Erased on demand, it is not made again: only a mesh that is being founded gets one.
     this.#recoverySeed = keys.recoveryKey ?? (isFounding ? random(KEY_LENGTH) : undefined);
     finishRenewal(store, identity !== undefined && identity === keys.nextIdentity);
@@ -164,11 +174,44 @@ export class NodeState {
    */
   setMeshSeed(seed: Uint8Array | undefined): void {
     if (this.#isKept) {
+      this.#store.erase(NEXT_MESH_KEY);
       if (seed === undefined) this.#store.erase(KEY_FILE.meshKey);
       else this.#store.writeSecret(KEY_FILE.meshKey, wrapKey("meshKey", seed));
     }
     this.#meshSeed?.fill(0);
     this.#meshSeed = seed?.slice();
+  }
+
+  /** A mesh key that a recovery has begun with: whether it is the mesh's now, the state says. */
+  get nextMeshSeed(): Uint8Array | undefined {
+    return this.#nextMeshSeed;
+  }
+
+  /**
+   * Puts a mesh key on the disk beside the present one, before anything that it signs leaves.
+   * {@link settleMeshSeed} says whether it takes the other's place.
+   * @throws {Failure} when it cannot be written; then nothing has changed
+   */
+  proposeMeshSeed(seed: Uint8Array): void {
+    this.#store.writeSecret(NEXT_MESH_KEY, wrapKey("meshKey", seed));
+    this.#nextMeshSeed = seed.slice();
+  }
+
+  /** @param isMeshKey whether the mesh has the key that was proposed; else it goes */
+  settleMeshSeed(isMeshKey: boolean): void {
+    const seed = this.#nextMeshSeed;
+    try {
+      // What was learnt of the new key and is not on the disk is not known to the next start either.
+      if (isMeshKey && this.#unsaved !== undefined) return;
+      if (isMeshKey) this.#store.moveSecret(NEXT_MESH_KEY, KEY_FILE.meshKey);
+      else this.#store.erase(NEXT_MESH_KEY);
+      this.#nextMeshSeed = undefined;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error; // The next start does it.
+    }
+    if (!isMeshKey || !seed) return;
+    this.#meshSeed?.fill(0);
+    this.#meshSeed = seed;
   }
 
   /**
@@ -258,7 +301,8 @@ export class NodeState {
   /** Wipes the keys and gives the folder back. */
   close(): void {
     this.#store.close();
-    for (const seed of [this.#identitySeed, this.#meshSeed, this.#recoverySeed]) seed?.fill(0);
+    const seeds = [this.#identitySeed, this.#meshSeed, this.#nextMeshSeed, this.#recoverySeed];
+    for (const seed of seeds) seed?.fill(0);
   }
 
   #write({ snapshot, port }: Memory): void {
