@@ -211,3 +211,18 @@ Deno.test("run: where npm fails, it says why and tries PyPI", async () => {
     assert.match(text, /^run: installing Deno [\d.]+ from PyPI$/m);
   });
 });
+
+Deno.test("run: what a terminal obeys is shown and not printed, whoever reads the argument", async () => {
+  for (
+    const argv of [["\x1b[31mX"], ["test", "\x1b[31mX"], ["bench", "\x1b[31mX"], [
+      "lab",
+      "\x1b[31mX",
+    ]]
+  ) {
+    const { code, out, err } = await runScript(argv);
+    assert.equal(code, 2, `${argv}`);
+    // deno-lint-ignore no-control-regex
+    assert.doesNotMatch(out + err, /[\x00-\x09\x0b-\x1f\x7f]/, `${argv}`);
+    assert.match(out + err, /\[31mX/);
+  }
+});

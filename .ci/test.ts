@@ -323,7 +323,9 @@ function choose(args: readonly string[], files: readonly string[]): Suite[] | st
     if (named.length > 0) chosen.push(...named.map(([, suite]) => suite));
     else if (below.length > 0) chosen.push(denoSuite(below));
     else {
-      return `'${arg}' is neither a suite (${[...all.keys()].join(" ")}) nor a path with tests`;
+      return `${JSON.stringify(arg)} is neither a suite (${
+        [...all.keys()].join(" ")
+      }) nor a path with tests`;
     }
   }
   return chosen;

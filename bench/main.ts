@@ -80,7 +80,7 @@ async function main(args: string[]): Promise<number> {
   }
   const entry = Object.hasOwn(BENCHMARKS, name) ? BENCHMARKS[name] : undefined;
   if (entry === undefined || more.length > 0) {
-    console.error(`there is no benchmark '${positionals.join(" ")}'\n\n${USAGE}`);
+    console.error(`there is no benchmark ${JSON.stringify(positionals.join(" "))}\n\n${USAGE}`);
     return 2;
   }
   const options = {

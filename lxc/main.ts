@@ -153,7 +153,9 @@ async function main([name, ...more]: string[]): Promise<number> {
     return 0;
   }
   if (scene === undefined || more.length > 0) {
-    console.error(`there is no laboratory '${[name, ...more].join(" ")}'\n\n${usage()}`);
+    console.error(
+      `there is no laboratory ${JSON.stringify([name, ...more].join(" "))}\n\n${usage()}`,
+    );
     return 2;
   }
   await using lab = await Lab.open();

@@ -61,5 +61,5 @@ Deno.test("lab: without a name the laboratories are listed, with a wrong one too
   assert.match(listed.stdout, /pair .*\n.*lossy .*\n.*nat .*\n.*mesh /);
   const wrong = await lab(["paris"]);
   assert.equal(wrong.code, 2);
-  assert.match(wrong.stderr, /^there is no laboratory 'paris'\n/);
+  assert.match(wrong.stderr, /^there is no laboratory "paris"\n/);
 });

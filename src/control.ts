@@ -37,6 +37,9 @@ const TURN_MS = 4;
 /** How long one that is turned away may take to read why; as many as are served may do so at once. */
 const TURNED_AWAY_MS = 1_000;
 
+/** Milliseconds before a client asks again of whom so many wait that the kernel's queue is full. */
+const CONNECT_AGAIN_MS = 50;
+
 /** Silence after which a client takes the node for stopped: every answer begins far earlier. */
 export const SILENCE_MS = 10_000;
 
@@ -313,7 +316,7 @@ export interface Asking {
 export async function ask(path: string, request: Request, asking: Asking = {}): Promise<Document> {
   const { onEvent = () => {}, silenceMs = SILENCE_MS, goneWithinMs } = asking;
   const { isAnswer = isObject, isEvent = isObject } = asking;
-  const socket = await connect(path);
+  const socket = await connectWithin(silenceMs, path);
   const { promise, resolve, reject } = Promise.withResolvers<Document>();
   const gone = new Promise<void>((resolve) => socket.on("close", () => resolve()));
   let text = "";
@@ -403,9 +406,23 @@ function stopped(path: string): Failure {
   return new Failure(Exit.failed, `the node behind ${path} does not answer: is it stopped?`);
 }
 
+/** The kernel's queue of those who wait to be served is full for a moment when many ask at once. */
+async function connectWithin(ms: number, path: string): Promise<net.Socket> {
+  const tries = Math.ceil(ms / CONNECT_AGAIN_MS);
+  for (let n = 1;; n++) {
+    try {
+      return await connect(path);
+    } catch (error) {
+      if (codeOf(error) !== "EAGAIN") throw unreachable(path, error);
+      if (n > tries) throw stopped(path); // Nobody has taken those who wait in front of us.
+      await new Promise((resolve) => setTimeout(resolve, CONNECT_AGAIN_MS));
+    }
+  }
+}
+
+/** @throws what the kernel, or the run time, answers */
 function connect(path: string): Promise<net.Socket> {
-  return new Promise((resolve, reject) => {
-    const refuse = (error: unknown) => reject(unreachable(path, error));
+  return new Promise((resolve, refuse) => {
     try {
       const socket = net.createConnection(path);
       socket.once("connect", () => resolve(socket));
@@ -432,7 +449,6 @@ function unreachable(path: string, error: unknown): Failure {
       `no permission to open ${path}: be root, or in the group of the socket`,
     );
   }
-  if (code === "EAGAIN") return stopped(path); // Nobody has taken those who wait in front of us.
   return new Unreachable(path);
 }
 

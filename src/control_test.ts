@@ -419,3 +419,47 @@ Deno.test("who waits for the node's end is told when its socket is gone, or that
   assert.equal(await sawSocket, false);
   Deno.removeSync(dir, { recursive: true });
 });
+
+/** Answers everybody at a socket whose queue has room for one, and stands still before it takes anybody. */
+const NARROW = `
+  import * as net from "node:net";
+  const server = net.createServer((client) => client.on("data", () => client.end('{"v":1,"ok":true}\\n')));
+  server.listen({ path: Deno.args[0], backlog: 0 }, () => console.log("listens"));
+`;
+
+Deno.test("who finds the queue before a node full waits for its turn, and hears in the end that it is stopped", async () => {
+  const dir = Deno.makeTempDirSync();
+  const path = join(dir, "control.sock");
+  const script = join(dir, "narrow.ts");
+  Deno.writeTextFileSync(script, NARROW);
+  const node = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", script, path],
+    stdout: "piped",
+  }).spawn();
+  const waiting: net.Socket[] = [];
+  try {
+    await node.stdout.getReader().read();
+    node.kill("SIGSTOP");
+    const isFull = () =>
+      new Promise<boolean>((resolve) => {
+        const socket = net.createConnection(path);
+        waiting.push(socket);
+        socket.once("connect", () => resolve(false));
+        socket.once("error", ({ message }) => resolve(/EAGAIN|os error 11/.test(message)));
+      });
+    let count = 0;
+    while (!await isFull()) assert.ok(++count < 1_000);
+    await failsWith(
+      Exit.failed,
+      /does not answer: is it stopped\?$/,
+      () => ask(path, { command: "status" }, { silenceMs: 200 }),
+    );
+    setTimeout(() => node.kill("SIGCONT"), 300);
+    assert.deepEqual(await ask(path, { command: "status" }), { v: 1, ok: true });
+  } finally {
+    for (const socket of waiting) socket.destroy();
+    node.kill("SIGKILL");
+    await node.status;
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
