@@ -8,7 +8,9 @@
  * Who may ask is the kernel's word, not the client's: the socket is 0660, so strangers cannot open
  * it; whoever can open it may read; only the owner of the process and root may change anything.
  */
+import * as fs from "node:fs";
 import * as net from "node:net";
+import { dirname } from "node:path";
 import { codeOf } from "./errno.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { type Descriptors, Listener } from "./listener.ts";
@@ -37,6 +39,8 @@ const TURN_MS = 4;
 /** How long one that is turned away may take to read why; as many as are served may do so at once. */
 const TURNED_AWAY_MS = 1_000;
 
+/** Milliseconds between two looks at whether the socket is where commands look for it. */
+const LOOK_EVERY_MS = 2_000;
 /** Milliseconds before a client asks again of whom so many wait that the kernel's queue is full. */
 const CONNECT_AGAIN_MS = 50;
 
@@ -78,6 +82,13 @@ interface ControlOptions {
   readonly descriptors: Descriptors;
   /** Told of an error that is no Failure, which the client was told, too. */
   readonly onDefect: (error: unknown) => void;
+  /** Told when somebody had removed the socket and it is there again. */
+  readonly onRestored?: (news: ControlNews) => void;
+}
+
+export interface ControlNews {
+  readonly kind: "controlRemoved";
+  readonly path: string;
 }
 
 /** One that is served. */
@@ -94,6 +105,8 @@ export class ControlServer {
   readonly #clients = new Map<net.Socket, Guest>();
   readonly #turnedAway = new Set<net.Socket>();
   #listener: Listener | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
   /** Until when requests are answered one after the other, in ms of performance.now(). */
   #turnEnds = -Infinity;
 
@@ -112,17 +125,47 @@ export class ControlServer {
   /** @throws {Failure} when another process answers on the path, or the path cannot be used. */
   static async listen(options: ControlOptions): Promise<ControlServer> {
     const server = new ControlServer(options);
-    const { path, descriptors } = options;
-    server.#listener = await Listener.open({
+    server.#listener = await server.#listen();
+    server.#lookLater();
+    return server;
+  }
+
+  #listen(): Promise<Listener> {
+    const { path, descriptors } = this.options;
+    return Listener.open({
       place: { path, mode: 0o660, program: "node", elsewhere: "another --interface or --state" },
       descriptors,
-      onClient: (client) => server.#welcome(client),
+      onClient: (client) => this.#welcome(client),
     });
-    return server;
+  }
+
+  #lookLater(): void {
+    this.#timer = setTimeout(() => void this.#look(), LOOK_EVERY_MS);
+  }
+
+  /** Without its socket no command reaches a node: where somebody has removed it, it is made again. */
+  async #look(): Promise<void> {
+    const { path, onRestored } = this.options;
+    const lost = this.#listener;
+    // The folder is its owner's to make again: a state folder is not like others.
+    if (lost && !lost.isThere && fs.existsSync(dirname(path))) {
+      try {
+        const listener = await this.#listen();
+        this.#listener = listener;
+        void lost.close(); // It ends when the last of its clients has gone.
+        if (this.#isClosed) return void await listener.close();
+        onRestored?.({ kind: "controlRemoved", path });
+      } catch (error) {
+        if (!(error instanceof Failure)) this.options.onDefect(error); // It is tried again.
+      }
+    }
+    if (!this.#isClosed) this.#lookLater();
   }
 
   /** Removes the socket, then hangs up on everybody: who waited for that can start the next node. */
   async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
     const closed = this.#listener?.close();
     for (const client of [...this.#clients.keys(), ...this.#turnedAway]) client.destroy();
     await closed;

@@ -463,3 +463,31 @@ Deno.test("who finds the queue before a node full waits for its turn, and hears 
     Deno.removeSync(dir, { recursive: true });
   }
 });
+
+Deno.test("a socket that somebody removed is there again within seconds, and is said once", async () => {
+  const dir = Deno.makeTempDirSync();
+  const path = join(dir, "control.sock");
+  const news: unknown[] = [];
+  const server = await ControlServer.listen({
+    path,
+    operations: OPERATIONS,
+    credentialsOf: () => ME,
+    descriptors: { left: () => 1000, hasInput, duplicate },
+    onDefect: (error) => assert.fail(String(error)),
+    onRestored: (one) => news.push(one),
+  });
+  try {
+    Deno.removeSync(path);
+    await failsWith(Exit.notRunning, /no node answers/, () => ask(path, { command: "status" }));
+    for (let i = 0; i < 100 && news.length === 0; i++) {
+      await new Promise((go) => setTimeout(go, 100));
+    }
+    assert.equal((await ask(path, { command: "status" }))["v"], 1);
+    assert.equal(Deno.statSync(path).mode! & 0o777, 0o660);
+    assert.deepEqual(news, [{ kind: "controlRemoved", path }]);
+  } finally {
+    await server.close();
+    Deno.removeSync(dir, { recursive: true });
+  }
+  assert.throws(() => Deno.lstatSync(path));
+});

@@ -60,6 +60,7 @@ export async function runDaemon(
       credentialsOf: peerCredentials,
       descriptors: { left: descriptorsLeft, hasInput, duplicate },
       onDefect: ending.defect,
+      onRestored: noteNews,
     });
     front.introduce(node);
     const end = await ending.reason;

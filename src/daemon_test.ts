@@ -309,6 +309,26 @@ Deno.test("a founder that is started again without any option keeps its name", (
     await again.end("SIGINT");
   }));
 
+Deno.test("a node whose state folder somebody removed has it again, and commands reach it", () =>
+  inFolder(async (dir) => {
+    const { node } = await founder(dir);
+    await Deno.remove(node.state, { recursive: true });
+    let status = await shoal("status", "--state", node.state);
+    assert.equal(status.code, Exit.notRunning, status.out);
+    for (let i = 0; i < 60 && status.code !== Exit.done; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      status = await shoal("status", "--state", node.state);
+    }
+    assert.match(status.out, /seed +- +this node/);
+    const kept = [...Deno.readDirSync(node.state)].map(({ name }) => name);
+    for (const file of ["identity", "mesh-key", "recovery-key", "state.json"]) {
+      assert.ok(kept.includes(file), file);
+    }
+    const { code, err } = await node.end("SIGTERM");
+    assert.equal(code, Exit.done);
+    assert.match(err, /was removed while this node ran: it is made and written again/);
+  }));
+
 Deno.test("two nodes cannot share a state folder or a control socket", () =>
   inFolder(async (dir) => {
     const { node } = await founder(dir);

@@ -124,6 +124,16 @@ export function noteNews(news: NodeNews): void {
       });
     case "stateSaved":
       return log.info("the state is written again");
+    case "stateRemoved":
+      return log.warn(
+        "the state folder {dir} was removed while this node ran: it is made and written again " +
+          "(to begin anew, stop the node first: `shoal down`)",
+        { dir: news.dir },
+      );
+    case "controlRemoved":
+      return log.warn("the control socket {path} was removed: it is there again", {
+        path: news.path,
+      });
     case "portRegained":
       return log.info("UDP port {port} is free again, and this node listens on it", {
         port: news.port,

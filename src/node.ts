@@ -23,6 +23,7 @@ import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
+import type { ControlNews } from "./control.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { Loop } from "./loop.ts";
@@ -48,6 +49,7 @@ const KEY_LENGTH = 32;
 /** What this machine says that concerns the node and not the mesh. */
 export type NodeNews =
   | CoreNews
+  | ControlNews
   | StateNews
   /** The usual UDP port, which was taken as the node started, is free and ours. */
   | { readonly kind: "portRegained"; readonly port: number }
@@ -548,7 +550,7 @@ export class MeshNode {
     try {
       if (this.options.tun) this.#addresses.mend(readClock());
       this.#regainPort();
-      this.#state.mend(this.#memory);
+      this.#state.mend(readClock(), this.#memory);
       this.#tellAddresses();
     } catch (error) {
       this.options.onDefect(error);

@@ -23,6 +23,7 @@ import { RECORD_MAX } from "../mesh/membership/record.ts";
 import { MEMBERS_MAX } from "../mesh/membership/roster.ts";
 import { NUMBER_MAX, STATEMENT_MAX } from "../mesh/membership/statement.ts";
 import { ADMINS_ROOM, FAREWELLS_ROOM } from "../mesh/membership/statements.ts";
+import type { Now } from "../mesh/machine.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
 import { DEFAULT_PORT } from "./config.ts";
 import { ENVELOPE_SIZE, isEnvelope, unwrap, wrap } from "./envelope.ts";
@@ -70,10 +71,15 @@ const FILE_MAX = textOf(2 * MEMBERS_MAX, RECORD_MAX) + textOf(STATEMENTS_MAX, ST
   textOf(TAKEN_MAX + 1, ADMISSION_MAX) + textOf(TRUSTED_MAX, 0) + textOf(SEEDS_MAX, SEED_MAX) +
   ENVELOPE_SIZE + BESIDE;
 
+/** Milliseconds in which somebody who has moved the folder away may put it back. */
+const PUT_BACK_WITHIN = 10_000;
+
 export type StateNews =
   /** The state could not be written; told once, until it can be again. */
   | { readonly kind: "stateUnsaved"; readonly reason: string }
-  | { readonly kind: "stateSaved" };
+  | { readonly kind: "stateSaved" }
+  /** The folder was removed, and is made again. */
+  | { readonly kind: "stateRemoved"; readonly dir: string };
 
 interface StateOptions {
   readonly dir: string;
@@ -101,7 +107,9 @@ export class NodeState {
   /** Writes that failed. */
   writesFailed = 0;
 
-  readonly #store: Store;
+  #store: Store;
+  /** Boot ms at which the folder was seen to be gone. */
+  #goneSince: number | undefined;
   readonly #onNews: (news: StateNews) => void;
   #identitySeed: Uint8Array;
   #meshSeed: Uint8Array | undefined;
@@ -279,9 +287,34 @@ export class NodeState {
     this.#unsaved = undefined;
   }
 
-  /** Tries again what failed, if something did. */
-  mend(memory: () => Memory): void {
+  /** Tries again what failed, if something did, and makes a folder again that somebody removed. */
+  mend(now: Now, memory: () => Memory): void {
+    if (this.#isKept && !this.#isOver && this.#isGone(now)) this.#beginAnew();
     if (this.#unsaved !== undefined) this.save(memory);
+  }
+
+  /** Whether the folder has been gone for so long that nobody is about to put it back. */
+  #isGone(now: Now): boolean {
+    if (this.#store.isRemoved) this.#goneSince ??= now.boot;
+    else this.#goneSince = undefined;
+    return this.#goneSince !== undefined && now.boot - this.#goneSince >= PUT_BACK_WITHIN;
+  }
+
+  /** All of it is written anew: the keys, the state, the port. */
+  #beginAnew(): void {
+    const { dir } = this.#store;
+    try {
+      const store = Store.open(dir, FILE_MAX);
+      this.#store.close();
+      this.#store = store;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      this.#unsaved = error;
+      return;
+    }
+    this.#goneSince = undefined;
+    this.#unsaved ??= new Failure(Exit.failed, `${dir} was removed`);
+    this.#onNews({ kind: "stateRemoved", dir });
   }
 
   health(): string[] {

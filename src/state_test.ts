@@ -9,6 +9,7 @@ import { MEMBERS_MAX } from "../mesh/membership/roster.ts";
 import { NUMBER_MAX, STATEMENT_MAX } from "../mesh/membership/statement.ts";
 import { ADMINS_ROOM, FAREWELLS_ROOM } from "../mesh/membership/statements.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { testUnless } from "../.ci/skip.ts";
 import { Exit, Failure } from "./exit.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
 
@@ -106,6 +107,86 @@ Deno.test(
   }),
 );
 
+const NOW = { boot: 60_000, wall: 0 };
+const after = (ms: number) => ({ ...NOW, boot: NOW.boot + ms });
+
+Deno.test(
+  "a folder that was removed while the node runs is made again, with all that it held",
+  inFolder((dir) => {
+    const news: StateNews[] = [];
+    const state = open(dir, true, news);
+    state.save(memory(1, 4500));
+    const files = () => names(dir).filter((name) => name !== "state.json.old");
+    const before = files();
+    const seeds = [state.identitySeed, state.meshSeed, state.recoverySeed].map((seed) =>
+      seed?.toHex()
+    );
+    Deno.removeSync(dir, { recursive: true });
+    state.mend(NOW, memory(2, 4500));
+    state.mend(after(9_999), memory(2, 4500));
+    assert.throws(() => names(dir), "somebody may be about to put it back");
+    state.mend(after(10_000), memory(2, 4500));
+    assert.deepEqual(files(), before);
+    assert.equal(Deno.statSync(dir).mode! & 0o777, 0o700);
+    assert.deepEqual(state.health(), []);
+    assert.deepEqual(news.map(({ kind }) => kind), ["stateRemoved", "stateSaved"]);
+    assert.throws(() => open(dir, true), /is locked by a running node/);
+    state.close();
+    const again = open(dir, true);
+    assert.equal(again.snapshot?.boot, 2);
+    assert.deepEqual(
+      [again.identitySeed, again.meshSeed, again.recoverySeed].map((seed) => seed?.toHex()),
+      seeds,
+    );
+    again.close();
+  }),
+);
+
+Deno.test(
+  "a folder that is put back in time is left as it is, and one that another node has taken, too",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    Deno.renameSync(dir, `${dir}-away`);
+    state.mend(NOW, memory(2));
+    Deno.renameSync(`${dir}-away`, dir);
+    state.mend(after(20_000), memory(3));
+    assert.equal(bootOf(dir), 1, "nothing failed, and nothing was to be written");
+    Deno.removeSync(dir, { recursive: true });
+    state.mend(after(30_000), memory(4));
+    const other = open(dir, true);
+    other.save(memory(90));
+    state.mend(after(50_000), memory(5));
+    assert.equal(bootOf(dir), 90);
+    other.close();
+    state.close();
+  }),
+);
+
+testUnless(
+  { right: Deno.uid() === 0 ? undefined : "only root can mount" },
+  "a folder whose disk is not mounted any more is not made in its place",
+  inFolder((dir) => {
+    const run = (...argv: string[]) => {
+      const [program = "", ...args] = argv;
+      assert(new Deno.Command(program, { args }).outputSync().success, argv.join(" "));
+    };
+    Deno.mkdirSync(dir);
+    run("mount", "-t", "tmpfs", "-o", "mode=0700", "shoal-test", dir);
+    let state;
+    try {
+      state = open(join(dir, "state"), true);
+      state.save(memory(1));
+    } finally {
+      run("umount", "-l", dir);
+    }
+    state.mend(NOW, memory(2));
+    state.mend(after(20_000), memory(2));
+    assert.deepEqual([...Deno.readDirSync(dir)], []);
+    state.close();
+  }),
+);
+
 Deno.test(
   "a later write that fails is one line of the health and of the news, until one works again",
   inFolder((dir) => {
@@ -124,11 +205,11 @@ Deno.test(
 
     Deno.renameSync(`${dir}-away`, dir);
     assert.equal(bootOf(dir), 1);
-    state.mend(memory(4, 4500));
+    state.mend(NOW, memory(4, 4500));
     assert.equal(bootOf(dir), 4);
     assert.deepEqual(state.health(), []);
     assert.deepEqual(news.map(({ kind }) => kind), ["stateUnsaved", "stateSaved"]);
-    state.mend(memory(5, 4500));
+    state.mend(NOW, memory(5, 4500));
     assert.equal(bootOf(dir), 4, "nothing is left to mend");
     state.close();
   }),
@@ -516,7 +597,7 @@ Deno.test(
     state.save(memory(1));
     Deno.renameSync(dir, `${dir}-away`);
     state.save(memory(2));
-    state.mend(memory(3));
+    state.mend(NOW, memory(3));
     assert.equal(state.writesFailed, 2);
     state.close();
   }),

@@ -32,6 +32,7 @@ export class Store {
     readonly dir: string,
     private readonly fileMax: number,
     private readonly lock: Deno.FsFile,
+    private readonly device: number,
   ) {}
 
   /**
@@ -51,10 +52,22 @@ export class Store {
       const stat = fs.fstatSync(fd);
       refuseForeign(dir, stat.uid);
       if ((stat.mode & 0o777) !== 0o700) closeToOthers(dir, fd);
+      return new Store(dir, fileMax, takeLock(join(dir, "lock")), stat.dev);
     } finally {
       fs.closeSync(fd);
     }
-    return new Store(dir, fileMax, takeLock(join(dir, "lock")));
+  }
+
+  /**
+   * Whether somebody has removed the folder, or moved it away, since it was opened. One whose disk is
+   * not mounted any more is not meant: what is written in its place would come to light later.
+   */
+  get isRemoved(): boolean {
+    for (let path = resolve(this.dir);; path = dirname(path)) {
+      const found = statOf(path);
+      if (found) return path !== resolve(this.dir) && found.dev === this.device;
+      if (path === dirname(path)) return false;
+    }
   }
 
   /** The content of a file, or undefined when there is none. */
@@ -395,4 +408,13 @@ function explained(verb: string, path: string, error: unknown): Failure {
     `state: cannot ${verb} ${path}${code === "" ? "" : ` (${code})`}: ${next}`,
     { cause: error },
   );
+}
+
+/** Undefined: there is nothing, or it cannot be looked at. */
+function statOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }
