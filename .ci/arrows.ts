@@ -48,6 +48,7 @@ const TESTS: Readonly<Record<string, Arrows>> = {
       "mod.ts",
       ".ci/failure.ts",
       ".ci/folder.ts",
+      ".ci/killed.ts",
       ".ci/skip.ts",
     ],
   },

@@ -2,7 +2,8 @@
  * What is exported and of no use to anybody. Used is what a production file or mod.ts imports: mod.ts is what people
  * import. A test's import does not keep code alive that nothing else runs; it may name what its subject itself uses, such
  * as a limit that the test reaches. What exists for tests only (the simulator, the laboratories, the skip helper) is used
- * when a test uses it, and a type when another declaration of its file names it.
+ * when a test uses it, and a type when another declaration of its file names it. A file of types (.d.ts) says what
+ * somebody else exports.
  */
 import { type Finding, isTest, type Module } from "./tree.ts";
 
@@ -12,7 +13,9 @@ const FOR_TESTS = /^(?:mesh\/sim|lxc|bench|\.ci)\//;
 export function unusedExports(modules: readonly Module[]): Finding[] {
   const used = importedBy(modules.filter(({ path }) => !isTest(path)));
   const tested = importedBy(modules.filter(({ path }) => isTest(path)));
-  return modules.filter((module) => module.path !== "mod.ts").flatMap((module) =>
+  return modules.filter(({ path }) => path !== "mod.ts" && !path.endsWith(".d.ts")).flatMap((
+    module,
+  ) =>
     module.exports
       .filter(({ name, isType, namedAgain }) => {
         if (used(module.path, name) || isType && namedAgain) return false;

@@ -44,6 +44,7 @@ import { kindOf, otherVersionOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { isInside } from "./membership/address.ts";
 import { type Genesis } from "./membership/genesis.ts";
+import { type Directory, directoryOf } from "./report/directory.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
@@ -492,6 +493,11 @@ export class Node {
   }
 
   /** The keys that the mesh was founded with; undefined while there is none. */
+  /** Names and addresses of all members; undefined: this node knows no mesh. */
+  directory(): Directory | undefined {
+    return this.#mesh && directoryOf(this.#mesh);
+  }
+
   get genesis(): Genesis | undefined {
     return this.#mesh?.genesis;
   }

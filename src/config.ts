@@ -56,6 +56,8 @@ export interface NodeConfig {
   readonly listen: number | undefined;
   readonly advertise: string | undefined;
   readonly tun: boolean;
+  /** Whether the names of members are answered. */
+  readonly dns: boolean;
   readonly open: boolean;
   /** Goes on from the generation of the state before the newest. */
   readonly previousState: boolean;
@@ -80,6 +82,7 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
     listen: listen === undefined ? undefined : wholeNumber("--listen", listen, 0, 65_535),
     advertise: checkAdvertise(text("advertise")),
     tun: !switchOf(flags, env, "no-tun"),
+    dns: !switchOf(flags, env, "no-dns"),
     open: switchOf(flags, env, "open"),
     previousState: switchOf(flags, env, "previous-state"),
     logLevel: logLevel(flags, env),

@@ -483,7 +483,7 @@ Deno.test("a socket that somebody removed is there again within seconds, and is 
       await new Promise((go) => setTimeout(go, 100));
     }
     assert.equal((await ask(path, { command: "status" }))["v"], 1);
-    assert.equal(Deno.statSync(path).mode! & 0o777, 0o660);
+    assert.equal((Deno.statSync(path).mode ?? 0) & 0o777, 0o660);
     assert.deepEqual(news, [{ kind: "controlRemoved", path }]);
   } finally {
     await server.close();

@@ -41,6 +41,7 @@ export async function runDaemon(
     join: config.join,
     token,
     tun: config.tun,
+    dns: config.dns,
     open: config.open,
     previousState: config.previousState,
     dataplane: config.dataplane,

@@ -42,6 +42,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "the mesh addresses of this node or a peer",
     load: async () => (await import("./cli/ip.ts")).ip,
   },
+  dns: {
+    summary: "how this machine uses the names of the mesh",
+    load: async () => (await import("./cli/dns.ts")).dns,
+  },
   invite: {
     summary: "print the line that lets a new machine join",
     load: async () => (await import("./cli/invite.ts")).invite,

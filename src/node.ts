@@ -13,7 +13,7 @@ import type { Planned } from "../mesh/admin/plan.ts";
 import type { RecoverOptions } from "../mesh/admin/recovery.ts";
 import type { RevokeOptions } from "../mesh/admin/removal.ts";
 import type { Decoded } from "../mesh/codec.ts";
-import { formatEndpoint } from "../mesh/endpoint.ts";
+import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
@@ -24,6 +24,7 @@ import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import type { ControlNews } from "./control.ts";
+import { Resolver } from "./dns/server.ts";
 import { type CoreNews, Driver } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { Loop } from "./loop.ts";
@@ -72,6 +73,8 @@ export interface MeshNodeOptions {
   /** Of a mesh that is founded now. */
   readonly meshName?: string | undefined;
   readonly pool?: Prefix | undefined;
+  /** Whether the names of members are answered at our addresses, port 53; false when absent. */
+  readonly dns?: boolean;
   /** Undefined: the port of the last start, else the usual one, else any free one. */
   readonly listen: number | undefined;
   readonly join: readonly Seed[];
@@ -114,6 +117,7 @@ export class MeshNode {
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
   readonly #addresses: LinkAddresses;
+  readonly #resolver: Resolver | undefined;
   readonly #outside = new Outside();
   readonly #comparisons = new Set<(who: Who) => void>();
   readonly #pings = new Map<number, (event: PongEvent) => void>();
@@ -148,6 +152,9 @@ export class MeshNode {
     this.#refuseUsualPool();
     this.#device = openDevice(core, options);
     this.#mtu = this.#device.info().mtu;
+    this.#resolver = options.tun && options.dns
+      ? new Resolver({ directory: () => this.#machine.directory(), clock: readClock })
+      : undefined;
     this.#addresses = new LinkAddresses(
       this.#device,
       (ifname) => this.#outside.addressesOf(ifname),
@@ -428,6 +435,7 @@ export class MeshNode {
     for (const lost of this.#pings.values()) {
       lost({ kind: "pingLost", who: { id: "", name: "" }, nonce: 0 });
     }
+    this.#resolver?.close();
     this.#driver.close();
     this.#device.close();
     this.#state.close();
@@ -505,6 +513,9 @@ export class MeshNode {
         return;
       case "addresses":
         if (this.options.tun) this.#addresses.set(event.ip4, event.ip6, event.pool.length);
+        this.#resolver?.serve(
+          [event.ip4, event.ip6].flatMap((ip) => ip ? [formatAddress(ip)] : []),
+        );
         return;
       case "compared":
         for (const waiter of this.#comparisons) waiter(event.who);
@@ -550,6 +561,7 @@ export class MeshNode {
     try {
       if (this.options.tun) this.#addresses.mend(readClock());
       this.#regainPort();
+      this.#resolver?.mend();
       this.#state.mend(readClock(), this.#memory);
       this.#tellAddresses();
     } catch (error) {
@@ -654,7 +666,8 @@ export class MeshNode {
     if (pool) lines.push(...this.#rivalLines(ifname, pool));
     const now = readClock();
     const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
-    return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now)];
+    const names = this.#resolver?.health() ?? [];
+    return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now), ...names];
   }
 
   #rivalLines(ifname: string, pool: Prefix): string[] {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
-import { killedAfter } from "./killed.ts";
+import { killedAfter } from "../.ci/killed.ts";
 import { MeshNode } from "./node.ts";
 
 function open(stateDir: string): MeshNode {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
 import { Failure } from "./exit.ts";
-import { CALLS, killedAfter } from "./killed.ts";
+import { CALLS, killedAfter } from "../.ci/killed.ts";
 import { NodeState } from "./state.ts";
 
 function snapshot(boot: number): NodeSnapshot {

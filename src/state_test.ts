@@ -127,7 +127,7 @@ Deno.test(
     assert.throws(() => names(dir), "somebody may be about to put it back");
     state.mend(after(10_000), memory(2, 4500));
     assert.deepEqual(files(), before);
-    assert.equal(Deno.statSync(dir).mode! & 0o777, 0o700);
+    assert.equal((Deno.statSync(dir).mode ?? 0) & 0o777, 0o700);
     assert.deepEqual(state.health(), []);
     assert.deepEqual(news.map(({ kind }) => kind), ["stateRemoved", "stateSaved"]);
     assert.throws(() => open(dir, true), /is locked by a running node/);

@@ -26,6 +26,7 @@ that is a member already needs no option at all.
   --listen PORT      the UDP port (default 51820; 0: any free one)
   --advertise HOST   the host name or address that invites name (default: found out)
   --no-tun           no interface: discovery only
+  --no-dns           does not answer the names of members (shoal dns says how they are used)
   --open             LABORATORY ONLY: admit whoever asks, without token or approval
   --log-level L      trace debug info warning error silent (default info)
 
@@ -45,6 +46,7 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       advertise: { type: "string" },
       state: { type: "string" },
       "no-tun": { type: "boolean" },
+      "no-dns": { type: "boolean" },
       open: { type: "boolean" },
       "previous-state": { type: "boolean" },
       "log-level": { type: "string" },

@@ -1,0 +1,42 @@
+/** Who is called how and has which addresses: what a resolver for the names of the mesh answers from. */
+import { formatAddress } from "../endpoint.ts";
+import type { Prefix } from "../machine.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import { networkOf } from "../prefix.ts";
+
+/** A member and its addresses, which are valid only together; its IPv4 address may be another's now. */
+export interface Named {
+  readonly name: string;
+  readonly ip4: string | undefined;
+  readonly ip6: string;
+}
+
+export interface Directory {
+  readonly mesh: string;
+  readonly self: string;
+  /** From which the addresses of members come. */
+  readonly networks: readonly Prefix[];
+  readonly entries: readonly Named[];
+}
+
+/** Bits of the prefix that all IPv6 addresses of a mesh share. */
+const IP6_NETWORK = 64;
+
+export function directoryOf(mesh: Mesh): Directory {
+  const ip4Of = (id: string) => {
+    const ip4 = mesh.roster.ip4(id);
+    return ip4 && formatAddress(ip4);
+  };
+  const self = { name: mesh.name, ip4: ip4Of(mesh.id), ip6: formatAddress(mesh.ip6) };
+  const others = Array.from(mesh.roster.members(), ({ id, ip6 }) => ({
+    name: mesh.roster.nameOf(id),
+    ip4: ip4Of(id),
+    ip6: formatAddress(ip6),
+  }));
+  return {
+    mesh: mesh.genesis.name,
+    self: mesh.name,
+    networks: [mesh.genesis.pool, networkOf({ address: mesh.ip6, length: IP6_NETWORK })],
+    entries: [self, ...others],
+  };
+}

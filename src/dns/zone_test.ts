@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { parseAddress } from "../../mesh/endpoint.ts";
+import { networkOf } from "../../mesh/prefix.ts";
+import { type Answer, Rcode } from "./message.ts";
+import { Zone } from "./zone.ts";
+
+function network(text: string, length: number) {
+  const address = parseAddress(text);
+  assert.ok(address);
+  return networkOf({ address, length });
+}
+
+const zone = new Zone({
+  mesh: "lab",
+  self: "lyon",
+  networks: [network("100.64.0.0", 10), network("fd00:1:2:0::", 64)],
+  entries: [
+    { name: "lyon", ip4: "100.64.0.1", ip6: "fd00:1:2::1" },
+    { name: "oslo", ip4: "100.127.9.8", ip6: "fd00:1:2:0:a:b:c:d" },
+    { name: "rome", ip4: undefined, ip6: "fd00:1:2::3" },
+  ],
+});
+
+const ask = (name: string, type = "A") => zone.answer({ name, type });
+const data = ({ answers }: Answer) => answers.map(({ data }) => data);
+/** The zone whose "there is none" it is; RFC 2308: by its SOA among the authorities. */
+const denied = ({ rcode, answers, authorities }: Answer) => {
+  assert.deepEqual(answers, []);
+  const [soa, ...more] = authorities;
+  assert.deepEqual(more, []);
+  assert.equal(soa?.type, "SOA");
+  return `${rcode} ${soa?.name}`;
+};
+
+Deno.test("a member has its addresses, by whatever case it is asked for, and the answer keeps that case", () => {
+  assert.deepEqual(data(ask("oslo.lab.internal")), ["100.127.9.8"]);
+  assert.deepEqual(data(ask("oslo.lab.internal", "AAAA")), ["fd00:1:2:0:a:b:c:d"]);
+  assert.deepEqual(data(ask("oslo.lab.internal", "ANY")).length, 2);
+  const { answers } = ask("OSLO.Lab.Internal");
+  assert.equal(answers[0]?.name, "OSLO.Lab.Internal");
+});
+
+Deno.test("RFC 2308: a name that is not there is NXDOMAIN, one without that record is not", () => {
+  assert.equal(denied(ask("nobody.lab.internal")), `${Rcode.noSuchName} lab.internal`);
+  assert.equal(denied(ask("www.oslo.lab.internal")), `${Rcode.noSuchName} lab.internal`);
+  assert.equal(denied(ask("oslo.lab.internal", "MX")), `${Rcode.done} lab.internal`);
+  assert.equal(denied(ask("rome.lab.internal", "A")), `${Rcode.done} lab.internal`);
+  assert.equal(denied(ask("lab.internal", "A")), `${Rcode.done} lab.internal`);
+});
+
+Deno.test("the zone names its server and its negative TTL", () => {
+  assert.deepEqual(data(ask("lab.internal", "NS")), ["lyon.lab.internal"]);
+  const [soa] = ask("Lab.internal", "SOA").answers;
+  assert.equal((soa?.data as { minimum: number }).minimum, 5);
+  assert.equal(soa?.name, "Lab.internal");
+});
+
+Deno.test("an address has the name of its member, in both families", () => {
+  assert.deepEqual(data(ask("8.9.127.100.in-addr.arpa", "PTR")), ["oslo.lab.internal"]);
+  const ip6 = "d.0.0.0.c.0.0.0.b.0.0.0.a.0.0.0.0.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa";
+  assert.deepEqual(data(ask(ip6, "PTR")), ["oslo.lab.internal"]);
+  assert.deepEqual(data(ask(ip6.toUpperCase(), "PTR")), ["oslo.lab.internal"]);
+});
+
+Deno.test("of an address that nobody has there is none, and between a network and its addresses no end", () => {
+  assert.equal(
+    denied(ask("9.9.127.100.in-addr.arpa", "PTR")),
+    `${Rcode.noSuchName} 127.100.in-addr.arpa`,
+  );
+  assert.equal(denied(ask("9.127.100.in-addr.arpa", "PTR")), `${Rcode.done} 127.100.in-addr.arpa`);
+  const ip6 = "0.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa";
+  assert.equal(denied(ask(`0.0.0.${ip6}`, "PTR")), `${Rcode.done} ${ip6}`);
+  assert.equal(
+    denied(ask(`1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.0.${ip6}`, "PTR")),
+    `${Rcode.noSuchName} ${ip6}`,
+  );
+  assert.deepEqual(data(ask("127.100.in-addr.arpa", "NS")), ["lyon.lab.internal"]);
+});
+
+Deno.test("what belongs to others is refused, however near it is", () => {
+  const others = [
+    "example.org",
+    "internal",
+    "",
+    "other.internal",
+    "xlab.internal",
+    "oslo.lab.internal.example.org",
+    "1.0.128.100.in-addr.arpa",
+    "1.0.63.100.in-addr.arpa",
+    "100.in-addr.arpa",
+    "in-addr.arpa",
+    "1.1.256.100.in-addr.arpa",
+    "x.64.100.in-addr.arpa.",
+    "1.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa",
+    "ip6.arpa",
+  ];
+  for (const name of others) {
+    for (const type of ["A", "PTR", "SOA", "ANY"]) {
+      assert.deepEqual(
+        ask(name, type),
+        { rcode: Rcode.refused, answers: [], authorities: [] },
+        name,
+      );
+    }
+  }
+});
+
+Deno.test("reverse zones are named where they are few", () => {
+  const zones = (text: string, length: number) =>
+    new Zone({ mesh: "lab", self: "a", networks: [network(text, length)], entries: [] })
+      .reverseZones();
+  assert.deepEqual(zones("100.64.0.0", 10), []);
+  assert.deepEqual(zones("10.77.0.0", 16), ["77.10.in-addr.arpa"]);
+  assert.deepEqual(zones("10.77.32.0", 22), [32, 33, 34, 35].map((n) => `${n}.77.10.in-addr.arpa`));
+  assert.deepEqual(zones("fd00:1:2::", 64), ["0.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa"]);
+});
