@@ -375,6 +375,9 @@ export class Node {
     const isSame = reachable.length === this.#interfaces.length &&
       reachable.every((endpoint, i) => sameEndpoint(endpoint, this.#interfaces[i] ?? endpoint));
     if (isSame) return;
+    const before = this.#interfaces;
+    const isKnown = (one: Endpoint) => before.some((known) => sameEndpoint(known, one));
+    if (!reachable.every(isKnown)) this.#entry.hurry(now);
     this.#interfaces = reachable;
     this.#talk?.moved();
     this.#mesh?.roster.moved(now);

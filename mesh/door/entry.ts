@@ -100,6 +100,11 @@ export class Entry {
     this.#joiner.poll(now, out);
   }
 
+  /** This machine has got an address. */
+  hurry(now: Now): void {
+    this.#joiner.hurry(now);
+  }
+
   /** The addresses of a seed that event `resolve` asked for; none: no such host. */
   resolved(now: Now, seed: string, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
     this.#joiner.resolved(now, seed, endpoints, out);

@@ -208,6 +208,26 @@ Deno.test("tries follow after half a second, one, two … a minute, each 25 % mo
   assert.ok(new Set(waits.slice(7).map((wait) => wait / 60_000)).size > 1, "jittered");
 });
 
+Deno.test("with another address of this machine every seed is tried at once, and then at the pace of the beginning", () => {
+  const { joiner, out, hello, sent, lyon } = setUp();
+  joiner.add(SEED, lyon.id);
+  joiner.knockWith(at(0), hello());
+  let now = 0;
+  for (let i = 0; i < 9; i++) {
+    joiner.poll(at(now), out);
+    now = joiner.deadline()?.at ?? now;
+  }
+  const late = at(now - 30_000);
+  joiner.poll(late, out);
+  sent();
+  joiner.hurry(late);
+  assert.equal(joiner.deadline()?.at, late.boot);
+  joiner.poll(late, out);
+  assert.equal(sent().length, 1);
+  const wait = (joiner.deadline()?.at ?? 0) - late.boot;
+  assert.ok(wait >= 375 && wait < 625, `${wait} ms`);
+});
+
 // ---- Names ------------------------------------------------------------------------------------
 
 Deno.test("a host name is resolved at each try, and up to four of its addresses get a hello each of its own", () => {
