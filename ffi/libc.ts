@@ -13,6 +13,7 @@ const POLLNVAL = 0x20;
 const POLLFD_SIZE = 8;
 /** Descriptors above this number are not looked at: nobody who may open so many is short of them. */
 const LOOKED_AT_MAX = 1024;
+const O_RDONLY = 0;
 const O_RDWR = 2;
 
 const symbols = {
@@ -24,6 +25,7 @@ const symbols = {
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   dup: { parameters: ["i32"], result: "i32" },
   dup2: { parameters: ["i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
@@ -121,6 +123,28 @@ export function descriptorsLeft(): number {
 export function interfaceIndex(name: string): number | undefined {
   const index = calls.if_nametoindex(new TextEncoder().encode(`${name}\0`));
   return index === 0 ? undefined : index;
+}
+
+/**
+ * A file that the kernel makes as it is read, below /proc: Deno opens none of them for a program that may not do all.
+ * @param max bytes; what is longer is cut off
+ * @throws {SystemError} when it cannot be read
+ */
+export function readKernelFile(path: string, max: number): string {
+  const fd = calls.open(new TextEncoder().encode(`${path}\0`), O_RDONLY);
+  ensure(`open(${path})`, fd);
+  try {
+    const bytes = new Uint8Array(max);
+    let length = 0;
+    for (let count = -1; count !== 0 && length < max; length += count) {
+      const rest = bytes.subarray(length);
+      count = Number(calls.read(fd, rest, BigInt(rest.length)));
+      ensure(`read(${path})`, count);
+    }
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  } finally {
+    calls.close(fd);
+  }
 }
 
 /** Lets descriptors lead to /dev/null: what is written to them is gone, and no terminal is held. */

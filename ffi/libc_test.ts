@@ -6,6 +6,7 @@ import {
   hasInput,
   interfaceIndex,
   peerCredentials,
+  readKernelFile,
   SystemError,
 } from "./libc.ts";
 
@@ -77,4 +78,14 @@ Deno.test("a socket has input while there are bytes to be read", async () => {
   socket.destroy();
   await new Promise((resolve) => server.close(resolve));
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a file of the kernel is read to its end, or as far as it may be", () => {
+  const whole = readKernelFile("/proc/self/status", 65_536);
+  assert.match(whole, /^Name:.*\n[^]*\nPid:\t\d+\n[^]*ctxt_switches:\t\d+\n$/);
+  assert.equal(readKernelFile("/proc/self/status", 5), "Name:");
+  assert.throws(
+    () => readKernelFile("/proc/nothing", 5),
+    (error) => error instanceof SystemError && error.errno === 2 && /nothing/.test(error.message),
+  );
 });

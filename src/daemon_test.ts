@@ -99,6 +99,16 @@ async function founder(dir: string, uses = 8) {
   return { node, invite, join: ["--token", invite.token] };
 }
 
+Deno.test("a command that finds no node at its place names those that run here, by the rights of the program", () =>
+  inFolder(async (dir) => {
+    const node = new Running(join(dir, "a"), ["--name", "a"]);
+    await node.until(READY);
+    const { code, err } = await shoal("down", "--interface", "shoal-nobody");
+    assert.equal(code, Exit.notRunning, err);
+    assert(err.includes(`--state ${node.state}`), err);
+    assert.equal((await node.end("SIGTERM")).code, Exit.done);
+  }));
+
 Deno.test("the line that the founder prints joins the next machine, and both tell so", () =>
   inFolder(async (dir) => {
     const seed = new Running(join(dir, "seed"), ["--name", "seed", "--advertise", "127.0.0.1"]);

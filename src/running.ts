@@ -4,6 +4,7 @@
  */
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
+import { readKernelFile, SystemError } from "../ffi/libc.ts";
 import { boundNameOf } from "./unix_socket.ts";
 
 /** The kernel's list of this network namespace's Unix sockets (net/unix/af_unix.c, unix_seq_show). */
@@ -55,18 +56,9 @@ function isTrusted(path: string, uid: number | null): boolean {
 
 function readList(): string {
   try {
-    const file = fs.openSync(LIST, "r");
-    try {
-      const bytes = new Uint8Array(LIST_MAX);
-      let length = 0;
-      for (let read = -1; read !== 0 && length < LIST_MAX; length += read) {
-        read = fs.readSync(file, bytes, length, LIST_MAX - length, null);
-      }
-      return new TextDecoder().decode(bytes.subarray(0, length));
-    } finally {
-      fs.closeSync(file);
-    }
-  } catch {
+    return readKernelFile(LIST, LIST_MAX);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
     return ""; // No /proc here: only the place that the options name is known.
   }
 }
