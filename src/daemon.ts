@@ -15,6 +15,7 @@ import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { noteEvent, noteNews } from "./journal.ts";
 import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
+import { reachOf } from "./reach.ts";
 import { advertised, operations } from "./operations.ts";
 import { printable } from "./words.ts";
 
@@ -118,7 +119,19 @@ class Front {
     this.#node = node;
     if (this.#hasJoined) this.#greet();
     else if (this.#askedAt !== undefined) this.#ask(this.#askedAt);
-    else this.#giveUp();
+    else {
+      this.#sayWhomWeAsk();
+      this.#giveUp();
+    }
+  }
+
+  /** A first join may take ten seconds in which nothing else is to be said. */
+  #sayWhomWeAsk(): void {
+    const { isFirstStart = false, seeds = [] } = this.#node ?? {};
+    if (!isFirstStart || seeds.length === 0) return;
+    this.io.err(
+      `asking ${seeds.map(printable).join(", ")} to let this machine in, for ten seconds at most`,
+    );
   }
 
   /** A member waits for its mesh for ever; somebody's first join should end with a reason. */
@@ -156,12 +169,14 @@ class Front {
       return;
     }
     try {
-      const { token } = node.invite({
+      const { token, seeds } = node.invite({
         ...FIRST_INVITE,
         seeds: advertised(this.config, node),
       });
       this.io.out("on the next machine (one machine, within 24 hours), run:");
       this.io.out(joinLine(this.io, token));
+      const warning = reachOf(seeds);
+      if (warning !== "") this.io.err(warning);
       this.io.out(
         `write down the recovery words of the mesh: ${programName(this.io, "mesh-key words")}`,
       );

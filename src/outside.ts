@@ -10,6 +10,13 @@ interface InterfaceAddress {
   readonly address: string;
 }
 
+/**
+ * Bridges that container and virtual machine managers make for their guests, by the names that they give them. Their
+ * addresses are the same on many machines and reach nobody outside; a guest reaches this machine by its others, too.
+ */
+const GUEST_BRIDGE =
+  /^(?:docker\d+|docker_gwbridge|br-[0-9a-f]{12}|podman\d+|cni\d+|cni-podman\d+|flannel\.\d+|virbr\d+|lxcbr\d+|lxdbr\d+|incusbr\d+)$/;
+
 /** What a kernel answers that gives this process, or the machine, no more descriptors. */
 const NO_DESCRIPTOR = ["EMFILE", "ENFILE"];
 
@@ -41,12 +48,13 @@ export class Outside {
 
   /**
    * Addresses of this machine, but for those on `except` (our own interface: a tunnel must not be
-   * offered as a way to itself). Which of them mean anything to others is mesh's to say.
+   * offered as a way to itself) and on bridges for guests of this machine. Which of them mean anything to others is mesh's to say.
    */
   ownAddresses(except: string): Uint8Array[] {
     const found = new Map<string, Uint8Array>();
     for (const { name, address } of this.#interfaces()) {
-      const bytes = name === except ? undefined : parseAddress(address.split("%")[0] ?? "");
+      const isLeftOut = name === except || GUEST_BRIDGE.test(name);
+      const bytes = isLeftOut ? undefined : parseAddress(address.split("%")[0] ?? "");
       if (bytes !== undefined) found.set(formatAddress(bytes), bytes);
     }
     return [...found.values()];

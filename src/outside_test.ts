@@ -19,6 +19,13 @@ Deno.test("own addresses leave out those of the tunnel itself", () => {
   assert(!texts("lo").includes("127.0.0.1"));
 });
 
+Deno.test("own addresses leave out those of bridges for guests of this machine, and not a bridge to the network", () => {
+  const names = ["docker0", "br-0123456789ab", "virbr0", "lxcbr0", "podman0", "br0", "eth0"];
+  const all = names.map((name, i) => ({ name, address: `192.0.2.${i}` }));
+  const texts = new Outside(() => all).ownAddresses("shoal0").map(formatAddress);
+  assert.deepEqual(texts, ["192.0.2.5", "192.0.2.6"]);
+});
+
 Deno.test("an interface's addresses are listed by its name", () => {
   assert(new Outside().addressesOf("lo").has("127.0.0.1"));
   assert.equal(new Outside().addressesOf("no-such-if").size, 0);

@@ -3,6 +3,7 @@ import { formatSeed } from "../../mesh/seed.ts";
 import { parseSeed } from "../config.ts";
 import { Exit, type ExitCode } from "../exit.ts";
 import { type Check, having, isNumber, isText, listOf } from "../shape.ts";
+import { reachOf } from "../reach.ts";
 import { parseSpan } from "../time.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import {
@@ -65,6 +66,8 @@ ${INSTANCE_HELP}`,
       yes: values.yes,
     }, { isAnswer: having({ token: isToken, seeds: listOf(isText) }) });
     io.out(values.json ? jsonText(document) : joinLine(io, String(document["token"])));
+    const warning = reachOf(document["seeds"] as readonly string[]);
+    if (warning !== "") io.err(warning);
     return Exit.done;
   },
 };

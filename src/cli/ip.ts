@@ -57,8 +57,11 @@ ${INSTANCE_HELP}`,
     }
     const both = !values.ip4 && !values.ip6;
     if (found.ip4 === "" && !values.ip6) {
-      const what = `${found.name} has no IPv4 address now: it steps aside for another holder of it`;
-      if (!both) throw new Failure(Exit.failed, `${what}; ask again in a minute`);
+      const isOut = "standing" in found && found.standing === "none";
+      const what = isOut
+        ? `${found.name} has no IPv4 address: no admin has certified it`
+        : `${found.name} has no IPv4 address now: it steps aside for another holder of it; ask again in a minute`;
+      if (!both) throw new Failure(Exit.failed, what);
       io.err(what);
     } else if (both || values.ip4) io.out(found.ip4);
     if (both || values.ip6) io.out(found.ip6);
