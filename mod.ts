@@ -7,6 +7,7 @@
  *
  * const token = Deno.env.get("TOKEN");
  * await using node = Node.open({ state: "./state", name: "worker-7", join: ["203.0.113.9:51820"], token });
+ * await node.joined;
  * for await (const event of node.events()) console.log(event.kind);
  * ```
  *
@@ -16,12 +17,14 @@
 import type { Invitation } from "./mesh/admin/invite.ts";
 import type { NodeEvent, Who } from "./mesh/event.ts";
 import { nodeConfig } from "./src/config.ts";
+import { Exit, Failure } from "./src/exit.ts";
+import { FirstJoin } from "./src/first_join.ts";
 import { noteNews } from "./src/journal.ts";
 import { type InviteWish, MeshNode, type Pong } from "./src/node.ts";
 import type { StatusDocument } from "./src/status.ts";
 
 export type { Invitation, InviteWish, NodeEvent, Pong, StatusDocument, Who };
-export { Failure } from "./src/exit.ts";
+export { Failure };
 
 export interface NodeOptions {
   /** The folder that remembers who this node is; made when absent, 0700. */
@@ -48,9 +51,16 @@ const EVENTS_MAX = 1024;
 export class Node implements AsyncDisposable {
   /** Events left out because nobody read them. */
   eventsLost = 0;
+  /**
+   * Fulfilled as soon as this node is a member of its mesh; at once where it was one before, or founds one.
+   * @throws {Failure} where no seed lets a first join in (it goes on trying), or the node is closed before
+   */
+  readonly joined: Promise<void>;
 
   readonly #node: MeshNode;
   readonly #unread: NodeEvent[] = [];
+  readonly #join = new FirstJoin();
+  readonly #whenJoined = Promise.withResolvers<void>();
   #wake = Promise.withResolvers<void>();
   #defect: { readonly error: unknown } | undefined;
   #isClosed = false;
@@ -70,6 +80,8 @@ export class Node implements AsyncDisposable {
       "previous-state": options.previousState ?? false,
     };
     const config = nodeConfig(flags, () => undefined);
+    this.joined = this.#whenJoined.promise;
+    this.joined.catch(() => {}); // Whoever does not wait for it has the events.
     this.#node = MeshNode.open({
       ...config,
       stateDir: config.instance.stateDir,
@@ -107,27 +119,37 @@ export class Node implements AsyncDisposable {
   }
 
   /** @param who name or key of a member @throws {Failure} when nobody is called so */
-  ping(who: string, timeoutMs = 2000): Promise<Pong> {
+  // deno-lint-ignore require-await -- what is wrong with the arguments rejects, too
+  async ping(who: string, timeoutMs = 2000): Promise<Pong> {
     return this.#node.ping(who, timeoutMs);
   }
 
-  /** Leaves the mesh gracefully and gives everything back. A second call does nothing. */
-  close(): void {
+  /**
+   * Leaves the mesh gracefully and gives everything back, which is done when it is fulfilled. A second call does
+   * nothing. @throws what went wrong with the good-bye; everything is given back nevertheless
+   */
+  // deno-lint-ignore require-await -- a good-bye that fails rejects
+  async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
       this.#node.leave();
     } finally {
+      this.#whenJoined.reject(new Failure(Exit.failed, "the node was closed before it had joined"));
       this.#ring();
     }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.close();
-    return Promise.resolve();
+    return this.close();
   }
 
   #take(event: NodeEvent): void {
+    this.#join.hear(event);
+    if (this.#join.hasJoined) this.#whenJoined.resolve();
+    // The first events come while the node is made.
+    const failure = event.kind === "joinFailed" && this.#node && this.#join.failure(this.#node);
+    if (failure) this.#whenJoined.reject(failure);
     this.#unread.push(event);
     if (this.#unread.length > EVENTS_MAX) {
       this.#unread.shift();
@@ -141,6 +163,7 @@ export class Node implements AsyncDisposable {
     this.#defect ??= { error };
     this.#isClosed = true;
     this.#node.close();
+    this.#whenJoined.reject(error);
     this.#ring();
   }
 

@@ -2,6 +2,7 @@
  * Who may import whom: mesh decides, core moves, ffi translates, src acts. The table is the architecture's; whatever it
  * does not name is refused.
  */
+import denoJson from "../deno.json" with { type: "json" };
 import { type Finding, type Import, isTest, type Module } from "./tree.ts";
 
 interface Arrows {
@@ -30,7 +31,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   "": { folders: ["src", "ffi", "mesh"] },
   bench: { folders: ANYTHING },
   lxc: { folders: ANYTHING },
-  ".ci": { folders: [".ci"] },
+  ".ci": { folders: [".ci", "deno.json"] },
 };
 
 // A test may ask for more than its subject: the helpers of tests, and in src/ the laboratories.
@@ -71,19 +72,50 @@ export function wrongArrows(modules: readonly Module[]): Finding[] {
   );
 }
 
+/** `npm:NAME@VERSION/PATH`. */
+const NPM = /^npm:((?:@[^/]+\/)?[^@/]+)(?:@([^/]+))?(\/.*)?$/;
+
+/** A package without its version. */
+function nameOf(specifier: string): string {
+  const [, name, , path = ""] = NPM.exec(specifier) ?? [];
+  return name === undefined ? specifier : `${name}${path}`;
+}
+
+/**
+ * What a program may embed names its packages with their version, since the imports map of that program is another
+ * one; deno.json names the same, for the lock file. Tests go by the map.
+ */
+function wrongPackage(from: string, specifier: string): string | undefined {
+  if (/^(?:[./]|node:)/.test(specifier)) return undefined;
+  const [, name, version] = NPM.exec(specifier) ?? [];
+  const imports: Readonly<Record<string, string>> = denoJson.imports;
+  const wanted =
+    imports[name ?? specifier.split("/").slice(0, specifier[0] === "@" ? 2 : 1).join("/")];
+  if (name !== undefined && wanted !== `npm:${name}@${version}`) {
+    return `imports ${specifier}: deno.json has ${wanted ?? "no such package"}`;
+  }
+  const isEmbedded = /^(?:src|mesh|ffi)\//.test(from) && !isTest(from) &&
+    !from.startsWith("mesh/sim/");
+  return isEmbedded && name === undefined
+    ? `imports ${specifier}: what a program may embed says which version (${wanted})`
+    : undefined;
+}
+
 function refusal(from: string, edge: Import): string | undefined {
   const folder = folderOf(from);
   const arrows = (isTest(from) ? TESTS[folder] : undefined) ??
     (from.startsWith(SIMULATOR.path) ? SIMULATOR.arrows : ARROWS[folder]);
   if (arrows === undefined) return `${folder}/ is not a folder of the architecture`;
   if (edge.path !== undefined) return refusedFile(folder, arrows, edge, edge.path);
-  if (/^(?:https?|jsr|npm):/.test(edge.specifier)) {
-    return `imports ${edge.specifier}: packages come through the imports map of deno.json only`;
+  if (/^(?:https?|jsr):/.test(edge.specifier)) {
+    return `imports ${edge.specifier}: packages come from npm`;
   }
+  const wrong = wrongPackage(from, edge.specifier);
+  if (wrong !== undefined) return wrong;
   if (edge.specifier.startsWith("node:")) {
     return arrows.packages === undefined ? undefined : `${folder}/ is pure: no ${edge.specifier}`;
   }
-  return arrows.packages?.test(edge.specifier) === false
+  return arrows.packages?.test(nameOf(edge.specifier)) === false
     ? `${folder}/ may not import the package ${edge.specifier}`
     : undefined;
 }

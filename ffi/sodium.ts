@@ -2,8 +2,8 @@
  * {@link Crypto} from libsodium, with BLAKE2s from `@noble/hashes` (libsodium has only BLAKE2b).
  * What the program runs on; constant time where secrets are involved.
  */
-import { blake2s } from "@noble/hashes/blake2.js";
-import { hmac } from "@noble/hashes/hmac.js";
+import { blake2s } from "npm:@noble/hashes@2.4.0/blake2.js";
+import { hmac } from "npm:@noble/hashes@2.4.0/hmac.js";
 import type { Crypto, SigningKey } from "../mesh/crypto.ts";
 
 const KEY = 32;

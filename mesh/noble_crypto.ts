@@ -3,10 +3,10 @@
  * no constant-time guarantees, and `wipe` cannot reach copies that the engine made. The program
  * itself runs on libsodium (`ffi/`).
  */
-import { chacha20poly1305, xchacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { ed25519, x25519 } from "@noble/curves/ed25519.js";
-import { blake2s } from "@noble/hashes/blake2.js";
-import { hmac } from "@noble/hashes/hmac.js";
+import { chacha20poly1305, xchacha20poly1305 } from "npm:@noble/ciphers@2.4.0/chacha.js";
+import { ed25519, x25519 } from "npm:@noble/curves@2.4.0/ed25519.js";
+import { blake2s } from "npm:@noble/hashes@2.4.0/blake2.js";
+import { hmac } from "npm:@noble/hashes@2.4.0/hmac.js";
 import type { Crypto, SigningKey } from "./crypto.ts";
 import { KEY_LENGTH, TAG_LENGTH } from "./crypto.ts";
 

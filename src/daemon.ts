@@ -12,6 +12,7 @@ import type { NodeConfig } from "./config.ts";
 import { ControlServer, type Document } from "./control.ts";
 import { Ending } from "./ending.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { FirstJoin } from "./first_join.ts";
 import { noteEvent, noteNews } from "./journal.ts";
 import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
@@ -78,11 +79,7 @@ export async function runDaemon(
 /** What a person at the terminal is told: who we are, and the one line for the next machine. */
 class Front {
   #node: MeshNode | undefined;
-  #hasJoined = false;
-  /** The seed that shows our request, once one does. */
-  #askedAt: string | undefined;
-  /** Seeds that did not let us in, before the first one did. */
-  readonly #failed = new Map<string, string>();
+  readonly #join = new FirstJoin();
 
   constructor(
     private readonly config: NodeConfig,
@@ -94,31 +91,20 @@ class Front {
     // A first join that fails ends the program with the same words, once.
     const isLastWord = event.kind === "joinFailed" && !event.isOfClock &&
       this.#node?.isFirstStart !== false &&
-      !this.#hasJoined;
+      !this.#join.hasJoined;
     if (!isLastWord) noteEvent(event);
-    switch (event.kind) {
-      case "joined":
-        this.#hasJoined = true;
-        this.#greet();
-        break;
-      case "joinPending":
-        if (this.#askedAt !== undefined) break;
-        this.#askedAt = event.seed;
-        this.#ask(event.seed);
-        break;
-      case "joinFailed":
-        // A machine without a clock of its own gets the time later.
-        if (event.isOfClock) this.#failed.delete(event.seed);
-        else this.#failed.set(event.seed, event.why);
-        this.#giveUp();
-    }
+    const wasAsked = this.#join.askedAt !== undefined;
+    this.#join.hear(event);
+    if (event.kind === "joined") this.#greet();
+    if (event.kind === "joinPending" && !wasAsked) this.#ask(event.seed);
+    if (event.kind === "joinFailed") this.#giveUp();
   }
 
   /** Called once the control socket answers: from then on everything that is printed is true. */
   introduce(node: MeshNode): void {
     this.#node = node;
-    if (this.#hasJoined) this.#greet();
-    else if (this.#askedAt !== undefined) this.#ask(this.#askedAt);
+    if (this.#join.hasJoined) this.#greet();
+    else if (this.#join.askedAt !== undefined) this.#ask(this.#join.askedAt);
     else {
       this.#sayWhomWeAsk();
       this.#giveUp();
@@ -134,16 +120,9 @@ class Front {
     );
   }
 
-  /** A member waits for its mesh for ever; somebody's first join should end with a reason. */
   #giveUp(): void {
-    const node = this.#node;
-    if (node === undefined || !node.isFirstStart) return;
-    if (this.#hasJoined || this.#askedAt !== undefined) return;
-    const { seeds } = node;
-    const reasons = seeds.map((seed) => this.#failed.get(seed));
-    if (seeds.length > 0 && reasons.every((why) => why !== undefined)) {
-      this.ending.defect(new Failure(Exit.failed, reasons.join("\n")));
-    }
+    const failure = this.#node && this.#join.failure(this.#node);
+    if (failure) this.ending.defect(failure);
   }
 
   /** By the key: a name can be anybody's, and only the key is known to admins that were not asked. */

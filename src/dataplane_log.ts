@@ -2,7 +2,7 @@
  * What tunnels and core do, as log lines: the same words for a mesh node and a WireGuard device.
  * Events carry no secret (R66).
  */
-import type { Logger } from "@logtape/logtape";
+import type { Logger } from "npm:@logtape/logtape@2.4.2";
 import { errnoName } from "../ffi/errno.ts";
 import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { TunnelEvent } from "../mesh/tunnel/types.ts";

@@ -219,7 +219,7 @@ Deno.test("a machine that falls over the addresses of a name goes on, and status
       assert.equal(caught(), 1);
       const told = node.status().health.join("\n");
       assert.match(told, /a fault of shoal.*the addresses of no-such-host\.invalid:/);
-      node.close();
+      await node.close();
       assert.equal(await end, undefined);
     })
   ));
@@ -230,9 +230,58 @@ Deno.test("a good-bye that fails is told, and everything is given back neverthel
     await until(node, "joined");
     const end = endOf(node);
     await replacing(Machine.prototype, "leave", broken, () => {
-      assert.throws(() => node.close(), /a defect/);
-      return Promise.resolve();
+      return assert.rejects(() => node.close(), /a defect/);
     });
     assert.equal(await end, undefined);
-    open(dir, "seed").close();
+    await open(dir, "seed").close();
+  }));
+
+Deno.test("joined is fulfilled for a founder, a joiner and whoever was a member, and rejected where nobody lets it in", () =>
+  inFolder(async (dir) => {
+    await using seed = open(dir, "seed");
+    await seed.joined;
+    const place = `127.0.0.1:${seed.status().self.port}`;
+    const { token } = seed.invite({ seeds: [place] });
+    const second = open(dir, "second", { join: [place], token });
+    await second.joined;
+    assert.equal(second.status().mesh.id, seed.status().mesh.id);
+    await second.close();
+    await using again = open(dir, "second");
+    await again.joined;
+    await using refused = open(dir, "third", { join: [place], token });
+    await assert.rejects(() => refused.joined, failure(/token is used up/));
+    const late = open(dir, "fourth", { join: ["127.0.0.1:9"] });
+    await late.close();
+    await assert.rejects(() => late.joined, failure(/closed before it had joined/));
+  }));
+
+Deno.test("ping rejects where nobody is called so, and throws at nobody", () =>
+  inFolder(async (dir) => {
+    await using seed = open(dir, "seed");
+    const pong = seed.ping("nobody");
+    await assert.rejects(() => pong, failure(/nobody/));
+  }));
+
+Deno.test("a program with its own deno.json and its own packages embeds a node by the path of mod.ts alone", () =>
+  inFolder(async (dir) => {
+    const mod = new URL("../mod.ts", import.meta.url).href;
+    Deno.writeTextFileSync(
+      join(dir, "deno.json"),
+      JSON.stringify({ imports: { check: "npm:fast-check@4.10.2" } }),
+    );
+    Deno.writeTextFileSync(
+      join(dir, "main.ts"),
+      `import fc from "check";
+import { Node } from ${JSON.stringify(mod)};
+await using node = Node.open({ state: Deno.args[0], name: "lyon", listen: 0, tun: false });
+await node.joined;
+console.log(node.status().self.name, typeof fc.assert);
+`,
+    );
+    const args = ["run", "-A", "--no-check", "--cached-only", "main.ts", join(dir, "state")];
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: dir })
+      .output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    assert.equal(text(stdout), "lyon function\n", text(stderr));
+    assert.equal(code, 0);
   }));

@@ -1,5 +1,5 @@
 /** What a mesh node writes into its log: one line a state change. Events carry no secret. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "npm:@logtape/logtape@2.4.2";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import type { Refusal } from "../mesh/membership/judge.ts";

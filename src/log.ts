@@ -11,7 +11,7 @@ import {
   getTextFormatter,
   getThrottlingFilter,
   type LogLevel as TapeLevel,
-} from "@logtape/logtape";
+} from "npm:@logtape/logtape@2.4.2";
 import { Exit, Failure } from "./exit.ts";
 import { printableLines } from "./words.ts";
 

@@ -1,4 +1,4 @@
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "npm:@logtape/logtape@2.4.2";
 import assert from "node:assert/strict";
 import { inWordsOf } from "./cli/command.ts";
 import { Exit, Failure } from "./exit.ts";

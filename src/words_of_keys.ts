@@ -2,8 +2,8 @@
  * Secret keys as words that a person can write on paper and type again: BIP-39's English list, 24 words
  * for 32 bytes with a checksum, so that a slip of the pen is noticed.
  */
-import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
-import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { entropyToMnemonic, mnemonicToEntropy } from "npm:@scure/bip39@2.4.0";
+import { wordlist } from "npm:@scure/bip39@2.4.0/wordlists/english.js";
 import { Exit, Failure } from "./exit.ts";
 
 const KEY_LENGTH = 32;

@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 // @ts-types="./dns_packet.d.ts"
-import * as packet from "dns-packet";
+import * as packet from "npm:dns-packet@5.6.1";
 
 /** RFC 1035, section 4.1.1, and RFC 6891, section 6.1.3. */
 export const Rcode = {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 // @ts-types="./dns_packet.d.ts"
-import * as packet from "dns-packet";
+import * as packet from "npm:dns-packet@5.6.1";
 import { QUESTION_MAX, Rcode, readQuery, writeAnswer, writeFault } from "./message.ts";
 
 interface Wish {

@@ -5,7 +5,7 @@ import * as net from "node:net";
 import { Buffer } from "node:buffer";
 import type { Directory } from "../../mesh/report/directory.ts";
 // @ts-types="./dns_packet.d.ts"
-import * as packet from "dns-packet";
+import * as packet from "npm:dns-packet@5.6.1";
 import { Resolver } from "./server.ts";
 
 const MESH: Directory = {

@@ -1,5 +1,5 @@
 /** What a WireGuard device writes into its log. Events carry no secret (R66). */
-import { getLogger, type Logger } from "@logtape/logtape";
+import { getLogger, type Logger } from "npm:@logtape/logtape@2.4.2";
 import { logCore, logTunnel } from "../dataplane_log.ts";
 import type { DeviceEvent } from "./device.ts";
 import type { UapiFault } from "./uapi.ts";
