@@ -8,6 +8,7 @@ import type { Now, Outbox } from "./machine.ts";
 import { decodeAdmission, encodeAdmission } from "./membership/admission.ts";
 import { encodeGenesis } from "./membership/genesis.ts";
 import type { Mesh } from "./membership/mesh.ts";
+import type { Member } from "./membership/roster.ts";
 import { openRecord } from "./membership/record.ts";
 import { type Kind, kindIn } from "./membership/statement.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
@@ -81,6 +82,7 @@ export function restoreMesh(
       const admission = decodeAdmission(bytesOf(text));
       if (admission.ok) mesh.judge.recall(admission.value);
     }
+    const lastSeen = Math.max(...snapshot.members.map(({ aliveAt = 0 }) => aliveAt));
     for (const { record, endpoint, leftAt, aliveAt } of snapshot.members) {
       const opened = openRecord(crypto, mesh.judge.meshId, bytesOf(record));
       if (!opened.ok || opened.value.id === mesh.id) continue;
@@ -89,7 +91,11 @@ export function restoreMesh(
         : { status: "left", incarnation: leftAt } as const;
       const acceptance = mesh.take(now, opened.value, out, known);
       if (acceptance.kind !== "new") continue;
-      if (aliveAt !== undefined) acceptance.member.aliveAt = aliveAt;
+      if (aliveAt !== undefined) {
+        acceptance.member.aliveAt = aliveAt;
+        // People heard of that in an earlier run: it is news only when it comes back.
+        if (aliveAt < lastSeen - GONE_BEFORE) tellNothingOfItsAbsence(now, acceptance.member);
+      }
       const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
       if (!place) continue;
       acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };
@@ -97,6 +103,14 @@ export function restoreMesh(
       mesh.tunnels.aim(now, acceptance.member, out);
     }
   });
+}
+
+/** Seconds behind the member that was seen last after which one was gone before the node stopped. */
+const GONE_BEFORE = 120;
+
+function tellNothingOfItsAbsence(now: Now, member: Member): void {
+  member.isToldGone = true;
+  member.suspicionToldAt = now.boot;
 }
 
 /** Those about offices first: the others count by them. */

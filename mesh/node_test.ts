@@ -242,6 +242,33 @@ Deno.test("a restarted node remembers who has left, and takes it back when it re
   assert.ok(lab.until(5_000, () => areMutual([founder, second])));
 });
 
+Deno.test("who was gone before a restart is no news after it, and its age goes on", () => {
+  const { lab, all: [founder, second, third] } = village(3);
+  assert.ok(founder && second && third);
+  second.crash();
+  lab.run(3_600_000);
+  const before = founder.sees(second);
+  assert.ok(
+    before?.state === "dead" && Math.abs(before.since_s - 3_600) < 120,
+    `${before?.since_s}`,
+  );
+  founder.crash();
+  founder.events.length = 0;
+  founder.start();
+  lab.run(120_000);
+  const after = founder.sees(second);
+  assert.equal(after?.state, "dead");
+  assert.ok(Math.abs((after?.since_s ?? 0) - 3_720) < 180, `${after?.since_s} s`);
+  assert.equal(told(founder, "memberSuspected") + told(founder, "memberDied"), 0);
+  assert.equal(founder.sees(third)?.state, "alive");
+  third.crash();
+  lab.run(120_000);
+  assert.equal(told(founder, "memberDied"), 1, "that is news");
+  second.start();
+  assert.ok(lab.until(30_000, () => founder.sees(second)?.state === "alive"));
+  assert.ok((founder.sees(second)?.since_s ?? Infinity) < 60);
+});
+
 Deno.test("a mesh whose members all left comes together again when they start", () => {
   const { lab, all } = village(4);
   for (const one of all) leave(one);

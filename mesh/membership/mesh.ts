@@ -79,6 +79,8 @@ const VOID_GRACE = 20_000;
 const GREETERS = 8;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
+/** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
+const FOUND_OUT_WITHIN = 120_000;
 /** Milliseconds of silence of all members after which it is ourselves who hear nothing. */
 const DEAF_AFTER = 30_000;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
@@ -100,6 +102,8 @@ export class Mesh {
   /** Our own address, which nobody can dispute. */
   readonly ip6: Uint8Array;
   readonly #o: MeshOptions;
+  /** Boot ms of this start. */
+  readonly #begunAt: number;
   readonly #seal: Seal;
   readonly #inbox: Heard[] = [];
   readonly #unproven = new Unproven();
@@ -127,6 +131,7 @@ export class Mesh {
   constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
     const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
     this.#o = options;
+    this.#begunAt = now.boot;
     this.#admission = admission;
     const { identity } = self;
     this.judge = new Judge(crypto, genesis);
@@ -928,9 +933,11 @@ export class Mesh {
 
   /** The long dead leave the table by themselves; their certificates let them in again. */
   #forgetLongDead(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const status = this.swim.member(member.id)?.status;
+    const { status, heardAt = -Infinity } = this.swim.member(member.id) ?? {};
     if (status === "alive" || status === "suspect") {
-      member.aliveAt = secondsOf(now);
+      // Whom a start remembers counts as alive until somebody has found out otherwise.
+      const isKnown = heardAt > -Infinity || now.boot - this.#begunAt >= FOUND_OUT_WITHIN;
+      if (isKnown) member.aliveAt = secondsOf(now);
     } else if (secondsOf(now) - member.aliveAt > LONG_DEAD) this.#remove(now, member, out);
   }
 

@@ -31,8 +31,9 @@ export function isWorthTelling(now: Now, member: Member, kind: MemberEvent["kind
       if (now.boot - member.departureToldAt < TELLING_PACE) return false;
       member.departureToldAt = now.boot;
       return true;
-    case "joined":
     case "died":
+      return !member.isToldGone;
+    case "joined":
       return true;
   }
 }

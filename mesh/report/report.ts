@@ -1,11 +1,12 @@
 /** The status document: what a person is told about a node and its mesh. */
 import { formatAddress, formatEndpoint } from "../endpoint.ts";
-import type { Now } from "../machine.ts";
+import { type Now, secondsOf } from "../machine.ts";
 import { formatPool } from "../membership/genesis.ts";
 import type { Membership } from "../membership/judge.ts";
 import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Member } from "../membership/roster.ts";
+import type { MemberView } from "../swim/swim.ts";
 import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
 import { KEEPALIVE_TIMEOUT } from "../tunnel/constants.ts";
 import { NO_FACTS, type PeerFacts } from "../tunnel/types.ts";
@@ -125,10 +126,21 @@ function peerStatus(
     standing: membership.standing,
     mesh_key: record.capabilities.meshKey,
     relay: membership.relay && record.capabilities.relay,
-    since_s: seconds(isDeaf ? deafFor : now.boot - (view?.since ?? now.boot)),
+    since_s: seconds(isDeaf ? deafFor : sinceWhen(now, member, view)),
     expires: endOf(membership),
     version: record.version,
   };
+}
+
+/** Milliseconds by which a member was seen alive later than a review that has not come yet would say. */
+const REVIEWED_WITHIN = 60_000;
+
+/** For how many ms it has been so. Who was gone as we started has been gone since somebody last saw it. */
+function sinceWhen(now: Now, { aliveAt }: Member, view: MemberView | undefined): number {
+  const here = now.boot - (view?.since ?? now.boot);
+  if (view?.status !== "dead" && view?.status !== "left") return here;
+  const seen = 1_000 * (secondsOf(now) - aliveAt);
+  return seen > here + REVIEWED_WITHIN ? seen : here;
 }
 
 /** Who gets data answers within 10 s, with an empty packet at the latest (R57). */
