@@ -80,6 +80,17 @@ export interface DriverOptions<E> {
   readonly onDefect: (error: unknown) => void;
   /** The clock of the steps; a laboratory has one of its own. */
   readonly clock?: () => Now;
+  readonly heartbeat?: Heartbeat;
+}
+
+/**
+ * Tells somebody outside that the loop goes round. A beat comes from the end of a turn and from nowhere else: a loop
+ * that stands still cannot send one.
+ */
+export interface Heartbeat {
+  /** Milliseconds between two beats, at the least; while the loop goes round, at most twice that. */
+  readonly everyMs: number;
+  readonly beat: () => void;
 }
 
 /**
@@ -120,6 +131,8 @@ export class Driver<E> {
   #timerFailures = 0;
   /** Boot ms before which the timer rests. */
   #restUntil = -Infinity;
+  /** Boot ms of the last beat. */
+  #beatAt = -Infinity;
   #isClosed = false;
   #isDraining = false;
 
@@ -306,18 +319,28 @@ export class Driver<E> {
   #setTimer(): void {
     if (this.#isClosed) return;
     const now = this.#clock();
+    this.#beat(now);
+    const most = Math.min(TIMER_MAX_MS, this.options.heartbeat?.everyMs ?? Infinity);
     const deadline = this.#deadline(now);
-    if (this.#timer !== undefined && deadline?.at === this.#timerAt) return;
+    const at = deadline?.at ?? (this.options.heartbeat ? Infinity : undefined);
+    if (this.#timer !== undefined && at === this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (deadline === undefined) return;
+    if (at === undefined) return;
     // Rounded up: a timer that fires a fraction of a millisecond early would have to be set again.
-    const wait = Math.ceil(deadline.at - now.boot);
-    this.#timerAt = deadline.at;
+    const wait = Math.ceil(at - now.boot);
+    this.#timerAt = at;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.due();
-    }, Math.min(Math.max(wait, 1), TIMER_MAX_MS));
+    }, Math.min(Math.max(wait, 1), most));
+  }
+
+  #beat(now: Now): void {
+    const { heartbeat } = this.options;
+    if (heartbeat === undefined || now.boot - this.#beatAt < heartbeat.everyMs) return;
+    this.#beatAt = now.boot;
+    heartbeat.beat();
   }
 
   #guarded(work: () => void): void {

@@ -9,7 +9,14 @@ import type { Deadline, Now, Outbox, Session } from "../mesh/machine.ts";
 import type { Arrival, Edge, FactReader } from "../mesh/tunnel/types.ts";
 import { readClock } from "./clock.ts";
 import { Exit, Failure } from "./exit.ts";
-import { type CoreNews, type Driven, Driver, TIMER_FAILURES_MAX, TIMER_REST_MS } from "./driver.ts";
+import {
+  type CoreNews,
+  type Driven,
+  Driver,
+  type Heartbeat,
+  TIMER_FAILURES_MAX,
+  TIMER_REST_MS,
+} from "./driver.ts";
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
@@ -56,7 +63,10 @@ const lack = {
 function withDriver(
   name: string,
   body: (world: World) => Promise<void> | void,
-  clock = readClock,
+  { clock = readClock, heartbeat }: {
+    readonly clock?: typeof readClock;
+    readonly heartbeat?: Heartbeat;
+  } = {},
 ): void {
   testUnless(lack, name, async () => {
     const device = Device.open(loadCore(), {
@@ -76,6 +86,7 @@ function withDriver(
       onNews: (told) => news.push(told),
       onDefect: (error) => defects.push(error),
       clock,
+      ...(heartbeat && { heartbeat }),
     });
     try {
       await body({ device, port, machine, driver, events, news, defects });
@@ -385,7 +396,8 @@ withDriver(
 /** A driver on a clock that stands still until it is moved. */
 function withClock(name: string, body: (world: World, move: (ms: number) => void) => void): void {
   let boot = 1_000_000;
-  withDriver(name, (world) => body(world, (ms) => boot += ms), () => ({ boot, wall: 0 }));
+  const clock = () => ({ boot, wall: 0 });
+  withDriver(name, (world) => body(world, (ms) => boot += ms), { clock });
 }
 
 withClock(
@@ -462,3 +474,38 @@ withDriver("after close the machine is left alone", async ({ machine, driver, po
   await sleep(60);
   assert.deepEqual([machine.arrivals, machine.dues], [[], []]);
 });
+
+// ---- Heartbeat ----------------------------------------------------------------------------------
+
+const beats: number[] = [];
+const BEAT_MS = 20;
+const heartbeat = { everyMs: BEAT_MS, beat: () => void beats.push(performance.now()) };
+
+withDriver(
+  "a loop with nothing to do beats all the same, and one that has ended does not",
+  async ({ driver }) => {
+    beats.length = 0;
+    await until(() => beats.length >= 5);
+    driver.close();
+    const before = beats.length;
+    await sleep(10 * BEAT_MS);
+    assert.equal(beats.length, before, "the rest of the program goes on");
+  },
+  { heartbeat },
+);
+
+withDriver(
+  "a loop that has much to do beats at its pace and no more",
+  async ({ driver, port, machine }) => {
+    beats.length = 0;
+    const start = performance.now();
+    for (let i = 0; i < 500; i++) {
+      driver.step((_, out) => out.send(toSelf(port, 0x80, i & 0xff, i >> 8)));
+      if (i % 20 === 19) await sleep(1);
+    }
+    await until(() => machine.arrivals.length === 500);
+    const most = (performance.now() - start) / BEAT_MS + 1;
+    assert.ok(beats.length >= 1 && beats.length <= most, `${beats.length} beats, at most ${most}`);
+  },
+  { heartbeat },
+);
