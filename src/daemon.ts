@@ -13,6 +13,7 @@ import { ControlServer, type Document } from "./control.ts";
 import { Ending } from "./ending.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { FirstJoin } from "./first_join.ts";
+import { DEFAULT_INTERFACE } from "./instance.ts";
 import { noteEvent, noteNews } from "./journal.ts";
 import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
@@ -115,9 +116,8 @@ class Front {
   #sayWhomWeAsk(): void {
     const { isFirstStart = false, seeds = [] } = this.#node ?? {};
     if (!isFirstStart || seeds.length === 0) return;
-    this.io.err(
-      `asking ${seeds.map(printable).join(", ")} to let this machine in, for ten seconds at most`,
-    );
+    const whom = `asking ${seeds.map(printable).join(", ")} to let this machine in`;
+    this.io.err(`${whom}, for ten seconds at most`);
   }
 
   #giveUp(): void {
@@ -134,6 +134,14 @@ class Front {
     this.io.out(`${programName(this.io, "approve")} --name ${name} ${key}`);
   }
 
+  /** A command as the person types it who has to ask this node. */
+  #typed(command: string): string {
+    if (!this.io.isRecorded) return programName(this.io, command);
+    const { interface: name } = this.config.instance;
+    const which = name === DEFAULT_INTERFACE ? "" : ` --interface ${name}`;
+    return `sudo ${programName(this.io, command)}${which}`;
+  }
+
   #greet(): void {
     const node = this.#node;
     if (node === undefined) return;
@@ -142,9 +150,15 @@ class Front {
     this.io.out(`${self.name} is ${addresses} in mesh ${mesh.id.slice(0, 16)}`);
     if (!node.isFounder) return;
     if (!node.isFirstStart) {
+      this.io.out(`another machine joins with the line that  ${this.#typed("invite")}  prints`);
+      return;
+    }
+    if (this.io.isRecorded) {
+      // A token lets its holder in, and this line is kept where others read it.
       this.io.out(
-        `another machine joins with the line that  ${programName(this.io, "invite")}  prints`,
+        `a new mesh; the next machine joins with the line that  ${this.#typed("invite")}  prints`,
       );
+      this.io.out(`write down the recovery words of the mesh: ${this.#typed("mesh-key words")}`);
       return;
     }
     try {

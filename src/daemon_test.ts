@@ -18,12 +18,11 @@ interface Result {
   readonly err: string;
 }
 
-/** @param descriptors how many it may have at once; 0: as many as this process */
-function command(args: readonly string[], descriptors = 0): Deno.Command {
-  const limit = descriptors === 0 ? "" : `ulimit -n ${descriptors}; `;
+/** @param before lines of sh(1) that come first */
+function command(args: readonly string[], before = ""): Deno.Command {
   const program = [Deno.execPath(), "run", "--quiet", "--no-prompt", "--config", CONFIG];
   return new Deno.Command("sh", {
-    args: ["-c", `${limit}exec "$@"`, "sh", ...program, ...RIGHTS, MAIN, ...args],
+    args: ["-c", `${before}\nexec "$@"`, "sh", ...program, ...RIGHTS, MAIN, ...args],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -43,9 +42,9 @@ class Running {
   readonly #child: Deno.ChildProcess;
   readonly #read: Promise<void>;
 
-  constructor(readonly state: string, args: readonly string[], descriptors = 0) {
+  constructor(readonly state: string, args: readonly string[], before = "") {
     const base = ["node", "--no-tun", "--listen", "0", "--state", state, "--log-level", "trace"];
-    this.#child = command([...base, ...args], descriptors).spawn();
+    this.#child = command([...base, ...args], before).spawn();
     const follow = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
       for await (const text of stream.pipeThrough(new TextDecoderStream())) add(text);
     };
@@ -98,6 +97,28 @@ async function founder(dir: string, uses = 8) {
   const invite = JSON.parse((await shoal(...args)).out);
   return { node, invite, join: ["--token", invite.token] };
 }
+
+Deno.test("where its output is the journal's a founder prints no token, and each line of its log has a priority", () =>
+  inFolder(async (dir) => {
+    const journal =
+      "JOURNAL_STREAM=$(stat --dereference --format=%d:%i /dev/fd/2); export JOURNAL_STREAM";
+    const args = ["--name", "seed", "--advertise", "127.0.0.1", "--interface", "lab"];
+    const node = new Running(join(dir, "seed"), args, journal);
+    await node.until(READY);
+    await node.until(
+      /^write down the recovery words of the mesh: sudo \.\/run shoal mesh-key words/m,
+    );
+    const { out, err, code } = await node.end("SIGTERM");
+    assert.equal(code, Exit.done);
+    assert.match(out, /^a new mesh; .* {2}sudo \.\/run shoal invite --interface lab {2}prints$/m);
+    assert.doesNotMatch(out + err, /shoal\d+[A-Za-z0-9_-]{20}/);
+    assert.match(err, /^<6>member of the mesh$/m);
+    for (const line of err.trimEnd().split("\n")) assert.match(line, /^<[2-7]>[^<]/);
+
+    const refused = await new Running(join(dir, "seed"), ["--name", "Ä"], journal).end();
+    assert.equal(refused.code, Exit.usage);
+    assert.match(refused.err, /^<3>--name 'Ä' cannot be/);
+  }));
 
 Deno.test("a command that finds no node at its place names those that run here, by the rights of the program", () =>
   inFolder(async (dir) => {
@@ -413,7 +434,7 @@ function silent(state: string): Promise<Deno.UnixConn | undefined> {
 
 Deno.test("T46: with 60 descriptors and 200 silent clients a node lives, answers, and writes its state", () =>
   inFolder(async (dir) => {
-    const node = new Running(join(dir, "seed"), ["--name", "seed"], 60);
+    const node = new Running(join(dir, "seed"), ["--name", "seed"], "ulimit -n 60");
     await node.until(READY);
     const clients = await Promise.all(Array.from({ length: 200 }, () => silent(node.state)));
     assert(clients.filter((client) => client !== undefined).length > 60);

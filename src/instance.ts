@@ -2,7 +2,7 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { Exit, Failure } from "./exit.ts";
 
-const DEFAULT_INTERFACE = "shoal0";
+export const DEFAULT_INTERFACE = "shoal0";
 /** Bytes of a Unix socket's path: sun_path less the NUL (unix(7)). */
 const SOCKET_PATH_MAX = 107;
 

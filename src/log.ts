@@ -1,6 +1,6 @@
 /**
  * Structured logs on standard error: one line a state change, logfmt where a machine reads, short
- * text on a terminal, where a line with the property `ifname` begins with it. A line that repeats is let through {@link REPEATS} times a window and then
+ * text on a terminal and in the journal, where a line with the property `ifname` begins with it. A line that repeats is let through {@link REPEATS} times a window and then
  * counted, so that a flood of one fault cannot fill a disk. Secrets never reach a logger: events of
  * mesh carry none by their types, and nothing else that holds one is ever handed over (T44).
  */
@@ -11,8 +11,10 @@ import {
   getTextFormatter,
   getThrottlingFilter,
   type LogLevel as TapeLevel,
+  type TextFormatter,
 } from "npm:@logtape/logtape@2.4.2";
 import { Exit, Failure } from "./exit.ts";
+import { isJournal, STANDARD_ERROR, withPriority } from "./service/journald.ts";
 import { printableLines } from "./words.ts";
 
 /** How often the same line may stand in one window before it is only counted. */
@@ -56,8 +58,11 @@ interface LogOptions {
   /** What is done to every line, such as naming commands as this person starts them. */
   readonly words?: (line: string) => string;
   readonly write?: (line: string) => void;
-  readonly terminal?: boolean;
+  readonly reader?: LogReader;
 }
+
+/** Who reads: a person, the journal of the system, which has times and levels of its own, or some program. */
+export type LogReader = "terminal" | "journal" | "program";
 
 /** Configures logging for the process. A second call replaces the first. */
 export function configureLog(options: LogOptions): void {
@@ -65,19 +70,7 @@ export function configureLog(options: LogOptions): void {
   const sink = options.write ?? writeToStandardError;
   // Whoever sent a part of it: LogTape leaves some control characters, and all that turn a line.
   const write = (line: string) => sink(printableLines(words(line)));
-  const terminal = options.terminal ?? Deno.stderr.isTerminal();
-  const format = terminal
-    ? getTextFormatter({
-      timestamp: "time",
-      level: "full",
-      value: "bare",
-      format: ({ timestamp, level, message, record: { properties } }) => {
-        const about = "ifname" in properties ? `${properties["ifname"]}: ` : "";
-        return `${timestamp} ${level} ${about}${message}`;
-      },
-      sanitize: ONE_LINE,
-    })
-    : getLogfmtFormatter();
+  const format = formatFor(options.reader ?? readerOfStandardError());
   const throttle = getThrottlingFilter({
     limit: REPEATS,
     windowMs: WINDOW_MS,
@@ -110,6 +103,27 @@ export function configureLog(options: LogOptions): void {
       },
       { category: ["logtape", "meta"], sinks: [], lowestLevel: "fatal" },
     ],
+  });
+}
+
+function readerOfStandardError(): LogReader {
+  if (isJournal(STANDARD_ERROR, (name) => Deno.env.get(name))) return "journal";
+  return Deno.stderr.isTerminal() ? "terminal" : "program";
+}
+
+function formatFor(reader: LogReader): TextFormatter {
+  if (reader === "program") return getLogfmtFormatter();
+  const isJournal = reader === "journal";
+  return getTextFormatter({
+    timestamp: "time",
+    level: "full",
+    value: "bare",
+    format: ({ timestamp, level, message, record }) => {
+      const about = "ifname" in record.properties ? `${record.properties["ifname"]}: ` : "";
+      const line = `${about}${message}`;
+      return isJournal ? withPriority(record.level, line) : `${timestamp} ${level} ${line}`;
+    },
+    sanitize: ONE_LINE,
   });
 }
 

@@ -3,12 +3,18 @@ import assert from "node:assert/strict";
 import { inWordsOf } from "./cli/command.ts";
 import { Exit, Failure } from "./exit.ts";
 import { noteEvent } from "./journal.ts";
-import { configureLog, parseLogLevel } from "./log.ts";
+import { configureLog, type LogReader, parseLogLevel } from "./log.ts";
 
-function capture(level: string, terminal = false, words = (line: string) => line): string[] {
+const READERS = ["terminal", "journal", "program"] as const;
+
+function capture(
+  level: string,
+  reader: LogReader = "program",
+  words = (line: string) => line,
+): string[] {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
-  configureLog({ level: parseLogLevel(level), terminal, words, write });
+  configureLog({ level: parseLogLevel(level), reader, words, write });
   return lines;
 }
 
@@ -19,14 +25,14 @@ Deno.test("a line carries its values as fields, and stays one line whatever a pe
   assert.match(lines[0] ?? "", /level=info .*state=dead\n$/);
   assert.equal(lines[0]?.split("\n").length, 2);
 
-  const shown = capture("info", true);
+  const shown = capture("info", "terminal");
   getLogger(["shoal", "node"]).info("peer {name} is {state}", { name: "a\nb", state: "dead" });
   assert.match(shown[0] ?? "", /^\d\d:\d\d:\d\d\.\d{3} info peer a\\nb is dead\n$/);
 });
 
 Deno.test("T44: no sign of what a peer wrote moves a cursor, turns a line or hides, in a value or in a message", () => {
-  for (const terminal of [false, true]) {
-    const lines = capture("info", terminal);
+  for (const reader of READERS) {
+    const lines = capture("info", reader);
     const name = "x\x1b[2J\x9b1A\x07\u202ey\u200bz";
     getLogger(["shoal", "node"]).info("peer {name}", { name });
     getLogger(["shoal", "node"]).info(`peer ${name}`);
@@ -35,10 +41,10 @@ Deno.test("T44: no sign of what a peer wrote moves a cursor, turns a line or hid
   }
 });
 
-Deno.test("a line names commands as this person starts them, on a terminal and for a machine", () => {
+Deno.test("a line names commands as this person starts them, whoever reads", () => {
   const io = { out: () => {}, err: () => {}, env: () => undefined, color: false };
-  for (const terminal of [false, true]) {
-    const lines = capture("info", terminal, (line) => inWordsOf(io, line));
+  for (const reader of READERS) {
+    const lines = capture("info", reader, (line) => inWordsOf(io, line));
     const log = getLogger(["shoal", "node"]);
     log.warn("{why}", { why: "not a member yet: `shoal status` says what it waits for" });
     noteEvent({
@@ -49,6 +55,25 @@ Deno.test("a line names commands as this person starts them, on a terminal and f
     assert.match(lines[0] ?? "", /: `\.\/run shoal status` says/);
     assert.match(lines[1] ?? "", /`\.\/run shoal approve --name bob (ab){32}`/);
   }
+});
+
+Deno.test("in the journal each line begins with its priority, and leaves time and level to the journal", () => {
+  const lines = capture("trace", "journal");
+  const log = getLogger(["shoal", "node"]);
+  log.fatal("a");
+  log.error("b");
+  log.warn("peer {name} is {state}", { name: "a\nb", state: "dead", ifname: "lab" });
+  log.info("d");
+  log.debug("e");
+  log.trace("<3>f");
+  assert.deepEqual(lines, [
+    "<2>a\n",
+    "<3>b\n",
+    "<4>lab: peer a\\nb is dead\n",
+    "<6>d\n",
+    "<7>e\n",
+    "<7><3>f\n",
+  ]);
 });
 
 Deno.test("below the level nothing is written, and silent writes nothing at all", () => {

@@ -3,6 +3,7 @@ import type { Command, Io } from "./cli/command.ts";
 import { inWordsOf, programName } from "./cli/command.ts";
 import { TRUST_HELP } from "./cli/trust_help.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { isJournal, isRecorded, STANDARD_ERROR, withPriority } from "./service/journald.ts";
 import { printableLines } from "./words.ts";
 
 /** Characters of a Failure that are shown: it may quote what somebody else wrote. */
@@ -178,15 +179,20 @@ if (import.meta.main) {
       if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
     }
   };
+  const env = (name: string) => Deno.env.get(name);
+  const isLogOfJournal = isJournal(STANDARD_ERROR, env);
+  const err = (line: string) =>
+    write(Deno.stderr)(isLogOfJournal ? withPriority("error", line) : line);
   const code = await main(Deno.args, {
     out: write(Deno.stdout),
-    err: write(Deno.stderr),
-    env: (name) => Deno.env.get(name),
-    color: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+    err,
+    env,
+    color: Deno.stdout.isTerminal() && !env("NO_COLOR"),
+    isRecorded: isRecorded(env),
   }).catch((error) => {
     // A defect of ours. Not left to the run time: whoever waits for the end has taken its events.
     const what = error instanceof Error ? error.stack ?? error.message : String(error);
-    write(Deno.stderr)(printableLines(what));
+    err(printableLines(what));
     return Exit.failed;
   });
   Deno.exit(code);

@@ -9,6 +9,8 @@ export interface Io {
   readonly env: (name: string) => string | undefined;
   /** Standard output is a terminal and nobody asked for plain text (NO_COLOR). */
   readonly color: boolean;
+  /** What is written is kept by the system, where others read it: no secret is written unasked. False when absent. */
+  readonly isRecorded?: boolean;
 }
 
 /** One command of the command line. Its options are those that `util.parseArgs` understands. */
