@@ -19,6 +19,7 @@ import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
 import { reachOf } from "./reach.ts";
 import { advertised, operations } from "./operations.ts";
+import { ServiceManager } from "./service/manager.ts";
 import { printable } from "./words.ts";
 
 /** What the line that the founder prints is good for; `shoal invite` makes others. */
@@ -33,7 +34,8 @@ export async function runDaemon(
   configureLog({ level: config.logLevel, words: (line) => inWordsOf(io, line) });
   forbidCoreDumps();
   const ending = new Ending();
-  const front = new Front(config, io, ending);
+  const manager = ServiceManager.find(io.env);
+  const front = new Front(config, io, ending, manager !== undefined);
   const node = MeshNode.open({
     stateDir: config.instance.stateDir,
     interface: config.instance.interface,
@@ -48,9 +50,13 @@ export async function runDaemon(
     open: config.open,
     previousState: config.previousState,
     dataplane: config.dataplane,
-    onEvent: (event) => front.hear(event),
+    onEvent: (event) => {
+      front.hear(event);
+      manager?.hear(event);
+    },
     onNews: noteNews,
     onDefect: ending.defect,
+    heartbeat: manager?.heartbeat,
   });
   let server: ControlServer | undefined;
   const status = (): Document => {
@@ -67,8 +73,10 @@ export async function runDaemon(
       onRestored: noteNews,
     });
     front.introduce(node);
+    manager?.serving();
     const end = await ending.reason;
     if (end.kind === "defect") throw end.error;
+    manager?.stopping();
     node.leave();
     return Exit.done;
   } finally {
@@ -86,11 +94,13 @@ class Front {
     private readonly config: NodeConfig,
     private readonly io: Io,
     private readonly ending: Ending,
+    /** A service manager waits, and nobody at a terminal: at the start of a machine the network may not be there yet. */
+    private readonly isPatient: boolean,
   ) {}
 
   hear(event: NodeEvent): void {
     // A first join that fails ends the program with the same words, once.
-    const isLastWord = event.kind === "joinFailed" && !event.isOfClock &&
+    const isLastWord = event.kind === "joinFailed" && !event.isOfClock && !this.isPatient &&
       this.#node?.isFirstStart !== false &&
       !this.#join.hasJoined;
     if (!isLastWord) noteEvent(event);
@@ -117,10 +127,12 @@ class Front {
     const { isFirstStart = false, seeds = [] } = this.#node ?? {};
     if (!isFirstStart || seeds.length === 0) return;
     const whom = `asking ${seeds.map(printable).join(", ")} to let this machine in`;
-    this.io.err(`${whom}, for ten seconds at most`);
+    if (this.isPatient) this.io.out(whom); // The log takes what is said on standard error for a fault.
+    else this.io.err(`${whom}, for ten seconds at most`);
   }
 
   #giveUp(): void {
+    if (this.isPatient) return;
     const failure = this.#node && this.#join.failure(this.#node);
     if (failure) this.ending.defect(failure);
   }

@@ -25,7 +25,7 @@ import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import type { ControlNews } from "./control.ts";
 import { Resolver } from "./dns/server.ts";
-import { type CoreNews, Driver } from "./driver.ts";
+import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { Loop } from "./loop.ts";
 import { Outside } from "./outside.ts";
@@ -88,6 +88,7 @@ export interface MeshNodeOptions {
   readonly onNews: (news: NodeNews) => void;
   /** What the node cannot go on after; whoever is told closes it. */
   readonly onDefect: (error: unknown) => void;
+  readonly heartbeat?: Heartbeat | undefined;
 }
 
 /** What is not named has mesh's default. */
@@ -179,6 +180,7 @@ export class MeshNode {
         onEvent: (event) => this.#hear(event),
         onNews: (news) => this.#hearNews(news),
         onDefect: options.onDefect,
+        ...(options.heartbeat && { heartbeat: options.heartbeat }),
       });
     } catch (error) {
       this.#device.close();
@@ -516,6 +518,7 @@ export class MeshNode {
         this.#resolver?.serve(
           [event.ip4, event.ip6].flatMap((ip) => ip ? [formatAddress(ip)] : []),
         );
+        this.options.onEvent(event);
         return;
       case "compared":
         for (const waiter of this.#comparisons) waiter(event.who);
