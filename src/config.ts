@@ -11,6 +11,7 @@ import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
 import type { Prefix } from "../mesh/machine.ts";
 import { readPool } from "../mesh/membership/genesis.ts";
+import { tokenCredential } from "./service/credential.ts";
 
 /** A token in a text around it; base64url goes on as long as it can. */
 const TOKEN = new RegExp(`(?<![A-Za-z0-9_-])${TOKEN_PREFIX}[A-Za-z0-9_-]*`, "g");
@@ -161,14 +162,19 @@ export function hostName(): string {
 
 /**
  * The invite as pasted or from a file; undefined: there is none. Secret. `SHOAL_TOKEN_FD` names the
- * descriptor on which `token.sh` hands on what stood behind `--token`.
+ * descriptor on which `token.sh` hands on what stood behind `--token`. A service without any of them has
+ * it as a credential, if at all.
  * @throws {Failure} both are given (2), it is empty (2), or the file cannot be read (1)
  */
 export async function readToken(flags: Flags, env: Env): Promise<string | undefined> {
   const handed = env("SHOAL_TOKEN_FD");
   const token = handed ? await readHanded(handed) : textOf(flags, env, "token");
   const file = textOf(flags, env, "token-file");
-  if (file === undefined) return token === undefined ? undefined : asToken("--token", token);
+  if (file === undefined) {
+    if (token !== undefined) return asToken("--token", token);
+    const credential = tokenCredential(env);
+    return credential === undefined ? undefined : await readTokenFile("credential", credential);
+  }
   if (token !== undefined) {
     throw new Failure(Exit.usage, "--token and --token-file are both given: choose one");
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { inFolder } from "../.ci/folder.ts";
 import { nodeConfig, parseSeed, readToken } from "./config.ts";
 import { Exit, Failure } from "./exit.ts";
 import { findInstance } from "./instance.ts";
@@ -213,3 +214,16 @@ Deno.test("an instance is found by state folder, else by interface; XDG folders 
   });
   assert.throws(() => findInstance({}, noEnv, 7), usage(/name a folder by --state/));
 });
+
+Deno.test("a service has its invite as a credential, plain or decrypted, unless another was named", () =>
+  inFolder(async (dir) => {
+    const env = (name: string) => name === "CREDENTIALS_DIRECTORY" ? dir : undefined;
+    assert.equal(await readToken({}, env), undefined, "there is none");
+    Deno.writeTextFileSync(`${dir}/shoal.token.sealed`, "shoal3sealed\n");
+    assert.equal(await readToken({}, env), "shoal3sealed");
+    Deno.writeTextFileSync(`${dir}/shoal.token`, "./run node --token shoal3plain\n");
+    assert.equal(await readToken({}, env), "shoal3plain");
+    assert.equal(await readToken({ token: "shoal3named" }, env), "shoal3named");
+    Deno.writeTextFileSync(`${dir}/shoal.token`, "\n");
+    await assert.rejects(readToken({}, env), usage(/credential '.*shoal\.token' is empty/));
+  }));

@@ -1,6 +1,13 @@
 /** Which node on this machine is meant: several may run, told apart by interface or state folder. */
 import { isAbsolute, join, resolve } from "node:path";
 import { Exit, Failure } from "./exit.ts";
+import {
+  checkServiceName,
+  placeOfService,
+  SERVICE_VARIABLE,
+  SYSTEM_SOCKETS,
+  SYSTEM_STATES,
+} from "./service/place.ts";
 
 export const DEFAULT_INTERFACE = "shoal0";
 /** Bytes of a Unix socket's path: sun_path less the NUL (unix(7)). */
@@ -10,11 +17,14 @@ export interface Instance {
   readonly interface: string;
   readonly stateDir: string;
   readonly controlSocket: string;
+  /** The name of the service that it is; undefined: a person has started it. */
+  readonly service?: string;
 }
 
 /**
  * - `--state DIR`: DIR/control.sock, for rootless use and for several instances in namespaces that
  *   share one file system;
+ * - else in a service of the system by the service's name (service/place.ts);
  * - else by interface name, below /var/lib/shoal and /run/shoal for root, below the XDG folders
  *   for everybody else.
  */
@@ -58,11 +68,13 @@ function locate(
     const stateDir = resolve(chosen);
     return { interface: name, stateDir, controlSocket: join(stateDir, "control.sock") };
   }
+  const service = env(SERVICE_VARIABLE);
+  if (service) return { interface: name, service, ...placeOfService(checkServiceName(service)) };
   if (uid === 0) {
     return {
       interface: name,
-      stateDir: join("/var/lib/shoal", name),
-      controlSocket: join("/run/shoal", `${name}.sock`),
+      stateDir: join(SYSTEM_STATES, name),
+      controlSocket: join(SYSTEM_SOCKETS, `${name}.sock`),
     };
   }
   const home = env("HOME");

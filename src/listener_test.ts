@@ -36,6 +36,27 @@ async function greeting(path: string): Promise<string> {
   return text;
 }
 
+Deno.test("a folder that is made for a socket lets everybody through, whatever the umask says", () =>
+  inFolder(async (dir) => {
+    const before = Deno.umask(0o077);
+    try {
+      const listener = await Listener.open({
+        place: {
+          path: join(dir, "made", "socket"),
+          mode: 0o660,
+          program: "test",
+          elsewhere: "nothing",
+        },
+        descriptors: { left: () => 1000, hasInput, duplicate },
+        onClient: (client) => client.end(),
+      });
+      assert.equal(((Deno.statSync(join(dir, "made")).mode ?? 0) & 0o777).toString(8), "755");
+      await listener.close();
+    } finally {
+      Deno.umask(before);
+    }
+  }));
+
 Deno.test("a socket from which nobody is taken is taken up anew, at the same place", () => {
   let isLost = false;
   return listening({ hasInput: (fd) => isLost || hasInput(fd) }, async (path, listener) => {

@@ -21,7 +21,7 @@ export function operations(
     ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
     ...invitations(node, config),
     ...memberships(node, ending),
-    ...keys(node, ending),
+    ...keys(node, config, ending),
     down: {
       changes: true,
       run: () => {
@@ -132,7 +132,11 @@ function memberships(node: MeshNode, ending: Ending): Readonly<Record<string, Op
   };
 }
 
-function keys(node: MeshNode, ending: Ending): Readonly<Record<string, Operation>> {
+function keys(
+  node: MeshNode,
+  config: NodeConfig,
+  ending: Ending,
+): Readonly<Record<string, Operation>> {
   return {
     recovery_words: {
       changes: true,
@@ -195,7 +199,8 @@ function keys(node: MeshNode, ending: Ending): Readonly<Record<string, Operation
         const { name } = node.status().self;
         const key = node.renewIdentity();
         endSoon(ending);
-        return { name, key };
+        const { service } = config.instance;
+        return { name, key, ...(service === undefined ? {} : { service }) };
       },
     },
   };

@@ -5,6 +5,7 @@
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import { readKernelFile, SystemError } from "../ffi/libc.ts";
+import { isOfItsUser } from "./service/place.ts";
 import { boundNameOf } from "./unix_socket.ts";
 
 /** The kernel's list of this network namespace's Unix sockets (net/unix/af_unix.c, unix_seq_show). */
@@ -22,7 +23,7 @@ const ENDING = ".sock";
 
 /**
  * Paths of control sockets, in the order of the kernel's list, at most {@link NODES_MAX}. A socket that belongs neither
- * to root nor to the one who asks is left out: anybody can answer in a node's name.
+ * to root nor to the one who asks is left out, unless it is that of a service: anybody can answer in a node's name.
  */
 export function runningNodes(uid: number | null = Deno.uid(), list = readList()): string[] {
   const found = new Set<string>();
@@ -48,7 +49,8 @@ function controlSocketBoundAs(bound: string): string | undefined {
 function isTrusted(path: string, uid: number | null): boolean {
   try {
     const found = fs.lstatSync(path);
-    return found.isSocket() && (found.uid === 0 || found.uid === uid);
+    if (!found.isSocket()) return false;
+    return found.uid === 0 || found.uid === uid || isOfItsUser(path);
   } catch {
     return false;
   }

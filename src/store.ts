@@ -20,6 +20,7 @@ import { dirname, join, resolve } from "node:path";
 import { codeOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { refuseUnsafePath } from "./safe_path.ts";
+import { SYSTEM_STATES } from "./service/place.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
@@ -44,7 +45,7 @@ export class Store {
     const isThere = isFolder(dir);
     refuseUnsafeParents(dir);
     if (!isThere) {
-      guard("make", dir, () => fs.mkdirSync(dir, { recursive: true, mode: 0o700 }));
+      guard("make", dir, () => make(dir));
       refuseUnsafeParents(dir);
     }
     const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -336,6 +337,16 @@ function look(verb: string, path: string): fs.Stats | undefined {
 }
 
 /** Whether a folder is there; anything else that is there is refused. */
+/** Folders above it, too. That of all nodes of the system holds names only, and a service's user has to get through it. */
+function make(dir: string): void {
+  const parent = dirname(resolve(dir));
+  if (parent === SYSTEM_STATES && !fs.existsSync(parent)) {
+    fs.mkdirSync(parent, { recursive: true, mode: 0o755 });
+    fs.chmodSync(parent, 0o755); // Whatever the umask says.
+  }
+  fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
+}
+
 function isFolder(dir: string): boolean {
   const stat = lookAt("open", dir);
   if (stat === undefined || stat.isDirectory()) return stat !== undefined;

@@ -56,7 +56,8 @@ async function clear(place: Place): Promise<void> {
   try {
     const folder = { ...place, path: dirname(path) };
     refuseUnsafePath({ ...place, path: dirname(folder.path) });
-    fs.mkdirSync(folder.path, { recursive: true, mode: 0o755 });
+    const isMade = fs.mkdirSync(folder.path, { recursive: true, mode: 0o755 }) !== undefined;
+    if (isMade) fs.chmodSync(folder.path, 0o755); // Whatever the umask says.
     refuseOpenFolder(place);
     refuseUnsafePath(folder);
     if (fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) return;

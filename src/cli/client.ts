@@ -3,6 +3,7 @@ import { ask, type Asking, type Document, type Request, Unreachable } from "../c
 import { Exit, Failure } from "../exit.ts";
 import { type Choice, findInstance, namedBy } from "../instance.ts";
 import { runningNodes } from "../running.ts";
+import { placeOfService, serviceAt } from "../service/place.ts";
 import { having, isText } from "../shape.ts";
 import { printable, printableIn } from "../words.ts";
 import type { Io } from "./command.ts";
@@ -81,7 +82,9 @@ async function findElsewhere(
   }
   const nodes = (await Promise.all(sockets.map(introduced))).filter((node) => node !== undefined);
   const wanted = findInstance(choice, env).interface;
-  const matches = nodes.filter((node) => node.interface === wanted);
+  const matches = nodes.filter((node) =>
+    node.interface === wanted || node.interface !== undefined && serviceAt(node.socket) === wanted
+  );
   const anyone = asksOnly && named.interface === undefined ? nodes : [];
   for (const [only, ...others] of [matches, anyone]) {
     if (only?.interface !== undefined && others.length === 0) return only.socket;
@@ -97,8 +100,10 @@ async function findElsewhere(
   throw new Failure(Exit.notRunning, `${nobody.message}; those that run here: ${list}`);
 }
 
-/** Whether a socket by interface belongs to the node with this state folder. */
+/** Whether a socket by interface or service belongs to the node with this state folder. */
 function isOfFolder(socket: string, folder: string, env: Io["env"]): boolean {
+  const service = serviceAt(socket);
+  if (service !== undefined) return placeOfService(service).stateDir === folder;
   const name = basename(socket, ".sock");
   const withoutState = (variable: string) => variable === "SHOAL_STATE" ? undefined : env(variable);
   try {
@@ -126,6 +131,8 @@ async function introduced(socket: string): Promise<Found | undefined> {
 
 /** The option that names the node behind a socket. */
 function optionOf(socket: string): string {
+  const service = serviceAt(socket);
+  if (service !== undefined) return `--interface ${service}`;
   return basename(socket) === "control.sock"
     ? `--state ${dirname(socket)}`
     : `--interface ${basename(socket, ".sock")}`;

@@ -27,7 +27,11 @@ ${INSTANCE_HELP}`,
     if (values.json) io.out(jsonText(document));
     else {
       io.out(`this machine has a new key: ${document["key"]}`);
-      io.out(`start it again with ${programName(io, "node")}, and on an admin's machine run:`);
+      const { service } = document;
+      const start = service === undefined
+        ? programName(io, "node")
+        : `systemctl start shoal@${service}`;
+      io.out(`start it again with ${start}, and on an admin's machine run:`);
       io.out(programName(io, `approve --name ${document["name"]} ${document["key"]}`));
     }
     return Exit.done;

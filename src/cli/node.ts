@@ -1,6 +1,28 @@
 import { nodeConfig, readToken, TOKEN_VARIABLES } from "../config.ts";
+import { refuseUnknownOptions } from "../service/options.ts";
+import { SERVICE_VARIABLE } from "../service/place.ts";
 import { type Command, parseOptions } from "./command.ts";
 import { DATAPLANE_HELP, DATAPLANE_OPTIONS } from "./dataplane.ts";
+
+/** What a node can be told, by options and in the environment. */
+export const OPTIONS = {
+  join: { type: "string", multiple: true },
+  token: { type: "string" },
+  "token-file": { type: "string" },
+  name: { type: "string" },
+  "mesh-name": { type: "string" },
+  pool: { type: "string" },
+  interface: { type: "string" },
+  listen: { type: "string" },
+  advertise: { type: "string" },
+  state: { type: "string" },
+  "no-tun": { type: "boolean" },
+  "no-dns": { type: "boolean" },
+  open: { type: "boolean" },
+  "previous-state": { type: "boolean" },
+  "log-level": { type: "string" },
+  ...DATAPLANE_OPTIONS,
+} as const;
 
 export const node: Command = {
   usage:
@@ -34,24 +56,11 @@ ${DATAPLANE_HELP}
 
 Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so on.`,
   async run(args, io) {
-    const { values } = parseOptions(node, args, io, {
-      join: { type: "string", multiple: true },
-      token: { type: "string" },
-      "token-file": { type: "string" },
-      name: { type: "string" },
-      "mesh-name": { type: "string" },
-      pool: { type: "string" },
-      interface: { type: "string" },
-      listen: { type: "string" },
-      advertise: { type: "string" },
-      state: { type: "string" },
-      "no-tun": { type: "boolean" },
-      "no-dns": { type: "boolean" },
-      open: { type: "boolean" },
-      "previous-state": { type: "boolean" },
-      "log-level": { type: "string" },
-      ...DATAPLANE_OPTIONS,
-    });
+    const { values } = parseOptions(node, args, io, OPTIONS);
+    const service = io.env(SERVICE_VARIABLE);
+    if (service) {
+      refuseUnknownOptions(service, Object.keys(Deno.env.toObject()), Object.keys(OPTIONS));
+    }
     const config = nodeConfig(values, io.env);
     const token = await readToken(values, io.env);
     // No program that is started from here is to inherit it.
