@@ -6,14 +6,37 @@
 #   PREFIX/bin/shoal-wg    takes an interface name, as WG_QUICK_USERSPACE_IMPLEMENTATION wants
 #   PREFIX/lib/shoal/      Deno, sources without tests, the package cache, the core library
 #
-# and nothing else; ./run uninstall [PREFIX] removes exactly that.
+# and nothing else; ./run uninstall [PREFIX] removes exactly that. With --service … behind the prefix, `shoal install
+# --service …` follows (src/service/installer.ts says what it makes); uninstall ends the services that this program runs.
+
+# Runs the task $1, install or uninstall, with the arguments behind it: [PREFIX] [OPTION …].
+installation() {
+    task=$1
+    shift
+    prefix=/usr/local
+    case ${1-} in
+    --*) ;;
+    *)
+        [ $# -eq 0 ] || {
+            prefix=$1
+            shift
+        }
+        ;;
+    esac
+    case $task:${1-} in
+    install: | install:--service | uninstall: | uninstall:--purge) ;;
+    install:*) die 2 "install takes a prefix and then --service …, not $1" ;;
+    *) die 2 "uninstall takes a prefix and then --purge, not $1" ;;
+    esac
+    "$task" "$prefix" "$@"
+}
 
 # Sets prefix, lib and bin from $1.
 installed_paths() {
     [ -n "$1" ] || die 2 "install: the prefix is empty; leave it out for /usr/local"
     case $1 in
     /*) prefix=${1%/} ;;
-    -*) die 2 "install takes one prefix and no options, not $1" ;;
+    -*) die 2 "install takes a prefix and then --service …, not $1" ;;
     *) prefix=$PWD/${1%/} ;;
     esac
     case $prefix in
@@ -30,6 +53,7 @@ ours() {
 
 install() {
     installed_paths "$1"
+    shift
     for name in shoal shoal-wg; do
         ours "$bin/$name" || die 1 "install: $bin/$name exists and is not Shoal's: remove it or choose another prefix"
     done
@@ -75,12 +99,15 @@ install() {
     mv "$new" "$lib"
     trap - EXIT
     rm -rf "$old"
-    wrapper shoal "$node_rights" '' "case \${1-} in
+    wrapper shoal "$node_rights\$more" '' "more=
+case \${1-} in
 wg) shift; exec '$bin/shoal-wg' \"\$@\" ;;
 node | up) . '$lib/src/token.sh' ;;
+install | uninstall) more=' $service_rights' PATH=\$PATH:/usr/sbin:/sbin ;;
 esac"
     wrapper shoal-wg "$wg_rights" wg ''
     say "installed $bin/shoal and $bin/shoal-wg; everything else is in $lib"
+    [ $# -eq 0 ] || exec "$bin/shoal" install "$@"
 }
 
 # Writes PREFIX/bin/$1: Deno with rights $2 on src/main.ts, with $3 before the arguments; first of all the lines $4.
@@ -89,7 +116,8 @@ wrapper() {
 #!/bin/sh
 # written by shoal install
 $4
-export DENO_DIR='$lib/cache' DENO_NO_UPDATE_CHECK=1 SHOAL_PROGRAM=shoal SHOAL_CORE="\${SHOAL_CORE:-$lib/libshoal.so}"
+export DENO_DIR='$lib/cache' DENO_NO_UPDATE_CHECK=1 SHOAL_PROGRAM=shoal SHOAL_PREFIX='$prefix'
+export SHOAL_CORE="\${SHOAL_CORE:-$lib/libshoal.so}"
 exec '$lib/deno' run --quiet --no-prompt --cached-only --config '$lib/deno.json' \\
     $2 '$lib/src/main.ts' ${3:+$3 }"\$@"
 WRAPPER
@@ -99,8 +127,13 @@ WRAPPER
 
 uninstall() {
     installed_paths "$1"
+    shift
     [ -f "$lib/made" ] || die 1 "uninstall: nothing of Shoal's is in $lib; was it installed with another prefix?"
     [ -w "$prefix/lib" ] || die 4 "uninstall: $prefix is not writable by $(id -un): run it as root"
+    # A unit without its program could not even be stopped well.
+    if grep -qsF "ExecStart=$bin/shoal " /etc/systemd/system/shoal@.service; then
+        "$bin/shoal" uninstall --service --all "$@" || die $? "uninstall: the services are there still, and so is the program"
+    fi
     for name in shoal shoal-wg; do
         if ours "$bin/$name"; then rm -f "$bin/$name"; else say "left alone, not Shoal's: $bin/$name"; fi
     done

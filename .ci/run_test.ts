@@ -140,6 +140,24 @@ Deno.test("install: an option, an empty prefix and an apostrophe are refused wit
   }
 });
 
+Deno.test("install and uninstall: what stands behind the prefix has to be known, before anything is done", async () => {
+  await inFolder(async (prefix) => {
+    const wrong = [
+      ["install", prefix, "--purge"],
+      ["install", prefix, "lab"],
+      ["install", "--services"],
+      ["uninstall", prefix, "--service"],
+      ["uninstall", "--all"],
+    ];
+    for (const args of wrong) {
+      const { code, err } = await runScript(args);
+      assert.equal(code, 2, args.join(" "));
+      assert.match(err, /^run: (?:un)?install takes a prefix and then --\w+.*, not \S+$/m);
+    }
+    assert.deepEqual([...Deno.readDirSync(prefix)], []);
+  });
+});
+
 Deno.test("uninstall: where nothing was installed nothing is removed, and it says so", async () => {
   await inFolder(async (prefix) => {
     await Deno.mkdir(`${prefix}/lib/shoal`, { recursive: true });

@@ -99,6 +99,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "run a plain userspace WireGuard device",
     load: async () => (await import("./cli/wg.ts")).wg,
   },
+  install: {
+    summary: "make a mesh node a service of this machine (systemd)",
+    load: async () => (await import("./cli/install.ts")).install,
+  },
+  uninstall: {
+    summary: "end that",
+    load: async () => (await import("./cli/uninstall.ts")).uninstall,
+  },
   version: {
     summary: "print the version",
     load: async () => (await import("./cli/version.ts")).version,

@@ -37,6 +37,24 @@ Deno.test("every command of the table loads and explains itself under its own na
   }
 });
 
+Deno.test("a service is made of an installed program only, and what is asked for has to make sense", async () => {
+  const refusals: [readonly string[], RegExp][] = [
+    [["install", "--service", "lab"], /runs from a checkout: use \.\/run install --service/],
+    [["install", "lab"], /^install: --service is missing\nusage: /],
+    [
+      ["install", "--service", "lab", "--encrypt"],
+      /--encrypt is about an invite: name it by --token/,
+    ],
+    [["uninstall", "lab"], /^uninstall: --service is missing\nusage: /],
+    [["uninstall", "--service", "lab", "--all"], /^uninstall: either a name or --all\nusage: /],
+  ];
+  for (const [args, text] of refusals) {
+    const { code, err } = await run(...args);
+    assert.equal(code, Exit.usage, args.join(" "));
+    assert.match(err, text);
+  }
+});
+
 Deno.test("what is not known is named in one line, with exit code 2", async () => {
   const none = await run();
   assert.equal(none.code, Exit.usage);

@@ -1,0 +1,38 @@
+import { Exit, Failure } from "../exit.ts";
+import { uninstallServices } from "../service/installer.ts";
+import { thisSystem } from "../service/system.ts";
+import { type Command, parseOptions, programName } from "./command.ts";
+
+export const uninstall: Command = {
+  usage: "uninstall --service [NAME | --all] [--purge]",
+  help:
+    `Ends a service of this machine: it leaves its mesh, is stopped and removed; with the last one its
+user goes. The state, which has the node's key, stays for root alone: a service of that name,
+installed again, is the same member of its mesh.
+
+  --service        what is removed is a service (NAME may be left out when there is one)
+  --all            every service
+  --purge          remove the state and the options, too`,
+  async run(args, io) {
+    const { values, positionals } = parseOptions(uninstall, args, io, {
+      service: { type: "boolean" },
+      all: { type: "boolean" },
+      purge: { type: "boolean" },
+    }, { min: 0, max: 1 });
+    const [service] = positionals;
+    const usage = `usage: ${programName(io, uninstall.usage)}`;
+    if (!values.service) {
+      throw new Failure(Exit.usage, `uninstall: --service is missing\n${usage}`);
+    }
+    if (values.all && service !== undefined) {
+      throw new Failure(Exit.usage, `uninstall: either a name or --all\n${usage}`);
+    }
+    const lines = await uninstallServices(thisSystem, {
+      service,
+      isAll: values.all ?? false,
+      isPurge: values.purge ?? false,
+    });
+    for (const line of lines) io.out(line);
+    return Exit.done;
+  },
+};
