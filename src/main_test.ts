@@ -169,6 +169,24 @@ Deno.test("ip knows a node by name, key and any spelling of its addresses, and n
   });
 });
 
+Deno.test("what a node says of names is words to the shell of root and nothing else", async () => {
+  const ifname = "a'$(id);`id`\\ \"b&";
+  const status = {
+    self: { name: "lyon", ip4: "100.64.0.1; id", ip6: "fd00::1", interface: ifname },
+    mesh: { name: "x' 'y; id", pool: "100.64.0.0/10" },
+    health: [],
+  };
+  await besideNode({ status: () => status }, async (...state) => {
+    const { code, out } = await run("dns", "--shell", ...state);
+    assert.equal(code, Exit.done);
+    const script = `resolvectl() { for word; do printf '<%s>' "$word"; done; echo; }\n${out}`;
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
+    const [servers, domains = ""] = new TextDecoder().decode(stdout).trim().split("\n");
+    assert.equal(servers, `<dns><${ifname}><100.64.0.1; id><fd00::1>`);
+    assert(domains.startsWith(`<domain><${ifname}><~x' 'y; id.internal>`), domains);
+  });
+});
+
 /** Runs a command beside something that answers every request with one line. */
 async function beside(reply: string, ...args: string[]) {
   const dir = await Deno.makeTempDir();

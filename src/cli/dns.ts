@@ -37,8 +37,10 @@ ${INSTANCE_HELP}`,
     }
     const zones = zonesOf(status);
     const lines = [
-      `resolvectl dns ${self.interface} ${servers.join(" ")}`,
-      `resolvectl domain ${self.interface} ${zones.map((zone) => `'~${zone}'`).join(" ")}`,
+      `resolvectl dns ${[self.interface, ...servers].map(quoted).join(" ")}`,
+      `resolvectl domain ${
+        [self.interface, ...zones.map((zone) => `~${zone}`)].map(quoted).join(" ")
+      }`,
     ];
     if (values.json) {
       io.out(jsonText({ v: 1, zones, servers, interface: self.interface }));
@@ -71,6 +73,11 @@ ${INSTANCE_HELP}`,
     return Exit.done;
   },
 };
+
+/** One word of a shell, whatever is in it: root runs these lines, and the node that told them may be a lesser user's. */
+function quoted(text: string): string {
+  return /^[\w.:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
 
 const isNamed = having({
   self: having({ name: isText, ip4: isText, ip6: isText, interface: isText }),
