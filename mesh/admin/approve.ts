@@ -77,7 +77,7 @@ export function promote(
   const by = meshKeyOf(mesh, "promote", options);
   if (!by.ok) return by;
   const own = mesh.membership(now);
-  const isSelf = who === mesh.id || who === mesh.name;
+  const isSelf = mesh.meant(who) === mesh.id || who === mesh.name;
   const found = mesh.roster.find(who);
   if (!isSelf && !found.ok) return refusal(`promote: ${found.error}`);
   const membership = isSelf ? own : found.ok ? found.value.membership : undefined;
@@ -125,8 +125,9 @@ export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): De
 
 /** Ends the trust of this node alone in a key. */
 export function untrust(mesh: Mesh, who: string): Decoded<Who> {
+  const meant = mesh.meant(who);
   const trusted = [...mesh.judge.trusted()].filter(({ key, name }) =>
-    name === who || key === who || who.length >= 8 && key.startsWith(who)
+    name === meant || key === meant || meant.length >= 8 && key.startsWith(meant)
   );
   const [one, ...others] = trusted;
   if (one === undefined) {

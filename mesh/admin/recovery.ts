@@ -112,10 +112,11 @@ export function recover(
 /** A thief of the mesh key can have promoted a key of its own by an admin's name. */
 function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
   const named = new Set<MemberId>();
+  const meant = mesh.meant(name);
   for (const { statement } of mesh.statements.all()) {
     if (statement.kind !== "admin") continue;
     const { key } = statement.certificate;
-    if (key === name || nameOf(mesh, key) === name) named.add(key);
+    if (key === meant || nameOf(mesh, key) === meant) named.add(key);
   }
   return named;
 }

@@ -31,8 +31,9 @@ export interface RevokeOptions extends Insistence {
 
 /** The admin that a person names; it may be this node, or one that is not here now. */
 function adminNamed(mesh: Mesh, what: string, who: string): Decoded<MemberId> {
+  const meant = mesh.meant(who);
   const named = [...mesh.statements.admins()].filter((id) =>
-    nameOf(mesh, id) === who || id === who || who.length >= 8 && id.startsWith(who)
+    nameOf(mesh, id) === meant || id === meant || meant.length >= 8 && id.startsWith(meant)
   );
   const [one, ...others] = named;
   if (one === undefined) {
@@ -123,7 +124,7 @@ export function revoke(
   options: RevokeOptions,
   out: Outbox<NodeEvent>,
 ): Decoded<Planned> {
-  if (who === mesh.id || who === mesh.name) {
+  if (mesh.meant(who) === mesh.id || who === mesh.name) {
     return refusal(
       "revoke: that is this node itself: `shoal leave` ends its membership, and another admin can " +
         "revoke it",

@@ -66,6 +66,37 @@ function outs(all: readonly Computer[]): Who[] {
   );
 }
 
+Deno.test("a mesh address stands for the key of whoever has it, in every command about somebody", () => {
+  const { founder, others: [admin, plain] } = village(crypto, ["admin", "plain"]);
+  assert.ok(admin && plain);
+  promote(founder, admin);
+  const addressesOf = ({ ip4, ip6 }: { readonly ip4: string; readonly ip6: string }) => [ip4, ip6];
+  const peer = founder.sees(admin);
+  assert.ok(peer);
+  const status = () => founder.node.status(founder.now());
+  for (const address of addressesOf(peer)) {
+    const revoked = founder.step((now, out) => founder.node.revoke(now, address, {}, out));
+    assert.match(refusalOf(revoked), /^revoke: admin is an admin: say with --since/);
+    const asked = founder.step((now, out) => founder.node.askAdmin(now, address, out));
+    assert.equal(asked?.id, admin.id);
+    const promoted = founder.step((now, out) => founder.node.promote(now, address, {}, out));
+    assert.match(refusalOf(promoted), /is an admin already/);
+  }
+  const demoted = founder.step((now, out) => founder.node.demote(now, peer.ip4, {}, out));
+  assert.equal(done(demoted).who.id, admin.id);
+  for (const own of addressesOf(status().self)) {
+    const revoked = founder.step((now, out) => founder.node.revoke(now, own, {}, out));
+    assert.match(refusalOf(revoked), /^revoke: that is this node itself/);
+    const ping = founder.step((now, out) =>
+      founder.node.ping(now, own, { timeoutMs: 100, size: 0 }, out)
+    );
+    assert.match(refusalOf(ping), /that is this node itself: name another$/);
+  }
+  const address = founder.sees(plain)?.ip4 ?? "";
+  const { who } = done(founder.step((now, out) => founder.node.revoke(now, address, {}, out)));
+  assert.equal(who.id, plain.id);
+});
+
 Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () => {
   const { lab, founder, others: [friend, thief] } = village(crypto, ["friend", "thief"]);
   assert.ok(friend && thief);

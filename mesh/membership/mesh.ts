@@ -16,7 +16,7 @@ import { Approvals } from "./approvals.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { Forgers } from "./forgers.ts";
 import { certifyOnSight, corrected, RESERVE, SightPace } from "./sight.ts";
-import { type Endpoint, formatAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
+import { type Endpoint, parseAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis } from "./genesis.ts";
 import type { MemberId } from "./identity.ts";
@@ -815,10 +815,19 @@ export class Mesh {
   /** The member that a person means by a name, a key or an address. */
   find(text: string): Decoded<Member> {
     const found = this.roster.find(text);
-    const own = [this.name, this.id, formatAddress(this.ip6)];
-    return found.ok || !own.includes(text)
+    return found.ok || text !== this.name && this.meant(text) !== this.id
       ? found
       : { ok: false, error: `${text}: that is this node itself: name another` };
+  }
+
+  /** The key of whoever has a mesh address, this node among them; a text that is no such address stays as it is. */
+  meant(text: string): string {
+    const address = parseAddress(text);
+    if (address === undefined) return text;
+    const own = [this.roster.ip4(this.id), this.ip6];
+    if (own.some((one) => one && sameBytes(one, address))) return this.id;
+    const found = this.roster.find(text);
+    return found.ok ? found.value.id : text;
   }
 
   /** Whether one more member can be taken in: there is room, or somebody is gone. */
