@@ -343,7 +343,8 @@ export class Node {
     if (mesh && now.boot >= Math.min(this.#reviewAt + REVIEW, mesh.reviewDue)) {
       this.#reviewAt = now.boot;
       mesh.review(now, out);
-      for (const id of this.#door?.expire(now) ?? []) mesh.release(id);
+      const isMember = (id: string) => mesh.judge.judge(id, secondsOf(now)).kind === "member";
+      for (const id of this.#door?.expire(now, isMember) ?? []) mesh.release(id);
     }
     if (mesh && now.boot >= mesh.swim.deadline().at) {
       mesh.traffic(now, this.#o.facts, out);
@@ -454,7 +455,14 @@ export class Node {
 
   /** Believes a key on this node alone. */
   trust(now: Now, key: string, name: string, out: Outbox<NodeEvent>): Decoded<Who> {
-    return this.#asked("trust", now, out, (mesh) => trust(this.#o.crypto, mesh, key, name));
+    const trusted = this.#asked(
+      "trust",
+      now,
+      out,
+      (mesh) => trust(this.#o.crypto, mesh, key, name),
+    );
+    if (trusted.ok) this.#door?.requests.forget(key);
+    return trusted;
   }
 
   /** Ends that. */

@@ -200,6 +200,28 @@ Deno.test("item 12: a key that one node trusts is a member for this node alone, 
   assert.ok(lab.until(70_000, () => other.sees(guest)?.state === "alive"));
 });
 
+Deno.test("a request is gone once its key is decided: trusted here, or approved on another admin", () => {
+  const { lab, founder, others: [door] } = village(crypto, ["door"]);
+  assert.ok(door);
+  const asksAt = (name: string) => {
+    const guest = lab.computer({ name, seeds: [door.address] });
+    guest.start();
+    lab.run(2_000);
+    assert.deepEqual(keysAsking(), [guest.id]);
+    guest.crash(); // What it asks again would be answered, and forgotten by that.
+    return guest.id;
+  };
+  const keysAsking = () => door.node.status(door.now()).requests.map(({ key }) => key);
+  openDoor(door);
+  const trusted = asksAt("trusted");
+  done(door.step((now, out) => door.node.trust(now, trusted, "pal", out)));
+  assert.deepEqual(keysAsking(), []);
+  const approved = asksAt("approved");
+  done(approve(founder, approved));
+  lab.run(40_000);
+  assert.deepEqual(keysAsking(), []);
+});
+
 Deno.test("T41: a point of low order, for which anybody can sign, is neither trusted nor approved", () => {
   const founder = new NodeLab(crypto).founder();
   for (const first of ["00", "01"]) {

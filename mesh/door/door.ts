@@ -159,9 +159,13 @@ export class Door {
     return this.requests.list();
   }
 
-  /** Forgets what nobody repeated. @returns identities whose half-open acquaintance ended. */
-  expire(now: Now): MemberId[] {
+  /**
+   * Forgets what nobody repeated, and requests of those who became members by another's word.
+   * @returns identities whose half-open acquaintance ended
+   */
+  expire(now: Now, isMember: (id: MemberId) => boolean): MemberId[] {
     this.requests.expire(now);
+    for (const { who } of this.requests.list()) if (isMember(who.id)) this.requests.forget(who.id);
     const gone = [...this.#halfOpen].filter(([, { since }]) => now.boot - since > HALF_OPEN_TIME);
     for (const [id] of gone) this.#halfOpen.delete(id);
     return gone.map(([id]) => id);
