@@ -48,15 +48,9 @@ export class Store {
       guard("make", dir, () => make(dir));
       refuseUnsafeParents(dir);
     }
-    const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-    try {
-      const stat = fs.fstatSync(fd);
-      refuseForeign(dir, stat.uid);
-      if ((stat.mode & 0o777) !== 0o700) closeToOthers(dir, fd);
-      return new Store(dir, fileMax, takeLock(join(dir, "lock")), stat.dev);
-    } finally {
-      fs.closeSync(fd);
-    }
+    const device = closedToOthers(dir);
+    // Last: nothing that fails after it leaves the folder locked.
+    return new Store(dir, fileMax, takeLock(join(dir, "lock")), device);
   }
 
   /**
@@ -268,6 +262,19 @@ function blank(fd: number): void {
     fs.fsyncSync(fd);
   } catch {
     // The disk does not take it.
+  }
+}
+
+/** Makes sure that a folder is ours alone. @returns the number of its device */
+function closedToOthers(dir: string): number {
+  const fd = guard("open", dir, () => fs.openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  try {
+    const { uid, mode, dev } = fs.fstatSync(fd);
+    refuseForeign(dir, uid);
+    if ((mode & 0o777) !== 0o700) closeToOthers(dir, fd);
+    return dev;
+  } finally {
+    letGo(fd);
   }
 }
 
