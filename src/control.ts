@@ -82,14 +82,20 @@ interface ControlOptions {
   readonly descriptors: Descriptors;
   /** Told of an error that is no Failure, which the client was told, too. */
   readonly onDefect: (error: unknown) => void;
-  /** Told when somebody had removed the socket and it is there again. */
-  readonly onRestored?: (news: ControlNews) => void;
+  /**
+   * Whether the folder of the socket is made again, too, where somebody removed it. False for a state
+   * folder, which its owner makes again with all that it held.
+   */
+  readonly makesFolder?: boolean;
+  readonly onNews?: (news: ControlNews) => void;
 }
 
-export interface ControlNews {
-  readonly kind: "controlRemoved";
-  readonly path: string;
-}
+/** What became of a socket that somebody removed. */
+export type ControlNews =
+  /** It is there again. */
+  | { readonly kind: "controlRemoved"; readonly path: string }
+  /** It cannot be made again; told once, and tried until it can. */
+  | { readonly kind: "controlLost"; readonly path: string; readonly reason: string };
 
 /** One that is served. */
 interface Guest {
@@ -107,6 +113,8 @@ export class ControlServer {
   #listener: Listener | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
+  /** The socket is gone, cannot be made again, and that was told. */
+  #isLost = false;
   /** Until when requests are answered one after the other, in ms of performance.now(). */
   #turnEnds = -Infinity;
 
@@ -145,18 +153,20 @@ export class ControlServer {
 
   /** Without its socket no command reaches a node: where somebody has removed it, it is made again. */
   async #look(): Promise<void> {
-    const { path, onRestored } = this.options;
+    const { path, makesFolder = false, onNews } = this.options;
     const lost = this.#listener;
-    // The folder is its owner's to make again: a state folder is not like others.
-    if (lost && !lost.isThere && fs.existsSync(dirname(path))) {
+    if (lost && !lost.isThere && (makesFolder || fs.existsSync(dirname(path)))) {
       try {
         const listener = await this.#listen();
         this.#listener = listener;
         void lost.close(); // It ends when the last of its clients has gone.
         if (this.#isClosed) return void await listener.close();
-        onRestored?.({ kind: "controlRemoved", path });
+        this.#isLost = false;
+        onNews?.({ kind: "controlRemoved", path });
       } catch (error) {
-        if (!(error instanceof Failure)) this.options.onDefect(error); // It is tried again.
+        if (!(error instanceof Failure)) this.options.onDefect(error);
+        else if (!this.#isLost) onNews?.({ kind: "controlLost", path, reason: error.message });
+        this.#isLost = true;
       }
     }
     if (!this.#isClosed) this.#lookLater();

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import * as net from "node:net";
 import { join } from "node:path";
 import { duplicate, hasInput } from "../ffi/libc.ts";
-import { ask, ControlServer, type Credentials, type Operation } from "./control.ts";
+import {
+  ask,
+  type ControlNews,
+  ControlServer,
+  type Credentials,
+  type Operation,
+} from "./control.ts";
 import { Exit, Failure } from "./exit.ts";
 
 const ME: Credentials = { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 };
@@ -464,6 +470,48 @@ Deno.test("who finds the queue before a node full waits for its turn, and hears 
   }
 });
 
+Deno.test("a socket whose folder was removed is there again; while it cannot be, that is said once", async () => {
+  const dir = Deno.makeTempDirSync();
+  const folder = join(dir, "run");
+  const path = join(folder, "shoal0.sock");
+  const news: ControlNews[] = [];
+  const until = async (kind: ControlNews["kind"]) => {
+    for (let i = 0; i < 100 && news.at(-1)?.kind !== kind; i++) {
+      await new Promise((go) => setTimeout(go, 100));
+    }
+    assert.equal(news.at(-1)?.kind, kind);
+  };
+  const server = await ControlServer.listen({
+    path,
+    operations: OPERATIONS,
+    credentialsOf: () => ME,
+    descriptors: { left: () => 1000, hasInput, duplicate },
+    onDefect: (error) => assert.fail(String(error)),
+    makesFolder: true,
+    onNews: (one) => news.push(one),
+  });
+  try {
+    Deno.removeSync(folder, { recursive: true });
+    await until("controlRemoved");
+    assert.equal((await ask(path, { command: "status" }))["v"], 1);
+    Deno.removeSync(path);
+    Deno.writeTextFileSync(path, "in the way");
+    await until("controlLost");
+    await new Promise((go) => setTimeout(go, 2_500)); // One more look, which says nothing.
+    Deno.removeSync(path);
+    await until("controlRemoved");
+    assert.equal((await ask(path, { command: "status" }))["v"], 1);
+    assert.deepEqual(news.map(({ kind }) => kind), [
+      "controlRemoved",
+      "controlLost",
+      "controlRemoved",
+    ]);
+  } finally {
+    await server.close();
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
 Deno.test("a socket that somebody removed is there again within seconds, and is said once", async () => {
   const dir = Deno.makeTempDirSync();
   const path = join(dir, "control.sock");
@@ -474,7 +522,7 @@ Deno.test("a socket that somebody removed is there again within seconds, and is 
     credentialsOf: () => ME,
     descriptors: { left: () => 1000, hasInput, duplicate },
     onDefect: (error) => assert.fail(String(error)),
-    onRestored: (one) => news.push(one),
+    onNews: (one) => news.push(one),
   });
   try {
     Deno.removeSync(path);

@@ -1,4 +1,5 @@
 /** `shoal node`: a mesh node in the foreground, with its control socket and what it prints. */
+import { dirname } from "node:path";
 import {
   descriptorsLeft,
   duplicate,
@@ -70,7 +71,8 @@ export async function runDaemon(
       credentialsOf: peerCredentials,
       descriptors: { left: descriptorsLeft, hasInput, duplicate },
       onDefect: ending.defect,
-      onRestored: noteNews,
+      makesFolder: dirname(config.instance.controlSocket) !== config.instance.stateDir,
+      onNews: noteNews,
     });
     front.introduce(node);
     manager?.serving();

@@ -134,6 +134,12 @@ export function noteNews(news: NodeNews): void {
       return log.warn("the control socket {path} was removed: it is there again", {
         path: news.path,
       });
+    case "controlLost":
+      return log.error(
+        "the control socket {path} was removed and cannot be made again, so no command reaches this " +
+          "node (a signal still ends it); it is tried again: {reason}",
+        { path: news.path, reason: news.reason },
+      );
     case "portRegained":
       return log.info("UDP port {port} is free again, and this node listens on it", {
         port: news.port,

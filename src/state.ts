@@ -276,11 +276,7 @@ export class NodeState {
     } catch (error) {
       if (!(error instanceof Failure) || !this.#isOnDisk) throw error;
       this.writesFailed++;
-      if (this.#unsaved === undefined) {
-        this.#onNews({ kind: "stateUnsaved", reason: error.message });
-      }
-      this.#unsaved = error;
-      return;
+      return this.#noteUnsaved(error);
     }
     this.#isOnDisk = true;
     if (this.#unsaved !== undefined) this.#onNews({ kind: "stateSaved" });
@@ -289,7 +285,8 @@ export class NodeState {
 
   /** Tries again what failed, if something did, and makes a folder again that somebody removed. */
   mend(now: Now, memory: () => Memory): void {
-    if (this.#isKept && !this.#isOver && this.#isGone(now)) this.#beginAnew();
+    const isGone = this.#isKept && !this.#isOver && this.#isGone(now);
+    if (isGone && !this.#beginAnew()) return;
     if (this.#unsaved !== undefined) this.save(memory);
   }
 
@@ -300,30 +297,82 @@ export class NodeState {
     return this.#goneSince !== undefined && now.boot - this.#goneSince >= PUT_BACK_WITHIN;
   }
 
-  /** All of it is written anew: the keys, the state, the port. */
-  #beginAnew(): void {
+  /** All of it is to be written anew: the keys, the state, the port. @returns whether that can be tried */
+  #beginAnew(): boolean {
     const { dir } = this.#store;
     try {
-      const store = Store.open(dir, FILE_MAX);
+      const store = this.#openAgain(dir);
       this.#store.close();
       this.#store = store;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      this.#unsaved = error;
-      return;
+      this.#noteUnsaved(error);
+      return false;
     }
     this.#goneSince = undefined;
     this.#unsaved ??= new Failure(Exit.failed, `${dir} was removed`);
     this.#onNews({ kind: "stateRemoved", dir });
+    return true;
+  }
+
+  /** @throws {Failure} when the folder cannot be used, or holds keys that are not ours */
+  #openAgain(dir: string): Store {
+    const store = Store.open(dir, FILE_MAX);
+    try {
+      const found = readKeys(store);
+      const own = {
+        identity: this.#identitySeed,
+        meshKey: this.#meshSeed,
+        recoveryKey: this.#recoverySeed,
+      };
+      for (const name of ["identity", "meshKey", "recoveryKey"] as const) {
+        if (found[name] === undefined || found[name].toHex() === own[name]?.toHex()) continue;
+        throw new Failure(
+          Exit.failed,
+          `state: ${dir} holds another ${
+            KEY_FILE[name]
+          } than this node's: empty it, and this node ` +
+            "writes its own again; or stop this node first, and the next start goes on from there",
+        );
+      }
+      return store;
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  }
+
+  #noteUnsaved(error: Failure): void {
+    if (this.#unsaved === undefined) {
+      this.#onNews({ kind: "stateUnsaved", reason: error.message });
+    }
+    this.#unsaved = error;
+  }
+
+  /** Where the folder is, as far as that is not as it was at the start. */
+  #folderHealth(): string[] {
+    const { dir, isOurs, isRemoved } = this.#store;
+    if (!this.#isOnDisk || isOurs) return [];
+    return [
+      isRemoved
+        ? `the state folder ${dir} was removed, emptied or moved away: if it is not put back within ` +
+          `${
+            PUT_BACK_WITHIN / 1000
+          } s, this node makes it again and writes its keys and its state into it`
+        : `the disk with the state folder ${dir} is not where it was: mount it again, or stop the node`,
+    ];
   }
 
   health(): string[] {
     const { unflushed } = this.#store;
-    const lines = unflushed === undefined ? [] : [
-      `the disk below ${this.#store.dir} does not confirm what is written (${unflushed.message}): a ` +
-      "power cut may bring back an older state",
-    ];
-    if (this.#unsaved === undefined) return lines;
+    const lines: string[] = [];
+    if (unflushed !== undefined) {
+      lines.push(
+        `the disk below ${this.#store.dir} does not confirm what is written (${unflushed.message}): a ` +
+          "power cut may bring back an older state",
+      );
+    }
+    if (this.#unsaved === undefined) return [...lines, ...this.#folderHealth()];
     return [
       ...lines,
       `the folder ${this.#store.dir} cannot be written, so a restart would forget what the node ` +

@@ -111,6 +111,58 @@ const NOW = { boot: 60_000, wall: 0 };
 const after = (ms: number) => ({ ...NOW, boot: NOW.boot + ms });
 
 Deno.test(
+  "a folder that was emptied while the node runs is written again, and nobody else gets it meanwhile",
+  inFolder((dir) => {
+    const news: StateNews[] = [];
+    const state = open(dir, true, news);
+    state.save(memory(1, 4500));
+    const seed = state.identitySeed.toHex();
+    for (const name of names(dir)) Deno.removeSync(join(dir, name));
+    assert.match(state.health().join(), /^the state folder .* was removed, emptied or moved away/);
+    state.mend(NOW, memory(2));
+    state.mend(after(10_000), memory(2));
+    assert.deepEqual(news.map(({ kind }) => kind), ["stateRemoved", "stateSaved"]);
+    assert.deepEqual(state.health(), []);
+    assert.throws(() => open(dir, true), /is locked by a running node/);
+    state.close();
+    const again = open(dir, true);
+    assert.deepEqual([again.snapshot?.boot, again.identitySeed.toHex()], [2, seed]);
+    again.close();
+  }),
+);
+
+Deno.test(
+  "what somebody puts in the place of the folder stays as it is: another node's, or that below a mount",
+  inFolder((dir) => {
+    const news: StateNews[] = [];
+    const state = open(dir, true, news);
+    state.save(memory(1));
+    Deno.renameSync(dir, `${dir}-away`);
+    const other = open(dir, true);
+    other.save(memory(7));
+    other.close();
+    const file = (name: string) => Deno.readTextFileSync(join(dir, name));
+    const before = names(dir).map(file);
+    state.save(memory(2));
+    assert.throws(() => state.setMeshSeed(undefined), /was emptied or replaced/);
+    assert.throws(() => state.eraseRecovery(), /was emptied or replaced/);
+    state.mend(after(0), memory(2));
+    state.mend(after(10_000), memory(2));
+    assert.match(state.health().join(), /holds another identity than this node's: empty it/);
+    assert.deepEqual(names(dir).map(file), before);
+    open(dir, true).close(); // Nobody holds it.
+    for (const name of names(dir)) Deno.removeSync(join(dir, name));
+    state.mend(after(12_000), memory(3));
+    assert.deepEqual(state.health(), []);
+    assert.deepEqual(news.map(({ kind }) => kind), ["stateUnsaved", "stateRemoved", "stateSaved"]);
+    state.close();
+    const again = open(dir, true);
+    assert.deepEqual([again.snapshot?.boot, again.meshSeed !== undefined], [3, true]);
+    again.close();
+  }),
+);
+
+Deno.test(
   "a folder that was removed while the node runs is made again, with all that it held",
   inFolder((dir) => {
     const news: StateNews[] = [];

@@ -53,14 +53,22 @@ export class Store {
     return new Store(dir, fileMax, takeLock(join(dir, "lock")), device);
   }
 
+  /** Whether the folder is the one that was opened: the lock in it is the one that this process holds. */
+  get isOurs(): boolean {
+    const found = statOf(join(this.dir, "lock"));
+    const { ino, dev } = this.lock.statSync();
+    return found !== undefined && found.ino === ino && found.dev === dev;
+  }
+
   /**
-   * Whether somebody has removed the folder, or moved it away, since it was opened. One whose disk is
-   * not mounted any more is not meant: what is written in its place would come to light later.
+   * Whether somebody has removed the folder, emptied it or moved it away since it was opened. One whose
+   * disk is not mounted any more is not meant: what is written in its place would come to light later.
    */
   get isRemoved(): boolean {
+    if (this.isOurs) return false;
     for (let path = resolve(this.dir);; path = dirname(path)) {
       const found = statOf(path);
-      if (found) return path !== resolve(this.dir) && found.dev === this.device;
+      if (found) return found.dev === this.device;
       if (path === dirname(path)) return false;
     }
   }
@@ -194,6 +202,7 @@ export class Store {
 
   #writeBeside(name: string, content: Uint8Array): void {
     const beside = this.#path(`${name}.new`);
+    this.#refuseReplaced();
     this.#refuseLarge(this.#path(name), content);
     guard("remove", beside, () => fs.rmSync(beside, { force: true }));
     writeNew(beside, content);
@@ -202,6 +211,16 @@ export class Store {
   #replace(from: string, to: string): void {
     const path = this.#path(to);
     this.#changeFolder(() => guard("replace", path, () => fs.renameSync(this.#path(from), path)));
+  }
+
+  /** What stands at the path of the folder now may be another node's, or the folder below a disk that was mounted. */
+  #refuseReplaced(): void {
+    if (this.isOurs || statOf(this.dir) === undefined) return; // A folder that is gone takes nothing.
+    throw new Failure(
+      Exit.failed,
+      `state: ${this.dir} was emptied or replaced while this node ran: put back what was there, or ` +
+        "stop the node first",
+    );
   }
 
   /** What could not be read again is not written over what can be. */
@@ -220,6 +239,7 @@ export class Store {
    * done" would make its caller go on with what is not there any more.
    */
   #changeFolder(change: () => void): void {
+    this.#refuseReplaced();
     const fd = guard("open", this.dir, () => fs.openSync(this.dir, O_RDONLY | O_DIRECTORY));
     try {
       change();
