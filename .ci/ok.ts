@@ -3,6 +3,7 @@
  * where. `./run ok NAME…` runs only these checks.
  */
 import { impurities, wrongArrows } from "./arrows.ts";
+import { shown } from "./shown.ts";
 import { announce, endChildrenOnSignals, run } from "./command.ts";
 import { unusedExports } from "./exports.ts";
 import { readSymbols, unusedSymbols } from "./symbols.ts";
@@ -71,7 +72,9 @@ async function unusedInCore(): Promise<string> {
 async function main(wanted: readonly string[]): Promise<number> {
   for (const name of wanted) {
     if (CHECKS[name] !== undefined) continue;
-    console.error(`ok: no check is called '${name}'; there are: ${Object.keys(CHECKS).join(" ")}`);
+    console.error(
+      `ok: no check is called ${shown(name)}; there are: ${Object.keys(CHECKS).join(" ")}`,
+    );
     return 2;
   }
   endChildrenOnSignals();

@@ -231,16 +231,14 @@ Deno.test("run: where npm fails, it says why and tries PyPI", async () => {
 });
 
 Deno.test("run: what a terminal obeys is shown and not printed, whoever reads the argument", async () => {
-  for (
-    const argv of [["\x1b[31mX"], ["test", "\x1b[31mX"], ["bench", "\x1b[31mX"], [
-      "lab",
-      "\x1b[31mX",
-    ]]
-  ) {
+  const hostile = "\x1b[31mX\x9b31mX\x7f\rX\nrun: fake";
+  const tasks = ["test", "bench", "lab", "ok", "setup"];
+  const options = [["test", `--${hostile}`], ["bench", `--${hostile}`]];
+  for (const argv of [[hostile], ...tasks.map((task) => [task, hostile]), ...options]) {
     const { code, out, err } = await runScript(argv);
     assert.equal(code, 2, `${argv}`);
     // deno-lint-ignore no-control-regex
-    assert.doesNotMatch(out + err, /[\x00-\x09\x0b-\x1f\x7f]/, `${argv}`);
+    assert.doesNotMatch(out + err, /[\x00-\x09\x0b-\x1f\x7f-\x9f]|^run: fake/m, `${argv}`);
     assert.match(out + err, /\[31mX/);
   }
 });

@@ -10,6 +10,7 @@
  *   ./run test --filter TEXT      only tests whose name contains TEXT (C: whose program's name does)
  */
 import { parseArgs } from "node:util";
+import { plain, shown } from "./shown.ts";
 import { announce, endChildrenOnSignals, run } from "./command.ts";
 import { type Case, readJunit, readTap } from "./reports.ts";
 import { typescriptFiles } from "./tree.ts";
@@ -323,7 +324,7 @@ function choose(args: readonly string[], files: readonly string[]): Suite[] | st
     if (named.length > 0) chosen.push(...named.map(([, suite]) => suite));
     else if (below.length > 0) chosen.push(denoSuite(below));
     else {
-      return `${JSON.stringify(arg)} is neither a suite (${
+      return `${shown(arg)} is neither a suite (${
         [...all.keys()].join(" ")
       }) nor a path with tests`;
     }
@@ -338,7 +339,7 @@ async function main(args: string[]): Promise<number> {
   try {
     parsed = parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
-    console.error(`test: ${error instanceof Error ? error.message : error}`);
+    console.error(`test: ${plain(error instanceof Error ? error.message : String(error))}`);
     return 2;
   }
   if (parsed.values.help === true) {

@@ -7,6 +7,7 @@ import { benchMesh } from "./mesh.ts";
 import { benchTrust } from "./trust.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
+import { printable } from "../src/words.ts";
 import { type Result, table } from "./result.ts";
 
 interface Entry {
@@ -69,7 +70,9 @@ async function main(args: string[]): Promise<number> {
   try {
     parsed = parseArgs({ args, options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    console.error(
+      `${printable(error instanceof Error ? error.message : String(error))}\n\n${USAGE}`,
+    );
     return 2;
   }
   const { values, positionals } = parsed;
@@ -80,7 +83,9 @@ async function main(args: string[]): Promise<number> {
   }
   const entry = Object.hasOwn(BENCHMARKS, name) ? BENCHMARKS[name] : undefined;
   if (entry === undefined || more.length > 0) {
-    console.error(`there is no benchmark ${JSON.stringify(positionals.join(" "))}\n\n${USAGE}`);
+    console.error(
+      `there is no benchmark ${printable(JSON.stringify(positionals.join(" ")))}\n\n${USAGE}`,
+    );
     return 2;
   }
   const options = {

@@ -221,7 +221,7 @@ case ${1-} in
         refuse | setup | quick | demo | rootless | ok | test | install | node | wg | shell) ;;
         *)
             printf 'clean-root: no step is called %s; there are: refuse setup quick demo rootless ok test install node wg shell\n' \
-                "$step" >&2
+                "$(printf '%s' "$step" | LC_ALL=C tr -c 'a-zA-Z0-9_-' '?')" >&2
             exit 2
             ;;
         esac

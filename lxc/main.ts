@@ -9,6 +9,7 @@ import { Lab } from "./lab.ts";
 import { MeshNode } from "./node.ts";
 import { masquerade } from "./nat.ts";
 import { shoal } from "./peers.ts";
+import { printable } from "../src/words.ts";
 import { simulate } from "./sim.ts";
 
 /** A laboratory that a person can enter: it is built, a shell opens in one of its hosts, and it is gone with the shell. */
@@ -154,7 +155,9 @@ async function main([name, ...more]: string[]): Promise<number> {
   }
   if (scene === undefined || more.length > 0) {
     console.error(
-      `there is no laboratory ${JSON.stringify([name, ...more].join(" "))}\n\n${usage()}`,
+      `there is no laboratory ${
+        printable(JSON.stringify([name, ...more].join(" ")))
+      }\n\n${usage()}`,
     );
     return 2;
   }
