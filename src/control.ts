@@ -360,7 +360,21 @@ export interface Asking {
   readonly silenceMs?: number;
   /** Milliseconds to wait for the node to hang up by itself, after its answer. */
   readonly goneWithinMs?: number;
+  /** By which the tries to connect are paced and end. */
+  readonly clock?: Clock;
 }
+
+/** What a client knows of time. */
+export interface Clock {
+  /** Milliseconds of a clock that is never set. */
+  now(): number;
+  sleep(ms: number): Promise<void>;
+}
+
+const REAL_CLOCK: Clock = {
+  now: () => performance.now(),
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+};
 
 /**
  * Asks the node behind a control socket one thing.
@@ -368,8 +382,8 @@ export interface Asking {
  */
 export async function ask(path: string, request: Request, asking: Asking = {}): Promise<Document> {
   const { onEvent = () => {}, silenceMs = SILENCE_MS, goneWithinMs } = asking;
-  const { isAnswer = isObject, isEvent = isObject } = asking;
-  const socket = await connectWithin(silenceMs, path);
+  const { isAnswer = isObject, isEvent = isObject, clock = REAL_CLOCK } = asking;
+  const socket = await connectWithin(silenceMs, path, clock);
   const { promise, resolve, reject } = Promise.withResolvers<Document>();
   const gone = new Promise<void>((resolve) => socket.on("close", () => resolve()));
   let text = "";
@@ -460,17 +474,25 @@ function stopped(path: string): Failure {
 }
 
 /** The kernel's queue of those who wait to be served is full for a moment when many ask at once. */
-async function connectWithin(ms: number, path: string): Promise<net.Socket> {
-  const tries = Math.ceil(ms / CONNECT_AGAIN_MS);
-  for (let n = 1;; n++) {
+async function connectWithin(ms: number, path: string, clock: Clock): Promise<net.Socket> {
+  const end = clock.now() + ms;
+  for (;;) {
     try {
       return await connect(path);
     } catch (error) {
       if (codeOf(error) !== "EAGAIN") throw unreachable(path, error);
-      if (n > tries) throw stopped(path); // Nobody has taken those who wait in front of us.
-      await new Promise((resolve) => setTimeout(resolve, CONNECT_AGAIN_MS));
+      if (clock.now() >= end) throw busy(path, ms);
+      await clock.sleep(CONNECT_AGAIN_MS);
     }
   }
+}
+
+/** Those who wait in front of us are served too slowly, or by nobody: from here both look alike. */
+function busy(path: string, ms: number): Failure {
+  const what =
+    `the node behind ${path} is busy: others wait for it, and for ${ms / 1000} s there was no ` +
+    "room to wait behind them: try again later; if it goes on, the node is stopped";
+  return new Failure(Exit.failed, what);
 }
 
 /** @throws what the kernel, or the run time, answers */
