@@ -44,7 +44,7 @@ import { kindOf, otherVersionOf } from "./datagram.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { isInside } from "./membership/address.ts";
 import { type Genesis } from "./membership/genesis.ts";
-import { type Directory, directoryOf } from "./report/directory.ts";
+import { Directories, type Directory } from "./report/directory.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
@@ -110,6 +110,7 @@ export class Node {
   readonly #tunnels: Tunnels;
   readonly #entry: Entry;
   readonly #otherVersions = new OtherVersions();
+  readonly #directories = new Directories();
   /** 8 random bytes of this start, hexadecimal. */
   readonly #run: string;
   readonly #boot: number;
@@ -503,12 +504,12 @@ export class Node {
     return this.#mesh?.hasCompared ?? true;
   }
 
-  /** The keys that the mesh was founded with; undefined while there is none. */
-  /** Names and addresses of all members; undefined: this node knows no mesh. */
+  /** Names and addresses of all members, the same object while they stay the same; undefined: this node knows no mesh. */
   directory(): Directory | undefined {
-    return this.#mesh && directoryOf(this.#mesh);
+    return this.#mesh && this.#directories.of(this.#mesh);
   }
 
+  /** The keys that the mesh was founded with; undefined while there is none. */
   get genesis(): Genesis | undefined {
     return this.#mesh?.genesis;
   }

@@ -23,16 +23,25 @@ function hasPrecedence(a: Claim, b: Claim): boolean {
   return a.since !== b.since ? a.since < b.since : a.id < b.id;
 }
 
+function isSame(a: Claim, b: Claim): boolean {
+  return a.rank === b.rank && a.since === b.since && a.wish === b.wish;
+}
+
 /** One claim a member. As large as the member table that feeds it. */
 export class Claims {
   readonly #claims = new Map<MemberId, Claim>();
   readonly #wanted = new Map<string, Set<MemberId>>();
   /** Who has what, as far as it was asked for: thousands can claim one name. */
   readonly #holders = new Map<string, Claim>();
+  /** How often something was claimed or given up: while it stays the same, everybody has what they had. */
+  revision = 0;
 
   /** A member's claim, in place of its earlier one. */
   claim(claim: Claim): void {
+    const before = this.#claims.get(claim.id);
+    if (before && isSame(before, claim)) return;
     this.release(claim.id);
+    this.revision++;
     this.#claims.set(claim.id, claim);
     const wanting = this.#wanted.get(claim.wish) ?? new Set();
     this.#wanted.set(claim.wish, wanting.add(claim.id));
@@ -44,6 +53,7 @@ export class Claims {
     const old = this.#claims.get(id);
     if (old === undefined) return;
     this.#claims.delete(id);
+    this.revision++;
     if (this.#holders.get(old.wish) === old) this.#holders.delete(old.wish);
     const wanting = this.#wanted.get(old.wish);
     wanting?.delete(id);

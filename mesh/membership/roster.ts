@@ -105,6 +105,11 @@ export class Roster {
     this.meshId = judgeOfAll.meshId;
   }
 
+  /** While it stays the same, all members, their names and their addresses do. */
+  get revision(): number {
+    return this.#names.revision + this.#addresses.revision;
+  }
+
   get size(): number {
     return this.#members.size;
   }

