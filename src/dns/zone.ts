@@ -1,50 +1,57 @@
 /**
  * What the names of a mesh are: `NAME.MESH.internal`, and back from the addresses. `.internal` is the top-level
- * domain that is kept for private use (ICANN board resolution 2024.07.29.06).
+ * domain that is kept for private use (ICANN board resolution 2024.07.29.06). Members and meshes are named by DNS
+ * labels in lower case only (isName in mesh/membership/statement.ts), so that no name has to be rewritten here.
  *
  * A pure function of the members that the node knows. Answers are authoritative: no other server knows of them.
  */
-import { isWithin, parseAddress } from "../../mesh/endpoint.ts";
+import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
 import type { Prefix } from "../../mesh/machine.ts";
 import type { Directory, Named } from "../../mesh/report/directory.ts";
 import { type Answer, type DnsRecord, type Question, Rcode } from "./message.ts";
+import { networkNamed, reverseZoneOf, reverseZones } from "./reverse.ts";
 
 /** Seconds for which an answer holds: a member that is renamed or renewed has another address at once. */
 const TTL = 10;
 /** The same of "there is none" (RFC 2308, section 5): who waits for a machine to join asks again and again. */
 const NEGATIVE_TTL = 5;
 const SUFFIX = "internal";
-const REVERSE = { 4: "in-addr.arpa", 16: "ip6.arpa" } as const;
+
+/** Transfers of a whole zone, which are for secondary servers: there are none (RFC 5936, section 2.2.1; RFC 1995). */
+const TRANSFERS = ["AXFR", "IXFR"];
 
 const REFUSED: Answer = { rcode: Rcode.refused, answers: [], authorities: [] };
 
 export class Zone {
   readonly apex: string;
   readonly #entries = new Map<string, Named>();
-  readonly #names = new Map<string, string>();
+  readonly #owners = new Map<string, string>();
+  #heads: readonly string[] | undefined;
 
   constructor(private readonly directory: Directory) {
-    this.apex = `${directory.mesh}.${SUFFIX}`.toLowerCase();
+    this.apex = `${directory.mesh}.${SUFFIX}`;
     for (const entry of directory.entries) {
-      this.#entries.set(entry.name.toLowerCase(), entry);
-      for (const address of [entry.ip4, entry.ip6]) {
-        const bytes = address && parseAddress(address);
-        if (bytes) this.#names.set(reverseName(bytes), entry.name);
-      }
+      this.#entries.set(entry.name, entry);
+      if (entry.ip4 !== undefined) this.#owners.set(entry.ip4, entry.name);
+      this.#owners.set(entry.ip6, entry.name);
     }
   }
 
   answer(question: Question): Answer {
-    const name = question.name.toLowerCase();
+    if (TRANSFERS.includes(question.type)) return REFUSED;
+    const name = folded(question.name);
     if (name === this.apex) return this.#atApex(question, this.apex);
     if (name.endsWith(`.${this.apex}`)) return this.#forward(question, name);
-    const zone = this.#reverseZoneOf(name);
-    return zone === undefined ? REFUSED : this.#reverse(question, name, zone);
+    for (const network of this.directory.networks) {
+      const zone = reverseZoneOf(name, network);
+      if (zone !== undefined) return this.#reverse(question, name, zone);
+    }
+    return REFUSED;
   }
 
-  /** Names of the zones that this node answers for, the reverse ones of the mesh's networks first cut to whole labels. */
+  /** The zones of the mesh's networks. */
   reverseZones(): string[] {
-    return this.directory.networks.flatMap(zonesOf);
+    return this.directory.networks.flatMap(reverseZones);
   }
 
   #forward(question: Question, name: string): Answer {
@@ -60,12 +67,13 @@ export class Zone {
 
   #reverse(question: Question, name: string, zone: string): Answer {
     if (name === zone) return this.#atApex(question, zone);
-    const owner = this.#names.get(name);
+    const network = networkNamed(name);
+    const owner = network && this.#ownerOf(network);
     if (owner === undefined) {
-      // Between a network and its addresses are names without records, which exist (RFC 8020): who asks
-      // label by label must not be told that there is nothing below.
-      const isWhole = name.split(".").length >= labelsOfAddress(name);
-      return this.#negative(isWhole ? Rcode.noSuchName : Rcode.done, zone);
+      // A name above addresses of members exists, without a record (RFC 8020, section 2): a resolver that asks label
+      // by label (RFC 9156) must not be told that there is nothing below.
+      const isThere = network !== undefined && this.#isAbove(network);
+      return this.#negative(isThere ? Rcode.done : Rcode.noSuchName, zone);
     }
     const data = `${owner}.${this.apex}`;
     const isAsked = asks(question, "PTR");
@@ -112,18 +120,27 @@ export class Zone {
     return { name: zone, type: "SOA", ttl: NEGATIVE_TTL, data };
   }
 
-  #reverseZoneOf(name: string): string | undefined {
-    const network = this.directory.networks.find(({ address }) =>
-      name.endsWith(`.${REVERSE[sizeOf(address)]}`)
-    );
-    if (!network) return undefined;
-    const labels = name.slice(0, -REVERSE[sizeOf(network.address)].length - 1).split(".");
-    const kept = labels.length - labelsOf(network);
-    if (kept < 0) return undefined; // Above a zone of ours, so it is another's.
-    const zone = [...labels.slice(kept), REVERSE[sizeOf(network.address)]].join(".");
-    const first = addressOf(zone, sizeOf(network.address));
-    return first && isWithin(first, network) ? zone : undefined;
+  #ownerOf({ address, length }: Prefix): string | undefined {
+    return length === address.length * 8 ? this.#owners.get(formatAddress(address)) : undefined;
   }
+
+  /** Whether a member has an address in a network; looked up in the sorted addresses, as there may be thousands. */
+  #isAbove({ address, length }: Prefix): boolean {
+    this.#heads ??= Array.from(this.#owners.keys(), (text) => headOf(parseAddress(text))).sort();
+    const head = headOf(address).slice(0, 1 + length / 4);
+    let [from, to] = [0, this.#heads.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((this.#heads[middle] ?? "") < head) from = middle + 1;
+      else to = middle;
+    }
+    return this.#heads[from]?.startsWith(head) ?? false;
+  }
+}
+
+/** Letters of ASCII alone have a case in DNS (RFC 4343): the Kelvin sign is no k, which toLowerCase makes of it. */
+function folded(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 /** RFC 8482 lets a server answer ANY with what it has. */
@@ -131,59 +148,7 @@ function asks({ type }: Question, wanted: DnsRecord["type"]): boolean {
   return type === wanted || type === "ANY";
 }
 
-/** Bits of an address in one label of a reverse name. */
-function bitsOf(size: 4 | 16): number {
-  return size === 4 ? 8 : 4;
-}
-
-function sizeOf(address: Uint8Array): 4 | 16 {
-  return address.length === 4 ? 4 : 16;
-}
-
-/** How many labels of a network's reverse name are whole: 100.64.0.0/10 has zones of two labels, each a part of it. */
-function labelsOf({ address, length }: Prefix): number {
-  return Math.ceil(length / bitsOf(sizeOf(address)));
-}
-
-/** The label of each part of an address, the first part first. */
-function partsOf(address: Uint8Array): string[] {
-  if (address.length === 4) return Array.from(address, String);
-  return [...address.toHex()];
-}
-
-/** How many labels the reverse name of an address has, by the name of a zone that it is in. */
-function labelsOfAddress(name: string): number {
-  return (name.endsWith(REVERSE[4]) ? 4 : 32) + 2;
-}
-
-function reverseName(address: Uint8Array): string {
-  return [...partsOf(address).reverse(), REVERSE[sizeOf(address)]].join(".");
-}
-
-/** The first address of a reverse zone; undefined: it is not written as such names are. */
-function addressOf(zone: string, size: 4 | 16): Uint8Array | undefined {
-  const labels = zone.slice(0, -REVERSE[size].length - 1).split(".").reverse();
-  if (size === 4) {
-    const bytes = labels.map((label) => /^(?:0|[1-9]\d{0,2})$/.test(label) ? Number(label) : 256);
-    if (bytes.some((byte) => byte > 255)) return undefined;
-    return Uint8Array.of(...bytes, ...Array(4 - bytes.length).fill(0));
-  }
-  const hex = labels.join("").padEnd(32, "0");
-  return labels.every((label) => /^[0-9a-f]$/.test(label)) ? Uint8Array.fromHex(hex) : undefined;
-}
-
-/** The reverse zones of a network, at most so many: of a large one there are too many to name. */
-const ZONES_NAMED = 16;
-
-function zonesOf(network: Prefix): string[] {
-  const size = sizeOf(network.address);
-  const labels = labelsOf(network);
-  const count = 2 ** (labels * bitsOf(size) - network.length);
-  if (count > ZONES_NAMED) return [];
-  return Array.from({ length: count }, (_, i) => {
-    const parts = partsOf(network.address).slice(0, labels);
-    const last = parseInt(parts.at(-1) ?? "0", size === 4 ? 10 : 16) + i;
-    parts[labels - 1] = last.toString(size === 4 ? 10 : 16);
-    return [...parts.reverse(), REVERSE[size]].join(".");
-  });
+/** The digits of an address behind one for its family. */
+function headOf(address: Uint8Array | undefined): string {
+  return `${address?.length === 4 ? "4" : "6"}${address?.toHex() ?? ""}`;
 }

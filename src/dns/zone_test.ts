@@ -62,19 +62,55 @@ Deno.test("an address has the name of its member, in both families", () => {
   assert.deepEqual(data(ask(ip6.toUpperCase(), "PTR")), ["oslo.lab.internal"]);
 });
 
-Deno.test("of an address that nobody has there is none, and between a network and its addresses no end", () => {
-  assert.equal(
-    denied(ask("9.9.127.100.in-addr.arpa", "PTR")),
-    `${Rcode.noSuchName} 127.100.in-addr.arpa`,
-  );
-  assert.equal(denied(ask("9.127.100.in-addr.arpa", "PTR")), `${Rcode.done} 127.100.in-addr.arpa`);
+Deno.test("of an address that nobody has there is none", () => {
+  const ip6 = "0.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa";
+  for (
+    const [name, zone] of [
+      ["9.9.127.100.in-addr.arpa", "127.100.in-addr.arpa"],
+      ["0.8.9.127.100.in-addr.arpa", "127.100.in-addr.arpa"],
+      ["08.9.127.100.in-addr.arpa", "127.100.in-addr.arpa"],
+      ["oslo.127.100.in-addr.arpa", "127.100.in-addr.arpa"],
+      [`1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.0.${ip6}`, ip6],
+      [`10.${ip6}`, ip6],
+    ] as const
+  ) {
+    assert.equal(denied(ask(name, "PTR")), `${Rcode.noSuchName} ${zone}`, name);
+  }
+});
+
+Deno.test("RFC 8020: a name above an address that somebody has is there, one above none is not", () => {
+  const ip4 = "127.100.in-addr.arpa";
+  assert.equal(denied(ask(`9.${ip4}`, "PTR")), `${Rcode.done} ${ip4}`);
+  assert.equal(denied(ask(`10.${ip4}`, "PTR")), `${Rcode.noSuchName} ${ip4}`);
   const ip6 = "0.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa";
   assert.equal(denied(ask(`0.0.0.${ip6}`, "PTR")), `${Rcode.done} ${ip6}`);
-  assert.equal(
-    denied(ask(`1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.0.${ip6}`, "PTR")),
-    `${Rcode.noSuchName} ${ip6}`,
-  );
+  assert.equal(denied(ask(`a.0.0.0.${ip6}`, "PTR")), `${Rcode.done} ${ip6}`);
+  assert.equal(denied(ask(`b.0.0.0.${ip6}`, "PTR")), `${Rcode.noSuchName} ${ip6}`);
+  assert.equal(denied(ask(`f.${ip6}`, "PTR")), `${Rcode.noSuchName} ${ip6}`);
+});
+
+Deno.test("the apex of a reverse zone has NS and SOA, as that of the names", () => {
   assert.deepEqual(data(ask("127.100.in-addr.arpa", "NS")), ["lyon.lab.internal"]);
+  assert.equal(ask("127.100.in-addr.arpa", "SOA").answers.length, 1);
+  assert.equal(denied(ask("127.100.in-addr.arpa", "PTR")), `${Rcode.done} 127.100.in-addr.arpa`);
+});
+
+Deno.test("RFC 4343: letters of ASCII alone have a case", () => {
+  const kelvin = new Zone({
+    mesh: "lab",
+    self: "k",
+    networks: [],
+    entries: [{ name: "k", ip4: "100.64.0.1", ip6: "fd00::1" }],
+  });
+  assert.deepEqual(data(kelvin.answer({ name: "K.LAB.internal", type: "A" })), ["100.64.0.1"]);
+  const sign = { name: "\u212a.lab.internal", type: "A" };
+  assert.equal(denied(kelvin.answer(sign)), `${Rcode.noSuchName} lab.internal`);
+});
+
+Deno.test("RFC 5936: nobody gets the whole zone", () => {
+  for (const name of ["lab.internal", "127.100.in-addr.arpa", "oslo.lab.internal"]) {
+    for (const type of ["AXFR", "IXFR"]) assert.equal(ask(name, type).rcode, Rcode.refused);
+  }
 });
 
 Deno.test("what belongs to others is refused, however near it is", () => {
@@ -103,14 +139,4 @@ Deno.test("what belongs to others is refused, however near it is", () => {
       );
     }
   }
-});
-
-Deno.test("reverse zones are named where they are few", () => {
-  const zones = (text: string, length: number) =>
-    new Zone({ mesh: "lab", self: "a", networks: [network(text, length)], entries: [] })
-      .reverseZones();
-  assert.deepEqual(zones("100.64.0.0", 10), []);
-  assert.deepEqual(zones("10.77.0.0", 16), ["77.10.in-addr.arpa"]);
-  assert.deepEqual(zones("10.77.32.0", 22), [32, 33, 34, 35].map((n) => `${n}.77.10.in-addr.arpa`));
-  assert.deepEqual(zones("fd00:1:2::", 64), ["0.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa"]);
 });
