@@ -8,13 +8,13 @@ import {
   peerCredentials,
 } from "../ffi/libc.ts";
 import type { NodeEvent } from "../mesh/event.ts";
-import { inWordsOf, type Io, joinLine, programName } from "./cli/command.ts";
+import { type Io, joinLine, programName } from "./cli/command.ts";
+import { inWordsOf, type Meant, meantAs } from "./cli/typed.ts";
 import type { NodeConfig } from "./config.ts";
 import { ControlServer, type Document } from "./control.ts";
 import { Ending } from "./ending.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { FirstJoin } from "./first_join.ts";
-import { DEFAULT_INTERFACE } from "./instance.ts";
 import { noteEvent, noteNews } from "./journal.ts";
 import { configureLog } from "./log.ts";
 import { MeshNode } from "./node.ts";
@@ -32,12 +32,14 @@ export async function runDaemon(
   token: string | undefined,
   io: Io,
 ): Promise<ExitCode> {
-  configureLog({ level: config.logLevel, words: (line) => inWordsOf(io, line) });
+  let opened: MeshNode | undefined;
+  const meant = meantAs(config.instance, () => opened?.status().self.admin ?? false);
+  configureLog({ level: config.logLevel, words: (line) => inWordsOf(io, line, meant) });
   forbidCoreDumps();
   const ending = new Ending();
   const manager = ServiceManager.find(io.env);
-  const front = new Front(config, io, ending, manager !== undefined);
-  const node = MeshNode.open({
+  const front = new Front(config, io, meant, ending, manager !== undefined);
+  const node = opened = MeshNode.open({
     stateDir: config.instance.stateDir,
     interface: config.instance.interface,
     name: config.name,
@@ -95,6 +97,7 @@ class Front {
   constructor(
     private readonly config: NodeConfig,
     private readonly io: Io,
+    private readonly meant: Meant,
     private readonly ending: Ending,
     /** A service manager waits, and nobody at a terminal: at the start of a machine the network may not be there yet. */
     private readonly isPatient: boolean,
@@ -150,10 +153,8 @@ class Front {
 
   /** A command as the person types it who has to ask this node. */
   #typed(command: string): string {
-    if (!this.io.isRecorded) return programName(this.io, command);
-    const { interface: name } = this.config.instance;
-    const which = name === DEFAULT_INTERFACE ? "" : ` --interface ${name}`;
-    return `sudo ${programName(this.io, command)}${which}`;
+    const typed = `${programName(this.io, command)}${this.meant.asking}`;
+    return this.io.isRecorded ? `sudo ${typed}` : typed;
   }
 
   #greet(): void {
@@ -185,11 +186,11 @@ class Front {
       const warning = reachOf(seeds);
       if (warning !== "") this.io.err(warning);
       this.io.out(
-        `write down the recovery words of the mesh: ${programName(this.io, "mesh-key words")}`,
+        `write down the recovery words of the mesh: ${this.#typed("mesh-key words")}`,
       );
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      this.io.err(printable(inWordsOf(this.io, error.message)));
+      this.io.err(printable(inWordsOf(this.io, error.message, this.meant)));
     }
   }
 }

@@ -110,7 +110,7 @@ Deno.test("where its output is the journal's a founder prints no token, and each
     );
     const { out, err, code } = await node.end("SIGTERM");
     assert.equal(code, Exit.done);
-    assert.match(out, /^a new mesh; .* {2}sudo \.\/run shoal invite --interface lab {2}prints$/m);
+    assert.match(out, /^a new mesh; .* {2}sudo \.\/run shoal invite --state \S+\/seed {2}prints$/m);
     assert.doesNotMatch(out + err, /shoal\d+[A-Za-z0-9_-]{20}/);
     assert.match(err, /^<6>member of the mesh$/m);
     for (const line of err.trimEnd().split("\n")) assert.match(line, /^<[2-7]>[^<]/);
@@ -118,6 +118,26 @@ Deno.test("where its output is the journal's a founder prints no token, and each
     const refused = await new Running(join(dir, "seed"), ["--name", "Ä"], journal).end();
     assert.equal(refused.code, Exit.usage);
     assert.match(refused.err, /^<3>--name 'Ä' cannot be/);
+  }));
+
+Deno.test("the commands that a node and its status print can be pasted as they are", () =>
+  inFolder(async (dir) => {
+    const node = new Running(join(dir, "a folder"), ["--name", "seed"]);
+    const paste = async (line: RegExp, text: string) => {
+      const [, words = ""] = line.exec(text) ?? [];
+      const argv = [...words.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) =>
+        quoted ?? plain ?? ""
+      );
+      assert.ok(argv.length > 0, text);
+      const { code, out } = await shoal(...argv);
+      assert.equal(out.trim().split(" ").length, 24, words);
+      return code;
+    };
+    const [line = ""] = await node.until(/^write down .*: \.\/run shoal (.*)$/m);
+    assert.equal(await paste(/shoal (.*)$/, line), Exit.done);
+    const status = await shoal("status", "--state", node.state);
+    assert.equal(await paste(/`\.\/run shoal (mesh-key words .*?)` shows/, status.out), Exit.done);
+    await node.end("SIGINT");
   }));
 
 Deno.test("a command that finds no node at its place names those that run here, by the rights of the program", () =>
@@ -274,14 +294,20 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
       shown.out,
       new RegExp(
         `^asks to join: guest from 127\\.0\\.0\\.1:\\d+, \\d+s ago: ` +
-          `\`\\./run shoal approve --name guest ${key}\` admits it$`,
+          `\`\\./run shoal approve --name guest ${key} --state ${node.state}\` admits it$`,
         "m",
       ),
     );
-    assert.match(shown.out, /^health: 1 machine asks .*`\.\/run shoal approve NAME` admits/m);
+    assert.match(
+      shown.out,
+      /^health: 1 machine asks .*`\.\/run shoal approve NAME --state \S+\/seed` admits/m,
+    );
     const outsider = await shoal("invite", "--state", guest.state);
     assert.equal(outsider.code, Exit.notConfigured);
-    assert.match(outsider.err, /not a member of a mesh yet: `\.\/run shoal status` says/);
+    assert.match(
+      outsider.err,
+      /not a member of a mesh yet: `\.\/run shoal status --state \S+\/guest` says/,
+    );
     const address = await shoal("ip", "--state", guest.state);
     assert.equal(address.code, Exit.notConfigured);
     assert.match(address.err, /^guest has no mesh address yet: /);
@@ -305,7 +331,12 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     assert.equal(gone.code, Exit.failed);
     await guest.end("SIGKILL");
     const log = (await node.end("SIGINT")).err;
-    assert(log.includes(`asks to join: \`./run shoal approve --name guest ${key}\``), log);
+    assert(
+      log.includes(
+        `asks to join: \`./run shoal approve --name guest ${key} --state ${node.state}\``,
+      ),
+      log,
+    );
   }));
 
 Deno.test("invariant 7: of two that want one name the second gets the next free one", () =>
@@ -365,7 +396,10 @@ Deno.test("two nodes cannot share a state folder or a control socket", () =>
     const { node } = await founder(dir);
     const second = await shoal("node", "--no-tun", "--listen", "0", "--state", node.state);
     assert.equal(second.code, Exit.failed);
-    assert.match(second.err, /locked by a running node: stop it \(`\.\/run shoal down`\)/);
+    assert.match(
+      second.err,
+      /locked by a running node: stop it \(`\.\/run shoal down --state \S+\/seed`\)/,
+    );
     await node.end("SIGINT");
   }));
 
@@ -470,7 +504,9 @@ Deno.test("a node whose state is damaged says how to go on, and goes on that way
     Deno.truncateSync(path, Deno.statSync(path).size - 1);
     const refused = await shoal("node", "--no-tun", "--listen", "0", "--state", node.state);
     assert.equal(refused.code, Exit.failed);
-    const [, option = ""] = /start once with `\.\/run node (--\S+)`/.exec(refused.err) ?? [];
+    const [, option = "", state] =
+      /start once with `\.\/run node (--\S+) --state (\S+)`/.exec(refused.err) ?? [];
+    assert.equal(state, node.state);
     const again = new Running(node.state, [option]);
     assert.deepEqual((await again.until(READY)).slice(1), before);
     await again.end("SIGINT");

@@ -1,6 +1,6 @@
 import { getLogger } from "npm:@logtape/logtape@2.4.2";
 import assert from "node:assert/strict";
-import { inWordsOf } from "./cli/command.ts";
+import { inWordsOf } from "./cli/typed.ts";
 import { Exit, Failure } from "./exit.ts";
 import { noteEvent } from "./journal.ts";
 import { configureLog, type LogReader, parseLogLevel } from "./log.ts";

@@ -1,6 +1,7 @@
 /** The command line: one table of commands, each in a file of its own that is loaded when asked for. */
 import type { Command, Io } from "./cli/command.ts";
-import { inWordsOf, programName } from "./cli/command.ts";
+import { programName } from "./cli/command.ts";
+import { inWordsOf } from "./cli/typed.ts";
 import { TRUST_HELP } from "./cli/trust_help.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { isJournal, isRecorded, STANDARD_ERROR, withPriority } from "./service/journald.ts";

@@ -104,7 +104,7 @@ export function promote(
 /** Believes a key on this node alone. It has no certificate, so others do not know it. */
 export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): Decoded<Who> {
   if (!isKey(key)) {
-    return refusal(`trust: "${key}" is no key: 64 digits as \`shoal status --json\` shows`);
+    return refusal(`trust: "${key}" is no key: 64 digits, as \`shoal status --json\` there shows`);
   }
   // For points of low order anybody can sign.
   if (crypto.ed25519ToX25519Public(Uint8Array.fromHex(key)) === undefined) {

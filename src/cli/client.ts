@@ -1,4 +1,4 @@
-import { basename, dirname, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { ask, type Asking, type Document, type Request, Unreachable } from "../control.ts";
 import { Exit, Failure } from "../exit.ts";
 import { type Choice, findInstance, namedBy } from "../instance.ts";
@@ -7,6 +7,7 @@ import { placeOfService, serviceAt } from "../service/place.ts";
 import { having, isText } from "../shape.ts";
 import { printable, printableIn } from "../words.ts";
 import type { Io } from "./command.ts";
+import { inWordsOf, type Meant, meantBy, optionOf } from "./typed.ts";
 
 /** The options by which every client command picks the node that it talks to. */
 export const INSTANCE_OPTIONS = {
@@ -23,7 +24,8 @@ export const INSTANCE_HELP =
 /** Who a command was about, as the node answers. */
 export const isWho = having({ name: isText, key: isText });
 
-interface Options extends Choice {
+/** What picks the node, and how its answer is printed. */
+export interface Options extends Choice {
   readonly json?: boolean | undefined;
 }
 
@@ -42,12 +44,32 @@ export async function askNode(
   choice: Options,
   io: Io,
   request: Request,
-  asking: Asking & Required<Pick<Asking, "isAnswer">> & { readonly asksOnly?: boolean },
+  asking: NodeAsking,
 ): Promise<Document> {
+  return (await consultNode(choice, io, request, asking)).document;
+}
+
+type NodeAsking = Asking & Required<Pick<Asking, "isAnswer">> & { readonly asksOnly?: boolean };
+
+/** The same, with the node that answered, for whoever prints further commands about it. */
+export async function consultNode(
+  choice: Options,
+  io: Io,
+  request: Request,
+  asking: NodeAsking,
+): Promise<{ readonly document: Document; readonly meant: Meant }> {
   const { onEvent = () => {}, asksOnly = false, ...rest } = asking;
   const safe = (document: Document) => choice.json ? document : printableIn(document);
-  const put = async (socket: string) =>
-    safe(await ask(socket, request, { ...rest, onEvent: (event) => onEvent(safe(event)) }));
+  const put = async (socket: string) => {
+    const meant = meantBy(socket);
+    try {
+      const options = { ...rest, onEvent: (event: Document) => onEvent(safe(event)) };
+      return { document: safe(await ask(socket, request, options)), meant };
+    } catch (error) {
+      if (!(error instanceof Failure) || error instanceof Unreachable) throw error;
+      throw new Failure(error.code, inWordsOf(io, error.message, meant), { cause: error });
+    }
+  };
   try {
     return await put(findInstance(choice, io.env).controlSocket);
   } catch (error) {
@@ -127,15 +149,6 @@ async function introduced(socket: string): Promise<Found | undefined> {
     const isClosed = error instanceof Failure && error.code === Exit.noPermission;
     return isClosed ? { socket, interface: undefined } : undefined;
   }
-}
-
-/** The option that names the node behind a socket. */
-function optionOf(socket: string): string {
-  const service = serviceAt(socket);
-  if (service !== undefined) return `--interface ${service}`;
-  return basename(socket) === "control.sock"
-    ? `--state ${dirname(socket)}`
-    : `--interface ${basename(socket, ".sock")}`;
 }
 
 /** The same for a script that reads it, and harmless for a person who looks at it. */

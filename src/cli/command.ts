@@ -30,11 +30,6 @@ export function programName(io: Io, command: string): string {
   return /^(node|up|wg|install)\b/.test(command) ? `./run ${command}` : `./run shoal ${command}`;
 }
 
-/** A text of the node, which names commands as \`shoal COMMAND\`, in the words of this person's shell. */
-export function inWordsOf(io: Io, text: string): string {
-  return text.replaceAll(/`shoal (\w+)/g, (_, command: string) => "`" + programName(io, command));
-}
-
 /**
  * Parses strictly: an option that is not known, or one without its value, is refused.
  * @throws {Failure} usage (2), with the command's usage line

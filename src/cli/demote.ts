@@ -1,6 +1,6 @@
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
-import { isPlan, showPlan, YES_HELP } from "./plan.ts";
+import { showPlan, YES_HELP } from "./plan.ts";
 
 export const demote: Command = {
   usage: "demote [--yes] [--interface IF | --state DIR] [--json] NAME|KEY",
@@ -15,7 +15,6 @@ ${INSTANCE_HELP}`,
     const options = { ...INSTANCE_OPTIONS, yes: { type: "boolean" } } as const;
     const { values, positionals } = parseOptions(demote, args, io, options, one);
     const request = { command: "demote", who: positionals[0], yes: values.yes };
-    const document = await askNode(values, io, request, { isAnswer: isPlan });
-    return showPlan(io, document, values.json === true);
+    return await showPlan(values, io, request);
   },
 };

@@ -6,8 +6,9 @@ import { Zone } from "../dns/zone.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isText } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
+import { quoted } from "./typed.ts";
 
 /** Where systemd-resolved is, while it runs. */
 const RESOLVED = "/run/systemd/resolve";
@@ -23,10 +24,11 @@ ${INSTANCE_HELP}`,
   async run(args, io) {
     const options = { ...INSTANCE_OPTIONS, shell: { type: "boolean" } } as const;
     const { values } = parseOptions(dns, args, io, options, { min: 0, max: 0 });
-    const status = await askNode(values, io, { command: "status" }, {
+    const { document, meant } = await consultNode(values, io, { command: "status" }, {
       asksOnly: true,
       isAnswer: isNamed,
-    }) as unknown as StatusDocument;
+    });
+    const status = document as unknown as StatusDocument;
     const { self, mesh, health } = status;
     const servers = [self.ip4, self.ip6].filter((address) => address !== "");
     if (mesh.name === "" || servers.length === 0 || self.interface === "") {
@@ -63,7 +65,7 @@ ${INSTANCE_HELP}`,
     if (hasResolved()) {
       io.out("this machine asks there after these lines, as root, until the interface goes:");
       for (const line of lines) io.out(`  ${line}`);
-      io.out(`or at once: ${programName(io, "dns")} --shell | sudo sh`);
+      io.out(`or at once: ${programName(io, `dns --shell${meant.asking}`)} | sudo sh`);
     } else {
       io.out(
         "this machine has no systemd-resolved: let its resolver forward that zone, for example in dnsmasq:",
@@ -73,11 +75,6 @@ ${INSTANCE_HELP}`,
     return Exit.done;
   },
 };
-
-/** One word of a shell, whatever is in it: root runs these lines, and the node that told them may be a lesser user's. */
-function quoted(text: string): string {
-  return /^[\w.:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
 
 const isNamed = having({
   self: having({ name: isText, ip4: isText, ip6: isText, interface: isText }),

@@ -2,7 +2,7 @@ import { Exit, Failure } from "../exit.ts";
 import { having, isNumber } from "../shape.ts";
 import { parseSpan } from "../time.ts";
 import { duration } from "../words.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 const OPEN_FOR = "10m";
@@ -32,14 +32,15 @@ ${INSTANCE_HELP}`,
       ? parseSpan("--for", values.for ?? OPEN_FOR, LONGEST)
       : undefined;
     const request = { command: "door", open_s };
-    const document = await askNode(values, io, request, { isAnswer: having({ open_s: isNumber }) });
+    const isAnswer = having({ open_s: isNumber });
+    const { document, meant } = await consultNode(values, io, request, { isAnswer });
     io.out(
       values.json
         ? jsonText(document)
         : open_s === undefined
         ? "the door is closed"
         : `the door is open for ${duration(open_s)}: who asks stands in ${
-          programName(io, "status")
+          programName(io, `status${meant.asking}`)
         }`,
     );
     return Exit.done;

@@ -1,5 +1,5 @@
 import { Exit, Failure } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 /** A node that gets a new identity says good-bye and stops its workers, which takes no second. */
@@ -20,7 +20,7 @@ ${INSTANCE_HELP}`,
       const usage = `usage: ${programName(io, identity.usage)}`;
       throw new Failure(Exit.usage, `identity: there is no '${positionals[0]}'\n${usage}`);
     }
-    const document = await askNode(values, io, { command: "renew_identity" }, {
+    const { document, meant } = await consultNode(values, io, { command: "renew_identity" }, {
       isAnswer: isWho,
       goneWithinMs: GONE_WITHIN_MS,
     });
@@ -29,7 +29,7 @@ ${INSTANCE_HELP}`,
       io.out(`this machine has a new key: ${document["key"]}`);
       const { service } = document;
       const start = service === undefined
-        ? programName(io, "node")
+        ? programName(io, `node${meant.starting}`)
         : `systemctl start shoal@${service}`;
       io.out(`start it again with ${start}, and on an admin's machine run:`);
       io.out(programName(io, `approve --name ${document["name"]} ${document["key"]}`));

@@ -3,7 +3,7 @@ import type { SelfStatus } from "../../mesh/status.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 /** Digits of a key that are enough to name it. */
@@ -21,10 +21,11 @@ ${INSTANCE_HELP}`,
       ip4: { type: "boolean", short: "4" },
       ip6: { type: "boolean", short: "6" },
     }, { min: 0, max: 1 });
-    const status = await askNode(values, io, { command: "status" }, {
+    const { document, meant } = await consultNode(values, io, { command: "status" }, {
       asksOnly: true,
       isAnswer: isAddressBook,
-    }) as unknown as StatusDocument;
+    });
+    const status = document as unknown as StatusDocument;
     const wanted = positionals[0];
     const matches = wanted === undefined
       ? [status.self]
@@ -33,7 +34,9 @@ ${INSTANCE_HELP}`,
     if (found === undefined) {
       throw new Failure(
         Exit.failed,
-        `nobody has the name, key or address '${wanted}': ${programName(io, "peers")} lists them`,
+        `nobody has the name, key or address '${wanted}': ${
+          programName(io, `peers${meant.asking}`)
+        } lists them`,
       );
     }
     if (matches.length > 1) {
@@ -47,7 +50,7 @@ ${INSTANCE_HELP}`,
       throw new Failure(
         Exit.notConfigured,
         `${found.name} has no mesh address yet: ${
-          programName(io, "status")
+          programName(io, `status${meant.asking}`)
         } says what it waits for`,
       );
     }

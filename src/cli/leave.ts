@@ -1,6 +1,6 @@
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
-import { isPlan, showPlan, YES_HELP } from "./plan.ts";
+import { showPlan, YES_HELP } from "./plan.ts";
 
 export const leave: Command = {
   usage: "leave [--yes] [--interface IF | --state DIR] [--json]",
@@ -13,7 +13,6 @@ ${INSTANCE_HELP}`,
     const options = { ...INSTANCE_OPTIONS, yes: { type: "boolean" } } as const;
     const { values } = parseOptions(leave, args, io, options);
     const request = { command: "leave", yes: values.yes };
-    const document = await askNode(values, io, request, { isAnswer: isPlan });
-    return showPlan(io, document, values.json === true);
+    return await showPlan(values, io, request);
   },
 };

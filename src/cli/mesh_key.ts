@@ -1,7 +1,7 @@
 import { readWords } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isObject, isText } from "../shape.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { askNode, consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions, programName } from "./command.ts";
 
 export const meshKey: Command = {
@@ -28,13 +28,16 @@ ${INSTANCE_HELP}`,
     }, { min: 1, max: 1 });
     const hasWords = having({ words: isText });
     const ask = (command: string, erase = false) =>
-      askNode(values, io, { command, erase }, { isAnswer: hasWords });
-    const show = (document: Readonly<Record<string, unknown>>) =>
+      consultNode(values, io, { command, erase }, { isAnswer: hasWords });
+    const show = ({ document, meant }: Awaited<ReturnType<typeof ask>>) => {
       io.out(values.json ? jsonText(document) : String(document["words"]));
+      return meant;
+    };
     switch (positionals[0]) {
-      case "words":
-        show(await ask("recovery_words", values.erase === true && values.yes === true));
-        if (values.erase && values.yes) {
+      case "words": {
+        const isErased = values.erase === true && values.yes === true;
+        const meant = show(await ask("recovery_words", isErased));
+        if (isErased) {
           io.err(
             "the recovery key is not on this machine any more: these words are all there is of it",
           );
@@ -42,9 +45,10 @@ ${INSTANCE_HELP}`,
         }
         io.err(
           "write these words down and keep them away from every machine, then: " +
-            programName(io, "mesh-key words --erase --yes"),
+            programName(io, `mesh-key words --erase --yes${meant.asking}`),
         );
         return values.erase ? Exit.failed : Exit.done;
+      }
       case "export":
         if (values.erase) {
           const how = programName(io, "mesh-key seal --yes");

@@ -1,7 +1,9 @@
 import { nodeConfig, readToken, TOKEN_VARIABLES } from "../config.ts";
 import { refuseUnknownOptions } from "../service/options.ts";
 import { SERVICE_VARIABLE } from "../service/place.ts";
+import { Failure } from "../exit.ts";
 import { type Command, parseOptions } from "./command.ts";
+import { inWordsOf, meantAs } from "./typed.ts";
 import { DATAPLANE_HELP, DATAPLANE_OPTIONS } from "./dataplane.ts";
 
 /** What a node can be told, by options and in the environment. */
@@ -69,6 +71,12 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       io.err("every user of this machine sees the token in the process list: use --token-file");
     }
     const { runDaemon } = await import("../daemon.ts");
-    return await runDaemon(config, token, io);
+    try {
+      return await runDaemon(config, token, io);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const words = inWordsOf(io, error.message, meantAs(config.instance, () => false));
+      throw new Failure(error.code, words, { cause: error });
+    }
   },
 };

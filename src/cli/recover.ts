@@ -1,8 +1,8 @@
 import { readWords } from "../config.ts";
 import { parseTime } from "../time.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, namesOf, parseOptions } from "./command.ts";
-import { isPlan, showPlan } from "./plan.ts";
+import { showPlan } from "./plan.ts";
 
 export const recover: Command = {
   usage: "recover [--without A,B] [--since TIME] [--yes] [--interface IF | --state DIR] [--json]",
@@ -23,13 +23,12 @@ ${INSTANCE_HELP}`,
       since: { type: "string" },
       yes: { type: "boolean" },
     });
-    const document = await askNode(values, io, {
+    return await showPlan(values, io, {
       command: "recover",
       words: await readWords("recover"),
       without: values.without === undefined ? undefined : namesOf(values.without),
       since: values.since && parseTime("--since", values.since, Date.now()),
       yes: values.yes,
-    }, { isAnswer: isPlan });
-    return showPlan(io, document, values.json === true);
+    });
   },
 };

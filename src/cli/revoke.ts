@@ -1,7 +1,7 @@
 import { parseTime } from "../time.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
+import { INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
-import { isPlan, showPlan, YES_HELP } from "./plan.ts";
+import { showPlan, YES_HELP } from "./plan.ts";
 
 export const revoke: Command = {
   usage: "revoke [--since TIME] [--yes] [--interface IF | --state DIR] [--json] NAME|KEY",
@@ -21,12 +21,11 @@ ${INSTANCE_HELP}`,
       since: { type: "string" },
       yes: { type: "boolean" },
     }, one);
-    const document = await askNode(values, io, {
+    return await showPlan(values, io, {
       command: "revoke",
       who: positionals[0],
       since: values.since && parseTime("--since", values.since, Date.now()),
       yes: values.yes,
-    }, { isAnswer: isPlan });
-    return showPlan(io, document, values.json === true);
+    });
   },
 };

@@ -1,7 +1,8 @@
 import { Exit } from "../exit.ts";
 import { isStatus, type StatusDocument, statusText } from "../status.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
-import { type Command, inWordsOf, parseOptions } from "./command.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { type Command, parseOptions } from "./command.ts";
+import { inWordsOf } from "./typed.ts";
 
 export const status: Command = {
   usage: "status [--interface IF | --state DIR] [--json]",
@@ -11,15 +12,16 @@ and the data plane.
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const { values } = parseOptions(status, args, io, INSTANCE_OPTIONS);
-    const document = await askNode(values, io, { command: "status" }, {
+    const { document, meant } = await consultNode(values, io, { command: "status" }, {
       isAnswer: isStatus,
       asksOnly: true,
     });
-    io.out(
-      values.json
-        ? jsonText(document)
-        : inWordsOf(io, statusText(document as unknown as StatusDocument, io.color)),
-    );
+    if (values.json) io.out(jsonText(document));
+    else {
+      const status = document as unknown as StatusDocument;
+      const isAdmin = () => status.self.admin;
+      io.out(inWordsOf(io, statusText(status, io.color), { ...meant, isAdmin }));
+    }
     return Exit.done;
   },
 };
