@@ -140,6 +140,16 @@ export function noteNews(news: NodeNews): void {
           "node (a signal still ends it); it is tried again: {reason}",
         { path: news.path, reason: news.reason },
       );
+    case "namesAnswered":
+      return log.info(
+        "members are NAME.{zone} to who asks {address}, port 53: `shoal dns` says how this machine " +
+          "asks there",
+        { zone: news.zone, address: news.address },
+      );
+    case "namesFault":
+      return log.error("a fault of shoal: please report: a question of a name raised {cause}", {
+        cause: news.cause,
+      });
     case "portRegained":
       return log.info("UDP port {port} is free again, and this node listens on it", {
         port: news.port,

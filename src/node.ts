@@ -24,7 +24,7 @@ import { LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import type { ControlNews } from "./control.ts";
-import { Resolver } from "./dns/server.ts";
+import { Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { Loop } from "./loop.ts";
@@ -51,6 +51,7 @@ const KEY_LENGTH = 32;
 export type NodeNews =
   | CoreNews
   | ControlNews
+  | ResolverNews
   | StateNews
   /** The usual UDP port, which was taken as the node started, is free and ours. */
   | { readonly kind: "portRegained"; readonly port: number }
@@ -154,7 +155,11 @@ export class MeshNode {
     this.#device = openDevice(core, options);
     this.#mtu = this.#device.info().mtu;
     this.#resolver = options.tun && options.dns
-      ? new Resolver({ directory: () => this.#machine.directory(), clock: readClock })
+      ? new Resolver({
+        directory: () => this.#machine.directory(),
+        clock: readClock,
+        onNews: options.onNews,
+      })
       : undefined;
     this.#addresses = new LinkAddresses(
       this.#device,
@@ -216,6 +221,7 @@ export class MeshNode {
       self: { ...status.self, interface: this.info.ifname },
       health: [...status.health, ...this.#health()],
       dataplane: this.#dataplane(),
+      names: { servers: this.#resolver?.servers ?? [], answered: this.#resolver?.answered ?? 0 },
       // A place that cannot be reached from here, as IPv6 without IPv6, is no fault: not in `refused`.
       control: {
         ...status.control,
@@ -229,6 +235,7 @@ export class MeshNode {
         state_writes: this.#state.writesFailed,
         own_addresses: this.#outside.refused.interfaces,
         seed_names: this.#outside.refused.names,
+        ...this.#resolver?.counts(),
       },
     };
   }

@@ -9,8 +9,17 @@ import { counted, duration, size } from "./words.ts";
 export interface StatusDocument extends NodeStatus {
   readonly self: SelfStatus & { readonly interface: string };
   readonly dataplane: DataplaneStatus;
+  readonly names: NamesStatus;
   /** What this program was asked for and did not do, since its start, by what it was. */
   readonly refused: Readonly<Record<string, number>>;
+}
+
+/** The names of members, as DNS knows them. */
+export interface NamesStatus {
+  /** Addresses at which they are answered now, port 53; none without an interface, or with --no-dns. */
+  readonly servers: readonly string[];
+  /** Questions, since the start. */
+  readonly answered: number;
 }
 
 export interface DataplaneStatus {

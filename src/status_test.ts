@@ -80,6 +80,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     void: [{ name: "eve", key: "e7e", by: "mallory" }],
     control: {},
     peers: [LYON],
+    names: { servers: [], answered: 0 },
     dataplane: {
       aead: "openssl",
       io: "poll",

@@ -1,44 +1,50 @@
 /**
  * The resolver of a node: it answers at the node's own mesh addresses, port 53, UDP and TCP, to members and to this
  * machine, for the names of the mesh alone. What it costs is bounded: so many questions a second for each source, so
- * many connections, and no answer is larger than what fits one datagram.
+ * many connections, and no answer is larger than what fits one datagram. Whoever asks from another address than one of
+ * the mesh gets no answer; core takes packets of a member only from that member's addresses.
  */
 import { createSocket, type Socket } from "node:dgram";
 import * as net from "node:net";
-import { Buffer } from "node:buffer";
 import { isWithin, parseAddress } from "../../mesh/endpoint.ts";
 import type { Now } from "../../mesh/machine.ts";
 import type { Directory } from "../../mesh/report/directory.ts";
-import { Allowance } from "../../mesh/door/allowance.ts";
 import { codeOf } from "../errno.ts";
-import { QUESTION_MAX, readQuery, writeAnswer, writeFault } from "./message.ts";
+import { converse } from "./conversation.ts";
+import { readQuery, writeAnswer, writeFault } from "./message.ts";
+import { Sources } from "./sources.ts";
 import { Zone } from "./zone.ts";
 
 const PORT = 53;
-/** Questions of one source: so many at once, and so many a second. */
-const QUESTIONS = { rate: 100, burst: 200 };
-/** Sources whose questions are counted; at the limit all of them begin anew. */
-const SOURCES_MAX = 1_024;
-/** TCP connections at once, and milliseconds after which a silent one ends. */
+/** TCP connections at once; of one source so many. A member has two addresses, so four members hold all of them. */
 const CONNECTIONS_MAX = 32;
-const SILENT_MS = 5_000;
-/** Milliseconds for which a picture of the mesh is good enough. */
+const CONNECTIONS_EACH = 4;
+/** Milliseconds between two looks at whether the mesh has changed, which 10,000 members make long. */
 const FRESH_MS = 1_000;
 /** Milliseconds between two tries to get a port that was taken. */
 const AGAIN_MS = 10_000;
 /** What a kernel answers for an address that is not there yet, or was taken away: it comes back. */
 const PASSES = ["EADDRNOTAVAIL", "ENODEV"];
 
+export type ResolverNews =
+  /** From now on; it is told once. */
+  | { readonly kind: "namesAnswered"; readonly zone: string; readonly address: string }
+  /** A question raised an exception, and has no answer. */
+  | { readonly kind: "namesFault"; readonly cause: string };
+
 interface ResolverOptions {
-  /** Undefined: this node is in no mesh. */
+  /** The same object while nothing has changed; undefined: this node is in no mesh. */
   readonly directory: () => Directory | undefined;
   readonly clock: () => Now;
+  readonly onNews: (news: ResolverNews) => void;
 }
 
 /** The sockets at one address. */
 interface Place {
   readonly address: string;
   readonly sockets: (Socket | net.Server)[];
+  /** How many of them have the port. */
+  open: number;
   /** Why it does not answer there. */
   trouble: string;
   triedAt: number;
@@ -46,14 +52,22 @@ interface Place {
 
 export class Resolver {
   /** What was not answered, by reason. */
-  readonly refused = { strangers: 0, rate: 0, nonsense: 0, connections: 0 };
+  readonly refused = {
+    strangers: 0,
+    rate: 0,
+    nonsense: 0,
+    connections: 0,
+    unread: 0,
+    faults: 0,
+  };
   /** Questions that were answered. */
   answered = 0;
   readonly #places = new Map<string, Place>();
-  readonly #connections = new Set<net.Socket>();
-  readonly #sources = new Map<string, Allowance>();
+  readonly #connections = new Map<net.Socket, string>();
+  readonly #sources = new Sources();
   #zone: { readonly zone: Zone; readonly directory: Directory; readonly at: number } | undefined;
   #isClosed = false;
+  #hasTold = false;
 
   constructor(private readonly options: ResolverOptions, private readonly port = PORT) {}
 
@@ -66,7 +80,7 @@ export class Resolver {
     }
     for (const address of addresses) {
       if (this.#places.has(address)) continue;
-      const place: Place = { address, sockets: [], trouble: "", triedAt: -Infinity };
+      const place: Place = { address, sockets: [], open: 0, trouble: "", triedAt: -Infinity };
       this.#places.set(address, place);
       this.#open(place);
     }
@@ -79,6 +93,18 @@ export class Resolver {
       const wait = PASSES.includes(place.trouble) ? 0 : AGAIN_MS;
       if (place.trouble !== "" && now.boot - place.triedAt >= wait) this.#open(place);
     }
+  }
+
+  /** What was not answered, as the status document calls it. */
+  counts(): Record<string, number> {
+    return Object.fromEntries(
+      Object.entries(this.refused).map(([why, count]) => [`names_${why}`, count]),
+    );
+  }
+
+  /** Where questions are answered now, over UDP and TCP. */
+  get servers(): string[] {
+    return [...this.#places.values()].filter((place) => place.open === 2).map((one) => one.address);
   }
 
   health(): string[] {
@@ -100,70 +126,82 @@ export class Resolver {
   close(): void {
     this.#isClosed = true;
     for (const place of this.#places.values()) closeAll(place);
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections.keys()) connection.destroy();
   }
 
   #open(place: Place): void {
     closeAll(place);
-    place.sockets.length = 0;
     place.trouble = "";
     place.triedAt = this.options.clock().boot;
     const { address } = place;
-    const failed = (error: unknown) => {
-      place.trouble = codeOf(error) || "no socket";
-      closeAll(place);
-    };
     const udp = createSocket(address.includes(":") ? "udp6" : "udp4");
-    udp.on("error", failed);
     udp.on("message", (bytes, from) => {
       const answer = this.#answer(bytes, from.address, "udp");
       if (answer) udp.send(answer, from.port, from.address, () => {});
     });
-    const tcp = net.createServer((connection) => this.#converse(connection));
-    tcp.on("error", failed);
-    place.sockets.push(udp, tcp);
+    const tcp = net.createServer((connection) => this.#accept(connection));
+    for (const socket of [udp, tcp]) {
+      place.sockets.push(socket);
+      socket.on("error", (error: unknown) => {
+        if (!place.sockets.includes(socket)) return; // It was closed, and another has its place.
+        place.trouble = codeOf(error) || "no socket";
+        closeAll(place);
+      });
+      socket.on("listening", () => {
+        if (place.sockets.includes(socket) && ++place.open === 2) this.#tell(address);
+      });
+    }
     udp.bind(this.port, address);
     tcp.listen(this.port, address);
   }
 
-  /** Messages behind their length (RFC 1035, section 4.2.2). */
-  #converse(connection: net.Socket): void {
+  #tell(address: string): void {
+    const picture = this.#picture(this.options.clock());
+    if (this.#hasTold || !picture) return;
+    this.#hasTold = true;
+    this.options.onNews({ kind: "namesAnswered", zone: picture.zone.apex, address });
+  }
+
+  #accept(connection: net.Socket): void {
     const source = connection.remoteAddress ?? "";
-    if (this.#connections.size >= CONNECTIONS_MAX) {
-      this.refused.connections++;
+    const sources = [...this.#connections.values()];
+    const isCrowd = sources.length >= CONNECTIONS_MAX ||
+      sources.filter((other) => other === source).length >= CONNECTIONS_EACH;
+    const isStranger = !this.#isMember(source, this.options.clock());
+    if (isStranger || isCrowd) {
+      this.refused[isStranger ? "strangers" : "connections"]++;
+      connection.on("error", () => {});
       connection.destroy();
       return;
     }
-    this.#connections.add(connection);
-    let waiting = Buffer.alloc(0);
-    connection.setTimeout(SILENT_MS, () => connection.destroy());
-    connection.on("error", () => connection.destroy());
-    connection.on("close", () => this.#connections.delete(connection));
-    connection.on("data", (chunk: Buffer) => {
-      waiting = Buffer.concat([waiting, chunk]);
-      while (waiting.length >= 2) {
-        const length = waiting.readUInt16BE(0);
-        if (length > QUESTION_MAX) return void connection.destroy();
-        if (waiting.length < 2 + length) return;
-        const answer = this.#answer(waiting.subarray(2, 2 + length), source, "tcp");
-        waiting = waiting.subarray(2 + length);
-        if (!answer) return void connection.destroy();
-        const size = Buffer.alloc(2);
-        size.writeUInt16BE(answer.length);
-        connection.write(Buffer.concat([size, answer]));
-      }
+    this.#connections.set(connection, source);
+    converse(connection, {
+      answer: (question) => this.#answer(question, source, "tcp"),
+      onUnread: () => this.refused.unread++,
+      onEnd: () => this.#connections.delete(connection),
     });
   }
 
+  /** Whatever a question is: an exception here would end the node. */
   #answer(bytes: Uint8Array, source: string, transport: "udp" | "tcp"): Uint8Array | undefined {
     if (this.#isClosed) return undefined;
+    try {
+      return this.#answerOf(bytes, source, transport);
+    } catch (error) {
+      this.refused.faults++;
+      this.options.onNews({ kind: "namesFault", cause: String(error) });
+      return undefined;
+    }
+  }
+
+  #answerOf(bytes: Uint8Array, source: string, transport: "udp" | "tcp"): Uint8Array | undefined {
     const now = this.options.clock();
     const picture = this.#picture(now);
-    if (!picture || !isMember(picture.directory, source)) {
+    if (!picture || !this.#isMember(source, now)) {
       this.refused.strangers++;
       return undefined;
     }
-    if (!this.#allowanceOf(source, now).take(now)) {
+    if (!this.#sources.take(source, now)) {
       this.refused.rate++;
       return undefined;
     }
@@ -175,32 +213,30 @@ export class Resolver {
     return writeAnswer(reading.query, picture.zone.answer(reading.query), transport);
   }
 
+  /** A change is seen at once when nothing has changed within the last second, and after that second otherwise. */
   #picture(now: Now) {
     if (this.#zone && now.boot - this.#zone.at < FRESH_MS) return this.#zone;
     const directory = this.options.directory();
+    if (directory && directory === this.#zone?.directory) return this.#zone;
     this.#zone = directory && { directory, zone: new Zone(directory), at: now.boot };
     return this.#zone;
   }
 
-  #allowanceOf(source: string, now: Now): Allowance {
-    const known = this.#sources.get(source);
-    if (known) return known;
-    if (this.#sources.size >= SOURCES_MAX) this.#sources.clear();
-    const allowance = new Allowance(now, QUESTIONS);
-    this.#sources.set(source, allowance);
-    return allowance;
+  /** Whether a source is an address of the mesh; this machine's is, too, when it asks at its own. */
+  #isMember(source: string, now: Now): boolean {
+    const bytes = parseAddress(source.split("%")[0] ?? "");
+    const networks = this.#picture(now)?.directory.networks ?? [];
+    return bytes !== undefined &&
+      networks.some((network) =>
+        network.address.length === bytes.length && isWithin(bytes, network)
+      );
   }
 }
 
-/** Whoever asks does it from an address of the mesh: this machine, too, when it asks at its own. */
-function isMember({ networks }: Directory, source: string): boolean {
-  const bytes = parseAddress(source.split("%")[0] ?? "");
-  return bytes !== undefined &&
-    networks.some((network) => network.address.length === bytes.length && isWithin(bytes, network));
-}
-
-function closeAll({ sockets }: Place): void {
-  for (const socket of sockets.splice(0)) {
+/** Closes what is there; nothing that it still says counts. */
+function closeAll(place: Place): void {
+  place.open = 0;
+  for (const socket of place.sockets.splice(0)) {
     try {
       socket.close();
     } catch {

@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import type { Directory } from "../../mesh/report/directory.ts";
 // @ts-types="./dns_packet.d.ts"
 import * as packet from "npm:dns-packet@5.6.1";
-import { Resolver } from "./server.ts";
+import { Resolver, type ResolverNews } from "./server.ts";
 
 const MESH: Directory = {
   mesh: "lab",
@@ -27,16 +27,29 @@ async function freePort(): Promise<number> {
 interface World {
   readonly resolver: Resolver;
   readonly port: number;
+  readonly news: ResolverNews[];
   directory: Directory | undefined;
   boot: number;
+  /** Raised instead of saying what the directory is. */
+  fault: Error | undefined;
 }
 
 async function serving(body: (world: World) => Promise<void>): Promise<void> {
   const port = await freePort();
-  const world = { directory: MESH as Directory | undefined, boot: 1_000, port };
+  const world: Omit<World, "resolver"> = {
+    directory: MESH,
+    boot: 1_000,
+    port,
+    news: [],
+    fault: undefined,
+  };
   const resolver = new Resolver({
-    directory: () => world.directory,
+    directory: () => {
+      if (world.fault) throw world.fault;
+      return world.directory;
+    },
     clock: () => ({ boot: world.boot, wall: 0 }),
+    onNews: (news) => world.news.push(news),
   }, port);
   resolver.serve(["127.0.0.1"]);
   await new Promise((resolve) => setTimeout(resolve, 50));
@@ -76,11 +89,34 @@ function framed(bytes: Uint8Array): Buffer {
   return Buffer.concat([size, bytes]);
 }
 
-/** Everything that comes before the other side hangs up, or is silent for 300 ms. */
+/** Connections from these addresses that say nothing, while something is tried. */
+async function crowd(port: number, from: string[], body: () => Promise<void>): Promise<void> {
+  const all = from.map((localAddress) => {
+    const one = net.createConnection({ port, host: "127.0.0.1", localAddress });
+    return one.on("error", () => {});
+  });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  try {
+    await body();
+  } finally {
+    for (const one of all) one.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 function converse(port: number, ...chunks: Uint8Array[]): Promise<Buffer> {
+  return converseFrom("127.0.0.1", port, ...chunks);
+}
+
+/** Everything that comes before the other side hangs up, or is silent for 300 ms. */
+function converseFrom(
+  localAddress: string,
+  port: number,
+  ...chunks: Uint8Array[]
+): Promise<Buffer> {
   return new Promise((resolve) => {
     let all = Buffer.alloc(0);
-    const socket = net.createConnection(port, "127.0.0.1", () => {
+    const socket = net.createConnection({ port, host: "127.0.0.1", localAddress }, () => {
       for (const chunk of chunks) socket.write(chunk);
     });
     socket.setTimeout(300, () => socket.destroy());
@@ -106,21 +142,46 @@ Deno.test("who asks from outside the mesh, or a node that knows none, gets nothi
   serving(async (world) => {
     const { port, resolver } = world;
     world.directory = { ...MESH, networks: [{ address: Uint8Array.of(10, 0, 0, 0), length: 8 }] };
+    world.boot += 1_000;
     assert.equal(await askUdp(port, question()), undefined);
     assert.equal((await converse(port, framed(question()))).length, 0);
-    world.boot += 1_000;
     world.directory = undefined;
+    world.boot += 1_000;
     assert.equal(await askUdp(port, question()), undefined);
-    assert.equal(resolver.refused.strangers, 3);
+    assert.equal((await converse(port, framed(question()))).length, 0);
+    assert.equal(resolver.refused.strangers, 4);
+    assert.equal(resolver.answered, 0);
   }));
 
-Deno.test("a member that is renamed is answered so within a second", () =>
+Deno.test("strangers hold no connections: members come in however many of them try", () =>
   serving(async (world) => {
-    await askUdp(world.port, question());
-    world.directory = { ...MESH, entries: [{ name: "rome", ip4: "127.0.0.9", ip6: "fd00::9" }] };
+    const { port, resolver } = world;
+    world.directory = { ...MESH, networks: [{ address: Uint8Array.of(127, 0, 0, 7), length: 32 }] };
     world.boot += 1_000;
-    assert.deepEqual((await askUdp(world.port, question()))?.answers, []);
-    assert.equal((await askUdp(world.port, question("rome.lab.internal")))?.answers?.length, 1);
+    await crowd(port, Array(40).fill("127.0.0.1"), async () => {
+      assert.equal(resolver.refused.strangers, 40);
+      assert.notEqual((await converseFrom("127.0.0.7", port, framed(question()))).length, 0);
+    });
+  }));
+
+Deno.test("a member that is renamed is answered so at once, and within a second of another change", () =>
+  serving(async (world) => {
+    const { port } = world;
+    await askUdp(port, question());
+    const called = (name: string) => ({
+      ...MESH,
+      entries: [{ name, ip4: "127.0.0.9", ip6: "fd00::9" }],
+    });
+    const found = async (name: string) =>
+      (await askUdp(port, question(`${name}.lab.internal`)))?.answers?.length;
+    world.boot += 60_000;
+    await askUdp(port, question());
+    world.directory = called("rome");
+    assert.deepEqual([await found("rome"), await found("oslo")], [1, 0]);
+    world.directory = called("bonn");
+    assert.equal(await found("bonn"), 0, "10,000 members are not looked at for each question");
+    world.boot += 1_000;
+    assert.deepEqual([await found("bonn"), await found("rome")], [1, 0]);
   }));
 
 Deno.test("one source has 200 answers at once and 100 a second; another has its own", () =>
@@ -136,18 +197,53 @@ Deno.test("one source has 200 answers at once and 100 a second; another has its 
     assert.ok(await askUdp(port, question()));
   }));
 
-Deno.test("nonsense, a message that is too long and a crowd are counted and cost nobody an answer", () =>
+Deno.test("nonsense and a message that is too long are counted and cost nobody an answer", () =>
   serving(async ({ port, resolver }) => {
     assert.equal(await askUdp(port, new Uint8Array(3)), undefined);
     assert.ok(await askUdp(port, question().subarray(0, 20)), "a code");
     assert.equal((await converse(port, Buffer.from([0xff, 0xff, 1]))).length, 0);
-    assert.equal(resolver.refused.nonsense, 2);
-    const crowd = Array.from({ length: 40 }, () => net.createConnection(port, "127.0.0.1"));
-    for (const one of crowd) one.on("error", () => {});
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    assert.equal(resolver.refused.connections, 8);
+    assert.equal((await converse(port, Buffer.from([0, 0]))).length, 0, "a message of no bytes");
+    assert.equal(resolver.refused.nonsense, 3);
     assert.ok(await askUdp(port, question()));
-    for (const one of crowd) one.destroy();
+  }));
+
+Deno.test("one source has 4 connections, and all together have 32", () =>
+  serving(async ({ port, resolver }) => {
+    await crowd(port, Array(10).fill("127.0.0.1"), async () => {
+      assert.equal(resolver.refused.connections, 6);
+      assert.notEqual((await converseFrom("127.0.0.2", port, framed(question()))).length, 0);
+    });
+    const many = Array.from({ length: 40 }, (_, i) => `127.0.1.${1 + (i >> 2)}`);
+    await crowd(port, many, async () => {
+      assert.equal(resolver.refused.connections, 6 + 8);
+      assert.equal((await converseFrom("127.0.0.2", port, framed(question()))).length, 0);
+      assert.ok(await askUdp(port, question()));
+    });
+    assert.notEqual((await converse(port, framed(question()))).length, 0, "they went");
+  }));
+
+Deno.test("an exception over a question is told and counted, and ends nothing", () =>
+  serving(async (world) => {
+    const { port, resolver } = world;
+    world.fault = new Error("a defect");
+    world.boot += 1_000;
+    assert.equal(await askUdp(port, question()), undefined);
+    assert.equal(resolver.refused.faults, 1);
+    assert.deepEqual(world.news.at(-1), { kind: "namesFault", cause: "Error: a defect" });
+    world.fault = undefined;
+    assert.ok(await askUdp(port, question()));
+  }));
+
+Deno.test("it says once, when UDP and TCP answer, where the names are", () =>
+  serving(async ({ resolver, news }) => {
+    assert.deepEqual(resolver.servers, ["127.0.0.1"]);
+    assert.deepEqual(news, [{ kind: "namesAnswered", zone: "lab.internal", address: "127.0.0.1" }]);
+    resolver.serve(["127.0.0.1", "127.0.0.2"]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.deepEqual(resolver.servers, ["127.0.0.1", "127.0.0.2"]);
+    resolver.serve(["127.0.0.2"]);
+    assert.deepEqual(resolver.servers, ["127.0.0.2"]);
+    assert.equal(news.length, 1);
   }));
 
 Deno.test("where the port is taken the health says so, and it is had as soon as it is free", () =>
@@ -171,5 +267,19 @@ Deno.test("where the port is taken the health says so, and it is had as soon as 
     resolver.mend();
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert.deepEqual(resolver.health(), []);
+    assert.deepEqual(resolver.servers, ["127.0.0.1"]);
     assert.ok(await askUdp(port, question()));
+  }));
+
+Deno.test("where only TCP is taken nothing is answered: a long answer would have nowhere to be asked for", () =>
+  serving(async ({ resolver, port }) => {
+    const rival = net.createServer();
+    await new Promise<void>((resolve) => rival.listen(port, "127.0.0.2", resolve));
+    resolver.serve(["127.0.0.1", "127.0.0.2"]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.deepEqual(resolver.servers, ["127.0.0.1"]);
+    const [line = "", ...more] = resolver.health();
+    assert.match(line, /^names are not answered at 127\.0\.0\.2: .*EADDRINUSE/);
+    assert.deepEqual(more, []);
+    await new Promise<void>((resolve) => rival.close(() => resolve()));
   }));
