@@ -6,15 +6,18 @@ import { MeshNode } from "./node.ts";
 import { Pinger } from "./pinger.ts";
 import { missingRight } from "./right.ts";
 
-/** Milliseconds beyond the restart itself; R12 alone would take fifteen times as long. */
-const GAP = 1_000;
+/**
+ * Milliseconds beyond the restart itself that are waited for; R12 alone would take 15,000. The bound of a second is held
+ * in the simulator (mesh/restart_test.ts); here the processors may be anybody's, and what it took is printed.
+ */
+const GAP = 6_000;
 
 const right = await missingRight();
 
 for (const signal of ["SIGKILL", "SIGTERM"] as const) {
   testUnless(
     { right },
-    `R38: a member that starts anew after ${signal} is reached again within a second`,
+    `R38: a member that starts anew after ${signal} is reached again at once`,
     async () => {
       await using machines = await Machines.open();
       const lyon = await machines.found("lyon");

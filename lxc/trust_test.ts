@@ -141,7 +141,7 @@ testUnless({ right }, "items 2, 3, 7, 12: the commands of membership", async (t)
       }
       assert.match(
         await refused(lyon, ["invite", "--flags", "admin"], 2),
-        /`\.\/run shoal promote`/,
+        /`\.\/run shoal promote --state \S+`/,
       );
     },
   );
