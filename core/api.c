@@ -213,6 +213,30 @@ int32_t shoal_device_set_offloads(shoal_device_t handle, uint32_t mask, uint32_t
     return SHOAL_OK;
 }
 
+/* Family and length agree; host bits are not looked at. */
+static bool prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
+    if (!prefix || prefix_size != sizeof(*prefix))
+        return false;
+    return (prefix->family == SHOAL_AF_INET && prefix->length <= 32) ||
+           (prefix->family == SHOAL_AF_INET6 && prefix->length <= 128);
+}
+
+int32_t shoal_device_set_inner(shoal_device_t handle, const struct shoal_prefix *address,
+                               uint32_t prefix_size) {
+    if (!address || prefix_size != sizeof(*address))
+        return SHOAL_E_SIZE;
+    if (!prefix_ok(address, prefix_size))
+        return SHOAL_E_INVALID;
+    struct device *device = registry_acquire(handle);
+    if (!device)
+        return SHOAL_E_STALE;
+    quiesce_begin(device);
+    forward_set_inner(&device->forward, address);
+    quiesce_end(device);
+    registry_release(handle);
+    return SHOAL_OK;
+}
+
 int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_t capacity,
                               uint32_t *written) {
     if (!counters || !written)
@@ -233,14 +257,6 @@ int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_
 }
 
 /* ---- Interface --------------------------------------------------------------------------- */
-
-/* Family and length agree; host bits are not looked at. */
-static bool prefix_ok(const struct shoal_prefix *prefix, uint32_t prefix_size) {
-    if (!prefix || prefix_size != sizeof(*prefix))
-        return false;
-    return (prefix->family == SHOAL_AF_INET && prefix->length <= 32) ||
-           (prefix->family == SHOAL_AF_INET6 && prefix->length <= 128);
-}
 
 /* What the netlink calls have in common. */
 struct link_call {

@@ -87,6 +87,12 @@ static void discard_staged(struct standstill *still) {
     peer_publish_staged(still->peer);
 }
 
+static void set_guest(struct standstill *still, bool guest) {
+    if (still->peer->guest != guest)
+        still->device->forward.guests += guest ? 1 : -1;
+    still->peer->guest = guest;
+}
+
 int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
     struct standstill still;
     int32_t status = begin(&still, handle, peer);
@@ -94,6 +100,7 @@ int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
         return status;
     tx_forget(still.worker, still.peer);
     discard_staged(&still);
+    set_guest(&still, false);
     peer_clear_sessions(still.peer, &still.device->sessions);
     route_remove_peer(still.device->routes, still.peer->slot);
     peer_table_remove(&still.device->peers, still.peer);
@@ -138,6 +145,17 @@ int32_t shoal_peer_set_offline(shoal_device_t handle, shoal_peer_t peer, uint32_
     if (status != SHOAL_OK)
         return status;
     still.peer->offline = offline;
+    return end(&still, SHOAL_OK);
+}
+
+int32_t shoal_peer_set_guest(shoal_device_t handle, shoal_peer_t peer, uint32_t guest) {
+    if (guest > 1)
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    set_guest(&still, guest);
     return end(&still, SHOAL_OK);
 }
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "aead.h"
+#include "forward.h"
 #include "gate.h"
 #include "mailbox.h"
 #include "netlink.h"
@@ -35,8 +36,9 @@
 
 /*
  * Owner: the control thread (whoever holds the registry's lock of this device). Workers read what
- * they need between standstills; `peers`, `routes`, `sessions`, `staging` and `gate` change only at
- * a standstill or, sessions' removal and staging, by the worker. Atomics are read by anybody.
+ * they need between standstills; `peers`, `routes`, `sessions`, `staging`, `forward` and `gate`
+ * change only at a standstill or, sessions' removal and staging, by the worker. Atomics are read by
+ * anybody.
  */
 struct device {
     uint32_t flags;
@@ -52,6 +54,7 @@ struct device {
     struct route_table *routes;
     struct session_table sessions;
     struct staging_pool staging;
+    struct forward forward;
     struct gate *gate;
     struct mailbox *mailbox;
     int doorbell;          /* our end: written by whoever posts */

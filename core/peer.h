@@ -24,6 +24,7 @@ struct peer {
                            when that is tried again, since paths recover and ICMP is forged */
     bool gso_told;      /* that was mailed */
     bool offline;       /* the caller knows that it is not there */
+    bool guest;         /* what it and other peers send each other goes through us: forward.h */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
     uint32_t routes_seen; /* the device's `route_changes` when the source was last asked for */

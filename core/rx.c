@@ -8,6 +8,7 @@
 #include "address.h"
 #include "device.h"
 #include "edge.h"
+#include "forward.h"
 #include "packet.h"
 #include "segment.h"
 #include "worker.h"
@@ -188,8 +189,8 @@ static void account(struct worker *worker, struct peer *peer, uint32_t length) {
     edge_raise(worker, peer, SHOAL_EDGE_UNSENT_REPLY, facts_get(&facts->first_unsent_reply));
 }
 
-/* What opened goes to the TUN if it is a packet (R49), its own (R50), and can say what the outer
- * header has to tell (R52). */
+/* What opened goes to the TUN, or on to another peer, if it is a packet (R49), its own (R50), and
+ * can say what the outer header has to tell (R52). */
 static void inner(struct worker *worker, struct peer *peer, uint8_t *plain, uint32_t length,
                   uint8_t outer_tos) {
     struct device *device = worker->device;
@@ -209,6 +210,8 @@ static void inner(struct worker *worker, struct peer *peer, uint8_t *plain, uint
         drop(worker, peer, COUNT_drop_rx_ecn);
         return;
     }
+    if (device->forward.guests && forward_packet(worker, peer, &packet, plain))
+        return;
     if (!coalesce_add(&rx->coalesce, plain, packet.length)) {
         rx_deliver(worker);
         coalesce_add(&rx->coalesce, plain, packet.length);
@@ -392,5 +395,6 @@ bool rx_drain(struct worker *worker, struct udp_socket *udp) {
         messages += received.segment ? received.length / received.segment + 1 : 1;
     }
     rx_deliver(worker);
+    tx_flush(worker); /* what was forwarded */
     return more;
 }

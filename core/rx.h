@@ -5,7 +5,7 @@
  * packets to the coalescer, which keeps pointers; then it writes frames to the TUN, so packets that
  * arrived singly leave as super-packets too. Whatever is not data goes through the gate or straight
  * into the mailbox. Order per message (R46): index, expiry, counter, tag, window, endpoint, facts,
- * trim, source, ECN, TUN.
+ * trim, source, ECN, TUN. What is for a guest or from one goes to another peer instead (forward.h).
  */
 #ifndef SHOAL_RX_H
 #define SHOAL_RX_H

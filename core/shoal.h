@@ -16,7 +16,8 @@
  *   - Times are nanoseconds of CLOCK_BOOTTIME (R63); 0 means "never".
  *   - All calls may be made from any thread, one at a time per device. Each waits for the worker's
  *     batch to end: at most some 512 messages in from each socket and 256 out, or 256 KiB of each,
- *     and the frame or receive that crossed that line; about a millisecond. Longer take open and
+ *     and the frame or receive that crossed that line (what is forwarded is sealed again, beside
+ *     these); about a millisecond. Longer take open and
  *     close, shoal_link_* (the kernel's own lock) and switching UDP_GRO off (it reads the sockets
  *     empty). Staged frames leave in as many batches as they need.
  *   - R.. are the rules of the WireGuard rule list, quoted in the tests by the same numbers.
@@ -178,6 +179,14 @@ SHOAL_API int32_t shoal_device_unbind(shoal_device_t device);
 
 SHOAL_API int32_t shoal_device_set_fwmark(shoal_device_t device, uint32_t fwmark);
 
+/**
+ * Our own inner address of one family, with the length of the mesh's network, in place of an
+ * earlier one; only guests need it. What a guest sends to the network and nobody has is answered
+ * from there, and so is everything else that is not forwarded.
+ */
+SHOAL_API int32_t shoal_device_set_inner(shoal_device_t device, const struct shoal_prefix *address,
+                                         uint32_t prefix_size);
+
 /** Switches offloads at run time (contract 10): on only where the probe found them. */
 SHOAL_API int32_t shoal_device_set_offloads(shoal_device_t device, uint32_t mask, uint32_t on);
 
@@ -259,6 +268,14 @@ SHOAL_API int32_t shoal_peer_keepalive(shoal_device_t device, shoal_peer_t peer,
  */
 SHOAL_API int32_t shoal_peer_set_offline(shoal_device_t device, shoal_peer_t peer,
                                          uint32_t offline);
+
+/**
+ * Says whether the peer is a guest: a device that knows nobody but us. What it sends to the inner
+ * address of another peer, and what another peer sends to it, is opened, its hop limit lowered, and
+ * sealed for that one, without the TUN. Any other peer's packet goes to the TUN whatever its
+ * destination. What cannot be carried on is answered by ICMP.
+ */
+SHOAL_API int32_t shoal_peer_set_guest(shoal_device_t device, shoal_peer_t peer, uint32_t guest);
 
 /** Drops what waits for a session (R62). */
 SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t peer);

@@ -31,6 +31,9 @@
     X(tun_writes)                 /* frames written to the TUN */ \
     X(tun_gso_refused)            /* super-packets written again singly */ \
     X(tun_unreachable)            /* packets that reach nobody, answered so by ICMP */ \
+    /* between a guest and other peers */ \
+    X(forwarded)                  /* packets that opened and went on to another peer */ \
+    X(forward_errors)             /* those that could not, answered so by ICMP */ \
     /* everything that is not data */ \
     X(control_received)           /* datagrams put into the mailbox */ \
     X(control_sent)               /* datagrams of shoal_datagram_send */ \
@@ -79,6 +82,13 @@
     X(drop_rx_no_tun)             /* the device has no TUN, or lost it */ \
     X(drop_rx_link_down)          /* EIO: the interface is down */ \
     X(drop_rx_tun)                /* any other error of the TUN write */ \
+    /* drops between a guest and other peers */ \
+    X(drop_forward_hops)          /* the hop limit ran out */ \
+    X(drop_forward_too_big)       /* larger than the inner MTU */ \
+    X(drop_forward_back)          /* for whoever sent it */ \
+    X(drop_forward_no_route)      /* a guest's, for an address of the mesh that nobody has */ \
+    X(drop_forward_buffer)        /* the socket is full */ \
+    /* handshakes */ \
     X(drop_handshake_length)      /* not the exact size of its type (R20) */ \
     X(drop_handshake_type)        /* reserved bytes set (R21) */ \
     X(drop_handshake_mac1)        /* (R28) */ \

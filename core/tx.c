@@ -415,9 +415,10 @@ void tx_flush_staged(struct worker *worker, struct peer *peer) {
 /* Tells the sender so, unless it may not be answered or was told of too many. */
 static void answer_unreachable(struct worker *worker, const struct packet *packet,
                                const uint8_t *bytes) {
-    uint8_t header[SEGMENT_VNET_SIZE] = {0}, answer[UNREACHABLE_MAX];
-    size_t length = unreachable_answer(answer, packet, bytes);
-    if (!length || !unreachable_take(&worker->tx.unreachable, worker->now))
+    static const struct icmp_error unreachable = {.kind = ICMP_UNREACHABLE};
+    uint8_t header[SEGMENT_VNET_SIZE] = {0}, answer[ICMP_MAX];
+    size_t length = icmp_answer(answer, packet, bytes, &unreachable);
+    if (!length || !icmp_take(&worker->tx.icmp_pace, worker->now))
         return;
     struct iovec parts[] = {{header, sizeof(header)}, {answer, length}};
     if (tun_write(&worker->tun, parts, 2) == 0)
@@ -469,6 +470,28 @@ static bool is_answered(const struct worker *worker, const struct peer *peer) {
     return !first || worker->now - first < ANSWER_MAX_NS;
 }
 
+bool tx_frame(struct worker *worker, struct peer *peer, uint8_t *frame, uint32_t length,
+              uint8_t tos) {
+    if (peer->endpoint.remote.family == SHOAL_AF_NONE) {
+        drop(worker, peer, COUNT_drop_tx_no_endpoint, 1);
+        return false;
+    }
+    if (peer->staging.count)
+        tx_flush_staged(worker, peer);
+    struct session *session = peer->sessions[PEER_CURRENT];
+    bool can_send = session_can_send(session, worker->now, segments_at_most(frame, length));
+    if (peer->offline && !(can_send && is_answered(worker, peer))) {
+        drop(worker, peer, COUNT_drop_tx_offline, 1);
+        edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now); /* it may be back */
+        return false;
+    }
+    if (peer->staging.count || !can_send)
+        stage(worker, peer, frame, length, !can_send || !peer->flush_listed);
+    else
+        seal(worker, peer, session, frame, length, outer_tos(tos));
+    return true;
+}
+
 static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
     struct device *device = worker->device;
     struct packet packet;
@@ -489,26 +512,8 @@ static void frame_in(struct worker *worker, uint8_t *frame, uint32_t length) {
         answer_unreachable(worker, &packet, bytes);
         return;
     }
-    struct peer *peer = device->peers.entries[slot].peer;
-    if (peer->endpoint.remote.family == SHOAL_AF_NONE) {
-        drop(worker, peer, COUNT_drop_tx_no_endpoint, 1);
+    if (!tx_frame(worker, device->peers.entries[slot].peer, frame, length, packet.tos))
         answer_unreachable(worker, &packet, bytes);
-        return;
-    }
-    if (peer->staging.count)
-        tx_flush_staged(worker, peer);
-    struct session *session = peer->sessions[PEER_CURRENT];
-    bool can_send = session_can_send(session, worker->now, segments_at_most(frame, length));
-    if (peer->offline && !(can_send && is_answered(worker, peer))) {
-        drop(worker, peer, COUNT_drop_tx_offline, 1);
-        edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now); /* it may be back */
-        answer_unreachable(worker, &packet, bytes);
-        return;
-    }
-    if (peer->staging.count || !can_send)
-        stage(worker, peer, frame, length, !can_send || !peer->flush_listed);
-    else
-        seal(worker, peer, session, frame, length, outer_tos(packet.tos));
 }
 
 void tx_drain(struct worker *worker) {

@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "icmp.h"
 #include "peer.h"
 #include "socket.h"
-#include "unreachable.h"
 
 #define TX_ARENA_SIZE 65536u
 
@@ -52,7 +52,7 @@ struct tx {
     struct train waiting; /* refused once with EAGAIN; count 0: none */
     uint32_t bytes;       /* of frames in this batch */
     uint32_t messages;    /* that they became, at least one each */
-    struct unreachable_pace unreachable;
+    struct icmp_pace icmp_pace;
     uint64_t loop_seen; /* when a datagram of our own last came out of the TUN */
 };
 
@@ -70,6 +70,17 @@ void tx_begin(struct worker *worker);
  * sends.
  */
 void tx_drain(struct worker *worker);
+
+/**
+ * Seals a frame for a peer, or lets it wait for a session. It is used up: the segments are cut, and
+ * padded, in place.
+ * @param frame  virtio header first, with SEGMENT_SLACK writable bytes behind `length`
+ * @param tos    of its packet
+ * @return false when the peer is not there, and the frame was dropped and counted: its sender may
+ *         be told so
+ */
+bool tx_frame(struct worker *worker, struct peer *peer, uint8_t *frame, uint32_t length,
+              uint8_t tos);
 
 /** Sends what is being filled; while a train waits for the socket it stays. */
 void tx_flush(struct worker *worker);

@@ -41,6 +41,7 @@ struct worker {
     struct stats stats;
     struct tx tx;
     struct rx rx;
+    struct icmp_pace forward_pace; /* of errors about what is forwarded */
 };
 
 /**

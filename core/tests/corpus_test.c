@@ -20,6 +20,10 @@
 #include "fuzz/message_fuzz.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput fuzz_forward
+#include "fuzz/forward_fuzz.c"
+#undef LLVMFuzzerTestOneInput
+
 #include "unit.h"
 
 #define FOLDER "core/tests/fuzz/corpus/" /* tests run at the root of the repository */
@@ -86,11 +90,16 @@ static void buffers_of_the_udp_port(void **state) {
     replay("message", fuzz_message);
 }
 
+static void what_guests_send_through_us(void **state) {
+    (void)state;
+    replay("forward", fuzz_forward);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inner_packets),           cmocka_unit_test(frames_from_the_tun),
         cmocka_unit_test(packets_to_be_joined),    cmocka_unit_test(handshake_messages),
-        cmocka_unit_test(buffers_of_the_udp_port),
+        cmocka_unit_test(buffers_of_the_udp_port), cmocka_unit_test(what_guests_send_through_us),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

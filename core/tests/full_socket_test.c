@@ -218,6 +218,36 @@ static void what_leaves_by_another_socket_was_sent_then(void **state) {
     stop();
 }
 
+static void what_is_forwarded_does_not_wait_and_pushes_nothing_out(void **state) {
+    (void)state;
+    struct shoal_address place;
+    start_blocked();
+    int guest_fd = stranger_open(SHOAL_AF_INET, &place);
+    shoal_peer_t member = side.peer, guest = side_add_peer(&side, 13, 3, &place);
+    assert_int_equal(shoal_peer_set_guest(side.device, guest, 1), SHOAL_OK);
+    struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, 300, 556, 0);
+    side.peer = guest;
+    side_install(&side, &session);
+    side.peer = member;
+    for (uint8_t i = 0; i < 6; i++) {
+        size_t length = world_packet(plain, false, 3, 2, 50, i);
+        stranger_send(guest_fd, &side.outer, message, forge(message, 2, 300, i, plain, length));
+        if (i < 5)
+            side_await(&side, "drop_forward_buffer", i + 1u);
+        if (i == 4) {
+            make_room();
+            expect_super(1);
+        }
+    }
+    size_t length = stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS);
+    assert_int_equal(unforge(plain, 1, message, length), 80);
+    assert_int_equal(side_counter(&side, "tx_packets"), SEGMENTS + 1);
+    assert_int_equal(side_counter(&side, "drop_forward_buffer"), 5);
+    assert_int_equal(side_counter(&side, "forwarded"), 1);
+    close(guest_fd);
+    stop();
+}
+
 static void a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time(void **state) {
     (void)state; /* T22 */
     struct shoal_mail mail;
@@ -246,6 +276,7 @@ int main(void) {
         cmocka_unit_test(without_gso_a_train_waits_from_where_it_got_to),
         cmocka_unit_test(a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time),
         cmocka_unit_test(what_waited_was_sent_when_it_left),
+        cmocka_unit_test(what_is_forwarded_does_not_wait_and_pushes_nothing_out),
         cmocka_unit_test(what_leaves_by_another_socket_was_sent_then),
     };
     return cmocka_run_group_tests_name("full_socket", tests, NULL, NULL);

@@ -2,8 +2,8 @@
 #include "fuzz.h"
 
 #include "checksum.h"
+#include "icmp.h"
 #include "packet.h"
-#include "unreachable.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,12 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct packet again;
         REQUIRE(packet_parse(&again, bytes, length) == PACKET_OK);
         REQUIRE(again.length == packet.length && (again.tos | 3) == (packet.tos | 3));
-        uint8_t answer[UNREACHABLE_MAX];
-        size_t answered = unreachable_answer(answer, &again, bytes);
+        uint8_t answer[ICMP_MAX];
+        struct icmp_error error = {.kind = outer % 3, .mtu = 1280};
+        size_t answered = icmp_answer(answer, &again, bytes, &error);
         if (answered) {
             REQUIRE(packet_parse(&packet, answer, answered) == PACKET_OK);
             REQUIRE(packet.length == answered && packet.version == again.version);
-            REQUIRE(unreachable_answer(answer, &packet, answer) == 0);
+            REQUIRE(icmp_answer(answer, &packet, answer, &error) == 0);
         }
     }
     free(bytes);

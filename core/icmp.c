@@ -1,4 +1,4 @@
-#include "unreachable.h"
+#include "icmp.h"
 
 #include <string.h>
 
@@ -20,11 +20,11 @@ enum {
     PROTOCOL_OPTIONS = 60,
 };
 
-bool unreachable_take(struct unreachable_pace *pace, uint64_t now) {
+bool icmp_take(struct icmp_pace *pace, uint64_t now) {
     uint64_t from = pace->full_at > now ? pace->full_at : now;
-    if (from - now > (UNREACHABLE_BURST - 1) * UNREACHABLE_EVERY_NS)
+    if (from - now > (ICMP_BURST - 1) * ICMP_EVERY_NS)
         return false;
-    pace->full_at = from + UNREACHABLE_EVERY_NS;
+    pace->full_at = from + ICMP_EVERY_NS;
     return true;
 }
 
@@ -66,7 +66,25 @@ static bool may_answer4(const struct packet *packet, const uint8_t *bytes) {
     return packet->length > packet->header_length && !is_error4(bytes[packet->header_length]);
 }
 
-static size_t answer4(uint8_t *out, const struct packet *packet, const uint8_t *bytes) {
+static void put_type4(uint8_t *icmp, const struct icmp_error *error) {
+    switch (error->kind) {
+    case ICMP_UNREACHABLE:
+        icmp[0] = 3; /* destination unreachable */
+        icmp[1] = 1; /* host */
+        break;
+    case ICMP_TIME_EXCEEDED:
+        icmp[0] = 11;
+        break;
+    case ICMP_TOO_BIG:
+        icmp[0] = 3;
+        icmp[1] = 4; /* fragmentation needed and DF set */
+        put16(icmp + 6, error->mtu < UINT16_MAX ? error->mtu : UINT16_MAX); /* RFC 1191 */
+        break;
+    }
+}
+
+static size_t answer4(uint8_t *out, const struct packet *packet, const uint8_t *bytes,
+                      const struct icmp_error *error) {
     size_t quoted = smaller(packet->length, IPV4_MAX - IPV4_HEADER - ICMP_HEADER);
     size_t length = IPV4_HEADER + ICMP_HEADER + quoted;
     uint8_t *icmp = out + IPV4_HEADER;
@@ -76,11 +94,10 @@ static size_t answer4(uint8_t *out, const struct packet *packet, const uint8_t *
     put16(out + 2, length);
     out[8] = TTL;
     out[9] = PROTOCOL_ICMP;
-    memcpy(out + 12, packet->destination, 4);
+    memcpy(out + 12, error->source ? error->source : packet->destination, 4);
     memcpy(out + 16, packet->source, 4);
     checksum_ipv4_write(out, IPV4_HEADER);
-    icmp[0] = 3; /* destination unreachable */
-    icmp[1] = 1; /* host */
+    put_type4(icmp, error);
     memcpy(icmp + ICMP_HEADER, bytes, quoted);
     finish_checksum(icmp, checksum_sum(icmp, ICMP_HEADER + quoted));
     return length;
@@ -105,18 +122,35 @@ static bool may_answer6(const struct packet *packet, const uint8_t *bytes) {
     }
 }
 
-static size_t answer6(uint8_t *out, const struct packet *packet, const uint8_t *bytes) {
-    size_t quoted = smaller(packet->length, UNREACHABLE_MAX - IPV6_HEADER - ICMP_HEADER);
+static void put_type6(uint8_t *icmp, const struct icmp_error *error) {
+    switch (error->kind) {
+    case ICMP_UNREACHABLE:
+        icmp[0] = 1; /* destination unreachable */
+        icmp[1] = 3; /* address */
+        break;
+    case ICMP_TIME_EXCEEDED:
+        icmp[0] = 3;
+        break;
+    case ICMP_TOO_BIG:
+        icmp[0] = 2;
+        put16(icmp + 4, error->mtu >> 16);
+        put16(icmp + 6, error->mtu & 0xffff);
+        break;
+    }
+}
+
+static size_t answer6(uint8_t *out, const struct packet *packet, const uint8_t *bytes,
+                      const struct icmp_error *error) {
+    size_t quoted = smaller(packet->length, ICMP_MAX - IPV6_HEADER - ICMP_HEADER);
     uint8_t *icmp = out + IPV6_HEADER;
     memset(out, 0, IPV6_HEADER + ICMP_HEADER);
     out[0] = 0x60;
     put16(out + 4, ICMP_HEADER + quoted);
     out[6] = PROTOCOL_ICMPV6;
     out[7] = TTL;
-    memcpy(out + 8, packet->destination, 16);
+    memcpy(out + 8, error->source ? error->source : packet->destination, 16);
     memcpy(out + 24, packet->source, 16);
-    icmp[0] = 1; /* destination unreachable */
-    icmp[1] = 3; /* address */
+    put_type6(icmp, error);
     memcpy(icmp + ICMP_HEADER, bytes, quoted);
     finish_checksum(icmp, checksum_pseudo6(out + 8, out + 24, PROTOCOL_ICMPV6) +
                               checksum_length((uint32_t)(ICMP_HEADER + quoted)) +
@@ -124,9 +158,9 @@ static size_t answer6(uint8_t *out, const struct packet *packet, const uint8_t *
     return IPV6_HEADER + ICMP_HEADER + quoted;
 }
 
-size_t unreachable_answer(uint8_t out[UNREACHABLE_MAX], const struct packet *packet,
-                          const uint8_t *bytes) {
+size_t icmp_answer(uint8_t out[ICMP_MAX], const struct packet *packet, const uint8_t *bytes,
+                   const struct icmp_error *error) {
     if (packet->version == 4)
-        return may_answer4(packet, bytes) ? answer4(out, packet, bytes) : 0;
-    return may_answer6(packet, bytes) ? answer6(out, packet, bytes) : 0;
+        return may_answer4(packet, bytes) ? answer4(out, packet, bytes, error) : 0;
+    return may_answer6(packet, bytes) ? answer6(out, packet, bytes, error) : 0;
 }

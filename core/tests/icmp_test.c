@@ -1,6 +1,6 @@
 // LDFLAGS: -Wl,--wrap=clock_gettime
-/* "Destination unreachable": what is answered, with what, and how often (RFC 1122, RFC 4443). */
-#include "unreachable.h"
+/* ICMP errors: what is answered, with what, and how often (RFC 1122, RFC 4443). */
+#include "icmp.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -10,19 +10,20 @@
 #include "unit.h"
 #include "world.h"
 
-static uint8_t bytes[2000], answer[UNREACHABLE_MAX];
+static uint8_t bytes[2000], answer[ICMP_MAX];
 static struct packet packet, again;
+static const struct icmp_error unreachable = {.kind = ICMP_UNREACHABLE};
 
 /* An inner UDP packet from 10.9.0.1 or fd09::1 to host 2. @return the answer's length. */
 static size_t ask(bool v6, size_t payload) {
     size_t length = world_packet(bytes, v6, 1, 2, payload, 1);
     assert_int_equal(packet_parse(&packet, bytes, length), PACKET_OK);
-    return unreachable_answer(answer, &packet, bytes);
+    return icmp_answer(answer, &packet, bytes, &unreachable);
 }
 
 static size_t answer_of(size_t length) {
     assert_int_equal(packet_parse(&packet, bytes, length), PACKET_OK);
-    return unreachable_answer(answer, &packet, bytes);
+    return icmp_answer(answer, &packet, bytes, &unreachable);
 }
 
 static void ipv4_is_answered_by_host_unreachable_from_whom_it_was_sent_to(void **state) {
@@ -56,7 +57,34 @@ static void ipv6_is_answered_by_address_unreachable_from_whom_it_was_sent_to(voi
                    checksum_sum(answer + 40, length - 40);
     assert_int_equal(checksum_fold(sum), 0xffff);
     assert_memory_equal(answer + 48, bytes, packet.length);
-    assert_int_equal(ask(true, 1400), UNREACHABLE_MAX); /* RFC 4443, 2.4 c */
+    assert_int_equal(ask(true, 1400), ICMP_MAX); /* RFC 4443, 2.4 c */
+}
+
+static void a_packet_that_is_not_carried_on_is_answered_by_whom_it_met(void **state) {
+    (void)state;
+    static const uint8_t own[16] = {0xfd, 9, [15] = 7};
+    for (int v6 = 0; v6 < 2; v6++) {
+        size_t at = v6 ? 40 : 20;
+        struct icmp_error error = {.kind = ICMP_TIME_EXCEEDED, .source = own};
+        ask(v6, 100);
+        size_t length = icmp_answer(answer, &packet, bytes, &error);
+        assert_int_equal(packet_parse(&again, answer, length), PACKET_OK);
+        assert_memory_equal(again.source, own, v6 ? 16 : 4);
+        assert_memory_equal(again.destination, packet.source, v6 ? 16 : 4);
+        assert_int_equal(answer[at], v6 ? 3 : 11);
+        assert_int_equal(answer[at + 1], 0);
+        error = (struct icmp_error){.kind = ICMP_TOO_BIG, .mtu = 66000};
+        length = icmp_answer(answer, &packet, bytes, &error);
+        assert_int_equal(answer[at], v6 ? 2 : 3);
+        assert_int_equal(answer[at + 1], v6 ? 0 : 4);
+        static const uint8_t mtu6[4] = {0, 1, 66000 >> 8 & 0xff, 66000 & 0xff};
+        static const uint8_t mtu4[4] = {0, 0, 0xff, 0xff}; /* RFC 1191: 16 bits */
+        assert_memory_equal(answer + at + 4, v6 ? mtu6 : mtu4, 4);
+        uint64_t pseudo = v6 ? checksum_pseudo6(answer + 8, answer + 24, 58) +
+                                   checksum_length((uint32_t)(length - 40))
+                             : 0;
+        assert_int_equal(checksum_fold(pseudo + checksum_sum(answer + at, length - at)), 0xffff);
+    }
 }
 
 static void errors_are_not_answered_and_questions_are(void **state) {
@@ -112,18 +140,18 @@ static void only_the_first_fragment_is_answered(void **state) {
 
 static void fifty_at_once_are_answered_and_fifty_in_a_second(void **state) {
     (void)state;
-    struct unreachable_pace pace = {0};
+    struct icmp_pace pace = {0};
     uint64_t now = 5000000000ull;
     uint32_t taken = 0;
     for (int i = 0; i < 1000; i++)
-        taken += unreachable_take(&pace, now);
-    assert_int_equal(taken, UNREACHABLE_BURST);
+        taken += icmp_take(&pace, now);
+    assert_int_equal(taken, ICMP_BURST);
     for (int i = 0; i < 1000; i++)
-        taken += unreachable_take(&pace, now += 1000000);
-    assert_int_equal(taken, UNREACHABLE_BURST + 50);
+        taken += icmp_take(&pace, now += 1000000);
+    assert_int_equal(taken, ICMP_BURST + 50);
     for (int i = 0; i < 1000; i++)
-        taken += unreachable_take(&pace, now + 3600000000000ull);
-    assert_int_equal(taken, 2 * UNREACHABLE_BURST + 50);
+        taken += icmp_take(&pace, now + 3600000000000ull);
+    assert_int_equal(taken, 2 * ICMP_BURST + 50);
 }
 
 /* Seconds that core's clock is ahead. */
@@ -198,6 +226,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ipv4_is_answered_by_host_unreachable_from_whom_it_was_sent_to),
         cmocka_unit_test(ipv6_is_answered_by_address_unreachable_from_whom_it_was_sent_to),
+        cmocka_unit_test(a_packet_that_is_not_carried_on_is_answered_by_whom_it_met),
         cmocka_unit_test(errors_are_not_answered_and_questions_are),
         cmocka_unit_test(whoever_is_not_one_host_is_not_answered),
         cmocka_unit_test(only_the_first_fragment_is_answered),

@@ -1,0 +1,136 @@
+#include "forward.h"
+
+#include <string.h>
+
+#include "aead.h"
+#include "checksum.h"
+#include "device.h"
+#include "icmp.h"
+#include "segment.h"
+#include "worker.h"
+
+#define IPV4_TTL 8u
+#define IPV4_CHECKSUM 10u
+#define IPV4_FLAGS 6u
+#define IPV4_DF 0x40u
+#define IPV6_HOP_LIMIT 7u
+
+_Static_assert(AEAD_TAG_SIZE >= SEGMENT_SLACK, "the tag makes room for padding");
+
+static bool holds(const struct shoal_prefix *prefix, const uint8_t *address) {
+    uint32_t bytes = prefix->length / 8u, bits = prefix->length % 8u;
+    if (memcmp(prefix->ip, address, bytes) != 0)
+        return false;
+    return bits == 0 || ((prefix->ip[bytes] ^ address[bytes]) & (0xff00u >> bits)) == 0;
+}
+
+void forward_set_inner(struct forward *forward, const struct shoal_prefix *address) {
+    forward->inner[address->family == SHOAL_AF_INET6] = *address;
+}
+
+static void drop(struct worker *worker, struct peer *peer, enum counter why) {
+    stats_add(&worker->stats, why, 1);
+    facts_add(&peer->facts.dropped, 1);
+}
+
+/* As it is now: congestion outside may have been marked inside since it was parsed (R52). */
+static uint8_t tos_of(const struct packet *packet, const uint8_t *plain) {
+    return (uint8_t)(packet->version == 4 ? plain[1] : plain[0] << 4 | plain[1] >> 4);
+}
+
+/* Tells the sender why its packet does not go on. It has just sent something, so it is there. */
+static void answer(struct worker *worker, struct peer *to, const struct packet *packet,
+                   const uint8_t *plain, enum icmp_kind kind) {
+    struct device *device = worker->device;
+    const struct shoal_prefix *inner = &device->forward.inner[packet->version == 6];
+    struct icmp_error error = {
+        .kind = kind,
+        .mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed),
+        .source = inner->family == SHOAL_AF_NONE ? NULL : inner->ip,
+    };
+    uint8_t frame[SEGMENT_VNET_SIZE + ICMP_MAX + SEGMENT_SLACK] = {0};
+    size_t length = icmp_answer(frame + SEGMENT_VNET_SIZE, packet, plain, &error);
+    if (!length || worker->waiting_for_socket || !icmp_take(&worker->forward_pace, worker->now))
+        return;
+    uint8_t tos = tos_of(packet, frame + SEGMENT_VNET_SIZE);
+    if (tx_frame(worker, to, frame, (uint32_t)(SEGMENT_VNET_SIZE + length), tos))
+        stats_add(&worker->stats, COUNT_forward_errors, 1);
+}
+
+static uint8_t hops_left(const struct packet *packet, const uint8_t *plain) {
+    return plain[packet->version == 4 ? IPV4_TTL : IPV6_HOP_LIMIT];
+}
+
+static void lower_hops(const struct packet *packet, uint8_t *plain) {
+    if (packet->version == 6) {
+        plain[IPV6_HOP_LIMIT]--;
+        return;
+    }
+    uint16_t before, after, checksum;
+    memcpy(&before, plain + IPV4_TTL, sizeof(before));
+    plain[IPV4_TTL]--;
+    memcpy(&after, plain + IPV4_TTL, sizeof(after));
+    memcpy(&checksum, plain + IPV4_CHECKSUM, sizeof(checksum));
+    checksum = checksum_update(checksum, before, after);
+    memcpy(plain + IPV4_CHECKSUM, &checksum, sizeof(checksum));
+}
+
+/* A packet that must not be cut is told of (RFC 1191, RFC 8201); nothing here cuts the others. */
+static bool wants_to_know_size(const struct packet *packet, const uint8_t *plain) {
+    return packet->version == 6 || plain[IPV4_FLAGS] & IPV4_DF;
+}
+
+static void carry(struct worker *worker, struct peer *from, struct peer *to,
+                  const struct packet *packet, uint8_t *plain) {
+    if (hops_left(packet, plain) <= 1) {
+        drop(worker, from, COUNT_drop_forward_hops);
+        answer(worker, from, packet, plain, ICMP_TIME_EXCEEDED);
+        return;
+    }
+    if (packet->length > atomic_load_explicit(&worker->device->mtu, memory_order_relaxed)) {
+        drop(worker, from, COUNT_drop_forward_too_big);
+        if (wants_to_know_size(packet, plain))
+            answer(worker, from, packet, plain, ICMP_TOO_BIG);
+        return;
+    }
+    if (worker->waiting_for_socket) { /* sealed now, it would only be dropped */
+        drop(worker, to, COUNT_drop_forward_buffer);
+        return;
+    }
+    /* In place: the virtio header lies on the message header, the padding on the tag. */
+    uint8_t *frame = plain - SEGMENT_VNET_SIZE;
+    memset(frame, 0, SEGMENT_VNET_SIZE);
+    lower_hops(packet, plain);
+    if (tx_frame(worker, to, frame, SEGMENT_VNET_SIZE + packet->length, tos_of(packet, plain)))
+        stats_add(&worker->stats, COUNT_forwarded, 1);
+    else
+        answer(worker, from, packet, plain, ICMP_UNREACHABLE);
+}
+
+bool forward_packet(struct worker *worker, struct peer *from, const struct packet *packet,
+                    uint8_t *plain) {
+    struct device *device = worker->device;
+    bool v4 = packet->version == 4;
+    const struct shoal_prefix *inner = &device->forward.inner[!v4];
+    /* Nearly everything is for ourselves, and costs no look-up. */
+    if (inner->family != SHOAL_AF_NONE && memcmp(inner->ip, packet->destination, v4 ? 4 : 16) == 0)
+        return false;
+    uint32_t slot = v4 ? route_lookup4(device->routes, packet->destination)
+                       : route_lookup6(device->routes, packet->destination);
+    if (slot == ROUTE_NONE) {
+        if (!from->guest || inner->family == SHOAL_AF_NONE || !holds(inner, packet->destination))
+            return false;
+        drop(worker, from, COUNT_drop_forward_no_route);
+        answer(worker, from, packet, plain, ICMP_UNREACHABLE);
+        return true;
+    }
+    struct peer *to = device->peers.entries[slot].peer;
+    if (!from->guest && !to->guest)
+        return false;
+    if (from == to) {
+        drop(worker, from, COUNT_drop_forward_back);
+        return true;
+    }
+    carry(worker, from, to, packet, plain);
+    return true;
+}
