@@ -228,6 +228,14 @@ export class Device {
     );
   }
 
+  /** Our own inner address of one family, host bits included, with the length of the mesh's network. */
+  setInner(address: Prefix): void {
+    writePrefix(this.#prefix, address);
+    const { bytes } = this.#prefix;
+    const { shoal_device_set_inner } = this.core.calls;
+    ensure("device_set_inner", shoal_device_set_inner(this.handle, bytes, bytes.length));
+  }
+
   /** The address keeps its host bits; the length is that of the on-link prefix. */
   setLinkAddress(address: Prefix, isAdded: boolean): void {
     writePrefix(this.#prefix, address);
@@ -334,6 +342,11 @@ export class Device {
   setOffline(peer: PeerHandle, isOffline: boolean): void {
     const { calls } = this.core;
     ensure("peer_set_offline", calls.shoal_peer_set_offline(this.handle, peer, isOffline ? 1 : 0));
+  }
+
+  /** The peer is a guest: what it and other peers send each other goes through us. */
+  setGuest(peer: PeerHandle): void {
+    ensure("peer_set_guest", this.core.calls.shoal_peer_set_guest(this.handle, peer, 1));
   }
 
   dropStaged(peer: PeerHandle): void {

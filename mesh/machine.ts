@@ -108,6 +108,8 @@ export type Command =
   }
   /** A peer that is known not to be there: what is sent to it without a session is answered so. */
   | { readonly kind: "setOffline"; readonly peer: PeerId; readonly isOffline: boolean }
+  /** A peer that knows nobody but us: what it and other peers send each other goes through us. */
+  | { readonly kind: "setGuest"; readonly peer: PeerId }
   /** Drops what waits for a session (R62). */
   | { readonly kind: "dropStaged"; readonly peer: PeerId }
   /** Arms edges again; one whose condition holds already rings at once. */

@@ -412,6 +412,8 @@ export class Driver<E> {
         return;
       case "setOffline":
         return device.setOffline(peer, command.isOffline);
+      case "setGuest":
+        return device.setGuest(peer);
       case "dropStaged":
         return device.dropStaged(peer);
       case "arm":

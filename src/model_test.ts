@@ -155,6 +155,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ kind: fc.constant("clearSessions"), peer }),
   fc.record({ kind: fc.constant("sendKeepalive"), peer, unlessSent: fc.boolean() }),
   fc.record({ kind: fc.constant("setOffline"), peer, isOffline: fc.boolean() }),
+  fc.record({ kind: fc.constant("setGuest"), peer }),
   fc.record({ kind: fc.constant("dropStaged"), peer }),
   fc.record({
     kind: fc.constant("arm"),
@@ -288,6 +289,7 @@ const publicKey = sodium.x25519PublicKey(secret);
 const receiveKey = random(32);
 const INDEX = 7;
 const EXPIRED = 8;
+const GUEST = 10;
 
 function install(peer: number, localIndex: number, birth: number): Command {
   const session: Session = {
@@ -304,7 +306,7 @@ function install(peer: number, localIndex: number, birth: number): Command {
   return { kind: "installSession", peer, session };
 }
 
-/** Peer 1 may use 10.0.0.0/8 and has a session; peer 2's is 200 s old. */
+/** Peer 1 may use 10.0.0.0/8 and has a session; peer 2's is 200 s old; peer 3 is a guest with 12.0.0.0/8. */
 function commands(): Command[] {
   const { boot } = readClock();
   return [
@@ -312,6 +314,10 @@ function commands(): Command[] {
     { kind: "addPeer", peer: 1 },
     { kind: "addPeer", peer: 2 },
     { kind: "addRoute", peer: 1, prefix: { address: Uint8Array.of(10, 0, 0, 0), length: 8 } },
+    { kind: "addPeer", peer: 3 },
+    { kind: "addRoute", peer: 3, prefix: { address: Uint8Array.of(12, 0, 0, 0), length: 8 } },
+    { kind: "setGuest", peer: 3 },
+    install(3, GUEST, boot),
     install(1, INDEX, boot),
     install(2, EXPIRED, boot - 200_000),
   ];
@@ -336,10 +342,19 @@ function dataMessage(index: number, counter: bigint, plain: Uint8Array): Uint8Ar
   return bytes;
 }
 
-function packet(version: number, from: number, length: number, says: number): Uint8Array {
+function packet(
+  version: number,
+  from: number,
+  to: number,
+  hops: number,
+  length: number,
+  says: number,
+): Uint8Array {
   const bytes = new Uint8Array(length);
   bytes[0] = version === 4 ? 0x45 : version << 4;
+  bytes[version === 4 ? 8 : 7] = hops;
   bytes.set([10 + from, 0, 0, 1].slice(0, Math.max(0, length - 12)), 12);
+  bytes.set([10 + to, 0, 0, 1].slice(0, Math.max(0, length - 16)), 16);
   if (version === 4) bytes[3] = says;
   if (version === 6) bytes[5] = says;
   return bytes;
@@ -349,17 +364,21 @@ const inner = fc.oneof(
   fc.constant(new Uint8Array(0)),
   fc.record({
     version: fc.constantFrom(4, 4, 4, 6, 5, 0),
-    from: fc.constantFrom(0, 1),
+    from: fc.constantFrom(0, 1, 2),
+    to: fc.constantFrom(0, 1, 2),
+    hops: fc.constantFrom(0, 1, 2, 64, 255),
     length: fc.constantFrom(16, 20, 32, 48),
     says: fc.constantFrom(0, 19, 20, 21, 32, 48, 49),
-  }).map(({ version, from, length, says }) => packet(version, from, length, says)),
+  }).map(({ version, from, to, hops, length, says }) =>
+    packet(version, from, to, hops, length, says)
+  ),
 );
 const counter = fc.oneof(
   fc.bigInt({ min: 0n, max: 20_000n }),
   fc.constantFrom(2n ** 64n - 1n, 2n ** 64n - 2n ** 13n - 1n, 2n ** 64n - 2n ** 13n),
 );
 const data = fc.record({
-  index: fc.constantFrom(INDEX, INDEX, INDEX, INDEX, EXPIRED, 9),
+  index: fc.constantFrom(INDEX, INDEX, INDEX, GUEST, GUEST, EXPIRED, 9),
   counter,
   plain: inner,
   flip: fc.constantFrom(false, false, false, true),
@@ -384,7 +403,7 @@ const anything = fc.record({
 const arriving = fc.oneof(data, data, handshake, anything);
 
 /** The counters of which one moves for each datagram, beside those of drops. */
-const ENDS: readonly string[] = ["control_received", "rx_keepalives"];
+const ENDS: readonly string[] = ["control_received", "rx_keepalives", "forwarded"];
 
 class Arrivals {
   readonly #real = new Real();
@@ -435,12 +454,16 @@ class Arrivals {
   modelled(bytes: Uint8Array): string {
     this.#modelled = [];
     const drops = new Map(this.#plane.drops);
-    const before = this.#plane.facts(1)?.rxPackets;
+    const opened = () =>
+      (this.#plane.facts(1)?.rxPackets ?? 0) + (this.#plane.facts(3)?.rxPackets ?? 0);
+    const before = opened();
+    const { forwarded } = this.#plane;
     this.#plane.receive(readClock().boot, bytes, this.#from);
     for (const [name, count] of this.#plane.drops) {
       if (drops.get(name) !== count) this.#modelled.push(`drop_${name}`);
     }
-    const isOpened = before !== this.#plane.facts(1)?.rxPackets;
+    if (this.#plane.forwarded !== forwarded) this.#modelled.push("forwarded");
+    const isOpened = before !== opened();
     if (isOpened && this.#modelled.length === 0) this.#modelled.push("rx_keepalives");
     return this.#modelled.join();
   }
@@ -456,6 +479,8 @@ class Arrivals {
 /** What may become of a datagram that arrives, by counter. */
 const OUTCOMES = [
   "control_received",
+  "drop_forward_back",
+  "drop_forward_hops",
   "drop_handshake_length",
   "drop_handshake_mac1",
   "drop_rx_authentication",
@@ -468,6 +493,8 @@ const OUTCOMES = [
   "drop_rx_replay",
   "drop_rx_short",
   "drop_rx_source",
+  "drop_tx_no_endpoint",
+  "forwarded",
   "rx_keepalives",
 ];
 

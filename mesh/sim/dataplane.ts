@@ -1,7 +1,7 @@
 /**
  * A model of core for the simulator and for tests: what `core/shoal.h` promises about sessions,
  * edges and facts, in the plainest code that keeps the promise. Data is sealed with the real AEAD,
- * so a session that only one side has is as useless here as there. It has no MTU, no offloads and
+ * so a session that only one side has is as useless here as there. It has no MTU, no offloads, no ICMP and
  * no order to keep; the replay window is a set of counters. What core refuses or drops, it refuses
  * or drops for the same reason (src/model_test.ts), but for the gate's rates and for what the kernel
  * says of a datagram.
@@ -53,6 +53,7 @@ interface PlanePeer {
   endpoint: Endpoint | undefined;
   source: Source | undefined;
   isOffline: boolean;
+  isGuest: boolean;
   previous: Keys | undefined;
   current: Keys | undefined;
   next: Keys | undefined;
@@ -71,6 +72,9 @@ const STRAY_SOURCES = 128;
 /** Boot milliseconds within which who gets data has answered (R57). */
 const ANSWER_MAX = 11_000;
 const HEADER = 16;
+/** Where an inner packet says how many hops it may go on: IPv4, IPv6. */
+const TTL = 8;
+const HOP_LIMIT = 7;
 const MESSAGE_DATA = 4;
 /** Of types 1 to 3 (R20). */
 const HANDSHAKE_LENGTHS: readonly number[] = [148, 92, 64];
@@ -86,6 +90,8 @@ export class DataPlane {
   isLoaded = false;
   /** How often which reason to drop was met, by the names of core's counters after `drop_`. */
   readonly drops = new Map<string, number>();
+  /** Packets that went on to another peer, or wait for its session. */
+  forwarded = 0;
   readonly #peers = new Map<PeerId, PlanePeer>();
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
   #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
@@ -194,6 +200,9 @@ export class DataPlane {
       case "setOffline":
         peer.isOffline = command.isOffline;
         return;
+      case "setGuest":
+        peer.isGuest = true;
+        return;
       case "dropStaged":
         peer.staged.length = 0;
         return;
@@ -217,21 +226,44 @@ export class DataPlane {
     if (!parsed) return this.#drop("tx_malformed");
     const peer = this.#holder(parsed.destination);
     if (!peer) return this.#drop("tx_no_route");
-    if (!peer.endpoint) return this.#drop("tx_no_endpoint");
+    this.#pass(boot, peer, packet);
+  }
+
+  /** Seals a packet for a peer, or lets it wait for a session. @returns whether the peer is there */
+  #pass(boot: number, peer: PlanePeer, packet: Uint8Array): boolean {
+    if (!peer.endpoint) {
+      this.#drop("tx_no_endpoint");
+      return false;
+    }
     const first = peer.facts.firstUnansweredData;
     const isAnswered = maySend(boot, peer) && (first === 0 || boot - first < ANSWER_MAX);
     if (peer.isOffline && !isAnswered) {
       this.#drop("tx_offline");
       this.#ring(boot, peer, "sessionNeeded");
-      return;
+      return false;
     }
     if (!maySend(boot, peer)) {
       if (peer.staged.length === MAX_STAGED) peer.staged.shift();
       peer.staged.push(packet);
       this.#ring(boot, peer, "sessionNeeded");
-      return;
+    } else this.#seal(boot, peer, packet);
+    return true;
+  }
+
+  /** What a guest and another peer send each other goes on (core/forward.h). @returns whether it was taken */
+  #forward(boot: number, from: PlanePeer, packet: Packet): boolean {
+    const to = this.#holder(packet.destination);
+    if (!to || !from.isGuest && !to.isGuest) return false;
+    const at = packet.source.length === 4 ? TTL : HOP_LIMIT;
+    const hops = packet.bytes[at] ?? 0;
+    if (from === to) this.#drop("forward_back");
+    else if (hops <= 1) this.#drop("forward_hops");
+    else {
+      const bytes = packet.bytes.slice();
+      bytes[at] = hops - 1;
+      if (this.#pass(boot, to, bytes)) this.forwarded++;
     }
-    this.#seal(boot, peer, packet);
+    return true;
   }
 
   /** A datagram from the wire. */
@@ -387,7 +419,7 @@ export class DataPlane {
     const packet = parse(plain);
     if (!packet) return this.#drop("rx_malformed"); // R49
     if (this.#holder(packet.source) !== peer) return this.#drop("rx_source"); // R50
-    this.out.deliver(peer.id, packet.bytes);
+    if (!this.#forward(boot, peer, packet)) this.out.deliver(peer.id, packet.bytes);
   }
 
   /** R43. */
@@ -453,6 +485,7 @@ function newPeer(id: PeerId): PlanePeer {
     endpoint: undefined,
     source: undefined,
     isOffline: false,
+    isGuest: false,
     previous: undefined,
     current: undefined,
     next: undefined,
