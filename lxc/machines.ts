@@ -4,6 +4,7 @@ import type { StatusDocument } from "../src/status.ts";
 import type { Host } from "./host.ts";
 import { Lab } from "./lab.ts";
 import type { Bridge } from "./link.ts";
+import { masquerade } from "./nat.ts";
 import { MeshNode } from "./node.ts";
 
 const PORT = 51820;
@@ -42,6 +43,22 @@ export class Machines implements AsyncDisposable {
     this.#all.push(machine);
     await this.wire.attach(machine.host, { addresses: [`${address}/24`] });
     return machine;
+  }
+
+  /** A machine behind a router of its own that hides it, as a phone's network does. */
+  async addHidden(name: string): Promise<Host> {
+    const n = this.#all.length;
+    const router = await this.#lab.host(`${name}-nat`);
+    this.#all.push({ host: router, address: `10.0.0.${n + 1}`, port: `port${n}` });
+    const outside = await this.wire.attach(router, { addresses: [`10.0.0.${n + 1}/24`] });
+    const host = await this.#lab.host(name);
+    await this.#lab.link(host, router, {
+      a: { addresses: ["192.168.7.2/24"] },
+      b: { addresses: ["192.168.7.1/24"] },
+    });
+    await host.ip("route add default via 192.168.7.1");
+    await masquerade(outside);
+    return host;
   }
 
   /** A node that founds a mesh, and answers. */

@@ -187,6 +187,15 @@ const EMBEDDING: readonly (readonly [prefix: string, length: number, at: number]
   ["2002::", 16, 2], // 6to4, RFC 3056
 ];
 
+/** Networks whose addresses mean another machine, or none, to somebody who is not in them. */
+const PRIVATE: readonly (readonly [prefix: string, length: number])[] = [
+  ["10.0.0.0", 8], // RFC 1918
+  ["172.16.0.0", 12],
+  ["192.168.0.0", 16],
+  ["100.64.0.0", 10], // RFC 6598: behind a provider's NAT
+  ["fc00::", 7], // RFC 4193
+];
+
 /** Reads a prefix of the tables above; an IPv4-mapped one stays IPv6. */
 function tableAddress(text: string): Uint8Array {
   const address = text.includes(":") ? parseIPv6(text) : parseIPv4(text);
@@ -199,6 +208,7 @@ const unreachable = UNREACHABLE.map(([text, length, what]) => ({
   length,
   what,
 }));
+const privates = PRIVATE.map(([text, length]) => ({ address: tableAddress(text), length }));
 const embedding = EMBEDDING.map(([text, length, at]) => ({
   address: tableAddress(text),
   length,
@@ -220,6 +230,11 @@ export function whyUnreachable({ address, port }: Omit<Endpoint, "scope">): stri
 /** Whether others may be told of a place, and sent to it on another's word. */
 export function isReachable(endpoint: Endpoint): boolean {
   return whyUnreachable(endpoint) === undefined;
+}
+
+/** Whether a machine anywhere can send to a place, as far as its address says. */
+export function isPublic(endpoint: Endpoint): boolean {
+  return isReachable(endpoint) && !privates.some((one) => isWithin(endpoint.address, one));
 }
 
 /** Whether an address is of the family and the prefix. */

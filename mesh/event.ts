@@ -54,6 +54,9 @@ export type NodeEvent =
   /** Somebody ended its own membership for good. */
   | { readonly kind: "memberGone"; readonly who: Who }
   | { readonly kind: "renamed"; readonly who: Who; readonly before: string }
+  /** A member serves a guest from now on, or the guest is none any more. `who.id` is the guest's own key. */
+  | { readonly kind: "guestAdded"; readonly who: Who; readonly host: Who }
+  | { readonly kind: "guestGone"; readonly who: Who }
   /** What we know was compared with what a member knows. */
   | { readonly kind: "compared"; readonly who: Who }
   /** Our own key was put out of the mesh. */

@@ -26,12 +26,15 @@ export class MemberTunnels {
    */
   outbox(now: Now, out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
     const event = (event: TunnelEvent) => {
-      const who = event.kind === "clockWentBack" ? undefined : this.roster.byPeer(event.peer);
-      out.event({ kind: "tunnel", ...(who ? { who: this.roster.who(who.id) } : {}), event });
+      const who = event.kind === "clockWentBack" ? undefined : this.roster.whoOf(event.peer);
+      out.event({ kind: "tunnel", ...(who ? { who } : {}), event });
     };
     const send = (datagram: Datagram) => {
-      const member = datagram.peer === undefined ? undefined : this.roster.byPeer(datagram.peer);
-      if (this.contacts.maySend(now, datagram, member?.id ?? "")) out.send(datagram);
+      const { peer } = datagram;
+      const claimant = peer === undefined
+        ? undefined
+        : this.roster.byPeer(peer)?.id ?? this.roster.guestByPeer(peer);
+      if (this.contacts.maySend(now, datagram, claimant ?? "")) out.send(datagram);
     };
     return { command: out.command, send, event };
   }
@@ -39,10 +42,22 @@ export class MemberTunnels {
   /** A member whose key has no image, or that the table has no room for, stays without a tunnel. */
   add(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const image = this.crypto.ed25519ToX25519Public(member.record.key);
+    const guest = image && this.tunnels.peerByKey(image);
+    // Somebody was certified as a guest by the key of a member: the key is the member's.
+    if (guest !== undefined && this.roster.guestByPeer(guest) !== undefined) {
+      this.tunnels.removePeer(now, guest, this.outbox(now, out));
+      this.roster.unbindGuest(guest);
+    }
     const added = image && this.tunnels.addPeer(now, image, this.outbox(now, out));
     if (added?.kind !== "added" && added?.kind !== "exists") return;
     this.roster.bind(member, added.peer);
     this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(now, out));
+  }
+
+  /** The member with this WireGuard key. */
+  byKey(key: Uint8Array): Member | undefined {
+    const peer = this.tunnels.peerByKey(key);
+    return peer === undefined ? undefined : this.roster.byPeer(peer);
   }
 
   /** A member was found not to be there, or to be there again. */

@@ -60,6 +60,10 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
       (admission) => toBase64url(encodeAdmission(admission)),
     ),
     members: [...present, ...untimely],
+    guests: Array.from(
+      mesh.guests.places(),
+      ({ key, place }) => ({ key, endpoint: formatEndpoint(place) }),
+    ),
     trusted: [...mesh.judge.trusted()],
   };
 }
@@ -76,6 +80,10 @@ export function restoreMesh(
   out: Outbox<NodeEvent>,
 ): void {
   for (const { key, name } of snapshot.trusted) mesh.judge.trust(key, name);
+  for (const { key, endpoint } of snapshot.guests ?? []) {
+    const place = parseEndpoint(endpoint);
+    if (place) mesh.guests.recall(key, place);
+  }
   mesh.quietly(() => {
     restoreStatements(now, mesh, snapshot, out);
     for (const text of snapshot.admissions) {

@@ -16,6 +16,15 @@
 import { approve, type ApproveOptions, promote, trust, untrust } from "./admin/approve.ts";
 import type { Insistence } from "./admin/authority.ts";
 import {
+  addGuest,
+  type GuestOptions,
+  type GuestTerm,
+  type GuestWay,
+  removeGuest,
+  renewGuest,
+  type RenewOptions,
+} from "./admin/guest.ts";
+import {
   type Invitation,
   invite,
   type InviteOptions,
@@ -281,7 +290,7 @@ export class Node {
         if (member) {
           mesh?.contacts.heard(now, arrival.from, member.id);
           this.#talk?.renew(now, member, arrival.from, out);
-        }
+        } else if (peer !== undefined) mesh?.guests.offered(peer, arrival.from);
         break;
       }
       default: // data is core's
@@ -304,6 +313,8 @@ export class Node {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
       member.observed = { endpoint: edge.endpoint, source: edge.source, at: now.boot };
     }
+    if (edge.kind === "sessionConfirmed") this.#mesh?.guests.confirmed(now, edge.peer);
+    if (!member && edge.kind === "endpointMoved") this.#mesh?.noteChange();
     if (member && edge.kind === "sessionNeeded") {
       this.#mesh?.tunnels.aim(now, member, out);
       this.#talk?.greet(now, member, out);
@@ -320,6 +331,7 @@ export class Node {
     if (this.#hasLeft) return;
     const member = this.#mesh?.roster.at(from, now);
     if (member) this.#mesh?.tunnels.missing(now, member, out);
+    this.#mesh?.guests.missing(now, from, out);
     this.#finish(now, out);
   }
 
@@ -349,6 +361,7 @@ export class Node {
     }
     if (mesh && now.boot >= mesh.swim.deadline().at) {
       mesh.traffic(now, this.#o.facts, out);
+      mesh.guests.watch(now, this.#o.facts, out);
       mesh.tick(now, out);
     }
     if (now.boot >= (this.#tunnels.deadline?.at ?? Infinity)) {
@@ -452,6 +465,37 @@ export class Node {
     if (ms > 0) this.#door?.requests.open(now, ms);
     else this.#door?.requests.close();
     return { ok: true, value: { until: this.#door?.requests.openUntil(now) } };
+  }
+
+  /** Takes in a stock WireGuard device, which this node serves. */
+  addGuest(
+    now: Now,
+    name: string,
+    options: Omit<GuestOptions, "places" | "canServe">,
+    out: Outbox<NodeEvent>,
+  ): Decoded<GuestWay> {
+    const all = { ...options, places: this.#interfaces, canServe: this.#o.tunnel };
+    return this.#asked(
+      "guest",
+      now,
+      out,
+      (mesh) => addGuest(this.#o.crypto, mesh, now, name, all, out),
+    );
+  }
+
+  /** Serves one longer. */
+  renewGuest(
+    now: Now,
+    who: string,
+    options: RenewOptions,
+    out: Outbox<NodeEvent>,
+  ): Decoded<GuestTerm> {
+    return this.#asked("guest", now, out, (mesh) => renewGuest(mesh, now, who, options, out));
+  }
+
+  /** Ends what one is. */
+  removeGuest(now: Now, who: string, options: Insistence, out: Outbox<NodeEvent>): Decoded<Who> {
+    return this.#asked("guest", now, out, (mesh) => removeGuest(mesh, now, who, options, out));
   }
 
   /** Believes a key on this node alone. */
@@ -614,8 +658,9 @@ export class Node {
     const snapshot = snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
     if (this.#isRestored || before === undefined) return snapshot;
     // Nothing was taken in yet: written so, it must not be less than what is on disk.
-    const { members, trusted, statements, admissions, numbers } = before;
-    return { ...snapshot, members, trusted, statements, admissions, numbers };
+    const { members, trusted, statements, admissions, numbers, guests } = before;
+    const rest = { members, trusted, statements, admissions, numbers };
+    return { ...snapshot, ...rest, ...(guests ? { guests } : {}) };
   }
 
   // ---- Inside -----------------------------------------------------------------------------------
@@ -744,6 +789,7 @@ export class Node {
       if (this.#entry.isAdmitted) {
         for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       }
+      mesh.guests.settle(now, out);
       this.#tellAddresses(mesh, out);
       this.#tellWhetherOut(now, mesh, out);
       mesh.tellOveruse(out);

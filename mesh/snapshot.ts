@@ -33,6 +33,8 @@ export interface NodeSnapshot {
   /** Whom tokens have let in, in the order in which this node took them, base64url. */
   readonly admissions: readonly string[];
   readonly members: readonly MemberSnapshot[];
+  /** Where the guests that this node serves were last, as `formatEndpoint` writes it; absent: nowhere. */
+  readonly guests?: readonly { readonly key: string; readonly endpoint: string }[];
   /** Individually trusted keys with their names. */
   readonly trusted: readonly { readonly key: MemberId; readonly name: string }[];
   /** Where to knock: `HOST:PORT`, and the key of the member that is there, where it is known. */
@@ -51,7 +53,7 @@ const NUMBER_FIELD_MAX = 0xffff;
 export function readSnapshot(json: unknown): NodeSnapshot | undefined {
   if (!isObject(json)) return undefined;
   const { v, name, genesis, admission, boot, incarnation, numbers } = json;
-  const { statements, admissions, members, trusted, seeds } = json;
+  const { statements, admissions, members, trusted, seeds, guests } = json;
   const isSound = v === 3 && isText(name) && isTextOrNone(genesis) && isTextOrNone(admission) &&
     isCount(boot, COUNT_MAX) && isCount(incarnation, COUNT_MAX) &&
     isRecordOf(numbers, { own: isNumber, mesh: isNumber }) &&
@@ -67,6 +69,8 @@ export function readSnapshot(json: unknown): NodeSnapshot | undefined {
           aliveAt: (at) => at === undefined || isTime(at),
         }),
     ) &&
+    (guests === undefined ||
+      isListOf(guests, (one) => isRecordOf(one, { key: isKey, endpoint: isText }))) &&
     isListOf(trusted, (one) => isRecordOf(one, { key: isKey, name: isText })) &&
     isListOf(seeds, (one) =>
       isRecordOf(one, {

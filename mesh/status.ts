@@ -40,6 +40,34 @@ export interface PeerStatus {
   readonly version: string;
 }
 
+/** A stock WireGuard device, and the member that serves it. */
+export interface GuestStatus {
+  readonly name: string;
+  /** Its X25519 key in base64, as WireGuard writes it. */
+  readonly key: string;
+  /** "" while another has its address. */
+  readonly ip4: string;
+  readonly ip6: string;
+  /** Name and key of the member that serves it. */
+  readonly host: string;
+  readonly host_key: MemberId;
+  /**
+   * Of one that this node serves: whether it was heard in the last 90 s. Of another's: whether its
+   * host is there.
+   */
+  readonly state: "active" | "silent" | "elsewhere" | "offline";
+  /** `ADDRESS:PORT`; "" when none is known. This and the next four: at its host only. */
+  readonly endpoint: string;
+  readonly tx_bytes: number;
+  readonly rx_bytes: number;
+  /** Seconds since it was heard last; null: not since this node was started. */
+  readonly heard_s: number | null;
+  readonly handshake_age_s: number | null;
+  readonly groups: readonly string[];
+  /** RFC 3339 */
+  readonly expires: string;
+}
+
 /** Somebody who knocked without a token and waits for `approve`. */
 export interface RequestStatus {
   readonly name: string;
@@ -102,6 +130,7 @@ export interface NodeStatus {
     readonly door_open_s: number;
   };
   readonly peers: readonly PeerStatus[];
+  readonly guests: readonly GuestStatus[];
   readonly requests: readonly RequestStatus[];
   /** Keys that a person trusts on this node alone and that were not heard of yet. */
   readonly trusted: readonly { readonly key: MemberId; readonly name: string }[];

@@ -13,7 +13,7 @@ import { Allowance } from "../mesh/door/allowance.ts";
 import { Exit, Failure } from "./exit.ts";
 
 /** IPv6 prefix length of a mesh on its interface (mesh.md: fd + 40 bits + 16 zero bits). */
-const IP6_ON_LINK = 64;
+export const IP6_ON_LINK = 64;
 /** What a kernel answers that has IPv6 switched off, for one interface or altogether. */
 const IP6_IS_OFF = ["EACCES", "EAFNOSUPPORT", "EOPNOTSUPP"];
 /** What a kernel answers to whom a route refuses: unreachable, prohibited, a black hole. */

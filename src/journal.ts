@@ -78,6 +78,17 @@ export function noteEvent(event: NodeEvent): void {
         name: event.who.name,
         key: event.who.id,
       });
+    case "guestAdded":
+      return log.info("{name} is a guest of {host} ({key})", {
+        name: event.who.name,
+        host: event.host.name || "this node",
+        key: keyText(event.who.id),
+      });
+    case "guestGone":
+      return log.info("{name} is no guest any more ({key})", {
+        name: event.who.name,
+        key: keyText(event.who.id),
+      });
     case "promoted":
       return log.warn("{name} is an admin ({key})", { name: event.who.name, key: event.who.id });
     case "demoted":
@@ -114,6 +125,11 @@ export function noteEvent(event: NodeEvent): void {
     case "tunnel":
       return logTunnel(log, event.who?.name ?? "this node", event.event);
   }
+}
+
+/** The key of a guest as WireGuard writes it. */
+function keyText(key: string): string {
+  return Uint8Array.fromHex(key).toBase64();
 }
 
 export function noteNews(news: NodeNews): void {

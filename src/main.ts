@@ -52,6 +52,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "print the line that lets a new machine join",
     load: async () => (await import("./cli/invite.ts")).invite,
   },
+  guest: {
+    summary: "let in a phone, or any other WireGuard device: prints its file and a QR code",
+    load: async () => (await import("./cli/guest.ts")).guest,
+  },
   approve: {
     summary: "admit a node that asked to join without a token",
     load: async () => (await import("./cli/approve.ts")).approve,

@@ -8,6 +8,7 @@ import { Device, type DeviceInfo } from "../ffi/device.ts";
 import { loadSodium } from "../ffi/sodium.ts";
 import type { ApproveOptions } from "../mesh/admin/approve.ts";
 import type { Insistence } from "../mesh/admin/authority.ts";
+import type { GuestTerm, GuestWay, RenewOptions } from "../mesh/admin/guest.ts";
 import type { Invitation, InviteOptions, InviteStatus } from "../mesh/admin/invite.ts";
 import type { Planned } from "../mesh/admin/plan.ts";
 import type { RecoverOptions } from "../mesh/admin/recovery.ts";
@@ -20,7 +21,7 @@ import { Node as Machine } from "../mesh/node.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { SEEDS_MAX } from "../mesh/door/token.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
-import { LinkAddresses } from "./addresses.ts";
+import { IP6_ON_LINK, LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import type { ControlNews } from "./control.ts";
@@ -96,6 +97,15 @@ export interface MeshNodeOptions {
 export interface InviteWish extends Omit<InviteOptions, "relay"> {
   /** `relay` */
   readonly flags?: readonly string[];
+}
+
+/** A device that is to be a guest of this node. What is not named has mesh's default. */
+export interface GuestWish extends RenewOptions {
+  /** Its X25519 public key. */
+  readonly key: Uint8Array;
+  readonly groups?: readonly string[];
+  /** `HOST:PORT` at which it reaches this node. */
+  readonly place?: string;
 }
 
 /** What one ping told. */
@@ -283,6 +293,21 @@ export class MeshNode {
   /** Answers those who ask without a token, for so many milliseconds; 0 ends it. */
   openDoor(ms: number): void {
     this.#ask((now) => this.#machine.openDoor(now, ms));
+  }
+
+  /** @throws {Failure} when this node cannot serve it, or the key or name is none */
+  addGuest(name: string, wish: GuestWish): GuestWay {
+    return this.#ask((now, out) => this.#machine.addGuest(now, name, wish, out));
+  }
+
+  /** @throws {Failure} when no guest is called so, or we may not */
+  renewGuest(who: string, options: RenewOptions = {}): GuestTerm {
+    return this.#ask((now, out) => this.#machine.renewGuest(now, who, options, out));
+  }
+
+  /** @throws {Failure} when no guest is called so, or we may not */
+  removeGuest(who: string, options: Insistence = {}): Who {
+    return this.#ask((now, out) => this.#machine.removeGuest(now, who, options, out));
   }
 
   /** @throws {Failure} when the key or name is none */
@@ -521,7 +546,11 @@ export class MeshNode {
         this.#resolve(event.seed).catch(this.options.onDefect);
         return;
       case "addresses":
-        if (this.options.tun) this.#addresses.set(event.ip4, event.ip6, event.pool.length);
+        if (this.options.tun) {
+          this.#addresses.set(event.ip4, event.ip6, event.pool.length);
+          this.#tellInner(event.ip4, event.pool.length);
+          this.#tellInner(event.ip6, IP6_ON_LINK);
+        }
         this.#resolver?.serve(
           [event.ip4, event.ip6].flatMap((ip) => ip ? [formatAddress(ip)] : []),
         );
@@ -537,6 +566,11 @@ export class MeshNode {
       default:
         this.options.onEvent(event);
     }
+  }
+
+  /** Core answers guests from there. */
+  #tellInner(address: Uint8Array | undefined, length: number): void {
+    if (address) this.#device.setInner({ address, length });
   }
 
   #hearNews(news: CoreNews): void {

@@ -1,6 +1,7 @@
 /** What a person can ask of a running node over its control socket, one entry a command. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Planned } from "../mesh/admin/plan.ts";
+import { formatAddress } from "../mesh/endpoint.ts";
 import { formatSeed } from "../mesh/seed.ts";
 import type { NodeConfig } from "./config.ts";
 import type { Document, Operation, Request } from "./control.ts";
@@ -21,6 +22,7 @@ export function operations(
     ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
     ...invitations(node, config),
     ...memberships(node, ending),
+    ...guests(node, config),
     ...keys(node, config, ending),
     down: {
       changes: true,
@@ -130,6 +132,63 @@ function memberships(node: MeshNode, ending: Ending): Readonly<Record<string, Op
       },
     },
   };
+}
+
+function guests(node: MeshNode, config: NodeConfig): Readonly<Record<string, Operation>> {
+  return {
+    guest_add: {
+      changes: true,
+      run: async (request) => {
+        await node.compared();
+        const [usual] = advertised(config, node);
+        const way = node.addGuest(textOf(request, "name"), {
+          key: keyOf(request, "key"),
+          ...(usual === undefined ? {} : { place: usual }),
+          ...given(request, "endpoint", "place", textOf),
+          ...given(request, "groups", "groups", textsOf),
+          ...given(request, "expires_s", "expiresInS", numberOf),
+          ...insistence(request),
+        });
+        return {
+          ...guest(way.who),
+          ip4: formatAddress(way.ip4),
+          ip6: formatAddress(way.ip6),
+          mesh: way.mesh,
+          host: way.host,
+          host_key: way.hostKey.toBase64(),
+          endpoint: way.endpoint,
+          networks: way.networks.map(({ address, length }) =>
+            `${formatAddress(address)}/${length}`
+          ),
+          mtu: node.info.mtu,
+          expires: dateOf(way.until),
+        };
+      },
+    },
+    guest_renew: {
+      changes: true,
+      run: async (request) => {
+        await node.compared();
+        const { who, until } = node.renewGuest(textOf(request, "who"), {
+          ...given(request, "expires_s", "expiresInS", numberOf),
+          ...insistence(request),
+        });
+        return { ...guest(who), expires: dateOf(until) };
+      },
+    },
+    guest_remove: {
+      changes: true,
+      run: async (request) => {
+        await node.compared();
+        return guest(node.removeGuest(textOf(request, "who"), insistence(request)));
+      },
+    },
+  };
+}
+
+/** The key of a guest stands in base64 wherever WireGuard's users see it. */
+function guest({ id, name }: { readonly id: string; readonly name: string }): Document {
+  return { name, key: Uint8Array.fromHex(id).toBase64() };
 }
 
 function keys(
@@ -305,6 +364,15 @@ function textOf(request: Request, field: string): string {
   const value = request[field];
   if (typeof value === "string" && value !== "") return value;
   throw new Failure(Exit.usage, `${request.command}: '${field}' is missing`);
+}
+
+function keyOf(request: Request, field: string): Uint8Array {
+  const text = textOf(request, field);
+  try {
+    return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
+  } catch {
+    throw new Failure(Exit.usage, `${request.command}: '${field}' is no key in base64`);
+  }
 }
 
 function numberOf(request: Request, field: string): number {

@@ -17,6 +17,7 @@
  */
 import { SEEDS_MAX } from "../mesh/door/joiner.ts";
 import { ADMISSION_MAX } from "../mesh/membership/admission.ts";
+import { GUESTS_PER_HOST } from "../mesh/membership/guests.ts";
 import { TRUSTED_MAX } from "../mesh/membership/judge.ts";
 import { TAKEN_MAX } from "../mesh/membership/provisional.ts";
 import { RECORD_MAX } from "../mesh/membership/record.ts";
@@ -68,7 +69,8 @@ const STATEMENTS_MAX = ADMINS_ROOM + 2 * NUMBER_MAX + FAREWELLS_ROOM + 1;
 
 /** Every table of the mesh full, the members out by the clock beside the others: about 185 million bytes. */
 const FILE_MAX = textOf(2 * MEMBERS_MAX, RECORD_MAX) + textOf(STATEMENTS_MAX, STATEMENT_MAX) +
-  textOf(TAKEN_MAX + 1, ADMISSION_MAX) + textOf(TRUSTED_MAX, 0) + textOf(SEEDS_MAX, SEED_MAX) +
+  textOf(TAKEN_MAX + 1, ADMISSION_MAX) + textOf(TRUSTED_MAX, 0) + textOf(GUESTS_PER_HOST, 0) +
+  textOf(SEEDS_MAX, SEED_MAX) +
   ENVELOPE_SIZE + BESIDE;
 
 /** Milliseconds in which somebody who has moved the folder away may put it back. */

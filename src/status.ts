@@ -1,6 +1,6 @@
 /** The status document that scripts parse, and the same as a person reads it. */
 
-import type { NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
+import type { GuestStatus, NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
 import { having, isFlag, isNumber, isText, listOf, orNull, tableOf } from "./shape.ts";
 import { dropWords, refusalWords } from "./counter_words.ts";
 import { counted, duration, size } from "./words.ts";
@@ -56,6 +56,21 @@ export const isPeer = having({
   since_s: isNumber,
 });
 
+/** Whether it has what `guestsText` reads. */
+export const isGuest = having({
+  name: isText,
+  key: isText,
+  ip4: isText,
+  host: isText,
+  state: isText,
+  endpoint: isText,
+  tx_bytes: isNumber,
+  rx_bytes: isNumber,
+  heard_s: orNull(isNumber),
+  groups: listOf(isText),
+  expires: isText,
+});
+
 /** Whether it has what `statusText` reads. */
 export const isStatus = having({
   self: having({
@@ -73,6 +88,7 @@ export const isStatus = having({
     state: (value) => typeof value === "string" && Object.hasOwn(MESH_STATE, value),
   }),
   peers: listOf(isPeer),
+  guests: listOf(isGuest),
   requests: listOf(having({ name: isText, key: isText, endpoint: isText, age_s: isNumber })),
   trusted: listOf(having({ name: isText, key: isText })),
   void: listOf(having({ name: isText, key: isText, by: isText })),
@@ -104,6 +120,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
         `this node; ${where}, UDP port ${self.port}${mark(self)}${MESH_STATE[status.mesh.state]}`,
       ],
       ...status.peers.map(row),
+      ...status.guests.map(guestRow),
     ]),
     "",
     ...status.requests.map(({ name, key, endpoint, age_s }) =>
@@ -144,9 +161,40 @@ function countsLine(
 /** What stands over the columns of peers. */
 const HEADER = ["ADDRESS", "NAME", "GROUPS", "STATE"];
 
-/** The peers alone, in the same columns. */
-export function peersText(peers: readonly PeerStatus[]): string {
-  return peers.length === 0 ? "no peers yet" : table([HEADER, ...peers.map(row)]);
+/** The peers and guests alone, in the same columns. */
+export function peersText(
+  peers: readonly PeerStatus[],
+  guests: readonly GuestStatus[] = [],
+): string {
+  const rows = [...peers.map(row), ...guests.map(guestRow)];
+  return rows.length === 0 ? "no peers yet" : table([HEADER, ...rows]);
+}
+
+/** The guests alone. */
+export function guestsText(guests: readonly GuestStatus[]): string {
+  return guests.length === 0 ? "no guests" : table([HEADER, ...guests.map(guestRow)]);
+}
+
+function guestRow(guest: GuestStatus): string[] {
+  const groups = guest.groups.join(",") || "-";
+  return [guest.ip4 || "-", guest.name, groups, `guest of ${guest.host}${guestState(guest)}`];
+}
+
+/** `; active 198.51.100.7:4444, tx 1.2M rx 80K`, `; silent 5m`; at other members than its host little is known. */
+function guestState(guest: GuestStatus): string {
+  const { heard_s, endpoint, tx_bytes, rx_bytes } = guest;
+  switch (guest.state) {
+    case "active":
+      return `; active ${endpoint}, tx ${size(tx_bytes)} rx ${size(rx_bytes)}`;
+    case "silent":
+      return heard_s === null
+        ? "; not heard since this node was started"
+        : `; silent ${duration(heard_s)}`;
+    case "offline":
+      return "; which is offline";
+    case "elsewhere":
+      return "";
+  }
 }
 
 function row(peer: PeerStatus): string[] {

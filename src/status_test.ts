@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { PeerStatus } from "../mesh/status.ts";
-import { peersText, stateText, statusText } from "./status.ts";
+import type { GuestStatus, PeerStatus } from "../mesh/status.ts";
+import { guestsText, peersText, stateText, statusText } from "./status.ts";
 
 const LYON: PeerStatus = {
   name: "lyon",
@@ -51,6 +51,41 @@ Deno.test("a peer's state reads as experience.md has it", () => {
   );
 });
 
+const PHONE: GuestStatus = {
+  name: "phone",
+  key: "a2V5",
+  ip4: "100.64.9.9",
+  ip6: "fd00::9",
+  host: "a-long-name",
+  host_key: "00",
+  state: "active",
+  endpoint: "198.51.100.7:4444",
+  tx_bytes: 2048,
+  rx_bytes: 100,
+  heard_s: 3,
+  handshake_age_s: 60,
+  groups: ["family"],
+  expires: "2027-11-26T00:00:00Z",
+};
+
+Deno.test("a guest shows its host, and at its host whether it is there", () => {
+  const text = (change: Partial<GuestStatus>) =>
+    guestsText([{ ...PHONE, ...change }]).split("\n")[1]?.replace(/^.*family +/, "");
+  assert.equal(
+    text({}),
+    "guest of a-long-name; active 198.51.100.7:4444, tx 2.0K rx 100",
+  );
+  assert.equal(text({ state: "silent", heard_s: 120 }), "guest of a-long-name; silent 2m");
+  assert.equal(
+    text({ state: "silent", heard_s: null }),
+    "guest of a-long-name; not heard since this node was started",
+  );
+  assert.equal(text({ state: "elsewhere" }), "guest of a-long-name");
+  assert.equal(text({ state: "offline" }), "guest of a-long-name; which is offline");
+  assert.equal(guestsText([]), "no guests");
+  assert.match(peersText([], [PHONE]), /^ADDRESS .*\n100\.64\.9\.9 +phone +family/);
+});
+
 Deno.test("columns line up, and nothing is coloured unless asked", () => {
   const text = statusText({
     v: 1,
@@ -81,6 +116,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     control: {},
     peers: [LYON],
     names: { servers: [], answered: 0 },
+    guests: [PHONE, { ...PHONE, name: "tv", state: "silent", heard_s: 400 }],
     dataplane: {
       aead: "openssl",
       io: "poll",
@@ -96,6 +132,8 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     `ADDRESS         NAME         GROUPS   STATE
 100.64.100.100  a-long-name  servers  this node; shoal0, UDP port 51820; admin; mesh key
 100.64.7.9      lyon         -        active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M
+100.64.9.9      phone        family   guest of a-long-name; active 198.51.100.7:4444, tx 2.0K rx 100
+100.64.9.9      tv           family   guest of a-long-name; silent 6m
 
 asks to join: bob from 203.0.113.7:51820, 1m ago: \`shoal approve --name bob b0b\` admits it
 trusted here, not met yet: pal 9a1

@@ -23,7 +23,7 @@ export const DAY = 86_400;
 const INVITE_EXPIRES = DAY;
 export const MEMBER_DAYS = 365;
 /** Seconds that anything lasts at most. */
-const LONGEST = 100 * 365 * DAY;
+export const LONGEST = 100 * 365 * DAY;
 /** Digits of a token's key that name it. */
 const ID_DIGITS = 8;
 /** Places of another member's door that a token names. */

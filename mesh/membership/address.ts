@@ -12,10 +12,21 @@
 import type { Crypto } from "../crypto.ts";
 import { isWithin, sameBytes } from "../endpoint.ts";
 import { Writer } from "../codec.ts";
+import type { Prefix } from "../machine.ts";
 import { hostsOf, poolOf } from "./genesis.ts";
 
-const IP6_LABEL = new TextEncoder().encode("shoal ip6 3\0");
-const IP4_LABEL = new TextEncoder().encode("shoal ip4 3\0");
+/** Of members, whose key is an Ed25519 key, and of guests, whose key is an X25519 key. */
+type Holder = "member" | "guest";
+
+const utf8 = new TextEncoder();
+const IP6_LABEL = {
+  member: utf8.encode("shoal ip6 3\0"),
+  guest: utf8.encode("shoal guest ip6 3\0"),
+} as const;
+const IP4_LABEL = {
+  member: utf8.encode("shoal ip4 3\0"),
+  guest: utf8.encode("shoal guest ip4 3\0"),
+} as const;
 
 /** Bytes of the prefix that all IPv6 addresses of a mesh share. */
 const IP6_NETWORK_SIZE = 8;
@@ -33,10 +44,22 @@ export function isInside(meshId: Uint8Array, address: Uint8Array): boolean {
   return sameBytes(address.subarray(0, IP6_NETWORK_SIZE), ip6Network(meshId));
 }
 
-export function ip6Of(crypto: Crypto, meshId: Uint8Array, key: Uint8Array): Uint8Array {
+/** The network of a mesh's IPv6 addresses. */
+export function ip6NetworkOf(meshId: Uint8Array): Prefix {
   const address = new Uint8Array(16);
   address.set(ip6Network(meshId));
-  address.set(crypto.blake2s(IP6_LABEL, meshId, key).subarray(0, 8), IP6_NETWORK_SIZE);
+  return { address, length: 8 * IP6_NETWORK_SIZE };
+}
+
+export function ip6Of(
+  crypto: Crypto,
+  meshId: Uint8Array,
+  key: Uint8Array,
+  holder: Holder = "member",
+): Uint8Array {
+  const address = new Uint8Array(16);
+  address.set(ip6Network(meshId));
+  address.set(crypto.blake2s(IP6_LABEL[holder], meshId, key).subarray(0, 8), IP6_NETWORK_SIZE);
   return address;
 }
 
@@ -45,9 +68,10 @@ export function ip4Of(
   meshId: Uint8Array,
   key: Uint8Array,
   counter: number,
+  holder: Holder = "member",
 ): Uint8Array {
   const pool = poolOf(meshId);
-  const hash = crypto.blake2s(IP4_LABEL, meshId, key, new Writer().u16(counter).finish());
+  const hash = crypto.blake2s(IP4_LABEL[holder], meshId, key, new Writer().u16(counter).finish());
   // 48 bits modulo the number of hosts: the bias is below 2^-23.
   const number = hash.subarray(0, 6).reduce((sum, byte) => sum * 256 + byte, 0);
   const host = 1 + number % hostsOf(pool);

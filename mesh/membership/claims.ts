@@ -1,8 +1,8 @@
 /**
  * Who holds what only one member can have: a name, an IPv4 address. Everybody gives it to the same
  * one: admins come first, so that no admin can take it from another by a certificate for somebody else;
- * whom an admin has certified comes before whom a token has let in, and all of them before a key that a
- * person trusts on this node alone; then the earlier time that somebody else than the member has
+ * whom an admin has certified comes before a guest, a guest before whom a token has let in, and all of
+ * them before a key that a person trusts on this node alone; then the earlier time that somebody else than the member has
  * signed; then the lower key (invariant 7). So nothing that a member says of itself takes anything
  * from another.
  */
@@ -10,7 +10,7 @@ import type { MemberId } from "./identity.ts";
 
 export interface Claim {
   readonly id: MemberId;
-  /** 0: admin, 1: certified, 2: provisional, 3: trusted on this node. */
+  /** 0: admin, 1: certified, 2: guest, 3: provisional, 4: trusted on this node. */
   readonly rank: number;
   /** Unix seconds. */
   readonly since: number;

@@ -9,7 +9,7 @@ import type { Genesis } from "./genesis.ts";
 import type { MemberId } from "./identity.ts";
 import { type Overuse, Provisional } from "./provisional.ts";
 import { type CertificateStatement, Statements, TOKEN_GRACE } from "./statements.ts";
-import type { StatementOf, TokenUse } from "./statement.ts";
+import type { Statement, TokenUse } from "./statement.ts";
 
 /** Why somebody is not believed. Their numbers stand in answers on the wire. */
 export const REFUSALS = [
@@ -201,14 +201,14 @@ export class Judge {
   }
 
   /** Forgets what has ended. @param now unix seconds @returns statements that were forgotten */
-  expire(now: number): StatementOf<"token" | "member">[] {
+  expire(now: number): Statement[] {
     this.provisional.expire((token) => {
       for (const statement of this.statements.about(token)) {
         if (statement.kind === "token") return statement.until + TOKEN_GRACE < now;
       }
       return true;
     });
-    return this.statements.expire(now) as StatementOf<"token" | "member">[];
+    return this.statements.expire(now);
   }
 
   /** What was signed about a key; undefined: no certificate counts, and nothing ends it. */
@@ -322,7 +322,14 @@ export function rankOf({ standing }: Membership): number {
   return RANKS.indexOf(standing);
 }
 
-const RANKS: readonly Standing[] = ["admin", "certified", "provisional", "individual"];
+/** The same for a guest, or a membership, of that kind. */
+export const RANKS: readonly (Standing | "guest")[] = [
+  "admin",
+  "certified",
+  "guest",
+  "provisional",
+  "individual",
+];
 
 /** Unix seconds as people read them; "" for what has no end. */
 export function rfc3339(seconds: number): string {

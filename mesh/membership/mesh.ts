@@ -15,6 +15,8 @@ import { announcements } from "./announcement.ts";
 import { Approvals } from "./approvals.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { Forgers } from "./forgers.ts";
+import { GuestTunnels } from "../guest_tunnels.ts";
+import { Guests } from "./guests.ts";
 import { certifyOnSight, corrected, RESERVE, SightPace } from "./sight.ts";
 import { type Endpoint, parseAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
@@ -91,6 +93,7 @@ export class Mesh {
   readonly roster: Roster;
   readonly swim: Swim;
   readonly tunnels: MemberTunnels;
+  readonly guests: GuestTunnels;
   readonly signer: Signer;
   readonly twins = new Twins();
   /** What may go to places that have not proven that they hear us. */
@@ -138,6 +141,14 @@ export class Mesh {
     this.roster = new Roster(crypto, this.judge, membersMax);
     this.untimely = new Untimely(membersMax);
     this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
+    this.guests = new GuestTunnels(
+      identity.id,
+      new Guests(crypto, this.judge, this.roster),
+      this.roster,
+      this.contacts,
+      options.tunnels,
+      this.tunnels,
+    );
     const { meshId } = this.judge;
     this.ip6 = ip6Of(crypto, meshId, identity.signing.publicKey);
     this.#seal = new Seal(crypto, random, meshId, identity, boot, options.run);
@@ -243,6 +254,7 @@ export class Mesh {
     const { statement, replaced, gained, lost } = added;
     const swimOut = this.#swimOut(now, out);
     this.isDirty = true;
+    this.guests.touch();
     const changed = [statement, ...(replaced ? [replaced] : []), ...lost, ...gained];
     for (const one of [...lost, ...(replaced ? [replaced] : [])]) this.#retract(one);
     for (const one of [statement, ...gained]) {
@@ -314,6 +326,7 @@ export class Mesh {
       case "member":
       case "token":
       case "withdrawn":
+      case "guest":
     }
   }
 
@@ -433,6 +446,7 @@ export class Mesh {
     const before = this.roster.rivals(this.id);
     const membership = this.membership(now);
     if (membership) this.roster.claim(membership);
+    this.guests.touch();
     const proof = this.#proof();
     if (!isSameProof(proof, this.self.proof)) {
       this.describe({ proof });
@@ -638,6 +652,7 @@ export class Mesh {
     const boot = bootOf(member.record.sequence);
     const isNewStart = this.#seal.know(member.id, member.record.key, boot);
     this.tunnels.route(now, [member.id, ...this.roster.rivals(member.id)], out);
+    this.guests.touch();
     this.tunnels.aim(now, member, out);
     if (isNewStart) this.startedAnew(now, member.id, out);
     this.#spreadRecord(now, member.record, out);
@@ -863,11 +878,13 @@ export class Mesh {
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
     this.tunnels.route(now, rivals, out);
+    this.guests.touch();
     this.isDirty = true;
   }
 
   /** Takes out everybody who is no member any more by what is known now, and back who is again. */
   review(now: Now, out: Outbox<NodeEvent>): void {
+    this.guests.touch(); // By the clock, too, somebody stops being one.
     const seconds = secondsOf(now);
     const isTimely = this.#isTimely(now);
     this.isDirty ||= this.#isDirtyAtReview;
@@ -903,6 +920,7 @@ export class Mesh {
         const isKept = address && held && sameBytes(address, held);
         if (address && !isKept) this.tunnels.withdraw(now, member, address, out);
         this.tunnels.route(now, [...before, ...this.roster.rivals(member.id)], out);
+        this.guests.touch();
         const who = this.roster.who(member.id);
         if (who.name !== name) out.event({ kind: "renamed", who, before: name });
         this.isDirty = true;

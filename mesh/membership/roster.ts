@@ -21,7 +21,15 @@ import type { Who } from "../event.ts";
 import type { Now, PeerId } from "../machine.ts";
 import type { NodeRecord } from "./record.ts";
 import type { MemberId } from "./identity.ts";
-import { type Judge, type Judgement, type Membership, rankOf, type Refusal } from "./judge.ts";
+import {
+  type Judge,
+  type Judgement,
+  type Membership,
+  rankOf,
+  RANKS,
+  type Refusal,
+} from "./judge.ts";
+import type { Certificate } from "./statement.ts";
 
 /** Members at most, the dead among them. At the limit newcomers are refused and counted. */
 export const MEMBERS_MAX = 16_384;
@@ -32,7 +40,7 @@ const TRIES_EACH = 14;
 /** A counter is 16 bits on the wire. */
 const COUNTERS = 65_536;
 /** The rank of a claim that yields to every certificate: see claims.ts. */
-const PROVISIONAL = 2;
+const PROVISIONAL = RANKS.indexOf("provisional");
 /** Places that are tried at once for a member that has not been heard of lately. */
 const GUESSES_MAX = 4;
 /** Milliseconds for which it is good enough who was where. */
@@ -86,6 +94,7 @@ export type Acceptance =
 export class Roster {
   readonly #members = new Map<MemberId, Member>();
   readonly #byPeer = new Map<PeerId, Member>();
+  readonly #guestsByPeer = new Map<PeerId, string>();
   readonly #addresses = new Claims();
   readonly #names = new Claims();
   readonly meshId: Uint8Array;
@@ -188,6 +197,28 @@ export class Roster {
     this.#byPeer.set(peer, member);
   }
 
+  /** Ties a guest that we serve to its WireGuard peer. */
+  bindGuest(key: string, peer: PeerId): void {
+    this.#guestsByPeer.set(peer, key);
+  }
+
+  unbindGuest(peer: PeerId): void {
+    this.#guestsByPeer.delete(peer);
+  }
+
+  /** The key of a guest that we serve. */
+  guestByPeer(peer: PeerId): string | undefined {
+    return this.#guestsByPeer.get(peer);
+  }
+
+  /** The member, or guest, at the other end of a tunnel. */
+  whoOf(peer: PeerId): Who | undefined {
+    const member = this.#byPeer.get(peer);
+    if (member) return this.who(member.id);
+    const key = this.#guestsByPeer.get(peer);
+    return key === undefined ? undefined : { id: key, name: this.nameOf(guestClaim(key)) };
+  }
+
   /** A membership as it is judged now. @returns whether the member's name or address may have moved */
   renew(member: Member, membership: Membership): boolean {
     const before = member.membership;
@@ -205,6 +236,20 @@ export class Roster {
     this.#names.claim({ id, rank, since, wish: name });
     const ip4 = ip4Of(this.crypto, this.meshId, Uint8Array.fromHex(id), ip4Counter);
     this.#addresses.claim({ id, rank, since, wish: formatAddress(ip4) });
+  }
+
+  /** What a guest claims. Its claims have an id of their own: {@link guestClaim}. */
+  claimGuest({ key, since, name, ip4Counter }: Certificate): void {
+    const id = guestClaim(key);
+    const rank = RANKS.indexOf("guest");
+    this.#names.claim({ id, rank, since, wish: name });
+    const ip4 = ip4Of(this.crypto, this.meshId, Uint8Array.fromHex(key), ip4Counter, "guest");
+    this.#addresses.claim({ id, rank, since, wish: formatAddress(ip4) });
+  }
+
+  releaseGuest(key: string): void {
+    this.#names.release(guestClaim(key));
+    this.#addresses.release(guestClaim(key));
   }
 
   /** A member's IPv4 address (or our own); undefined while another has it. */
@@ -268,10 +313,18 @@ export class Roster {
    * @param before the one that it had, which is kept if it can be
    */
   freeCounter(id: MemberId, before = 0): number {
-    const key = Uint8Array.fromHex(id);
+    return this.#freeCounter(Uint8Array.fromHex(id), id, "member", before);
+  }
+
+  /** The same for the key of a guest. */
+  freeGuestCounter(key: string, before = 0): number {
+    return this.#freeCounter(Uint8Array.fromHex(key), guestClaim(key), "guest", before);
+  }
+
+  #freeCounter(key: Uint8Array, by: string, holder: "member" | "guest", before: number): number {
     const isFree = (counter: number) => {
-      const ip4 = ip4Of(this.crypto, this.meshId, key, counter);
-      return !this.#isTaken(this.#addresses, formatAddress(ip4), id);
+      const ip4 = ip4Of(this.crypto, this.meshId, key, counter, holder);
+      return !this.#isTaken(this.#addresses, formatAddress(ip4), by);
     };
     if (isFree(before)) return before;
     const most = Math.min(COUNTERS, TRIES_EACH * hostsOf(poolOf(this.meshId)));
@@ -377,6 +430,14 @@ export class Roster {
     this.claim(membership);
     return member;
   }
+}
+
+/**
+ * By what the claims of a guest go: an X25519 key has as many digits as a member's key, and may have the same
+ * ones.
+ */
+export function guestClaim(key: string): string {
+  return `${key} guest`;
 }
 
 /** Whether nothing authenticated has come from a member in this run. */

@@ -79,10 +79,12 @@ export class Signer {
   }
 
   #timeOf(draft: Draft, now: number): number {
-    if (draft.kind !== "admin" && draft.kind !== "member") return now;
+    if (draft.kind !== "admin" && draft.kind !== "member" && draft.kind !== "guest") return now;
     let time = now;
     for (const statement of this.statements.about(draft.certificate.key)) {
-      const isOne = statement.kind === "admin" || statement.kind === "member";
+      const isOne = draft.kind === "guest"
+        ? statement.kind === "guest"
+        : statement.kind === "admin" || statement.kind === "member";
       const isLater = statement.at >= time && statement.at < now + CLOCK_SKEW;
       if (isOne && isLater && this.statements.counts(statement)) time = statement.at + 1;
     }

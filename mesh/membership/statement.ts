@@ -11,7 +11,8 @@
  * member     by the mesh key or an admin         a certificate
  * removed    by the mesh key or an admin         the end of a membership
  * token      by the mesh key or an admin         an invite
- * withdrawn  by the mesh key or an admin         the end of an invite
+ * withdrawn  by the mesh key or an admin         the end of an invite or of a guest
+ * guest      by the mesh key or an admin         a stock WireGuard device, and the member that serves it
  * left       by the member itself                its own end
  * ```
  *
@@ -24,7 +25,7 @@ import { KEY_LENGTH } from "../crypto.ts";
 import { type Decoded, Reader, Writer } from "../codec.ts";
 import { type MemberId, signatureLabel } from "./identity.ts";
 
-/** What a mesh says of one of its members. */
+/** What a mesh says of one of its members, or of a guest. */
 export interface Certificate {
   readonly key: MemberId;
   /** A DNS label. Of two members that are certified for one name, one bears it: see claims.ts. */
@@ -59,7 +60,7 @@ export type Draft =
     readonly token: TokenUse | undefined;
   }
   | { readonly kind: "removed"; readonly key: MemberId }
-  /** Not `removed`: whoever makes a token could give it the key of a member. */
+  /** Not `removed`: whoever makes a token, or a guest, could give it the key of a member. */
   | { readonly kind: "withdrawn"; readonly key: string }
   | {
     readonly kind: "token";
@@ -73,6 +74,15 @@ export type Draft =
     readonly memberUntil: number;
     /** Members at whose doors it admits: 1 to {@link DOORS_MAX}. */
     readonly doors: readonly MemberId[];
+  }
+  | {
+    readonly kind: "guest";
+    /** Its key is the X25519 key of the device: it signs nothing, and makes nobody a member. */
+    readonly certificate: Certificate;
+    /** Unix seconds: the last moment in which it is served. */
+    readonly until: number;
+    /** The member at which its tunnel ends. */
+    readonly host: MemberId;
   }
   | { readonly kind: "left" };
 
@@ -120,6 +130,7 @@ const KINDS: readonly Kind[] = [
   "token",
   "left",
   "withdrawn",
+  "guest",
 ];
 
 /**
@@ -220,6 +231,7 @@ export function subjectOf(statement: Statement): string {
   switch (statement.kind) {
     case "admin":
     case "member":
+    case "guest":
       return statement.certificate.key;
     case "left":
       return statement.signer;
@@ -243,6 +255,10 @@ function writeFields(writer: Writer, draft: Draft): void {
       writeCertificate(writer, draft.certificate);
       writer.u48(draft.until).u8(draft.token === undefined ? 0 : 1);
       if (draft.token) writer.bytes(Uint8Array.fromHex(draft.token.key)).u16(draft.token.uses);
+      return;
+    case "guest":
+      writeCertificate(writer, draft.certificate);
+      writer.u48(draft.until).bytes(Uint8Array.fromHex(draft.host));
       return;
     case "token":
       writer.bytes(Uint8Array.fromHex(draft.key)).u16(draft.uses).u8(draft.relay ? 1 : 0);
@@ -269,6 +285,11 @@ function readFields(reader: Reader, kind: Kind): Draft {
       const hasToken = readFlag(reader);
       const token = hasToken ? { key: readKey(reader), uses: readUses(reader) } : undefined;
       return { kind, certificate, until, token };
+    }
+    case "guest": {
+      const certificate = readCertificate(reader);
+      if (certificate.relay) reader.fail("a guest that carries the traffic of others");
+      return { kind, certificate, until: reader.u48(), host: readKey(reader) };
     }
     case "token": {
       const key = readKey(reader);

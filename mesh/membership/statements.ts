@@ -7,7 +7,7 @@
  *   what an older mesh key has signed does not count;
  * - an admin has an `admin` statement and no `demoted` one of the mesh key (invariant 3). So there is
  *   no way back into an office that was ended, and no admin can do anything to another;
- * - `member`, `removed`, `token` and `withdrawn` count when the mesh key or an admin has signed them.
+ * - `member`, `removed`, `token`, `withdrawn` and `guest` count when the mesh key or an admin has signed them.
  *   What an admin removes is never a key that has or had an office: a removal that waits for the end
  *   of that office would be an admin's hand on another. The mesh key's own counts from that end on;
  * - of several certificates of one key the one signed last counts, of those that are not signed in
@@ -116,6 +116,7 @@ export class Statements {
   readonly #byToken = new Map<string, Set<StatementOf<"member">>>();
   /** Keys that a token has certified, in the order in which they count; made when asked for. */
   readonly #ranks = new Map<string, Ranks>();
+  readonly #guestKeys = new Set<string>();
   readonly #farewells = new Map<MemberId, StatementOf<"left">>();
   readonly #pairs = new Map<string, Pair>();
   /** By hash, and by signer and number. */
@@ -175,6 +176,7 @@ export class Statements {
       case "removed":
       case "token":
       case "withdrawn":
+      case "guest":
         return this.isEntitled(statement.signer);
       case "left":
         return true;
@@ -244,12 +246,30 @@ export class Statements {
     return false;
   }
 
-  /** Whether an invite was ended. */
-  isWithdrawn(token: string): boolean {
-    for (const statement of this.about(token)) {
+  /** Whether an invite, or a guest, was ended. */
+  isWithdrawn(key: string): boolean {
+    for (const statement of this.about(key)) {
       if (statement.kind === "withdrawn" && this.counts(statement)) return true;
     }
     return false;
+  }
+
+  /** Keys of which somebody has said that they are guests, be it believed or not. */
+  guestKeys(): Iterable<string> {
+    return this.#guestKeys;
+  }
+
+  /**
+   * The certificate of a guest; undefined: none counts.
+   * @param before unix seconds: what was signed later is passed over
+   */
+  guest(key: string, before = Infinity): StatementOf<"guest"> | undefined {
+    let best: StatementOf<"guest"> | undefined;
+    for (const statement of this.about(key)) {
+      if (statement.kind !== "guest" || !this.counts(statement) || statement.at > before) continue;
+      if (best === undefined || isLater(statement, best)) best = statement;
+    }
+    return best;
   }
 
   hasLeft(key: MemberId): boolean {
@@ -482,6 +502,7 @@ export class Statements {
    */
   #hasEnded(statement: Statement, now: number): boolean {
     if (statement.kind === "token") return statement.until + TOKEN_GRACE + ENDED_KEPT < now;
+    if (statement.kind === "guest") return statement.until + ENDED_KEPT < now;
     if (statement.kind !== "member") return false;
     const token = statement.token && this.token(statement.token.key);
     const until = Math.max(statement.until, token ? token.until + TOKEN_GRACE : 0);
@@ -500,6 +521,7 @@ export class Statements {
       case "removed":
       case "token":
       case "withdrawn":
+      case "guest":
         return this.isEntitled(signer);
       case "left":
         return isKnown || this.#hasCertificates(signer);
@@ -651,6 +673,7 @@ export class Statements {
     const about = this.#about.get(subject) ?? new Set();
     this.#about.set(subject, about.add(statement));
     if (this.#isOfAdmin(statement)) this.#ofAdmins++;
+    if (statement.kind === "guest") this.#guestKeys.add(subject);
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
     const byToken = this.#byToken.get(key) ?? new Set();
@@ -675,12 +698,18 @@ export class Statements {
     about?.delete(statement);
     if (about?.size === 0) this.#about.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins--;
+    if (statement.kind === "guest" && !this.#saysGuest(subject)) this.#guestKeys.delete(subject);
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
     const byToken = this.#byToken.get(key);
     byToken?.delete(statement);
     if (byToken?.size === 0) this.#byToken.delete(key);
     this.#rank(key, subject);
+  }
+
+  #saysGuest(key: string): boolean {
+    for (const { kind } of this.about(key)) if (kind === "guest") return true;
+    return false;
   }
 
   #office(key: MemberId): StatementOf<"admin"> | undefined {

@@ -61,6 +61,7 @@ function mayProve(statement: Statement, { kind, key, bytes }: Rumour): boolean {
     }
     case "token":
       return kind === KIND.record;
+    case "guest":
     case "demoted":
     case "removed":
     case "withdrawn":

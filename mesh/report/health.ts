@@ -9,6 +9,7 @@ import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { type Now, secondsOf } from "../machine.ts";
 import { formatPool } from "../membership/genesis.ts";
 import type { Identity } from "../membership/identity.ts";
+import { GUESTS_PER_HOST } from "../membership/guests.ts";
 import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { RESERVE } from "../membership/sight.ts";
@@ -22,6 +23,7 @@ const EXPIRY_WARNING = 30 * 86_400;
 /** How many a line names, and over-used tokens and twins that have a line each. */
 const CULPRITS_NAMED = 5;
 const LINES_EACH = 5;
+const GUEST_LINES = 10;
 
 export interface ReportSources {
   readonly identity: Identity;
@@ -63,6 +65,7 @@ const CHECKS: readonly MeshCheck[] = [
   alone,
   ownName,
   ownAddress,
+  guests,
 ];
 
 function laboratory({ isOpen, mesh }: ReportSources): string[] {
@@ -285,6 +288,36 @@ function ownAddress(now: Now, mesh: Mesh): string[] {
     "another member has our IPv4 address: an admin's node gives us the next free one when it hears " +
     "of us",
   ];
+}
+
+/** Guests that are not served as a person meant it, and those whose time ends. */
+function guests(now: Now, mesh: Mesh): string[] {
+  const { guests } = mesh.guests;
+  const lines: string[] = [];
+  for (const [host, count] of guests.surplus) {
+    const name = host === mesh.id ? "this node" : mesh.roster.nameOf(host);
+    lines.push(
+      `guests: ${count} beyond the ${GUESTS_PER_HOST} that ${name} serves are not served: ` +
+        "`shoal guest remove NAME` those that nobody needs",
+    );
+  }
+  for (const guest of guests.of(mesh.id)) {
+    const name = guests.nameOf(guest);
+    if (!guests.ip4(guest)) {
+      lines.push(
+        `guest ${name}: another has its IPv4 address: \`shoal guest remove ${name}\`, and add it anew ` +
+          "with a new key",
+      );
+    }
+    const left = guest.until - now.wall / 1000;
+    if (left > EXPIRY_WARNING || left < 0) continue;
+    const days = Math.ceil(left / 86_400);
+    lines.push(
+      `guest ${name}: it is served until ${rfc3339(guest.until)}, ${days} days more: ` +
+        `\`shoal guest renew ${name}\` serves it longer`,
+    );
+  }
+  return lines.slice(0, GUEST_LINES);
 }
 
 /** Machines that cannot talk to us. */

@@ -10,6 +10,7 @@ import type { MemberView } from "../swim/swim.ts";
 import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
 import { KEEPALIVE_TIMEOUT } from "../tunnel/constants.ts";
 import { NO_FACTS, type PeerFacts } from "../tunnel/types.ts";
+import { guestStatuses } from "./guests.ts";
 import { health, type ReportSources } from "./health.ts";
 
 /** Milliseconds that an answer may take on its way. */
@@ -49,6 +50,7 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
       door_open_s: until === undefined ? 0 : seconds(until - now.boot),
     },
     peers,
+    guests: mesh ? guestStatuses(now, sources, mesh) : [],
     requests,
     trusted: mesh ? [...mesh.judge.trusted()].filter(({ key }) => !mesh.roster.get(key)) : [],
     void: mesh ? voidMembers(mesh) : [],

@@ -164,6 +164,11 @@ export class Tunnels {
     out.command({ kind: "setOffline", peer: id, isOffline });
   }
 
+  /** Says that a peer is a guest: what it and other peers send each other goes through us. */
+  setGuest(id: PeerId, out: Out): void {
+    if (this.#device.peers.has(id)) out.command({ kind: "setGuest", peer: id });
+  }
+
   /** Takes effect with the next handshake (R24); undefined: none. The key is copied. */
   setPresharedKey(id: PeerId, presharedKey: Uint8Array | undefined): void {
     const peer = this.#device.peers.get(id);

@@ -1,0 +1,107 @@
+/**
+ * A phone as a guest: wireguard-go, driven by wg-quick with the file that `shoal guest add` prints, behind
+ * a NAT. Its host does not forward in its kernel.
+ */
+import assert from "node:assert/strict";
+import { testUnless } from "../.ci/skip.ts";
+import type { StatusDocument } from "../src/status.ts";
+import type { Host } from "./host.ts";
+import { Machines, meet } from "./machines.ts";
+import type { MeshNode } from "./node.ts";
+import { seekPeer } from "./peers.ts";
+import { missingRight } from "./right.ts";
+
+const right = await missingRight();
+const sought = right === undefined ? await seekPeer("wireguard-go-debian") : undefined;
+const thing = sought && "missing" in sought ? sought.missing : undefined;
+
+const FILE = "/run/phone.conf";
+const QUICK = { WG_QUICK_USERSPACE_IMPLEMENTATION: "wireguard-go" };
+
+async function quick(phone: Host, direction: "up" | "down"): Promise<void> {
+  await phone.run(["wg-quick", direction, FILE], { env: QUICK });
+}
+
+async function write(phone: Host, file: string): Promise<void> {
+  await phone.run(["sh", "-c", `umask 077; cat > ${FILE}`], { stdin: file });
+}
+
+/** Whether one of three pings is answered. */
+async function pings(from: Host, to: string, ...more: string[]): Promise<string> {
+  const { stdout } = await from.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", ...more, to], {
+    check: false,
+  });
+  return stdout;
+}
+
+async function reaches(from: Host, to: string): Promise<void> {
+  assert.match(await pings(from, to), / [1-3] received/, `${from.name} → ${to}`);
+}
+
+function addressesOf({ self }: StatusDocument): string[] {
+  return [self.ip4, self.ip6];
+}
+
+async function mesh(machines: Machines): Promise<[MeshNode, MeshNode, MeshNode]> {
+  const lyon = await machines.found("lyon");
+  const [oslo, rome] = await machines.join(lyon, "oslo", "rome") as [MeshNode, MeshNode];
+  await meet([lyon, oslo, rome], 2);
+  for (const { host } of [lyon, oslo, rome]) {
+    await host.sysctl({ "net.ipv4.ip_forward": 0, "net.ipv6.conf.all.forwarding": 0 });
+  }
+  return [lyon, oslo, rome];
+}
+
+testUnless(
+  { right, thing },
+  "guest: a phone behind a NAT reaches every member and is reached, until it is removed",
+  async () => {
+    await using machines = await Machines.open();
+    const nodes = await mesh(machines);
+    const [lyon, oslo] = nodes;
+    const phone = await machines.addHidden("phone");
+    const added = await lyon.shoal(["guest", "add", "phone", "--endpoint", "10.0.0.1:51820"]);
+    assert.match(added.stderr, /█/, "a QR code");
+    await write(phone, added.stdout);
+    await quick(phone, "up");
+
+    for (const node of nodes) {
+      for (const address of addressesOf(await node.status())) await reaches(phone, address);
+    }
+    const { guests: [seen] } = await oslo.status();
+    assert.ok(seen);
+    assert.deepEqual([seen.name, seen.host, seen.state], ["phone", "lyon", "elsewhere"]);
+    for (const node of nodes) {
+      for (const address of [seen.ip4, seen.ip6]) await reaches(node.host, address);
+    }
+    const { guests: [own] } = await lyon.statusWhen(
+      "hears the phone",
+      5_000,
+      ({ guests }) => guests.some(({ state }) => state === "active"),
+    );
+    assert.match(own?.endpoint ?? "", /^10\.0\.0\.4:/, "the router's address");
+
+    const { self } = await oslo.status();
+    const { self: { ip4: lyonIp4 } } = await lyon.status();
+    assert.match(await pings(phone, self.ip4, "-t", "1"), new RegExp(`From ${lyonIp4} .*exceeded`));
+    assert.match(await pings(phone, self.ip4, "-t", "2"), / [1-3] received/);
+    const nobody = self.ip4.replace(/\d+$/, (last) => String((Number(last) + 100) % 254 + 1));
+    assert.match(await pings(phone, nobody), new RegExp(`From ${lyonIp4} .*Unreachable`));
+
+    const server = oslo.host.spawn(["iperf3", "-s", "-1"], { stdout: "null", stderr: "null" });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const run = ["iperf3", "-c", self.ip4, "-n", "20M", "-J"];
+    const { end } = JSON.parse((await phone.run(run)).stdout);
+    assert.ok(end.sum_received.bytes > 19e6);
+    await server.stop();
+    const { dataplane: { drops } } = await lyon.status();
+    assert.equal(drops["rx_source"], 0);
+
+    await assert.rejects(oslo.shoal(["guest", "remove", "phone"]), /no admin: run it on lyon/);
+    await lyon.shoal(["guest", "remove", "phone"]);
+    assert.match(await pings(phone, lyonIp4), / 0 received/);
+    await oslo.statusWhen("knows no guest", 5_000, ({ guests }) => guests.length === 0);
+    assert.match(await pings(oslo.host, seen.ip4), /Unreachable/);
+    await quick(phone, "down");
+  },
+);

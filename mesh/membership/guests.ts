@@ -1,0 +1,176 @@
+/**
+ * Guests: stock WireGuard devices, such as a phone. A guest knows one member, its host, by one key at
+ * one place; every other member reaches it through that one. It has a name and addresses like a member,
+ * and is none: its key signs nothing, so it has no record, no gossip and no say.
+ *
+ * Who is a guest is a function of the statements and the clock, as everything else (invariant 2): the
+ * certificate signed last counts, while nothing has withdrawn its key, it has not ended, and its host is
+ * a member that an admin has certified. So a guest ends with its host. Of the guests of one host the
+ * {@link GUESTS_PER_HOST} that were certified first count.
+ *
+ * A guest gets no name and no address that a certified member has (claims.ts).
+ */
+import type { Crypto } from "../crypto.ts";
+import { ip6Of } from "./address.ts";
+import type { MemberId } from "./identity.ts";
+import { CLOCK_SKEW, type Judge } from "./judge.ts";
+import { guestClaim, type Roster } from "./roster.ts";
+import type { Certificate, StatementOf } from "./statement.ts";
+
+/** Guests that one member serves at most. */
+export const GUESTS_PER_HOST = 64;
+
+export interface Guest {
+  /** Its X25519 key, hexadecimal. */
+  readonly key: string;
+  readonly certificate: Certificate;
+  readonly host: MemberId;
+  /** Unix seconds: the last moment in which it is served. */
+  readonly until: number;
+  /** Who signed its certificate. */
+  readonly by: string;
+  readonly ip6: Uint8Array;
+  /** Of the certificate. */
+  readonly hash: string;
+}
+
+/** What a review has changed. */
+export interface GuestChanges {
+  readonly came: readonly Guest[];
+  readonly went: readonly Guest[];
+  /** Members whose claim to an address a guest has won, or lost. */
+  readonly rivals: readonly MemberId[];
+}
+
+export class Guests {
+  readonly #current = new Map<string, Guest>();
+  #surplus: ReadonlyMap<MemberId, number> = new Map();
+
+  constructor(
+    private readonly crypto: Crypto,
+    private readonly judge: Judge,
+    private readonly roster: Roster,
+  ) {}
+
+  get size(): number {
+    return this.#current.size;
+  }
+
+  /** Hosts that have more guests than may be, and how many are not served for that. */
+  get surplus(): ReadonlyMap<MemberId, number> {
+    return this.#surplus;
+  }
+
+  get(key: string): Guest | undefined {
+    return this.#current.get(key);
+  }
+
+  all(): IterableIterator<Guest> {
+    return this.#current.values();
+  }
+
+  /** Those that a member serves. */
+  *of(host: MemberId): Generator<Guest> {
+    for (const guest of this.#current.values()) if (guest.host === host) yield guest;
+  }
+
+  /** What a guest is called: as a member, by its key, too, where somebody else has its name. */
+  nameOf({ key }: Guest): string {
+    return this.roster.nameOf(guestClaim(key));
+  }
+
+  /** Its IPv4 address; undefined while somebody else has it. */
+  ip4({ key }: Guest): Uint8Array | undefined {
+    return this.roster.ip4(guestClaim(key));
+  }
+
+  /** Those that a person can mean by a name, or a key as WireGuard writes it or in 8 or more digits. */
+  find(text: string): Guest[] {
+    return [...this.#current.values()].filter((guest) =>
+      this.nameOf(guest) === text || text.length >= 8 && guest.key.startsWith(text) ||
+      Uint8Array.fromHex(guest.key).toBase64() === text
+    );
+  }
+
+  /** Judges all of them anew. @param now unix seconds */
+  review(now: number): GuestChanges {
+    const found = this.#found(now);
+    const came: Guest[] = [];
+    const went: Guest[] = [];
+    const rivals = new Set<string>();
+    const noteRivals = (key: string) => {
+      for (const rival of this.roster.rivals(guestClaim(key))) rivals.add(rival);
+    };
+    for (const guest of this.#current.values()) {
+      if (found.has(guest.key)) continue;
+      noteRivals(guest.key);
+      this.roster.releaseGuest(guest.key);
+      this.#current.delete(guest.key);
+      went.push(guest);
+    }
+    for (const guest of found.values()) {
+      const before = this.#current.get(guest.key);
+      if (before?.hash === guest.hash) continue;
+      noteRivals(guest.key);
+      this.roster.claimGuest(guest.certificate);
+      noteRivals(guest.key);
+      this.#current.set(guest.key, guest);
+      if (!before) came.push(guest);
+    }
+    return { came, went, rivals: [...rivals].filter((id) => this.roster.get(id) !== undefined) };
+  }
+
+  #found(now: number): Map<string, Guest> {
+    const byHost = new Map<MemberId, StatementOf<"guest">[]>();
+    for (const key of this.judge.statements.guestKeys()) {
+      const statement = this.#certificate(key, now);
+      if (!statement) continue;
+      const guests = byHost.get(statement.host);
+      if (guests) guests.push(statement);
+      else byHost.set(statement.host, [statement]);
+    }
+    const found = new Map<string, Guest>();
+    const surplus = new Map<MemberId, number>();
+    for (const [host, guests] of byHost) {
+      if (!this.#mayServe(host, now)) continue;
+      guests.sort(byPrecedence);
+      for (const statement of guests.slice(0, GUESTS_PER_HOST)) {
+        found.set(statement.certificate.key, this.#guest(statement));
+      }
+      if (guests.length > GUESTS_PER_HOST) surplus.set(host, guests.length - GUESTS_PER_HOST);
+    }
+    this.#surplus = surplus;
+    return found;
+  }
+
+  #certificate(key: string, now: number): StatementOf<"guest"> | undefined {
+    const { statements } = this.judge;
+    const statement = statements.guest(key, now + CLOCK_SKEW);
+    if (!statement || statements.isWithdrawn(key)) return undefined;
+    return statement.until < now - CLOCK_SKEW ? undefined : statement;
+  }
+
+  #guest({ certificate, host, until, signer, hash }: StatementOf<"guest">): Guest {
+    const { key } = certificate;
+    const before = this.#current.get(key);
+    if (before?.hash === hash) return before;
+    const ip6 = ip6Of(this.crypto, this.judge.meshId, Uint8Array.fromHex(key), "guest");
+    return { key, certificate, host, until, by: signer, ip6, hash };
+  }
+
+  /** A member that a token has let in, or that is trusted on this node alone, has no guests. */
+  #mayServe(host: MemberId, now: number): boolean {
+    const judgement = this.judge.judge(host, now);
+    if (judgement.kind !== "member") return false;
+    const { standing } = judgement.membership;
+    return standing === "admin" || standing === "certified";
+  }
+}
+
+/** The order in which the guests of one host count. */
+function byPrecedence(
+  { certificate: a }: StatementOf<"guest">,
+  { certificate: b }: StatementOf<"guest">,
+): number {
+  return a.since - b.since || (a.key < b.key ? -1 : 1);
+}
