@@ -92,7 +92,7 @@ testUnless(
     await new Promise((resolve) => setTimeout(resolve, 300));
     const run = ["iperf3", "-c", self.ip4, "-n", "20M", "-J"];
     const { end } = JSON.parse((await phone.run(run)).stdout);
-    assert.ok(end.sum_received.bytes > 19e6);
+    assert.ok(end.sum_received.bytes > 10e6, JSON.stringify(end.sum_received));
     await server.stop();
     const { dataplane: { drops } } = await lyon.status();
     assert.equal(drops["rx_source"], 0);
