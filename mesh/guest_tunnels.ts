@@ -8,7 +8,7 @@ import type { NodeEvent } from "./event.ts";
 import type { FirstContacts } from "./door/first_contacts.ts";
 import { type Now, type Outbox, type PeerId, type Prefix, secondsOf } from "./machine.ts";
 import type { MemberTunnels } from "./member_tunnels.ts";
-import type { Guest, Guests } from "./membership/guests.ts";
+import { type Guest, type Guests, GUESTS_PER_HOST } from "./membership/guests.ts";
 import type { MemberId } from "./membership/identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
@@ -33,7 +33,7 @@ interface Reach {
 
 export class GuestTunnels {
   readonly #reached = new Map<string, Reach>();
-  /** Where guests that we serve were before a restart. */
+  /** Where guests that we served were: before a restart, or before their certificate lost its signer. */
   readonly #recalled = new Map<string, Endpoint>();
   /** Boot ms of the last authentic packet of a guest that we serve. */
   readonly #heardAt = new Map<string, number>();
@@ -92,6 +92,8 @@ export class GuestTunnels {
     this.#reached.delete(key);
     const tunnelOut = this.members.outbox(now, out);
     if (host === this.self) {
+      const place = this.tunnels.peer(peer)?.endpoint;
+      if (place && this.contacts.isRemembered(place, key)) this.recall(key, place);
       this.#heardAt.delete(key);
       this.roster.unbindGuest(peer);
       return this.tunnels.removePeer(now, peer, tunnelOut);
@@ -154,8 +156,12 @@ export class GuestTunnels {
     return peer;
   }
 
-  /** A guest of ours was here before a restart. */
+  /** A guest of ours was there: it is looked for there when it is one again. */
   recall(key: string, place: Endpoint): void {
+    const [oldest] = this.#recalled.keys();
+    if (this.#recalled.size >= GUESTS_PER_HOST && oldest !== undefined) {
+      this.#recalled.delete(oldest);
+    }
     this.#recalled.set(key, place);
   }
 
@@ -185,13 +191,18 @@ export class GuestTunnels {
     if (reach) reach.offeredAt = place;
   }
 
-  /** A guest has used the session that was offered to it: it receives where that was. */
-  confirmed(now: Now, peer: PeerId): void {
+  /**
+   * A guest has used the session that was offered to it: it receives where that was.
+   * @returns whether that place is news
+   */
+  confirmed(now: Now, peer: PeerId): boolean {
     const key = this.roster.guestByPeer(peer);
     const offeredAt = key === undefined ? undefined : this.#reached.get(key)?.offeredAt;
     const place = this.tunnels.peer(peer)?.endpoint;
-    if (key === undefined || !offeredAt || !place) return;
-    if (sameEndpoint(place, offeredAt)) this.contacts.proven(now, place, key);
+    if (key === undefined || !offeredAt || !place || !sameEndpoint(place, offeredAt)) return false;
+    const isNews = !this.contacts.isRemembered(place, key);
+    this.contacts.proven(now, place, key);
+    return isNews;
   }
 
   /** Data of a session that we do not have came from the place of a guest: it gets a new one. */
@@ -208,12 +219,16 @@ export class GuestTunnels {
   watch(now: Now, facts: FactReader, out: Outbox<NodeEvent>): void {
     for (const [key, { peer, host }] of this.#reached) {
       if (host !== this.self) continue;
-      const at = facts(peer)?.lastAuthenticatedReceive ?? 0;
+      const view = this.tunnels.peer(peer);
+      // An answer to our handshake is no data, and a sign of life.
+      const at = Math.max(
+        facts(peer)?.lastAuthenticatedReceive ?? 0,
+        view?.lastHandshakeBoot ?? 0,
+      );
       const before = this.#heardAt.get(key) ?? 0;
       if (at > before) {
         this.#heardAt.set(key, at);
-        const place = this.tunnels.peer(peer)?.endpoint;
-        if (place) this.contacts.heard(now, place, key);
+        if (view?.endpoint) this.contacts.heard(now, view.endpoint, key);
       }
       const isSilent = at === 0 || now.boot - at > GUEST_SILENT_AFTER;
       this.tunnels.setOffline(peer, isSilent, this.members.outbox(now, out));

@@ -129,6 +129,7 @@ export class Node {
   #interfaces: readonly Endpoint[] = [];
   /** What the snapshot remembers was taken in. */
   #isRestored = false;
+  #hasStarted = false;
   #hasLeft = false;
   #isOut = false;
   #reviewAt = -Infinity;
@@ -226,6 +227,7 @@ export class Node {
   // ---- Machine --------------------------------------------------------------------------------
 
   start(now: Now, out: Outbox<NodeEvent>): void {
+    this.#hasStarted = true;
     this.#tunnels.setPrivateKey(now, this.#identity.tunnelSecret, this.#tunnelOut(now, out));
     if (this.#o.tunnel) this.#tunnels.up(now, this.#tunnelOut(now, out));
     const mesh = this.#mesh;
@@ -313,8 +315,9 @@ export class Node {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
       member.observed = { endpoint: edge.endpoint, source: edge.source, at: now.boot };
     }
-    if (edge.kind === "sessionConfirmed") this.#mesh?.guests.confirmed(now, edge.peer);
-    if (!member && edge.kind === "endpointMoved") this.#mesh?.noteChange();
+    if (edge.kind === "sessionConfirmed" && this.#mesh?.guests.confirmed(now, edge.peer)) {
+      this.#mesh.noteChange();
+    }
     if (member && edge.kind === "sessionNeeded") {
       this.#mesh?.tunnels.aim(now, member, out);
       this.#talk?.greet(now, member, out);
@@ -789,7 +792,8 @@ export class Node {
       if (this.#entry.isAdmitted) {
         for (const member of mesh.takeUnheard()) this.#talk?.greet(now, member, out);
       }
-      mesh.guests.settle(now, out);
+      // Before the start nothing is known of what is remembered.
+      if (this.#hasStarted) mesh.guests.settle(now, out);
       this.#tellAddresses(mesh, out);
       this.#tellWhetherOut(now, mesh, out);
       mesh.tellOveruse(out);

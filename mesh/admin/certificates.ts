@@ -87,6 +87,36 @@ export function lastCertificates(
   return last;
 }
 
+/** The same of guests, but for those that these statements have ended. */
+export function lastGuests(said: readonly Statement[]): Map<string, StatementOf<"guest">> {
+  const last = new Map<string, StatementOf<"guest">>();
+  for (const statement of said) {
+    if (statement.kind !== "guest") continue;
+    const { key } = statement.certificate;
+    if (statement.at >= (last.get(key)?.at ?? 0)) last.set(key, statement);
+  }
+  for (const statement of said) if (statement.kind === "withdrawn") last.delete(statement.key);
+  return last;
+}
+
+/** The certificate of a guest by another signer. */
+export function guestAnew({ certificate, until, host }: StatementOf<"guest">): Draft {
+  return { kind: "guest", certificate, until, host };
+}
+
+/** Whether a guest has a later certificate that counts when all that these signers say has stopped counting. */
+export function isGuestOfOthers(
+  { statements }: Mesh,
+  signers: ReadonlySet<string>,
+  { certificate: { key }, at }: StatementOf<"guest">,
+): boolean {
+  for (const one of statements.about(key)) {
+    const isOfOthers = one.kind === "guest" && !signers.has(one.signer);
+    if (isOfOthers && statements.counts(one) && one.at > at) return true;
+  }
+  return false;
+}
+
 /** The certificate that holds a member when all that this signer says has stopped counting. */
 export function certificateByOthers(
   { statements }: Mesh,

@@ -14,7 +14,10 @@ import { nameOf, namesOf } from "./authority.ts";
 import {
   certificateByOthers,
   certifiedBySigner,
+  guestAnew,
+  isGuestOfOthers,
   lastCertificates,
+  lastGuests,
   provisionalDrafts,
   saidBy,
   signedAnew,
@@ -81,6 +84,9 @@ export interface Estate {
   readonly removalsKept: number;
   readonly removalsEnded: number;
   readonly invitesEnded: number;
+  readonly guestsKept: number;
+  /** Names of guests that nobody serves any more. */
+  readonly guestsEnded: readonly string[];
 }
 
 /**
@@ -114,10 +120,10 @@ export function estateOf(
     keptSaid.flatMap((one) => one.kind === "removed" ? [one.key] : [])
       .filter((key) => !isIdle(key)),
   );
-  /** Whether nobody else made an invite: anybody who may can sign for the key of another's. */
+  /** Whether nobody else made an invite, or a guest: anybody who may can sign for the key of another's. */
   const isMadeBy = (maker: MemberId, invite: string) => {
     const makers = Array.from(statements.about(invite))
-      .flatMap((one) => one.kind === "token" ? [one.signer] : []);
+      .flatMap((one) => one.kind === "token" || one.kind === "guest" ? [one.signer] : []);
     return makers.length > 0 && makers.every((signer) => signer === maker);
   };
   const wishes: Wish[] = [];
@@ -193,6 +199,18 @@ export function estateOf(
       .filter((key) => !isMadeBy(admin, key)), // Its own end anyway.
   );
   for (const key of withdrawn) wishes.push({ by, draft: { kind: "withdrawn", key } });
+  const guestsKept = lastGuests(keptSaid);
+  for (const [key, statement] of guestsKept) {
+    const isEnded = Array.from(statements.about(key)).some((one) =>
+      one.kind === "withdrawn" && (one.signer === statements.meshKey || one.signer === mesh.id)
+    ) || statement.until + ENDED_KEPT < secondsOf(now);
+    if (isEnded || isGuestOfOthers(mesh, new Set([admin]), statement)) {
+      guestsKept.delete(key);
+    } else wishes.push({ by, draft: guestAnew(statement) });
+  }
+  const guestsEnded = Array.from(mesh.guests.guests.all()).filter((guest) =>
+    guest.by === admin && !guestsKept.has(guest.key)
+  );
   return {
     wishes,
     kept,
@@ -201,6 +219,8 @@ export function estateOf(
     removalsKept: removed.size,
     removalsEnded: ended.size,
     invitesEnded: open.length,
+    guestsKept: guestsKept.size,
+    guestsEnded: guestsEnded.map((guest) => mesh.guests.guests.nameOf(guest)).sort(),
   };
 }
 
@@ -219,6 +239,7 @@ function toldApart(mesh: Mesh, all: readonly Who[]): string[] {
 /** Sentences on an estate. */
 export function estateLines(name: string, estate: Estate): string[] {
   const { kept, doubtful, removalsKept, removalsEnded, invitesEnded } = estate;
+  const { guestsKept, guestsEnded } = estate;
   const lines = [
     `${counted(kept.length, "member")} and ${counted(removalsKept, "removal")} of ${name} ` +
     `are signed anew by you`,
@@ -232,6 +253,13 @@ export function estateLines(name: string, estate: Estate): string[] {
   if (removalsEnded > 0) {
     const end = removalsEnded === 1 ? "ends" : "end";
     lines.push(`${counted(removalsEnded, "removal")} that ${name} made afterwards ${end}`);
+  }
+  if (guestsKept > 0) lines.push(`${counted(guestsKept, "guest")} of ${name} signed anew by you`);
+  if (guestsEnded.length > 0) {
+    const names = namesOf(guestsEnded, "");
+    lines.push(
+      `${counted(guestsEnded.length, "guest")} that ${name} added afterwards end: ${names}`,
+    );
   }
   if (invitesEnded > 0) {
     const end = invitesEnded === 1 ? "ends" : "end";

@@ -18,7 +18,15 @@ import {
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
 import { type Insistence, nameOf, namesOf } from "./authority.ts";
-import { lastCertificates, saidBy, signedAnew, untilOf } from "./certificates.ts";
+import {
+  guestAnew,
+  isGuestOfOthers,
+  lastCertificates,
+  lastGuests,
+  saidBy,
+  signedAnew,
+  untilOf,
+} from "./certificates.ts";
 import { counted, type Planned, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
@@ -36,6 +44,7 @@ interface Recovered {
   readonly members: number;
   readonly cutOff: string[];
   readonly removals: number;
+  readonly guests: number;
 }
 
 /**
@@ -80,6 +89,7 @@ export function recover(
     `${counted(plan.members - late.length, "member")} and ${
       counted(plan.removals, "removal")
     } signed anew`,
+    ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
     ...(cutOff.length > 0
@@ -162,6 +172,11 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     if (isOut(key) || isRemoved || !lost.has(signer)) members.delete(key);
     else say(signedAnew(statement));
   }
+  const guests = lastGuests(said);
+  for (const [key, statement] of guests) {
+    if (isGuestOfOthers(mesh, lost, statement)) guests.delete(key);
+    else say(guestAnew(statement));
+  }
   for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
   for (const key of without) say({ kind: "demoted", key });
   // Offices that are not kept and were not put out: their holders stay members.
@@ -178,6 +193,7 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
       !isOut(key) && !members.has(key) && !statements.isRemoved(key)
     ).map((key) => nameOf(mesh, key)).sort(),
     removals: removed.size,
+    guests: guests.size,
   };
 }
 

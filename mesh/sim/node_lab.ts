@@ -22,7 +22,7 @@ export class NodeLab {
   readonly network: Network<Uint8Array>;
   readonly computers: Computer[] = [];
   readonly #byAddress = new Map<string, Computer>();
-  readonly #guests = new Map<string, (bytes: Uint8Array, from: Endpoint) => void>();
+  readonly #attached = new Map<string, (bytes: Uint8Array, from: Endpoint) => void>();
   /** Whose step it is now, if it is anybody's. */
   current: Computer | undefined;
   /** Everything that was sent, for those who listen in. */
@@ -35,7 +35,7 @@ export class NodeLab {
       const origin = parseEndpoint(from);
       if (!origin) return;
       this.#byAddress.get(to)?.host.deliver(formatEndpoint(origin), bytes);
-      this.#guests.get(to)?.(bytes, origin);
+      this.#attached.get(to)?.(bytes, origin);
     });
   }
 
@@ -62,7 +62,7 @@ export class NodeLab {
 
   /** Lets something that is no computer of the laboratory hear what is sent to a place. */
   attach(place: Endpoint, receive: (bytes: Uint8Array, from: Endpoint) => void): void {
-    this.#guests.set(formatEndpoint(place), receive);
+    this.#attached.set(formatEndpoint(place), receive);
   }
 
   /** Gives a running computer another address, as a changed network does: its old one is nobody's. */
@@ -238,13 +238,12 @@ export class Computer {
   }
 
   /** Sends an inner IPv4 packet of 20 bytes to another node's address. */
-  say(other: Pick<Computer, "ip4">): void {
-    const [from, to] = [this.ip4, other.ip4];
-    const packet = new Uint8Array(20);
-    packet[0] = 0x45;
-    packet[3] = packet.length;
-    packet.set(from, 12);
-    packet.set(to, 16);
+  say(other: { readonly ip4: readonly number[] }): void {
+    this.sendPacket(packetOf(this.ip4, other.ip4));
+  }
+
+  /** An inner packet comes out of its TUN. */
+  sendPacket(packet: Uint8Array): void {
     this.#plane?.sendPacket(this.now().boot, packet);
     this.host.arrange();
   }
@@ -268,6 +267,17 @@ export class Computer {
     const { bytes, to } = datagram;
     this.lab.network.send(this.address, formatEndpoint(to), bytes, bytes.length);
   }
+}
+
+/** An IPv4 packet of 20 bytes. */
+export function packetOf(from: readonly number[], to: readonly number[]): Uint8Array {
+  const packet = new Uint8Array(20);
+  packet[0] = 0x45;
+  packet[3] = packet.length;
+  packet[8] = 64;
+  packet.set(from, 12);
+  packet.set(to, 16);
+  return packet;
 }
 
 /** What JSON keeps of it. */
