@@ -50,6 +50,7 @@ export class Guests {
     private readonly crypto: Crypto,
     private readonly judge: Judge,
     private readonly roster: Roster,
+    private readonly perHost = GUESTS_PER_HOST,
   ) {}
 
   get size(): number {
@@ -134,10 +135,10 @@ export class Guests {
     for (const [host, guests] of byHost) {
       if (!this.#mayServe(host, now)) continue;
       guests.sort(byPrecedence);
-      for (const statement of guests.slice(0, GUESTS_PER_HOST)) {
+      for (const statement of guests.slice(0, this.perHost)) {
         found.set(statement.certificate.key, this.#guest(statement));
       }
-      if (guests.length > GUESTS_PER_HOST) surplus.set(host, guests.length - GUESTS_PER_HOST);
+      if (guests.length > this.perHost) surplus.set(host, guests.length - this.perHost);
     }
     this.#surplus = surplus;
     return found;

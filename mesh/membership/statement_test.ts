@@ -3,7 +3,14 @@ import fc from "fast-check";
 import { U48_MAX, Writer } from "../codec.ts";
 import { nobleCrypto } from "../noble_crypto.ts";
 import { flipped } from "../sim/forgery.ts";
-import { adminDraft, memberDraft, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
+import {
+  adminDraft,
+  guestDraft,
+  memberDraft,
+  NOW,
+  Signatories,
+  tokenDraft,
+} from "../sim/signatories.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import {
   canonicalGroups,
@@ -46,6 +53,7 @@ const DRAFTS: readonly Draft[] = [
   { kind: "withdrawn", key: anna.id },
   tokenDraft(anna, [bert, carl], { groups: ["web"], uses: 9 }),
   { kind: "left" },
+  guestDraft(anna, bert, { groups: ["web"] }),
 ];
 
 function read(bytes: Uint8Array, crypto = toyCrypto) {
@@ -97,6 +105,12 @@ const draft: fc.Arbitrary<Draft> = fc.oneof(
     until: time,
     memberUntil: time,
     doors: fc.array(key, { minLength: 1, maxLength: DOORS_MAX }),
+  }),
+  fc.record({
+    kind: fc.constant("guest" as const),
+    certificate: certificate.map((one) => ({ ...one, relay: false })),
+    until: time,
+    host: key,
   }),
   fc.record({ kind: fc.constant("left" as const) }),
 );
@@ -306,12 +320,16 @@ Deno.test("a token has 1 to 3 doors and at least one use", () => {
   assert.equal(errorOf(memberDraft(anna, { token })), "a token without uses");
 });
 
-Deno.test("what is yes or no is written as 1 or 0, and a kind is one of eight", () => {
+Deno.test("what is yes or no is written as 1 or 0, and a kind is one of nine", () => {
   const member = society.sign(anna, memberDraft(bert, { name: "lyon" })).bytes.slice();
   const relayAt = 41 + 32 + 5;
   assert.equal(member[relayAt], 0);
   member[relayAt] = 2;
   assert.deepEqual(read(member), { ok: false, error: "2 where 0 or 1 is meant" });
+  assert.equal(
+    errorOf(guestDraft(anna, bert, { relay: true })),
+    "a guest that carries the traffic of others",
+  );
   const left = society.sign(anna, { kind: "left" }).bytes.slice();
   for (const kind of [DRAFTS.length, 255]) {
     left[0] = kind;
@@ -322,7 +340,12 @@ Deno.test("what is yes or no is written as 1 or 0, and a kind is one of eight", 
 Deno.test("the longest statements fit, and no longer bytes are looked at", () => {
   const wish = { name: "a".repeat(63), groups: ["a".repeat(32), "b".repeat(32), "c".repeat(29)] };
   const token = { key: bert.id, uses: 1 };
-  for (const draft of [memberDraft(anna, { ...wish, token }), adminDraft(anna, wish)]) {
+  const drafts = [
+    memberDraft(anna, { ...wish, token }),
+    adminDraft(anna, wish),
+    guestDraft(anna, bert, wish),
+  ];
+  for (const draft of drafts) {
     assert.ok(isGood(society.sign(anna, draft).bytes));
   }
   assert.deepEqual(read(new Uint8Array(STATEMENT_MAX + 1)), {

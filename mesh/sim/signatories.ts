@@ -70,7 +70,7 @@ export class Signatories {
 /** What a test says of a certificate; the rest has defaults. */
 export type Wish = Partial<Omit<Certificate, "key">>;
 
-function certificateFor({ id }: Identity, wish: Wish = {}): Certificate {
+function certificateFor({ id }: Pick<Identity, "id">, wish: Wish = {}): Certificate {
   return {
     key: id,
     name: `n${id.slice(0, 8)}`,
@@ -93,6 +93,15 @@ export function memberDraft(
     & Partial<Pick<DraftOf<"member">, "until" | "token">> = {},
 ): DraftOf<"member"> {
   return { kind: "member", certificate: certificateFor(who, wish), until, token };
+}
+
+/** A device with the key of `who`, served by a host. */
+export function guestDraft(
+  who: Pick<Identity, "id">,
+  host: Identity,
+  { until = NOW + 365 * DAY, ...wish }: Wish & { readonly until?: number } = {},
+): DraftOf<"guest"> {
+  return { kind: "guest", certificate: certificateFor(who, wish), until, host: host.id };
 }
 
 export function tokenDraft(

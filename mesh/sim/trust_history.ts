@@ -8,6 +8,7 @@
  */
 import {
   type Findings,
+  GUESTS_PER_HOST,
   oracle,
   type OracleCertificate,
   type OracleGenesis,
@@ -25,6 +26,7 @@ export type Habit =
   | "a demoted admin is left without a certificate"
   | "what is signed again keeps no time"
   | "a recovery forgets removals"
+  | "guests are not signed anew"
   | "signs before it has heard";
 
 /** A statement of a history. */
@@ -35,7 +37,14 @@ export interface Made extends OracleStatement {
 
 /** A command, and the statements before and after it: those of its node, or of all that could be reached. */
 export interface Done {
-  readonly what: "leave" | "revoke" | "demote" | "revokeAdmin" | "recover" | "withdraw";
+  readonly what:
+    | "leave"
+    | "revoke"
+    | "demote"
+    | "revokeAdmin"
+    | "recover"
+    | "withdraw"
+    | "endGuest";
   readonly key: string;
   readonly now: number;
   readonly before: readonly number[];
@@ -117,6 +126,7 @@ class Player {
   /** The door of each token. */
   readonly #doors = new Map<string, string>();
   readonly #strangers: string[];
+  readonly #guestKeys: string[] = [];
   readonly #meshKeys: string[];
   readonly #done: Done[] = [];
   readonly #promoted = new Map<string, Set<string>>();
@@ -200,6 +210,8 @@ class Player {
       approve: () => this.#approve(doer, target, how),
       recover: () => this.#recover(doer, how),
       revokeToken: () => this.#revokeToken(doer, to),
+      addGuest: () => this.#addGuest(doer, how),
+      endGuest: () => this.#endGuest(doer, how),
       rollback: () => this.#rollBack(doer, how),
       split: () => this.#split(to),
       heal: () => this.#heal(),
@@ -236,6 +248,8 @@ class Player {
       case "approve":
       case "certify":
       case "revokeToken":
+      case "addGuest":
+      case "endGuest":
         return holds(({ key }) => this.#isInOffice(key));
       case "join":
         return holds(({ key }) => !this.#isGiven(key));
@@ -394,8 +408,66 @@ class Player {
           this.#say(doer, by, { kind: "removed", key });
         }
       }
-      if (isDone) return;
+      if (isDone) break;
     }
+    if (this.habit === "guests are not signed anew") return;
+    const view = this.#view(doer);
+    for (const guest of wanted.guests) {
+      if (view.guests.some(({ key, host }) => key === guest.key && host === guest.host)) continue;
+      // A guest ends with its host, and stays ended with whoever said so.
+      const isHosted = isMember(view, guest.host);
+      const says = isHosted ? this.#guestSaying(doer, guest.key, wanted) : undefined;
+      if (says && !view.withdrawn.includes(guest.key)) this.#say(doer, signer, says);
+    }
+    // What ended one before ends it still.
+    for (const key of wanted.withdrawn) {
+      if (this.#guestKeys.includes(key) && !view.withdrawn.includes(key)) {
+        this.#say(doer, signer, { kind: "withdrawn", key });
+      }
+    }
+  }
+
+  /** What was said last of a guest by whoever counted then. */
+  #guestSaying(node: Node, key: string, { admins, meshKey }: Findings): Said | undefined {
+    let found: Made | undefined;
+    for (const i of node.known) {
+      const one = this.#at(i);
+      if (one.says.kind !== "guest" || one.says.certificate.key !== key || !one.isHonest) continue;
+      if (one.signer !== meshKey && !admins.includes(one.signer)) continue;
+      const isLater = found === undefined || one.at > found.at ||
+        one.at === found.at && one.hash < found.hash;
+      if (isLater) found = one;
+    }
+    return found?.says;
+  }
+
+  /** A device becomes a guest of this node, or moves to it. */
+  #addGuest(doer: Node, how: number): void {
+    const view = this.#readyAsAdmin(doer);
+    if (view === undefined || this.#guestKeys.length > 6) return;
+    if (view.guests.filter(({ host }) => host === doer.key).length >= GUESTS_PER_HOST) return;
+    const isNew = how % 4 > 0;
+    const moved = this.#pick(this.#guestKeys, how);
+    const key = isNew || moved === undefined ? this.hands.key(400 + this.#guestKeys.length) : moved;
+    if (view.withdrawn.includes(key)) return;
+    if (!this.#guestKeys.includes(key)) this.#guestKeys.push(key);
+    this.#log.push(`${doer.index} adds ${this.#name(key)}`);
+    this.#say(doer, doer.key, {
+      kind: "guest",
+      certificate: this.#certificate(key, this.#pick(NAMES, how >> 2), how % 3),
+      until: this.#now + this.#pick(LIVES, how >> 4),
+      host: doer.key,
+    });
+  }
+
+  #endGuest(doer: Node, which: number): void {
+    const view = this.#readyAsAdmin(doer);
+    const guest = view && this.#pick(view.guests, which);
+    if (guest === undefined) return;
+    this.#log.push(`${doer.index} ends ${this.#name(guest.key)}`);
+    this.#note("endGuest", doer, guest.key, () => {
+      this.#say(doer, doer.key, { kind: "withdrawn", key: guest.key });
+    });
   }
 
   /** The statement about a token that is in force, the one signed last. */
@@ -728,6 +800,17 @@ class Player {
         ? { kind: "removed", key: target }
         : { kind: "member", certificate, until, token: use },
       { kind: "withdrawn", key: this.#pick([target, ...this.#tokens], to >> 1) },
+      { kind: "guest", certificate: { ...certificate, relay: false }, until, host: target },
+      {
+        kind: "guest",
+        certificate: {
+          ...certificate,
+          key: this.#pick([...this.#guestKeys, ...this.#strangers, target], to >> 2),
+          relay: false,
+        },
+        until: time + DAY,
+        host: this.#pick(this.#nodes, to >> 1).key,
+      },
     ];
     return this.#pick(list, how);
   }
@@ -828,11 +911,14 @@ class Player {
 
   /** Now; of a certificate later than every other of its key that is not ahead of all clocks. */
   #timeOf(node: Node, said: Said): number {
-    if (said.kind !== "member" && said.kind !== "admin") return this.#now;
+    if (said.kind !== "member" && said.kind !== "admin" && said.kind !== "guest") {
+      return this.#now;
+    }
     let time = this.#now;
     for (const i of node.known) {
       const { says, at } = this.#at(i);
-      if (says.kind !== "member" && says.kind !== "admin") continue;
+      if (says.kind !== "member" && says.kind !== "admin" && says.kind !== "guest") continue;
+      if ((says.kind === "guest") !== (said.kind === "guest")) continue;
       if (says.certificate.key !== said.certificate.key || at >= this.#now + SKEW) continue;
       time = Math.max(time, at + 1);
     }
@@ -870,6 +956,7 @@ class Player {
       ...nodes,
       ...this.#strangers,
       ...this.#tokens,
+      ...this.#guestKeys,
       ...this.#meshKeys,
       this.#genesis.recoveryKey,
     ];
@@ -884,6 +971,7 @@ class Player {
         ["mesh key", this.#meshKeys],
         ["token", this.#tokens],
         ["stranger", this.#strangers],
+        ["guest", this.#guestKeys],
       ] as const
     ) {
       if (list.includes(key)) return `${what} ${list.indexOf(key)}`;

@@ -5,7 +5,14 @@
  * either.
  */
 import type { Draft, Ip4Of, Shown, Signed, TrustSet, TrustUnderTest } from "./trust_subject.ts";
-import type { OracleCertificate, OracleGenesis, OracleUse, Verdict } from "./trust_oracle.ts";
+import {
+  GUESTS_PER_HOST,
+  type OracleCertificate,
+  type OracleGenesis,
+  type OracleGuest,
+  type OracleUse,
+  type Verdict,
+} from "./trust_oracle.ts";
 import { toyCrypto } from "./toy_crypto.ts";
 
 /** Each breaks one rule. */
@@ -45,7 +52,13 @@ export type ModelMutant =
   | "a number used twice is not shown"
   | "the higher hash counts"
   | "a number used again undoes an end"
-  | "what a signer may not say takes a number";
+  | "what a signer may not say takes a number"
+  | "a guest is a member"
+  | "a guest outlives its host"
+  | "a guest that arrives first has the host's place"
+  | "a guest has the name of a member"
+  | "a guest that was withdrawn is served"
+  | "a former admin's guests are served";
 
 const SKEW = 300;
 const text = { encoder: new TextEncoder(), decoder: new TextDecoder() };
@@ -74,6 +87,7 @@ interface Subject {
   readonly removed: Held[];
   readonly token: Held[];
   readonly withdrawn: Held[];
+  readonly guest: Held[];
 }
 
 /** What is left when of every number one statement counts. */
@@ -89,11 +103,17 @@ interface User {
   since: number;
 }
 
+interface Served extends User {
+  readonly host: string;
+  readonly until: number;
+  readonly certificate: OracleCertificate;
+}
+
 /** Of two with one number the kind that stands later here counts. */
 const ENDS: readonly string[] = ["withdrawn", "removed", "demoted"];
 
 function newSubject(): Subject {
-  return { admin: [], demoted: [], member: [], removed: [], token: [], withdrawn: [] };
+  return { admin: [], demoted: [], member: [], removed: [], token: [], withdrawn: [], guest: [] };
 }
 
 class Model implements TrustSet {
@@ -135,7 +155,7 @@ class Model implements TrustSet {
   #isGenuine({ mesh, signer, signedBy, says }: Draft): boolean {
     const isOurs = mesh === this.genesis.mesh || this.#is("a foreign mesh's statement counts");
     const isSigned = signer === signedBy || this.#is("a signature is not looked at");
-    const name = says.kind === "admin" || says.kind === "member" ? says.certificate.name : "";
+    const name = "certificate" in says ? says.certificate.name : "";
     const isName = !/-[0-9a-f]{32}$/.test(name) ||
       this.#is("a name may look like one made of a key");
     return isOurs && isSigned && isName;
@@ -339,7 +359,8 @@ class Model implements TrustSet {
   }
 
   #givenTo(key: string, isAdmin: boolean): Held[] {
-    const { admin, member } = this.#subject(key);
+    const { admin, member, guest } = this.#subject(key);
+    if (!isAdmin && this.#is("a guest is a member")) member.push(...guest.splice(0));
     if (isAdmin) return admin.filter((held) => this.#promotes(held));
     const isOwnWordGood = this.#is("a member's word about itself counts");
     return member.filter(({ signer }) =>
@@ -375,6 +396,45 @@ class Model implements TrustSet {
       taken.add(ip4);
     }
     return shown;
+  }
+
+  guests(now: number): OracleGuest[] {
+    const byHost = new Map<string, Served[]>();
+    for (const [key, { guest, withdrawn }] of this.#sort().subjects) {
+      const isGoverned = ({ signer }: Held) =>
+        this.#mayGovern(signer) ||
+        this.#is("a former admin's guests are served") && this.#isPromoted(signer);
+      const [last] = guest.filter((held) => isGoverned(held) && held.at <= now + SKEW).sort(byTime);
+      if (last?.says.kind !== "guest") continue;
+      const { host, until, certificate } = last.says;
+      const isEnded = withdrawn.some(({ signer }) => this.#mayGovern(signer)) &&
+        !this.#is("a guest that was withdrawn is served");
+      const isHosted = this.judge(host, now).kind === "member" ||
+        this.#is("a guest outlives its host");
+      if (isEnded || until < now - SKEW || !isHosted) continue;
+      const { since } = certificate;
+      byHost.set(host, [...byHost.get(host) ?? [], { key, host, until, since, certificate }]);
+    }
+    const served = [...byHost.values()].flatMap((guests) => {
+      const isFirst = this.#is("a guest that arrives first has the host's place");
+      return (isFirst ? guests : guests.sort(bySince)).slice(0, GUESTS_PER_HOST);
+    });
+    const named = new Set<string>();
+    const taken = new Set<number>();
+    const isMemberFirst = !this.#is("a guest has the name of a member");
+    for (const [key, { name }] of isMemberFirst ? this.members(now) : []) {
+      const verdict = this.judge(key, now);
+      named.add(verdict.kind === "member" ? verdict.name : name);
+      if (verdict.kind === "member") taken.add(this.ip4Of(key, verdict.ip4Counter));
+    }
+    return served.sort(bySince).map(({ key, host, until, certificate: { name, ip4Counter } }) => {
+      const ip4 = this.ip4Of(key, ip4Counter);
+      const made = `${name.slice(0, 30).replace(/-+$/, "")}-${key.slice(0, 32)}`;
+      const shown = { name: named.has(name) ? made : name, hasIp4: !taken.has(ip4) };
+      named.add(name);
+      taken.add(ip4);
+      return { key, host, until, ...shown };
+    });
   }
 
   voidMembers(now: number): string[] {
@@ -431,6 +491,6 @@ function bySince(a: User, b: User): number {
 }
 
 function certificateOf({ says }: Held): OracleCertificate {
-  if (says.kind === "admin" || says.kind === "member") return says.certificate;
+  if ("certificate" in says) return says.certificate;
   throw new TypeError(`a statement of kind ${says.kind} holds no certificate`);
 }

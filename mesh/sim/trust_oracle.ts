@@ -48,8 +48,15 @@ export type Said =
     readonly memberUntil: number;
     readonly doors: readonly string[];
   }
-  /** The end of a token. */
+  /** The end of a token, or of a guest. */
   | { readonly kind: "withdrawn"; readonly key: string }
+  /** A device that a member serves, the host. */
+  | {
+    readonly kind: "guest";
+    readonly certificate: OracleCertificate;
+    readonly until: number;
+    readonly host: string;
+  }
   /** The signer's own farewell. */
   | { readonly kind: "left" };
 
@@ -92,6 +99,19 @@ export type Verdict =
   }
   | { readonly kind: "refused"; readonly why: Why };
 
+/** A guest that is served. */
+export interface OracleGuest {
+  readonly key: string;
+  readonly host: string;
+  readonly until: number;
+  /** The name under which it is shown, and whether it has the IPv4 address of its counter. */
+  readonly name: string;
+  readonly hasIp4: boolean;
+}
+
+/** Guests that one member serves at most; one, so that there are more. */
+export const GUESTS_PER_HOST = 1;
+
 /** All that follows from a set of statements at one time. */
 export interface Findings {
   readonly meshKey: string;
@@ -105,6 +125,8 @@ export interface Findings {
   readonly names: ReadonlyMap<string, string>;
   /** The members among these keys that have the IPv4 address of their counter. */
   readonly ip4Holders: readonly string[];
+  /** Sorted by key. */
+  readonly guests: readonly OracleGuest[];
   /** How many keys each token admits that is in force. */
   readonly tokens: ReadonlyMap<string, number>;
   /** Tokens that were ended. Sorted. */
@@ -132,7 +154,7 @@ function strengthOf({ says }: OracleStatement): number {
 
 /** A name that ends like those which are made of a name and a key is none. */
 function hasName({ says }: OracleStatement): boolean {
-  if (says.kind !== "admin" && says.kind !== "member") return true;
+  if (says.kind !== "admin" && says.kind !== "member" && says.kind !== "guest") return true;
   return !/-[0-9a-f]{32}$/.test(says.certificate.name);
 }
 
@@ -194,7 +216,7 @@ export function oracle(
   const saidByAdmins = genuine.filter(({ signer, says }) =>
     admins.includes(signer) && signer !== meshKey &&
     (says.kind === "member" || says.kind === "removed" || says.kind === "token" ||
-      says.kind === "withdrawn")
+      says.kind === "withdrawn" || says.kind === "guest")
   );
   const ofAdmins = saidByAdmins.filter((s) => !isOutranked(s, saidByAdmins));
   const counting = [...ofMeshKey, ...ofAdmins];
@@ -293,6 +315,41 @@ export function oracle(
     )
   ).map(({ key }) => key);
 
+  // Guests: the certificate signed last, while nothing has withdrawn the key and a member is its host.
+  const served: { key: string; host: string; until: number; certificate: OracleCertificate }[] = [];
+  const guestKeys = new Set(
+    counting.flatMap(({ says }) => says.kind === "guest" ? [says.certificate.key] : []),
+  );
+  for (const key of guestKeys) {
+    const chosen = newest(
+      counting.filter(({ says, at }) =>
+        says.kind === "guest" && says.certificate.key === key && at <= now + SKEW
+      ),
+    );
+    if (chosen?.says.kind !== "guest") continue;
+    const { host, until, certificate } = chosen.says;
+    const isEnded = counting.some(({ says }) => says.kind === "withdrawn" && says.key === key);
+    if (isEnded || until < now - SKEW || judge(host).kind !== "member") continue;
+    served.push({ key, host, until, certificate });
+  }
+  const isEarlier = (a: typeof served[0], b: typeof served[0]) =>
+    a.certificate.since < b.certificate.since ||
+    a.certificate.since === b.certificate.since && a.key < b.key;
+  const within = served.filter((one) =>
+    served.filter((o) => o.host === one.host && isEarlier(o, one)).length < GUESTS_PER_HOST
+  );
+  // Members come first, whatever the time.
+  const guests = within.map((one): OracleGuest => {
+    const { key, host, until, certificate: { name, ip4Counter } } = one;
+    const ahead = within.filter((o) => isEarlier(o, one)).map((o) => o.certificate);
+    const isNamed = ![...members, ...ahead].some((o) => o.name === name);
+    const hasIp4 = ![...members, ...ahead].some((o) =>
+      ip4Of(o.key, o.ip4Counter) === ip4Of(key, ip4Counter)
+    );
+    return { key, host, until, name: isNamed ? name : nameOfLoser({ name, key }), hasIp4 };
+  });
+  guests.sort((a, b) => a.key < b.key ? -1 : 1);
+
   // Of several statements about one token the one signed last counts.
   const tokens = new Map<string, number>();
   for (const { says } of counting) {
@@ -339,6 +396,7 @@ export function oracle(
     verdicts,
     names,
     ip4Holders: ip4Holders.sort(),
+    guests,
     tokens,
     withdrawn: [...new Set(withdrawn)].sort(),
     certified: keys.filter((key) => givenTo(key).length > 0).sort(),

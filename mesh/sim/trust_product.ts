@@ -4,6 +4,7 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { DEFAULT_POOL, type Genesis, meshIdOf } from "../membership/genesis.ts";
+import { Guests } from "../membership/guests.ts";
 import { Judge, type Refusal } from "../membership/judge.ts";
 import type { NodeRecord } from "../membership/record.ts";
 import { NO_PROOF } from "../membership/record.ts";
@@ -11,7 +12,13 @@ import { Roster } from "../membership/roster.ts";
 import { type Draft as Said, signStatement } from "../membership/statement.ts";
 import { PAIRS_SHOWN } from "../membership/statements.ts";
 import { Writer } from "../codec.ts";
-import type { OracleGenesis, Verdict, Why } from "./trust_oracle.ts";
+import {
+  GUESTS_PER_HOST,
+  type OracleGenesis,
+  type OracleGuest,
+  type Verdict,
+  type Why,
+} from "./trust_oracle.ts";
 import type { Draft, Ip4Of, Shown, Signed, TrustSet, TrustUnderTest } from "./trust_subject.ts";
 
 const utf8 = new TextEncoder();
@@ -115,6 +122,27 @@ class Product implements TrustSet {
   }
 
   members(now: number): Map<string, Shown> {
+    const { roster } = this.#people(now);
+    const shown = new Map<string, Shown>();
+    for (const { id } of roster.members()) {
+      shown.set(id, { name: roster.nameOf(id), hasIp4: roster.ip4(id) !== undefined });
+    }
+    return shown;
+  }
+
+  guests(now: number): OracleGuest[] {
+    const { guests } = this.#people(now);
+    return Array.from(guests.all(), (guest) => ({
+      key: guest.key,
+      host: guest.host,
+      until: guest.until,
+      name: guests.nameOf(guest),
+      hasIp4: guests.ip4(guest) !== undefined,
+    }));
+  }
+
+  /** Guests claim what they claim beside the members. */
+  #people(now: number): { roster: Roster; guests: Guests } {
     const roster = new Roster(this.#crypto, this.#judge);
     const keys = new Set<string>();
     for (const { statement } of this.#judge.statements.all()) {
@@ -123,12 +151,10 @@ class Product implements TrustSet {
       }
     }
     const time = { boot: 0, wall: now * 1000 };
+    const guests = new Guests(this.#crypto, this.#judge, roster, GUESTS_PER_HOST);
+    guests.review(now);
     for (const key of keys) roster.accept(recordOf(key), time);
-    const shown = new Map<string, Shown>();
-    for (const { id } of roster.members()) {
-      shown.set(id, { name: roster.nameOf(id), hasIp4: roster.ip4(id) !== undefined });
-    }
-    return shown;
+    return { roster, guests };
   }
 
   usesOf(token: string): number | undefined {

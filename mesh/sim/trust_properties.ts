@@ -145,12 +145,18 @@ function threeActs(history: History, product: TrustUnderTest): void {
           then.kind === "member" && here.name === then.name;
         demand(sleeps || isMember || then.kind === "refused", about);
       } else {
+        // A guest's key is no member's.
+        if (what === "endGuest") {
+          demand(isSame, about);
+          continue;
+        }
         const why = what === "leave" ? "left" : "removed";
         const isOut = here.kind === "refused" && (here.why === why || here.why === "left");
         demand(isOut, about);
       }
     }
   }
+  guestsEnd(history, product);
   // A farewell is final.
   const whole = wholeSet(history, product);
   for (const i of everything(history)) {
@@ -162,6 +168,23 @@ function threeActs(history: History, product: TrustUnderTest): void {
     demand(verdict.kind === "refused", `${said.signer} left and is ${text(verdict)}`);
   }
   voidIsListed(history, product);
+}
+
+/** A guest ends by its own end and by that of its host, and by no other act. */
+function guestsEnd(history: History, product: TrustUnderTest): void {
+  for (const { what, key, now, before, after, isWhole } of history.done) {
+    const isOffice = what === "demote" || what === "revokeAdmin" || what === "recover";
+    if (isOffice && !(history.isHonest && isWhole)) continue;
+    const was = setOf(history, product, before).guests(now);
+    const set = setOf(history, product, after);
+    const is = set.guests(now);
+    for (const guest of was) {
+      const isHosted = set.judge(guest.host, now).kind === "member";
+      const isEnded = what === "endGuest" && guest.key === key || !isHosted;
+      const isServed = is.some((one) => one.key === guest.key && one.host === guest.host);
+      demand(isServed !== isEnded, `${what} of ${key}: ${guest.key} of ${guest.host}: ${isServed}`);
+    }
+  }
 }
 
 /** Who is out, or in again, because a signer lost its office is listed for a person to settle. */
@@ -297,6 +320,10 @@ function named(history: History, product: TrustUnderTest): void {
       demand(!(isSameIp4 && one.bears.hasIp4), `${one.key} has the address of ${other.key}`);
     }
   }
+  for (const guest of set.guests(now)) {
+    const rival = members.find(({ bears }) => bears.name === guest.name);
+    demand(rival === undefined, `the guest ${guest.key} has the name of the member ${rival?.key}`);
+  }
   // What keys without an office sign moves nothing; only a farewell does, and the signer alone.
   const offices = new Set([...history.promoted.keys(), history.genesis.recoveryKey]);
   for (const { says } of made) if (says.kind === "admin") offices.add(says.certificate.key);
@@ -384,7 +411,7 @@ const ENDS: readonly string[] = ["withdrawn", "removed", "demoted"];
 
 /** Whether the name ends like those which are made of a name and a key. */
 function isMisnamed(says: Said): boolean {
-  if (says.kind !== "admin" && says.kind !== "member") return false;
+  if (!("certificate" in says)) return false;
   return /-[0-9a-f]{32}$/.test(says.certificate.name);
 }
 
@@ -447,6 +474,7 @@ function expected(history: History, which: readonly number[], now: number): Expe
     ...found,
     usesOf: (token) => found.tokens.get(token),
     isWithdrawn: (token) => found.withdrawn.includes(token),
+    guests: found.guests,
     shownAs: (key) => {
       const name = found.names.get(key);
       return name === undefined ? undefined : { name, hasIp4: found.ip4Holders.includes(key) };
@@ -469,6 +497,7 @@ function agree(
     verdicts: new Map(history.keys.map((key) => [key, set.judge(key, now)])),
     usesOf: (token) => set.usesOf(token),
     isWithdrawn: (token) => set.isWithdrawn(token),
+    guests: set.guests(now),
     shownAs: (key) => members.get(key),
   });
   same(where, is, lines);
@@ -483,7 +512,7 @@ function agree(
   isListed(set.voidRemovals(), found.voidRemovals, "void removal");
 }
 
-interface Answers extends Pick<Findings, "meshKey" | "admins" | "verdicts"> {
+interface Answers extends Pick<Findings, "meshKey" | "admins" | "verdicts" | "guests"> {
   readonly usesOf: (token: string) => number | undefined;
   readonly isWithdrawn: (token: string) => boolean;
   readonly shownAs: (key: string) => Shown | undefined;
@@ -492,12 +521,17 @@ interface Answers extends Pick<Findings, "meshKey" | "admins" | "verdicts"> {
 /** Everything that was found, one line each, so that two findings can be compared line by line. */
 function linesOf(
   history: History,
-  { meshKey, admins, verdicts, usesOf, isWithdrawn, shownAs }: Answers,
+  { meshKey, admins, verdicts, usesOf, isWithdrawn, guests, shownAs }: Answers,
 ): string[] {
   const { keys, tokens } = history;
   return [
     `mesh key ${meshKey}`,
     `admins ${[...admins].sort().join(" ")}`,
+    `guests ${
+      guests.map(({ key, host, until, name, hasIp4 }) =>
+        `${key} of ${host} until ${until} as ${name}, address ${hasIp4}`
+      ).sort().join("; ")
+    }`,
     ...tokens.map((token) => `${token} admits ${usesOf(token)}, ended ${isWithdrawn(token)}`),
     ...keys.map((key) => {
       const { name, hasIp4 } = shownAs(key) ?? {};

@@ -18,6 +18,8 @@ const HONEST = {
   recover: 1,
   revokeToken: 1,
   rollback: 1,
+  addGuest: 3,
+  endGuest: 1,
 } as const;
 
 const NETWORK = { split: 1, heal: 2, meet: 3, gossip: 3, replay: 1, wait: 2 } as const;

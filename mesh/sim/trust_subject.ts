@@ -1,5 +1,5 @@
 /** What the trust oracle is compared with: the statements of a mesh as the product keeps and judges them. */
-import type { OracleGenesis, OracleStatement, Verdict } from "./trust_oracle.ts";
+import type { OracleGenesis, OracleGuest, OracleStatement, Verdict } from "./trust_oracle.ts";
 
 /** A statement before it is bytes. `signer` is what it claims, `signedBy` the key that makes the signature. */
 export type Draft = Omit<OracleStatement, "hash">;
@@ -31,6 +31,8 @@ export interface TrustSet {
   judge(key: string, now: number): Verdict;
   /** Every member, under which name it is shown, and whether the address of its counter is its own. */
   members(now: number): ReadonlyMap<string, Shown>;
+  /** Those that are served, in any order. */
+  guests(now: number): readonly OracleGuest[];
   /** How many keys a token admits; undefined: nobody that counts has made it. */
   usesOf(token: string): number | undefined;
   isWithdrawn(token: string): boolean;
