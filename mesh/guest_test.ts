@@ -6,6 +6,7 @@ import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { GuestDevice } from "./sim/guest_device.ts";
 import type { Computer, NodeLab } from "./sim/node_lab.ts";
 import {
+  canTalk,
   demote,
   done,
   healthOf,
@@ -37,6 +38,11 @@ function guestsOf(computer: Computer) {
 
 function guestNamed(computer: Computer, name: string) {
   return guestsOf(computer).find((guest) => guest.name === name);
+}
+
+/** What a command about a member says that it does, without doing it. */
+function linesOf(plan: { readonly lines: readonly string[] }): string {
+  return plan.lines.join("\n");
 }
 
 function hears(
@@ -173,7 +179,9 @@ Deno.test("a guest ends with the membership of its host, and a key that is no me
   car.start(add(lyon, "car", car.publicKey));
   lab.run(3_000);
   assert.ok(talk(lab, car, oslo));
-  revoke(founder, lyon, secondsAt(founder) + 1);
+  const plan = revoke(founder, lyon, secondsAt(founder) + 1);
+  assert.match(linesOf(plan), /^1 guest of lyon ends: car$/m);
+  assert.doesNotMatch(linesOf(plan), /guest of lyon signed anew/);
   lab.run(30_000);
   assert.equal(guestNamed(oslo, "car"), undefined);
   assert.equal(guestNamed(founder, "car"), undefined);
@@ -357,10 +365,87 @@ Deno.test("the guests of an admin whose office ends are signed anew, those since
   add(lyon, "gone", gone.publicKey);
   done(remove(lyon, "gone"));
   lab.run(3_000);
-  demote(founder, lyon);
+  assert.match(linesOf(demote(founder, lyon)), /^1 guest of lyon signed anew by you$/m);
   lab.run(3_000);
   for (const member of [founder, lyon, oslo]) {
     assert.deepEqual(guestsOf(member).map(({ name }) => name), ["car", "phone"]);
   }
   assert.ok(talk(lab, car, oslo), "its host is a member still");
+  assert.match(linesOf(revoke(founder, lyon)), /^1 guest of lyon ends: car$/m);
+  lab.run(3_000);
+  assert.deepEqual(guestsOf(oslo).map(({ name }) => name), ["phone"]);
+});
+
+Deno.test("invariant 5: a recovery keeps the guests, but for those since a theft and those that had ended", () => {
+  const recovery = new Uint8Array(32).fill(77);
+  const meshKey = new Uint8Array(32).fill(78);
+  const recoveryKey = crypto.ed25519FromSeed(recovery).publicKey;
+  const { lab, founder, others: [lyon, oslo] } = village(crypto, ["lyon", "oslo"], 3, {
+    recoveryKey,
+  });
+  assert.ok(lyon && oslo);
+  promote(founder, lyon);
+  lab.run(3_000);
+  const keys = Array.from({ length: 4 }, () => crypto.x25519PublicKey(lab.random(32)));
+  const [a, b, c, d] = keys;
+  assert.ok(a && b && c && d);
+  add(founder, "phone", a);
+  add(founder, "gone", b);
+  done(remove(founder, "gone"));
+  add(lyon, "car", c);
+  lab.run(3_000);
+  demote(founder, lyon);
+  lab.run(3_000);
+  const since = secondsAt(founder);
+  lab.run(3_000);
+  add(founder, "thief", d);
+  lab.run(3_000);
+  const options = { yes: true, since };
+  const plan = done(
+    founder.step((now, out) => founder.node.recover(now, { recovery, meshKey }, options, out)),
+  );
+  assert.ok(plan.isDone);
+  lab.run(5_000);
+  // What the founder signs as an admin goes on: the thief of the mesh key had not got that key.
+  for (const member of [founder, lyon, oslo]) {
+    assert.deepEqual(guestsOf(member).map(({ name }) => name), ["car", "phone", "thief"]);
+  }
+});
+
+Deno.test("a guest that was certified by a member's key yields to the member", () => {
+  const { lab, founder, others: [lyon] } = village(crypto, ["lyon"]);
+  assert.ok(lyon);
+  const newcomer = lab.computer({ name: "rome", token: founder.token() });
+  const image = crypto.ed25519ToX25519Public(Uint8Array.fromHex(newcomer.id));
+  assert.ok(image);
+  add(founder, "rome", image);
+  lab.run(1_000);
+  newcomer.start();
+  assert.ok(
+    lab.until(30_000, () => newcomer.node.status(newcomer.now()).self.standing === "certified"),
+  );
+  lab.run(3_000);
+  assert.ok(canTalk([founder, lyon, newcomer]));
+  assert.equal(newcomer.node.status(newcomer.now()).self.name, "rome-2");
+  done(remove(founder, "rome"));
+  lab.run(3_000);
+  assert.ok(canTalk([founder, lyon, newcomer]), "its end is not the member's");
+});
+
+Deno.test("whoever joins, or comes back, learns of the guests", () => {
+  const { lab, founder, others: [lyon], phone } = withPhone();
+  assert.ok(lyon);
+  lyon.crash();
+  const rome = lab.joiner(founder, { name: "rome" });
+  assert.ok(lab.until(30_000, () => guestNamed(rome, "phone") !== undefined));
+  lab.run(3_000);
+  assert.ok(talk(lab, phone, rome));
+  const [tv] = [new GuestDevice(lab, 2)];
+  tv.start(add(founder, "tv", tv.publicKey));
+  done(remove(founder, "phone"));
+  lab.run(5_000);
+  lyon.start();
+  assert.ok(lab.until(40_000, () => guestsOf(lyon).map(({ name }) => name).join() === "tv"));
+  lab.run(2_000);
+  assert.ok(talk(lab, tv, lyon));
 });

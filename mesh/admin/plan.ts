@@ -93,6 +93,7 @@ export interface Estate {
  * @param by who signs anew
  * @param isKept whether a statement is signed anew; what this node heard of first decides, as the
  * times in statements are their signer's word
+ * @param isExpelled whether the admin's membership ends with its office: then nobody serves its guests
  */
 export function estateOf(
   mesh: Mesh,
@@ -100,6 +101,7 @@ export function estateOf(
   admin: MemberId,
   by: SignedBy,
   isKept: (held: Held) => boolean,
+  isExpelled = false,
 ): Estate {
   const { statements } = mesh;
   const said = [...saidBy(mesh, admin)];
@@ -203,13 +205,13 @@ export function estateOf(
   for (const [key, statement] of guestsKept) {
     const isEnded = Array.from(statements.about(key)).some((one) =>
       one.kind === "withdrawn" && (one.signer === statements.meshKey || one.signer === mesh.id)
-    ) || statement.until + ENDED_KEPT < secondsOf(now);
+    ) || statement.until + ENDED_KEPT < secondsOf(now) || isExpelled && statement.host === admin;
     if (isEnded || isGuestOfOthers(mesh, new Set([admin]), statement)) {
       guestsKept.delete(key);
     } else wishes.push({ by, draft: guestAnew(statement) });
   }
   const guestsEnded = Array.from(mesh.guests.guests.all()).filter((guest) =>
-    guest.by === admin && !guestsKept.has(guest.key)
+    guest.by === admin && !guestsKept.has(guest.key) || isExpelled && guest.host === admin
   );
   return {
     wishes,
@@ -256,10 +258,8 @@ export function estateLines(name: string, estate: Estate): string[] {
   }
   if (guestsKept > 0) lines.push(`${counted(guestsKept, "guest")} of ${name} signed anew by you`);
   if (guestsEnded.length > 0) {
-    const names = namesOf(guestsEnded, "");
-    lines.push(
-      `${counted(guestsEnded.length, "guest")} that ${name} added afterwards end: ${names}`,
-    );
+    const [end, count] = [guestsEnded.length === 1 ? "ends" : "end", guestsEnded.length];
+    lines.push(`${counted(count, "guest")} of ${name} ${end}: ${namesOf(guestsEnded, "")}`);
   }
   if (invitesEnded > 0) {
     const end = invitesEnded === 1 ? "ends" : "end";

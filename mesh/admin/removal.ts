@@ -16,6 +16,7 @@ import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./auth
 import { certificateOf, keysOf, untilOf, voidMembers } from "./certificates.ts";
 import {
   carryOut,
+  counted,
   estateLines,
   estateOf,
   estateWarnings,
@@ -58,9 +59,10 @@ function heirOf(
   now: Now,
   admin: MemberId,
   isKept: (held: Held) => boolean,
+  isExpelled = false,
 ): Wish["by"] {
   if (!mesh.statements.isAdmin(mesh.id) || mesh.id === admin) return "mesh";
-  const { wishes } = estateOf(mesh, now, admin, "own", isKept);
+  const { wishes } = estateOf(mesh, now, admin, "own", isKept, isExpelled);
   // One more, since whoever is demoted is certified as a member.
   return wishes.length + 1 <= mesh.signer.numbersLeft("own") ? "own" : "mesh";
 }
@@ -116,6 +118,14 @@ export function demote(
   return carryOut(mesh, now, "demote", plan, yes, out);
 }
 
+/** Whom a member serves, and who ends with its membership. */
+function guestLines({ guests: { guests } }: Mesh, host: MemberId, name: string): string[] {
+  const names = Array.from(guests.of(host), (guest) => guests.nameOf(guest)).sort();
+  if (names.length === 0) return [];
+  const end = names.length === 1 ? "ends" : "end";
+  return [`${counted(names.length, "guest")} of ${name} ${end}: ${namesOf(names, "")}`];
+}
+
 /** Ends a membership for ever, and an admin's office with it. */
 export function revoke(
   mesh: Mesh,
@@ -165,6 +175,7 @@ export function revoke(
     member
       ? `${name} is no member any more; its key cannot come back`
       : `the key ${id} cannot become a member any more`,
+    ...guestLines(mesh, id, name),
   ];
   const token = member?.membership.token;
   if (token && mesh.judge.used(token.key) < token.uses && !mesh.statements.isWithdrawn(token.key)) {
@@ -199,8 +210,8 @@ function revokeAdmin(
     );
   }
   const isKept = ({ seen }: Held) => seen < since;
-  const heir = heirOf(mesh, now, id, isKept);
-  const estate = estateOf(mesh, now, id, heir, isKept);
+  const heir = heirOf(mesh, now, id, isKept, true);
+  const estate = estateOf(mesh, now, id, heir, isKept, true);
   const plan: Plan = {
     who: { id, name },
     lines: [
@@ -240,7 +251,10 @@ export function leaveForGood(
         "nobody can make or unmake admins until the recovery words name another",
     );
   }
-  const lines = [`${name} is no member any more; its key cannot come back`];
+  const lines = [
+    `${name} is no member any more; its key cannot come back`,
+    ...guestLines(mesh, id, name),
+  ];
   if (admins.includes(id) && others.length > 0) {
     lines.push(
       `what it signed stays valid until somebody with the mesh key demotes it ` +
