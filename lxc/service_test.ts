@@ -267,6 +267,13 @@ testUnless(
       RESTART,
       async () => (await lyon.status().catch(() => undefined))?.self.port === 4500,
     );
+    const { self: { ip4, ip6 } } = await lyon.status();
+    const asked = () => guest.sh("cat /run/asked 2>/dev/null || true");
+    await until(
+      "names are asked for at the addresses of this start",
+      RESTART,
+      async () => (await asked()).includes(`dns ${lyon.name} ${ip4} ${ip6}\ndomain ${lyon.name} ~`),
+    );
 
     await lyon.shoal("down");
     await until(

@@ -169,24 +169,6 @@ Deno.test("ip knows a node by name, key and any spelling of its addresses, and n
   });
 });
 
-Deno.test("what a node says of names is words to the shell of root and nothing else", async () => {
-  const ifname = "a'$(id);`id`\\ \"b&";
-  const status = {
-    self: { name: "lyon", ip4: "100.64.0.1; id", ip6: "fd00::1", interface: ifname },
-    mesh: { name: "x' 'y; id", pool: "100.64.0.0/10" },
-    health: [],
-  };
-  await besideNode({ status: () => status }, async (...state) => {
-    const { code, out } = await run("dns", "--shell", ...state);
-    assert.equal(code, Exit.done);
-    const script = `resolvectl() { for word; do printf '<%s>' "$word"; done; echo; }\n${out}`;
-    const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
-    const [servers, domains = ""] = new TextDecoder().decode(stdout).trim().split("\n");
-    assert.equal(servers, `<dns><${ifname}><100.64.0.1; id><fd00::1>`);
-    assert(domains.startsWith(`<domain><${ifname}><~x' 'y; id.internal>`), domains);
-  });
-});
-
 /** Runs a command beside something that answers every request with one line. */
 async function beside(reply: string, ...args: string[]) {
   const dir = await Deno.makeTempDir();
@@ -399,4 +381,37 @@ Deno.test("a seed of an invite may leave out the usual port, as one that is join
   });
   const all = ["lyon.example:51820", "203.0.113.9:51820", "[2001:db8::1]:51820", "oslo:4500"];
   assert.deepEqual(asked, [all]);
+});
+
+Deno.test("dns makes lines of a node that answers names at an interface of this machine, and of no other", async () => {
+  const status = {
+    self: { name: "lyon", interface: "shoal0", ip4: "10.77.0.1", ip6: "fd00::1" },
+    mesh: { name: "lab", pool: "10.77.0.0/16" },
+    names: { enabled: true, servers: ["10.77.0.1", "fd00::1"], answered: 0 },
+    health: [] as string[],
+  };
+  const taken = "names are not answered at 10.77.0.1: UDP or TCP port 53 there is taken";
+  const none = { ...status.names, servers: [] };
+  const cases: [object, number, RegExp][] = [
+    [{ mesh: { name: "", pool: "" } }, Exit.notConfigured, /not a member of a mesh yet$/],
+    [{ self: { ...status.self, interface: "" } }, Exit.notConfigured, /no interface \(--no-tun\)$/],
+    [{ names: { ...none, enabled: false } }, Exit.notConfigured, /started with --no-dns$/],
+    [{ names: none, health: ["else", taken] }, Exit.failed, /port 53 there is taken$/],
+    [{ self: { ...status.self, interface: "a b" } }, Exit.failed, /nothing for a root shell/],
+    [
+      { self: { ...status.self, interface: "lo" } },
+      Exit.failed,
+      /^dns: lo does not have 10\.77\.0\.1/,
+    ],
+    [{ names: 1 }, Exit.failed, /answered something else/],
+  ];
+  for (const [part, code, words] of cases) {
+    await besideNode({ status: () => ({ ...status, ...part }) }, async (...state) => {
+      for (const option of [[], ["--shell"], ["--json"]]) {
+        const result = await run("dns", ...option, ...state);
+        assert.deepEqual([result.code, result.out], [code, ""], result.err);
+        assert.match(result.err, words);
+      }
+    });
+  }
 });

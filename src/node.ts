@@ -25,7 +25,7 @@ import { IP6_ON_LINK, LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
 import { type DataplaneConfig, hostName } from "./config.ts";
 import type { ControlNews } from "./control.ts";
-import { Resolver, type ResolverNews } from "./dns/server.ts";
+import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { Loop } from "./loop.ts";
@@ -231,7 +231,7 @@ export class MeshNode {
       self: { ...status.self, interface: this.info.ifname },
       health: [...status.health, ...this.#health()],
       dataplane: this.#dataplane(),
-      names: { servers: this.#resolver?.servers ?? [], answered: this.#resolver?.answered ?? 0 },
+      names: this.#resolver?.report() ?? NO_NAMES,
       // A place that cannot be reached from here, as IPv6 without IPv6, is no fault: not in `refused`.
       control: {
         ...status.control,
@@ -710,7 +710,7 @@ export class MeshNode {
     if (pool) lines.push(...this.#rivalLines(ifname, pool));
     const now = readClock();
     const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
-    const names = this.#resolver?.health() ?? [];
+    const names = this.#resolver?.health(ifname) ?? [];
     return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now), ...names];
   }
 

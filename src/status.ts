@@ -16,7 +16,9 @@ export interface StatusDocument extends NodeStatus {
 
 /** The names of members, as DNS knows them. */
 export interface NamesStatus {
-  /** Addresses at which they are answered now, port 53; none without an interface, or with --no-dns. */
+  /** Not without an interface, or with --no-dns. */
+  readonly enabled: boolean;
+  /** Addresses at which they are answered now, port 53. */
   readonly servers: readonly string[];
   /** Questions, since the start. */
   readonly answered: number;

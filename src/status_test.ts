@@ -115,7 +115,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     void: [{ name: "eve", key: "e7e", by: "mallory" }],
     control: {},
     peers: [LYON],
-    names: { servers: [], answered: 0 },
+    names: { enabled: false, servers: [], answered: 0 },
     guests: [PHONE, { ...PHONE, name: "tv", state: "silent", heard_s: 400 }],
     dataplane: {
       aead: "openssl",

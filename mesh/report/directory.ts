@@ -49,10 +49,15 @@ function directoryOf(mesh: Mesh): Directory {
     ip4: ip4Of(id),
     ip6: formatAddress(ip6),
   }));
+  const { guests } = mesh.guests;
+  const devices = Array.from(guests.all(), (guest) => {
+    const ip4 = guests.ip4(guest);
+    return { name: guests.nameOf(guest), ip4: ip4 && formatAddress(ip4), ip6: formatAddress(guest.ip6) };
+  });
   return {
     mesh: mesh.genesis.name,
     self: mesh.name,
     networks: [mesh.genesis.pool, networkOf({ address: mesh.ip6, length: IP6_NETWORK })],
-    entries: [self, ...others],
+    entries: [self, ...others, ...devices],
   };
 }

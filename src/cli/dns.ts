@@ -1,96 +1,153 @@
 /** `shoal dns`: how this machine comes to use the names of the mesh. */
-import { parseAddress } from "../../mesh/endpoint.ts";
-import { readPool } from "../../mesh/membership/genesis.ts";
-import { networkOf } from "../../mesh/prefix.ts";
-import { Zone } from "../dns/zone.ts";
+import { lookup } from "node:dns/promises";
 import { Exit, Failure } from "../exit.ts";
-import { having, isText } from "../shape.ts";
+import { Outside } from "../outside.ts";
+import { having, isFlag, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
-import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
-import { quoted } from "./typed.ts";
+import { counted, printable } from "../words.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText, type Options } from "./client.ts";
+import { type Command, type Io, parseOptions, programName } from "./command.ts";
+import { dnsmasqLines, readSetup, resolvedLines, type Setup } from "./dns_setup.ts";
+import type { Meant } from "./typed.ts";
 
 /** Where systemd-resolved is, while it runs. */
 const RESOLVED = "/run/systemd/resolve";
+/** Milliseconds for which this machine's resolver may think about a name. */
+const LOOKUP_MS = 2_000;
+/** Milliseconds for which a node that starts may need until it answers names, and between two looks. */
+const START_MS = 5_000;
+const ASK_EVERY_MS = 200;
+/** Zones that a person wants to see; more are only counted. */
+const ZONES_SHOWN = 4;
 
 export const dns: Command = {
   usage: "dns [--shell] [--interface IF | --state DIR] [--json]",
   help:
-    `Says at which addresses this node answers the names of the mesh (NAME.MESH.internal), and what
-makes this machine ask there. It changes nothing itself.
+    `Says at which addresses this node answers the names of the mesh (NAME.MESH.internal), whether
+this machine asks there, and what makes it do so. It changes nothing itself.
 
   --shell          only the lines to run as root, for systemd-resolved: shoal dns --shell | sudo sh
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const options = { ...INSTANCE_OPTIONS, shell: { type: "boolean" } } as const;
     const { values } = parseOptions(dns, args, io, options, { min: 0, max: 0 });
-    const { document, meant } = await consultNode(values, io, { command: "status" }, {
-      asksOnly: true,
-      isAnswer: isNamed,
-    });
-    const status = document as unknown as StatusDocument;
-    const { self, mesh, health } = status;
-    const servers = [self.ip4, self.ip6].filter((address) => address !== "");
-    if (mesh.name === "" || servers.length === 0 || self.interface === "") {
-      const why = self.interface === ""
-        ? "it has no interface"
-        : "it is not a member of a mesh yet";
-      throw new Failure(Exit.notConfigured, `this node answers no names: ${why}`);
-    }
-    const zones = zonesOf(status);
-    const lines = [
-      `resolvectl dns ${[self.interface, ...servers].map(quoted).join(" ")}`,
-      `resolvectl domain ${
-        [self.interface, ...zones.map((zone) => `~${zone}`)].map(quoted).join(" ")
-      }`,
-    ];
-    if (values.json) {
-      io.out(jsonText({ v: 1, zones, servers, interface: self.interface }));
-      return Exit.done;
-    }
+    const { status, meant } = await statusOf(values, io);
+    const setup = setupOf(status);
     if (values.shell) {
-      for (const line of lines) io.out(line);
+      for (const line of resolvedLines(setup)) io.out(line);
       return Exit.done;
     }
-    const [server = "", zone = ""] = [servers[0], zones[0]];
-    for (const line of health.filter((one) => one.startsWith("names are not answered"))) {
-      io.err(line);
+    const isAsked = await asksHere(setup);
+    if (values.json) {
+      const { interface: ifname, servers, zones } = setup;
+      io.out(jsonText({ v: 1, zones, servers, interface: ifname, asked: isAsked }));
+      return Exit.done;
     }
-    io.out(
-      `${self.name}.${zone} and the other members are answered at ${
-        servers.join(" and ")
-      }, port 53:`,
-    );
-    io.out(`  dig @${server} ${self.name}.${zone}`);
-    if (hasResolved()) {
-      io.out("this machine asks there after these lines, as root, until the interface goes:");
-      for (const line of lines) io.out(`  ${line}`);
-      io.out(`or at once: ${programName(io, `dns --shell${meant.asking}`)} | sudo sh`);
-    } else {
-      io.out(
-        "this machine has no systemd-resolved: let its resolver forward that zone, for example in dnsmasq:",
-      );
-      for (const one of zones) io.out(`  server=/${one}/${server}`);
-    }
+    for (const line of status.health.filter(isAboutNames)) io.err(line);
+    io.out(`${setup.self} and the other members are answered at ${both(setup)}, port 53:`);
+    io.out(`  dig @${setup.servers[0]} ${setup.self}`);
+    if (isAsked) io.out("this machine asks there");
+    else for (const line of advice(setup, io, meant)) io.out(line);
     return Exit.done;
   },
 };
 
 const isNamed = having({
-  self: having({ name: isText, ip4: isText, ip6: isText, interface: isText }),
+  self: having({ name: isText, interface: isText, ip4: isText, ip6: isText }),
   mesh: having({ name: isText, pool: isText }),
+  names: having({ enabled: isFlag, servers: listOf(isText) }),
+  health: listOf(isText),
 });
 
-/** The zone of the names first. */
-function zonesOf({ self, mesh }: StatusDocument): string[] {
-  const pool = readPool(mesh.pool);
-  const ip6 = parseAddress(self.ip6);
-  const networks = [
-    ...pool.ok ? [pool.value] : [],
-    ...ip6 ? [networkOf({ address: ip6, length: 64 })] : [],
+/** Of a node that was just started: a service runs this command at once, and a person may, too. */
+async function statusOf(
+  choice: Options,
+  io: Io,
+): Promise<{ status: StatusDocument; meant: Meant }> {
+  const until = performance.now() + START_MS;
+  for (;;) {
+    const { document, meant } = await consultNode(choice, io, { command: "status" }, {
+      asksOnly: true,
+      isAnswer: isNamed,
+    });
+    const status = document as unknown as StatusDocument;
+    const { self: { ip4, ip6 }, names, health } = status;
+    const isStarting = names.enabled && !health.some(isAboutNames) &&
+      [ip4, ip6].some((address) => address !== "" && !names.servers.includes(address));
+    if (!isStarting || performance.now() > until) return { status, meant };
+    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
+  }
+}
+
+/** @throws {Failure} this node answers no names, or it is none that could */
+function setupOf(status: StatusDocument): Setup {
+  const { self, mesh, names, health } = status;
+  const why = mesh.name === ""
+    ? "it is not a member of a mesh yet"
+    : self.interface === ""
+    ? "it has no interface (--no-tun)"
+    : !names.enabled
+    ? "it was started with --no-dns"
+    : undefined;
+  if (why !== undefined) {
+    throw new Failure(Exit.notConfigured, `dns: this node answers no names: ${why}`);
+  }
+  const setup = readSetup(status);
+  if ("fault" in setup) {
+    const what = `dns: nothing for a root shell is made of what this node says: ${setup.fault}`;
+    throw new Failure(Exit.failed, printable(what));
+  }
+  if (setup.servers.length === 0) {
+    const trouble = health.find(isAboutNames) ??
+      "this node answers no names yet: try again in a second";
+    throw new Failure(Exit.failed, `dns: ${trouble}`);
+  }
+  const own = new Outside().addressesOf(setup.interface);
+  const missing = setup.servers.find((server) => !own.has(server));
+  if (missing === undefined) return setup;
+  // What another interface asks would go astray.
+  const what =
+    `dns: ${setup.interface} does not have ${missing} here: run this where the node runs`;
+  throw new Failure(Exit.failed, what);
+}
+
+function isAboutNames(line: string): boolean {
+  return line.startsWith("names are not answered");
+}
+
+function advice(setup: Setup, io: Io, meant: Meant): string[] {
+  if (!hasResolved()) {
+    return [
+      "this machine does not ask there, and has no systemd-resolved: let its resolver forward these " +
+      "zones, for example in dnsmasq:",
+      ...dnsmasqLines(setup).map((line) => `  ${line}`),
+    ];
+  }
+  const { interface: ifname, zones } = setup;
+  const [first, second] = resolvedLines(setup);
+  const shell = `${programName(io, `dns --shell${meant.asking}`)} | sudo sh`;
+  const short = `resolvectl domain ${ifname} '~${zones[0]}' …`;
+  return [
+    "this machine does not ask there yet. As root, until the interface goes:",
+    `  ${shell}`,
+    "which is:",
+    `  ${first}`,
+    zones.length <= ZONES_SHOWN
+      ? `  ${second}`
+      : `  ${short} and ${counted(zones.length - 1, "zone")} of addresses`,
+    `(undone by: resolvectl revert ${ifname})`,
   ];
-  const zone = new Zone({ mesh: mesh.name, self: self.name, networks, entries: [] });
-  return [zone.apex, ...zone.reverseZones()];
+}
+
+function both({ servers }: Setup): string {
+  return servers.join(" and ");
+}
+
+/** Whether this machine's own resolver, whatever it is, finds our name where we are. */
+async function asksHere({ self, servers }: Setup): Promise<boolean> {
+  const silence = new Promise<[]>((resolve) => setTimeout(() => resolve([]), LOOKUP_MS));
+  const found = await Promise.race([lookup(self, { all: true }).catch(() => []), silence]);
+  return found.some(({ address }) => servers.includes(address));
 }
 
 function hasResolved(): boolean {

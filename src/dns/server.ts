@@ -10,6 +10,7 @@ import { isWithin, parseAddress } from "../../mesh/endpoint.ts";
 import type { Now } from "../../mesh/machine.ts";
 import type { Directory } from "../../mesh/report/directory.ts";
 import { codeOf } from "../errno.ts";
+import type { NamesStatus } from "../status.ts";
 import { converse } from "./conversation.ts";
 import { readQuery, writeAnswer, writeFault } from "./message.ts";
 import { Sources } from "./sources.ts";
@@ -19,12 +20,18 @@ const PORT = 53;
 /** TCP connections at once; of one source so many. A member has two addresses, so four members hold all of them. */
 const CONNECTIONS_MAX = 32;
 const CONNECTIONS_EACH = 4;
-/** Milliseconds between two looks at whether the mesh has changed, which 10,000 members make long. */
-const FRESH_MS = 1_000;
+/**
+ * Milliseconds for each member between two looks at a mesh that changes all the time: a look costs a thirtieth of that.
+ * Of ten members a change is seen within a millisecond, of 10,000 within a second.
+ */
+const FRESH_MS_EACH = 0.1;
 /** Milliseconds between two tries to get a port that was taken. */
 const AGAIN_MS = 10_000;
 /** What a kernel answers for an address that is not there yet, or was taken away: it comes back. */
 const PASSES = ["EADDRNOTAVAIL", "ENODEV"];
+
+/** Of a node without a resolver. */
+export const NO_NAMES: NamesStatus = { enabled: false, servers: [], answered: 0 };
 
 export type ResolverNews =
   /** From now on; it is told once. */
@@ -95,6 +102,10 @@ export class Resolver {
     }
   }
 
+  report(): NamesStatus {
+    return { enabled: true, servers: this.servers, answered: this.answered };
+  }
+
   /** What was not answered, as the status document calls it. */
   counts(): Record<string, number> {
     return Object.fromEntries(
@@ -102,25 +113,27 @@ export class Resolver {
     );
   }
 
-  /** Where questions are answered now, over UDP and TCP. */
+  /** Where questions are answered now, over UDP and TCP; IPv4 first. */
   get servers(): string[] {
-    return [...this.#places.values()].filter((place) => place.open === 2).map((one) => one.address);
+    const open = [...this.#places.values()].filter((place) => place.open === 2);
+    const [ip6, ip4] = [true, false].map((is) =>
+      open.map(({ address }) => address).filter((address) => address.includes(":") === is)
+    );
+    return [...ip4 ?? [], ...ip6 ?? []];
   }
 
-  health(): string[] {
-    const lines = Array.from(this.#places.values(), ({ address, trouble }) => {
-      if (trouble === "" || PASSES.includes(trouble)) return [];
+  /** @param ifname the interface that has our addresses */
+  health(ifname: string): string[] {
+    const troubled = [...this.#places.values()].filter(({ trouble }) =>
+      trouble !== "" && !PASSES.includes(trouble)
+    );
+    return troubled.map(({ address, trouble }) => {
       const what = `names are not answered at ${address}: UDP or TCP port ${this.port} there`;
-      return trouble === "EACCES" || trouble === "EPERM"
-        ? [
-          `${what} needs CAP_NET_BIND_SERVICE, which this process has not (or start with --no-dns)`,
-        ]
-        : [
-          `${what} is taken (${trouble}) by another program, which listens on all addresses ` +
-          "(`ss -lpn sport = 53`): let it listen on its own, or start with --no-dns",
-        ];
+      return ["EACCES", "EPERM"].includes(trouble)
+        ? `${what} needs CAP_NET_BIND_SERVICE, which this process has not (or start with --no-dns)`
+        : `${what} is taken (${trouble}) by another program (\`ss -lpn sport = ${this.port}\`): let that ` +
+          `one leave it (dnsmasq: bind-dynamic and except-interface=${ifname}), or start with --no-dns`;
     });
-    return lines.flat();
   }
 
   close(): void {
@@ -213,9 +226,11 @@ export class Resolver {
     return writeAnswer(reading.query, picture.zone.answer(reading.query), transport);
   }
 
-  /** A change is seen at once when nothing has changed within the last second, and after that second otherwise. */
   #picture(now: Now) {
-    if (this.#zone && now.boot - this.#zone.at < FRESH_MS) return this.#zone;
+    const last = this.#zone;
+    const isFresh = last &&
+      now.boot - last.at < last.directory.entries.length * FRESH_MS_EACH;
+    if (isFresh) return last;
     const directory = this.options.directory();
     if (directory && directory === this.#zone?.directory) return this.#zone;
     this.#zone = directory && { directory, zone: new Zone(directory), at: now.boot };
