@@ -34,15 +34,18 @@ async function pings(from: Host, to: string, ...more: string[]): Promise<string>
   return stdout;
 }
 
+/** Within ten seconds: a member hears of a guest by gossip, and drops what comes from an address that nobody has. */
 async function reaches(from: Host, to: string): Promise<void> {
-  assert.match(await pings(from, to), / [1-3] received/, `${from.name} → ${to}`);
+  const argv = ["ping", "-c", "1", "-w", "10", "-i", "0.5", to];
+  const { stdout } = await from.run(argv, { check: false });
+  assert.match(stdout, / 1 received/, `${from.name} → ${to}`);
 }
 
 function addressesOf({ self }: StatusDocument): string[] {
   return [self.ip4, self.ip6];
 }
 
-async function mesh(machines: Machines): Promise<[MeshNode, MeshNode, MeshNode]> {
+async function threeMembers(machines: Machines): Promise<[MeshNode, MeshNode, MeshNode]> {
   const lyon = await machines.found("lyon");
   const [oslo, rome] = await machines.join(lyon, "oslo", "rome") as [MeshNode, MeshNode];
   await meet([lyon, oslo, rome], 2);
@@ -57,7 +60,7 @@ testUnless(
   "guest: a phone behind a NAT reaches every member and is reached, until it is removed",
   async () => {
     await using machines = await Machines.open();
-    const nodes = await mesh(machines);
+    const nodes = await threeMembers(machines);
     const [lyon, oslo] = nodes;
     const phone = await machines.addHidden("phone");
     const added = await lyon.shoal(["guest", "add", "phone", "--endpoint", "10.0.0.1:51820"]);
@@ -74,6 +77,15 @@ testUnless(
     for (const node of nodes) {
       for (const address of [seen.ip4, seen.ip6]) await reaches(node.host, address);
     }
+    const { mesh: { name: mesh } } = await oslo.status();
+    const asked = [
+      "dig",
+      "+short",
+      "+time=2",
+      `@${(await oslo.status()).self.ip4}`,
+      `phone.${mesh}.internal`,
+    ];
+    assert.equal((await phone.run(asked)).stdout, `${seen.ip4}\n`, "it has a name, and may ask");
     const { guests: [own] } = await lyon.statusWhen(
       "hears the phone",
       5_000,

@@ -52,7 +52,11 @@ function directoryOf(mesh: Mesh): Directory {
   const { guests } = mesh.guests;
   const devices = Array.from(guests.all(), (guest) => {
     const ip4 = guests.ip4(guest);
-    return { name: guests.nameOf(guest), ip4: ip4 && formatAddress(ip4), ip6: formatAddress(guest.ip6) };
+    return {
+      name: guests.nameOf(guest),
+      ip4: ip4 && formatAddress(ip4),
+      ip6: formatAddress(guest.ip6),
+    };
   });
   return {
     mesh: mesh.genesis.name,
