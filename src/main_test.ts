@@ -415,3 +415,18 @@ Deno.test("dns makes lines of a node that answers names at an interface of this 
     });
   }
 });
+
+Deno.test("dns waits for a node that has just started and has addresses that it does not answer at yet", async () => {
+  let asked = 0;
+  const status = () => ({
+    self: { name: "lyon", interface: "lo", ip4: "10.77.0.1", ip6: "fd00::1" },
+    mesh: { name: "lab", pool: "10.77.0.0/16" },
+    names: { enabled: true, servers: ["fd00::1", "10.77.0.1"].slice(0, asked++) },
+    health: [],
+  });
+  await besideNode({ status }, async (...state) => {
+    const { err } = await run("dns", ...state);
+    assert.match(err, /^dns: lo does not have/, "it was asked until it answers at both");
+    assert.equal(asked, 3);
+  });
+});

@@ -4,6 +4,16 @@ import fc from "fast-check";
 // @ts-types="./dns_packet.d.ts"
 import * as packet from "npm:dns-packet@5.6.1";
 import { QUESTION_MAX, Rcode, readQuery, writeAnswer, writeFault } from "./message.ts";
+import { Zone } from "./zone.ts";
+
+/** The longest name. */
+const MESH = "m".repeat(63);
+const ZONE = new Zone({
+  mesh: MESH,
+  self: "lyon",
+  networks: [{ address: Uint8Array.of(100, 64, 0, 0), length: 10 }],
+  entries: [{ name: "lyon", ip4: "100.64.0.7", ip6: "fd00::7" }],
+});
 
 interface Wish {
   readonly name?: string;
@@ -118,6 +128,8 @@ Deno.test("RFC 2181, section 9: what does not fit a datagram is left out whole, 
 Deno.test("whatever arrives is read without an exception, and what is read can be answered", () => {
   const whole = [
     question(),
+    question({ name: "7.0.64.100.in-addr.arpa", type: "PTR" }),
+    question({ name: `${"y".repeat(57)}.`.repeat(3) + `z.${MESH}.internal`, type: "MX" }),
     question({ edns: { size: 900 } }),
     question({ name: "x.".repeat(120) + "y" }),
   ];
@@ -135,8 +147,12 @@ Deno.test("whatever arrives is read without an exception, and what is read can b
     const reading = readQuery(bytes);
     if (reading?.kind !== "query") return;
     answered++;
-    const written = writeAnswer(reading.query, { rcode: 0, answers: [], authorities: [] }, "udp");
-    packet.decode(Buffer.from(written));
+    const { query } = reading;
+    const written = writeAnswer(query, ZONE.answer(query), "udp");
+    assert.ok(written.length <= (query.udpSize ?? 512));
+    const { id, questions } = packet.decode(Buffer.from(written));
+    assert.deepEqual([id, questions?.[0]?.type], [query.id, query.type]);
+    assert.equal(questions?.[0]?.name, query.name === "" ? "." : query.name);
   };
   fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), take), { numRuns: 2_000, seed: 1 });
   fc.assert(fc.property(mutated, take), { numRuns: 5_000, seed: 2 });
