@@ -449,3 +449,19 @@ Deno.test("whoever joins, or comes back, learns of the guests", () => {
   lab.run(2_000);
   assert.ok(talk(lab, tv, lyon));
 });
+
+Deno.test("a guest has a name for a resolver as members have, at every member, until it is removed", () => {
+  const { founder, lab, phone, all } = withPhone();
+  for (const computer of all) {
+    const named = guestNamed(computer, "phone");
+    const entry = computer.node.directory()?.entries.find(({ name }) => name === "phone");
+    assert.deepEqual(entry, { name: "phone", ip4: named?.ip4, ip6: named?.ip6 });
+    assert.equal(entry?.ip4, phone.ip4.join("."));
+  }
+  done(remove(founder, "phone"));
+  lab.run(3_000);
+  for (const computer of all) {
+    const names = computer.node.directory()?.entries.map(({ name }) => name) ?? [];
+    assert.deepEqual([names.length, names.includes("phone")], [all.length, false]);
+  }
+});

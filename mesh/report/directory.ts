@@ -4,7 +4,7 @@ import type { Prefix } from "../machine.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { networkOf } from "../prefix.ts";
 
-/** A member and its addresses, which are valid only together; its IPv4 address may be another's now. */
+/** A member or a guest, and its addresses; its IPv4 address may be another's now. */
 export interface Named {
   readonly name: string;
   readonly ip4: string | undefined;
