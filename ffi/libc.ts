@@ -13,6 +13,13 @@ const POLLNVAL = 0x20;
 const POLLFD_SIZE = 8;
 /** Descriptors above this number are not looked at: nobody who may open so many is short of them. */
 const LOOKED_AT_MAX = 1024;
+/** struct group (grp.h) where a pointer has 8 bytes: name, password, number, list of members. */
+const GROUP_SIZE = 32;
+const GROUP_ID_AT = 16;
+/** Bytes for the texts of a group: the names of some ten thousand members. */
+const GROUP_TEXT_MAX = 1024 * 1024;
+const ENOENT = 2;
+const ESRCH = 3;
 const O_RDONLY = 0;
 const O_RDWR = 2;
 
@@ -24,6 +31,7 @@ const symbols = {
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  getgrnam_r: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   dup: { parameters: ["i32"], result: "i32" },
@@ -123,6 +131,26 @@ export function descriptorsLeft(): number {
 export function interfaceIndex(name: string): number | undefined {
   const index = calls.if_nametoindex(new TextEncoder().encode(`${name}\0`));
   return index === 0 ? undefined : index;
+}
+
+/**
+ * The number of a group, from wherever this machine has its groups (nsswitch.conf(5)); undefined: there is none of that name.
+ * @throws {SystemError} when that cannot be asked
+ */
+export function groupId(name: string): number | undefined {
+  const group = new DataView(new ArrayBuffer(GROUP_SIZE));
+  const result = new BigUint64Array(1);
+  const errno = calls.getgrnam_r(
+    new TextEncoder().encode(`${name}\0`),
+    new Uint8Array(group.buffer),
+    new Uint8Array(GROUP_TEXT_MAX),
+    BigInt(GROUP_TEXT_MAX),
+    new Uint8Array(result.buffer),
+  );
+  if (result[0] !== 0n) return group.getUint32(GROUP_ID_AT, true);
+  // Some sources say so where there is none of that name (getgrnam(3)).
+  if ([0, ENOENT, ESRCH].includes(errno)) return undefined;
+  throw new SystemError(`getgrnam_r(${name})`, errno);
 }
 
 /**

@@ -3,6 +3,7 @@ import * as net from "node:net";
 import {
   bootTime,
   descriptorsLeft,
+  groupId,
   hasInput,
   interfaceIndex,
   peerCredentials,
@@ -88,4 +89,9 @@ Deno.test("a file of the kernel is read to its end, or as far as it may be", () 
     () => readKernelFile("/proc/nothing", 5),
     (error) => error instanceof SystemError && error.errno === 2 && /nothing/.test(error.message),
   );
+});
+
+Deno.test("a group has the number that this machine gives it, and one that is not there has none", () => {
+  assert.equal(groupId("root"), 0);
+  assert.equal(groupId("no-group-of-this-name"), undefined);
 });

@@ -1,6 +1,7 @@
 /** What a person asked of a mesh node: flags over environment (SHOAL_…), checked once, here. */
 import { Buffer } from "node:buffer";
 import { hostname } from "node:os";
+import { dirname } from "node:path";
 import { TOKEN_PREFIX } from "../mesh/door/token.ts";
 import { isName } from "../mesh/membership/statement.ts";
 import { wholeNumber } from "./cli/command.ts";
@@ -56,6 +57,8 @@ export interface NodeConfig {
   /** The port was asked for: when it is busy, that is an error and not a reason to take another. */
   readonly listen: number | undefined;
   readonly advertise: string | undefined;
+  /** Name or number of the group that may read the control socket. */
+  readonly controlGroup: string | undefined;
   readonly tun: boolean;
   /** Whether the names of members are answered. */
   readonly dns: boolean;
@@ -74,8 +77,10 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
   const text = (name: string) => textOf(flags, env, name);
   const joins = flags["join"] ?? joinsOf(env);
   const listen = text("listen");
+  const instance = findInstance({ interface: text("interface"), state: text("state") }, env);
   return {
-    instance: findInstance({ interface: text("interface"), state: text("state") }, env),
+    instance,
+    controlGroup: checkControlGroup(text("control-group"), instance),
     join: (Array.isArray(joins) ? joins : []).map((seed) => parseSeed("--join", String(seed))),
     name: nameOf("--name", "a node", text("name")),
     meshName: nameOf("--mesh-name", "a mesh", text("mesh-name")),
@@ -136,6 +141,18 @@ function checkAdvertise(host: string | undefined): string | undefined {
   throw new Failure(
     Exit.usage,
     `--advertise '${host}' is neither a host name nor an address (its port is that of --listen)`,
+  );
+}
+
+/** A state folder is for its owner alone, so a group gets to no socket in it. */
+function checkControlGroup(group: string | undefined, instance: Instance): string | undefined {
+  if (group === undefined) return undefined;
+  if (group === "") throw new Failure(Exit.usage, "--control-group is empty: name a group");
+  if (dirname(instance.controlSocket) !== instance.stateDir) return group;
+  throw new Failure(
+    Exit.usage,
+    "--control-group: with --state the control socket is in the state folder, which nobody but its owner can " +
+      "enter: choose --interface instead, whose socket is outside",
   );
 }
 

@@ -227,3 +227,15 @@ Deno.test("a service has its invite as a credential, plain or decrypted, unless 
     Deno.writeTextFileSync(`${dir}/shoal.token`, "\n");
     await assert.rejects(readToken({}, env), usage(/credential '.*shoal\.token' is empty/));
   }));
+
+Deno.test("--control-group needs a socket that a group can get to", () => {
+  const env = (name: string) => name === "HOME" ? "/home/me" : undefined;
+  const group = (flags: Record<string, string>) =>
+    nodeConfig({ ...flags, "control-group": "adm" }, env).controlGroup;
+  assert.equal(group({ interface: "lab" }), "adm");
+  assert.throws(() => group({ state: "/s" }), usage(/--control-group: with --state/));
+  assert.throws(
+    () => nodeConfig({ "control-group": "" }, env),
+    usage(/--control-group is empty: name a group/),
+  );
+});

@@ -15,7 +15,7 @@ import { codeOf } from "./errno.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { type Descriptors, Listener } from "./listener.ts";
 import { type Check, isObject } from "./shape.ts";
-import { descriptorOf } from "./unix_socket.ts";
+import { descriptorOf, type SocketGroup } from "./unix_socket.ts";
 import { printable } from "./words.ts";
 
 const CONTROL_VERSION = 1;
@@ -76,6 +76,8 @@ export interface Operation {
 
 interface ControlOptions {
   readonly path: string;
+  /** Who else may read; undefined: the group of the process. */
+  readonly group?: SocketGroup | undefined;
   readonly operations: Readonly<Record<string, Operation>>;
   /** SO_PEERCRED of a connected socket. */
   readonly credentialsOf: (fd: number) => Credentials;
@@ -139,9 +141,10 @@ export class ControlServer {
   }
 
   #listen(): Promise<Listener> {
-    const { path, descriptors } = this.options;
+    const { path, group, descriptors } = this.options;
+    const elsewhere = "another --interface or --state";
     return Listener.open({
-      place: { path, mode: 0o660, program: "node", elsewhere: "another --interface or --state" },
+      place: { path, mode: 0o660, group, program: "node", elsewhere },
       descriptors,
       onClient: (client) => this.#welcome(client),
     });
@@ -508,6 +511,10 @@ function connect(path: string): Promise<net.Socket> {
   });
 }
 
+/** What somebody can do who may not open the socket of a node. */
+export const HOW_TO_READ =
+  "be root, or in the group of the socket, which --control-group of the node sets";
+
 /** Nobody listens at a control socket. */
 export class Unreachable extends Failure {
   constructor(path: string) {
@@ -521,7 +528,7 @@ function unreachable(path: string, error: unknown): Failure {
   if (code === "EACCES" || code === "EPERM") {
     return new Failure(
       Exit.noPermission,
-      `no permission to open ${path}: be root, or in the group of the socket`,
+      `no permission to open ${path}: ${HOW_TO_READ}`,
     );
   }
   return new Unreachable(path);

@@ -4,6 +4,7 @@ import {
   descriptorsLeft,
   duplicate,
   forbidCoreDumps,
+  groupId,
   hasInput,
   peerCredentials,
 } from "../ffi/libc.ts";
@@ -21,6 +22,7 @@ import { MeshNode } from "./node.ts";
 import { reachOf } from "./reach.ts";
 import { advertised, operations } from "./operations.ts";
 import { ServiceManager } from "./service/manager.ts";
+import type { SocketGroup } from "./unix_socket.ts";
 import { printable } from "./words.ts";
 
 /** What the line that the founder prints is good for; `shoal invite` makes others. */
@@ -36,6 +38,7 @@ export async function runDaemon(
   const meant = meantAs(config.instance, () => opened?.status().self.admin ?? false);
   configureLog({ level: config.logLevel, words: (line) => inWordsOf(io, line, meant) });
   forbidCoreDumps();
+  const group = config.controlGroup === undefined ? undefined : groupOf(config.controlGroup);
   const ending = new Ending();
   const manager = ServiceManager.find(io.env);
   const front = new Front(config, io, meant, ending, manager !== undefined);
@@ -69,6 +72,7 @@ export async function runDaemon(
   try {
     server = await ControlServer.listen({
       path: config.instance.controlSocket,
+      group,
       operations: { status: { changes: false, run: status }, ...operations(node, config, ending) },
       credentialsOf: peerCredentials,
       descriptors: { left: descriptorsLeft, hasInput, duplicate },
@@ -87,6 +91,15 @@ export async function runDaemon(
     node.close();
     await server?.close();
   }
+}
+
+/** @throws {Failure} usage (2) when there is no such group */
+function groupOf(name: string): SocketGroup {
+  const gid = /^\d{1,9}$/.test(name) ? Number(name) : groupId(name);
+  if (gid !== undefined) return { name, gid };
+  const what =
+    `--control-group '${name}': this machine has no group of that name: groupadd makes one`;
+  throw new Failure(Exit.usage, what);
 }
 
 /** What a person at the terminal is told: who we are, and the one line for the next machine. */

@@ -391,6 +391,68 @@ Deno.test("a node whose state folder somebody removed has it again, and commands
     assert.match(err, /was removed while this node ran: it is made and written again/);
   }));
 
+/** Of no user and no group of this machine. */
+const [STRANGER, READERS] = [54_321, 54_322];
+
+/** The same as another user, which needs root. */
+async function shoalAs(gid: number, ...args: string[]): Promise<Result> {
+  const { PATH = "" } = Deno.env.toObject();
+  const [program, ...rest] = [Deno.execPath(), "run", "--quiet", "--no-prompt", "--config", CONFIG];
+  const who = ["--reuid", String(STRANGER), "--regid", String(gid), "--clear-groups"];
+  const { code, stdout, stderr } = await new Deno.Command("setpriv", {
+    args: [...who, program, ...rest, ...RIGHTS, MAIN, ...args],
+    clearEnv: true,
+    env: { PATH, HOME: "/nonexistent", DENO_DIR: Deno.env.get("DENO_DIR") ?? "" },
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+Deno.test({
+  name: "--control-group lets its members look and not change; others hear that a node runs",
+  ignore: Deno.uid() !== 0,
+  fn: async () => {
+    const ifname = `cg${Deno.pid}`;
+    const args = ["node", "--no-tun", "--listen", "0", "--name", "lyon", "--interface", ifname];
+    const node = command([...args, "--control-group", String(READERS)]).spawn();
+    const socket = `/run/shoal/${ifname}.sock`;
+    try {
+      const isThere = () => Deno.lstat(socket).then(() => true, () => false);
+      for (let i = 0; i < 400 && !await isThere(); i++) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      const { gid, mode } = Deno.lstatSync(socket);
+      assert.deepEqual([gid, (mode ?? 0) & 0o777], [READERS, 0o660]);
+      const member = (...command: string[]) => shoalAs(READERS, ...command, "--interface", ifname);
+      const status = await member("status");
+      assert.match(status.out, /lyon +- +this node/, status.err);
+      const down = await member("down");
+      assert.equal(down.code, Exit.noPermission, down.out + down.err);
+      assert.match(down.err, /user 54321 may look but not change: ask root/);
+      const stranger = await shoalAs(STRANGER, "status", "--interface", ifname);
+      assert.equal(stranger.code, Exit.noPermission, stranger.out);
+      assert.match(stranger.err, /^a node runs here, and its socket .*--control-group of the node/);
+    } finally {
+      node.kill("SIGTERM");
+      await node.output();
+      Deno.removeSync(`/var/lib/shoal/${ifname}`, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "another user is told that a node runs whose folder is closed to it",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    inFolder(async (dir) => {
+      const { node } = await founder(dir);
+      const { code, err } = await shoalAs(STRANGER, "status");
+      assert.equal(code, Exit.noPermission, err);
+      assert.match(err, /^a node runs here, and its socket \S+ is not open to this user: be root/);
+      await node.end("SIGINT");
+    }),
+});
+
 Deno.test("two nodes cannot share a state folder or a control socket", () =>
   inFolder(async (dir) => {
     const { node } = await founder(dir);

@@ -85,3 +85,31 @@ Deno.test("without a descriptor for that it is tried again, and whoever can be s
     assert.equal(listener.lost, 0);
   });
 });
+
+Deno.test("a socket for a group stands in no folder that the group cannot enter", () =>
+  inFolder(async (dir) => {
+    const gid = Deno.gid() ?? 0;
+    const open = (folder: string) =>
+      Listener.open({
+        place: {
+          path: join(dir, folder, "socket"),
+          mode: 0o660,
+          group: { name: "readers", gid },
+          program: "test",
+          elsewhere: "another --interface",
+        },
+        descriptors: { left: () => 1000, hasInput, duplicate },
+        onClient: (client) => client.end(),
+      });
+    Deno.chmodSync(dir, 0o755);
+    const made = await open("made");
+    const { mode, gid: found } = Deno.lstatSync(join(dir, "made", "socket"));
+    assert.deepEqual([(mode ?? 0) & 0o777, found], [0o660, gid]);
+    await made.close();
+    Deno.mkdirSync(join(dir, "closed"));
+    Deno.chmodSync(join(dir, "closed"), 0o705); // Others may enter; its group, which is this one, may not.
+    await assert.rejects(
+      open("closed"),
+      /members of group readers cannot enter \S+\/closed \(mode 0705\), .* choose another --interface/,
+    );
+  }));

@@ -5,6 +5,7 @@
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import { readKernelFile, SystemError } from "../ffi/libc.ts";
+import { codeOf } from "./errno.ts";
 import { isOfItsUser } from "./service/place.ts";
 import { boundNameOf } from "./unix_socket.ts";
 
@@ -51,8 +52,9 @@ function isTrusted(path: string, uid: number | null): boolean {
     const found = fs.lstatSync(path);
     if (!found.isSocket()) return false;
     return found.uid === 0 || found.uid === uid || isOfItsUser(path);
-  } catch {
-    return false;
+  } catch (error) {
+    // A folder that is closed to this user: what is behind it is not asked, but a node of somebody seems to be there.
+    return codeOf(error) === "EACCES";
   }
 }
 

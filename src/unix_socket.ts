@@ -13,23 +13,72 @@ import { refuseUnsafePath, type Wanted } from "./safe_path.ts";
 export interface Place extends Wanted {
   /** Whatever the umask says. */
   readonly mode: number;
+  /** The group of the socket; undefined: that of the process. Its members can get there, or the place is refused. */
+  readonly group?: SocketGroup | undefined;
 }
+
+export interface SocketGroup {
+  /** As a person wrote it. */
+  readonly name: string;
+  readonly gid: number;
+}
+
+const GROUP_RIGHTS = 0o070;
+const OTHERS_ENTER = 0o001;
+const GROUP_ENTERS = 0o010;
 
 /** @throws {Failure} when another process answers there, or the place cannot be used */
 export async function listenAt(server: net.Server, place: Place): Promise<void> {
   await clear(place);
-  const before = Deno.umask(0o777 & ~place.mode);
+  const { group, mode } = place;
+  if (group) refuseClosed(place, group);
+  // No other group than the one that is meant can open it at any moment.
+  const before = Deno.umask(0o777 & ~(group ? mode & ~GROUP_RIGHTS : mode));
   // It listens before it has its name: `wg` removes a socket that refuses it, and between bind and
   // listen ours would. As long as the path, which has a limit, and with no ending that wg looks for.
   const unnamed = boundNameOf(place.path);
   try {
     fs.rmSync(unnamed, { force: true });
     await listen(server, unnamed);
+    if (group) hand(unnamed, group, mode);
     fs.renameSync(unnamed, place.path);
   } catch (error) {
-    throw unusable(place, error);
+    throw error instanceof Failure ? error : unusable(place, error);
   } finally {
     Deno.umask(before);
+  }
+}
+
+/** Gives a socket to a group. */
+function hand(path: string, { name, gid }: SocketGroup, mode: number): void {
+  try {
+    Deno.chownSync(path, null, gid);
+    fs.chmodSync(path, mode);
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    const what =
+      `the control socket cannot be given to group ${name} (${codeOf(error) || error}): ` +
+      "run the node as root, or as a member of that group";
+    throw new Failure(Exit.noPermission, what);
+  }
+}
+
+/** A socket in a folder that its group cannot enter would be of no use to it. */
+function refuseClosed({ path, elsewhere }: Place, { name, gid }: SocketGroup): void {
+  for (let folder = dirname(path);; folder = dirname(folder)) {
+    const stat = fs.statSync(folder);
+    // The rights of the group decide for its members, those of others only for everybody else (path_resolution(7)).
+    const enters = stat.gid === gid ? GROUP_ENTERS : OTHERS_ENTER;
+    if ((stat.mode & enters) === 0) {
+      throw new Failure(
+        Exit.usage,
+        `members of group ${name} cannot enter ${folder} (mode 0${
+          (stat.mode & 0o777).toString(8)
+        }), ` +
+          `where the control socket is: open that folder to them, or choose ${elsewhere}`,
+      );
+    }
+    if (folder === dirname(folder)) return;
   }
 }
 

@@ -1,5 +1,12 @@
 import { basename, resolve } from "node:path";
-import { ask, type Asking, type Document, type Request, Unreachable } from "../control.ts";
+import {
+  ask,
+  type Asking,
+  type Document,
+  HOW_TO_READ,
+  type Request,
+  Unreachable,
+} from "../control.ts";
 import { Exit, Failure } from "../exit.ts";
 import { type Choice, findInstance, namedBy } from "../instance.ts";
 import { runningNodes } from "../running.ts";
@@ -104,8 +111,9 @@ async function findElsewhere(
   }
   const nodes = (await Promise.all(sockets.map(introduced))).filter((node) => node !== undefined);
   const wanted = findInstance(choice, env).interface;
+  const option = optionOf(`/${wanted}.sock`);
   const matches = nodes.filter((node) =>
-    node.interface === wanted || node.interface !== undefined && serviceAt(node.socket) === wanted
+    node.interface === wanted || node.interface !== undefined && optionOf(node.socket) === option
   );
   const anyone = asksOnly && named.interface === undefined ? nodes : [];
   for (const [only, ...others] of [matches, anyone]) {
@@ -114,7 +122,7 @@ async function findElsewhere(
   const [closed] = nodes.filter((node) => node.interface === undefined);
   if (closed !== undefined) {
     const what = `a node runs here, and its socket ${closed.socket} is not open to this user: ` +
-      "be root, or in the group of the socket";
+      HOW_TO_READ;
     throw new Failure(Exit.noPermission, what);
   }
   if (nodes.length === 0) throw nobody;

@@ -17,6 +17,7 @@ export const OPTIONS = {
   interface: { type: "string" },
   listen: { type: "string" },
   advertise: { type: "string" },
+  "control-group": { type: "string" },
   state: { type: "string" },
   "no-tun": { type: "boolean" },
   "no-dns": { type: "boolean" },
@@ -49,6 +50,8 @@ that is a member already needs no option at all.
                      once, when the node says that its state is damaged
   --listen PORT      the UDP port (default 51820; 0: any free one)
   --advertise HOST   the host name or address that invites name (default: found out)
+  --control-group G  the group whose members may look (status, peers, ping, ip, dns) without being
+                     root; changing anything stays with root and the user of the node
   --no-tun           no interface: discovery only
   --no-dns           does not answer the names of members (shoal dns says how they are used)
   --open             LABORATORY ONLY: admit whoever asks, without token or approval
