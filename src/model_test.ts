@@ -28,7 +28,7 @@ const lack = {
 };
 
 const sodium = loadSodium();
-const PEERS_MAX = 3;
+const PEERS_MAX = 4;
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
 /** The real library behind the driver, as production has it, and what became of a command. */
@@ -306,7 +306,7 @@ function install(peer: number, localIndex: number, birth: number): Command {
   return { kind: "installSession", peer, session };
 }
 
-/** Peer 1 may use 10.0.0.0/8 and has a session; peer 2's is 200 s old; peer 3 is a guest with 12.0.0.0/8. */
+/** Peer 1 may use 10.0.0.0/8 and has a session; peer 2's is 200 s old; peer 3 is a guest with 12.0.0.0/8, and 13.0.0.0/8 is of one that is nowhere. */
 function commands(): Command[] {
   const { boot } = readClock();
   return [
@@ -317,6 +317,8 @@ function commands(): Command[] {
     { kind: "addPeer", peer: 3 },
     { kind: "addRoute", peer: 3, prefix: { address: Uint8Array.of(12, 0, 0, 0), length: 8 } },
     { kind: "setGuest", peer: 3 },
+    { kind: "addPeer", peer: 4 },
+    { kind: "addRoute", peer: 4, prefix: { address: Uint8Array.of(13, 0, 0, 0), length: 8 } },
     install(3, GUEST, boot),
     install(1, INDEX, boot),
     install(2, EXPIRED, boot - 200_000),
@@ -365,7 +367,7 @@ const inner = fc.oneof(
   fc.record({
     version: fc.constantFrom(4, 4, 4, 6, 5, 0),
     from: fc.constantFrom(0, 1, 2),
-    to: fc.constantFrom(0, 1, 2),
+    to: fc.constantFrom(0, 1, 2, 3),
     hops: fc.constantFrom(0, 1, 2, 64, 255),
     length: fc.constantFrom(16, 20, 32, 48),
     says: fc.constantFrom(0, 19, 20, 21, 32, 48, 49),
@@ -387,6 +389,19 @@ const data = fc.record({
   if (flip) bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
   return bytes;
 });
+/** What peers 1 and 3 may send, to each other and to others. */
+const forwardable = fc.record({
+  isGuest: fc.boolean(),
+  to: fc.constantFrom(0, 1, 2, 3),
+  hops: fc.constantFrom(0, 1, 2, 64),
+  counter: fc.bigInt({ min: 0n, max: 8_000n }),
+}).map(({ isGuest, to, hops, counter }) =>
+  dataMessage(
+    isGuest ? GUEST : INDEX,
+    counter,
+    packet(4, isGuest ? 2 : 0, to, hops, 20, 20),
+  )
+);
 const handshake = fc.record({
   type: fc.constantFrom(1, 2, 3),
   length: fc.constantFrom(148, 92, 64, 147, 4, 1500),
@@ -400,7 +415,7 @@ const anything = fc.record({
   type: fc.constantFrom(0, 1, 4, 5, 0x101, 0x104, 0xc1, 0xc1000001, 0x80000004),
   length: fc.constantFrom(0, 1, 3, 4, 16, 31, 32, 148, 1500, 1501, 9000),
 }).map(({ type, length }) => word(type, length));
-const arriving = fc.oneof(data, data, handshake, anything);
+const arriving = fc.oneof(data, data, forwardable, handshake, anything);
 
 /** The counters of which one moves for each datagram, beside those of drops. */
 const ENDS: readonly string[] = ["control_received", "rx_keepalives", "forwarded"];
