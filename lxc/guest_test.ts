@@ -7,9 +7,10 @@ import { testUnless } from "../.ci/skip.ts";
 import type { StatusDocument } from "../src/status.ts";
 import type { Host } from "./host.ts";
 import { Machines, meet } from "./machines.ts";
-import type { MeshNode } from "./node.ts";
+import { MeshNode } from "./node.ts";
 import { seekPeer } from "./peers.ts";
 import { missingRight } from "./right.ts";
+import { until } from "./until.ts";
 
 const right = await missingRight();
 const sought = right === undefined ? await seekPeer("wireguard-go-debian") : undefined;
@@ -26,7 +27,14 @@ async function write(phone: Host, file: string): Promise<void> {
   await phone.run(["sh", "-c", `umask 077; cat > ${FILE}`], { stdin: file });
 }
 
-/** Whether one of three pings is answered. */
+/** The news that there is a guest takes a second or two. */
+async function known(nodes: readonly MeshNode[]): Promise<void> {
+  for (const node of nodes) {
+    await node.statusWhen("knows the phone", 10_000, ({ guests }) => guests.length > 0);
+  }
+}
+
+/** What ping(8) says of three. */
 async function pings(from: Host, to: string, ...more: string[]): Promise<string> {
   const { stdout } = await from.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", ...more, to], {
     check: false,
@@ -67,6 +75,7 @@ testUnless(
     assert.match(added.stderr, /█/, "a QR code");
     await write(phone, added.stdout);
     await quick(phone, "up");
+    await known(nodes);
 
     for (const node of nodes) {
       for (const address of addressesOf(await node.status())) await reaches(phone, address);
@@ -115,5 +124,88 @@ testUnless(
     await oslo.statusWhen("knows no guest", 5_000, ({ guests }) => guests.length === 0);
     assert.match(await pings(oslo.host, seen.ip4), /Unreachable/);
     await quick(phone, "down");
+  },
+);
+
+testUnless(
+  { right, thing },
+  "guest: its key may stay on the phone, and a host that starts anew serves it again within seconds",
+  async () => {
+    await using machines = await Machines.open();
+    const [lyon, oslo] = await mesh(machines);
+    const phone = await machines.addHidden("phone");
+    const secret = (await phone.run(["wg", "genkey"])).stdout.trim();
+    const publicKey = (await phone.run(["wg", "pubkey"], { stdin: secret })).stdout.trim();
+    const options = ["--public-key", publicKey, "--endpoint", "10.0.0.1:51820"];
+    const added = await lyon.shoal(["guest", "add", "phone", ...options]);
+    assert.doesNotMatch(added.stderr, /█/, "no QR code of a file that does not work yet");
+    await write(phone, added.stdout.replace(/^PrivateKey = .*$/m, `PrivateKey = ${secret}`));
+    await quick(phone, "up");
+    await known([lyon, oslo]);
+    const { self } = await oslo.status();
+    await reaches(phone, self.ip4);
+    const { guests: [seen] } = await oslo.status();
+    assert.ok(seen);
+    assert.equal(seen.key, publicKey);
+    await reaches(oslo.host, seen.ip4);
+    const isRemembered = async () => {
+      const state = await Deno.readTextFile(lyon.host.outside(`${lyon.state}/state.json`));
+      return /"guests":\[\{/.test(state.replaceAll("\\", ""));
+    };
+    await until("the place of the phone is on disk", 60_000, isRemembered);
+
+    await lyon.kill("SIGKILL");
+    const again = MeshNode.start(lyon.host);
+    await again.statusWhen("is there again", 10_000, () => true);
+    // The phone says nothing meanwhile, and keeps to a session that nobody has any more.
+    await until("oslo reaches the phone", 10_000, async () => {
+      return / [1-3] received/.test(await pings(oslo.host, seen.ip4));
+    });
+    await again.kill("SIGTERM");
+    await oslo.statusWhen(
+      "knows that lyon left",
+      10_000,
+      ({ guests }) => guests.some(({ state }) => state === "offline"),
+    );
+    assert.match(await pings(oslo.host, seen.ip4), /Unreachable/);
+  },
+);
+
+testUnless(
+  { right, thing },
+  "guest: one that lies about its source, or floods, harms nobody else",
+  async () => {
+    await using machines = await Machines.open();
+    const [lyon, oslo, rome] = await mesh(machines);
+    const phone = await machines.addHidden("phone");
+    const added = await lyon.shoal(["guest", "add", "phone", "--endpoint", "10.0.0.1:51820"]);
+    await write(phone, added.stdout);
+    await quick(phone, "up");
+    await known([lyon, oslo, rome]);
+    const [{ self: own }, { self: other }] = await Promise.all([oslo.status(), rome.status()]);
+    await reaches(phone, own.ip4);
+    // Its own kernel lets it send by any source.
+    await phone.ip(`address add ${other.ip4}/32 dev phone`, "address add 8.8.8.8/32 dev phone");
+    for (const source of [other.ip4, "8.8.8.8"]) {
+      assert.match(await pings(phone, own.ip4, "-I", source), / 0 received/);
+    }
+    const { dataplane: { drops } } = await lyon.status();
+    assert.equal(drops["rx_source"], 6);
+    assert.equal((await oslo.status()).dataplane.drops["rx_source"], 0, "lyon let none through");
+
+    const nobody = own.ip4.replace(/\d+$/, (last) => String((Number(last) + 100) % 254 + 1));
+    const flood = phone.spawn(["ping", "-f", "-s", "1300", nobody], {
+      stdout: "null",
+      stderr: "null",
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const { stdout } = await rome.host.run(["ping", "-c", "50", "-i", "0.05", "-W", "2", own.ip4]);
+    assert.match(stdout, / 50 received/);
+    await reaches(oslo.host, (await lyon.status()).self.ip4);
+    await flood.stop();
+    const { guests, dataplane } = await lyon.status();
+    assert.ok((dataplane.drops["forward_no_route"] ?? 0) > 100);
+    await reaches(phone, own.ip4);
+    assert.equal(guests[0]?.state, "active");
   },
 );

@@ -94,6 +94,18 @@ Deno.test("a guest reaches every member through its host, and every member reach
   assert.equal(own?.key, phone.publicKey.toBase64());
 });
 
+Deno.test("who asks for a guest as for a member is told what it is", () => {
+  const { founder } = withPhone(["lyon"]);
+  const about = /phone: that is a guest and no member: `shoal guest list`/;
+  const ping = { timeoutMs: 100, size: 0 };
+  assert.match(
+    refusalOf(founder.step((now, out) => founder.node.ping(now, "phone", ping, out))),
+    about,
+  );
+  const revoked = founder.step((now, out) => founder.node.revoke(now, "phone", {}, out));
+  assert.match(refusalOf(revoked), about);
+});
+
 Deno.test("guests of one host, and of two hosts, reach each other", () => {
   const { lab, founder, others: [lyon], phone } = withPhone();
   assert.ok(lyon);

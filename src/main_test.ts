@@ -150,7 +150,7 @@ Deno.test("ping waits for the node as long as the node waits for the peer", () =
 Deno.test("ip knows a node by name, key and any spelling of its addresses, and never prints nothing", () => {
   const self = { name: "lyon", key: "aa".repeat(32), ip4: "", ip6: "fd00::1" };
   const oslo = { name: "oslo", key: "bb".repeat(32), ip4: "100.64.0.2", ip6: "fd00::2" };
-  return besideNode({ status: () => ({ self, peers: [oslo] }) }, async (...state) => {
+  return besideNode({ status: () => ({ self, peers: [oslo], guests: [] }) }, async (...state) => {
     const ip = (...args: string[]) => run("ip", ...args, ...state);
     for (const wanted of ["oslo", "bbbbbbbb", "100.64.0.2", "fd00::2", "FD00:0:0::2"]) {
       assert.equal((await ip(wanted)).out, "100.64.0.2\nfd00::2", wanted);

@@ -584,6 +584,7 @@ export class Mesh {
     this.tunnels.remove(now, member, out);
     this.tunnels.add(now, member, out);
     this.tunnels.route(now, [member.id], out);
+    this.guests.touch();
   }
 
   /** The record of its own that the second machine of a key has in a message of gossip. */
@@ -830,9 +831,15 @@ export class Mesh {
   /** The member that a person means by a name, a key or an address. */
   find(text: string): Decoded<Member> {
     const found = this.roster.find(text);
-    return found.ok || text !== this.name && this.meant(text) !== this.id
-      ? found
-      : { ok: false, error: `${text}: that is this node itself: name another` };
+    if (found.ok) return found;
+    if (text === this.name || this.meant(text) === this.id) {
+      return { ok: false, error: `${text}: that is this node itself: name another` };
+    }
+    if (this.guests.guests.find(text).length === 0) return found;
+    const error =
+      `${text}: that is a guest and no member: \`shoal guest list\` shows its address ` +
+      `and the member that serves it, and \`shoal guest remove ${text}\` ends it`;
+    return { ok: false, error };
   }
 
   /** The key of whoever has a mesh address, this node among them; a text that is no such address stays as it is. */

@@ -10,7 +10,15 @@ import { having, isNumber, isText, listOf } from "../shape.ts";
 import { guestsText, isGuest } from "../status.ts";
 import { parseSpan } from "../time.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
-import { type Command, groupsOf, type Io, namesOf, parseOptions, programName } from "./command.ts";
+import {
+  type Command,
+  groupsOf,
+  type Io,
+  namesOf,
+  parseOptions,
+  programName,
+  wholeNumber,
+} from "./command.ts";
 
 /** Seconds for which a guest is served at most. */
 const LONGEST = 3660 * 86_400;
@@ -39,6 +47,7 @@ any admin can end it; each node serves up to 64.
   --expires TIME      how long it is served: 12h, 7d, 365d (default 365d)
   --groups A,B        the groups that it is in
   --dns ADDRESS,…     what the file says of DNS: addresses, and domains to search (default: nothing)
+  --mtu N             the MTU of the device's tunnel (default: that of the mesh), where its network is narrow
   --no-qr             prints the file alone
   --yes               sign although no member has answered since this node was started
 ${INSTANCE_HELP}`,
@@ -50,6 +59,7 @@ ${INSTANCE_HELP}`,
       expires: { type: "string" },
       groups: { type: "string" },
       dns: { type: "string" },
+      mtu: { type: "string" },
       "no-qr": { type: "boolean" },
       yes: { type: "boolean" },
     }, { min: 1, max: 2 });
@@ -88,6 +98,7 @@ interface AddChoice extends Choice {
   readonly expires?: string;
   readonly groups?: string;
   readonly dns?: string;
+  readonly mtu?: string;
   readonly "no-qr"?: boolean;
   readonly yes?: boolean;
 }
@@ -107,6 +118,9 @@ const isFile = having({
 
 async function add(choice: AddChoice, name: string, io: Io): Promise<ExitCode> {
   const dns = dnsOf(choice.dns);
+  const mtu = choice.mtu === undefined
+    ? {}
+    : { mtu: wholeNumber("--mtu", choice.mtu, 1280, 65475) };
   const own = choice["public-key"] === undefined ? makeKeys() : undefined;
   const document = await askNode(choice, io, {
     command: "guest_add",
@@ -117,7 +131,8 @@ async function add(choice: AddChoice, name: string, io: Io): Promise<ExitCode> {
     groups: choice.groups === undefined ? undefined : groupsOf("--groups", choice.groups),
     yes: choice.yes,
   }, { isAnswer: isFile });
-  const file = guestFileText(document as unknown as GuestFile, own?.privateKey, dns);
+  const said = document as unknown as GuestFile;
+  const file = guestFileText({ ...said, ...mtu }, own?.privateKey, dns);
   if (choice.json) {
     io.out(jsonText({ ...document, file }));
     return Exit.done;

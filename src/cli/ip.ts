@@ -11,7 +11,8 @@ const KEY_DIGITS = 8;
 
 export const ip: Command = {
   usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
-  help: `Prints the mesh addresses of this node, or of a peer by its name, key or mesh address.
+  help:
+    `Prints the mesh addresses of this node, or of a peer or guest by its name, key or mesh address.
 
   -4, -6           only this family
 ${INSTANCE_HELP}`,
@@ -29,7 +30,7 @@ ${INSTANCE_HELP}`,
     const wanted = positionals[0];
     const matches = wanted === undefined
       ? [status.self]
-      : [status.self, ...status.peers].filter((node) => isCalled(node, wanted));
+      : [status.self, ...status.peers, ...status.guests].filter((node) => isCalled(node, wanted));
     const [found] = matches;
     if (found === undefined) {
       throw new Failure(
@@ -73,7 +74,7 @@ ${INSTANCE_HELP}`,
 };
 
 const isNode = having({ name: isText, key: isText, ip4: isText, ip6: isText });
-const isAddressBook = having({ self: isNode, peers: listOf(isNode) });
+const isAddressBook = having({ self: isNode, peers: listOf(isNode), guests: listOf(isNode) });
 
 /** By name, the beginning of its key, or a mesh address in any of its spellings. */
 function isCalled(
