@@ -132,7 +132,7 @@ testUnless(
   "guest: its key may stay on the phone, and a host that starts anew serves it again within seconds",
   async () => {
     await using machines = await Machines.open();
-    const [lyon, oslo] = await mesh(machines);
+    const [lyon, oslo] = await threeMembers(machines);
     const phone = await machines.addHidden("phone");
     const secret = (await phone.run(["wg", "genkey"])).stdout.trim();
     const publicKey = (await phone.run(["wg", "pubkey"], { stdin: secret })).stdout.trim();
@@ -176,7 +176,7 @@ testUnless(
   "guest: one that lies about its source, or floods, harms nobody else",
   async () => {
     await using machines = await Machines.open();
-    const [lyon, oslo, rome] = await mesh(machines);
+    const [lyon, oslo, rome] = await threeMembers(machines);
     const phone = await machines.addHidden("phone");
     const added = await lyon.shoal(["guest", "add", "phone", "--endpoint", "10.0.0.1:51820"]);
     await write(phone, added.stdout);
