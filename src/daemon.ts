@@ -126,7 +126,18 @@ class Front {
     this.#join.hear(event);
     if (event.kind === "joined") this.#greet();
     if (event.kind === "joinPending" && !wasAsked) this.#ask(event.seed);
-    if (event.kind === "joinFailed") this.#giveUp();
+    if (event.kind === "joinFailed") {
+      if (isLastWord) this.#sayWhoIsLeft(event.why);
+      this.#giveUp();
+    }
+  }
+
+  /** One seed has refused or was silent, and another may still let us in: the wait has a reason. */
+  #sayWhoIsLeft(why: string): void {
+    const left = this.#node ? this.#join.stillAsked(this.#node) : [];
+    if (left.length === 0) return;
+    const words = printable(inWordsOf(this.io, why, this.meant));
+    this.io.err(`${words}; still asking ${left.map(printable).join(", ")}`);
   }
 
   /** Called once the control socket answers: from then on everything that is printed is true. */
@@ -136,6 +147,8 @@ class Front {
     else if (this.#join.askedAt !== undefined) this.#ask(this.#join.askedAt);
     else {
       this.#sayWhomWeAsk();
+      // Who has answered before the control socket was there.
+      if (!this.isPatient) { for (const why of this.#join.reasons) this.#sayWhoIsLeft(why); }
       this.#giveUp();
     }
   }

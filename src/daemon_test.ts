@@ -275,6 +275,10 @@ Deno.test("a first join that cannot succeed ends with one reason, exit code 1, a
     ]);
     await once.until(READY);
     assert.match(await attempt("--join", seed, "--token", invite.token), /token is used up/);
+    const both = await attempt("--join", seed, "--join", silent, "--token", invite.token);
+    const [said, end] = both.split("; still asking 127.0.0.1:9\n");
+    assert.match(said ?? "", /^asking .* for ten seconds at most$[^]*token is used up.*$/m);
+    assert.match(end ?? "", /token is used up[^]*127\.0\.0\.1:9 did not answer in 10 s/);
     await once.end("SIGINT");
     await node.end("SIGINT");
   }));

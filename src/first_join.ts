@@ -31,6 +31,17 @@ export class FirstJoin {
     }
   }
 
+  /** Why those did not let us in that have said so, or were silent for too long. */
+  get reasons(): readonly string[] {
+    return [...this.#failed.values()];
+  }
+
+  /** Those that have not said no yet; none once somebody has said yes, or shows our request. */
+  stillAsked({ isFirstStart, seeds }: Joiner): readonly string[] {
+    if (!isFirstStart || this.hasJoined || this.askedAt !== undefined) return [];
+    return seeds.filter((seed) => !this.#failed.has(seed));
+  }
+
   /** Why nobody lets us in; undefined: somebody may do so yet. */
   failure({ isFirstStart, seeds }: Joiner): Failure | undefined {
     if (!isFirstStart || this.hasJoined || this.askedAt !== undefined) return undefined;
