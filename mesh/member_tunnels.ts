@@ -46,7 +46,6 @@ export class MemberTunnels {
     // Somebody was certified as a guest by the key of a member: the key is the member's.
     if (guest !== undefined && this.roster.guestByPeer(guest) !== undefined) {
       this.tunnels.removePeer(now, guest, this.outbox(now, out));
-      this.roster.unbindGuest(guest);
     }
     const added = image && this.tunnels.addPeer(now, image, this.outbox(now, out));
     if (added?.kind !== "added" && added?.kind !== "exists") return;
