@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import type { GuestWay } from "./admin/guest.ts";
 import type { Crypto } from "./crypto.ts";
 import { formatAddress } from "./endpoint.ts";
+import { MANY } from "./guest_tunnels.ts";
 import { GUESTS_PER_HOST } from "./membership/guests.ts";
+import { encodeStatements } from "./membership/statement.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { GuestDevice } from "./sim/guest_device.ts";
+import { Insider } from "./sim/insider.ts";
 import type { Computer, NodeLab } from "./sim/node_lab.ts";
 import {
   canTalk,
@@ -460,17 +463,17 @@ Deno.test("a guest that was certified by a member's key yields to the member", (
 Deno.test("a guest whose IPv6 address is a member's does without it: nothing is taken from the member", () => {
   const utf8 = new TextEncoder();
   const guestLabel = utf8.encode("shoal guest ip6 3\0").toHex();
-  let victim: Uint8Array | undefined;
+  const victim: { key?: Uint8Array } = {};
   const clashing: Crypto = {
     ...crypto,
     blake2s: (label, meshId, key, ...more) =>
-      label && meshId && victim && label.toHex() === guestLabel
-        ? crypto.blake2s(utf8.encode("shoal ip6 3\0"), meshId, victim)
+      label && meshId && victim.key && label.toHex() === guestLabel
+        ? crypto.blake2s(utf8.encode("shoal ip6 3\0"), meshId, victim.key)
         : crypto.blake2s(...[label, meshId, key, ...more].filter((part) => part !== undefined)),
   };
   const { lab, founder, others: [lyon, oslo] } = village(clashing, ["lyon", "oslo"]);
   assert.ok(lyon && oslo);
-  victim = Uint8Array.fromHex(lyon.id);
+  victim.key = Uint8Array.fromHex(lyon.id);
   const phone = new GuestDevice(lab, 1);
   phone.start(add(founder, "phone", phone.publicKey));
   lab.run(3_000);
@@ -483,6 +486,41 @@ Deno.test("a guest whose IPv6 address is a member's does without it: nothing is 
     assert.equal(routes.length, 1, "lyon's own");
   }
   assert.ok(talk(lab, phone, oslo));
+});
+
+Deno.test("a stolen admin that certifies thousands of guests costs its host no more than 64, which people see", () => {
+  const { lab, founder, others: [lyon, oslo] } = village(crypto, ["lyon", "oslo"]);
+  assert.ok(lyon && oslo);
+  promote(founder, lyon);
+  lab.run(5_000);
+  const [phone] = [new GuestDevice(lab, 1)];
+  phone.start(add(founder, "phone", phone.publicKey));
+  lab.run(3_000);
+  const thief = new Insider(lyon);
+  const peers = () => founder.commands.filter(({ kind }) => kind === "addPeer").length;
+  const before = peers();
+  for (let i = 0; i < MANY + 400; i++) {
+    const key = crypto.blake2s(new Uint8Array([i & 255, i >> 8])).toHex();
+    const since = secondsAt(founder) + 1;
+    const certificate = { key, name: `g${i}`, groups: [], relay: false, ip4Counter: 0, since };
+    const draft = { kind: "guest", certificate, until: since + 1e6, host: founder.id } as const;
+    thief.send(founder, "statements", encodeStatements([thief.sign(draft)], 1_200));
+    if (i % 50 === 0) lab.run(100);
+  }
+  lab.run(3_000);
+  assert.equal(guestsOf(founder).length, GUESTS_PER_HOST);
+  assert.ok(guestNamed(founder, "phone"), "it was first");
+  assert.ok(peers() - before < 5 * GUESTS_PER_HOST, `${peers() - before} peers were made`);
+  const { control } = founder.node.status(founder.now());
+  assert.equal(control["guests_surplus"], MANY + 401 - GUESTS_PER_HOST);
+  assert.ok(
+    healthOf(founder).some((line) => /^guests: 1361 beyond the 64 that this node/.test(line)),
+  );
+  assert.ok(talk(lab, phone, oslo));
+  revoke(founder, lyon, secondsAt(founder) - 60);
+  lab.run(3_000);
+  assert.deepEqual(guestsOf(founder).map(({ name }) => name), ["phone"]);
+  assert.deepEqual(guestsOf(oslo).map(({ name }) => name), ["phone"]);
 });
 
 Deno.test("whoever joins, or comes back, learns of the guests", () => {

@@ -6,7 +6,14 @@
 import { type Endpoint, sameBytes, sameEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { FirstContacts } from "./door/first_contacts.ts";
-import { type Now, type Outbox, type PeerId, type Prefix, secondsOf } from "./machine.ts";
+import {
+  type Deadline,
+  type Now,
+  type Outbox,
+  type PeerId,
+  type Prefix,
+  secondsOf,
+} from "./machine.ts";
 import type { MemberTunnels } from "./member_tunnels.ts";
 import { type Guest, type Guests, GUESTS_PER_HOST } from "./membership/guests.ts";
 import type { MemberId } from "./membership/identity.ts";
@@ -19,6 +26,13 @@ import type { FactReader } from "./tunnel/types.ts";
  * What is sent to it is answered so then, unless a session is.
  */
 export const GUEST_SILENT_AFTER = 90_000;
+
+/**
+ * Keys of guests beyond which they are judged once in so many milliseconds, and not at each change: an admin that is
+ * stolen can certify thousands, one by one.
+ */
+export const MANY = 1_024;
+const PACE = 1_000;
 
 /** What was set up for a guest. */
 interface Reach {
@@ -38,6 +52,7 @@ export class GuestTunnels {
   /** Boot ms of the last authentic packet of a guest that we serve. */
   readonly #heardAt = new Map<string, number>();
   #isStale = true;
+  #reviewedAt = -Infinity;
   /** What a restart remembers is no news. */
   #isFirst = true;
 
@@ -55,10 +70,23 @@ export class GuestTunnels {
     this.#isStale = true;
   }
 
-  /** Sets up what follows from all that changed. */
-  settle(now: Now, out: Outbox<NodeEvent>): void {
-    if (!this.#isStale) return;
+  /** When {@link settle} is due though nothing else is; undefined: it is not. */
+  deadline(): Deadline | undefined {
+    return this.#isStale ? { at: this.#due, why: "judge guests" } : undefined;
+  }
+
+  get #due(): number {
+    return this.guests.candidates > MANY ? this.#reviewedAt + PACE : -Infinity;
+  }
+
+  /**
+   * Sets up what follows from all that changed.
+   * @param isAsked a person waits for it, who does not ask as often as that would be too much
+   */
+  settle(now: Now, out: Outbox<NodeEvent>, isAsked = false): void {
+    if (!this.#isStale || !isAsked && now.boot < this.#due) return;
     this.#isStale = false;
+    this.#reviewedAt = now.boot;
     const { came, went, rivals } = this.guests.review(secondsOf(now));
     // First what ends: nothing is taken from a member that has it meanwhile.
     for (const [key, reach] of this.#reached) {

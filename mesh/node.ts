@@ -344,7 +344,10 @@ export class Node {
     const mesh = this.#mesh;
     if (mesh) {
       const reviewAt = Math.min(this.#reviewAt + REVIEW, mesh.reviewDue);
-      due.push(mesh.swim.deadline(), { at: reviewAt, why: "review members" });
+      due.push(mesh.guests.deadline(), mesh.swim.deadline(), {
+        at: reviewAt,
+        why: "review members",
+      });
       const at = mesh.recordDue();
       if (at !== undefined) due.push({ at, why: "renew the node record" });
       if (mesh.isDirty) due.push({ at: this.#persistedAt + PERSIST_PACE, why: "persist" });

@@ -106,10 +106,15 @@ export function addGuest(
   const draft = { kind: "guest", certificate, until, host: mesh.id } as const;
   const said = mesh.say(now, by.value, draft, out);
   if (!said.ok) return refusal(`guest: ${said.error}`);
-  mesh.guests.settle(now, out);
+  mesh.guests.settle(now, out, true);
   const guest = guests.get(key);
   const ip4 = guest && guests.ip4(guest);
-  if (!guest || !ip4) return refusal(`guest: ${name} was certified, and another has its address`);
+  if (!guest || !ip4) {
+    return refusal(
+      `guest: ${name} was certified, and is not served as others have its place or its address: ` +
+        "`shoal status` says more",
+    );
+  }
   return {
     ok: true,
     value: {

@@ -57,6 +57,11 @@ export class Guests {
     return this.#current.size;
   }
 
+  /** How many keys a review has to look at. */
+  get candidates(): number {
+    return this.judge.statements.guestKeys().size;
+  }
+
   /** Hosts that have more guests than may be, and how many are not served for that. */
   get surplus(): ReadonlyMap<MemberId, number> {
     return this.#surplus;

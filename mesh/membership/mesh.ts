@@ -1142,6 +1142,7 @@ export class Mesh {
       unproven: this.#unproven.dropped,
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
+      guests_surplus: [...this.guests.guests.surplus.values()].reduce((sum, n) => sum + n, 0),
       statement_pairs: this.statements.pairCount,
       statements_outranked: this.statements.outrankedCount,
       admissions: this.judge.provisional.refused,

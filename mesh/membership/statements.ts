@@ -255,7 +255,7 @@ export class Statements {
   }
 
   /** Keys of which somebody has said that they are guests, be it believed or not. */
-  guestKeys(): Iterable<string> {
+  guestKeys(): ReadonlySet<string> {
     return this.#guestKeys;
   }
 

@@ -12,6 +12,9 @@ removes them from the disk.
                soon as an admin's node hears of it; without that it ends 7 days after the token. It
                cannot let others in.
 
+  guest        a stock WireGuard device that one member serves; an admin has certified it. It is no
+               member, and ends with that one
+
 Admins are equals: no admin can do anything to another. A token admits as many machines as it says, and
 nothing else; it makes nobody an admin.
 
@@ -20,6 +23,7 @@ DAILY
   A line for the next machine             \`shoal invite\`; --list shows all, --revoke ID ends one
   Machines without a token may ask here   \`shoal door open\`, for ten minutes; status lists them
   Certify one of those, or renew          \`shoal approve NAME\`; a certificate lasts a year
+  A phone, or another WireGuard device    \`shoal guest add NAME\`; \`shoal guest remove NAME\` ends it
   Make a member an admin                  \`shoal promote NAME\`, where the mesh key is. Have two:
                                           then losing one machine closes nothing.
   End an admin's office                   \`shoal demote NAME\`; it stays a member
@@ -40,6 +44,7 @@ WHEN SOMETHING IS WRONG
   A disk was copied                status of every member names the key and both places. On the copy:
                                    \`shoal identity renew\`, then on an admin's machine
                                    \`shoal approve KEY --name NAME\`.
+  A phone is lost                  \`shoal guest remove NAME\` on any admin's machine.
   A token got into wrong hands     \`shoal invite --list\`, \`shoal invite --revoke ID\`, and
                                    \`shoal revoke\` those that you do not know.
 
