@@ -50,6 +50,9 @@ Type=oneshot
 ExecStart=chmod 0666 /dev/net/tun
 UNIT
 ln -sf ../tun-for-all.service $units/sysinit.target.wants/
+mkdir -p "root$2"
+# The checkout may be below /tmp: nspawn would hide it behind a /tmp of its own.
+export SYSTEMD_NSPAWN_TMPFS_TMP=0
 exec systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --machine=guest \\
   --capability=${RIGHTS} "--overlay=$2:$1/checkout:$2" --directory=root`;
 
