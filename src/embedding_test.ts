@@ -271,7 +271,7 @@ async function missingRegistry(): Promise<string | undefined> {
 }
 
 testUnless(
-  { registry: await missingRegistry() },
+  { thing: await missingRegistry() },
   "a program with its own deno.json and its own packages embeds a node by the path of mod.ts alone",
   () =>
     inFolder(async (dir) => {
