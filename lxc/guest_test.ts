@@ -103,7 +103,11 @@ testUnless(
     assert.match(own?.endpoint ?? "", /^10\.0\.0\.4:/, "the router's address");
 
     const { self } = await oslo.status();
-    const { self: { ip4: lyonIp4 } } = await lyon.status();
+    const { self: { ip4: lyonIp4 }, mesh: { name: meshName } } = await lyon.status();
+    for (const server of [lyonIp4, self.ip4]) {
+      const dig = ["dig", "+short", "+time=2", `@${server}`, `oslo.${meshName}.internal`];
+      assert.equal((await phone.run(dig)).stdout, `${self.ip4}\n`, "a guest may ask for names");
+    }
     assert.match(await pings(phone, self.ip4, "-t", "1"), new RegExp(`From ${lyonIp4} .*exceeded`));
     assert.match(await pings(phone, self.ip4, "-t", "2"), / [1-3] received/);
     const nobody = self.ip4.replace(/\d+$/, (last) => String((Number(last) + 100) % 254 + 1));

@@ -105,6 +105,8 @@ Deno.test("what makes no sense is refused before the node is asked", async () =>
     assert.equal(code, Exit.usage, `${args}: ${err}`);
     assert.match(err, why);
   }
+  const host = await run("add", "phone", "--dns", "host");
+  assert.equal(host.code, Exit.notRunning, "the node says where it answers names");
   const { code } = await run("add", "phone", "--public-key", KEY);
   assert.equal(code, Exit.notRunning, "what makes sense is asked of the node");
 });

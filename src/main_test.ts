@@ -409,6 +409,42 @@ Deno.test("a seed of an invite may leave out the usual port, as one that is join
   assert.deepEqual(asked, [all]);
 });
 
+Deno.test("guest add --dns host names the node's own resolver, and asks for nobody where it has none", async () => {
+  let added = 0;
+  const names = { enabled: true, servers: ["10.77.0.1", "fd00::1"], answered: 0 };
+  const way = {
+    name: "phone",
+    key: "",
+    ip4: "10.77.0.9",
+    ip6: "fd00::9",
+    mesh: "lab",
+    host: "lyon",
+    host_key: "",
+    endpoint: "203.0.113.9:51820",
+    networks: ["10.77.0.0/16"],
+    mtu: 1420,
+    expires: "",
+  };
+  const guest_add = () => {
+    added++;
+    return way;
+  };
+  const add = ["guest", "add", "phone", "--dns", "host,9.9.9.9", "--no-qr"];
+  const mesh = { name: "lab" };
+  await besideNode({ guest_add, status: () => ({ mesh, names }) }, async (...state) => {
+    const { code, out, err } = await run(...add, ...state);
+    assert.equal(code, Exit.done, err);
+    assert.match(out, /^DNS = 10\.77\.0\.1, fd00::1, lab\.internal, 9\.9\.9\.9$/m);
+  });
+  const none = { ...names, servers: [] };
+  await besideNode({ guest_add, status: () => ({ mesh, names: none }) }, async (...state) => {
+    const { code, err } = await run(...add, ...state);
+    assert.equal(code, Exit.failed);
+    assert.match(err, /^--dns host: this node answers no names: .* dns says why/);
+  });
+  assert.equal(added, 1);
+});
+
 Deno.test("dns makes lines of a node that answers names at an interface of this machine, and of no other", async () => {
   const status = {
     self: { name: "lyon", interface: "shoal0", ip4: "10.77.0.1", ip6: "fd00::1" },

@@ -3,11 +3,12 @@ import type { GuestStatus } from "../../mesh/status.ts";
 import { formatSeed } from "../../mesh/seed.ts";
 import { parseAddress } from "../../mesh/endpoint.ts";
 import { parseSeed } from "../config.ts";
+import { SUFFIX } from "../dns/zone.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
 import { type GuestFile, guestFileText, qrText } from "../guest_file.ts";
 import { random } from "../random.ts";
 import { having, isNumber, isText, listOf } from "../shape.ts";
-import { guestsText, isGuest } from "../status.ts";
+import { guestsText, isGuest, type StatusDocument } from "../status.ts";
 import { parseSpan } from "../time.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
 import {
@@ -23,6 +24,8 @@ import {
 /** Seconds for which a guest is served at most. */
 const LONGEST = 3660 * 86_400;
 const KEY_LENGTH = 32;
+/** In place of an address. */
+const HOST = "host";
 
 export const guest: Command = {
   usage:
@@ -46,7 +49,9 @@ any admin can end it; each node serves up to 64.
                       its public address)
   --expires TIME      how long it is served: 12h, 7d, 365d (default 365d)
   --groups A,B        the groups that it is in
-  --dns ADDRESS,…     what the file says of DNS: addresses, and domains to search (default: nothing)
+  --dns ADDRESS,…     what the file says of DNS (default: nothing): addresses and domains to search, or
+                      host: this node, which answers the names of the mesh. Most apps ask there
+                      for every other name, too, and this node knows none
   --mtu N             the MTU of the device's tunnel (default: that of the mesh), where its network is narrow
   --no-qr             prints the file alone
   --yes               sign although no member has answered since this node was started
@@ -117,7 +122,7 @@ const isFile = having({
 });
 
 async function add(choice: AddChoice, name: string, io: Io): Promise<ExitCode> {
-  const dns = dnsOf(choice.dns);
+  const dns = await withHost(choice, dnsOf(choice.dns), io);
   const mtu = choice.mtu === undefined
     ? {}
     : { mtu: wholeNumber("--mtu", choice.mtu, 1280, 65475) };
@@ -184,6 +189,25 @@ function publicKeyOf(text: string): string {
   }
   const what = `--public-key '${text}' is no key: 44 characters as the device shows, ending in =`;
   throw new Failure(Exit.usage, what);
+}
+
+/** `host` stands for this node and the domain of its mesh. @throws {Failure} it answers no names */
+async function withHost(choice: Choice, dns: readonly string[], io: Io): Promise<string[]> {
+  if (!dns.includes(HOST)) return [...dns];
+  const status = await askNode(choice, io, { command: "status" }, {
+    isAnswer: having({
+      mesh: having({ name: isText }),
+      names: having({ servers: listOf(isText) }),
+    }),
+  }) as unknown as StatusDocument;
+  const { mesh, names: { servers } } = status;
+  if (servers.length === 0) {
+    const what = `--dns ${HOST}: this node answers no names: ${
+      programName(io, "dns")
+    } says why; name an address instead`;
+    throw new Failure(Exit.failed, what);
+  }
+  return dns.flatMap((name) => name === HOST ? [...servers, `${mesh.name}.${SUFFIX}`] : [name]);
 }
 
 /** @throws {Failure} usage (2) */

@@ -15,7 +15,8 @@ import { networkNamed, reverseZoneOf, reverseZones } from "./reverse.ts";
 const TTL = 10;
 /** The same of "there is none" (RFC 2308, section 5): who waits for a machine to join asks again and again. */
 const NEGATIVE_TTL = 5;
-const SUFFIX = "internal";
+/** Behind the name of a mesh. */
+export const SUFFIX = "internal";
 
 /** Transfers of a whole zone, which are for secondary servers: there are none (RFC 5936, section 2.2.1; RFC 1995). */
 const TRANSFERS = ["AXFR", "IXFR"];
