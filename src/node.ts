@@ -2,7 +2,7 @@
  * A mesh node on this machine: core's device, the mesh machine, the driver between them and the
  * state folder, composed once for the command line and for programs that embed a node.
  */
-import { type Core, loadCore } from "../ffi/core.ts";
+import type { Core } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import { Device, type DeviceInfo } from "../ffi/device.ts";
 import { loadSodium } from "../ffi/sodium.ts";
@@ -28,10 +28,13 @@ import type { ControlNews } from "./control.ts";
 import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { KEY_LENGTH } from "./keys.ts";
 import { Loop } from "./loop.ts";
+import { MeshKey } from "./mesh_key.ts";
+import { bind, openCore, openDevice } from "./opening.ts";
 import { Outside } from "./outside.ts";
 import { random } from "./random.ts";
-import { checkDataplane, explainOpen } from "./refusal.ts";
+import { checkDataplane } from "./refusal.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
 import { counted } from "./words.ts";
@@ -46,7 +49,6 @@ const LOOK_EVERY_MS = 2_000;
 
 /** Milliseconds that a command waits for a member that compares what it knows with ours. */
 const COMPARED_MS = 3_000;
-const KEY_LENGTH = 32;
 
 /** What this machine says that concerns the node and not the mesh. */
 export type NodeNews =
@@ -128,6 +130,7 @@ export class MeshNode {
   readonly #device: Device;
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
+  readonly #meshKey: MeshKey;
   readonly #addresses: LinkAddresses;
   readonly #resolver: Resolver | undefined;
   readonly #outside = new Outside();
@@ -159,6 +162,10 @@ export class MeshNode {
 
   private constructor(core: Core, state: NodeState, private readonly options: MeshNodeOptions) {
     this.#state = state;
+    this.#meshKey = new MeshKey(
+      state,
+      (ask) => this.#ask((now, out) => ask(this.#machine, now, out)),
+    );
     this.isFounder = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
     this.#refuseUsualPool();
@@ -204,7 +211,7 @@ export class MeshNode {
     try {
       this.#tellAddresses();
       this.#step((now, out) => this.#machine.start(now, out));
-      this.#finishRecovery();
+      this.#meshKey.finishRecovery();
       this.#checkName();
       this.#checkFounding();
     } catch (error) {
@@ -377,48 +384,12 @@ export class MeshNode {
 
   /** Keeps the mesh key on this machine from now on, or no more. @throws {Failure} when it is another's */
   setMeshKey(seed: Uint8Array | undefined): void {
-    const before = this.#state.meshSeed?.slice();
-    this.#state.setMeshSeed(seed);
-    try {
-      this.#ask((now, out) => this.#machine.setMeshKey(now, seed, out));
-    } catch (error) {
-      this.#state.setMeshSeed(before);
-      throw error;
-    } finally {
-      before?.fill(0);
-    }
+    this.#meshKey.set(seed);
   }
 
   /** Replaces the mesh key by the recovery key. @throws {Failure} when that is not this mesh's */
   recover(recovery: Uint8Array, options: RecoverOptions): Planned {
-    const meshKey = random(KEY_LENGTH);
-    const seeds = { recovery, meshKey };
-    // It is on disk before anything that it signs leaves, beside the old one until the state that
-    // names it is written: a start after a cut between the two finds the one that counts.
-    if (options.yes) this.#state.proposeMeshSeed(meshKey);
-    let isDone = false;
-    try {
-      const planned = this.#ask((now, out) => this.#machine.recover(now, seeds, options, out));
-      isDone = true;
-      return planned;
-    } finally {
-      if (options.yes) this.#state.settleMeshSeed(isDone);
-      meshKey.fill(0);
-    }
-  }
-
-  /** A recovery was cut off: whether its mesh key is the mesh's now, the statements say. */
-  #finishRecovery(): void {
-    const seed = this.#state.nextMeshSeed;
-    if (!seed) return;
-    let isMeshKey = true;
-    try {
-      this.#ask((now, out) => this.#machine.setMeshKey(now, seed, out));
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      isMeshKey = false;
-    }
-    this.#state.settleMeshSeed(isMeshKey);
+    return this.#meshKey.recover(recovery, options);
   }
 
   /**
@@ -731,58 +702,6 @@ export class MeshNode {
       if (name.startsWith("drop_")) drops[name.slice("drop_".length)] = count;
     }
     return { aead, io, workers, offloads, drops };
-  }
-}
-
-function openCore(): Core {
-  try {
-    return loadCore();
-  } catch (error) {
-    throw new Failure(Exit.failed, error instanceof Error ? error.message : String(error));
-  }
-}
-
-function openDevice(core: Core, options: MeshNodeOptions): Device {
-  const { aead, io, workers, without } = options.dataplane;
-  try {
-    return Device.open(core, {
-      tun: options.tun ? { kind: "create", name: options.interface } : { kind: "none" },
-      isWireGuardOnly: false,
-      seed: random(32),
-      workers,
-      without,
-      ...(aead === "" ? {} : { aead }),
-      ...(io === "" ? {} : { io }),
-    });
-  } catch (error) {
-    throw explainOpen("node", error, { ifname: options.interface });
-  }
-}
-
-/** A port that was asked for is taken or refused; otherwise any free one is better than none. */
-function bind(device: Device, usual: number, listen: number | undefined): number {
-  if (listen !== undefined) return bindTo(device, listen);
-  try {
-    return bindTo(device, usual);
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return bindTo(device, 0);
-  }
-}
-
-function bindTo(device: Device, port: number): number {
-  try {
-    return device.bind(port, 0);
-  } catch (error) {
-    if (!(error instanceof CoreError)) throw error;
-    const busy = error.errnoName === "EADDRINUSE";
-    throw new Failure(
-      error.errnoName === "EACCES" ? Exit.noPermission : Exit.failed,
-      busy
-        ? `node: UDP port ${port} is in use by another program: choose another by --listen`
-        : `node: cannot open UDP port ${port} (${error.message}): choose another by --listen`,
-      { cause: error },
-    );
   }
 }
 
