@@ -18,14 +18,23 @@ type Ask = <T>(
 export class MeshKey {
   constructor(private readonly state: NodeState, private readonly ask: Ask) {}
 
-  /** Keeps the mesh key on this machine from now on, or no more. @throws {Failure} when it is another's */
-  set(seed: Uint8Array | undefined): void {
-    const before = this.state.meshSeed?.slice();
-    this.state.setMeshSeed(seed);
-    try {
+  /** Keeps the mesh key on this machine from now on. @throws {Failure} when it is another's; nothing has changed then */
+  keep(seed: Uint8Array): void {
+    this.#settling(seed, () => {
       this.ask((machine, now, out) => machine.setMeshKey(now, seed, out));
+    });
+  }
+
+  /** Takes the mesh key off this machine. @throws {Failure} when it cannot be; it stays then */
+  giveUp(): void {
+    const before = this.state.meshSeed?.slice();
+    const tell = (seed: Uint8Array | undefined) =>
+      this.ask((machine, now, out) => machine.setMeshKey(now, seed, out));
+    tell(undefined);
+    try {
+      this.state.eraseMeshSeed();
     } catch (error) {
-      this.state.setMeshSeed(before);
+      tell(before);
       throw error;
     } finally {
       before?.fill(0);
@@ -35,23 +44,17 @@ export class MeshKey {
   /** Replaces the mesh key by the recovery key. @throws {Failure} when that is not this mesh's */
   recover(recovery: Uint8Array, options: RecoverOptions): Planned {
     const meshKey = random(KEY_LENGTH);
-    const seeds = { recovery, meshKey };
-    // It is on disk before anything that it signs leaves, beside the old one until the state that
-    // names it is written: a start after a cut between the two finds the one that counts.
-    if (options.yes) this.state.proposeMeshSeed(meshKey);
-    let isDone = false;
+    const recover = () =>
+      this.ask((machine, now, out) => machine.recover(now, { recovery, meshKey }, options, out));
     try {
-      const planned = this.ask((machine, now, out) => machine.recover(now, seeds, options, out));
-      isDone = true;
-      return planned;
+      return options.yes ? this.#settling(meshKey, recover) : recover();
     } finally {
-      if (options.yes) this.state.settleMeshSeed(isDone);
       meshKey.fill(0);
     }
   }
 
-  /** A recovery was cut off: whether its mesh key is the mesh's now, the statements say. */
-  finishRecovery(): void {
+  /** A change of the mesh key was cut off: whether the new one is the mesh's, the statements say. */
+  finish(): void {
     const seed = this.state.nextMeshSeed;
     if (!seed) return;
     let isMeshKey = true;
@@ -61,6 +64,23 @@ export class MeshKey {
       if (!(error instanceof Failure)) throw error;
       isMeshKey = false;
     }
-    this.state.settleMeshSeed(isMeshKey);
+    // The generation before the newest may not have heard of it: a start with the newest one decides.
+    if (isMeshKey || !this.state.isPrevious) this.state.settleMeshSeed(isMeshKey);
+  }
+
+  /**
+   * A new key is on the disk before anything that it signs leaves, beside the old one until it is the mesh's by a state
+   * that is written: a start after a cut anywhere finds the one that counts.
+   */
+  #settling<T>(seed: Uint8Array, change: () => T): T {
+    this.state.proposeMeshSeed(seed);
+    let isDone = false;
+    try {
+      const outcome = change();
+      isDone = true;
+      return outcome;
+    } finally {
+      this.state.settleMeshSeed(isDone);
+    }
   }
 }

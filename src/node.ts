@@ -211,7 +211,7 @@ export class MeshNode {
     try {
       this.#tellAddresses();
       this.#step((now, out) => this.#machine.start(now, out));
-      this.#meshKey.finishRecovery();
+      this.#meshKey.finish();
       this.#checkName();
       this.#checkFounding();
     } catch (error) {
@@ -382,9 +382,14 @@ export class MeshNode {
     this.#state.eraseRecovery();
   }
 
-  /** Keeps the mesh key on this machine from now on, or no more. @throws {Failure} when it is another's */
-  setMeshKey(seed: Uint8Array | undefined): void {
-    this.#meshKey.set(seed);
+  /** Keeps the mesh key on this machine from now on. @throws {Failure} when it is another's */
+  keepMeshKey(seed: Uint8Array): void {
+    this.#meshKey.keep(seed);
+  }
+
+  /** Takes the mesh key off this machine. @throws {Failure} when it cannot be */
+  giveUpMeshKey(): void {
+    this.#meshKey.giveUp();
   }
 
   /** Replaces the mesh key by the recovery key. @throws {Failure} when that is not this mesh's */

@@ -220,7 +220,7 @@ function keys(
           throw new Failure(Exit.failed, "mesh-key: the mesh key is not on this machine");
         }
         const words = wordsOf(seed);
-        if (request["erase"] === true) node.setMeshKey(undefined);
+        if (request["erase"] === true) node.giveUpMeshKey();
         return { words };
       },
     },
@@ -229,7 +229,7 @@ function keys(
       run: (request) => {
         const seed = seedOf(textOf(request, "words"));
         try {
-          node.setMeshKey(seed);
+          node.keepMeshKey(seed);
         } finally {
           seed.fill(0);
         }

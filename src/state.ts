@@ -116,6 +116,8 @@ export class NodeState {
   #identitySeed: Uint8Array;
   #meshSeed: Uint8Array | undefined;
   #nextMeshSeed: Uint8Array | undefined;
+  /** On the disk `#meshSeed` stands beside an older one still. */
+  #isBeside = false;
   #recoverySeed: Uint8Array | undefined;
   #isKept: boolean;
   #isOnDisk = false;
@@ -178,21 +180,20 @@ export class NodeState {
   }
 
   /**
-   * Replaces the mesh key, adds it or, with undefined, takes it off the disk, where the old one is
-   * erased as far as the disk lets it (store.ts).
-   * @throws {Failure} when it cannot be written; then nothing has changed
+   * Takes the mesh key off the disk and out of memory, as far as the disk lets it (store.ts).
+   * @throws {Failure} when it cannot be; then nothing has changed
    */
-  setMeshSeed(seed: Uint8Array | undefined): void {
-    if (this.#isKept) {
-      this.#store.erase(NEXT_MESH_KEY);
-      if (seed === undefined) this.#store.erase(KEY_FILE.meshKey);
-      else this.#store.writeSecret(KEY_FILE.meshKey, wrapKey("meshKey", seed));
-    }
+  eraseMeshSeed(): void {
+    // The one that counts last: what fails before it has cost nothing.
+    const files = [NEXT_MESH_KEY, KEY_FILE.meshKey];
+    if (this.#isBeside) files.reverse();
+    for (const file of files) this.#store.erase(file);
+    this.#isBeside = false;
     this.#meshSeed?.fill(0);
-    this.#meshSeed = seed?.slice();
+    this.#meshSeed = undefined;
   }
 
-  /** A mesh key that a recovery has begun with: whether it is the mesh's now, the state says. */
+  /** A mesh key that was proposed: whether it is the mesh's, the state says. */
   get nextMeshSeed(): Uint8Array | undefined {
     return this.#nextMeshSeed;
   }
@@ -203,25 +204,57 @@ export class NodeState {
    * @throws {Failure} when it cannot be written; then nothing has changed
    */
   proposeMeshSeed(seed: Uint8Array): void {
+    this.#placeMeshKey();
+    if (this.#isBeside) {
+      throw new Failure(
+        Exit.failed,
+        `mesh-key: the mesh key was replaced already, and the state that says so cannot be written: ` +
+          `make it possible to write ${this.#store.dir} first`,
+      );
+    }
     this.#store.writeSecret(NEXT_MESH_KEY, wrapKey("meshKey", seed));
+    this.#nextMeshSeed?.fill(0);
     this.#nextMeshSeed = seed.slice();
   }
 
   /** @param isMeshKey whether the mesh has the key that was proposed; else it goes */
   settleMeshSeed(isMeshKey: boolean): void {
     const seed = this.#nextMeshSeed;
+    if (!seed) return;
+    this.#nextMeshSeed = undefined;
+    if (isMeshKey) {
+      this.#meshSeed?.fill(0);
+      this.#meshSeed = seed;
+      this.#isBeside = true;
+      this.#tryToPlaceMeshKey();
+      return;
+    }
+    seed.fill(0);
     try {
-      // What was learnt of the new key and is not on the disk is not known to the next start either.
-      if (isMeshKey && this.#unsaved !== undefined) return;
-      if (isMeshKey) this.#store.moveSecret(NEXT_MESH_KEY, KEY_FILE.meshKey);
-      else this.#store.erase(NEXT_MESH_KEY);
-      this.#nextMeshSeed = undefined;
+      this.#store.erase(NEXT_MESH_KEY);
     } catch (error) {
       if (!(error instanceof Failure)) throw error; // The next start does it.
     }
-    if (!isMeshKey || !seed) return;
-    this.#meshSeed?.fill(0);
-    this.#meshSeed = seed;
+  }
+
+  /**
+   * The new mesh key takes the place of the old one as soon as the state that names it is on the disk: a start before
+   * that knows the old one alone.
+   * @throws {Failure} when it cannot be moved; it stays beside the old one then
+   */
+  #placeMeshKey(): void {
+    if (!this.#isBeside || this.#unsaved !== undefined) return;
+    this.#store.moveSecret(NEXT_MESH_KEY, KEY_FILE.meshKey);
+    this.#isBeside = false;
+  }
+
+  /** The same, which is tried again: by each write, each look at the folder, and the next start. */
+  #tryToPlaceMeshKey(): void {
+    try {
+      this.#placeMeshKey();
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+    }
   }
 
   /**
@@ -283,6 +316,7 @@ export class NodeState {
     this.#isOnDisk = true;
     if (this.#unsaved !== undefined) this.#onNews({ kind: "stateSaved" });
     this.#unsaved = undefined;
+    this.#tryToPlaceMeshKey();
   }
 
   /** Tries again what failed, if something did, and makes a folder again that somebody removed. */
@@ -290,6 +324,7 @@ export class NodeState {
     const isGone = this.#isKept && !this.#isOver && this.#isGone(now);
     if (isGone && !this.#beginAnew()) return;
     if (this.#unsaved !== undefined) this.save(memory);
+    else this.#tryToPlaceMeshKey();
   }
 
   /** Whether the folder has been gone for so long that nobody is about to put it back. */
@@ -312,6 +347,7 @@ export class NodeState {
       return false;
     }
     this.#goneSince = undefined;
+    this.#isBeside = false; // Nothing is there that it could stand beside.
     this.#unsaved ??= new Failure(Exit.failed, `${dir} was removed`);
     this.#onNews({ kind: "stateRemoved", dir });
     return true;
@@ -393,7 +429,7 @@ export class NodeState {
     const store = this.#store;
     // In this order: an identity alone is what a first join that was cut off leaves, not a founding.
     this.#writeKey("recoveryKey", this.#recoverySeed);
-    this.#writeKey("meshKey", this.#meshSeed);
+    if (!this.#isBeside) this.#writeKey("meshKey", this.#meshSeed);
     this.#writeKey("identity", this.#identitySeed);
     const content = wrapMemory(this.#identitySeed, snapshot);
     // A newest generation that is damaged does not become the previous one, which is sound.

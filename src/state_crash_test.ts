@@ -110,6 +110,12 @@ async function killEverywhere(change: (state: NodeState) => void, outcomes: numb
   });
 }
 
+/** As an import and a recovery do it. */
+function replaceMeshKey(state: NodeState): void {
+  state.proposeMeshSeed(new Uint8Array(32).fill(9));
+  state.settleMeshSeed(true);
+}
+
 Deno.test("killed anywhere in a write, the state is that of before or of after", () =>
   killEverywhere((state) => state.save(memory(8)), 2));
 
@@ -117,8 +123,8 @@ Deno.test("killed anywhere in the renewal of the identity, identity and state be
   killEverywhere((state) => state.renewIdentity(new Uint8Array(32).fill(9), snapshot(0)), 2));
 
 Deno.test("killed anywhere in a change of the mesh key, it is the old one, the new one or none as asked", async () => {
-  await killEverywhere((state) => state.setMeshSeed(new Uint8Array(32).fill(9)), 2);
-  await killEverywhere((state) => state.setMeshSeed(undefined), 2);
+  await killEverywhere(replaceMeshKey, 2);
+  await killEverywhere((state) => state.eraseMeshSeed(), 2);
 });
 
 Deno.test("killed anywhere in the erasing of the recovery key, it is there whole or gone", () =>
@@ -192,7 +198,58 @@ Deno.test("a renewal of the identity in which any one call fails is done or not,
   failEverywhere((state) => state.renewIdentity(new Uint8Array(32).fill(9), snapshot(0))));
 
 Deno.test("a change of the mesh key in which any one call fails is done or not, as it is told", async () => {
-  await failEverywhere((state) => state.setMeshSeed(new Uint8Array(32).fill(9)));
-  await failEverywhere((state) => state.setMeshSeed(undefined));
+  await failEverywhere(replaceMeshKey);
+  await failEverywhere((state) => state.eraseMeshSeed());
   await failEverywhere((state) => state.eraseRecovery());
 });
+
+/** A node whose mesh key was replaced, and whose state cannot be written so that the new key stands beside the old one. */
+function withTwoKeys(dir: string): { state: NodeState; letWrite: () => void } {
+  const state = NodeState.open({ dir, founds: true, onNews: () => {} });
+  state.save(memory(1));
+  state.proposeMeshSeed(new Uint8Array(32).fill(9));
+  fs.mkdirSync(join(dir, "state.json.new", "full"), { recursive: true });
+  state.save(memory(2));
+  state.settleMeshSeed(true);
+  return { state, letWrite: () => fs.rmSync(join(dir, "state.json.new"), { recursive: true }) };
+}
+
+const NEW_KEY = "09".repeat(32);
+const NOW = { boot: 0, wall: 0 };
+
+Deno.test("a seal that fails at any one call takes nothing from a mesh key that stands beside an older one", () =>
+  inFolder((root) => {
+    let nth = 1;
+    for (; nth < 1_000; nth++) {
+      const dir = join(root, `failing-${nth}`);
+      const { state, letWrite } = withTwoKeys(dir);
+      const { isReached, thrown } = failingAt(nth, () => state.eraseMeshSeed());
+      letWrite();
+      state.mend(NOW, memory(3));
+      state.close();
+      if (!isReached) break;
+      const next = NodeState.open({ dir, founds: true, onNews: () => {} });
+      const key = thrown === undefined ? undefined : NEW_KEY;
+      assert.equal(next.meshSeed?.toHex(), key, `call ${nth} failed: ${thrown}`);
+      next.close();
+    }
+    assert(nth > 5, `${nth} calls`);
+  }));
+
+Deno.test("a mesh key that could not be put in the place of the old one is put there by the next look", () =>
+  inFolder((root) => {
+    let nth = 1;
+    for (; nth < 1_000; nth++) {
+      const dir = join(root, `failing-${nth}`);
+      const state = NodeState.open({ dir, founds: true, onNews: () => {} });
+      state.save(memory(1));
+      state.proposeMeshSeed(new Uint8Array(32).fill(9));
+      const { isReached } = failingAt(nth, () => state.settleMeshSeed(true));
+      state.mend(NOW, memory(2));
+      assert.match(fs.readFileSync(join(dir, "mesh-key"), "utf8"), new RegExp(NEW_KEY));
+      assert(!fs.existsSync(join(dir, "mesh-key.next")));
+      state.close();
+      if (!isReached) break;
+    }
+    assert(nth > 5, `${nth} calls`);
+  }));

@@ -144,7 +144,7 @@ Deno.test(
     const file = (name: string) => Deno.readTextFileSync(join(dir, name));
     const before = names(dir).map(file);
     state.save(memory(2));
-    assert.throws(() => state.setMeshSeed(undefined), /was emptied or replaced/);
+    assert.throws(() => state.eraseMeshSeed(), /was emptied or replaced/);
     assert.throws(() => state.eraseRecovery(), /was emptied or replaced/);
     state.mend(after(0), memory(2));
     state.mend(after(10_000), memory(2));
@@ -554,6 +554,11 @@ Deno.test(
   }),
 );
 
+function replaceMeshKey(state: NodeState, seed: Uint8Array): void {
+  state.proposeMeshSeed(seed);
+  state.settleMeshSeed(true);
+}
+
 Deno.test(
   "the mesh key is replaced, taken away and added while the node runs, and the next start has it so",
   inFolder((dir) => {
@@ -562,7 +567,8 @@ Deno.test(
     const next = (seed: Uint8Array | undefined) => {
       const file = state.meshSeed && Deno.openSync(join(dir, "mesh-key"));
       const held = state.meshSeed;
-      state.setMeshSeed(seed);
+      if (seed) replaceMeshKey(state, seed);
+      else state.eraseMeshSeed();
       assert(held === undefined || held.every((byte) => byte === 0), "wiped");
       assert.equal(state.meshSeed?.toHex(), seed?.toHex());
       if (file) {
@@ -581,12 +587,91 @@ Deno.test(
     assert(!names(dir).includes("mesh-key"));
     next(new Uint8Array(32).fill(2));
     const key = new Uint8Array(32).fill(3);
-    state.setMeshSeed(key);
+    replaceMeshKey(state, key);
     key.fill(0);
     assert.equal(state.meshSeed?.[0], 3, "a copy of its own");
     Deno.renameSync(dir, `${dir}-away`);
-    assert.throws(() => state.setMeshSeed(key), Failure);
+    assert.throws(() => replaceMeshKey(state, key), Failure);
     assert.equal(state.meshSeed?.[0], 3, "what cannot be written changes nothing");
+    state.close();
+  }),
+);
+
+Deno.test(
+  "a mesh key that is refused leaves nothing behind",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    const before = state.meshSeed?.toHex();
+    state.proposeMeshSeed(new Uint8Array(32).fill(1));
+    const proposed = state.nextMeshSeed;
+    state.settleMeshSeed(false);
+    assert(proposed?.every((byte) => byte === 0), "wiped");
+    assert.deepEqual([state.meshSeed?.toHex(), state.nextMeshSeed], [before, undefined]);
+    assert(!names(dir).includes("mesh-key.next"));
+    state.close();
+  }),
+);
+
+Deno.test(
+  "a mesh key takes the place of the old one on the disk only when the state that names it is there",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    const file = (name: string) => Deno.readTextFileSync(join(dir, name));
+    const old = file("mesh-key");
+    state.proposeMeshSeed(new Uint8Array(32).fill(1));
+    Deno.mkdirSync(join(dir, "state.json.new", "full"), { recursive: true }); // In the way of each write.
+    state.save(memory(2));
+    state.settleMeshSeed(true);
+    assert.equal(state.meshSeed?.[0], 1, "whoever asks for it gets the one that counts");
+    assert.equal(file("mesh-key"), old, "a start now has a state in which the old one counts");
+    assert.throws(
+      () => state.proposeMeshSeed(new Uint8Array(32).fill(2)),
+      (error) =>
+        error instanceof Failure && /state that says so cannot be written/.test(error.message),
+    );
+    assert.match(file("mesh-key.next"), /"(?:01){32}"/, "which the refused one has not replaced");
+    Deno.removeSync(join(dir, "state.json.new"), { recursive: true });
+    state.mend(NOW, memory(3));
+    assert.match(file("mesh-key"), /"(?:01){32}"/);
+    assert(!names(dir).includes("mesh-key.next"));
+    state.close();
+  }),
+);
+
+Deno.test(
+  "a folder that is made again has the mesh key that counts, also one that stood beside another",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    state.proposeMeshSeed(new Uint8Array(32).fill(1));
+    Deno.removeSync(dir, { recursive: true });
+    state.save(memory(2));
+    state.settleMeshSeed(true);
+    state.mend(after(0), memory(2));
+    state.mend(after(10_000), memory(2));
+    assert.match(Deno.readTextFileSync(join(dir, "mesh-key")), /"(?:01){32}"/);
+    assert.deepEqual(state.health(), []);
+    state.close();
+  }),
+);
+
+Deno.test(
+  "a mesh key that stands beside an older one is taken away with it",
+  inFolder((dir) => {
+    const state = open(dir, true);
+    state.save(memory(1));
+    state.proposeMeshSeed(new Uint8Array(32).fill(1));
+    Deno.mkdirSync(join(dir, "state.json.new", "full"), { recursive: true });
+    state.save(memory(2));
+    state.settleMeshSeed(true);
+    state.eraseMeshSeed();
+    assert.equal(state.meshSeed, undefined);
+    assert.deepEqual(names(dir).filter((name) => name.startsWith("mesh-key")), []);
+    Deno.removeSync(join(dir, "state.json.new"), { recursive: true });
+    state.mend(NOW, memory(3));
+    assert.deepEqual(names(dir).filter((name) => name.startsWith("mesh-key")), []);
     state.close();
   }),
 );
