@@ -380,7 +380,11 @@ Deno.test("a node whose state folder somebody removed has it again, and commands
     const { node } = await founder(dir);
     await Deno.remove(node.state, { recursive: true });
     let status = await shoal("status", "--state", node.state);
-    assert.equal(status.code, Exit.notRunning, status.out);
+    assert.equal(status.code, Exit.failed, status.out);
+    assert.match(
+      status.err,
+      /^a node listens at .*control\.sock, and nothing is there: .*try again/,
+    );
     for (let i = 0; i < 60 && status.code !== Exit.done; i++) {
       await new Promise((resolve) => setTimeout(resolve, 500));
       status = await shoal("status", "--state", node.state);

@@ -27,11 +27,23 @@ const ENDING = ".sock";
  * to root nor to the one who asks is left out, unless it is that of a service: anybody can answer in a node's name.
  */
 export function runningNodes(uid: number | null = Deno.uid(), list = readList()): string[] {
+  return controlSockets(list, (path) => isTrusted(path, uid));
+}
+
+/**
+ * Paths of control sockets at which a node listens though nothing is there: somebody has removed the socket or its
+ * folder. At most {@link NODES_MAX}; whose they are is not known.
+ */
+export function removedSockets(list = readList()): string[] {
+  return controlSockets(list, isAbsent);
+}
+
+function controlSockets(list: string, isWanted: (path: string) => boolean): string[] {
   const found = new Set<string>();
   for (const line of list.split("\n")) {
     const [, bound] = LINE.exec(line) ?? [];
     const path = bound === undefined ? undefined : controlSocketBoundAs(bound);
-    if (path !== undefined && isTrusted(path, uid)) found.add(path);
+    if (path !== undefined && isWanted(path)) found.add(path);
     if (found.size === NODES_MAX) break;
   }
   return [...found];
@@ -55,6 +67,14 @@ function isTrusted(path: string, uid: number | null): boolean {
   } catch (error) {
     // A folder that is closed to this user: what is behind it is not asked, but a node of somebody seems to be there.
     return codeOf(error) === "EACCES";
+  }
+}
+
+function isAbsent(path: string): boolean {
+  try {
+    return fs.lstatSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false; // It cannot be looked at.
   }
 }
 

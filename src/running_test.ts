@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { duplicate, hasInput } from "../ffi/libc.ts";
+import { testUnless } from "../.ci/skip.ts";
 import { askNode } from "./cli/client.ts";
 import type { Io } from "./cli/command.ts";
 import { ControlServer } from "./control.ts";
 import { Exit, Failure } from "./exit.ts";
-import { runningNodes } from "./running.ts";
+import { removedSockets, runningNodes } from "./running.ts";
 import { having, isText } from "./shape.ts";
 
 /** A node that says it has this interface, at a path of a folder of its own. */
@@ -86,6 +87,68 @@ Deno.test("which node is meant is never guessed where something is changed, and 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("a node whose socket was removed is not told as none: who starts another would have two", async () => {
+  const folder = await Deno.makeTempDir();
+  const one = await node(join(folder, "one"), "shoal-one");
+  try {
+    assert(!removedSockets().includes(one.path));
+    await Deno.remove(one.path);
+    assert(removedSockets().includes(one.path));
+    assert(!runningNodes().includes(one.path));
+    const gone = new RegExp(
+      `^a node listens at ${one.path}, and nothing is there: .*again within 15 s`,
+    );
+    const { code, message } = await failure(status({ state: one.folder }));
+    assert.match(message, gone);
+    assert.equal(code, Exit.failed, "not that of a node that is not running");
+    const other = await failure(status({ state: join(folder, "other") }));
+    assert.equal(other.code, Exit.notRunning);
+  } finally {
+    await one.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+testUnless(
+  { right: Deno.uid() === 0 ? undefined : "only root can make a network namespace" },
+  "where no node is named, the only one that runs is told, though its socket was removed",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    const here = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+    // Nobody else's node runs in a network namespace of its own.
+    const script = `
+import { removedSockets } from ${here("./running.ts")};
+import { askNode } from ${here("./cli/client.ts")};
+import { createServer } from "node:net";
+import { listenAt } from ${here("./unix_socket.ts")};
+const path = ${JSON.stringify(`${folder}/one/control.sock`)};
+await listenAt(createServer(), { path, mode: 0o660, program: "test", elsewhere: "" });
+await Deno.remove(path);
+const io = { out() {}, err() {}, env: () => undefined, color: false };
+for (const choice of [{}, { interface: "shoal-nobody" }]) {
+  await askNode(choice, io, { command: "status" }, { isAnswer: () => true, asksOnly: true })
+    .catch(({ code, message }) => console.log(code, message));
+}
+Deno.exit(removedSockets().length);`;
+    const config = new URL("../deno.json", import.meta.url).pathname;
+    const args = ["--net", Deno.execPath(), "run", "--quiet", "-A", "--no-check", "--cached-only"];
+    const file = join(folder, "main.ts");
+    await Deno.writeTextFile(file, script);
+    try {
+      const { code, stdout, stderr } = await new Deno.Command("unshare", {
+        args: [...args, "--config", config, file],
+      }).output();
+      const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+      assert.equal(code, 1, text(stderr));
+      const [unnamed = "", named = ""] = text(stdout).split("\n");
+      assert(unnamed.startsWith(`1 a node listens at ${folder}/one/control.sock, and`), unnamed);
+      assert(named.startsWith("3 no node answers at "), named);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
 
 Deno.test("a socket of another user is no node: anybody can answer in a node's name", async () => {
   const folder = await Deno.makeTempDir();

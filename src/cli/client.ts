@@ -9,7 +9,7 @@ import {
 } from "../control.ts";
 import { Exit, Failure } from "../exit.ts";
 import { type Choice, findInstance, namedBy } from "../instance.ts";
-import { runningNodes } from "../running.ts";
+import { removedSockets, runningNodes } from "../running.ts";
 import { placeOfService, serviceAt } from "../service/place.ts";
 import { having, isText } from "../shape.ts";
 import { printable, printableIn } from "../words.ts";
@@ -107,6 +107,7 @@ async function findElsewhere(
   if (named.state !== undefined) {
     const byFolder = sockets.find((socket) => isOfFolder(socket, resolve(named.state ?? ""), env));
     if (byFolder !== undefined) return byFolder;
+    refuseRemoved([findInstance(choice, env).controlSocket]);
     throw nobody;
   }
   const nodes = (await Promise.all(sockets.map(introduced))).filter((node) => node !== undefined);
@@ -125,9 +126,29 @@ async function findElsewhere(
       HOW_TO_READ;
     throw new Failure(Exit.noPermission, what);
   }
+  refuseRemoved(
+    named.interface === undefined && nodes.length === 0
+      ? undefined
+      : [findInstance(choice, env).controlSocket],
+  );
   if (nodes.length === 0) throw nobody;
   const list = nodes.map(({ socket }) => optionOf(socket)).join(" · ");
   throw new Failure(Exit.notRunning, `${nobody.message}; those that run here: ${list}`);
+}
+
+/**
+ * A node without its socket is not to be taken for none: who starts another in its place has two.
+ * @param meant paths of control sockets; undefined: any
+ * @throws {Failure} when a node listens at one of them, and nothing is there
+ */
+function refuseRemoved(meant?: readonly string[]): void {
+  const removed = removedSockets().find((path) => meant === undefined || meant.includes(path));
+  if (removed === undefined) return;
+  throw new Failure(
+    Exit.failed,
+    `a node listens at ${removed}, and nothing is there: somebody removed it, and the node makes it again ` +
+      "within 15 s if it can: try again then; else its log says why, and a signal ends it",
+  );
 }
 
 /** Whether a socket by interface or service belongs to the node with this state folder. */
