@@ -149,7 +149,10 @@ export class Node implements AsyncDisposable {
     if (this.#join.hasJoined) this.#whenJoined.resolve();
     // The first events come while the node is made.
     const failure = event.kind === "joinFailed" && this.#node && this.#join.failure(this.#node);
-    if (failure) this.#whenJoined.reject(failure);
+    if (failure) {
+      const reasons = [failure.message, ...failure.below].join("\n");
+      this.#whenJoined.reject(new Failure(failure.code, reasons));
+    }
     this.#unread.push(event);
     if (this.#unread.length > EVENTS_MAX) {
       this.#unread.shift();

@@ -231,7 +231,8 @@ Deno.test("run: where npm fails, it says why and tries PyPI", async () => {
 });
 
 Deno.test("run: what a terminal obeys is shown and not printed, whoever reads the argument", async () => {
-  const hostile = "\x1b[31mX\x9b31mX\x7f\rX\nrun: fake";
+  const hostile =
+    "\x1b[31mX\x9b31mX\x7f\rX\nrun: fake\u202e\u200b\u2028\u2066\ufeff\u00ad\u{e0041}";
   const tasks = ["test", "bench", "lab", "ok", "setup"];
   const options = [["test", `--${hostile}`], ["bench", `--${hostile}`]];
   for (const argv of [[hostile], ...tasks.map((task) => [task, hostile]), ...options]) {
@@ -239,6 +240,18 @@ Deno.test("run: what a terminal obeys is shown and not printed, whoever reads th
     assert.equal(code, 2, `${argv}`);
     // deno-lint-ignore no-control-regex
     assert.doesNotMatch(out + err, /[\x00-\x09\x0b-\x1f\x7f-\x9f]|^run: fake/m, `${argv}`);
+    assert.doesNotMatch((out + err).replaceAll("\n", ""), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u, `${argv}`);
     assert.match(out + err, /\[31mX/);
   }
+});
+
+Deno.test("run: bytes that are no UTF-8 are shown as question marks, and letters of all kinds as they are", async () => {
+  const { stderr } = await new Deno.Command("bash", {
+    // The control sequence of one byte; é cut off; é and a fish; the byte of a control sequence within a letter (Л).
+    args: [
+      "-c",
+      `exec ${ROOT}/run $'a\\x9b31m\\xc3b\\xc3\\xa9\\xf0\\x9f\\x90\\x9f\\xd0\\x9b\\xc3\\xa9\\xff'`,
+    ],
+  }).output();
+  assert.match(new TextDecoder().decode(stderr), /^run: unknown task: a\?31m\?bé🐟Лé\?\n/);
 });

@@ -3,10 +3,13 @@ export function shown(text: string): string {
   return `"${plain(text)}"`;
 }
 
-/** Control characters of a text as escapes. */
+/** What moves a cursor, breaks a line, turns its direction or is seen by nobody, as escapes. */
 export function plain(text: string): string {
   return text.replaceAll(
-    /\p{Cc}/gu,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (sign) =>
+      sign.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join(
+        "",
+      ),
   );
 }

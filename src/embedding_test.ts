@@ -249,8 +249,12 @@ Deno.test("joined is fulfilled for a founder, a joiner and whoever was a member,
     await second.close();
     await using again = open(dir, "second");
     await again.joined;
-    await using refused = open(dir, "third", { join: [place], token });
-    await assert.rejects(() => refused.joined, failure(/token is used up/));
+    const nowhere = "no-such-host.invalid:9";
+    await using refused = open(dir, "third", { join: [place, nowhere], token });
+    const reasons = failure(
+      /^seed .*token is used up.*\nseed no-such-host\.invalid:9 has no address/,
+    );
+    await assert.rejects(() => refused.joined, reasons);
     const late = open(dir, "fourth", { join: ["127.0.0.1:9"] });
     await late.close();
     await assert.rejects(() => late.joined, failure(/closed before it had joined/));

@@ -10,13 +10,21 @@ export const Exit = {
 
 export type ExitCode = (typeof Exit)[keyof typeof Exit];
 
+interface FailureOptions extends ErrorOptions {
+  readonly below?: readonly string[];
+}
+
 /**
  * Something a person can mend: `message` is one line that says what was wrong, with which value,
  * and what to do next. Anything else that is thrown is a defect of ours and keeps its stack.
  */
 export class Failure extends Error {
   override readonly name = "Failure";
-  constructor(readonly code: ExitCode, message: string, options?: ErrorOptions) {
+  /** Lines below the message, none of them quoted from a value: how a command is used, further reasons. */
+  readonly below: readonly string[];
+
+  constructor(readonly code: ExitCode, message: string, options: FailureOptions = {}) {
     super(message, options);
+    this.below = options.below ?? [];
   }
 }

@@ -45,8 +45,9 @@ export class FirstJoin {
   /** Why nobody lets us in; undefined: somebody may do so yet. */
   failure({ isFirstStart, seeds }: Joiner): Failure | undefined {
     if (!isFirstStart || this.hasJoined || this.askedAt !== undefined) return undefined;
-    const reasons = seeds.map((seed) => this.#failed.get(seed));
-    if (seeds.length === 0 || reasons.some((why) => why === undefined)) return undefined;
-    return new Failure(Exit.failed, reasons.join("\n"));
+    const reasons = seeds.flatMap((seed) => this.#failed.get(seed) ?? []);
+    if (seeds.length === 0 || reasons.length < seeds.length) return undefined;
+    const [first = "", ...below] = reasons;
+    return new Failure(Exit.failed, first, { below });
   }
 }

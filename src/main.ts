@@ -5,7 +5,7 @@ import { inWordsOf } from "./cli/typed.ts";
 import { TRUST_HELP } from "./cli/trust_help.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { isJournal, isRecorded, STANDARD_ERROR, withPriority } from "./service/journald.ts";
-import { printableLines } from "./words.ts";
+import { printable, printableLines } from "./words.ts";
 
 /** Characters of a Failure that are shown: it may quote what somebody else wrote. */
 const MESSAGE_MAX = 2_000;
@@ -149,7 +149,7 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
     return await command.run(rest, io);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    io.err(sentence(inWordsOf(io, error.message)));
+    io.err(shown([error.message, ...error.below].map((line) => inWordsOf(io, line))));
     return error.code;
   }
 }
@@ -163,9 +163,9 @@ function meant(typed: string): string {
   return near === undefined ? "" : `did you mean '${near}'? `;
 }
 
-/** What a person is shown of a Failure: its line ends are ours, no other control character is. */
-function sentence(message: string): string {
-  const lines = printableLines(message);
+/** What a person is shown of a Failure: no control character in it is a value's. */
+function shown(said: readonly string[]): string {
+  const lines = said.map(printable).join("\n");
   return lines.length <= MESSAGE_MAX ? lines : `${lines.slice(0, MESSAGE_MAX - 1)}…`;
 }
 

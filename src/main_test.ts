@@ -248,9 +248,38 @@ Deno.test("what a node says of a failure moves no cursor, is cut, and ends with 
   assert.equal(known.code, Exit.notConfigured);
   const long = await beside(JSON.stringify({ v: 1, error: "x".repeat(5000), exit: 1 }), "status");
   assert.equal(long.err, "x".repeat(1999) + "…");
-  const option = await run("status", "--\x1b[31m");
-  assert(!option.err.includes("\x1b"), option.err);
-  assert.match(option.err, /\nusage: /);
+});
+
+Deno.test("an argument that is refused is one line with nothing that a terminal obeys, above the usage that is ours", async () => {
+  const bad = "x\x1b[31m\nusage: fake";
+  const wrong = [
+    [bad],
+    ["help", bad],
+    ["status", `--${bad}`],
+    ["status", bad],
+    ["door", bad],
+    ["identity", bad],
+    ["mesh-key", bad],
+    ["guest", bad],
+    ["install", "--service", bad, bad],
+    ["uninstall", bad, bad],
+    ["node", "--listen", bad],
+    ["node", "--join", bad],
+    ["node", "--interface", bad],
+    ["node", "--control-group", bad],
+    ["invite", "--groups", bad],
+    ["invite", "--expires", bad],
+    ["wg", bad],
+  ];
+  for (const argv of wrong) {
+    const { code, err } = await run(...argv);
+    assert.equal(code, Exit.usage, argv.join(" "));
+    assert.doesNotMatch(err, /^usage: fake/m, "a line of its own");
+    assert(!err.includes("\x1b"), err);
+    assert.match(err, /x\\u001b\[31m\\u000ausage: fake/);
+    assert(err.split("\n").length <= 2, err);
+  }
+  assert.match((await run("status", "--bad")).err, /\nusage: /);
 });
 
 /** ESC, CSI in one byte, a bell, a line end, a turn of the direction, and one that nobody sees. */

@@ -30,6 +30,11 @@ export function programName(io: Io, command: string): string {
   return /^(node|up|wg|install)\b/.test(command) ? `./run ${command}` : `./run shoal ${command}`;
 }
 
+/** A command that was used wrongly, with the line that says how it is used. */
+export function misuse(io: Io, command: Command, what: string): Failure {
+  return new Failure(Exit.usage, what, { below: [`usage: ${programName(io, command.usage)}`] });
+}
+
 /**
  * Parses strictly: an option that is not known, or one without its value, is refused.
  * @throws {Failure} usage (2), with the command's usage line
@@ -41,22 +46,18 @@ export function parseOptions<const O extends ParseArgsOptionsConfig>(
   options: O,
   positionals: { readonly min: number; readonly max: number } = { min: 0, max: 0 },
 ) {
-  const usage = `usage: ${programName(io, command.usage)}`;
   let parsed;
   try {
     parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new Failure(Exit.usage, `${firstSentence(error.message)}\n${usage}`);
+    throw misuse(io, command, firstSentence(error.message));
   }
   const count = parsed.positionals.length;
   if (count > positionals.max) {
-    throw new Failure(
-      Exit.usage,
-      `unexpected argument '${parsed.positionals[positionals.max]}'\n${usage}`,
-    );
+    throw misuse(io, command, `unexpected argument '${parsed.positionals[positionals.max]}'`);
   }
-  if (count < positionals.min) throw new Failure(Exit.usage, `an argument is missing\n${usage}`);
+  if (count < positionals.min) throw misuse(io, command, "an argument is missing");
   return parsed;
 }
 

@@ -1,9 +1,9 @@
-import { Exit, Failure } from "../exit.ts";
+import { Exit } from "../exit.ts";
 import { having, isNumber } from "../shape.ts";
 import { parseSpan } from "../time.ts";
 import { duration } from "../words.ts";
 import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
+import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
 const OPEN_FOR = "10m";
 const LONGEST = 86_400;
@@ -25,8 +25,7 @@ ${INSTANCE_HELP}`,
     }, one);
     const what = positionals[0];
     if (what !== "open" && what !== "close") {
-      const usage = `usage: ${programName(io, door.usage)}`;
-      throw new Failure(Exit.usage, `door: '${what}' is neither open nor close\n${usage}`);
+      throw misuse(io, door, `door: '${what}' is neither open nor close`);
     }
     const open_s = what === "open"
       ? parseSpan("--for", values.for ?? OPEN_FOR, LONGEST)

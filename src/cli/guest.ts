@@ -15,6 +15,7 @@ import {
   type Command,
   groupsOf,
   type Io,
+  misuse,
   namesOf,
   parseOptions,
   programName,
@@ -158,7 +159,7 @@ async function list(choice: Choice, io: Io): Promise<ExitCode> {
 }
 
 function misused(io: Io, what: string): Failure {
-  return new Failure(Exit.usage, `guest: ${what}\nusage: ${programName(io, guest.usage)}`);
+  return misuse(io, guest, `guest: ${what}`);
 }
 
 function spanOf(text: string | undefined): number | undefined {

@@ -1,6 +1,6 @@
-import { Exit, Failure } from "../exit.ts";
+import { Exit } from "../exit.ts";
 import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
+import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
 /** A node that gets a new identity says good-bye and stops its workers, which takes no second. */
 const GONE_WITHIN_MS = 5_000;
@@ -17,8 +17,7 @@ ${INSTANCE_HELP}`,
     const one = { min: 1, max: 1 };
     const { values, positionals } = parseOptions(identity, args, io, INSTANCE_OPTIONS, one);
     if (positionals[0] !== "renew") {
-      const usage = `usage: ${programName(io, identity.usage)}`;
-      throw new Failure(Exit.usage, `identity: there is no '${positionals[0]}'\n${usage}`);
+      throw misuse(io, identity, `identity: there is no '${positionals[0]}'`);
     }
     const { document, meant } = await consultNode(values, io, { command: "renew_identity" }, {
       isAnswer: isWho,

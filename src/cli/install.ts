@@ -5,7 +5,7 @@ import { Exit, Failure } from "../exit.ts";
 import { DEFAULT_INTERFACE } from "../instance.ts";
 import { installService } from "../service/installer.ts";
 import { thisSystem } from "../service/system.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
+import { type Command, misuse, parseOptions } from "./command.ts";
 
 export const install: Command = {
   usage: "install --service [NAME] [--token-file FILE [--encrypt]]",
@@ -26,8 +26,7 @@ Members of the group 'shoal' may look at the node (shoal status). uninstall ends
       encrypt: { type: "boolean" },
     }, { min: 0, max: 1 });
     if (!values.service) {
-      const usage = `usage: ${programName(io, install.usage)}`;
-      throw new Failure(Exit.usage, `install: --service is missing\n${usage}`);
+      throw misuse(io, install, "install: --service is missing");
     }
     if (values.encrypt && values["token-file"] === undefined) {
       throw new Failure(

@@ -2,7 +2,7 @@ import { readWords } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isObject, isText } from "../shape.ts";
 import { askNode, consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
+import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
 export const meshKey: Command = {
   usage: "mesh-key words|export|seal|import [--erase] [--yes] [--interface IF | --state DIR]",
@@ -77,8 +77,7 @@ ${INSTANCE_HELP}`,
         return Exit.done;
       }
       default: {
-        const usage = `usage: ${programName(io, meshKey.usage)}`;
-        throw new Failure(Exit.usage, `mesh-key: there is no '${positionals[0]}'\n${usage}`);
+        throw misuse(io, meshKey, `mesh-key: there is no '${positionals[0]}'`);
       }
     }
   },

@@ -78,8 +78,10 @@ Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so
       return await runDaemon(config, token, io);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      const words = inWordsOf(io, error.message, meantAs(config.instance, () => false));
-      throw new Failure(error.code, words, { cause: error });
+      const meant = meantAs(config.instance, () => false);
+      const words = (line: string) => inWordsOf(io, line, meant);
+      const below = error.below.map(words);
+      throw new Failure(error.code, words(error.message), { cause: error, below });
     }
   },
 };

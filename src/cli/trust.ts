@@ -1,6 +1,6 @@
-import { Exit, Failure } from "../exit.ts";
+import { Exit } from "../exit.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
+import { type Command, misuse, parseOptions } from "./command.ts";
 
 export const trust: Command = {
   usage: "trust --name NAME [--interface IF | --state DIR] [--json] KEY",
@@ -16,7 +16,7 @@ ${INSTANCE_HELP}`,
       name: { type: "string" },
     }, { min: 1, max: 1 });
     if (values.name === undefined) {
-      throw new Failure(Exit.usage, `--name is missing\nusage: ${programName(io, trust.usage)}`);
+      throw misuse(io, trust, "--name is missing");
     }
     const document = await askNode(values, io, {
       command: "trust",

@@ -1,7 +1,7 @@
-import { Exit, Failure } from "../exit.ts";
+import { Exit } from "../exit.ts";
 import { uninstallServices } from "../service/installer.ts";
 import { thisSystem } from "../service/system.ts";
-import { type Command, parseOptions, programName } from "./command.ts";
+import { type Command, misuse, parseOptions } from "./command.ts";
 
 export const uninstall: Command = {
   usage: "uninstall --service [NAME | --all] [--purge]",
@@ -20,12 +20,11 @@ installed again, is the same member of its mesh.
       purge: { type: "boolean" },
     }, { min: 0, max: 1 });
     const [service] = positionals;
-    const usage = `usage: ${programName(io, uninstall.usage)}`;
     if (!values.service) {
-      throw new Failure(Exit.usage, `uninstall: --service is missing\n${usage}`);
+      throw misuse(io, uninstall, "uninstall: --service is missing");
     }
     if (values.all && service !== undefined) {
-      throw new Failure(Exit.usage, `uninstall: either a name or --all\n${usage}`);
+      throw misuse(io, uninstall, "uninstall: either a name or --all");
     }
     const lines = await uninstallServices(thisSystem, {
       service,
