@@ -60,7 +60,11 @@ Deno.test("item 8: 3,000 asks from spoofed addresses take no place and keep the 
     lab.run(50);
   }
   assert.deepEqual(requestsOf(founder), [guest.id]);
-  assert.equal(guest.node.status(guest.now()).mesh.state, "pending");
+  const { mesh, health } = guest.node.status(guest.now());
+  assert.equal(mesh.state, "pending");
+  const line = "pending: a seed shows our request: an admin admits us with " +
+    `\`shoal approve --name guest ${guest.id}\``;
+  assert(health.includes(line), health.join("\n"));
   lab.run(1_200_000);
   assert.deepEqual(requestsOf(founder), [guest.id], "it repeats itself and stays");
   guest.crash();

@@ -78,10 +78,13 @@ function laboratory({ isOpen, mesh }: ReportSources): string[] {
   ];
 }
 
-function joining({ state }: ReportSources): string[] {
+function joining({ state, name, identity }: ReportSources): string[] {
   if (state === "joining") return ["joining: no seed has let this node in yet"];
   if (state !== "pending") return [];
-  return ["pending: a seed shows our request: an admin admits us with `shoal approve`"];
+  return [
+    "pending: a seed shows our request: an admin admits us with " +
+    `\`shoal approve --name ${name} ${identity.id}\``,
+  ];
 }
 
 /** Who asks is shown by the member that was asked, admin or not; only an admin can let it in. */

@@ -10,7 +10,14 @@ import { random } from "../random.ts";
 import { having, isNumber, isText, listOf } from "../shape.ts";
 import { guestsText, isGuest, type StatusDocument } from "../status.ts";
 import { parseSpan } from "../time.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
+import {
+  askNode,
+  consultNode,
+  INSTANCE_HELP,
+  INSTANCE_OPTIONS,
+  isWho,
+  jsonText,
+} from "./client.ts";
 import {
   type Command,
   groupsOf,
@@ -195,16 +202,16 @@ function publicKeyOf(text: string): string {
 /** `host` stands for this node and the domain of its mesh. @throws {Failure} it answers no names */
 async function withHost(choice: Choice, dns: readonly string[], io: Io): Promise<string[]> {
   if (!dns.includes(HOST)) return [...dns];
-  const status = await askNode(choice, io, { command: "status" }, {
+  const { document, meant } = await consultNode(choice, io, { command: "status" }, {
     isAnswer: having({
       mesh: having({ name: isText }),
       names: having({ servers: listOf(isText) }),
     }),
-  }) as unknown as StatusDocument;
-  const { mesh, names: { servers } } = status;
+  });
+  const { mesh, names: { servers } } = document as unknown as StatusDocument;
   if (servers.length === 0) {
     const what = `--dns ${HOST}: this node answers no names: ${
-      programName(io, "dns")
+      programName(io, `dns${meant.asking}`)
     } says why; name an address instead`;
     throw new Failure(Exit.failed, what);
   }
