@@ -55,13 +55,16 @@ const OPERATIONS: Record<string, Operation> = {
   },
 };
 
+/** No name by which commands find the nodes that run here: those of other tests would be clients that are counted. */
+const SOCKET = "test.sock";
+
 async function serving(
   body: (path: string, server: ControlServer, defects: unknown[]) => Promise<void>,
   credentials: Credentials = ME,
   left: () => number = () => 1000,
 ): Promise<void> {
   const dir = Deno.makeTempDirSync();
-  const path = join(dir, "control.sock");
+  const path = join(dir, SOCKET);
   const defects: unknown[] = [];
   const server = await ControlServer.listen({
     path,
@@ -271,7 +274,7 @@ Deno.test("T46: a client that does not read is cut off before it costs memory", 
 
 Deno.test("a stale socket is replaced, a live one is not, nor a file that is no socket", async () => {
   const dir = Deno.makeTempDirSync();
-  const path = join(dir, "control.sock");
+  const path = join(dir, SOCKET);
   const options = {
     path,
     operations: OPERATIONS,
@@ -365,7 +368,7 @@ Deno.test("T46: where few descriptors are left four clients are served, and one 
 /** Something that accepts and answers in its own way. */
 async function answering(welcome: (client: net.Socket) => void, body: (path: string) => unknown) {
   const dir = Deno.makeTempDirSync();
-  const path = join(dir, "control.sock");
+  const path = join(dir, SOCKET);
   const clients: net.Socket[] = [];
   const server = net.createServer((client) => {
     clients.push(client);
@@ -385,7 +388,7 @@ async function answering(welcome: (client: net.Socket) => void, body: (path: str
 Deno.test("a node that is silent is told to be stopped; one that reports is waited for", async () => {
   await answering(() => {}, async (path) => {
     const asked = () => ask(path, { command: "status" }, { silenceMs: 50 });
-    await failsWith(Exit.failed, /control\.sock does not answer: is it stopped\?$/, asked);
+    await failsWith(Exit.failed, /test\.sock does not answer: is it stopped\?$/, asked);
   });
   await serving(async (path) => {
     const last = await ask(path, { command: "slow" }, { silenceMs: 500 });
@@ -396,19 +399,19 @@ Deno.test("a node that is silent is told to be stopped; one that reports is wait
 Deno.test("a node that hangs up, or is none, ends in one line", async () => {
   await answering((client) => client.destroy(), async (path) => {
     const asked = () => ask(path, { command: "status" });
-    await failsWith(Exit.failed, /control\.sock hung up before it answered.*: its log/, asked);
+    await failsWith(Exit.failed, /test\.sock hung up before it answered.*: its log/, asked);
   });
   for (const answer of ["220 mail ready\r\n", "7\n"]) {
     await answering((client) => client.write(answer), async (path) => {
       const asked = () => ask(path, { command: "status" });
-      await failsWith(Exit.failed, /control\.sock is no node/, asked);
+      await failsWith(Exit.failed, /test\.sock is no node/, asked);
     });
   }
 });
 
 Deno.test("who waits for the node's end is told when its socket is gone, or that it does not end", async () => {
   const dir = Deno.makeTempDirSync();
-  const path = join(dir, "control.sock");
+  const path = join(dir, SOCKET);
   const server = await ControlServer.listen({
     path,
     operations: OPERATIONS,
@@ -435,7 +438,7 @@ const NARROW = `
 
 Deno.test("who finds the queue before a node full waits for its turn, and hears in the end that it is busy", async () => {
   const dir = Deno.makeTempDirSync();
-  const path = join(dir, "control.sock");
+  const path = join(dir, SOCKET);
   const script = join(dir, "narrow.ts");
   Deno.writeTextFileSync(script, NARROW);
   const node = new Deno.Command(Deno.execPath(), {
@@ -465,7 +468,7 @@ Deno.test("who finds the queue before a node full waits for its turn, and hears 
     };
     await failsWith(
       Exit.failed,
-      /control\.sock is busy: others wait for it, and for 10 s there was no room .*: try again later/,
+      /test\.sock is busy: others wait for it, and for 10 s there was no room .*: try again later/,
       () => ask(path, { command: "status" }, { clock }),
     );
     assert.equal(now, 10_000);
@@ -523,7 +526,7 @@ Deno.test("a socket whose folder was removed is there again; while it cannot be,
 
 Deno.test("a socket that somebody removed is there again within seconds, and is said once", async () => {
   const dir = Deno.makeTempDirSync();
-  const path = join(dir, "control.sock");
+  const path = join(dir, SOCKET);
   const news: unknown[] = [];
   const server = await ControlServer.listen({
     path,
