@@ -35,7 +35,7 @@ static bool error_ok(const struct shoal_error *error, uint32_t error_size) {
 static bool terminated(const char *text, size_t size) { return memchr(text, 0, size) != NULL; }
 
 static enum shoal_status refuse(struct shoal_error *error, const char *what) {
-    return device_fail(error, SHOAL_E_INVALID, 0, what);
+    return failure(error, SHOAL_E_INVALID, 0, what);
 }
 
 static enum shoal_status check_tun(const struct shoal_device_config *config,
@@ -74,7 +74,7 @@ static enum shoal_status check_config(const struct shoal_device_config *config,
         !terminated(config->io, sizeof(config->io)))
         return refuse(error, "aead, io: NUL missing");
     if (config->io[0] && strcmp(config->io, "poll") != 0)
-        return device_fail(error, SHOAL_E_UNKNOWN, 0, config->io);
+        return failure(error, SHOAL_E_UNKNOWN, 0, config->io);
     return check_tun(config, error);
 }
 
@@ -83,19 +83,19 @@ int32_t shoal_device_open(const struct shoal_device_config *config, uint32_t con
     if (!error_ok(error, error_size))
         return SHOAL_E_SIZE;
     if (!config || config_size != sizeof(*config))
-        return device_fail(error, SHOAL_E_SIZE, 0, "config_size");
+        return failure(error, SHOAL_E_SIZE, 0, "config_size");
     if (config->abi_version != SHOAL_ABI_VERSION)
-        return device_fail(error, SHOAL_E_SIZE, 0, "abi_version");
+        return failure(error, SHOAL_E_SIZE, 0, "abi_version");
     if (!device)
         return refuse(error, "device");
     enum shoal_status status = check_config(config, error);
     if (status != SHOAL_OK)
         return status;
     if (sodium_init() < 0)
-        return device_fail(error, SHOAL_E_SYSTEM, 0, "sodium_init");
+        return failure(error, SHOAL_E_SYSTEM, 0, "sodium_init");
     shoal_device_t handle;
     if (registry_claim(&handle) != SHOAL_OK)
-        return device_fail(error, SHOAL_E_FULL, 0, "64 devices are open");
+        return failure(error, SHOAL_E_FULL, 0, "64 devices are open");
     struct device *opened;
     status = device_open(config, &opened, error);
     if (status != SHOAL_OK) {
@@ -126,7 +126,7 @@ static void fill_info(struct device *device, struct shoal_device_info *info) {
     memcpy(info->ifname, device->tun.name, sizeof(info->ifname));
     strncpy(info->aead, aead_name(device->aead), sizeof(info->aead) - 1);
     strncpy(info->io, "poll", sizeof(info->io) - 1);
-    info->doorbell_fd = device->doorbell_peer;
+    info->doorbell_fd = device->post.far_bell;
     info->mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed);
     info->workers = device->worker_count;
     info->offloads_available =
@@ -173,7 +173,7 @@ int32_t shoal_device_bind(shoal_device_t handle, uint16_t port, uint32_t fwmark,
         return refuse(error, "bound_port");
     struct device *device = registry_acquire(handle);
     if (!device)
-        return device_fail(error, SHOAL_E_STALE, 0, "device");
+        return failure(error, SHOAL_E_STALE, 0, "device");
     enum shoal_status status = device_bind(device, port, fwmark, error);
     if (status == SHOAL_OK)
         *bound_port = device->port;
@@ -269,14 +269,14 @@ struct link_call {
 static struct link_call link_begin(shoal_device_t handle, struct shoal_error *error) {
     struct link_call call = {.device = registry_acquire(handle)};
     if (!call.device) {
-        call.status = device_fail(error, SHOAL_E_STALE, 0, "device");
+        call.status = failure(error, SHOAL_E_STALE, 0, "device");
         return call;
     }
     call.ifindex = atomic_load_explicit(&call.device->ifindex, memory_order_relaxed);
     if (!call.device->netlink)
-        call.status = device_fail(error, SHOAL_E_STATE, 0, "the device has no interface");
+        call.status = failure(error, SHOAL_E_STATE, 0, "the device has no interface");
     else if (!call.ifindex)
-        call.status = device_fail(error, SHOAL_E_SYSTEM, ENODEV, "the interface is not here");
+        call.status = failure(error, SHOAL_E_SYSTEM, ENODEV, "the interface is not here");
     if (call.status == SHOAL_OK)
         return call;
     registry_release(handle);
@@ -287,7 +287,7 @@ static struct link_call link_begin(shoal_device_t handle, struct shoal_error *er
 static int32_t link_end(shoal_device_t handle, int failed, const char *what,
                         struct shoal_error *error) {
     registry_release(handle);
-    return failed ? device_fail(error, SHOAL_E_SYSTEM, failed, what) : SHOAL_OK;
+    return failed ? failure(error, SHOAL_E_SYSTEM, failed, what) : SHOAL_OK;
 }
 
 int32_t shoal_link_set(shoal_device_t handle, uint32_t mtu, uint32_t up, struct shoal_error *error,
@@ -360,7 +360,7 @@ int32_t shoal_mailbox_drain(shoal_device_t handle, uint8_t *buffer, uint32_t cap
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    *used = (uint32_t)mailbox_drain(device->mailbox, buffer, capacity);
+    *used = (uint32_t)mailbox_drain(device->post.mailbox, buffer, capacity);
     registry_release(handle);
     return SHOAL_OK;
 }

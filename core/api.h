@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "device.h"
+#include "failure.h"
 #include "registry.h"
 #include "shoal.h"
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "clock.h"
 #include "edge.h"
 #include "tx.h"
 #include "worker.h"
@@ -31,7 +32,7 @@ static int32_t begin(struct standstill *still, shoal_device_t handle, shoal_peer
     }
     quiesce_begin(still->device);
     still->worker = still->device->workers[0];
-    still->worker->now = device_now();
+    still->worker->now = clock_boottime();
     tx_begin(still->worker);
     return SHOAL_OK;
 }

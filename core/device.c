@@ -11,67 +11,27 @@
 
 #include <sodium.h>
 
+#include "clock.h"
+#include "failure.h"
 #include "socket.h"
 #include "worker.h"
 
 #define DRAIN_TURNS 64 /* of 256 KiB: more than a receive buffer by default */
 #define PORT_TRIES 100 /* to find a port that is free in both families, as the Linux driver */
 
-uint64_t device_now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_BOOTTIME, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t monotonic(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 static void fill_random(void *context, uint8_t *buffer, size_t length) {
     (void)context;
     randombytes_buf(buffer, length); /* getrandom(2) */
 }
 
-enum shoal_status device_fail(struct shoal_error *error, enum shoal_status status, int sys_errno,
-                              const char *what) {
-    memset(error, 0, sizeof(*error));
-    error->status = status;
-    error->sys_errno = sys_errno;
-    strncpy(error->what, what, sizeof(error->what) - 1);
-    return status;
-}
-
-/* ---- Mail -------------------------------------------------------------------------------- */
-
-enum mailbox_result device_post(struct device *device, enum mailbox_lane lane,
-                                const struct shoal_mail *mail, const void *payload) {
-    enum mailbox_result result = mailbox_post(device->mailbox, lane, mail, payload);
-    if (result != MAILBOX_POSTED_RING)
-        return result;
-    /* One byte a rising edge; a full pipe has rung already. */
-    ssize_t sent = send(device->doorbell, "!", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent;
-    return MAILBOX_POSTED;
-}
-
-bool device_notify(struct device *device, struct stats *stats, const struct shoal_mail *mail) {
-    bool posted = device_post(device, MAILBOX_EVENTS, mail, NULL) == MAILBOX_POSTED;
-    if (!posted)
-        stats_add(stats, COUNT_mail_dropped_edges, 1);
-    return posted;
-}
-
 /* ---- Opening ----------------------------------------------------------------------------- */
 
-static enum shoal_status open_doorbell(struct device *device, struct shoal_error *error) {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-        return device_fail(error, SHOAL_E_SYSTEM, errno, "socketpair");
-    device->doorbell = pair[0];
-    device->doorbell_peer = pair[1];
-    return SHOAL_OK;
+static enum shoal_status open_post(struct device *device, const uint8_t seed[16],
+                                   struct shoal_error *error) {
+    int failed = post_open(&device->post, seed);
+    if (failed == ENOMEM)
+        return failure(error, SHOAL_E_MEMORY, failed, "mailbox");
+    return failed ? failure(error, SHOAL_E_SYSTEM, failed, "socketpair") : SHOAL_OK;
 }
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise) { return value ? value : otherwise; }
@@ -80,14 +40,12 @@ static enum shoal_status open_tables(struct device *device,
                                      const struct shoal_device_config *config,
                                      struct shoal_error *error) {
     uint32_t peers = or_default(config->peers_max, DEVICE_PEERS_DEFAULT);
-    device->mailbox = mailbox_create(config->seed);
     device->gate = gate_create(config->seed, fill_random, NULL);
     device->routes = route_create(or_default(config->routes_max, DEVICE_ROUTES_DEFAULT), peers);
     device->staging.bytes_max = or_default(config->staged_bytes_max, DEVICE_STAGED_DEFAULT);
-    if (!device->mailbox || !device->gate || !device->routes ||
-        !peer_table_init(&device->peers, peers) ||
+    if (!device->gate || !device->routes || !peer_table_init(&device->peers, peers) ||
         !session_table_init(&device->sessions, config->seed + 16))
-        return device_fail(error, SHOAL_E_MEMORY, ENOMEM, "tables");
+        return failure(error, SHOAL_E_MEMORY, ENOMEM, "tables");
     return SHOAL_OK;
 }
 
@@ -102,7 +60,7 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
                      : tun_create(&device->tun, config->ifname, &what);
     if (failed) {
         device->tun.fd = -1; /* an adopted descriptor stays the caller's on failure */
-        return device_fail(error, failed == EBUSY ? SHOAL_E_EXISTS : SHOAL_E_SYSTEM, failed, what);
+        return failure(error, failed == EBUSY ? SHOAL_E_EXISTS : SHOAL_E_SYSTEM, failed, what);
     }
     uint32_t tun = SHOAL_OFFLOAD_TUN_TSO | SHOAL_OFFLOAD_TUN_USO;
     offload_found(&device->offload, tun_set_offloads(&device->tun, tun), config->offloads_off);
@@ -113,14 +71,14 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
     }
     device->netlink = netlink_open();
     if (!device->netlink)
-        return device_fail(error, SHOAL_E_SYSTEM, errno, "netlink socket");
+        return failure(error, SHOAL_E_SYSTEM, errno, "netlink socket");
     if (!(config->flags & SHOAL_DEVICE_TUN_FD)) /* a wish, as the last one below */
         netlink_quieten(device->netlink, device->tun.ifindex);
     failed = netlink_link_set(device->netlink, device->tun.ifindex, config->mtu, 2);
     if (!failed && !config->mtu && !(config->flags & SHOAL_DEVICE_TUN_FD))
         failed = netlink_link_set(device->netlink, device->tun.ifindex, DEVICE_MTU_DEFAULT, 2);
     if (failed)
-        return device_fail(error, SHOAL_E_SYSTEM, failed, "RTM_NEWLINK mtu");
+        return failure(error, SHOAL_E_SYSTEM, failed, "RTM_NEWLINK mtu");
     /* Only a wish: where the kernel has none of it, what exceeds it is dropped when read. */
     netlink_segments_max(device->netlink, device->tun.ifindex, TX_SEGMENTS_MAX);
     return SHOAL_OK;
@@ -146,18 +104,18 @@ static enum shoal_status open_workers(struct device *device,
                                       struct shoal_error *error) {
     device->workers = calloc(device->worker_count, sizeof(struct worker *));
     if (!device->workers)
-        return device_fail(error, SHOAL_E_MEMORY, ENOMEM, "workers");
+        return failure(error, SHOAL_E_MEMORY, ENOMEM, "workers");
     for (uint32_t i = 0; i < device->worker_count; i++) {
         device->workers[i] = worker_create(device, i, config->seed);
         if (!device->workers[i])
-            return device_fail(error, SHOAL_E_SYSTEM, errno, "worker");
+            return failure(error, SHOAL_E_SYSTEM, errno, "worker");
     }
     struct worker *first = device->workers[0];
     first->tun = device->tun;
     if (device->tun.real) {
         int failed = link_open(&first->link, &device->tun);
         if (failed)
-            return device_fail(error, SHOAL_E_SYSTEM, failed, "rtnetlink news");
+            return failure(error, SHOAL_E_SYSTEM, failed, "rtnetlink news");
         atomic_store(&device->link_up, first->link.up);
         atomic_store(&device->ifindex, first->link.away ? 0 : first->link.ifindex);
         if (first->link.mtu)
@@ -172,31 +130,32 @@ static enum shoal_status open_workers(struct device *device,
         failed = worker_poll_tun(first);
     for (uint32_t i = 0; !failed && i < device->worker_count; i++)
         failed = worker_start(device->workers[i]);
-    return failed ? device_fail(error, SHOAL_E_SYSTEM, failed, "worker thread") : SHOAL_OK;
+    return failed ? failure(error, SHOAL_E_SYSTEM, failed, "worker thread") : SHOAL_OK;
 }
 
 static enum shoal_status pick_aead(struct device *device, const char *name,
                                    struct shoal_error *error) {
-    device->aead = name[0] ? aead_find(name) : aead_calibrate(monotonic, DEVICE_CALIBRATION_NS);
-    return device->aead ? SHOAL_OK : device_fail(error, SHOAL_E_UNKNOWN, 0, name);
+    device->aead =
+        name[0] ? aead_find(name) : aead_calibrate(clock_monotonic, DEVICE_CALIBRATION_NS);
+    return device->aead ? SHOAL_OK : failure(error, SHOAL_E_UNKNOWN, 0, name);
 }
 
 enum shoal_status device_open(const struct shoal_device_config *config, struct device **out,
                               struct shoal_error *error) {
     struct device *device = calloc(1, sizeof(*device));
     if (!device)
-        return device_fail(error, SHOAL_E_MEMORY, ENOMEM, "device");
+        return failure(error, SHOAL_E_MEMORY, ENOMEM, "device");
     device->flags = config->flags;
     device->worker_count = or_default(config->workers, 1);
-    device->tun.fd = device->doorbell = device->doorbell_peer = -1;
+    device->tun.fd = device->post.bell = device->post.far_bell = -1;
     device->offloads_off = config->offloads_off;
     device->receive_buffer = or_default(config->receive_buffer, DEVICE_RECEIVE_BUFFER);
     atomic_store(&device->mtu, or_default(config->mtu, DEVICE_MTU_DEFAULT));
     enum shoal_status status = pick_aead(device, config->aead, error);
     if (status == SHOAL_OK)
-        status = open_tables(device, config, error);
+        status = open_post(device, config->seed, error);
     if (status == SHOAL_OK)
-        status = open_doorbell(device, error);
+        status = open_tables(device, config, error);
     if (status == SHOAL_OK)
         status = open_tun(device, config, error);
     if (status == SHOAL_OK) {
@@ -209,8 +168,8 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     }
     if (config->flags & SHOAL_DEVICE_TUN_FD)
         device->tun.fd = -1; /* the caller keeps it: nothing has changed */
-    if (device->doorbell_peer >= 0)
-        close(device->doorbell_peer);
+    if (device->post.far_bell >= 0)
+        close(device->post.far_bell);
     device_close(device);
     return status;
 }
@@ -241,10 +200,7 @@ void device_close(struct device *device) {
         route_free(device->routes);
     if (device->gate)
         gate_free(device->gate);
-    if (device->mailbox)
-        mailbox_free(device->mailbox);
-    if (device->doorbell >= 0)
-        close(device->doorbell);
+    post_close(&device->post);
     free(device);
 }
 
@@ -299,7 +255,7 @@ static int swap_sockets(struct device *device, struct udp_socket sockets[WORKER_
     bool gro = offload_has(&device->offload, SHOAL_OFFLOAD_UDP_GRO);
     int error = 0;
     quiesce_begin(device);
-    worker->now = device_now(); /* a train that waited may leave here */
+    worker->now = clock_boottime(); /* a train that waited may leave here */
     for (int i = 0; i < WORKER_SOCKETS; i++) {
         struct udp_socket old = worker->sockets[i];
         worker->sockets[i] = sockets[i];
@@ -326,7 +282,7 @@ enum shoal_status device_bind(struct device *device, uint16_t port, uint32_t fwm
     const char *what = "";
     if (port && port == device->port) { /* our own sockets hold it */
         if (fwmark != device->fwmark && device_set_fwmark(device, fwmark) != SHOAL_OK)
-            return device_fail(error, SHOAL_E_SYSTEM, errno, "SO_MARK");
+            return failure(error, SHOAL_E_SYSTEM, errno, "SO_MARK");
         return SHOAL_OK;
     }
     int failed = open_sockets(sockets, &port, &options, &what);
@@ -338,7 +294,7 @@ enum shoal_status device_bind(struct device *device, uint16_t port, uint32_t fwm
         close_all(sockets);
     }
     if (failed)
-        return device_fail(error, SHOAL_E_SYSTEM, failed, what);
+        return failure(error, SHOAL_E_SYSTEM, failed, what);
     device->port = port;
     device->fwmark = fwmark;
     return SHOAL_OK;
@@ -408,7 +364,7 @@ void device_apply_offloads(struct device *device) {
     bool gro = offload_has(&device->offload, SHOAL_OFFLOAD_UDP_GRO);
     for (uint32_t w = 0; w < device->worker_count; w++) {
         struct worker *worker = device->workers[w];
-        worker->now = device_now();
+        worker->now = clock_boottime();
         rx_deliver(worker); /* nothing waits between batches: this only sets the coalescer's mind */
         for (int i = 0; i < WORKER_SOCKETS; i++) {
             struct udp_socket *udp = &worker->sockets[i];

@@ -12,10 +12,10 @@
 #include "aead.h"
 #include "forward.h"
 #include "gate.h"
-#include "mailbox.h"
 #include "netlink.h"
 #include "offload.h"
 #include "peer.h"
+#include "post.h"
 #include "quiesce.h"
 #include "route.h"
 #include "session.h"
@@ -56,9 +56,7 @@ struct device {
     struct staging_pool staging;
     struct forward forward;
     struct gate *gate;
-    struct mailbox *mailbox;
-    int doorbell;          /* our end: written by whoever posts */
-    int doorbell_peer;     /* the caller's end, as told in shoal_device_info */
+    struct post post;
     _Atomic uint16_t port; /* 0: not bound */
     uint32_t fwmark;
     uint32_t receive_buffer;
@@ -70,16 +68,6 @@ struct device {
         route_changes; /* news of routes so far: sources older than that are asked for */
     _Atomic bool stopping;
 };
-
-/** Nanoseconds of CLOCK_BOOTTIME (R63). */
-uint64_t device_now(void);
-
-/** Posts a record and rings when the box was empty. */
-enum mailbox_result device_post(struct device *device, enum mailbox_lane lane,
-                                const struct shoal_mail *mail, const void *payload);
-
-/** Posts an edge or news; counts on `stats` when the box is full. False then. */
-bool device_notify(struct device *device, struct stats *stats, const struct shoal_mail *mail);
 
 /** Creates everything and starts the workers. *error says what failed. */
 enum shoal_status device_open(const struct shoal_device_config *config, struct device **device,
@@ -100,9 +88,5 @@ enum shoal_status device_send(struct device *device, const struct shoal_endpoint
 
 /** Makes kernel and coalescers follow `offload.on`. At a standstill. */
 void device_apply_offloads(struct device *device);
-
-/** Fills *error and gives SHOAL_E_SYSTEM, or the status that an errno has in the header. */
-enum shoal_status device_fail(struct shoal_error *error, enum shoal_status status, int sys_errno,
-                              const char *what);
 
 #endif

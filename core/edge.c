@@ -19,7 +19,7 @@ void edge_raise(struct worker *worker, struct peer *peer, enum shoal_edge edge, 
     if (!(peer->armed & edge))
         return;
     struct shoal_mail mail = {.kind = (uint16_t)kind_of(edge), .tag = peer->tag, .time = time};
-    if (device_notify(worker->device, &worker->stats, &mail))
+    if (post_news(&worker->device->post, &worker->stats, &mail))
         peer->armed &= ~edge;
 }
 

@@ -10,9 +10,6 @@
 #include "aead.h"
 #include "source.h"
 
-#define TYPE_INITIATION 1u
-#define TYPE_RESPONSE 2u
-#define TYPE_COOKIE_REPLY 3u
 #define MAC_SIZE 16u
 #define HASH_SIZE 32u
 #define LOAD_FRACTION 8u /* of the queue (R14) */
@@ -20,8 +17,8 @@
 #define WAYS 8u /* sources that share a hash value before one is refused */
 #define BUCKETS (GATE_SOURCES_MAX / WAYS)
 
-_Static_assert(GATE_COOKIE_REPLY_SIZE <= GATE_RESPONSE_SIZE &&
-                   GATE_COOKIE_REPLY_SIZE <= GATE_INITIATION_SIZE,
+_Static_assert(WIRE_COOKIE_REPLY_SIZE <= WIRE_RESPONSE_SIZE &&
+                   WIRE_COOKIE_REPLY_SIZE <= WIRE_INITIATION_SIZE,
                "no answer is longer than its question (R35)");
 
 /** A /32 or a /64 that proved its address by a cookie. */
@@ -171,11 +168,11 @@ static bool mac2_valid(struct gate *gate, const uint8_t *message, size_t length,
 }
 
 static void build_reply(const struct gate *gate, const uint8_t *message, size_t length,
-                        const uint8_t cookie[MAC_SIZE], uint8_t reply[GATE_COOKIE_REPLY_SIZE]) {
+                        const uint8_t cookie[MAC_SIZE], uint8_t reply[WIRE_COOKIE_REPLY_SIZE]) {
     const uint8_t *sender = message + 4, *mac1 = message + length - 2 * MAC_SIZE;
     uint8_t *nonce = reply + 8;
     memset(reply, 0, 4);
-    reply[0] = TYPE_COOKIE_REPLY;
+    reply[0] = WIRE_COOKIE_REPLY;
     memcpy(reply + 4, sender, 4);
     gate->random(gate->random_context, nonce, 24);
     aead_xchacha_seal(reply + 32, cookie, MAC_SIZE, mac1, MAC_SIZE, nonce, gate->cookie_key);
@@ -219,12 +216,12 @@ static size_t size_of_type(const uint8_t *message) {
     if (message[1] || message[2] || message[3]) /* R21 */
         return 0;
     switch (message[0]) {
-    case TYPE_INITIATION:
-        return GATE_INITIATION_SIZE;
-    case TYPE_RESPONSE:
-        return GATE_RESPONSE_SIZE;
-    case TYPE_COOKIE_REPLY:
-        return GATE_COOKIE_REPLY_SIZE;
+    case WIRE_INITIATION:
+        return WIRE_INITIATION_SIZE;
+    case WIRE_RESPONSE:
+        return WIRE_RESPONSE_SIZE;
+    case WIRE_COOKIE_REPLY:
+        return WIRE_COOKIE_REPLY_SIZE;
     default:
         return 0;
     }
@@ -239,7 +236,7 @@ static bool mac1_valid(struct gate *gate, const uint8_t *message, size_t length)
 
 enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t length,
                              const struct shoal_address *source, struct gate_load load,
-                             uint64_t now, uint8_t reply[GATE_COOKIE_REPLY_SIZE]) {
+                             uint64_t now, uint8_t reply[WIRE_COOKIE_REPLY_SIZE]) {
     if (length < 4)
         return GATE_DROP_LENGTH;
     size_t size = size_of_type(message);
@@ -247,7 +244,7 @@ enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t l
         return GATE_DROP_TYPE;
     if (length != size)
         return GATE_DROP_LENGTH;
-    if (message[0] == TYPE_COOKIE_REPLY) /* nothing in it is checked here: not into the last half */
+    if (message[0] == WIRE_COOKIE_REPLY) /* nothing in it is checked here: not into the last half */
         return load.queued < load.capacity / 2 ? GATE_ACCEPT : GATE_DROP_RATE;
     bool loaded = note_load(gate, load, now);
     if (!mac1_valid(gate, message, length))

@@ -16,10 +16,7 @@
 #include <stdint.h>
 
 #include "shoal.h"
-
-#define GATE_INITIATION_SIZE 148u
-#define GATE_RESPONSE_SIZE 92u
-#define GATE_COOKIE_REPLY_SIZE 64u
+#include "wire.h"
 
 #define GATE_LOAD_STICKY 1000000000ull   /* ns: load lasts this long after the last sign (R14) */
 #define GATE_SECRET_LIFE 120000000000ull /* ns: the cookie secret is rolled then (R8, R32) */
@@ -71,7 +68,7 @@ struct gate_load {
  */
 enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t length,
                              const struct shoal_address *source, struct gate_load load,
-                             uint64_t now, uint8_t reply[GATE_COOKIE_REPLY_SIZE]);
+                             uint64_t now, uint8_t reply[WIRE_COOKIE_REPLY_SIZE]);
 
 /** Is the gate asking for cookies at this time? */
 bool gate_under_load(const struct gate *gate, uint64_t now);

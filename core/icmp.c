@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "wire.h"
 
 #define IPV4_HEADER 20u
 #define IPV6_HEADER 40u
@@ -26,11 +27,6 @@ bool icmp_take(struct icmp_pace *pace, uint64_t now) {
         return false;
     pace->full_at = from + ICMP_EVERY_NS;
     return true;
-}
-
-static void put16(uint8_t *out, size_t value) {
-    out[0] = (uint8_t)(value >> 8);
-    out[1] = (uint8_t)value;
 }
 
 static void finish_checksum(uint8_t *icmp, uint64_t sum) {
@@ -78,7 +74,8 @@ static void put_type4(uint8_t *icmp, const struct icmp_error *error) {
     case ICMP_TOO_BIG:
         icmp[0] = 3;
         icmp[1] = 4; /* fragmentation needed and DF set */
-        put16(icmp + 6, error->mtu < UINT16_MAX ? error->mtu : UINT16_MAX); /* RFC 1191 */
+        wire_put_be16(icmp + 6,
+                      (uint16_t)(error->mtu < UINT16_MAX ? error->mtu : UINT16_MAX)); /* RFC 1191 */
         break;
     }
 }
@@ -91,7 +88,7 @@ static size_t answer4(uint8_t *out, const struct packet *packet, const uint8_t *
     memset(out, 0, IPV4_HEADER + ICMP_HEADER);
     out[0] = 0x45;
     out[1] = CLASS_INTERNETWORK;
-    put16(out + 2, length);
+    wire_put_be16(out + 2, (uint16_t)length);
     out[8] = TTL;
     out[9] = PROTOCOL_ICMP;
     memcpy(out + 12, error->source ? error->source : packet->destination, 4);
@@ -133,8 +130,7 @@ static void put_type6(uint8_t *icmp, const struct icmp_error *error) {
         break;
     case ICMP_TOO_BIG:
         icmp[0] = 2;
-        put16(icmp + 4, error->mtu >> 16);
-        put16(icmp + 6, error->mtu & 0xffff);
+        wire_put_be32(icmp + 4, error->mtu);
         break;
     }
 }
@@ -145,7 +141,7 @@ static size_t answer6(uint8_t *out, const struct packet *packet, const uint8_t *
     uint8_t *icmp = out + IPV6_HEADER;
     memset(out, 0, IPV6_HEADER + ICMP_HEADER);
     out[0] = 0x60;
-    put16(out + 4, ICMP_HEADER + quoted);
+    wire_put_be16(out + 4, (uint16_t)(ICMP_HEADER + quoted));
     out[6] = PROTOCOL_ICMPV6;
     out[7] = TTL;
     memcpy(out + 8, error->source ? error->source : packet->destination, 16);

@@ -1,6 +1,5 @@
 #include "rx.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +10,8 @@
 #include "forward.h"
 #include "packet.h"
 #include "segment.h"
+#include "wire.h"
 #include "worker.h"
-
-#define MESSAGE_HEADER 16u
-#define MESSAGE_MIN (MESSAGE_HEADER + AEAD_TAG_SIZE) /* a keepalive (R20) */
-#define MESSAGE_DATA 4u
-#define HANDSHAKE_TOS 0x88u /* R19 */
 
 bool rx_init(struct rx *rx, const uint8_t seed[16]) {
     stray_init(&rx->stray, seed);
@@ -25,18 +20,6 @@ bool rx_init(struct rx *rx, const uint8_t seed[16]) {
 }
 
 void rx_free(struct rx *rx) { free(rx->arena); }
-
-static uint32_t get32(const uint8_t *bytes) {
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *bytes) {
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return le64toh(value);
-}
 
 static void drop(struct worker *worker, struct peer *peer, enum counter why) {
     stats_add(&worker->stats, why, 1);
@@ -74,7 +57,7 @@ static void demote(struct worker *worker, uint32_t which, int error) {
                               .value = which,
                               .index = (uint32_t)error,
                               .time = worker->now};
-    device_notify(device, &worker->stats, &mail);
+    post_news(&device->post, &worker->stats, &mail);
 }
 
 /* The kernel refused a super-packet: its packets again, each by itself, each once (T26). */
@@ -123,14 +106,6 @@ void rx_deliver(struct worker *worker) {
 
 /* ---- Data messages ----------------------------------------------------------------------- */
 
-/* News that others can cause as often as they like: half of the lane is for other news. */
-static void notify_often(struct worker *worker, const struct shoal_mail *mail) {
-    if (mailbox_fill(worker->device->mailbox, MAILBOX_EVENTS) >= MAILBOX_EVENTS_MAX / 2)
-        stats_add(&worker->stats, COUNT_mail_dropped_edges, 1);
-    else
-        device_notify(worker->device, &worker->stats, mail);
-}
-
 /* The endpoint is the outer source of the latest authenticated packet (R53), and we answer from the
  * address that it came to (R55). Only another remote is news. */
 static void move_endpoint(struct worker *worker, struct peer *peer,
@@ -146,7 +121,8 @@ static void move_endpoint(struct worker *worker, struct peer *peer,
                               .tag = peer->tag,
                               .time = worker->now,
                               .endpoint = *endpoint};
-    notify_often(worker, &mail); /* facts know the endpoint, too */
+    post_frequent_news(&worker->device->post, &worker->stats,
+                       &mail); /* facts know the endpoint, too */
 }
 
 static void confirm(struct worker *worker, struct peer *peer, const struct session *session) {
@@ -155,7 +131,7 @@ static void confirm(struct worker *worker, struct peer *peer, const struct sessi
                               .tag = peer->tag,
                               .index = session->local_index,
                               .time = worker->now};
-    device_notify(worker->device, &worker->stats, &mail);
+    post_news(&worker->device->post, &worker->stats, &mail);
     worker_list_flush(worker, peer);
 }
 
@@ -168,7 +144,7 @@ static void check_rekey(struct worker *worker, struct peer *peer, struct session
                               .index = session->local_index,
                               .value = SHOAL_REKEY_RECEIVE,
                               .time = worker->now};
-    session->rekey_mailed = device_notify(worker->device, &worker->stats, &mail);
+    session->rekey_mailed = post_news(&worker->device->post, &worker->stats, &mail);
 }
 
 static void account(struct worker *worker, struct peer *peer, uint32_t length) {
@@ -179,7 +155,7 @@ static void account(struct worker *worker, struct peer *peer, uint32_t length) {
     facts_add(&facts->rx_bytes, length);
     facts_set(&facts->last_authenticated_receive, worker->now);
     facts_set(&facts->first_unanswered_data, 0);
-    if (length == MESSAGE_MIN) {
+    if (length == WIRE_DATA_OVERHEAD) {
         stats_add(&worker->stats, COUNT_rx_keepalives, 1);
         return;
     }
@@ -222,24 +198,25 @@ static void tell_stray(struct worker *worker, const struct shoal_endpoint *from)
     if (!stray_tell(&worker->rx.stray, &from->remote, worker->now))
         return;
     struct shoal_mail mail = {.kind = SHOAL_MAIL_STRAY, .time = worker->now, .endpoint = *from};
-    notify_often(worker, &mail);
+    post_frequent_news(&worker->device->post, &worker->stats, &mail);
 }
 
 static void data(struct worker *worker, uint8_t *message, uint32_t length,
                  const struct socket_received *received) {
     struct device *device = worker->device;
-    if (length < MESSAGE_MIN) {
+    if (length < WIRE_DATA_OVERHEAD) {
         drop(worker, NULL, COUNT_drop_rx_short);
         return;
     }
-    struct session *session = session_table_find(&device->sessions, get32(message + 4));
+    struct session *session =
+        session_table_find(&device->sessions, wire_get_le32(message + WIRE_DATA_INDEX));
     if (!session) {
         drop(worker, NULL, COUNT_drop_rx_index);
         tell_stray(worker, &received->endpoint);
         return;
     }
     struct peer *peer = session->peer;
-    uint64_t counter = get64(message + 8);
+    uint64_t counter = wire_get_le64(message + WIRE_DATA_COUNTER);
     if (session_expired(session, worker->now)) {
         drop(worker, peer, COUNT_drop_rx_expired);
         return;
@@ -252,9 +229,9 @@ static void data(struct worker *worker, uint8_t *message, uint32_t length,
         drop(worker, peer, COUNT_drop_rx_replay);
         return;
     }
-    uint8_t *plain = message + MESSAGE_HEADER;
+    uint8_t *plain = message + WIRE_DATA_HEADER;
     struct aead_packet packet = {
-        .out = plain, .in = plain, .counter = counter, .length = length - MESSAGE_HEADER};
+        .out = plain, .in = plain, .counter = counter, .length = length - WIRE_DATA_HEADER};
     if (aead_open(session->receive, &packet, 1) != 1) {
         drop(worker, peer, COUNT_drop_rx_authentication);
         return;
@@ -268,8 +245,8 @@ static void data(struct worker *worker, uint8_t *message, uint32_t length,
         confirm(worker, peer, session);
     check_rekey(worker, peer, session);
     account(worker, peer, length);
-    if (length > MESSAGE_MIN)
-        inner(worker, peer, plain, length - MESSAGE_MIN, received->tos);
+    if (length > WIRE_DATA_OVERHEAD)
+        inner(worker, peer, plain, length - WIRE_DATA_OVERHEAD, received->tos);
 }
 
 /* ---- Everything else --------------------------------------------------------------------- */
@@ -280,7 +257,7 @@ static void mail_datagram(struct worker *worker, enum mailbox_lane lane, const u
                               .length = (uint16_t)length,
                               .time = worker->now,
                               .endpoint = *from};
-    enum mailbox_result result = device_post(worker->device, lane, &mail, bytes);
+    enum mailbox_result result = post_mail(&worker->device->post, lane, &mail, bytes);
     if (result == MAILBOX_POSTED)
         stats_add(&worker->stats, COUNT_control_received, 1);
     else
@@ -299,9 +276,9 @@ static void handshake(struct worker *worker, const struct udp_socket *udp, const
         [GATE_DROP_FULL] = COUNT_drop_handshake_full,
     };
     struct device *device = worker->device;
-    struct gate_load load = {.queued = mailbox_fill(device->mailbox, MAILBOX_HANDSHAKES),
+    struct gate_load load = {.queued = mailbox_fill(device->post.mailbox, MAILBOX_HANDSHAKES),
                              .capacity = MAILBOX_HANDSHAKES_MAX};
-    uint8_t reply[GATE_COOKIE_REPLY_SIZE];
+    uint8_t reply[WIRE_COOKIE_REPLY_SIZE];
     enum gate_verdict verdict =
         gate_admit(device->gate, message, length, &from->remote, load, worker->now, reply);
     if (verdict == GATE_ACCEPT) {
@@ -310,7 +287,7 @@ static void handshake(struct worker *worker, const struct udp_socket *udp, const
     }
     drop(worker, NULL, reasons[verdict]);
     if (verdict == GATE_REPLY &&
-        socket_send(udp, from, HANDSHAKE_TOS, reply, sizeof(reply), sizeof(reply)) == 0)
+        socket_send(udp, from, WIRE_HANDSHAKE_TOS, reply, sizeof(reply), sizeof(reply)) == 0)
         stats_add(&worker->stats, COUNT_cookies_sent, 1);
 }
 
@@ -326,8 +303,8 @@ static void other(struct worker *worker, const struct udp_socket *udp, const uin
     }
     /* The type with its reserved bytes (R21). What has these set is no WireGuard message; a STUN
      * response starts with 01 01, so it is not dropped here unless nothing but WireGuard is. */
-    uint32_t type = length >= 4 ? get32(bytes) : 0;
-    if (type >= 1 && type <= 3) {
+    uint32_t type = length >= 4 ? wire_get_le32(bytes) : 0;
+    if (type >= WIRE_INITIATION && type <= WIRE_COOKIE_REPLY) {
         handshake(worker, udp, bytes, length, from);
         return;
     }
@@ -365,7 +342,7 @@ void rx_buffer(struct worker *worker, struct udp_socket *udp, uint8_t *buffer,
         uint32_t left = received->length - at;
         uint32_t length = left < received->segment ? left : received->segment;
         uint8_t *datagram = buffer + at;
-        if (length >= 4 && get32(datagram) == MESSAGE_DATA)
+        if (length >= 4 && wire_get_le32(datagram) == WIRE_DATA)
             data(worker, datagram, length, received);
         else
             other(worker, udp, datagram, length, &received->endpoint);

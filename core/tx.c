@@ -1,6 +1,5 @@
 #include "tx.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +9,9 @@
 #include "packet.h"
 #include "segment.h"
 #include "tun.h"
+#include "wire.h"
 #include "worker.h"
 
-#define MESSAGE_HEADER 16u
-#define MESSAGE_OVERHEAD (MESSAGE_HEADER + AEAD_TAG_SIZE)
-#define MESSAGE_DATA 4u /* type (R21) */
 #define GSO_REST_NS 1000000000ull
 #define LOOP_QUIET_NS 60000000000ull /* after so much quiet a loop is news again */
 #define ANSWER_MAX_NS 11000000000ull /* KEEPALIVE_TIMEOUT, and a second on the way */
@@ -102,7 +99,7 @@ static void demote(struct worker *worker, struct peer *peer, int error) {
         peer->gso_told = true;
         mail.tag = peer->tag;
     }
-    device_notify(worker->device, &worker->stats, &mail);
+    post_news(&worker->device->post, &worker->stats, &mail);
 }
 
 /* News of routes came since the last send: is the source still one that leaves where it was heard?
@@ -159,7 +156,7 @@ static bool send_singly(struct worker *worker, struct train *train, bool may_wai
     while (train->at < train->bytes) {
         uint32_t left = train->bytes - train->at;
         uint32_t length = left < train->stride ? left : train->stride;
-        bool keepalive = length == MESSAGE_OVERHEAD;
+        bool keepalive = length == WIRE_DATA_OVERHEAD;
         int error = send_once(worker, train, train->at, length, length);
         if (error == EAGAIN && may_wait)
             return false;
@@ -252,24 +249,18 @@ static bool fits(const struct train *train, const struct peer *peer, uint32_t si
            train->count < SOCKET_SEGMENTS_MAX && train->bytes + size <= SOCKET_PAYLOAD_MAX;
 }
 
-static void put32(uint8_t *out, uint32_t value) {
-    uint32_t little = htole32(value);
-    memcpy(out, &little, sizeof(little));
-}
-
 static void append(struct worker *worker, struct peer *peer, struct session *session,
                    uint64_t counter, const uint8_t *plain, uint32_t padded, uint8_t tos) {
     struct train *train = &worker->tx.train;
-    uint32_t size = MESSAGE_OVERHEAD + padded;
+    uint32_t size = WIRE_DATA_OVERHEAD + padded;
     if (train->count && !fits(train, peer, size, tos))
         flush_now(worker);
     uint8_t *message = train->arena + train->bytes;
-    put32(message, MESSAGE_DATA);
-    put32(message + 4, session->remote_index);
-    put32(message + 8, (uint32_t)counter);
-    put32(message + 12, (uint32_t)(counter >> 32));
+    wire_put_le32(message, WIRE_DATA);
+    wire_put_le32(message + WIRE_DATA_INDEX, session->remote_index);
+    wire_put_le64(message + WIRE_DATA_COUNTER, counter);
     struct aead_packet packet = {
-        .out = message + MESSAGE_HEADER, .in = plain, .counter = counter, .length = padded};
+        .out = message + WIRE_DATA_HEADER, .in = plain, .counter = counter, .length = padded};
     if (!aead_seal(session->send, &packet, 1)) {
         drop(worker, peer, COUNT_drop_tx_seal, 1);
         return;
@@ -302,7 +293,7 @@ static void check_rekey(struct worker *worker, struct peer *peer, struct session
                               .index = session->local_index,
                               .value = why,
                               .time = worker->now};
-    session->rekey_mailed = device_notify(worker->device, &worker->stats, &mail);
+    session->rekey_mailed = post_news(&worker->device->post, &worker->stats, &mail);
 }
 
 bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *session) {
@@ -360,7 +351,7 @@ static void seal(struct worker *worker, struct peer *peer, struct session *sessi
     check_rekey(worker, peer, session, counter + count);
     struct segment segment;
     while (segment_next(&segmenter, &segment)) {
-        if (segment.padded + MESSAGE_OVERHEAD > SOCKET_PAYLOAD_MAX)
+        if (segment.padded + WIRE_DATA_OVERHEAD > SOCKET_PAYLOAD_MAX)
             drop(worker, peer, COUNT_drop_tx_too_big, 1);
         else
             append(worker, peer, session, counter, segment.data, segment.padded, tos);
@@ -446,7 +437,7 @@ static bool is_loop(struct worker *worker, const struct packet *packet, const ui
     struct device *device = worker->device;
     const uint8_t *udp = udp_header(packet, bytes);
     uint16_t port = atomic_load_explicit(&device->port, memory_order_relaxed);
-    if (!udp || !port || (udp[0] << 8 | udp[1]) != port)
+    if (!udp || !port || wire_get_be16(udp) != port)
         return false;
     uint32_t changes = atomic_load_explicit(&device->route_changes, memory_order_relaxed);
     uint16_t family = packet->version == 4 ? SHOAL_AF_INET : SHOAL_AF_INET6;
@@ -457,9 +448,9 @@ static bool is_loop(struct worker *worker, const struct packet *packet, const ui
     if (news) {
         struct shoal_mail mail = {.kind = SHOAL_MAIL_LOOP, .time = worker->now};
         mail.endpoint.remote.family = family;
-        mail.endpoint.remote.port = (uint16_t)(udp[2] << 8 | udp[3]);
+        mail.endpoint.remote.port = wire_get_be16(udp + 2);
         memcpy(mail.endpoint.remote.ip, packet->destination, packet->version == 4 ? 4 : 16);
-        device_notify(device, &worker->stats, &mail);
+        post_news(&device->post, &worker->stats, &mail);
     }
     return true;
 }

@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 /* What an epoll event is about; the last two only in what is ready. */
 enum source {
     SOURCE_WAKE,
@@ -144,7 +146,7 @@ static void link_news(struct worker *worker, enum shoal_link_news news) {
                               .index =
                                   atomic_load_explicit(&worker->device->mtu, memory_order_relaxed),
                               .time = worker->now};
-    device_notify(worker->device, &worker->stats, &mail);
+    post_news(&worker->device->post, &worker->stats, &mail);
 }
 
 void worker_tun_gone(struct worker *worker) {
@@ -218,7 +220,7 @@ static void routes_ready(struct worker *worker) {
     atomic_fetch_add_explicit(&worker->device->route_changes, 1, memory_order_relaxed);
     offload_retry(&worker->device->offload, SHOAL_OFFLOAD_UDP_GSO);
     struct shoal_mail mail = {.kind = SHOAL_MAIL_ROUTES, .time = worker->now};
-    device_notify(worker->device, &worker->stats, &mail);
+    post_news(&worker->device->post, &worker->stats, &mail);
 }
 
 static void follow_routes(struct worker *worker, bool ready) {
@@ -302,10 +304,10 @@ static void *loop(void *argument) {
         int count = epoll_wait(worker->epoll, events, SOURCES, sleep);
         int error = count < 0 ? errno : 0;
         quiesce_enter(&device->quiesce, &worker->mutex);
-        worker->now = device_now();
+        worker->now = clock_boottime();
         if (error && error != EINTR) {
             struct shoal_mail mail = {.kind = SHOAL_MAIL_WORKER_FAILED, .value = (uint32_t)error};
-            device_notify(device, &worker->stats, &mail);
+            post_news(&device->post, &worker->stats, &mail);
             quiesce_leave(&worker->mutex);
             break;
         }

@@ -24,7 +24,7 @@ static void draw(void *context, uint8_t *buffer, size_t length) {
 
 static uint8_t public_key[32];
 static struct gate *gate;
-static uint8_t reply[GATE_COOKIE_REPLY_SIZE];
+static uint8_t reply[WIRE_COOKIE_REPLY_SIZE];
 
 static int open_gate(void **state) {
     (void)state;

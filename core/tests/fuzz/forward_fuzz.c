@@ -8,6 +8,7 @@
 #include "fuzz.h"
 
 #include "checksum.h"
+#include "clock.h"
 #include "device.h"
 #include "worker.h"
 
@@ -40,9 +41,9 @@ static struct session *forward_session(uint32_t which) {
     struct shoal_session session = {.role = SHOAL_ROLE_INITIATOR,
                                     .local_index = FORWARD_INDEX + which,
                                     .remote_index = 200 + which,
-                                    .birth = device_now()};
+                                    .birth = clock_boottime()};
     struct session *made =
-        session_create(&session, forward_device->aead, forward_peers[which], device_now());
+        session_create(&session, forward_device->aead, forward_peers[which], clock_boottime());
     REQUIRE(made &&
             peer_install(forward_peers[which], &forward_device->sessions, made) == SHOAL_OK);
     return made;
@@ -173,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     quiesce_end(forward_device);
 
     static uint8_t mail[1 << 18];
-    while (mailbox_drain(forward_device->mailbox, mail, sizeof(mail)) != 0)
+    while (mailbox_drain(forward_device->post.mailbox, mail, sizeof(mail)) != 0)
         ;
     free(message);
     free(plain);

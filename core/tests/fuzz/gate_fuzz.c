@@ -61,7 +61,7 @@ static void gate_check(enum gate_verdict verdict, const uint8_t *message, size_t
     if (verdict == GATE_ACCEPT && !cookie)
         REQUIRE(valid && (length == 148 || length == 92)); /* R20, R28 */
     if (verdict == GATE_REPLY) {
-        REQUIRE(valid && loaded && length >= GATE_COOKIE_REPLY_SIZE); /* R30, R35 */
+        REQUIRE(valid && loaded && length >= WIRE_COOKIE_REPLY_SIZE); /* R30, R35 */
         REQUIRE(reply[0] == 3 && memcmp(reply + 4, message + 4, 4) == 0);
     }
     if (valid)
@@ -69,7 +69,7 @@ static void gate_check(enum gate_verdict verdict, const uint8_t *message, size_t
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    uint8_t seed[16] = {0}, random = 1, reply[GATE_COOKIE_REPLY_SIZE];
+    uint8_t seed[16] = {0}, random = 1, reply[WIRE_COOKIE_REPLY_SIZE];
     gate_key[0] = 1;
     struct gate *gate = gate_create(seed, gate_draw, &random);
     REQUIRE(gate && gate_set_identity(gate, gate_key));

@@ -7,6 +7,7 @@
  */
 #include "fuzz.h"
 
+#include "clock.h"
 #include "device.h"
 #include "worker.h"
 
@@ -39,8 +40,8 @@ static void message_open(void) {
     struct shoal_session session = {.role = SHOAL_ROLE_INITIATOR,
                                     .local_index = MESSAGE_INDEX,
                                     .remote_index = 200,
-                                    .birth = device_now()};
-    message_session = session_create(&session, message_device->aead, peer, device_now());
+                                    .birth = clock_boottime()};
+    message_session = session_create(&session, message_device->aead, peer, clock_boottime());
     REQUIRE(message_session &&
             peer_install(peer, &message_device->sessions, message_session) == SHOAL_OK);
     message_key = aead_key_create(message_device->aead, AEAD_SEAL, session.receive_key);
@@ -91,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     quiesce_end(message_device);
 
     static uint8_t mail[1 << 18];
-    while (mailbox_drain(message_device->mailbox, mail, sizeof(mail)) != 0)
+    while (mailbox_drain(message_device->post.mailbox, mail, sizeof(mail)) != 0)
         ;
     free(buffer);
     return 0;
