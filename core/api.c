@@ -117,26 +117,24 @@ int32_t shoal_device_close(shoal_device_t handle) {
 }
 
 static void fill_info(struct device *device, struct shoal_device_info *info) {
-    struct worker *first = device->workers[0];
     memset(info, 0, sizeof(*info));
-    info->ifindex = atomic_load_explicit(&device->ifindex, memory_order_relaxed);
+    info->ifindex = atomic_load_explicit(&device->interface.ifindex, memory_order_relaxed);
     char name[SHOAL_IFNAME_SIZE];
     if (info->ifindex && netlink_name(device->netlink, info->ifindex, name) == 0)
         memcpy(device->tun.name, name, sizeof(name)); /* anybody may rename it */
     memcpy(info->ifname, device->tun.name, sizeof(info->ifname));
-    strncpy(info->aead, aead_name(device->aead), sizeof(info->aead) - 1);
+    strncpy(info->aead, aead_name(device->plane.aead), sizeof(info->aead) - 1);
     strncpy(info->io, "poll", sizeof(info->io) - 1);
-    info->doorbell_fd = device->post.far_bell;
-    info->mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed);
+    info->doorbell_fd = device->plane.post.far_bell;
+    info->mtu = atomic_load_explicit(&device->plane.mtu, memory_order_relaxed);
     info->workers = device->worker_count;
     info->offloads_available =
-        atomic_load_explicit(&device->offload.available, memory_order_relaxed);
-    info->offloads_on = atomic_load_explicit(&device->offload.on, memory_order_relaxed);
-    info->port = device->port;
-    info->fwmark = device->fwmark;
-    for (int i = 0; i < WORKER_SOCKETS; i++)
-        info->families |= first->sockets[i].fd >= 0 ? 1u << i : 0;
-    info->link_up = atomic_load_explicit(&device->link_up, memory_order_relaxed);
+        atomic_load_explicit(&device->plane.offload.available, memory_order_relaxed);
+    info->offloads_on = atomic_load_explicit(&device->plane.offload.on, memory_order_relaxed);
+    info->port = device->plane.port;
+    info->fwmark = device->plane.fwmark;
+    info->families = binding_families(device);
+    info->link_up = atomic_load_explicit(&device->interface.up, memory_order_relaxed);
 }
 
 int32_t shoal_device_info(shoal_device_t handle, struct shoal_device_info *info,
@@ -158,9 +156,9 @@ int32_t shoal_device_set_identity(shoal_device_t handle, const uint8_t *public_k
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    quiesce_begin(device);
-    bool done = gate_set_identity(device->gate, public_key);
-    quiesce_end(device);
+    device_stop(device);
+    bool done = gate_set_identity(device->plane.gate, public_key);
+    device_resume(device);
     registry_release(handle);
     return done ? SHOAL_OK : SHOAL_E_MEMORY;
 }
@@ -174,9 +172,9 @@ int32_t shoal_device_bind(shoal_device_t handle, uint16_t port, uint32_t fwmark,
     struct device *device = registry_acquire(handle);
     if (!device)
         return failure(error, SHOAL_E_STALE, 0, "device");
-    enum shoal_status status = device_bind(device, port, fwmark, error);
+    enum shoal_status status = binding_move(device, port, fwmark, error);
     if (status == SHOAL_OK)
-        *bound_port = device->port;
+        *bound_port = device->plane.port;
     registry_release(handle);
     return status;
 }
@@ -185,7 +183,7 @@ int32_t shoal_device_unbind(shoal_device_t handle) {
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    device_unbind(device);
+    binding_close(device);
     registry_release(handle);
     return SHOAL_OK;
 }
@@ -194,7 +192,7 @@ int32_t shoal_device_set_fwmark(shoal_device_t handle, uint32_t fwmark) {
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    enum shoal_status status = device_set_fwmark(device, fwmark);
+    enum shoal_status status = binding_set_fwmark(device, fwmark);
     registry_release(handle);
     return status;
 }
@@ -205,10 +203,10 @@ int32_t shoal_device_set_offloads(shoal_device_t handle, uint32_t mask, uint32_t
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    quiesce_begin(device);
-    offload_switch(&device->offload, mask, on);
+    device_stop(device);
+    offload_switch(&device->plane.offload, mask, on);
     device_apply_offloads(device);
-    quiesce_end(device);
+    device_resume(device);
     registry_release(handle);
     return SHOAL_OK;
 }
@@ -230,9 +228,9 @@ int32_t shoal_device_set_inner(shoal_device_t handle, const struct shoal_prefix 
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    quiesce_begin(device);
-    forward_set_inner(&device->forward, address);
-    quiesce_end(device);
+    device_stop(device);
+    forward_set_inner(&device->plane.forward, address);
+    device_resume(device);
     registry_release(handle);
     return SHOAL_OK;
 }
@@ -249,7 +247,7 @@ int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_
     for (uint32_t i = 0; i < STATS_COUNT; i++) {
         counters[i] = stats_get(&device->stats, i);
         for (uint32_t w = 0; w < device->worker_count; w++)
-            counters[i] += stats_get(&device->workers[w]->stats, i);
+            counters[i] += stats_get(&device->workers[w]->pass.stats, i);
     }
     *written = STATS_COUNT;
     registry_release(handle);
@@ -272,7 +270,7 @@ static struct link_call link_begin(shoal_device_t handle, struct shoal_error *er
         call.status = failure(error, SHOAL_E_STALE, 0, "device");
         return call;
     }
-    call.ifindex = atomic_load_explicit(&call.device->ifindex, memory_order_relaxed);
+    call.ifindex = atomic_load_explicit(&call.device->interface.ifindex, memory_order_relaxed);
     if (!call.device->netlink)
         call.status = failure(error, SHOAL_E_STATE, 0, "the device has no interface");
     else if (!call.ifindex)
@@ -360,7 +358,7 @@ int32_t shoal_mailbox_drain(shoal_device_t handle, uint8_t *buffer, uint32_t cap
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    *used = (uint32_t)mailbox_drain(device->post.mailbox, buffer, capacity);
+    *used = (uint32_t)mailbox_drain(device->plane.post.mailbox, buffer, capacity);
     registry_release(handle);
     return SHOAL_OK;
 }
@@ -376,7 +374,7 @@ int32_t shoal_datagram_send(shoal_device_t handle, const struct shoal_endpoint *
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    enum shoal_status status = device_send(device, to, (uint8_t)tos, bytes, length);
+    enum shoal_status status = binding_send(device, to, (uint8_t)tos, bytes, length);
     registry_release(handle);
     return status;
 }

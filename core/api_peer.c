@@ -7,16 +7,14 @@
 #include <string.h>
 
 #include "address.h"
-#include "clock.h"
 #include "edge.h"
-#include "tx.h"
-#include "worker.h"
+#include "pass.h"
 
 /* A peer at a standstill. Owner: the calling thread, from begin to end. */
 struct standstill {
     shoal_device_t handle;
     struct device *device;
-    struct worker *worker; /* the peer's */
+    struct pass *pass; /* of its worker */
     struct peer *peer;
 };
 
@@ -25,20 +23,19 @@ static int32_t begin(struct standstill *still, shoal_device_t handle, shoal_peer
     still->device = registry_acquire(handle);
     if (!still->device)
         return SHOAL_E_STALE;
-    still->peer = peer_table_find(&still->device->peers, peer);
+    still->peer = peer_table_find(&still->device->plane.peers, peer);
     if (!still->peer) {
         registry_release(handle);
         return SHOAL_E_STALE;
     }
-    quiesce_begin(still->device);
-    still->worker = still->device->workers[0];
-    still->worker->now = clock_boottime();
-    tx_begin(still->worker);
+    device_stop(still->device);
+    still->pass = &device_owner(still->device, still->peer)->pass;
+    tx_begin(still->pass);
     return SHOAL_OK;
 }
 
 static int32_t end(struct standstill *still, int32_t status) {
-    quiesce_end(still->device);
+    device_resume(still->device);
     registry_release(still->handle);
     return status;
 }
@@ -71,9 +68,9 @@ int32_t shoal_peer_add(shoal_device_t handle, uint32_t tag, shoal_peer_t *peer) 
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    quiesce_begin(device);
-    enum shoal_status status = peer_table_add(&device->peers, tag, peer);
-    quiesce_end(device);
+    device_stop(device);
+    enum shoal_status status = peer_table_add(&device->plane.peers, tag, peer);
+    device_resume(device);
     if (status == SHOAL_E_FULL)
         stats_add(&device->stats, COUNT_peers_refused, 1);
     registry_release(handle);
@@ -81,16 +78,16 @@ int32_t shoal_peer_add(shoal_device_t handle, uint32_t tag, shoal_peer_t *peer) 
 }
 
 static void discard_staged(struct standstill *still) {
-    uint32_t count = staging_clear(&still->device->staging, &still->peer->staging);
-    stats_add(&still->worker->stats, COUNT_drop_tx_staging_discarded, count);
+    uint32_t count = staging_clear(&still->pass->staging, &still->peer->staging);
+    stats_add(&still->pass->stats, COUNT_drop_tx_staging_discarded, count);
     facts_add(&still->peer->facts.dropped, count);
-    worker_unlist_flush(still->worker, still->peer);
+    flush_remove(&still->pass->flush, still->peer);
     peer_publish_staged(still->peer);
 }
 
 static void set_guest(struct standstill *still, bool guest) {
     if (still->peer->guest != guest)
-        still->device->forward.guests += guest ? 1 : -1;
+        still->device->plane.forward.guests += guest ? 1 : -1;
     still->peer->guest = guest;
 }
 
@@ -99,12 +96,12 @@ int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    tx_forget(still.worker, still.peer);
+    tx_forget(still.pass, still.peer);
     discard_staged(&still);
     set_guest(&still, false);
-    peer_clear_sessions(still.peer, &still.device->sessions);
-    route_remove_peer(still.device->routes, still.peer->slot);
-    peer_table_remove(&still.device->peers, still.peer);
+    peer_clear_sessions(still.peer, &still.pass->sessions);
+    route_remove_peer(still.device->plane.routes, still.peer->slot);
+    peer_table_remove(&still.device->plane.peers, still.peer);
     return end(&still, SHOAL_OK);
 }
 
@@ -167,7 +164,7 @@ int32_t shoal_peer_arm(shoal_device_t handle, shoal_peer_t peer, uint32_t edges)
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    edge_arm(still.worker, still.peer, edges);
+    edge_arm(still.pass, still.peer, edges);
     return end(&still, SHOAL_OK);
 }
 
@@ -179,15 +176,15 @@ int32_t shoal_peer_keepalive(shoal_device_t handle, shoal_peer_t peer, uint32_t 
     if (status != SHOAL_OK)
         return status;
     struct session *session = still.peer->sessions[PEER_CURRENT];
-    if (!session_can_send(session, still.worker->now, 1) ||
+    if (!session_can_send(session, still.pass->now, 1) ||
         still.peer->endpoint.remote.family == SHOAL_AF_NONE)
         return end(&still, SHOAL_E_STATE);
     bool sent = still.peer->flush_listed ||
                 atomic_load_explicit(&session->counter, memory_order_relaxed) > 0;
     if (!(flags & SHOAL_KEEPALIVE_UNLESS_SENT) || !sent) {
-        if (!tx_keepalive(still.worker, still.peer, session))
+        if (!tx_keepalive(still.pass, still.peer, session))
             return end(&still, SHOAL_E_STATE);
-        tx_flush(still.worker);
+        tx_flush(still.pass);
     }
     return end(&still, SHOAL_OK);
 }
@@ -206,7 +203,7 @@ int32_t shoal_peer_clear_sessions(shoal_device_t handle, shoal_peer_t peer) {
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    peer_clear_sessions(still.peer, &still.device->sessions);
+    peer_clear_sessions(still.peer, &still.pass->sessions);
     return end(&still, SHOAL_OK);
 }
 
@@ -217,7 +214,7 @@ int32_t shoal_peer_facts(shoal_device_t handle, shoal_peer_t peer, struct shoal_
     struct device *device = registry_acquire(handle);
     if (!device)
         return SHOAL_E_STALE;
-    struct peer *found = peer_table_find(&device->peers, peer);
+    struct peer *found = peer_table_find(&device->plane.peers, peer);
     if (found)
         facts_copy(&found->facts, facts);
     registry_release(handle);
@@ -238,19 +235,17 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
     if (status != SHOAL_OK)
         return status;
     struct session *session =
-        session_create(description, still.device->aead, still.peer, still.worker->now);
+        session_create(description, still.device->plane.aead, still.peer, still.pass->now);
     if (!session)
         return end(&still, SHOAL_E_MEMORY);
-    status = peer_install(still.peer, &still.device->sessions, session);
+    status = peer_install(still.peer, &still.pass->sessions, session);
     if (status != SHOAL_OK) {
         session_free(session);
         return end(&still, status);
     }
     if (session->role == SHOAL_ROLE_INITIATOR && still.peer->staging.count) {
-        tx_flush_staged(still.worker, still.peer);
-        tx_flush(still.worker);
-        if (still.worker->flush_list) /* what one batch did not hold */
-            worker_ring(still.worker);
+        tx_flush_staged(still.pass, still.peer);
+        tx_flush(still.pass);
     }
     return end(&still, SHOAL_OK);
 }
@@ -265,9 +260,9 @@ int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct s
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    status = (int32_t)route_insert(still.device->routes, prefix, still.peer->slot);
+    status = (int32_t)route_insert(still.device->plane.routes, prefix, still.peer->slot);
     if (status == SHOAL_E_FULL)
-        stats_add(&still.worker->stats, COUNT_routes_refused, 1);
+        stats_add(&still.pass->stats, COUNT_routes_refused, 1);
     return end(&still, status);
 }
 
@@ -279,5 +274,5 @@ int32_t shoal_route_remove(shoal_device_t handle, shoal_peer_t peer,
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    return end(&still, (int32_t)route_remove(still.device->routes, prefix, still.peer->slot));
+    return end(&still, (int32_t)route_remove(still.device->plane.routes, prefix, still.peer->slot));
 }

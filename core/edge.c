@@ -1,7 +1,6 @@
 #include "edge.h"
 
-#include "device.h"
-#include "worker.h"
+#include "pass.h"
 
 static enum shoal_mail_kind kind_of(enum shoal_edge edge) {
     switch (edge) {
@@ -15,22 +14,22 @@ static enum shoal_mail_kind kind_of(enum shoal_edge edge) {
     return SHOAL_MAIL_UNSENT_REPLY;
 }
 
-void edge_raise(struct worker *worker, struct peer *peer, enum shoal_edge edge, uint64_t time) {
+void edge_raise(struct pass *pass, struct peer *peer, enum shoal_edge edge, uint64_t time) {
     if (!(peer->armed & edge))
         return;
     struct shoal_mail mail = {.kind = (uint16_t)kind_of(edge), .tag = peer->tag, .time = time};
-    if (post_news(&worker->device->post, &worker->stats, &mail))
+    if (pass_news(pass, &mail))
         peer->armed &= ~edge;
 }
 
-void edge_arm(struct worker *worker, struct peer *peer, uint32_t edges) {
+void edge_arm(struct pass *pass, struct peer *peer, uint32_t edges) {
     peer->armed |= edges;
     uint64_t unanswered = facts_get(&peer->facts.first_unanswered_data);
     uint64_t unsent = facts_get(&peer->facts.first_unsent_reply);
-    if (peer->staging.count && !session_can_send(peer->sessions[PEER_CURRENT], worker->now, 1))
-        edge_raise(worker, peer, SHOAL_EDGE_SESSION_NEEDED, worker->now);
+    if (peer->staging.count && !session_can_send(peer->sessions[PEER_CURRENT], pass->now, 1))
+        edge_raise(pass, peer, SHOAL_EDGE_SESSION_NEEDED, pass->now);
     if (unanswered)
-        edge_raise(worker, peer, SHOAL_EDGE_UNANSWERED_DATA, unanswered);
+        edge_raise(pass, peer, SHOAL_EDGE_UNANSWERED_DATA, unanswered);
     if (unsent)
-        edge_raise(worker, peer, SHOAL_EDGE_UNSENT_REPLY, unsent);
+        edge_raise(pass, peer, SHOAL_EDGE_UNSENT_REPLY, unsent);
 }

@@ -9,12 +9,12 @@
 #include "peer.h"
 #include "shoal.h"
 
-struct worker;
+struct pass;
 
 /** Mails the edge if it is armed. A full mailbox leaves it armed, for the next occasion. */
-void edge_raise(struct worker *worker, struct peer *peer, enum shoal_edge edge, uint64_t time);
+void edge_raise(struct pass *pass, struct peer *peer, enum shoal_edge edge, uint64_t time);
 
 /** Arms edges and mails at once those whose condition holds. Control thread, at a standstill. */
-void edge_arm(struct worker *worker, struct peer *peer, uint32_t edges);
+void edge_arm(struct pass *pass, struct peer *peer, uint32_t edges);
 
 #endif

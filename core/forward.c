@@ -4,10 +4,9 @@
 
 #include "aead.h"
 #include "checksum.h"
-#include "device.h"
 #include "icmp.h"
+#include "pass.h"
 #include "segment.h"
-#include "worker.h"
 
 #define IPV4_TTL 8u
 #define IPV4_CHECKSUM 10u
@@ -28,33 +27,28 @@ void forward_set_inner(struct forward *forward, const struct shoal_prefix *addre
     forward->inner[address->family == SHOAL_AF_INET6] = *address;
 }
 
-static void drop(struct worker *worker, struct peer *peer, enum counter why) {
-    stats_add(&worker->stats, why, 1);
-    facts_add(&peer->facts.dropped, 1);
-}
-
 /* As it is now: congestion outside may have been marked inside since it was parsed (R52). */
 static uint8_t tos_of(const struct packet *packet, const uint8_t *plain) {
     return (uint8_t)(packet->version == 4 ? plain[1] : plain[0] << 4 | plain[1] >> 4);
 }
 
 /* Tells the sender why its packet does not go on. It has just sent something, so it is there. */
-static void answer(struct worker *worker, struct peer *to, const struct packet *packet,
+static void answer(struct pass *pass, struct peer *to, const struct packet *packet,
                    const uint8_t *plain, enum icmp_kind kind) {
-    struct device *device = worker->device;
-    const struct shoal_prefix *inner = &device->forward.inner[packet->version == 6];
+    struct plane *plane = pass->plane;
+    const struct shoal_prefix *inner = &plane->forward.inner[packet->version == 6];
     struct icmp_error error = {
         .kind = kind,
-        .mtu = atomic_load_explicit(&device->mtu, memory_order_relaxed),
+        .mtu = atomic_load_explicit(&plane->mtu, memory_order_relaxed),
         .source = inner->family == SHOAL_AF_NONE ? NULL : inner->ip,
     };
     uint8_t frame[SEGMENT_VNET_SIZE + ICMP_MAX + SEGMENT_SLACK] = {0};
     size_t length = icmp_answer(frame + SEGMENT_VNET_SIZE, packet, plain, &error);
-    if (!length || worker->waiting_for_socket || !icmp_take(&worker->forward_pace, worker->now))
+    if (!length || tx_is_blocked(&pass->tx) || !icmp_take(&pass->forward_pace, pass->now))
         return;
     uint8_t tos = tos_of(packet, frame + SEGMENT_VNET_SIZE);
-    if (tx_frame(worker, to, frame, (uint32_t)(SEGMENT_VNET_SIZE + length), tos))
-        stats_add(&worker->stats, COUNT_forward_errors, 1);
+    if (tx_frame(pass, to, frame, (uint32_t)(SEGMENT_VNET_SIZE + length), tos))
+        stats_add(&pass->stats, COUNT_forward_errors, 1);
 }
 
 static uint8_t hops_left(const struct packet *packet, const uint8_t *plain) {
@@ -80,57 +74,57 @@ static bool wants_to_know_size(const struct packet *packet, const uint8_t *plain
     return packet->version == 6 || plain[IPV4_FLAGS] & IPV4_DF;
 }
 
-static void carry(struct worker *worker, struct peer *from, struct peer *to,
+static void carry(struct pass *pass, struct peer *from, struct peer *to,
                   const struct packet *packet, uint8_t *plain) {
     if (hops_left(packet, plain) <= 1) {
-        drop(worker, from, COUNT_drop_forward_hops);
-        answer(worker, from, packet, plain, ICMP_TIME_EXCEEDED);
+        pass_drop(pass, from, COUNT_drop_forward_hops, 1);
+        answer(pass, from, packet, plain, ICMP_TIME_EXCEEDED);
         return;
     }
-    if (packet->length > atomic_load_explicit(&worker->device->mtu, memory_order_relaxed)) {
-        drop(worker, from, COUNT_drop_forward_too_big);
+    if (packet->length > atomic_load_explicit(&pass->plane->mtu, memory_order_relaxed)) {
+        pass_drop(pass, from, COUNT_drop_forward_too_big, 1);
         if (wants_to_know_size(packet, plain))
-            answer(worker, from, packet, plain, ICMP_TOO_BIG);
+            answer(pass, from, packet, plain, ICMP_TOO_BIG);
         return;
     }
-    if (worker->waiting_for_socket) { /* sealed now, it would only be dropped */
-        drop(worker, to, COUNT_drop_forward_buffer);
+    if (tx_is_blocked(&pass->tx)) { /* sealed now, it would only be dropped */
+        pass_drop(pass, to, COUNT_drop_forward_buffer, 1);
         return;
     }
     /* In place: the virtio header lies on the message header, the padding on the tag. */
     uint8_t *frame = plain - SEGMENT_VNET_SIZE;
     memset(frame, 0, SEGMENT_VNET_SIZE);
     lower_hops(packet, plain);
-    if (tx_frame(worker, to, frame, SEGMENT_VNET_SIZE + packet->length, tos_of(packet, plain)))
-        stats_add(&worker->stats, COUNT_forwarded, 1);
+    if (tx_frame(pass, to, frame, SEGMENT_VNET_SIZE + packet->length, tos_of(packet, plain)))
+        stats_add(&pass->stats, COUNT_forwarded, 1);
     else
-        answer(worker, from, packet, plain, ICMP_UNREACHABLE);
+        answer(pass, from, packet, plain, ICMP_UNREACHABLE);
 }
 
-bool forward_packet(struct worker *worker, struct peer *from, const struct packet *packet,
+bool forward_packet(struct pass *pass, struct peer *from, const struct packet *packet,
                     uint8_t *plain) {
-    struct device *device = worker->device;
+    struct plane *plane = pass->plane;
     bool v4 = packet->version == 4;
-    const struct shoal_prefix *inner = &device->forward.inner[!v4];
+    const struct shoal_prefix *inner = &plane->forward.inner[!v4];
     /* Nearly everything is for ourselves, and costs no look-up. */
     if (inner->family != SHOAL_AF_NONE && memcmp(inner->ip, packet->destination, v4 ? 4 : 16) == 0)
         return false;
-    uint32_t slot = v4 ? route_lookup4(device->routes, packet->destination)
-                       : route_lookup6(device->routes, packet->destination);
+    uint32_t slot = v4 ? route_lookup4(plane->routes, packet->destination)
+                       : route_lookup6(plane->routes, packet->destination);
     if (slot == ROUTE_NONE) {
         if (!from->guest || inner->family == SHOAL_AF_NONE || !holds(inner, packet->destination))
             return false;
-        drop(worker, from, COUNT_drop_forward_no_route);
-        answer(worker, from, packet, plain, ICMP_UNREACHABLE);
+        pass_drop(pass, from, COUNT_drop_forward_no_route, 1);
+        answer(pass, from, packet, plain, ICMP_UNREACHABLE);
         return true;
     }
-    struct peer *to = device->peers.entries[slot].peer;
+    struct peer *to = plane->peers.entries[slot].peer;
     if (!from->guest && !to->guest)
         return false;
     if (from == to) {
-        drop(worker, from, COUNT_drop_forward_back);
+        pass_drop(pass, from, COUNT_drop_forward_back, 1);
         return true;
     }
-    carry(worker, from, to, packet, plain);
+    carry(pass, from, to, packet, plain);
     return true;
 }

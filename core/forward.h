@@ -25,7 +25,7 @@ struct forward {
                                      mesh's network; family NONE: not known */
 };
 
-struct worker;
+struct pass;
 struct peer;
 
 /** Takes our own address of one family, host bits included, in place of an earlier one. */
@@ -37,7 +37,7 @@ void forward_set_inner(struct forward *forward, const struct shoal_prefix *addre
  *               its message header. Used up when the packet was taken.
  * @return false when it is for the TUN
  */
-bool forward_packet(struct worker *worker, struct peer *from, const struct packet *packet,
+bool forward_packet(struct pass *pass, struct peer *from, const struct packet *packet,
                     uint8_t *plain);
 
 #endif

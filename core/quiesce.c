@@ -6,39 +6,39 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "device.h"
 #include "wipe.h"
-#include "worker.h"
 
 static void futex(_Atomic uint32_t *word, int operation, uint32_t value) {
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-void quiesce_begin(struct device *device) {
-    atomic_store(&device->quiesce.wanted, 1);
-    for (uint32_t i = 0; i < device->worker_count; i++)
-        pthread_mutex_lock(&device->workers[i]->mutex);
+void quiesce_init(struct quiesce *quiesce) { pthread_mutex_init(&quiesce->mutex, NULL); }
+
+void quiesce_destroy(struct quiesce *quiesce) { pthread_mutex_destroy(&quiesce->mutex); }
+
+void quiesce_stop(struct quiesce *quiesce) {
+    atomic_store(&quiesce->wanted, 1);
+    pthread_mutex_lock(&quiesce->mutex);
 }
 
-void quiesce_end(struct device *device) {
+void quiesce_resume(struct quiesce *quiesce) {
     wipe_leftovers();
-    atomic_store(&device->quiesce.wanted, 0);
-    for (uint32_t i = device->worker_count; i-- > 0;)
-        pthread_mutex_unlock(&device->workers[i]->mutex);
-    if (atomic_load(&device->quiesce.waiting))
-        futex(&device->quiesce.wanted, FUTEX_WAKE, INT_MAX);
+    atomic_store(&quiesce->wanted, 0);
+    pthread_mutex_unlock(&quiesce->mutex);
+    if (atomic_load(&quiesce->waiting))
+        futex(&quiesce->wanted, FUTEX_WAKE, INT_MAX);
 }
 
-void quiesce_enter(struct quiesce *quiesce, pthread_mutex_t *mutex) {
+void quiesce_enter(struct quiesce *quiesce) {
     while (atomic_load(&quiesce->wanted)) {
-        atomic_fetch_add(&quiesce->waiting, 1);
+        atomic_store(&quiesce->waiting, 1);
         futex(&quiesce->wanted, FUTEX_WAIT, 1); /* returns at once when it fell meanwhile */
-        atomic_fetch_sub(&quiesce->waiting, 1);
+        atomic_store(&quiesce->waiting, 0);
     }
-    pthread_mutex_lock(mutex);
+    pthread_mutex_lock(&quiesce->mutex);
 }
 
-void quiesce_leave(pthread_mutex_t *mutex) {
+void quiesce_leave(struct quiesce *quiesce) {
     wipe_leftovers();
-    pthread_mutex_unlock(mutex);
+    pthread_mutex_unlock(&quiesce->mutex);
 }

@@ -1,11 +1,11 @@
 /*
- * How the control thread gets a standstill, and what that costs whom.
+ * How the control thread stops a worker, and what that costs whom.
  *
  * A worker holds its own mutex during a batch and lets go of it around epoll_wait. The control
- * thread raises `wanted` and takes every worker's mutex: an idle worker costs it an uncontended
- * lock and is not even woken; a busy one finishes its batch, sees `wanted` before the next one and
- * sleeps until it falls, so the control thread never starves under load. Between quiesce_begin and
- * quiesce_end the control thread owns what the workers own.
+ * thread raises `wanted` and takes the mutex: an idle worker costs it an uncontended lock and is
+ * not even woken; a busy one finishes its batch, sees `wanted` before the next one and sleeps until
+ * it falls, so the control thread never starves under load. Between quiesce_stop and quiesce_resume
+ * the control thread owns what the worker owns.
  *
  * Session keys are used on both sides of that door only, so whoever goes through it leaves no copy
  * of one on its stack (R65).
@@ -17,20 +17,22 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct device;
-
-/* Owner: shared; `wanted` is a futex word. */
+/* One a worker. Owner: shared; `wanted` is a futex word. */
 struct quiesce {
+    pthread_mutex_t mutex;
     _Atomic uint32_t wanted;  /* 1 while the control thread wants or has the standstill */
-    _Atomic uint32_t waiting; /* workers asleep on `wanted` */
+    _Atomic uint32_t waiting; /* 1 while the worker is asleep on `wanted` */
 };
 
-/** Control thread: returns with all workers at a standstill. Not recursive. */
-void quiesce_begin(struct device *device);
-void quiesce_end(struct device *device);
+void quiesce_init(struct quiesce *quiesce);
+void quiesce_destroy(struct quiesce *quiesce);
+
+/** Control thread: returns with the worker at a standstill. Not recursive. */
+void quiesce_stop(struct quiesce *quiesce);
+void quiesce_resume(struct quiesce *quiesce);
 
 /** Worker: before and after a batch. */
-void quiesce_enter(struct quiesce *quiesce, pthread_mutex_t *mutex);
-void quiesce_leave(pthread_mutex_t *mutex);
+void quiesce_enter(struct quiesce *quiesce);
+void quiesce_leave(struct quiesce *quiesce);
 
 #endif

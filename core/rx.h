@@ -32,18 +32,18 @@ struct rx {
     struct stray stray;
 };
 
-struct worker;
+struct pass;
 
 /** @param seed  16 secret random bytes: hash key of tables by source. */
 bool rx_init(struct rx *rx, const uint8_t seed[16]);
 void rx_free(struct rx *rx);
 
 /** Receives until dry or the budget is used up and delivers all of it. @return true: maybe more. */
-bool rx_drain(struct worker *worker, struct udp_socket *udp);
+bool rx_drain(struct pass *pass, struct udp_socket *udp);
 
 /** One received buffer, as rx_drain handles it; what opened is delivered by rx_deliver. */
-void rx_buffer(struct worker *worker, struct udp_socket *udp, uint8_t *buffer,
+void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
                const struct socket_received *received);
-void rx_deliver(struct worker *worker);
+void rx_deliver(struct pass *pass);
 
 #endif

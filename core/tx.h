@@ -19,9 +19,7 @@
 
 #include "icmp.h"
 #include "peer.h"
-#include "socket.h"
-
-#define TX_ARENA_SIZE 65536u
+#include "train.h"
 
 /** Most packets that one super-packet may hold; 64 KiB in pieces of 128 bytes are as many. Linux
  * cuts what holds more before it hands it over, being told so (IFLA_GSO_MAX_SEGS). */
@@ -32,44 +30,35 @@
 #define TX_BATCH_BYTES (4u * 65536u)
 #define TX_BATCH_MESSAGES 256u
 
-/* One sendmsg in the making. Owner: the worker. */
-struct train {
-    uint8_t *arena;
-    struct peer *peer;   /* NULL while count is 0 */
-    uint32_t bytes;      /* sealed into the arena */
-    uint32_t at;         /* where those begin that have not left yet */
-    uint32_t count;      /* messages from there on */
-    uint32_t keepalives; /* empty ones among them */
-    uint32_t stride;     /* size of every message but the last */
-    bool closed;         /* a shorter message ended it */
-    uint8_t tos;
-};
-
 /* Owner: the worker. */
 struct tx {
     uint8_t *frame;       /* TUN_FRAME_MAX and room for padding */
     struct train train;   /* being filled */
     struct train waiting; /* refused once with EAGAIN; count 0: none */
+    uint16_t waiting_for; /* the family of the socket that is full; enum shoal_family */
     uint32_t bytes;       /* of frames in this batch */
     uint32_t messages;    /* that they became, at least one each */
     struct icmp_pace icmp_pace;
     uint64_t loop_seen; /* when a datagram of our own last came out of the TUN */
 };
 
-struct worker;
+struct pass;
 
 /** False when out of memory. */
 bool tx_init(struct tx *tx);
 void tx_free(struct tx *tx);
 
+/** Does a train wait for a socket? Then the TUN is to be left alone until tx_resume. */
+static inline bool tx_is_blocked(const struct tx *tx) { return tx->waiting.count > 0; }
+
 /** A batch begins: whoever seals next may use up the whole budget. */
-void tx_begin(struct worker *worker);
+void tx_begin(struct pass *pass);
 
 /**
  * Reads frames until the TUN is dry, the batch's budget is used up or the socket is full, then
  * sends.
  */
-void tx_drain(struct worker *worker);
+void tx_drain(struct pass *pass);
 
 /**
  * Seals a frame for a peer, or lets it wait for a session. It is used up: the segments are cut, and
@@ -79,21 +68,26 @@ void tx_drain(struct worker *worker);
  * @return false when the peer is not there, and the frame was dropped and counted: its sender may
  *         be told so
  */
-bool tx_frame(struct worker *worker, struct peer *peer, uint8_t *frame, uint32_t length,
-              uint8_t tos);
+bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos);
 
 /** Sends what is being filled; while a train waits for the socket it stays. */
-void tx_flush(struct worker *worker);
+void tx_flush(struct pass *pass);
+
+/** The socket has room again, or is another one: the train that waited goes first. */
+void tx_resume(struct pass *pass);
 
 /** Puts an empty message (R41, R57, R59) into the train; the session must be able to send. */
-bool tx_keepalive(struct worker *worker, struct peer *peer, struct session *session);
+bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session);
 
 /** Sends staged frames for which the current session has counters, in order; what a
- * waiting train or the batch's budget holds back stays, and the peer is listed (worker_list_flush).
+ * waiting train or the batch's budget holds back stays, and the peer is listed (pass->flush).
  */
-void tx_flush_staged(struct worker *worker, struct peer *peer);
+void tx_flush_staged(struct pass *pass, struct peer *peer);
+
+/** The same for the peers that are listed, and sends, as far as the batch's budget goes. */
+void tx_flush_listed(struct pass *pass);
 
 /** Drops sealed messages that have not left, when the socket is full, for a peer that goes. */
-void tx_forget(struct worker *worker, const struct peer *peer);
+void tx_forget(struct pass *pass, const struct peer *peer);
 
 #endif

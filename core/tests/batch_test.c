@@ -1,4 +1,4 @@
-// LDFLAGS: -Wl,--wrap=sendmsg -Wl,--wrap=quiesce_leave -Wl,--wrap=quiesce_end
+// LDFLAGS: -Wl,--wrap=sendmsg -Wl,--wrap=quiesce_leave -Wl,--wrap=quiesce_resume
 /* How much one batch may do before the other direction and the control thread get their turn: a
  * call waits for the batch that runs. What is sent is added up between two ends of a batch. */
 #include "world.h"
@@ -33,18 +33,18 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
     return sent;
 }
 
-void __real_quiesce_leave(pthread_mutex_t *mutex);
-void __wrap_quiesce_leave(pthread_mutex_t *mutex);
-void __wrap_quiesce_leave(pthread_mutex_t *mutex) {
+void __real_quiesce_leave(struct quiesce *quiesce);
+void __wrap_quiesce_leave(struct quiesce *quiesce);
+void __wrap_quiesce_leave(struct quiesce *quiesce) {
     batch_ends();
-    __real_quiesce_leave(mutex);
+    __real_quiesce_leave(quiesce);
 }
 
-void __real_quiesce_end(struct device *device);
-void __wrap_quiesce_end(struct device *device);
-void __wrap_quiesce_end(struct device *device) {
+void __real_quiesce_resume(struct quiesce *quiesce);
+void __wrap_quiesce_resume(struct quiesce *quiesce);
+void __wrap_quiesce_resume(struct quiesce *quiesce) {
     batch_ends();
-    __real_quiesce_end(device);
+    __real_quiesce_resume(quiesce);
 }
 
 static struct side side;

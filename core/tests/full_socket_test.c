@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "offload_model.h"
+#include "socket.h"
 #include "unit.h"
 
 #define SEGMENTS 10
@@ -82,15 +83,15 @@ static void stop(void) {
 
 static void calm(void) { nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL); }
 
-/* A UDP super-packet of SEGMENTS datagrams of 100 bytes, all of them `seed` and their number. */
-static void write_super(uint8_t seed) {
-    uint8_t payload[SEGMENTS * 100];
-    for (size_t i = 0; i < sizeof(payload); i++)
+/* A UDP super-packet of datagrams of 100 bytes, all of them `seed` and their number. */
+static void write_segments(uint8_t seed, uint32_t count) {
+    static uint8_t payload[SOCKET_SEGMENTS_MAX * 2 * 100];
+    for (size_t i = 0; i < count * 100; i++)
         payload[i] = i % 2 ? (uint8_t)(i / 100) : seed;
     struct model_spec spec = {.source = {10, 9, 0, 1},
                               .destination = {10, 9, 0, 2},
                               .payload = payload,
-                              .payload_length = sizeof(payload),
+                              .payload_length = count * 100,
                               .source_port = 4000,
                               .destination_port = 5000,
                               .protocol = 17,
@@ -98,6 +99,8 @@ static void write_super(uint8_t seed) {
     size_t length = model_build_super(&spec, 100, frame);
     assert_int_equal(write(side.tun, frame, length), length);
 }
+
+static void write_super(uint8_t seed) { write_segments(seed, SEGMENTS); }
 
 static void expect_super(uint8_t seed) {
     for (int i = 0; i < SEGMENTS; i++) {
@@ -181,6 +184,32 @@ static void without_gso_a_train_waits_from_where_it_got_to(void **state) {
         expect_nothing_lost(2 * SEGMENTS);
         stop();
     }
+}
+
+/* A super-packet of two trains: the first waits, the second is behind it. Another socket takes over
+ * and is full too. */
+static void the_room_of_the_socket_that_took_over_is_waited_for(void **state) {
+    (void)state;
+    struct shoal_error error;
+    start(0);
+    connect_peer();
+    fill_up(0);
+    write_segments(1, SOCKET_SEGMENTS_MAX + 3);
+    side_await(&side, "tx_blocked", 1);
+    calm();
+    assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),
+                     SHOAL_OK);
+    assert_int_equal(side_counter(&side, "tx_blocked"), 2);
+    assert_int_equal(side_counter(&side, "drop_tx_buffer"), SOCKET_SEGMENTS_MAX); /* twice */
+    make_room();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(unforge(plain, 1, message,
+                                 stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS)),
+                         128);
+    side_await(&side, "tx_packets", 3);
+    write_super(2); /* and the TUN is read again */
+    expect_super(2);
+    stop();
 }
 
 /* A super-packet waits for room in the socket. */
@@ -273,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(staged_frames_wait_for_the_socket),
         cmocka_unit_test(staged_frames_leave_when_another_socket_takes_over),
+        cmocka_unit_test(the_room_of_the_socket_that_took_over_is_waited_for),
         cmocka_unit_test(without_gso_a_train_waits_from_where_it_got_to),
         cmocka_unit_test(a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time),
         cmocka_unit_test(what_waited_was_sent_when_it_left),

@@ -42,10 +42,10 @@ static struct session *forward_session(uint32_t which) {
                                     .local_index = FORWARD_INDEX + which,
                                     .remote_index = 200 + which,
                                     .birth = clock_boottime()};
-    struct session *made =
-        session_create(&session, forward_device->aead, forward_peers[which], clock_boottime());
-    REQUIRE(made &&
-            peer_install(forward_peers[which], &forward_device->sessions, made) == SHOAL_OK);
+    struct session *made = session_create(&session, forward_device->plane.aead,
+                                          forward_peers[which], clock_boottime());
+    REQUIRE(made && peer_install(forward_peers[which], &forward_device->workers[0]->pass.sessions,
+                                 made) == SHOAL_OK);
     return made;
 }
 
@@ -54,27 +54,28 @@ static void forward_setup(void) {
         .abi_version = SHOAL_ABI_VERSION, .flags = SHOAL_DEVICE_NO_TUN, .aead = "libsodium"};
     struct shoal_error error;
     REQUIRE(device_open(&config, &forward_device, &error) == SHOAL_OK);
-    quiesce_begin(forward_device);
+    device_stop(forward_device);
     for (uint32_t i = 0; i < FORWARD_PEERS; i++) {
         shoal_peer_t handle;
-        REQUIRE(peer_table_add(&forward_device->peers, i + 1, &handle) == SHOAL_OK);
-        struct peer *peer = forward_peers[i] = peer_table_find(&forward_device->peers, handle);
+        REQUIRE(peer_table_add(&forward_device->plane.peers, i + 1, &handle) == SHOAL_OK);
+        struct peer *peer = forward_peers[i] =
+            peer_table_find(&forward_device->plane.peers, handle);
         for (int v6 = 0; v6 < 2; v6++) {
             struct shoal_prefix own = forward_address(v6, (uint8_t)(2 + i), v6 ? 128 : 32);
-            REQUIRE(route_insert(forward_device->routes, &own, peer->slot) == SHOAL_OK);
+            REQUIRE(route_insert(forward_device->plane.routes, &own, peer->slot) == SHOAL_OK);
         }
     }
     for (int v6 = 0; v6 < 2; v6++) {
         struct shoal_prefix inner = forward_address(v6, 1, v6 ? 64 : 16);
-        forward_set_inner(&forward_device->forward, &inner);
+        forward_set_inner(&forward_device->plane.forward, &inner);
     }
     forward_peers[FORWARD_GUEST]->guest = true;
-    forward_device->forward.guests = 1;
+    forward_device->plane.forward.guests = 1;
     uint8_t key[AEAD_KEY_SIZE] = {0};
-    forward_seal = aead_key_create(forward_device->aead, AEAD_SEAL, key);
-    forward_open = aead_key_create(forward_device->aead, AEAD_OPEN, key);
+    forward_seal = aead_key_create(forward_device->plane.aead, AEAD_SEAL, key);
+    forward_open = aead_key_create(forward_device->plane.aead, AEAD_OPEN, key);
     REQUIRE(forward_seal && forward_open);
-    quiesce_end(forward_device);
+    device_resume(forward_device);
     atexit(forward_close);
 }
 
@@ -140,41 +141,41 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     message[0] = 4;
     message[4] = (uint8_t)(FORWARD_INDEX + from);
 
-    quiesce_begin(forward_device);
-    struct worker *worker = forward_device->workers[0];
+    device_stop(forward_device);
+    struct pass *pass = &forward_device->workers[0]->pass;
     struct shoal_endpoint place = {
         .remote = {.family = SHOAL_AF_INET, .port = 9, .ip = {192, 0, 2, 1}}};
     for (uint32_t i = 0; i < FORWARD_PEERS; i++)
         forward_sessions[i] = forward_session(i);
     if (control & 2)
-        peer_clear_sessions(other, &forward_device->sessions);
+        peer_clear_sessions(other, &forward_device->workers[0]->pass.sessions);
     peer_set_endpoint(other, control & 4 ? &(struct shoal_endpoint){0} : &place);
-    worker->now = forward_sessions[from]->birth + 1;
+    pass->now = forward_sessions[from]->birth + 1;
     struct aead_packet packet = {message + 16, plain, 0, (uint32_t)length, false};
     REQUIRE(aead_seal(forward_seal, &packet, 1));
     struct socket_received received = {.endpoint = place,
                                        .length = (uint32_t)length + 32,
                                        .segment = (uint32_t)length + 32,
                                        .tos = control >> 5};
-    uint64_t forwarded = stats_get(&worker->stats, COUNT_forwarded);
-    uint64_t opened = stats_get(&worker->stats, COUNT_rx_packets);
-    rx_buffer(worker, &worker->sockets[WORKER_INET], message, &received);
-    rx_deliver(worker);
-    REQUIRE(stats_get(&worker->stats, COUNT_rx_packets) == opened + 1);
-    bool carried = stats_get(&worker->stats, COUNT_forwarded) == forwarded + 1;
+    uint64_t forwarded = stats_get(&pass->stats, COUNT_forwarded);
+    uint64_t opened = stats_get(&pass->stats, COUNT_rx_packets);
+    rx_buffer(pass, &pass->sockets[PASS_INET], message, &received);
+    rx_deliver(pass);
+    REQUIRE(stats_get(&pass->stats, COUNT_rx_packets) == opened + 1);
+    bool carried = stats_get(&pass->stats, COUNT_forwarded) == forwarded + 1;
     if (carried && control & 2)
-        REQUIRE(other->staging.count == 1 && worker->tx.train.count == 0);
-    else if (carried || worker->tx.train.count)
-        forward_check(&worker->tx.train, plain, length, carried);
-    tx_flush(worker);
+        REQUIRE(other->staging.count == 1 && pass->tx.train.count == 0);
+    else if (carried || pass->tx.train.count)
+        forward_check(&pass->tx.train, plain, length, carried);
+    tx_flush(pass);
     for (uint32_t i = 0; i < FORWARD_PEERS; i++) {
-        peer_clear_sessions(forward_peers[i], &forward_device->sessions);
-        staging_clear(&forward_device->staging, &forward_peers[i]->staging);
+        peer_clear_sessions(forward_peers[i], &forward_device->workers[0]->pass.sessions);
+        staging_clear(&forward_device->workers[0]->pass.staging, &forward_peers[i]->staging);
     }
-    quiesce_end(forward_device);
+    device_resume(forward_device);
 
     static uint8_t mail[1 << 18];
-    while (mailbox_drain(forward_device->post.mailbox, mail, sizeof(mail)) != 0)
+    while (mailbox_drain(forward_device->plane.post.mailbox, mail, sizeof(mail)) != 0)
         ;
     free(message);
     free(plain);

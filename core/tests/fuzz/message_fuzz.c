@@ -29,24 +29,24 @@ static void message_open(void) {
         .abi_version = SHOAL_ABI_VERSION, .flags = SHOAL_DEVICE_NO_TUN, .aead = "libsodium"};
     struct shoal_error error;
     REQUIRE(device_open(&config, &message_device, &error) == SHOAL_OK);
-    quiesce_begin(message_device);
+    device_stop(message_device);
     shoal_peer_t handle;
-    REQUIRE(peer_table_add(&message_device->peers, 1, &handle) == SHOAL_OK);
-    struct peer *peer = peer_table_find(&message_device->peers, handle);
+    REQUIRE(peer_table_add(&message_device->plane.peers, 1, &handle) == SHOAL_OK);
+    struct peer *peer = peer_table_find(&message_device->plane.peers, handle);
     static const struct shoal_prefix prefixes[] = {{.family = SHOAL_AF_INET},
                                                    {.family = SHOAL_AF_INET6}};
     for (int i = 0; i < 2; i++)
-        REQUIRE(route_insert(message_device->routes, &prefixes[i], peer->slot) == SHOAL_OK);
+        REQUIRE(route_insert(message_device->plane.routes, &prefixes[i], peer->slot) == SHOAL_OK);
     struct shoal_session session = {.role = SHOAL_ROLE_INITIATOR,
                                     .local_index = MESSAGE_INDEX,
                                     .remote_index = 200,
                                     .birth = clock_boottime()};
-    message_session = session_create(&session, message_device->aead, peer, clock_boottime());
-    REQUIRE(message_session &&
-            peer_install(peer, &message_device->sessions, message_session) == SHOAL_OK);
-    message_key = aead_key_create(message_device->aead, AEAD_SEAL, session.receive_key);
+    message_session = session_create(&session, message_device->plane.aead, peer, clock_boottime());
+    REQUIRE(message_session && peer_install(peer, &message_device->workers[0]->pass.sessions,
+                                            message_session) == SHOAL_OK);
+    message_key = aead_key_create(message_device->plane.aead, AEAD_SEAL, session.receive_key);
     REQUIRE(message_key);
-    quiesce_end(message_device);
+    device_resume(message_device);
     atexit(message_close);
 }
 
@@ -78,21 +78,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         .tos = data[0] >> 2,
     };
 
-    quiesce_begin(message_device);
-    struct worker *worker = message_device->workers[0];
-    worker->now = message_session->birth + 1;
+    device_stop(message_device);
+    struct pass *pass = &message_device->workers[0]->pass;
+    pass->now = message_session->birth + 1;
     memset(&message_session->replay, 0, sizeof(message_session->replay));
-    uint64_t before = stats_get(&worker->stats, COUNT_rx_packets);
-    rx_buffer(worker, &worker->sockets[WORKER_INET], buffer, &received);
-    rx_deliver(worker);
-    uint64_t opened = stats_get(&worker->stats, COUNT_rx_packets) - before;
+    uint64_t before = stats_get(&pass->stats, COUNT_rx_packets);
+    rx_buffer(pass, &pass->sockets[PASS_INET], buffer, &received);
+    rx_deliver(pass);
+    uint64_t opened = stats_get(&pass->stats, COUNT_rx_packets) - before;
     REQUIRE(opened == (seal ? 1 : 0)); /* R46: what was not sealed with the key is not believed */
     if (!seal)
         REQUIRE(message_session->replay.next == 0); /* and moves no window */
-    quiesce_end(message_device);
+    device_resume(message_device);
 
     static uint8_t mail[1 << 18];
-    while (mailbox_drain(message_device->post.mailbox, mail, sizeof(mail)) != 0)
+    while (mailbox_drain(message_device->plane.post.mailbox, mail, sizeof(mail)) != 0)
         ;
     free(buffer);
     return 0;

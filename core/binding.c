@@ -1,0 +1,171 @@
+#include "binding.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "device.h"
+#include "failure.h"
+#include "socket.h"
+
+#define SEND_BUFFER (1u << 20) /* bytes */
+#define PORT_TRIES 100 /* to find a port that is free in both families, as the Linux driver */
+
+static const uint16_t socket_family[PASS_SOCKETS] = {
+    [PASS_INET] = SHOAL_AF_INET, [PASS_INET6] = SHOAL_AF_INET6};
+
+/* The kernel, or its settings, lack this family: not an error as long as there is the other. */
+static bool family_missing(int error) {
+    return error == EAFNOSUPPORT || error == EPROTONOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+static void close_all(struct udp_socket sockets[PASS_SOCKETS]) {
+    for (int i = 0; i < PASS_SOCKETS; i++)
+        socket_close(&sockets[i]);
+}
+
+/* Both families on one port. @return 0 or an errno. */
+static int open_pair(struct udp_socket sockets[PASS_SOCKETS], uint16_t *port,
+                     const struct socket_options *options, const char **what) {
+    int missing = 0;
+    for (int i = 0; i < PASS_SOCKETS; i++)
+        sockets[i].fd = -1;
+    for (int i = 0; i < PASS_SOCKETS; i++) {
+        int error = socket_open(&sockets[i], socket_family[i], port, options, what);
+        if (!error)
+            continue;
+        if (!family_missing(error) || ++missing == PASS_SOCKETS) {
+            close_all(sockets);
+            return error;
+        }
+    }
+    return 0;
+}
+
+static int open_sockets(struct udp_socket sockets[PASS_SOCKETS], uint16_t *port,
+                        const struct socket_options *options, const char **what) {
+    uint16_t asked = *port;
+    int error = 0;
+    for (int i = 0; i < PORT_TRIES; i++) {
+        *port = asked;
+        error = open_pair(sockets, port, options, what);
+        if (error != EADDRINUSE || asked != 0)
+            break; /* a free IPv4 port may be taken in IPv6: only then try another */
+    }
+    return error;
+}
+
+/* Puts the sockets in place of the present ones, which it gives back. */
+static int swap_sockets(struct device *device, struct udp_socket sockets[PASS_SOCKETS]) {
+    struct worker *worker = device->workers[0];
+    struct pass *pass = &worker->pass;
+    bool gro = offload_has(&device->plane.offload, SHOAL_OFFLOAD_UDP_GRO);
+    int error = 0;
+    device_stop(device);
+    for (int i = 0; i < PASS_SOCKETS; i++) {
+        struct udp_socket old = pass->sockets[i];
+        pass->sockets[i] = sockets[i];
+        sockets[i] = old;
+        if (pass->sockets[i].fd < 0)
+            continue;
+        if (gro)
+            socket_set_gro(&pass->sockets[i], true);
+        if (!error)
+            error = worker_poll_socket(worker, i);
+    }
+    tx_resume(pass); /* a train that waited may leave here */
+    device_resume(device);
+    return error;
+}
+
+enum shoal_status binding_move(struct device *device, uint16_t port, uint32_t fwmark,
+                               struct shoal_error *error) {
+    struct socket_options options = {
+        .fwmark = fwmark, .receive_buffer = device->receive_buffer, .send_buffer = SEND_BUFFER};
+    struct udp_socket sockets[PASS_SOCKETS];
+    const char *what = "";
+    if (port && port == device->plane.port) { /* our own sockets hold it */
+        if (fwmark != device->plane.fwmark && binding_set_fwmark(device, fwmark) != SHOAL_OK)
+            return failure(error, SHOAL_E_SYSTEM, errno, "SO_MARK");
+        return SHOAL_OK;
+    }
+    int failed = open_sockets(sockets, &port, &options, &what);
+    if (!failed) {
+        failed = swap_sockets(device, sockets);
+        what = "epoll_ctl";
+        if (failed)
+            swap_sockets(device, sockets);
+        close_all(sockets);
+    }
+    if (failed)
+        return failure(error, SHOAL_E_SYSTEM, failed, what);
+    device->plane.port = port;
+    device->plane.fwmark = fwmark;
+    return SHOAL_OK;
+}
+
+void binding_close(struct device *device) {
+    struct udp_socket sockets[PASS_SOCKETS] = {{.fd = -1}, {.fd = -1}};
+    swap_sockets(device, sockets);
+    close_all(sockets);
+    device->plane.port = 0;
+}
+
+/* @return 0, or the errno of the socket that refused; the others have the mark even so. */
+static int mark_all(struct device *device, uint32_t fwmark) {
+    int error = 0;
+    for (uint32_t w = 0; w < device->worker_count; w++)
+        for (int i = 0; i < PASS_SOCKETS; i++) {
+            const struct udp_socket *udp = &device->workers[w]->pass.sockets[i];
+            int one = udp->fd >= 0 ? socket_set_fwmark(udp, fwmark) : 0;
+            error = error ? error : one;
+        }
+    return error;
+}
+
+enum shoal_status binding_set_fwmark(struct device *device, uint32_t fwmark) {
+    int error = mark_all(device, fwmark);
+    if (error) {
+        mark_all(device,
+                 device->plane.fwmark); /* nothing has changed; who had it may have it again */
+        errno = error;
+        return SHOAL_E_SYSTEM;
+    }
+    device->plane.fwmark = fwmark;
+    return SHOAL_OK;
+}
+
+static enum shoal_status send_status(int error) {
+    switch (error) {
+    case 0:
+        return SHOAL_OK;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EADDRNOTAVAIL:
+    case ENETDOWN:
+        return SHOAL_E_NO_ROUTE;
+    default:
+        return SHOAL_E_SYSTEM;
+    }
+}
+
+enum shoal_status binding_send(struct device *device, const struct shoal_endpoint *to, uint8_t tos,
+                               const uint8_t *bytes, uint32_t length) {
+    const struct udp_socket *udp = pass_socket_for(&device->workers[0]->pass, to->remote.family);
+    if (!udp)
+        return SHOAL_E_STATE;
+    int error = socket_send(udp, to, tos, bytes, length, length);
+    if (to->local.family != SHOAL_AF_NONE && socket_source_suspect(error)) {
+        struct shoal_endpoint anywhere = {.remote = to->remote};
+        error = socket_send(udp, &anywhere, tos, bytes, length, length);
+    }
+    if (!error)
+        stats_add(&device->stats, COUNT_control_sent, 1);
+    return send_status(error);
+}
+
+uint32_t binding_families(const struct device *device) {
+    uint32_t families = 0;
+    for (int i = 0; i < PASS_SOCKETS; i++)
+        families |= device->workers[0]->pass.sockets[i].fd >= 0 ? 1u << i : 0;
+    return families;
+}

@@ -1,0 +1,25 @@
+#include "pass.h"
+
+#include <errno.h>
+
+int pass_init(struct pass *pass, struct plane *plane, uint64_t staged_bytes_max,
+              const uint8_t seed[32]) {
+    pass->plane = plane;
+    pass->tun.fd = -1;
+    pass->routes.news = pass->routes.queries = -1;
+    for (int i = 0; i < PASS_SOCKETS; i++)
+        pass->sockets[i].fd = -1;
+    pass->staging.bytes_max = staged_bytes_max;
+    bool made = tx_init(&pass->tx) && rx_init(&pass->rx, seed) &&
+                session_table_init(&pass->sessions, seed + 16);
+    return made ? 0 : ENOMEM;
+}
+
+void pass_free(struct pass *pass) {
+    for (int i = 0; i < PASS_SOCKETS; i++)
+        socket_close(&pass->sockets[i]);
+    routes_close(&pass->routes);
+    tx_free(&pass->tx);
+    rx_free(&pass->rx);
+    session_table_free(&pass->sessions);
+}

@@ -1,0 +1,77 @@
+/*
+ * A pass: all that the packets of one worker meet between TUN and sockets, and what they leave
+ * behind, without the thread and the loop that drive it. rx, tx, forward and edge work on a pass;
+ * what they find out and cannot do themselves (the TUN is gone, a socket is full) stands in it
+ * afterwards, and the worker acts.
+ */
+#ifndef SHOAL_PASS_H
+#define SHOAL_PASS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flush.h"
+#include "plane.h"
+#include "routes.h"
+#include "rx.h"
+#include "session.h"
+#include "socket.h"
+#include "staging.h"
+#include "stats.h"
+#include "tun.h"
+#include "tx.h"
+
+enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS };
+
+/* Owner: the worker during a batch, the control thread at a standstill. */
+struct pass {
+    struct plane *plane;
+    uint64_t now;   /* CLOCK_BOOTTIME of this batch */
+    struct tun tun; /* our queue; fd -1: none */
+    bool tun_gone;  /* a read or a write found it deleted */
+    struct udp_socket sockets[PASS_SOCKETS];
+    struct routes routes;          /* of the machine: asked about sources */
+    struct session_table sessions; /* of our peers */
+    struct staging_pool staging;   /* what waits for a session of theirs */
+    struct flush flush;            /* those of them that may send it */
+    struct stats stats;
+    struct tx tx;
+    struct rx rx;
+    struct icmp_pace forward_pace; /* of errors about what is forwarded */
+};
+
+/**
+ * @param seed  32 secret random bytes: hash keys of its tables.
+ * @return 0 or an errno; pass_free frees what there is.
+ */
+int pass_init(struct pass *pass, struct plane *plane, uint64_t staged_bytes_max,
+              const uint8_t seed[32]);
+
+/** Closes its sockets and frees its tables; the TUN and the peers are the device's. */
+void pass_free(struct pass *pass);
+
+/** The socket for an endpoint's family, NULL when none is open. */
+static inline struct udp_socket *pass_socket_for(struct pass *pass, uint16_t family) {
+    struct udp_socket *udp = &pass->sockets[family == SHOAL_AF_INET6 ? PASS_INET6 : PASS_INET];
+    return udp->fd >= 0 ? udp : NULL;
+}
+
+/** The TUN is deleted: nothing is read from it or written to it any more. */
+static inline void pass_lose_tun(struct pass *pass) {
+    pass->tun.fd = -1; /* the device closes the descriptor */
+    pass->tun_gone = true;
+}
+
+/** Counts n packets that are not delivered, on their peer too where one is known. */
+static inline void pass_drop(struct pass *pass, struct peer *peer, enum counter why, uint32_t n) {
+    stats_add(&pass->stats, why, n);
+    if (peer)
+        facts_add(&peer->facts.dropped, n);
+}
+
+/** Posts an edge or news. @return false when the mailbox is full. */
+static inline bool pass_news(struct pass *pass, const struct shoal_mail *mail) {
+    return post_news(&pass->plane->post, &pass->stats, mail);
+}
+
+#endif

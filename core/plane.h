@@ -1,0 +1,36 @@
+/*
+ * The plane: tables and settings that every worker reads. The control thread changes them at a
+ * standstill of all workers; what is atomic anybody may read, and who writes it is said beside it.
+ */
+#ifndef SHOAL_PLANE_H
+#define SHOAL_PLANE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aead.h"
+#include "forward.h"
+#include "gate.h"
+#include "offload.h"
+#include "peer.h"
+#include "post.h"
+#include "route.h"
+
+struct plane {
+    bool wireguard_only; /* what is no WireGuard message is dropped */
+    const struct aead_backend *aead;
+    struct peer_table peers;
+    struct route_table *routes;
+    struct forward forward;
+    struct gate *gate;
+    struct post post;
+    struct offload offload;
+    uint32_t fwmark;                /* of our sockets; for questions about routes */
+    _Atomic uint16_t port;          /* of our sockets; 0: not bound. The control thread's */
+    _Atomic uint32_t mtu;           /* of the interface. Worker 0's, which follows it */
+    _Atomic uint32_t route_changes; /* news of the machine's routes so far: what was known of
+                                       sources before is asked again. Worker 0's */
+};
+
+#endif
