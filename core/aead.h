@@ -1,7 +1,9 @@
 /*
- * ChaCha20-Poly1305 (RFC 8439) behind one batch interface. Nonce: four zero bytes, then the counter
- * little-endian (R23); no additional data. Back-ends: OpenSSL's libcrypto and libsodium; a
- * calibration of a few milliseconds finds the faster one on this machine.
+ * Two cipher suites behind one batch interface: ChaCha20-Poly1305 (RFC 8439), which is WireGuard's,
+ * and AES-256-GCM (NIST SP 800-38D), for two nodes of ours whose processors both have instructions
+ * for it. Nonce: four zero bytes, then the counter little-endian (R23); no additional data.
+ * Back-ends: OpenSSL's libcrypto and libsodium; a calibration of a few milliseconds finds the
+ * faster one on this machine.
  */
 #ifndef SHOAL_AEAD_H
 #define SHOAL_AEAD_H
@@ -16,6 +18,7 @@
 #define AEAD_LENGTH_MAX 65535u /* plaintext bytes of one packet */
 
 struct aead_backend;
+enum aead_suite { AEAD_CHACHA20_POLY1305, AEAD_AES_256_GCM, AEAD_SUITES };
 enum aead_direction { AEAD_SEAL, AEAD_OPEN };
 
 /**
@@ -45,15 +48,36 @@ const char *aead_name(const struct aead_backend *backend);
 const struct aead_backend *aead_find(const char *name);
 
 /**
+ * Has the back-end this suite, on this processor? AES-256-GCM without instructions for AES and for
+ * carry-less multiplication is slow, and its tables leak the key through the cache: then nothing
+ * has it.
+ */
+bool aead_has(const struct aead_backend *backend, enum aead_suite suite);
+
+/** The back-end of each suite; NULL: none has it. */
+struct aead_choice {
+    const struct aead_backend *of[AEAD_SUITES];
+};
+
+/**
  * Seals 1,424-byte packets with each back-end in turn and picks the one with the best single run.
  * @param clock   monotonic nanoseconds.
- * @param budget  nanoseconds to spend in all, 5,000,000 at start-up.
+ * @param budget  nanoseconds to spend in all.
+ * @return NULL when none has the suite.
  */
-const struct aead_backend *aead_calibrate(uint64_t (*clock)(void), uint64_t budget);
+const struct aead_backend *aead_fastest(enum aead_suite suite, uint64_t (*clock)(void),
+                                        uint64_t budget);
 
-/** NULL when out of memory or the library refuses. The caller wipes its copy of the key. */
-struct aead_key *aead_key_create(const struct aead_backend *backend, enum aead_direction direction,
-                                 const uint8_t key[AEAD_KEY_SIZE]);
+/** The fastest of each suite. @param budget  of all of them, 5,000,000 at start-up. */
+struct aead_choice aead_calibrate(uint64_t (*clock)(void), uint64_t budget);
+
+/** This back-end wherever it has the suite, else another one. */
+struct aead_choice aead_prefer(const struct aead_backend *backend);
+
+/** NULL when out of memory, or the back-end lacks the suite. The caller wipes its copy of the key.
+ */
+struct aead_key *aead_key_create(const struct aead_backend *backend, enum aead_suite suite,
+                                 enum aead_direction direction, const uint8_t key[AEAD_KEY_SIZE]);
 
 /** Wipes the key (R65). NULL is allowed. */
 void aead_key_free(struct aead_key *key);

@@ -227,15 +227,17 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
                               const struct shoal_session *description, uint32_t session_size) {
     if (!description || session_size != sizeof(*description))
         return SHOAL_E_SIZE;
-    if (description->reserved ||
+    if (description->suite >= AEAD_SUITES ||
         (description->role != SHOAL_ROLE_INITIATOR && description->role != SHOAL_ROLE_RESPONDER))
         return SHOAL_E_INVALID;
     struct standstill still;
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
+    if (!still.device->plane.aead.of[description->suite])
+        return end(&still, SHOAL_E_UNKNOWN);
     struct session *session =
-        session_create(description, still.device->plane.aead, still.peer, still.pass->now);
+        session_create(description, &still.device->plane.aead, still.peer, still.pass->now);
     if (!session)
         return end(&still, SHOAL_E_MEMORY);
     status = peer_install(still.peer, &still.pass->sessions, session);

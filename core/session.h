@@ -16,10 +16,19 @@
 #define SESSION_REJECT_AFTER_TIME 180000000000ull /* ns (R4) */
 /** REJECT_AFTER_MESSAGES (R2): the send counter pins here and no packet carries it. */
 #define SESSION_COUNTER_LIMIT REPLAY_COUNTER_LIMIT
+/** The same with AES-256-GCM, and the blocks of 16 bytes that one key seals at most: what RFC 9001
+ * (appendix B.1) allows to packets of 2^11 bytes, 2^28, and to those of 2^16 bytes, 2^23, are 2^35
+ * blocks both times. An attacker who collects them all tells them from noise by 2^-57. */
+#define SESSION_GCM_COUNTER_LIMIT (1ull << 28)
+#define SESSION_GCM_BLOCKS (1ull << 35)
+
+/** Blocks that the longest packet takes: of its bytes, a last one that is not full, and its tag's.
+ */
+#define SESSION_PACKET_BLOCKS (AEAD_LENGTH_MAX / 16u + 2u)
 
 struct peer;
 
-/* Owner: the peer's worker, the control thread at a standstill; `counter` any worker that sends. */
+/* Owner: the peer's worker, the control thread at a standstill. */
 struct session {
     struct peer *peer;
     uint32_t role; /* enum shoal_role */
@@ -31,6 +40,9 @@ struct session {
     uint64_t rekey_after_time;
     uint64_t rekey_on_receive;
     uint64_t rekey_after_messages;
+    uint64_t counter_limit; /* of both directions; the suite's */
+    uint64_t blocks;        /* of 16 bytes that the send key may still seal */
+    uint64_t rekey_below_blocks;
     _Atomic uint64_t counter; /* of the next packet that we send (R23, R48) */
     struct aead_key *send;
     struct aead_key *receive;
@@ -39,10 +51,10 @@ struct session {
 
 /**
  * @param now  bounds birth, so that a birth in the future cannot extend the session (R64).
- * @return NULL when out of memory.
+ * @return NULL when out of memory, or no back-end has the suite.
  */
 struct session *session_create(const struct shoal_session *description,
-                               const struct aead_backend *aead, struct peer *peer, uint64_t now);
+                               const struct aead_choice *aead, struct peer *peer, uint64_t now);
 
 /** Wipes the keys (R65). NULL is allowed. */
 void session_free(struct session *session);
@@ -57,14 +69,21 @@ static inline bool session_can_send(const struct session *session, uint64_t now,
     if (!session || session_expired(session, now))
         return false;
     uint64_t counter = atomic_load_explicit(&session->counter, memory_order_relaxed);
-    return counter < SESSION_COUNTER_LIMIT && SESSION_COUNTER_LIMIT - counter >= n;
+    return counter < session->counter_limit && session->counter_limit - counter >= n &&
+           session->blocks >= (uint64_t)n * SESSION_PACKET_BLOCKS;
+}
+
+/** Does the session come near to what its keys may seal (R1)? */
+static inline bool session_is_worn(const struct session *session, uint64_t counter) {
+    return (session->rekey_after_messages && counter >= session->rekey_after_messages) ||
+           session->blocks < session->rekey_below_blocks;
 }
 
 /**
- * Takes n consecutive counters.
+ * Takes n consecutive counters for packets of so many bytes in all.
  * @return false when fewer are left: none is taken, and they never come back (R48).
  */
-bool session_reserve(struct session *session, uint32_t n, uint64_t *first);
+bool session_reserve(struct session *session, uint32_t n, uint64_t bytes, uint64_t *first);
 
 /** Owner: the device; changes at a standstill, except removal, which the worker may do. */
 struct session_table {

@@ -128,7 +128,9 @@ struct shoal_device_config {
 
 struct shoal_device_info {
     char ifname[SHOAL_IFNAME_SIZE]; /* as it is called now, or was last at home; "" without TUN */
-    char aead[SHOAL_NAME_SIZE];
+    char aead[SHOAL_NAME_SIZE];     /* what computes ChaCha20-Poly1305 */
+    char aead_gcm[SHOAL_NAME_SIZE]; /* what computes AES-256-GCM; "": this processor has no
+                                       instructions for it */
     char io[SHOAL_NAME_SIZE];
     int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it
                             (and closes it, after shoal_device_close) */
@@ -283,6 +285,9 @@ SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t pee
 /** Wipes and frees the peer's sessions in all three slots (R61, R65). */
 SHOAL_API int32_t shoal_peer_clear_sessions(shoal_device_t device, shoal_peer_t peer);
 
+/** Cipher suites of a session. WireGuard knows the first only. */
+enum shoal_suite { SHOAL_SUITE_CHACHA20_POLY1305 = 0, SHOAL_SUITE_AES_256_GCM = 1 };
+
 enum shoal_role { SHOAL_ROLE_INITIATOR = 1, SHOAL_ROLE_RESPONDER = 2 };
 
 /**
@@ -293,7 +298,7 @@ struct shoal_session {
     uint32_t role;             /* enum shoal_role */
     uint32_t local_index;      /* receiver index of what the peer sends us; unique in the device */
     uint32_t remote_index;     /* receiver index of what we send */
-    uint32_t reserved;         /* 0 */
+    uint32_t suite;            /* enum shoal_suite */
     uint64_t birth;            /* when the keys were derived; like the next two an instant */
     uint64_t rekey_after_time; /* sending then or later mails REKEY_DUE (R3); 0: never */
     uint64_t rekey_on_receive; /* receiving then or later does (R11); 0: never */
@@ -305,7 +310,10 @@ struct shoal_session {
 /**
  * Initiator: becomes current at once (R41), staged packets leave with it. Responder: becomes next
  * and is not sent on until the first authenticated packet confirms it (R42, R43).
- * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already.
+ * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already, SHOAL_E_UNKNOWN for a
+ * suite that this processor lacks (shoal_device_info's aead_gcm). With AES-256-GCM a session also
+ * ends after 2^28 packets or 2^35 blocks of 16 bytes (RFC 9001, appendix B.1), and asks for a new
+ * one at half of either.
  */
 SHOAL_API int32_t shoal_session_install(shoal_device_t device, shoal_peer_t peer,
                                         const struct shoal_session *session, uint32_t session_size);

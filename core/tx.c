@@ -111,7 +111,7 @@ static void check_rekey(struct pass *pass, struct peer *peer, struct session *se
     enum shoal_rekey_why why = 0;
     if (session->rekey_after_time && pass->now >= session->rekey_after_time)
         why = SHOAL_REKEY_AGE;
-    else if (session->rekey_after_messages && counter >= session->rekey_after_messages)
+    else if (session_is_worn(session, counter))
         why = SHOAL_REKEY_MESSAGES;
     if (!why)
         return;
@@ -125,7 +125,7 @@ static void check_rekey(struct pass *pass, struct peer *peer, struct session *se
 
 bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session) {
     uint64_t counter;
-    if (!session_reserve(session, 1, &counter))
+    if (!session_reserve(session, 1, 0, &counter))
         return false;
     append(pass, peer, session, counter, (const uint8_t *)"", 0, 0);
     check_rekey(pass, peer, session, counter + 1);
@@ -171,7 +171,7 @@ static void seal(struct pass *pass, struct peer *peer, struct session *session, 
     }
     use(&pass->tx, 0, count - 1);
     uint64_t counter;
-    if (!session_reserve(session, count, &counter)) {
+    if (!session_reserve(session, count, length, &counter)) {
         pass_drop(pass, peer, COUNT_drop_tx_seal, count);
         return;
     }

@@ -29,7 +29,8 @@ static void stop(void) {
 
 static void install(uint32_t role, uint32_t index) {
     struct shoal_session description = {.role = role, .local_index = index};
-    struct session *session = session_create(&description, aead_backend(0), peer, 0);
+    struct aead_choice aead = aead_prefer(aead_backend(0));
+    struct session *session = session_create(&description, &aead, peer, 0);
     assert_non_null(session);
     assert_int_equal(peer_install(peer, &table, session), SHOAL_OK);
 }

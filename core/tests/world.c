@@ -351,7 +351,8 @@ size_t forge(uint8_t *out, uint8_t key, uint32_t receiver_index, uint64_t counte
              const uint8_t *plain, size_t length) {
     uint8_t bytes[AEAD_KEY_SIZE];
     memset(bytes, key, sizeof(bytes));
-    struct aead_key *sealer = aead_key_create(aead_backend(0), AEAD_SEAL, bytes);
+    struct aead_key *sealer =
+        aead_key_create(aead_backend(0), AEAD_CHACHA20_POLY1305, AEAD_SEAL, bytes);
     assert_non_null(sealer);
     memset(out, 0, 16);
     out[0] = 4;
@@ -374,7 +375,8 @@ long unforge(uint8_t *out, uint8_t key, const uint8_t *message, size_t length) {
     uint64_t counter = 0;
     for (int i = 0; i < 8; i++)
         counter |= (uint64_t)message[8 + i] << 8 * i;
-    struct aead_key *opener = aead_key_create(aead_backend(0), AEAD_OPEN, bytes);
+    struct aead_key *opener =
+        aead_key_create(aead_backend(0), AEAD_CHACHA20_POLY1305, AEAD_OPEN, bytes);
     assert_non_null(opener);
     struct aead_packet packet = {
         .out = out, .in = message + 16, .counter = counter, .length = (uint32_t)length - 16};

@@ -120,8 +120,10 @@ static void check_chacha(const struct vector *v) {
         return;
     }
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *seal = aead_key_create(aead_backend(i), AEAD_SEAL, v->key.bytes);
-        struct aead_key *open = aead_key_create(aead_backend(i), AEAD_OPEN, v->key.bytes);
+        struct aead_key *seal =
+            aead_key_create(aead_backend(i), AEAD_CHACHA20_POLY1305, AEAD_SEAL, v->key.bytes);
+        struct aead_key *open =
+            aead_key_create(aead_backend(i), AEAD_CHACHA20_POLY1305, AEAD_OPEN, v->key.bytes);
         size_t length = join(v);
         bool good =
             aead_open_with(open, opened, sealed, length, v->aad.bytes, v->aad.length, v->iv.bytes);

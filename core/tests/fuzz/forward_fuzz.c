@@ -42,7 +42,7 @@ static struct session *forward_session(uint32_t which) {
                                     .local_index = FORWARD_INDEX + which,
                                     .remote_index = 200 + which,
                                     .birth = clock_boottime()};
-    struct session *made = session_create(&session, forward_device->plane.aead,
+    struct session *made = session_create(&session, &forward_device->plane.aead,
                                           forward_peers[which], clock_boottime());
     REQUIRE(made && peer_install(forward_peers[which], &forward_device->workers[0]->pass.sessions,
                                  made) == SHOAL_OK);
@@ -72,8 +72,10 @@ static void forward_setup(void) {
     forward_peers[FORWARD_GUEST]->guest = true;
     forward_device->plane.forward.guests = 1;
     uint8_t key[AEAD_KEY_SIZE] = {0};
-    forward_seal = aead_key_create(forward_device->plane.aead, AEAD_SEAL, key);
-    forward_open = aead_key_create(forward_device->plane.aead, AEAD_OPEN, key);
+    forward_seal =
+        aead_key_create(forward_device->plane.aead.of[0], AEAD_CHACHA20_POLY1305, AEAD_SEAL, key);
+    forward_open =
+        aead_key_create(forward_device->plane.aead.of[0], AEAD_CHACHA20_POLY1305, AEAD_OPEN, key);
     REQUIRE(forward_seal && forward_open);
     device_resume(forward_device);
     atexit(forward_close);

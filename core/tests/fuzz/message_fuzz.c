@@ -41,10 +41,11 @@ static void message_open(void) {
                                     .local_index = MESSAGE_INDEX,
                                     .remote_index = 200,
                                     .birth = clock_boottime()};
-    message_session = session_create(&session, message_device->plane.aead, peer, clock_boottime());
+    message_session = session_create(&session, &message_device->plane.aead, peer, clock_boottime());
     REQUIRE(message_session && peer_install(peer, &message_device->workers[0]->pass.sessions,
                                             message_session) == SHOAL_OK);
-    message_key = aead_key_create(message_device->plane.aead, AEAD_SEAL, session.receive_key);
+    message_key = aead_key_create(message_device->plane.aead.of[0], AEAD_CHACHA20_POLY1305,
+                                  AEAD_SEAL, session.receive_key);
     REQUIRE(message_key);
     device_resume(message_device);
     atexit(message_close);
