@@ -27,7 +27,7 @@ const struct aead_backend *aead_find(const char *name) {
 }
 
 bool aead_has(const struct aead_backend *backend, enum aead_suite suite) {
-    return suite < AEAD_SUITES && sodium_init() >= 0 && backend->has(suite);
+    return backend && suite < AEAD_SUITES && sodium_init() >= 0 && backend->has(suite);
 }
 
 /* Nanoseconds of one batch, UINT64_MAX when it fails. */

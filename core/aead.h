@@ -48,9 +48,9 @@ const char *aead_name(const struct aead_backend *backend);
 const struct aead_backend *aead_find(const char *name);
 
 /**
- * Has the back-end this suite, on this processor? AES-256-GCM without instructions for AES and for
- * carry-less multiplication is slow, and its tables leak the key through the cache: then nothing
- * has it.
+ * Has the back-end this suite, on this processor? NULL has none. AES-256-GCM without instructions
+ * for AES and for carry-less multiplication is slow, and its tables leak the key through the cache:
+ * then nothing has it.
  */
 bool aead_has(const struct aead_backend *backend, enum aead_suite suite);
 

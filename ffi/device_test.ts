@@ -121,6 +121,7 @@ testUnless(
     const peer = device.addPeer(1);
     const session = {
       role: "initiator",
+      suite: "chacha20-poly1305",
       localIndex: 1,
       remoteIndex: 2,
       sendKey: crypto.getRandomValues(new Uint8Array(32)),
@@ -158,6 +159,7 @@ testUnless(lack, "the copy of a session's keys that core reads is wiped, too (R6
   const device = open(spy);
   device.installSession(device.addPeer(1), {
     role: "responder",
+    suite: "chacha20-poly1305",
     localIndex: 1,
     remoteIndex: 2,
     sendKey: new Uint8Array(32).fill(0xaa),

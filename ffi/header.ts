@@ -28,6 +28,9 @@ export const Offload = { TUN_TSO: 1, TUN_USO: 2, UDP_GSO: 4, UDP_GRO: 8 } as con
 export const DeviceFlag = { NO_TUN: 1, TUN_FD: 2, TUN_FD_VNET: 4, WIREGUARD_ONLY: 8 } as const;
 export const EdgeBit = { SESSION_NEEDED: 1, UNANSWERED_DATA: 2, UNSENT_REPLY: 4 } as const;
 export const KeepaliveFlag = { UNLESS_SENT: 1 } as const;
+/** `enum shoal_suite`. */
+export const Suite = { CHACHA20_POLY1305: 0, AES_256_GCM: 1 } as const;
+
 export const Role = { INITIATOR: 1, RESPONDER: 2 } as const;
 export const MailKind = {
   DATAGRAM: 1,
@@ -94,6 +97,7 @@ export const DeviceConfigStruct = struct({
 export const DeviceInfoStruct = struct({
   ifname: bytes(Limit.IFNAME_SIZE),
   aead: bytes(Limit.NAME_SIZE),
+  aead_gcm: bytes(Limit.NAME_SIZE),
   io: bytes(Limit.NAME_SIZE),
   doorbell_fd: i32,
   ifindex: u32,
@@ -111,7 +115,7 @@ export const SessionStruct = struct({
   role: u32,
   local_index: u32,
   remote_index: u32,
-  reserved: u32,
+  suite: u32,
   birth: u64,
   rekey_after_time: u64,
   rekey_on_receive: u64,

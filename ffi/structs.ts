@@ -13,6 +13,7 @@ import {
   PrefixStruct,
   Role,
   SessionStruct,
+  Suite,
 } from "./header.ts";
 
 /** A piece of memory, as the two views that reading and writing structs need. */
@@ -143,6 +144,11 @@ export function writePrefix(to: Memory, prefix: Prefix): void {
   to.bytes.set(prefix.address, offset.ip);
 }
 
+const SUITES = {
+  "chacha20-poly1305": Suite.CHACHA20_POLY1305,
+  "aes-256-gcm": Suite.AES_256_GCM,
+} as const;
+
 /** @throws {RangeError} when a value does not fit into its field */
 export function writeSession(to: Memory, session: Session): void {
   const { offset, fields } = SessionStruct;
@@ -150,7 +156,7 @@ export function writeSession(to: Memory, session: Session): void {
   to.view.setUint32(offset.role, role, true);
   writeUnsigned(to, offset.local_index, session.localIndex, 32);
   writeUnsigned(to, offset.remote_index, session.remoteIndex, 32);
-  to.view.setUint32(offset.reserved, 0, true);
+  to.view.setUint32(offset.suite, SUITES[session.suite], true);
   writeTime(to, offset.birth, session.birth);
   writeTime(to, offset.rekey_after_time, session.rekeyAfterTime);
   writeTime(to, offset.rekey_on_receive, session.rekeyOnReceive);

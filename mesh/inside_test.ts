@@ -27,7 +27,7 @@ function signed(change: Partial<RecordBody>, mesh = meshId) {
     run: "00".repeat(8),
     twin: undefined,
     endpoints: [outer],
-    capabilities: { relay: false, tunnel: true, meshKey: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
     routes: [],
     version: "0",
     proof: NO_PROOF,

@@ -58,9 +58,13 @@ export interface Prefix {
   readonly length: number;
 }
 
+/** What seals the data of a session. WireGuard knows the first only; see core/README.md for the other. */
+export type Suite = "chacha20-poly1305" | "aes-256-gcm";
+
 /** Keys of one derived session. Whoever executes the command wipes both keys afterwards (R65). */
 export interface Session {
   readonly role: "initiator" | "responder";
+  readonly suite: Suite;
   /** Receiver index of what the peer sends us. */
   readonly localIndex: number;
   /** Receiver index of what we send. */

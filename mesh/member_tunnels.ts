@@ -50,7 +50,14 @@ export class MemberTunnels {
     const added = image && this.tunnels.addPeer(now, image, this.outbox(now, out));
     if (added?.kind !== "added" && added?.kind !== "exists") return;
     this.roster.bind(member, added.peer);
+    this.suit(member);
     this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(now, out));
+  }
+
+  /** The next handshake with a member asks for the suite that its record allows. */
+  suit({ peer, record }: Member): void {
+    if (peer === undefined) return;
+    this.tunnels.setSuite(peer, record.capabilities.aesGcm ? "aes-256-gcm" : "chacha20-poly1305");
   }
 
   /** The member with this WireGuard key. */

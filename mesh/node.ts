@@ -13,6 +13,7 @@
  * A node with a mesh has a {@link Mesh}; one that asks for admission without a token has none yet:
  * it only knocks, and answers nobody.
  */
+import { SHOAL_AES, WIREGUARD } from "./noise/handshake.ts";
 import { approve, type ApproveOptions, promote, trust, untrust } from "./admin/approve.ts";
 import type { Insistence } from "./admin/authority.ts";
 import {
@@ -92,6 +93,8 @@ export interface NodeOptions {
   readonly tunnel: boolean;
   /** Whether this node would carry ciphertext of others. */
   readonly relay: boolean;
+  /** Whether it speaks AES-256-GCM in tunnels with members that do; not when absent. */
+  readonly aesGcm?: boolean;
   /** Admits everybody who asks: for laboratories, and every status says so. */
   readonly open?: boolean;
   readonly snapshot?: NodeSnapshot;
@@ -152,7 +155,11 @@ export class Node {
     this.#identity = identity;
     this.#run = random(RUN_SIZE).toHex();
     this.#boot = Math.min(BOOT_MAX, (snapshot?.boot ?? 0) + 1);
-    this.#tunnels = new Tunnels({ crypto, random });
+    this.#tunnels = new Tunnels({
+      crypto,
+      random,
+      dialects: options.aesGcm ? [SHOAL_AES, WIREGUARD] : [WIREGUARD],
+    });
     const places = credentials?.places ?? [];
     this.#entry = new Entry({
       crypto,
@@ -672,8 +679,18 @@ export class Node {
   // ---- Inside -----------------------------------------------------------------------------------
 
   #enter(now: Now, { genesis, statements, admission }: Credentials): Mesh {
-    const { crypto, random, relay, tunnel, version, snapshot, membersMax, meshSeed, name } =
-      this.#o;
+    const {
+      crypto,
+      random,
+      relay,
+      tunnel,
+      version,
+      snapshot,
+      membersMax,
+      meshSeed,
+      name,
+      aesGcm = false,
+    } = this.#o;
     const mesh = new Mesh(now, {
       crypto,
       random,
@@ -690,7 +707,7 @@ export class Node {
         identity: this.#identity,
         proof: NO_PROOF,
         endpoints: this.#interfaces,
-        capabilities: { relay, tunnel, meshKey: false },
+        capabilities: { relay, tunnel, meshKey: false, aesGcm },
         version,
       },
     }, admission);

@@ -2,6 +2,7 @@
  * The status document, as far as mesh knows it: `shoal status --json` of the fixed names. Whoever
  * prints it adds the interface's name and the data plane. Fields may be added, never renamed.
  */
+import type { Suite } from "./machine.ts";
 import type { MemberId } from "./membership/identity.ts";
 import type { Standing } from "./membership/judge.ts";
 
@@ -24,6 +25,8 @@ export interface PeerStatus {
   readonly rx_bytes: number;
   /** Seconds since the newest tunnel session became usable; null without one. */
   readonly handshake_age_s: number | null;
+  /** What seals its tunnel's data now, "chacha20-poly1305" or "aes-256-gcm"; "" without a session. */
+  readonly suite: Suite | "";
   /** Why the path is as it is; "" when there is nothing to say. */
   readonly reason: string;
   readonly groups: readonly string[];

@@ -46,6 +46,10 @@ export interface DataplaneConfig {
   readonly without: readonly string[];
 }
 
+/** Which suites a mesh node speaks in tunnels: both, where the processor has AES, or WireGuard's alone. */
+const SUITES = ["auto", "chacha20-poly1305"] as const;
+export type SuiteChoice = typeof SUITES[number];
+
 export interface NodeConfig {
   readonly instance: Instance;
   readonly join: readonly Seed[];
@@ -66,6 +70,7 @@ export interface NodeConfig {
   /** Goes on from the generation of the state before the newest. */
   readonly previousState: boolean;
   readonly logLevel: LogLevel;
+  readonly suite: SuiteChoice;
   readonly dataplane: DataplaneConfig;
 }
 
@@ -92,8 +97,19 @@ export function nodeConfig(flags: Flags, env: Env): NodeConfig {
     open: switchOf(flags, env, "open"),
     previousState: switchOf(flags, env, "previous-state"),
     logLevel: logLevel(flags, env),
+    suite: suiteOf(textOf(flags, env, "suite") ?? "auto"),
     dataplane: dataplaneConfig(flags, env),
   };
+}
+
+/** @throws {Failure} usage (2) */
+function suiteOf(text: string): SuiteChoice {
+  const suite = SUITES.find((name) => name === text);
+  if (suite) return suite;
+  throw new Failure(
+    Exit.usage,
+    `node: --suite '${text}' is not known: choose from ${SUITES.join(", ")}`,
+  );
 }
 
 /** @throws {Failure} usage (2) */

@@ -228,6 +228,17 @@ Deno.test("a service has its invite as a credential, plain or decrypted, unless 
     await assert.rejects(readToken({}, env), usage(/credential '.*shoal\.token' is empty/));
   }));
 
+Deno.test("a suite is one that there is, or the error says which there are", () => {
+  const suite = (flags: Record<string, string>) =>
+    nodeConfig({ state: "/tmp/x", ...flags }, noEnv).suite;
+  assert.equal(suite({}), "auto");
+  assert.equal(suite({ suite: "chacha20-poly1305" }), "chacha20-poly1305");
+  assert.throws(
+    () => suite({ suite: "rot13" }),
+    { message: "node: --suite 'rot13' is not known: choose from auto, chacha20-poly1305" },
+  );
+});
+
 Deno.test("--control-group needs a socket that a group can get to", () => {
   const env = (name: string) => name === "HOME" ? "/home/me" : undefined;
   const group = (flags: Record<string, string>) =>

@@ -55,6 +55,7 @@ export async function runDaemon(
     dns: config.dns,
     open: config.open,
     previousState: config.previousState,
+    suite: config.suite,
     dataplane: config.dataplane,
     onEvent: (event) => {
       front.hear(event);

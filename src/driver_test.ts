@@ -208,6 +208,7 @@ withDriver(
 function session(): Session {
   return {
     role: "initiator",
+    suite: "chacha20-poly1305",
     localIndex: 9,
     remoteIndex: 8,
     sendKey: new Uint8Array(32).fill(1),

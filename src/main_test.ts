@@ -299,6 +299,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     tx_bytes: 0,
     rx_bytes: 0,
     handshake_age_s: null,
+    suite: "chacha20-poly1305",
     reason: HOSTILE,
     groups: [HOSTILE],
     admin: false,
@@ -326,6 +327,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     control: {},
     dataplane: {
       aead: HOSTILE,
+      aead_gcm: HOSTILE,
       io: HOSTILE,
       workers: 1,
       offloads: { [HOSTILE]: true },

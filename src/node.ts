@@ -23,7 +23,7 @@ import { SEEDS_MAX } from "../mesh/door/token.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { IP6_ON_LINK, LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
-import { type DataplaneConfig, hostName } from "./config.ts";
+import { type DataplaneConfig, hostName, type SuiteChoice } from "./config.ts";
 import type { ControlNews } from "./control.ts";
 import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
@@ -87,6 +87,8 @@ export interface MeshNodeOptions {
   readonly open: boolean;
   /** Goes on from the generation of the state before the newest, which is damaged or lost. */
   readonly previousState?: boolean;
+  /** "auto" when absent: AES-256-GCM too, where the processor has AES. */
+  readonly suite?: SuiteChoice;
   readonly dataplane: DataplaneConfig;
   readonly onEvent: (event: NodeEvent) => void;
   readonly onNews: (news: NodeNews) => void;
@@ -472,6 +474,7 @@ export class MeshNode {
       version: denoJson.version,
       tunnel: tun,
       relay: false,
+      aesGcm: this.#speaksAes(),
       open,
       seeds: join.map(formatSeed),
       // The driver is made after the machine, which reads facts only when it is driven.
@@ -700,13 +703,19 @@ export class MeshNode {
     );
   }
 
+  /** Only with instructions for it is AES-256-GCM faster than the other suite, and safe. */
+  #speaksAes(): boolean {
+    return this.options.suite !== "chacha20-poly1305" && this.info.aeadGcm !== "";
+  }
+
   #dataplane(): DataplaneStatus {
-    const { aead, io, workers, offloads } = this.info;
+    const { aead, aeadGcm, io, workers, offloads } = this.info;
     const drops: Record<string, number> = {};
     for (const [name, count] of Object.entries(this.#device.counters())) {
       if (name.startsWith("drop_")) drops[name.slice("drop_".length)] = count;
     }
-    return { aead, io, workers, offloads, drops };
+    const aead_gcm = this.#speaksAes() ? aeadGcm : "";
+    return { aead, aead_gcm, io, workers, offloads, drops };
   }
 }
 

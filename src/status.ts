@@ -25,7 +25,10 @@ export interface NamesStatus {
 }
 
 export interface DataplaneStatus {
+  /** What computes ChaCha20-Poly1305. */
   readonly aead: string;
+  /** What computes AES-256-GCM; "" where that is not spoken. */
+  readonly aead_gcm: string;
   readonly io: string;
   readonly workers: number;
   readonly offloads: Readonly<Record<string, boolean>>;
@@ -50,6 +53,7 @@ export const isPeer = having({
   tx_bytes: isNumber,
   rx_bytes: isNumber,
   handshake_age_s: orNull(isNumber),
+  suite: isText,
   reason: isText,
   groups: listOf(isText),
   admin: isFlag,
@@ -97,6 +101,7 @@ export const isStatus = having({
   health: listOf(isText),
   dataplane: having({
     aead: isText,
+    aead_gcm: isText,
     io: isText,
     workers: isNumber,
     offloads: tableOf(isFlag),
@@ -141,7 +146,9 @@ export function statusText(status: StatusDocument, color: boolean): string {
       ]
       : []),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
-    `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
+    `data plane: ChaCha20-Poly1305 by ${dataplane.aead}, ` +
+    (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}, `) +
+    `${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...countsLine("packets dropped", dataplane.drops, dropWords),
     ...countsLine("not done", status.refused, refusalWords),
@@ -233,7 +240,8 @@ export function stateText(peer: PeerStatus): string {
   const place = peer.endpoint === "" ? "" : ` ${peer.endpoint}`;
   if (peer.handshake_age_s === null) return `idle; ${peer.path}${place}${rtt}${why}`;
   return `${peer.path === "none" ? "waiting" : "active"}; ${peer.path}${place}${rtt}, ` +
-    `tx ${size(peer.tx_bytes)} rx ${size(peer.rx_bytes)}${why}`;
+    `tx ${size(peer.tx_bytes)} rx ${size(peer.rx_bytes)}` +
+    `${peer.suite === "aes-256-gcm" ? ", AES-256-GCM" : ""}${why}`;
 }
 
 /** Columns wide enough for their longest cell; the last is not padded. */

@@ -15,6 +15,7 @@ const LYON: PeerStatus = {
   tx_bytes: 1.2 * 1024 ** 3,
   rx_bytes: 800 * 1024 ** 2,
   handshake_age_s: 12,
+  suite: "chacha20-poly1305",
   since_s: 300,
   reason: "",
   admin: false,
@@ -27,6 +28,7 @@ const LYON: PeerStatus = {
 
 Deno.test("a peer's state reads as experience.md has it", () => {
   assert.equal(stateText(LYON), "active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M");
+  assert.match(stateText({ ...LYON, suite: "aes-256-gcm" }), /, tx 1\.2G rx 800M, AES-256-GCM$/);
   assert.match(stateText({ ...LYON, path: "none" }), /^waiting; none 203/);
   assert.equal(stateText({ ...LYON, state: "dead" }), "offline 5m");
   assert.equal(stateText({ ...LYON, state: "left" }), "left 5m");
@@ -45,6 +47,7 @@ Deno.test("a peer's state reads as experience.md has it", () => {
       endpoint: "",
       rtt_ms: null,
       handshake_age_s: null,
+      suite: "chacha20-poly1305",
       reason: "no endpoint known",
     }),
     "idle; none (no endpoint known)",
@@ -119,6 +122,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
     guests: [PHONE, { ...PHONE, name: "tv", state: "silent", heard_s: 400 }],
     dataplane: {
       aead: "openssl",
+      aead_gcm: "libsodium",
       io: "poll",
       workers: 1,
       offloads: { "tun-tso": true, "udp-gso": false },
@@ -140,7 +144,7 @@ trusted here, not met yet: pal 9a1
 no member any more, since mallory lost its office: eve e7e
 the door is open for 9m: who asks without a token is heard
 health: the certificate ends in 12 days: run shoal invite on an admin
-data plane: openssl, poll, 1 worker, offloads on: tun-tso; off: udp-gso
+data plane: ChaCha20-Poly1305 by openssl, AES-256-GCM by libsodium, poll, 1 worker, offloads on: tun-tso; off: udp-gso
 packets dropped: received before, or too late (3); new reason (1)
 not done: clients of the control socket beyond 64 (12)`,
   );

@@ -390,7 +390,12 @@ export class Insider {
         { length: count },
         () => isThere ? ghost.place : this.#place(meshId, ghost),
       ),
-      capabilities: { relay: random.chance(0.5), tunnel: random.chance(0.8), meshKey: false },
+      capabilities: {
+        relay: random.chance(0.5),
+        tunnel: random.chance(0.8),
+        meshKey: false,
+        aesGcm: false,
+      },
       routes: random.chance(0.2) ? [this.#prefix()] : [],
       version: random.chance(0.9) ? "0" : "v".repeat(32),
       proof: {

@@ -654,6 +654,7 @@ export class Mesh {
     const isNewStart = this.#seal.know(member.id, member.record.key, boot);
     this.tunnels.route(now, [member.id, ...this.roster.rivals(member.id)], out);
     this.guests.touch();
+    this.tunnels.suit(member);
     this.tunnels.aim(now, member, out);
     if (isNewStart) this.startedAnew(now, member.id, out);
     this.#spreadRecord(now, member.record, out);

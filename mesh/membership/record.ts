@@ -31,6 +31,8 @@ export interface Capabilities {
   readonly tunnel: boolean;
   /** Holds the mesh key: where a person has to go to make an admin. */
   readonly meshKey: boolean;
+  /** Has instructions for AES-256-GCM and speaks it in tunnels: see core/README.md. */
+  readonly aesGcm: boolean;
 }
 
 /** Another machine that uses the same key, by its own records. */
@@ -173,7 +175,7 @@ function signedPart(meshId: Uint8Array, body: Uint8Array): Uint8Array {
   return new Writer().bytes(LABEL).bytes(meshId).bytes(body).finish();
 }
 
-const BITS = ["relay", "tunnel", "meshKey"] as const;
+const BITS = ["relay", "tunnel", "meshKey", "aesGcm"] as const;
 
 function encodeBody(body: RecordBody): Uint8Array {
   const { capabilities, twin, proof } = body;
@@ -213,7 +215,12 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
     sequence,
     run,
     twin,
-    capabilities: { relay: has("relay"), tunnel: has("tunnel"), meshKey: has("meshKey") },
+    capabilities: {
+      relay: has("relay"),
+      tunnel: has("tunnel"),
+      meshKey: has("meshKey"),
+      aesGcm: has("aesGcm"),
+    },
     version,
     endpoints,
     routes,

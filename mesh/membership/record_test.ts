@@ -59,7 +59,7 @@ const body: RecordBody = {
     { address: Uint8Array.of(192, 0, 2, 1), port: 51820, scope: 0 },
     { address: new Uint8Array(16).fill(0x20), port: 1, scope: 0 },
   ],
-  capabilities: { relay: true, tunnel: false, meshKey: true },
+  capabilities: { relay: true, tunnel: false, meshKey: true, aesGcm: false },
   routes: [{ address: Uint8Array.of(10, 1, 0, 0), length: 16 }],
   version: "0.1.0",
   proof: certified,
@@ -249,8 +249,8 @@ Deno.test("unknown capabilities, a third form of twin, too long a version or an 
   };
   const [bitsAt, twinAt] = [32 + 6 + 8, bytes.length - 4];
   assert.equal(bytes[bitsAt], 0b101);
-  assert.equal(again(bitsAt, 0b111), "no error");
-  assert.equal(again(bitsAt, 0b1000), "unknown capabilities 8");
+  assert.equal(again(bitsAt, 0b1111), "no error");
+  assert.equal(again(bitsAt, 0b10000), "unknown capabilities 16");
   assert.equal(bytes[twinAt], 0);
   assert.equal(again(twinAt, 3), "a twin is there or not");
   assert.notEqual(errorOf({ version: "v".repeat(33) }), "no error");

@@ -188,7 +188,7 @@ Deno.test("invariant 7: a member that declares another's place to be its second 
     run,
     twin: { run: other, endpoint: { ...victim.endpoint } },
     endpoints: [insider.endpoint],
-    capabilities: { relay: false, tunnel: true, meshKey: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
     routes: [],
     version: "",
     proof: NO_PROOF,

@@ -10,17 +10,38 @@
  * a message that fails leaves the value it was tried on as it was. Every Diffie-Hellman result is
  * checked for all-zero (R25): `undefined` then, and nothing is sent.
  *
- * The prologue is a parameter because the public IKpsk2 vectors differ from WireGuard in nothing
- * else. The caller passes the static-static secret in: it is computed once a peer.
+ * The prologue is a parameter: the public IKpsk2 vectors differ from WireGuard in nothing else, and
+ * a handshake for another cipher suite does by it. The caller passes the static-static secret in: it is computed once a peer.
  */
 import type { Crypto } from "../crypto.ts";
+import type { Suite } from "../machine.ts";
 import { type SplitKeys, SymmetricState } from "./symmetric.ts";
 
 const encoder = new TextEncoder();
 const PROTOCOL_NAME = encoder.encode("Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s");
 
-/** WireGuard's prologue (R22). */
-export const WIREGUARD_PROLOGUE = encoder.encode("WireGuard v1 zx2c4 Jason@zx2c4.com");
+/** What two handshakes for different suites of a session differ in; nothing on the wire names it. */
+export interface Dialect {
+  readonly suite: Suite;
+  /** Mixed into the transcript first, so that both ends use the same dialect or get no session. */
+  readonly prologue: Uint8Array;
+  /** Mixed in as the transport keys are drawn, so that no key is used with two ciphers. */
+  readonly keyUse: Uint8Array;
+}
+
+/** WireGuard's own (R22). */
+export const WIREGUARD: Dialect = {
+  suite: "chacha20-poly1305",
+  prologue: encoder.encode("WireGuard v1 zx2c4 Jason@zx2c4.com"),
+  keyUse: new Uint8Array(0),
+};
+
+/** Between two nodes of ours whose processors have instructions for AES: see core/README.md. */
+export const SHOAL_AES: Dialect = {
+  suite: "aes-256-gcm",
+  prologue: encoder.encode("Shoal v1 AES-256-GCM"),
+  keyUse: encoder.encode("Shoal v1 AES-256-GCM transport keys"),
+};
 
 /** Our side: the static key pair. */
 export interface StaticKeys {
@@ -53,22 +74,38 @@ export interface ResponseParts {
 /** What both sides hold in the end. The keys are theirs to wipe. */
 export interface Finished {
   readonly keys: SplitKeys;
+  readonly suite: Suite;
   /** 32 bytes that name this handshake. */
   readonly handshakeHash: Uint8Array;
   readonly payload: Uint8Array;
 }
 
-/** Factory of both roles for one prologue; the state before the first message is computed once. */
-export class Noise {
-  readonly #start: SymmetricState;
+/** A dialect, and the state before its first message. */
+interface Beginning {
+  readonly dialect: Dialect;
+  readonly state: SymmetricState;
+}
 
-  constructor(readonly crypto: Crypto, prologue: Uint8Array) {
-    this.#start = SymmetricState.start(crypto, PROTOCOL_NAME, prologue);
+/** Factory of both roles; the states before the first message are computed once. */
+export class Noise {
+  readonly #beginnings: readonly Beginning[];
+
+  /** @param dialects those that are understood; what arrives is tried with them in this order */
+  constructor(readonly crypto: Crypto, dialects: readonly Dialect[]) {
+    this.#beginnings = dialects.map((dialect) => ({
+      dialect,
+      state: SymmetricState.start(crypto, PROTOCOL_NAME, dialect.prologue),
+    }));
+  }
+
+  speaks(suite: Suite): boolean {
+    return this.#beginnings.some(({ dialect }) => dialect.suite === suite);
   }
 
   /**
    * Initiator, first message.
    * @param ephemeralSecret 32 random bytes; belongs to the handshake from now on, which wipes it.
+   * @param suite one that is spoken
    * @returns undefined when a key agreement is all zero (R25).
    */
   initiate(
@@ -76,8 +113,12 @@ export class Noise {
     them: RemoteKeys,
     ephemeralSecret: Uint8Array,
     payload: Uint8Array,
+    suite: Suite = "chacha20-poly1305",
   ): { parts: InitiationParts; pending: PendingInitiation } | undefined {
-    const state = this.#start.clone();
+    const beginning = this.#beginnings.find(({ dialect }) => dialect.suite === suite);
+    if (!beginning) throw new RangeError(`a suite that is not spoken: ${suite}`);
+    const { dialect } = beginning;
+    const state = beginning.state.clone();
     state.mixHash(them.publicKey);
     const ephemeral = this.crypto.x25519PublicKey(ephemeralSecret);
     state.mixHash(ephemeral);
@@ -94,7 +135,7 @@ export class Noise {
     const sealedPayload = state.encryptAndHash(payload);
     return {
       parts: { ephemeral, sealedStatic, sealedPayload },
-      pending: new PendingInitiation(this.crypto, state, ephemeralSecret),
+      pending: new PendingInitiation(this.crypto, state, ephemeralSecret, dialect),
     };
   }
 
@@ -107,18 +148,30 @@ export class Noise {
     ephemeral: Uint8Array,
     sealedStatic: Uint8Array,
   ): ReadInitiation | undefined {
-    const state = this.#start.clone();
-    state.mixHash(us.publicKey);
-    state.mixHash(ephemeral);
-    state.mixChain(ephemeral);
     const es = this.crypto.x25519(us.secretKey, ephemeral);
-    if (es) {
-      state.mixKey(es);
+    if (!es) return undefined;
+    let mixed: SymmetricState | undefined; // the first one: what is secret in it all have in common
+    let read: ReadInitiation | undefined;
+    for (const { dialect, state: start } of this.#beginnings) {
+      const state = start.clone();
+      state.mixHash(us.publicKey);
+      state.mixHash(ephemeral);
+      if (mixed) state.adoptKeys(mixed);
+      else {
+        state.mixChain(ephemeral);
+        state.mixKey(es);
+        mixed = start.clone();
+        mixed.adoptKeys(state);
+      }
       const remoteStatic = state.decryptAndHash(sealedStatic);
-      if (remoteStatic) return new ReadInitiation(this.crypto, state, ephemeral, remoteStatic);
+      if (remoteStatic) {
+        read = new ReadInitiation(this.crypto, state, ephemeral, remoteStatic, dialect);
+        break;
+      }
+      state.wipe();
     }
-    state.wipe();
-    return undefined;
+    mixed?.wipe();
+    return read;
   }
 }
 
@@ -127,11 +180,18 @@ export class PendingInitiation {
   readonly #crypto: Crypto;
   readonly #state: SymmetricState;
   readonly #ephemeralSecret: Uint8Array;
+  readonly #dialect: Dialect;
 
-  constructor(crypto: Crypto, state: SymmetricState, ephemeralSecret: Uint8Array) {
+  constructor(
+    crypto: Crypto,
+    state: SymmetricState,
+    ephemeralSecret: Uint8Array,
+    dialect: Dialect,
+  ) {
     this.#crypto = crypto;
     this.#state = state;
     this.#ephemeralSecret = ephemeralSecret;
+    this.#dialect = dialect;
   }
 
   /**
@@ -150,8 +210,9 @@ export class PendingInitiation {
     this.#crypto.wipe(ee, se);
     state.mixKeyAndHash(presharedKey);
     const payload = state.decryptAndHash(response.sealedPayload);
+    const { suite, keyUse } = this.#dialect;
     const finished = payload &&
-      { keys: state.split(), handshakeHash: state.hash.slice(), payload };
+      { keys: state.split(keyUse), suite, handshakeHash: state.hash.slice(), payload };
     state.wipe();
     return finished;
   }
@@ -168,16 +229,19 @@ class ReadInitiation {
   readonly #crypto: Crypto;
   readonly #state: SymmetricState;
   readonly #ephemeral: Uint8Array;
+  readonly #dialect: Dialect;
 
   constructor(
     crypto: Crypto,
     state: SymmetricState,
     ephemeral: Uint8Array,
     readonly remoteStatic: Uint8Array,
+    dialect: Dialect,
   ) {
     this.#crypto = crypto;
     this.#state = state;
     this.#ephemeral = ephemeral;
+    this.#dialect = dialect;
   }
 
   /**
@@ -194,6 +258,7 @@ class ReadInitiation {
         this.#ephemeral,
         this.remoteStatic,
         payload,
+        this.#dialect,
       );
     }
     this.wipe();
@@ -212,6 +277,7 @@ class ConsumedInitiation {
   readonly #state: SymmetricState;
   readonly #ephemeral: Uint8Array;
   readonly #remoteStatic: Uint8Array;
+  readonly #dialect: Dialect;
 
   constructor(
     crypto: Crypto,
@@ -219,7 +285,9 @@ class ConsumedInitiation {
     ephemeral: Uint8Array,
     remoteStatic: Uint8Array,
     readonly payload: Uint8Array,
+    dialect: Dialect,
   ) {
+    this.#dialect = dialect;
     this.#crypto = crypto;
     this.#state = state;
     this.#ephemeral = ephemeral;
@@ -252,7 +320,8 @@ class ConsumedInitiation {
     state.mixKeyAndHash(presharedKey);
     const sealedPayload = state.encryptAndHash(payload);
     const finished = {
-      keys: state.split(),
+      keys: state.split(this.#dialect.keyUse),
+      suite: this.#dialect.suite,
       handshakeHash: state.hash.slice(),
       payload: this.payload,
     };

@@ -4,7 +4,7 @@ import { testVectors } from "../../.ci/vectors.ts";
 import { fromHex } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
-import { Noise, type StaticKeys, WIREGUARD_PROLOGUE } from "./handshake.ts";
+import { type Dialect, Noise, SHOAL_AES, type StaticKeys, WIREGUARD } from "./handshake.ts";
 
 interface Vector {
   readonly init_prologue: string;
@@ -48,7 +48,7 @@ function handshake(
   bobPsk: Uint8Array = noPsk,
   with_: Crypto = crypto,
 ) {
-  const noise = new Noise(with_, WIREGUARD_PROLOGUE);
+  const noise = new Noise(with_, [WIREGUARD]);
   const ephemerals = { alice: random(3), bob: random(4) };
   const first = noise.initiate(alice, remote(alice, bob), ephemerals.alice, Uint8Array.of(7));
   assert.ok(first);
@@ -66,7 +66,7 @@ testVectors<{ readonly vectors: readonly [Vector] }>(
   "noise_ikpsk2_25519_chachapoly_blake2s.json",
   "T2: six messages and the hash of the IKpsk2 vector, byte for byte in both roles",
   ({ vectors: [vector] }) => {
-    const noise = new Noise(crypto, bytes(vector.init_prologue));
+    const noise = new Noise(crypto, [{ ...WIREGUARD, prologue: bytes(vector.init_prologue) }]);
     const psk = bytes(vector.init_psks[0]);
     const initiator = keys(bytes(vector.init_static));
     const responder = keys(bytes(vector.resp_static));
@@ -117,8 +117,61 @@ testVectors<{ readonly vectors: readonly [Vector] }>(
 
 Deno.test("R22: another prologue makes another handshake", () => {
   const { first } = handshake();
-  const other = new Noise(crypto, new TextEncoder().encode("WireGuard v2"));
+  const other = new Noise(crypto, [
+    { ...WIREGUARD, prologue: new TextEncoder().encode("WireGuard v2") },
+  ]);
   assert.equal(other.read(bob, first.parts.ephemeral, first.parts.sealedStatic), undefined);
+});
+
+Deno.test("two dialects have messages of one length and keys of their own, and open nothing of each other", () => {
+  const both = new Noise(crypto, [SHOAL_AES, WIREGUARD]);
+  const sent = (["aes-256-gcm", "chacha20-poly1305"] as const).map((suite) => {
+    const first = both.initiate(alice, remote(alice, bob), random(3), nothing, suite);
+    assert.ok(first);
+    const { ephemeral, sealedStatic, sealedPayload } = first.parts;
+    for (const [name, noise] of Object.entries({ both, old: new Noise(crypto, [WIREGUARD]) })) {
+      const read = noise.read(bob, ephemeral, sealedStatic);
+      assert.equal(read !== undefined, name === "both" || suite === "chacha20-poly1305", name);
+    }
+    const second = both.read(bob, ephemeral, sealedStatic)
+      ?.open(remote(bob, alice).staticStatic, sealedPayload)
+      ?.respond(noPsk, random(4), nothing);
+    assert.ok(second);
+    const finished = first.pending.finish(alice, noPsk, second.parts);
+    assert.equal(finished?.suite, suite);
+    assert.deepEqual(second.finished, finished);
+    return { first, second, lengths: [sealedStatic.length, sealedPayload.length], finished };
+  });
+  const [aes, plain] = sent;
+  assert.ok(aes && plain);
+  assert.deepEqual(aes.lengths, plain.lengths);
+  assert.equal(aes.first.pending.finish(alice, noPsk, plain.second.parts), undefined);
+  assert.equal(plain.first.pending.finish(alice, noPsk, aes.second.parts), undefined);
+  assert.notDeepEqual(aes.finished?.keys, plain.finished?.keys);
+});
+
+Deno.test("no suite is asked for that is not spoken", () => {
+  const noise = new Noise(crypto, [WIREGUARD]);
+  assert.ok(noise.speaks("chacha20-poly1305") && !noise.speaks("aes-256-gcm"));
+  assert.throws(
+    () => noise.initiate(alice, remote(alice, bob), random(3), nothing, "aes-256-gcm"),
+    RangeError,
+  );
+});
+
+Deno.test("the transport keys of two dialects differ even where their chaining keys are the same", () => {
+  const use = (dialect: Dialect) => {
+    const noise = new Noise(crypto, [{ ...dialect, prologue: WIREGUARD.prologue }]);
+    const first = noise.initiate(alice, remote(alice, bob), random(3), nothing, dialect.suite);
+    const second = first && noise.read(bob, first.parts.ephemeral, first.parts.sealedStatic)
+      ?.open(remote(bob, alice).staticStatic, first.parts.sealedPayload)
+      ?.respond(noPsk, random(4), nothing);
+    return second?.finished;
+  };
+  const [aes, plain] = [use(SHOAL_AES), use(WIREGUARD)];
+  assert.deepEqual(aes?.handshakeHash, plain?.handshakeHash);
+  assert.notDeepEqual(aes?.keys.initiatorToResponder, plain?.keys.initiatorToResponder);
+  assert.notDeepEqual(aes?.keys.responderToInitiator, plain?.keys.responderToInitiator);
 });
 
 Deno.test("R24: the preshared key must agree, and counts even when it is all zero", () => {
@@ -132,7 +185,7 @@ Deno.test("R24: the preshared key must agree, and counts even when it is all zer
 
 Deno.test("R25: an all-zero agreement stops each of the four places where one is made", () => {
   const zero = new Uint8Array(32); // a point of low order
-  const noise = new Noise(crypto, WIREGUARD_PROLOGUE);
+  const noise = new Noise(crypto, [WIREGUARD]);
   assert.equal(crypto.x25519(alice.secretKey, zero), undefined, "ss");
   const low = { publicKey: zero, staticStatic: random(5) };
   assert.equal(noise.initiate(alice, low, random(3), nothing), undefined, "es, initiator");
@@ -145,14 +198,14 @@ Deno.test("R25: an all-zero agreement stops each of the four places where one is
   // An authentic initiator may send what it likes as ephemeral: the response is refused too.
   const cheat = new Noise(
     { ...crypto, x25519PublicKey: () => zero },
-    WIREGUARD_PROLOGUE,
+    [WIREGUARD],
   ).initiate(alice, remote(alice, bob), random(3), nothing);
   assert.ok(cheat);
   const es = crypto.x25519(random(3), bob.publicKey);
   assert.ok(es);
   const reader = new Noise(
     { ...crypto, x25519: (s, p) => s === bob.secretKey ? es : crypto.x25519(s, p) },
-    WIREGUARD_PROLOGUE,
+    [WIREGUARD],
   );
   const consumed = reader.read(bob, cheat.parts.ephemeral, cheat.parts.sealedStatic)
     ?.open(remote(bob, alice).staticStatic, cheat.parts.sealedPayload);

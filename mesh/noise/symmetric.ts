@@ -108,9 +108,19 @@ export class SymmetricState {
     return plaintext;
   }
 
-  /** The two transport keys. */
-  split(): SplitKeys {
-    const [first, second] = expand(this.#crypto, this.#chainingKey, EMPTY, 2);
+  /**
+   * Takes over what was mixed into another state and drawn from it, but not its transcript: two states
+   * that differ in their prologue only differ in nothing else.
+   */
+  adoptKeys(from: SymmetricState): void {
+    this.#replaceChainingKey(from.#chainingKey.slice());
+    this.#crypto.wipe(this.#key);
+    this.#key = from.#key.slice();
+  }
+
+  /** The two transport keys. @param use what they are for; empty: WireGuard's */
+  split(use: Uint8Array): SplitKeys {
+    const [first, second] = expand(this.#crypto, this.#chainingKey, use, 2);
     return { initiatorToResponder: first, responderToInitiator: second };
   }
 

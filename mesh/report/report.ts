@@ -122,6 +122,7 @@ function peerStatus(
     tx_bytes: traffic?.txBytes ?? 0,
     rx_bytes: traffic?.rxBytes ?? 0,
     handshake_age_s: tunnel && hasSession ? seconds(now.boot - tunnel.lastHandshakeBoot) : null,
+    suite: (hasSession && tunnel?.suite) || "",
     reason: why(),
     groups: membership.groups,
     admin: membership.standing === "admin",

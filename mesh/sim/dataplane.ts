@@ -8,7 +8,16 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Endpoint, isAnswerable, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
-import type { Command, Datagram, EdgeName, PeerId, Prefix, Random, Session } from "../machine.ts";
+import type {
+  Command,
+  Datagram,
+  EdgeName,
+  PeerId,
+  Prefix,
+  Random,
+  Session,
+  Suite,
+} from "../machine.ts";
 import { CookieChecker } from "../noise/cookie.ts";
 import { originOf } from "../wire/origin.ts";
 import {
@@ -83,7 +92,15 @@ const NOTHING = new Uint8Array(0);
 export interface PlaneLimits {
   readonly peers: number;
   readonly routes: number;
+  /** Whether the processor has instructions for AES; it has when absent. */
+  readonly aesGcm?: boolean;
 }
+
+/** Two suites open nothing of each other: here by what is authenticated beside the packet. */
+const SUITE_MARK: Readonly<Record<Suite, Uint8Array>> = {
+  "chacha20-poly1305": new Uint8Array(0),
+  "aes-256-gcm": Uint8Array.of(1),
+};
 
 export class DataPlane {
   /** Whether the gate asks for cookies (R14, R30). */
@@ -165,6 +182,9 @@ export class DataPlane {
         return isNew && this.#peers.size >= this.limits.peers ? "E_FULL" : undefined;
       }
       case "installSession":
+        if (command.session.suite === "aes-256-gcm" && this.limits.aesGcm === false) {
+          return "E_UNKNOWN";
+        }
         return this.#sessions.has(command.session.localIndex) ? "E_EXISTS" : undefined;
       case "addRoute": {
         const isHeld = this.#routes.some(({ prefix }) => samePrefix(prefix, command.prefix));
@@ -336,7 +356,7 @@ export class DataPlane {
     const sealed = this.crypto.chacha20poly1305Seal(
       keys.sendKey,
       nonce(BigInt(counter)),
-      NOTHING,
+      SUITE_MARK[keys.suite],
       padded,
     );
     const bytes = new Uint8Array(HEADER + sealed.length);
@@ -387,7 +407,7 @@ export class DataPlane {
     if (isOld || keys.received.has(counter)) return this.#drop("rx_replay");
     const sealed = bytes.subarray(HEADER);
     const plain = this.crypto
-      .chacha20poly1305Open(keys.receiveKey, nonce(counter), NOTHING, sealed);
+      .chacha20poly1305Open(keys.receiveKey, nonce(counter), SUITE_MARK[keys.suite], sealed);
     if (!plain) return this.#drop("rx_authentication");
     keys.received.add(counter);
     if (counter > keys.greatestReceived) keys.greatestReceived = counter;

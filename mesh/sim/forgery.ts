@@ -1,6 +1,6 @@
 /** Messages that no machine of ours would send: authentic ones out of turn, and altered ones. */
 import { CookieJar } from "../noise/cookie.ts";
-import { Noise, WIREGUARD_PROLOGUE } from "../noise/handshake.ts";
+import { Noise, WIREGUARD } from "../noise/handshake.ts";
 import { encodeInitiation } from "../noise/messages.ts";
 import { nextTimestamp, TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
 import type { TunnelHost } from "./tunnel_lab.ts";
@@ -9,7 +9,7 @@ import type { TunnelHost } from "./tunnel_lab.ts";
 export function initiation(from: TunnelHost, to: TunnelHost, inMs = 0): Uint8Array {
   const { crypto, random } = from.lab;
   const staticStatic = crypto.x25519(from.secretKey, to.publicKey);
-  const made = staticStatic && new Noise(crypto, WIREGUARD_PROLOGUE).initiate(
+  const made = staticStatic && new Noise(crypto, [WIREGUARD]).initiate(
     from,
     { publicKey: to.publicKey, staticStatic },
     random(32),

@@ -7,7 +7,7 @@ import { type Endpoint, isAnswerable, type Source } from "../endpoint.ts";
 import type { Command, Datagram, Prefix, Session } from "../machine.ts";
 
 /** A status of `core/shoal.h`; `unwritable`: a value that no field of its struct holds. */
-export type Refusal = "E_INVALID" | "E_SIZE" | "E_EXISTS" | "E_FULL" | "unwritable";
+export type Refusal = "E_INVALID" | "E_SIZE" | "E_EXISTS" | "E_FULL" | "E_UNKNOWN" | "unwritable";
 
 /** SHOAL_DATAGRAM_MAX. */
 export const DATAGRAM_MAX = 1500;

@@ -223,7 +223,7 @@ function recordOf(id: string): NodeRecord {
     run: "",
     twin: undefined,
     endpoints: [],
-    capabilities: { relay: false, tunnel: true, meshKey: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
     routes: [],
     version: "",
     proof: NO_PROOF,

@@ -1,7 +1,7 @@
 /** T3 and T8: which handshake messages are let in, and that all others change nothing. */
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
-import { Noise, WIREGUARD_PROLOGUE } from "../noise/handshake.ts";
+import { Noise, WIREGUARD } from "../noise/handshake.ts";
 import { decodeHandshakeMessage } from "../noise/messages.ts";
 import { wallOf } from "../noise/tai64n.ts";
 import { flipped, initiation, withMac1 } from "../sim/forgery.ts";
@@ -222,7 +222,7 @@ Deno.test("R36: what is sent is the wall clock, cut to 16.78 ms", () => {
   lab.run(0);
   const message = decodeHandshakeMessage(alice.first(1));
   assert.ok(message?.kind === "initiation");
-  const read = new Noise(crypto, WIREGUARD_PROLOGUE)
+  const read = new Noise(crypto, [WIREGUARD])
     .read(bob, message.ephemeral, message.sealedStatic);
   const staticStatic = crypto.x25519(bob.secretKey, alice.publicKey);
   assert.ok(staticStatic);

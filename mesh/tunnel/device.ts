@@ -5,7 +5,7 @@
  */
 import type { Crypto } from "../crypto.ts";
 import type { EdgeName, Outbox, PeerId, Random } from "../machine.ts";
-import { Noise, type StaticKeys, WIREGUARD_PROLOGUE } from "../noise/handshake.ts";
+import { type Dialect, Noise, type StaticKeys, WIREGUARD } from "../noise/handshake.ts";
 import { IndexTable } from "../noise/indices.ts";
 import { MAX_JITTER, REJECT_AFTER_TIME } from "./constants.ts";
 import type { Peer } from "./peer.ts";
@@ -68,8 +68,13 @@ export class Device {
   };
   readonly #byKey = new Map<string, Peer>();
 
-  constructor(readonly crypto: Crypto, readonly random: Random) {
-    this.noise = new Noise(crypto, WIREGUARD_PROLOGUE);
+  /** @param dialects what handshakes are understood, in the order in which they are tried */
+  constructor(
+    readonly crypto: Crypto,
+    readonly random: Random,
+    dialects: readonly Dialect[] = [WIREGUARD],
+  ) {
+    this.noise = new Noise(crypto, dialects);
     this.indices = new IndexTable(random);
   }
 

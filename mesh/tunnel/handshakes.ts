@@ -7,7 +7,7 @@
 import type { Endpoint, Source } from "../endpoint.ts";
 import { sameBytes, sameEndpoint } from "../endpoint.ts";
 import type { PeerId, Session } from "../machine.ts";
-import type { SplitKeys } from "../noise/symmetric.ts";
+import type { Finished } from "../noise/handshake.ts";
 import {
   decodeHandshakeMessage,
   encodeInitiation,
@@ -69,6 +69,7 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
     { publicKey: peer.publicKey, staticStatic },
     device.random(32),
     peer.sentTimestamp,
+    device.noise.speaks(peer.suite) ? peer.suite : "chacha20-poly1305",
   );
   if (!initiation) {
     step.out.command({ kind: "dropStaged", peer: peer.id });
@@ -175,8 +176,7 @@ function receiveInitiation(
   peer.handshakeBytes.received += arrival.bytes.length;
   moveEndpoint(step, peer, arrival.from, arrival.source);
   const localIndex = device.indices.allocate(peer);
-  const { keys: split } = response.finished;
-  install(device, step, peer, "responder", localIndex, message.sender, split);
+  install(device, step, peer, "responder", localIndex, message.sender, response.finished);
   const bytes = encodeResponse(localIndex, message.sender, response.parts);
   sendHandshake(step, peer, bytes, arrival.from);
   counters.responsesSent++;
@@ -208,7 +208,7 @@ function receiveResponse(
   peer.lastHandshakeReceived = step.boot;
   peer.handshakeBytes.received += arrival.bytes.length;
   moveEndpoint(step, peer, arrival.from, arrival.source);
-  install(device, step, peer, "initiator", localIndex, message.sender, finished.keys);
+  install(device, step, peer, "initiator", localIndex, message.sender, finished);
   // R41: what was staged left with the installation; if nothing was, this confirms the session.
   step.out.command({ kind: "sendKeepalive", peer: peer.id, unlessSent: true });
   handshakeDone(device, step, peer, "initiator");
@@ -303,15 +303,16 @@ function install(
   role: Session["role"],
   localIndex: number,
   remoteIndex: number,
-  keys: SplitKeys,
+  { keys, suite }: Finished,
 ): void {
   const isInitiator = role === "initiator";
-  device.applySlots(peer, peer.slots.install(role, { localIndex, birth: step.boot }));
+  device.applySlots(peer, peer.slots.install(role, { localIndex, birth: step.boot, suite }));
   step.out.command({
     kind: "installSession",
     peer: peer.id,
     session: {
       role,
+      suite,
       localIndex,
       remoteIndex,
       sendKey: isInitiator ? keys.initiatorToResponder : keys.responderToInitiator,

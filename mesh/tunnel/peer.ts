@@ -1,7 +1,7 @@
 /** The state of one peer of the tunnel machine. Owner: `Device`; written by its machine only. */
 import type { Crypto } from "../crypto.ts";
 import type { Endpoint, Source } from "../endpoint.ts";
-import type { EdgeName, PeerId, Prefix } from "../machine.ts";
+import type { EdgeName, PeerId, Prefix, Suite } from "../machine.ts";
 import { CookieJar } from "../noise/cookie.ts";
 import type { PendingInitiation } from "../noise/handshake.ts";
 import { TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
@@ -26,6 +26,8 @@ export class Peer {
   /** X25519 of both static keys: not computed yet, or all zero and so refused (R25). */
   staticStatic: Uint8Array | "unknown" | "low order" = "unknown";
   readonly cookies: CookieJar;
+  /** What we ask it for; a handshake of its own may ask for any that we speak. */
+  suite: Suite = "chacha20-poly1305";
 
   endpoint: Endpoint | undefined;
   /** Where the mesh has heard the peer since boot ms `since`, while a session lives at `endpoint`. */

@@ -5,13 +5,14 @@
  * another session was installed here and there. A confirmation can only have happened while its
  * session was in next, so it is put where it belongs, and what was installed since is done again.
  */
-import type { Session } from "../machine.ts";
+import type { Session, Suite } from "../machine.ts";
 
 /** What the mirror knows about a session. */
 export interface Slot {
   readonly localIndex: number;
   /** Boot ms. */
   readonly birth: number;
+  readonly suite: Suite;
 }
 
 /** What a change means for the index table. */

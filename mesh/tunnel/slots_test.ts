@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { type Slot, type SlotChange, Slots } from "./slots.ts";
 
 function slot(localIndex: number): Slot {
-  return { localIndex, birth: 0 };
+  return { localIndex, birth: 0, suite: "chacha20-poly1305" };
 }
 
 function indices(slots: readonly Slot[]): number[] {

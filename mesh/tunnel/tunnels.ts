@@ -8,7 +8,8 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Endpoint, sameEndpoint } from "../endpoint.ts";
-import type { Deadline, Now, Outbox, PeerId, Prefix, Random } from "../machine.ts";
+import type { Deadline, Now, Outbox, PeerId, Prefix, Random, Suite } from "../machine.ts";
+import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
 import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS, REKEY_TIMEOUT } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
@@ -22,6 +23,8 @@ export interface TunnelsOptions {
   readonly random: Random;
   /** The most peers (R17); 65,536 when absent. */
   readonly maxPeers?: number;
+  /** What handshakes are understood; WireGuard's alone when absent. */
+  readonly dialects?: readonly Dialect[];
 }
 
 type Out = Outbox<TunnelEvent>;
@@ -37,7 +40,7 @@ export class Tunnels {
   #lastBoot = -Infinity;
 
   constructor(options: TunnelsOptions) {
-    this.#device = new Device(options.crypto, options.random);
+    this.#device = new Device(options.crypto, options.random, options.dialects);
     this.#maxPeers = options.maxPeers ?? MAX_PEERS;
   }
 
@@ -167,6 +170,12 @@ export class Tunnels {
   /** Says that a peer is a guest: what it and other peers send each other goes through us. */
   setGuest(id: PeerId, out: Out): void {
     if (this.#device.peers.has(id)) out.command({ kind: "setGuest", peer: id });
+  }
+
+  /** Takes effect with the next handshake: what it asks for, where we speak that too. */
+  setSuite(id: PeerId, suite: Suite): void {
+    const peer = this.#device.peers.get(id);
+    if (peer) peer.suite = suite;
   }
 
   /** Takes effect with the next handshake (R24); undefined: none. The key is copied. */
@@ -403,6 +412,7 @@ export class Tunnels {
       lastHandshakeBoot: peer.lastSession.boot,
       handshakeBytes: peer.handshakeBytes,
       sessionUntil: this.#device.sendsUntil(peer),
+      suite: peer.slots.current?.suite,
       isShakingHands: this.#device.timers.has(peer.id, "handshake retry"),
     };
   }

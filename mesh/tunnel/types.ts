@@ -3,7 +3,7 @@
  * from core, facts read at a deadline, and the views that `wg show` and `status` print.
  */
 import type { Endpoint, Source } from "../endpoint.ts";
-import type { PeerId, Prefix } from "../machine.ts";
+import type { PeerId, Prefix, Suite } from "../machine.ts";
 
 /** A handshake datagram (types 1 to 3) that core's gate let through. */
 export interface Arrival {
@@ -122,6 +122,8 @@ export interface PeerView {
   readonly handshakeBytes: { readonly sent: number; readonly received: number };
   /** Boot ms until which the current session may send (R4); 0: there is none. */
   readonly sessionUntil: number;
+  /** Of the current session, whether it may still send or not; undefined: there is none. */
+  readonly suite: Suite | undefined;
   /** An initiation of ours waits for its response. */
   readonly isShakingHands: boolean;
 }

@@ -24,6 +24,7 @@ export const OPTIONS = {
   open: { type: "boolean" },
   "previous-state": { type: "boolean" },
   "log-level": { type: "string" },
+  suite: { type: "string" },
   ...DATAPLANE_OPTIONS,
 } as const;
 
@@ -58,6 +59,8 @@ that is a member already needs no option at all.
   --log-level L      trace debug info warning error silent (default info)
 
 ${DATAPLANE_HELP}
+  --suite NAME       chacha20-poly1305: nothing else in tunnels with members (default auto: AES-256-GCM
+                     with those whose processors have instructions for AES, as this one must)
 
 Every option can stand in the environment: --log-level as SHOAL_LOG_LEVEL and so on.`,
   async run(args, io) {
