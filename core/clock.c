@@ -10,4 +10,6 @@ static uint64_t read_clock(clockid_t which) {
 
 uint64_t clock_boottime(void) { return read_clock(CLOCK_BOOTTIME); }
 
+uint64_t clock_realtime(void) { return read_clock(CLOCK_REALTIME); }
+
 uint64_t clock_monotonic(void) { return read_clock(CLOCK_MONOTONIC); }

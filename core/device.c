@@ -148,6 +148,7 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     device->worker_count = or_default(config->workers, 1);
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
     device->offloads_off = config->offloads_off;
+    offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL, config->offloads_off);
     device->receive_buffer = or_default(config->receive_buffer, DEVICE_RECEIVE_BUFFER);
     atomic_store(&device->plane.mtu, or_default(config->mtu, DEVICE_MTU_DEFAULT));
     enum shoal_status status = pick_aead(device, config->aead, error);

@@ -47,7 +47,7 @@ static void answer(struct pass *pass, struct peer *to, const struct packet *pack
     if (!length || tx_is_blocked(&pass->tx) || !icmp_take(&pass->forward_pace, pass->now))
         return;
     uint8_t tos = tos_of(packet, frame + SEGMENT_VNET_SIZE);
-    if (tx_frame(pass, to, frame, (uint32_t)(SEGMENT_VNET_SIZE + length), tos))
+    if (tx_frame(pass, to, frame, (uint32_t)(SEGMENT_VNET_SIZE + length), tos, false))
         stats_add(&pass->stats, COUNT_forward_errors, 1);
 }
 
@@ -95,7 +95,7 @@ static void carry(struct pass *pass, struct peer *from, struct peer *to,
     uint8_t *frame = plain - SEGMENT_VNET_SIZE;
     memset(frame, 0, SEGMENT_VNET_SIZE);
     lower_hops(packet, plain);
-    if (tx_frame(pass, to, frame, SEGMENT_VNET_SIZE + packet->length, tos_of(packet, plain)))
+    if (tx_frame(pass, to, frame, SEGMENT_VNET_SIZE + packet->length, tos_of(packet, plain), false))
         stats_add(&pass->stats, COUNT_forwarded, 1);
     else
         answer(pass, from, packet, plain, ICMP_UNREACHABLE);

@@ -37,6 +37,8 @@ const char *offload_name(uint32_t which) {
         return "udp-gso";
     case SHOAL_OFFLOAD_UDP_GRO:
         return "udp-gro";
+    case SHOAL_OFFLOAD_QUEUE_CONTROL:
+        return "queue-control";
     default:
         return NULL;
     }

@@ -26,9 +26,10 @@ enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS };
 /* Owner: the worker during a batch, the control thread at a standstill. */
 struct pass {
     struct plane *plane;
-    uint64_t now;   /* CLOCK_BOOTTIME of this batch */
-    struct tun tun; /* our queue; fd -1: none */
-    bool tun_gone;  /* a read or a write found it deleted */
+    uint64_t now;      /* CLOCK_BOOTTIME of this batch */
+    uint64_t realtime; /* CLOCK_REALTIME of it: of nothing but what the kernel dated */
+    struct tun tun;    /* our queue; fd -1: none */
+    bool tun_gone;     /* a read or a write found it deleted */
     struct udp_socket sockets[PASS_SOCKETS];
     struct routes routes;          /* of the machine: asked about sources */
     struct session_table sessions; /* of our peers */

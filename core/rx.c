@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "codel.h"
 #include "edge.h"
 #include "forward.h"
 #include "packet.h"
@@ -342,6 +343,42 @@ void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
     } while (at < received->length);
 }
 
+/* ---- A queue that stands ----------------------------------------------------------------- */
+
+/* How long it was in the socket; 0 where nobody can say, or somebody has set the clock. */
+static uint64_t sojourn_of(const struct pass *pass, const struct socket_received *received) {
+    uint64_t from = received->arrived;
+    if (!from || pass->realtime <= from || pass->realtime - from > RX_SOJOURN_MAX)
+        return 0;
+    return pass->realtime - from;
+}
+
+/* Whoever sends little is known by datagrams that are small and come alone. While nobody does, the
+ * queue is that of its own stream and harms no other. */
+static bool queue_stands(struct pass *pass, const struct socket_received *received) {
+    struct rx *rx = &pass->rx;
+    if (received->segment == received->length && received->length <= RX_SPARSE_SIZE) {
+        rx->sparse_at = pass->now;
+        return false;
+    }
+    if (!offload_has(&pass->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL))
+        return false;
+    bool others_wait = rx->sparse_at && pass->now - rx->sparse_at < RX_SPARSE_NS;
+    return codel_leave(&rx->codel, &codel_of_worker, others_wait ? sojourn_of(pass, received) : 0,
+                       pass->now);
+}
+
+/* The last data message of a buffer goes before it costs an opening; its flow slows down for it.
+ * Nothing but data is lost so. */
+static void lose_one(struct pass *pass, const uint8_t *buffer, struct socket_received *received) {
+    uint32_t last = received->length ? (received->length - 1) / received->segment : 0;
+    uint32_t at = last * received->segment;
+    if (received->length - at < 4 || wire_get_le32(buffer + at) != WIRE_DATA)
+        return;
+    pass_drop(pass, NULL, COUNT_drop_rx_standing, 1);
+    received->length = at;
+}
+
 bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     struct rx *rx = &pass->rx;
     uint32_t used = 0, messages = 0;
@@ -359,6 +396,8 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
             stats_add(&pass->stats, COUNT_rx_errors, 1);
             continue;
         }
+        if (queue_stands(pass, &received))
+            lose_one(pass, rx->arena + used, &received);
         rx_buffer(pass, udp, rx->arena + used, &received);
         used += (received.length + 63) & ~63u;
         messages += received.segment ? received.length / received.segment + 1 : 1;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "coalesce.h"
+#include "codel.h"
 #include "socket.h"
 #include "stray.h"
 
@@ -24,12 +25,21 @@
     512u /* messages a drain, when UDP_GRO gathered small ones; the last receive's go              \
             beyond */
 
+/** Who sends datagrams of at most this size, and one by one, is no bulk; for so long it counts as
+ * one that others have to leave room. */
+#define RX_SPARSE_SIZE 576u
+#define RX_SPARSE_NS 1000000000ull
+/** A longer stay in the socket says that the clock was set. */
+#define RX_SOJOURN_MAX 10000000000ull
+
 /* Owner: the worker. */
 struct rx {
     uint8_t *arena;
     struct coalesce coalesce;
     struct coalesce_frame frame;
     struct stray stray;
+    struct codel codel; /* of the sockets, which one worker empties in turn */
+    uint64_t sparse_at; /* when a small datagram last came alone; 0: never */
 };
 
 struct pass;

@@ -86,14 +86,16 @@ struct shoal_prefix {
 
 /* ---- Device ------------------------------------------------------------------------------ */
 
-/** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro). */
+/** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro queue-control). */
 enum shoal_offload {
     SHOAL_OFFLOAD_TUN_TSO = 1u << 0, /* TCP super-packets through the TUN, both directions */
     SHOAL_OFFLOAD_TUN_USO = 1u << 1, /* UDP super-packets through the TUN (Linux 6.2) */
     SHOAL_OFFLOAD_UDP_GSO = 1u << 2, /* UDP_SEGMENT on send */
     SHOAL_OFFLOAD_UDP_GRO = 1u << 3, /* UDP_GRO on receive */
+    /* No offload, but switched like one: flows take turns, and queues that stand are shortened. */
+    SHOAL_OFFLOAD_QUEUE_CONTROL = 1u << 4,
 };
-#define SHOAL_OFFLOAD_ALL 0xfu
+#define SHOAL_OFFLOAD_ALL 0x1fu
 
 enum shoal_device_flags {
     SHOAL_DEVICE_NO_TUN = 1u << 0,         /* no interface: control datagrams only */

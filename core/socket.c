@@ -45,6 +45,7 @@ static int configure(int fd, uint16_t family, const struct socket_options *optio
             (error = set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)))
             return error;
     }
+    (void)set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1); /* without it no queue is held short */
     if ((error = set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1)))
         return error;
     *what = "SO_MARK";
@@ -263,6 +264,10 @@ static void read_control(struct udp_socket *udp, const struct cmsghdr *header,
         int tclass;
         memcpy(&tclass, data, sizeof(tclass));
         received->tos = (uint8_t)tclass;
+    } else if (level == SOL_SOCKET && type == SCM_TIMESTAMPNS && size >= sizeof(struct timespec)) {
+        struct timespec time;
+        memcpy(&time, data, sizeof(time));
+        received->arrived = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
     } else if (level == SOL_SOCKET && type == SO_RXQ_OVFL && size >= sizeof(uint32_t)) {
         uint32_t overflow;
         memcpy(&overflow, data, sizeof(overflow));
@@ -276,7 +281,8 @@ int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
     union sockaddr_any name;
     union {
         char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-                   CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
+                   CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t)) +
+                   CMSG_SPACE(sizeof(struct timespec))];
         struct cmsghdr align;
     } control;
     struct iovec part = {.iov_base = buffer, .iov_len = capacity};

@@ -42,6 +42,8 @@ struct socket_received {
     uint32_t length;
     uint32_t segment;  /* bytes of each datagram but the last; equals length for a single one */
     uint32_t overflow; /* datagrams that the kernel dropped since the last receive */
+    uint64_t arrived; /* CLOCK_REALTIME ns at which the kernel had it (the first of several); 0: not
+                         told */
     uint8_t tos;
     bool truncated;         /* MSG_TRUNC */
     bool control_truncated; /* MSG_CTRUNC */

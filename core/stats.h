@@ -20,6 +20,7 @@
     X(tx_blocked)                 /* trains that waited for room in the socket */ \
     X(tx_source_cleared)          /* sticky sources given up because the kernel refused them (R54) */ \
     X(tx_gso_refused)             /* trains sent again singly because UDP_SEGMENT was refused */ \
+    X(tx_marked)                  /* packets marked because their queue stands (RFC 3168) */ \
     X(tx_staged)                  /* frames that waited for a session (R16) */ \
     /* inbound */ \
     X(rx_buffers)                 /* recvmsg calls that returned something */ \
@@ -54,6 +55,7 @@
     X(drop_tx_staging_total)      /* oldest of all, at staged_bytes_max (R16) */ \
     X(drop_tx_staging_discarded)  /* staged, then given up by command (R62) or with the peer */ \
     X(drop_tx_memory)             /* no memory to stage it */ \
+    X(drop_tx_standing)           /* lost because its queue stands while others wait (RFC 8290) */ \
     X(drop_tx_seal)               /* the cipher failed, or another worker took the last counters */ \
     X(drop_tx_too_big)            /* larger than a datagram can be, EMSGSIZE included */ \
     X(drop_tx_buffer)             /* EAGAIN twice, ENOBUFS, ENOMEM */ \
@@ -64,6 +66,7 @@
     X(drop_rx_queue)              /* by the kernel before us: receive buffer full (SO_RXQ_OVFL); \
                                      with UDP_GRO a gathered buffer of many datagrams counts as one, \
                                      so the number is a lower bound */ \
+    X(drop_rx_standing)           /* lost because the socket's queue stands (RFC 8289) */ \
     X(drop_rx_truncated)          /* MSG_TRUNC, or segments of unknown size after MSG_CTRUNC */ \
     X(drop_rx_unanswerable)       /* from port 0, or from an IPv4-mapped IPv6 address */ \
     X(drop_rx_short)              /* a data message below 32 bytes (R20), or nothing at all */ \

@@ -18,13 +18,14 @@
 
 enum { PROTOCOL_UDP = 17, PROTOCOL_FRAGMENT = 44 };
 
-bool tx_init(struct tx *tx) {
-    tx->frame = aligned_alloc(64, (TUN_FRAME_MAX + SEGMENT_SLACK + 63) & ~63u);
-    return tx->frame && train_init(&tx->train) && train_init(&tx->waiting);
+bool tx_init(struct tx *tx, const uint8_t seed[16]) {
+    uint64_t number;
+    memcpy(&number, seed, sizeof(number));
+    return fq_init(&tx->fq, number) && train_init(&tx->train) && train_init(&tx->waiting);
 }
 
 void tx_free(struct tx *tx) {
-    free(tx->frame);
+    fq_free(&tx->fq);
     train_free(&tx->train);
     train_free(&tx->waiting);
 }
@@ -154,9 +155,10 @@ static uint32_t segments_at_most(const uint8_t *frame, uint32_t length) {
     return length / gso_size + 1;
 }
 
-/* Seals a frame into trains; `frame` is used up. */
+/* Seals a frame into trains; `frame` is used up. @param lossy  all but its first packet, whose loss
+ * tells its sender to slow down. */
 static void seal(struct pass *pass, struct peer *peer, struct session *session, uint8_t *frame,
-                 uint32_t length, uint8_t tos) {
+                 uint32_t length, uint8_t tos, bool lossy) {
     struct segmenter segmenter;
     uint32_t mtu = atomic_load_explicit(&pass->plane->mtu, memory_order_relaxed);
     enum segment_status status = segment_begin(&segmenter, frame, length, mtu);
@@ -178,10 +180,13 @@ static void seal(struct pass *pass, struct peer *peer, struct session *session, 
     check_rekey(pass, peer, session, counter + count);
     struct segment segment;
     while (segment_next(&segmenter, &segment)) {
-        if (segment.padded + WIRE_DATA_OVERHEAD > SOCKET_PAYLOAD_MAX)
+        if (lossy)
+            pass_drop(pass, peer, COUNT_drop_tx_standing, 1);
+        else if (segment.padded + WIRE_DATA_OVERHEAD > SOCKET_PAYLOAD_MAX)
             pass_drop(pass, peer, COUNT_drop_tx_too_big, 1);
         else
             append(pass, peer, session, counter, segment.data, segment.padded, tos);
+        lossy = false;
         counter++;
     }
 }
@@ -219,7 +224,7 @@ void tx_flush_staged(struct pass *pass, struct peer *peer) {
         struct packet packet;
         if (packet_parse(&packet, staged->frame + SEGMENT_VNET_SIZE,
                          staged->length - SEGMENT_VNET_SIZE) == PACKET_OK)
-            seal(pass, peer, session, staged->frame, staged->length, outer_tos(packet.tos));
+            seal(pass, peer, session, staged->frame, staged->length, outer_tos(packet.tos), false);
         use(&pass->tx, staged->length, 1);
         staging_drop_first(&pass->staging, &peer->staging);
     }
@@ -297,7 +302,16 @@ static bool is_answered(const struct pass *pass, const struct peer *peer) {
     return !first || pass->now - first < ANSWER_MAX_NS;
 }
 
-bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos) {
+/* Congestion is marked on a packet that can say so (RFC 3168); another one is lost for it. */
+static bool loses(struct pass *pass, uint8_t *frame) {
+    if (!packet_ecn_decapsulate(frame + SEGMENT_VNET_SIZE, PACKET_ECN_CE))
+        return true;
+    stats_add(&pass->stats, COUNT_tx_marked, 1);
+    return false;
+}
+
+bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos,
+              bool congested) {
     if (peer->endpoint.remote.family == SHOAL_AF_NONE) {
         pass_drop(pass, peer, COUNT_drop_tx_no_endpoint, 1);
         return false;
@@ -314,11 +328,13 @@ bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t len
     if (peer->staging.count || !can_send)
         stage(pass, peer, frame, length, !can_send || !peer->flush_listed);
     else
-        seal(pass, peer, session, frame, length, outer_tos(tos));
+        seal(pass, peer, session, frame, length, outer_tos(tos), congested && loses(pass, frame));
     return true;
 }
 
-static void frame_in(struct pass *pass, uint8_t *frame, uint32_t length) {
+static void frame_in(struct pass *pass, const struct fq_frame *from) {
+    uint8_t *frame = from->bytes;
+    uint32_t length = from->length;
     struct plane *plane = pass->plane;
     struct packet packet;
     if (length <= SEGMENT_VNET_SIZE ||
@@ -338,25 +354,41 @@ static void frame_in(struct pass *pass, uint8_t *frame, uint32_t length) {
         answer_unreachable(pass, &packet, bytes);
         return;
     }
-    if (!tx_frame(pass, plane->peers.entries[slot].peer, frame, length, packet.tos))
+    if (!tx_frame(pass, plane->peers.entries[slot].peer, frame, length, packet.tos,
+                  from->congested))
         answer_unreachable(pass, &packet, bytes);
 }
 
-void tx_drain(struct pass *pass) {
-    while (!tx_is_blocked(&pass->tx) && !used_up(&pass->tx)) {
-        ssize_t length = tun_read(&pass->tun, pass->tx.frame, TUN_FRAME_MAX);
-        if (length < 0) {
-            if (length == -EBADFD)
-                pass_lose_tun(pass);
-            break;
+/* Empties the TUN into the queues, as far as there is room. */
+static void gather(struct pass *pass, uint32_t most) {
+    struct fq *fq = &pass->tx.fq;
+    uint8_t *room;
+    while (fq->count < most && pass->tun.fd >= 0 && (room = fq_room(fq))) {
+        ssize_t length = tun_read(&pass->tun, room, TUN_FRAME_MAX);
+        if (length == -EBADFD || (length == 0 && !pass->tun.real)) {
+            pass_lose_tun(pass); /* deleted; of a socketpair, the far end has closed */
+            return;
         }
-        if (length == 0 && !pass->tun.real) {
-            pass_lose_tun(pass); /* the far end of a socketpair has closed */
-            break;
-        }
+        if (length < 0) /* dry */
+            return;
         stats_add(&pass->stats, COUNT_tun_reads, 1);
-        use(&pass->tx, (uint32_t)length, 1);
-        frame_in(pass, pass->tx.frame, (uint32_t)length);
+        fq_push(fq, (uint32_t)length, pass->now);
+    }
+}
+
+void tx_drain(struct pass *pass) {
+    struct fq *fq = &pass->tx.fq;
+    uint32_t most =
+        offload_has(&pass->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL) ? UINT32_MAX : 1;
+    for (bool begin = true; !tx_is_blocked(&pass->tx) && !used_up(&pass->tx); begin = false) {
+        if (begin || !fq->count)
+            gather(pass, most);
+        struct fq_frame *frame = fq_pop(fq, pass->now);
+        if (!frame)
+            break;
+        use(&pass->tx, frame->length, 1);
+        frame_in(pass, frame);
+        fq_release(fq, frame);
     }
     tx_flush(pass);
 }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fq.h"
 #include "icmp.h"
 #include "peer.h"
 #include "train.h"
@@ -32,7 +33,7 @@
 
 /* Owner: the worker. */
 struct tx {
-    uint8_t *frame;       /* TUN_FRAME_MAX and room for padding */
+    struct fq fq;         /* frames that were read and wait for their turn */
     struct train train;   /* being filled */
     struct train waiting; /* refused once with EAGAIN; count 0: none */
     uint16_t waiting_for; /* the family of the socket that is full; enum shoal_family */
@@ -44,9 +45,12 @@ struct tx {
 
 struct pass;
 
-/** False when out of memory. */
-bool tx_init(struct tx *tx);
+/** @param seed  16 secret random bytes: hash key of flows. False when out of memory. */
+bool tx_init(struct tx *tx, const uint8_t seed[16]);
 void tx_free(struct tx *tx);
+
+/** Do frames wait that were read? Then the worker must not sleep, unless a train waits. */
+static inline bool tx_has_frames(const struct tx *tx) { return tx->fq.count > 0; }
 
 /** Does a train wait for a socket? Then the TUN is to be left alone until tx_resume. */
 static inline bool tx_is_blocked(const struct tx *tx) { return tx->waiting.count > 0; }
@@ -65,10 +69,12 @@ void tx_drain(struct pass *pass);
  * padded, in place.
  * @param frame  virtio header first, with SEGMENT_SLACK writable bytes behind `length`
  * @param tos    of its packet
+ * @param congested  it is to be marked, or a packet of it lost
  * @return false when the peer is not there, and the frame was dropped and counted: its sender may
  *         be told so
  */
-bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos);
+bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos,
+              bool congested);
 
 /** Sends what is being filled; while a train waits for the socket it stays. */
 void tx_flush(struct pass *pass);

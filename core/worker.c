@@ -118,6 +118,9 @@ static bool looks_again(const struct worker *worker) {
 
 /* Milliseconds to sleep at most; -1: until something happens. */
 static int patience(const struct worker *worker) {
+    const struct tx *tx = &worker->pass.tx;
+    if (tx_has_frames(tx) && !tx_is_blocked(tx))
+        return 0;
     if (worker->pass.routes.paused)
         return (int)(ROUTES_PACE_NS / 1000000);
     return looks_again(worker) ? (int)(LINK_LOOK_NS / 1000000) : -1;
@@ -232,7 +235,7 @@ static void run(struct worker *worker, uint32_t ready) {
             rx_drain(pass, &pass->sockets[i]);
     if (pass->flush.first)
         tx_flush_listed(pass);
-    if (ready & 1u << SOURCE_TUN && pass->tun.fd >= 0)
+    if ((ready & 1u << SOURCE_TUN && pass->tun.fd >= 0) || tx_has_frames(&pass->tx))
         tx_drain(pass);
     /* TUN reads are paused then, so EBADFD would go unseen and epoll would report it for ever. Of a
      * TUN it says that the interface is being deleted; one that moves to another namespace stays
@@ -260,12 +263,13 @@ static void *loop(void *argument) {
     struct worker *worker = argument;
     struct pass *pass = &worker->pass;
     struct epoll_event events[SOURCES];
-    int sleep = patience(worker);
+    int sleep = 0; /* the first batch finds out */
     while (!atomic_load(&worker->stopping)) {
         int count = epoll_wait(worker->epoll, events, SOURCES, sleep);
         int error = count < 0 ? errno : 0;
         quiesce_enter(&worker->quiesce);
         pass->now = clock_boottime();
+        pass->realtime = clock_realtime();
         if (error && error != EINTR) {
             struct shoal_mail mail = {.kind = SHOAL_MAIL_WORKER_FAILED, .value = (uint32_t)error};
             pass_news(pass, &mail);

@@ -58,7 +58,13 @@ function refused(status: string, work: () => unknown): CoreError {
 
 testUnless(lack, "the library tells its names", () => {
   const core = loadCore();
-  assert.deepEqual([...core.offloads.values()], ["tun-tso", "tun-uso", "udp-gso", "udp-gro"]);
+  assert.deepEqual([...core.offloads.values()], [
+    "tun-tso",
+    "tun-uso",
+    "udp-gso",
+    "udp-gro",
+    "queue-control",
+  ]);
   assert.deepEqual([...core.aeads].sort(), ["libsodium", "openssl"]);
   assert.ok(core.counters.some((name) => name.startsWith("drop_")));
   assert.equal(new Set(core.counters).size, core.counters.length);

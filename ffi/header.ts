@@ -24,7 +24,13 @@ export const Status = {
 export type StatusName = keyof typeof Status;
 
 export const Family = { NONE: 0, INET: 4, INET6: 6 } as const;
-export const Offload = { TUN_TSO: 1, TUN_USO: 2, UDP_GSO: 4, UDP_GRO: 8 } as const;
+export const Offload = {
+  TUN_TSO: 1,
+  TUN_USO: 2,
+  UDP_GSO: 4,
+  UDP_GRO: 8,
+  QUEUE_CONTROL: 16,
+} as const;
 export const DeviceFlag = { NO_TUN: 1, TUN_FD: 2, TUN_FD_VNET: 4, WIREGUARD_ONLY: 8 } as const;
 export const EdgeBit = { SESSION_NEEDED: 1, UNANSWERED_DATA: 2, UNSENT_REPLY: 4 } as const;
 export const KeepaliveFlag = { UNLESS_SENT: 1 } as const;
@@ -51,7 +57,7 @@ export const RekeyWhy = { AGE: 1, RECEIVE: 2, MESSAGES: 3 } as const;
 export const LinkNews = { UP: 1, DOWN: 2, MTU: 3, GONE: 4 } as const;
 
 export const Limit = {
-  OFFLOAD_ALL: 15,
+  OFFLOAD_ALL: 31,
   IFNAME_SIZE: 16,
   NAME_SIZE: 32,
   MTU_MIN: 576,

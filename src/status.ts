@@ -149,7 +149,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
     `data plane: ChaCha20-Poly1305 by ${dataplane.aead}, ` +
     (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}, `) +
     `${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
-    `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
+    `on: ${on.join(" ") || "nothing"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...countsLine("packets dropped", dataplane.drops, dropWords),
     ...countsLine("not done", status.refused, refusalWords),
   ];

@@ -10,7 +10,9 @@ static uint8_t packet[WORLD_FRAME_MAX];
 static void packets_wait_for_a_session_and_leave_in_order_before_newer_ones(void **state) {
     (void)state;
     struct shoal_mail mail;
-    world_open(&w, &(struct world_options){.offloads_off = SHOAL_OFFLOAD_TUN_USO});
+    /* Without queue control two flows keep their order, too. */
+    world_open(&w, &(struct world_options){.offloads_off = SHOAL_OFFLOAD_TUN_USO |
+                                                           SHOAL_OFFLOAD_QUEUE_CONTROL});
     for (uint8_t i = 0; i < 20; i++)
         side_write(&w.a, packet, world_packet(packet, i & 1, 1, 2, 40 + i, i));
     side_await(&w.a, "tx_staged", 20);
