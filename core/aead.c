@@ -1,116 +1,26 @@
-#include "aead.h"
+#include "aead_backend.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
 #include <sodium.h>
 
 #define CALIBRATION_LENGTH 1424u /* a full packet at MTU 1420, padded */
 #define CALIBRATION_BATCH 8u
 
-/** One packet with all that RFC 8439 lets vary. */
-struct operation {
-    uint8_t *out;
-    const uint8_t *in;
-    size_t length; /* of the plaintext */
-    const uint8_t *nonce;
-    const uint8_t *ad;
-    size_t ad_length;
-};
-
-struct aead_backend {
-    const char *name;
-    bool (*init)(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]);
-    void (*wipe)(struct aead_key *key);
-    bool (*seal)(struct aead_key *key, const struct operation *op);
-    bool (*open)(struct aead_key *key, const struct operation *op);
-};
-
-struct aead_key {
-    const struct aead_backend *backend;
-    enum aead_direction direction;
-    EVP_CIPHER_CTX *cipher;       /* openssl: keyed once, only the nonce changes */
-    uint8_t bytes[AEAD_KEY_SIZE]; /* libsodium */
-};
-
-/* ---- OpenSSL ---- */
-
-static bool openssl_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]) {
-    key->cipher = EVP_CIPHER_CTX_new();
-    int seal = key->direction == AEAD_SEAL;
-    return key->cipher &&
-           EVP_CipherInit_ex(key->cipher, EVP_chacha20_poly1305(), NULL, bytes, NULL, seal) == 1;
-}
-
-static void openssl_wipe(struct aead_key *key) {
-    EVP_CIPHER_CTX_free(key->cipher); /* cleanses the key schedule */
-}
-
-static bool openssl_seal(struct aead_key *key, const struct operation *op) {
-    EVP_CIPHER_CTX *cipher = key->cipher;
-    int n;
-    return EVP_EncryptInit_ex(cipher, NULL, NULL, NULL, op->nonce) == 1 &&
-           (op->ad_length == 0 ||
-            EVP_EncryptUpdate(cipher, NULL, &n, op->ad, (int)op->ad_length) == 1) &&
-           EVP_EncryptUpdate(cipher, op->out, &n, op->in, (int)op->length) == 1 &&
-           EVP_EncryptFinal_ex(cipher, op->out + op->length, &n) == 1 &&
-           EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE,
-                               op->out + op->length) == 1;
-}
-
-static bool openssl_open(struct aead_key *key, const struct operation *op) {
-    EVP_CIPHER_CTX *cipher = key->cipher;
-    uint8_t tag[AEAD_TAG_SIZE];
-    int n;
-    memcpy(tag, op->in + op->length, AEAD_TAG_SIZE);
-    return EVP_DecryptInit_ex(cipher, NULL, NULL, NULL, op->nonce) == 1 &&
-           EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_SIZE, tag) == 1 &&
-           (op->ad_length == 0 ||
-            EVP_DecryptUpdate(cipher, NULL, &n, op->ad, (int)op->ad_length) == 1) &&
-           EVP_DecryptUpdate(cipher, op->out, &n, op->in, (int)op->length) == 1 &&
-           EVP_DecryptFinal_ex(cipher, op->out + op->length, &n) == 1;
-}
-
-/* ---- libsodium ---- */
-
-static bool libsodium_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]) {
-    if (sodium_init() < 0) /* picks the SIMD code; safe to repeat */
-        return false;
-    memcpy(key->bytes, bytes, AEAD_KEY_SIZE);
-    return true;
-}
-
-static void libsodium_wipe(struct aead_key *key) { sodium_memzero(key->bytes, AEAD_KEY_SIZE); }
-
-static bool libsodium_seal(struct aead_key *key, const struct operation *op) {
-    return crypto_aead_chacha20poly1305_ietf_encrypt(op->out, NULL, op->in, op->length, op->ad,
-                                                     op->ad_length, NULL, op->nonce,
-                                                     key->bytes) == 0;
-}
-
-static bool libsodium_open(struct aead_key *key, const struct operation *op) {
-    return crypto_aead_chacha20poly1305_ietf_decrypt(op->out, NULL, NULL, op->in,
-                                                     op->length + AEAD_TAG_SIZE, op->ad,
-                                                     op->ad_length, op->nonce, key->bytes) == 0;
-}
-
 /* ---- Choice ---- */
 
-static const struct aead_backend backends[] = {
-    {"openssl", openssl_init, openssl_wipe, openssl_seal, openssl_open},
-    {"libsodium", libsodium_init, libsodium_wipe, libsodium_seal, libsodium_open},
-};
+static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium};
 #define BACKENDS (sizeof(backends) / sizeof(*backends))
 
-const struct aead_backend *aead_backend(size_t i) { return i < BACKENDS ? &backends[i] : NULL; }
+const struct aead_backend *aead_backend(size_t i) { return i < BACKENDS ? backends[i] : NULL; }
 
 const char *aead_name(const struct aead_backend *backend) { return backend->name; }
 
 const struct aead_backend *aead_find(const char *name) {
     for (size_t i = 0; i < BACKENDS; i++)
-        if (strcmp(backends[i].name, name) == 0)
-            return &backends[i];
+        if (strcmp(backends[i]->name, name) == 0)
+            return backends[i];
     return NULL;
 }
 
@@ -131,7 +41,7 @@ const struct aead_backend *aead_calibrate(uint64_t (*clock)(void), uint64_t budg
     uint64_t best[BACKENDS];
     uint64_t start = clock();
     for (size_t i = 0; i < BACKENDS; i++) {
-        keys[i] = aead_key_create(&backends[i], AEAD_SEAL, zero);
+        keys[i] = aead_key_create(backends[i], AEAD_SEAL, zero);
         best[i] = UINT64_MAX;
     }
     /* In turns, so that a slow moment of the machine hits all; the best run is the undisturbed one.
@@ -148,7 +58,7 @@ const struct aead_backend *aead_calibrate(uint64_t (*clock)(void), uint64_t budg
         if (best[i] < best[winner])
             winner = i;
     }
-    return &backends[winner];
+    return backends[winner];
 }
 
 /* ---- Keys and batches ---- */
