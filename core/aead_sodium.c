@@ -1,34 +1,47 @@
+/* libsodium. It works on the raw key and keeps nothing between packets. */
 #include "aead_backend.h"
-
-#include <string.h>
 
 #include <sodium.h>
 
-static bool libsodium_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]) {
-    if (sodium_init() < 0) /* picks the SIMD code; safe to repeat */
-        return false;
-    memcpy(key->bytes, bytes, AEAD_KEY_SIZE);
+static void *sodium_create(void) {
+    static char nothing;
+    return sodium_init() < 0 ? NULL : &nothing; /* picks the SIMD code; safe to repeat */
+}
+
+static void sodium_keeps_nothing(void *ciphers) { (void)ciphers; }
+
+static bool sodium_seal(void *ciphers, const struct aead_key *key, struct aead_packet *packets,
+                        size_t n, const struct aead_extra *extra) {
+    uint8_t nonce[AEAD_NONCE_SIZE];
+    (void)ciphers;
+    for (size_t i = 0; i < n; i++) {
+        aead_nonce(nonce, packets[i].counter, extra);
+        if (crypto_aead_chacha20poly1305_ietf_encrypt(
+                packets[i].out, NULL, packets[i].in, packets[i].length, extra ? extra->ad : NULL,
+                extra ? extra->ad_length : 0, NULL, nonce, key->bytes) != 0)
+            return false;
+    }
     return true;
 }
 
-static void libsodium_wipe(struct aead_key *key) { sodium_memzero(key->bytes, AEAD_KEY_SIZE); }
-
-static bool libsodium_seal(struct aead_key *key, const struct operation *op) {
-    return crypto_aead_chacha20poly1305_ietf_encrypt(op->out, NULL, op->in, op->length, op->ad,
-                                                     op->ad_length, NULL, op->nonce,
-                                                     key->bytes) == 0;
-}
-
-static bool libsodium_open(struct aead_key *key, const struct operation *op) {
-    return crypto_aead_chacha20poly1305_ietf_decrypt(op->out, NULL, NULL, op->in,
-                                                     op->length + AEAD_TAG_SIZE, op->ad,
-                                                     op->ad_length, op->nonce, key->bytes) == 0;
+static void sodium_open(void *ciphers, const struct aead_key *key, struct aead_packet *packets,
+                        size_t n, const struct aead_extra *extra) {
+    uint8_t nonce[AEAD_NONCE_SIZE];
+    (void)ciphers;
+    for (size_t i = 0; i < n; i++) {
+        aead_nonce(nonce, packets[i].counter, extra);
+        packets[i].ok =
+            crypto_aead_chacha20poly1305_ietf_decrypt(
+                packets[i].out, NULL, NULL, packets[i].in, packets[i].length,
+                extra ? extra->ad : NULL, extra ? extra->ad_length : 0, nonce, key->bytes) == 0;
+    }
 }
 
 const struct aead_backend aead_sodium = {
     .name = "libsodium",
-    .init = libsodium_init,
-    .wipe = libsodium_wipe,
-    .seal = libsodium_seal,
-    .open = libsodium_open,
+    .create = sodium_create,
+    .free = sodium_keeps_nothing,
+    .forget = sodium_keeps_nothing,
+    .seal = sodium_seal,
+    .open = sodium_open,
 };

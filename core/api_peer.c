@@ -234,8 +234,7 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    struct session *session =
-        session_create(description, still.device->plane.aead, still.peer, still.pass->now);
+    struct session *session = session_create(description, still.peer, still.pass->now);
     if (!session)
         return end(&still, SHOAL_E_MEMORY);
     status = peer_install(still.peer, &still.pass->sessions, session);

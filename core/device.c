@@ -218,8 +218,10 @@ void device_stop(struct device *device) {
 void device_resume(struct device *device) {
     for (uint32_t i = 0; i < device->worker_count; i++)
         worker_settle(device->workers[i]);
-    for (uint32_t i = device->worker_count; i-- > 0;)
+    for (uint32_t i = device->worker_count; i-- > 0;) {
+        aead_forget(device->workers[i]->pass.aead);
         quiesce_resume(&device->workers[i]->quiesce);
+    }
 }
 
 /* Offload flags are read again while the coalescer is empty, as it is between batches. */

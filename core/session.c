@@ -5,8 +5,8 @@
 
 #include <sodium.h>
 
-struct session *session_create(const struct shoal_session *description,
-                               const struct aead_backend *aead, struct peer *peer, uint64_t now) {
+struct session *session_create(const struct shoal_session *description, struct peer *peer,
+                               uint64_t now) {
     struct session *session = calloc(1, sizeof(*session));
     if (!session)
         return NULL;
@@ -19,20 +19,14 @@ struct session *session_create(const struct shoal_session *description,
     session->rekey_after_time = description->rekey_after_time;
     session->rekey_on_receive = description->rekey_on_receive;
     session->rekey_after_messages = description->rekey_after_messages;
-    session->send = aead_key_create(aead, AEAD_SEAL, description->send_key);
-    session->receive = aead_key_create(aead, AEAD_OPEN, description->receive_key);
-    if (!session->send || !session->receive) {
-        session_free(session);
-        return NULL;
-    }
+    aead_key_init(&session->send, description->send_key);
+    aead_key_init(&session->receive, description->receive_key);
     return session;
 }
 
 void session_free(struct session *session) {
     if (!session)
         return;
-    aead_key_free(session->send);
-    aead_key_free(session->receive);
     sodium_memzero(session, sizeof(*session));
     free(session);
 }

@@ -32,8 +32,8 @@ struct session {
     uint64_t rekey_on_receive;
     uint64_t rekey_after_messages;
     _Atomic uint64_t counter; /* of the next packet that we send (R23, R48) */
-    struct aead_key *send;
-    struct aead_key *receive;
+    struct aead_key send;     /* any worker may seal with it, */
+    struct aead_key receive;  /* and open with this one */
     struct replay replay;
 };
 
@@ -41,10 +41,10 @@ struct session {
  * @param now  bounds birth, so that a birth in the future cannot extend the session (R64).
  * @return NULL when out of memory.
  */
-struct session *session_create(const struct shoal_session *description,
-                               const struct aead_backend *aead, struct peer *peer, uint64_t now);
+struct session *session_create(const struct shoal_session *description, struct peer *peer,
+                               uint64_t now);
 
-/** Wipes the keys (R65). NULL is allowed. */
+/** Wipes the keys (R65); ciphers forget them after each batch. NULL is allowed. */
 void session_free(struct session *session);
 
 /** R4: no packet is sealed or opened from 180 s of age on. */

@@ -96,7 +96,7 @@ static void append(struct pass *pass, struct peer *peer, struct session *session
     wire_put_le64(message + WIRE_DATA_COUNTER, counter);
     struct aead_packet packet = {
         .out = message + WIRE_DATA_HEADER, .in = plain, .counter = counter, .length = padded};
-    if (!aead_seal(session->send, &packet, 1)) {
+    if (!aead_seal(pass->aead, &session->send, &packet, 1)) {
         pass_drop(pass, peer, COUNT_drop_tx_seal, 1);
         return;
     }

@@ -12,10 +12,11 @@ static const uint8_t key_bytes[32] = {
     0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8d, 0x8e, 0x8f,
     0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f};
 
-static struct aead_key *make(size_t backend, enum aead_direction direction) {
-    struct aead_key *key = aead_key_create(aead_backend(backend), direction, key_bytes);
-    assert_non_null(key);
-    return key;
+static struct aead *make(size_t backend, struct aead_key *key) {
+    struct aead *aead = aead_create(aead_backend(backend));
+    assert_non_null(aead);
+    aead_key_init(key, key_bytes);
+    return aead;
 }
 
 static void rfc_8439_section_2_8_2_holds_for_each_back_end(void **state) {
@@ -34,14 +35,15 @@ static void rfc_8439_section_2_8_2_holds_for_each_back_end(void **state) {
     uint8_t sealed[sizeof(text) + 16], opened[sizeof(text)];
     assert_int_equal(length, 114);
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *seal = make(i, AEAD_SEAL), *open = make(i, AEAD_OPEN);
-        assert_true(aead_seal_with(seal, sealed, (const uint8_t *)text, length, ad, 12, nonce));
+        struct aead_key key;
+        struct aead *aead = make(i, &key);
+        assert_true(
+            aead_seal_with(aead, &key, sealed, (const uint8_t *)text, length, ad, 12, nonce));
         assert_memory_equal(sealed, start, 16);
         assert_memory_equal(sealed + length, tag, 16);
-        assert_true(aead_open_with(open, opened, sealed, length + 16, ad, 12, nonce));
+        assert_true(aead_open_with(aead, &key, opened, sealed, length + 16, ad, 12, nonce));
         assert_memory_equal(opened, text, length);
-        aead_key_free(seal);
-        aead_key_free(open);
+        aead_free(aead);
     }
 }
 
@@ -51,12 +53,13 @@ static void r23_the_nonce_is_four_zeros_and_the_counter_little_endian(void **sta
     const uint8_t text[20] = "twenty bytes of text";
     uint8_t with_nonce[36], with_counter[36];
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *key = make(i, AEAD_SEAL);
+        struct aead_key key;
+        struct aead *aead = make(i, &key);
         struct aead_packet packet = {with_counter, text, 0x0102030405060708u, 20, false};
-        assert_true(aead_seal(key, &packet, 1));
-        assert_true(aead_seal_with(key, with_nonce, text, 20, NULL, 0, nonce));
+        assert_true(aead_seal(aead, &key, &packet, 1));
+        assert_true(aead_seal_with(aead, &key, with_nonce, text, 20, NULL, 0, nonce));
         assert_memory_equal(with_nonce, with_counter, 36);
-        aead_key_free(key);
+        aead_free(aead);
     }
 }
 
@@ -65,8 +68,8 @@ static void back_ends_agree_at_every_length_and_alignment(void **state) {
     static uint8_t in[LONGEST + 64], first[LONGEST + 96], second[LONGEST + 96];
     struct random random = {3};
     random_fill(&random, in, sizeof(in));
-    struct aead_key *seal[2] = {make(0, AEAD_SEAL), make(1, AEAD_SEAL)};
-    struct aead_key *open[2] = {make(0, AEAD_OPEN), make(1, AEAD_OPEN)};
+    struct aead_key key;
+    struct aead *aead[2] = {make(0, &key), make(1, &key)};
     const uint32_t step = ROUNDS(1, 7);
     for (uint32_t length = 0; length <= LONGEST; length += step) {
         for (uint32_t align = 0; align < 4; align++) {
@@ -74,53 +77,51 @@ static void back_ends_agree_at_every_length_and_alignment(void **state) {
             uint64_t counter = random_next(&random);
             struct aead_packet a = {first + to, in + from, counter, length, false};
             struct aead_packet b = {second + from, in + from, counter, length, false};
-            assert_true(aead_seal(seal[0], &a, 1));
-            assert_true(aead_seal(seal[1], &b, 1));
+            assert_true(aead_seal(aead[0], &key, &a, 1));
+            assert_true(aead_seal(aead[1], &key, &b, 1));
             assert_memory_equal(a.out, b.out, length + 16);
             /* Each opens what the other sealed, in place. */
             struct aead_packet c = {first + to, first + to, counter, length + 16, false};
             struct aead_packet d = {second + from, second + from, counter, length + 16, false};
-            assert_int_equal(aead_open(open[1], &c, 1), 1);
-            assert_int_equal(aead_open(open[0], &d, 1), 1);
+            assert_int_equal(aead_open(aead[1], &key, &c, 1), 1);
+            assert_int_equal(aead_open(aead[0], &key, &d, 1), 1);
             assert_memory_equal(c.out, in + from, length);
             assert_memory_equal(d.out, in + from, length);
         }
     }
-    for (int i = 0; i < 2; i++) {
-        aead_key_free(seal[i]);
-        aead_key_free(open[i]);
-    }
+    for (int i = 0; i < 2; i++)
+        aead_free(aead[i]);
 }
 
 static void a_changed_bit_another_counter_or_key_does_not_open(void **state) {
     (void)state;
     uint8_t text[40] = {1, 2, 3}, sealed[56], bad[56], out[56];
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *seal = make(i, AEAD_SEAL), *open = make(i, AEAD_OPEN);
+        struct aead_key key;
+        struct aead *aead = make(i, &key);
         struct aead_packet packet = {sealed, text, 7, 40, false};
-        assert_true(aead_seal(seal, &packet, 1));
+        assert_true(aead_seal(aead, &key, &packet, 1));
         for (uint32_t bit = 0; bit < 56 * 8; bit++) {
             memcpy(bad, sealed, 56);
             bad[bit / 8] = (uint8_t)(bad[bit / 8] ^ 1u << bit % 8);
             struct aead_packet forged = {out, bad, 7, 56, true};
-            assert_int_equal(aead_open(open, &forged, 1), 0);
+            assert_int_equal(aead_open(aead, &key, &forged, 1), 0);
             assert_false(forged.ok);
         }
         struct aead_packet other_counter = {out, sealed, 8, 56, true};
-        assert_int_equal(aead_open(open, &other_counter, 1), 0);
+        assert_int_equal(aead_open(aead, &key, &other_counter, 1), 0);
         struct aead_packet cut = {out, sealed, 7, 55, true};
-        assert_int_equal(aead_open(open, &cut, 1), 0);
+        assert_int_equal(aead_open(aead, &key, &cut, 1), 0);
         uint8_t other_bytes[32] = {1};
-        struct aead_key *other = aead_key_create(aead_backend(i), AEAD_OPEN, other_bytes);
+        struct aead_key other;
+        aead_key_init(&other, other_bytes);
         struct aead_packet other_key = {out, sealed, 7, 56, true};
-        assert_int_equal(aead_open(other, &other_key, 1), 0);
+        assert_int_equal(aead_open(aead, &other, &other_key, 1), 0);
         struct aead_packet right = {out, sealed, 7, 56,
                                     false}; /* a failure leaves the key usable */
-        assert_int_equal(aead_open(open, &right, 1), 1);
+        assert_int_equal(aead_open(aead, &key, &right, 1), 1);
         assert_memory_equal(out, text, 40);
-        aead_key_free(seal);
-        aead_key_free(open);
-        aead_key_free(other);
+        aead_free(aead);
     }
 }
 
@@ -128,22 +129,22 @@ static void lengths_out_of_bounds_are_refused(void **state) {
     (void)state;
     static uint8_t in[AEAD_LENGTH_MAX + 17], out[AEAD_LENGTH_MAX + 17];
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *seal = make(i, AEAD_SEAL), *open = make(i, AEAD_OPEN);
+        struct aead_key key;
+        struct aead *aead = make(i, &key);
         for (uint32_t length = 0; length < 16; length++) {
             struct aead_packet shorter = {out, in, 1, length, true};
-            assert_int_equal(aead_open(open, &shorter, 1), 0);
+            assert_int_equal(aead_open(aead, &key, &shorter, 1), 0);
             assert_false(shorter.ok);
         }
         struct aead_packet most = {out, in, 1, AEAD_LENGTH_MAX, false};
-        assert_true(aead_seal(seal, &most, 1));
+        assert_true(aead_seal(aead, &key, &most, 1));
         struct aead_packet back = {out, out, 1, AEAD_LENGTH_MAX + 16, false};
-        assert_int_equal(aead_open(open, &back, 1), 1);
+        assert_int_equal(aead_open(aead, &key, &back, 1), 1);
         struct aead_packet more = {out, in, 1, AEAD_LENGTH_MAX + 1, false};
-        assert_false(aead_seal(seal, &more, 1));
+        assert_false(aead_seal(aead, &key, &more, 1));
         struct aead_packet longer = {out, out, 1, AEAD_LENGTH_MAX + 17, true};
-        assert_int_equal(aead_open(open, &longer, 1), 0);
-        aead_key_free(seal);
-        aead_key_free(open);
+        assert_int_equal(aead_open(aead, &key, &longer, 1), 0);
+        aead_free(aead);
     }
 }
 
@@ -153,23 +154,23 @@ static void a_batch_opens_what_is_right_and_marks_what_is_not(void **state) {
     struct random random = {4};
     random_fill(&random, text, sizeof(text));
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *seal = make(i, AEAD_SEAL), *open = make(i, AEAD_OPEN);
+        struct aead_key key;
+        struct aead *aead = make(i, &key);
         struct aead_packet packets[5];
         for (uint32_t n = 0; n < 5; n++)
             packets[n] = (struct aead_packet){sealed[n], text[n], n, 30, false};
-        assert_true(aead_seal(seal, packets, 5));
+        assert_true(aead_seal(aead, &key, packets, 5));
         sealed[1][3] ^= 1;
         sealed[3][45] ^= 1;
         for (uint32_t n = 0; n < 5; n++)
             packets[n] = (struct aead_packet){sealed[n], sealed[n], n, 46, false};
-        assert_int_equal(aead_open(open, packets, 5), 3);
+        assert_int_equal(aead_open(aead, &key, packets, 5), 3);
         for (uint32_t n = 0; n < 5; n++) {
             assert_int_equal(packets[n].ok, n != 1 && n != 3);
             if (packets[n].ok)
                 assert_memory_equal(sealed[n], text[n], 30);
         }
-        aead_key_free(seal);
-        aead_key_free(open);
+        aead_free(aead);
     }
 }
 
@@ -180,6 +181,41 @@ static void back_ends_are_found_by_name(void **state) {
     assert_null(aead_find("rot13"));
     assert_null(aead_find(""));
     assert_null(aead_backend(2));
+}
+
+/* Ciphers hold a key from one packet to the next and forget it after a batch: neither may show. */
+static void packets_of_many_keys_in_any_order_are_each_sealed_with_their_own(void **state) {
+    (void)state;
+    enum { KEYS = 3 };
+    struct aead_key keys[KEYS];
+    struct random random = {7};
+    uint8_t text[40] = {5}, expected[56], sealed[56], out[40];
+    for (int k = 0; k < KEYS; k++) {
+        uint8_t bytes[32];
+        random_fill(&random, bytes, sizeof(bytes));
+        aead_key_init(&keys[k], bytes);
+    }
+    for (size_t i = 0; aead_backend(i); i++) {
+        struct aead *kept = aead_create(aead_backend(i));
+        assert_non_null(kept);
+        for (uint64_t n = 0; n < 200; n++) {
+            struct aead_key *key = &keys[random_below(&random, KEYS)];
+            struct aead *fresh = aead_create(aead_backend(i));
+            struct aead_packet packet = {expected, text, n, 40, false};
+            assert_true(aead_seal(fresh, key, &packet, 1));
+            aead_free(fresh);
+            packet.out = sealed;
+            assert_true(aead_seal(kept, key, &packet, 1));
+            assert_memory_equal(sealed, expected, 56);
+            for (int k = 0; k < KEYS; k++) {
+                struct aead_packet back = {out, sealed, n, 56, false};
+                assert_int_equal(aead_open(kept, &keys[k], &back, 1), key == &keys[k]);
+            }
+            if (random_below(&random, 4) == 0)
+                aead_forget(kept);
+        }
+        aead_free(kept);
+    }
 }
 
 /* A clock by script: a batch reads it before and after, the loop once a round. */
@@ -224,6 +260,7 @@ int main(void) {
         cmocka_unit_test(a_changed_bit_another_counter_or_key_does_not_open),
         cmocka_unit_test(lengths_out_of_bounds_are_refused),
         cmocka_unit_test(a_batch_opens_what_is_right_and_marks_what_is_not),
+        cmocka_unit_test(packets_of_many_keys_in_any_order_are_each_sealed_with_their_own),
         cmocka_unit_test(back_ends_are_found_by_name),
         cmocka_unit_test(calibration_picks_the_faster_and_keeps_to_its_budget),
         cmocka_unit_test(xchacha_opens_what_it_sealed_and_nothing_else),

@@ -15,7 +15,7 @@
 static struct session *make(uint32_t index, uint64_t birth, uint64_t now) {
     struct shoal_session description = {
         .role = SHOAL_ROLE_INITIATOR, .local_index = index, .birth = birth};
-    struct session *session = session_create(&description, aead_backend(0), NULL, now);
+    struct session *session = session_create(&description, NULL, now);
     assert_non_null(session);
     return session;
 }
