@@ -16,17 +16,26 @@ struct aead {
 
 /* ---- Choice ---- */
 
-static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium};
+static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium, &aead_ipsecmb};
 #define BACKENDS (sizeof(backends) / sizeof(*backends))
 
-const struct aead_backend *aead_backend(size_t i) { return i < BACKENDS ? backends[i] : NULL; }
+static bool works(const struct aead_backend *backend) {
+    return !backend->works || backend->works();
+}
+
+const struct aead_backend *aead_backend(size_t i) {
+    for (size_t k = 0; k < BACKENDS; k++)
+        if (works(backends[k]) && i-- == 0)
+            return backends[k];
+    return NULL;
+}
 
 const char *aead_name(const struct aead_backend *backend) { return backend->name; }
 
 const struct aead_backend *aead_find(const char *name) {
     for (size_t i = 0; i < BACKENDS; i++)
         if (strcmp(backends[i]->name, name) == 0)
-            return backends[i];
+            return works(backends[i]) ? backends[i] : NULL;
     return NULL;
 }
 
@@ -49,14 +58,16 @@ const struct aead_backend *aead_calibrate(uint64_t (*clock)(void), uint64_t budg
     uint64_t best[BACKENDS];
     uint64_t start = clock();
     for (size_t i = 0; i < BACKENDS; i++) {
-        aeads[i] = aead_create(backends[i]);
+        aeads[i] = works(backends[i]) ? aead_create(backends[i]) : NULL;
         best[i] = UINT64_MAX;
     }
     /* In turns, so that a slow moment of the machine hits all; the best run is the undisturbed one.
      * One round is always made. */
     do {
         for (size_t i = 0; i < BACKENDS; i++) {
-            uint64_t taken = aeads[i] ? time_batch(aeads[i], clock) : UINT64_MAX;
+            if (!aeads[i])
+                continue;
+            uint64_t taken = time_batch(aeads[i], clock);
             best[i] = taken < best[i] ? taken : best[i];
         }
     } while (clock() - start < budget);

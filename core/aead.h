@@ -1,7 +1,7 @@
 /*
  * ChaCha20-Poly1305 (RFC 8439) behind one batch interface. Nonce: four zero bytes, then the counter
- * little-endian (R23); no additional data. Back-ends: OpenSSL's libcrypto and libsodium; a
- * calibration of a few milliseconds finds the faster one on this machine.
+ * little-endian (R23); no additional data. Back-ends: OpenSSL's libcrypto, libsodium and, where the
+ * machine has it, intel-ipsec-mb; a calibration of a few milliseconds finds the fastest one.
  *
  * A session holds its keys raw, 48 bytes each, and any thread may use them. What a library needs to
  * work with a key (a cipher context, a key schedule) belongs to the thread: one for sealing and one
@@ -43,13 +43,13 @@ struct aead_packet {
     bool ok;           /* open: the tag was right. When false, `out` holds nothing of meaning */
 };
 
-/** The i-th back-end, NULL past the last. */
+/** The i-th back-end that works on this machine, NULL past the last. */
 const struct aead_backend *aead_backend(size_t i);
 
-/** "openssl" or "libsodium". */
+/** "openssl", "libsodium" or "ipsec-mb". */
 const char *aead_name(const struct aead_backend *backend);
 
-/** The back-end of that name, NULL for a name that this build lacks. */
+/** The back-end of that name, NULL for one that this build or this machine lacks. */
 const struct aead_backend *aead_find(const char *name);
 
 /**

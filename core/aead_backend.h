@@ -18,6 +18,8 @@ struct aead_extra {
 
 struct aead_backend {
     const char *name;
+    /** Can it be used on this machine? NULL: always. Loads and tests what has to be, once. */
+    bool (*works)(void);
     /** The ciphers of one thread, NULL when out of memory or the library refuses. */
     void *(*create)(void);
     void (*free)(void *ciphers);
@@ -33,6 +35,7 @@ struct aead_backend {
 
 extern const struct aead_backend aead_openssl;
 extern const struct aead_backend aead_sodium;
+extern const struct aead_backend aead_ipsecmb;
 
 /** Twelve bytes: the extra nonce where there is one, else of the counter (R23). */
 static inline void aead_nonce(uint8_t nonce[AEAD_NONCE_SIZE], uint64_t counter,

@@ -121,7 +121,7 @@ struct shoal_device_config {
     uint32_t routes_max;        /* 0: 1,048,576 prefixes */
     uint32_t staged_bytes_max;  /* 0: 8 MiB over all peers (128 packets a peer, R16) */
     uint32_t receive_buffer;    /* SO_RCVBUF(FORCE) per UDP socket in bytes; 0: the default */
-    char aead[SHOAL_NAME_SIZE]; /* "": calibrate; "openssl" or "libsodium" */
+    char aead[SHOAL_NAME_SIZE]; /* "": calibrate; else a name of shoal_aead_name */
     char io[SHOAL_NAME_SIZE];   /* "" or "poll" */
     uint8_t seed[32];           /* random bytes: hash keys of the tables */
 };
@@ -193,7 +193,10 @@ SHOAL_API int32_t shoal_device_set_offloads(shoal_device_t device, uint32_t mask
 /** "tun-tso" and so on for one bit of enum shoal_offload; NULL for another value. */
 SHOAL_API const char *shoal_offload_name(uint32_t offload);
 
-/** The i-th AEAD back-end of this build ("openssl", "libsodium"); NULL past the last. */
+/**
+ * The i-th AEAD back-end that this machine has ("openssl", "libsodium", "ipsec-mb"); NULL past the
+ * last.
+ */
 SHOAL_API const char *shoal_aead_name(uint32_t i);
 
 /* ---- The interface (rtnetlink, in the namespace where the device was opened) -------------
