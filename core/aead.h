@@ -1,14 +1,18 @@
 /*
- * ChaCha20-Poly1305 (RFC 8439) behind one batch interface. Nonce: four zero bytes, then the counter
- * little-endian (R23); no additional data. Back-ends: OpenSSL's libcrypto, libsodium and, where the
- * machine has it, intel-ipsec-mb; a calibration of a few milliseconds finds the fastest one.
+ * Two suites behind one batch interface: ChaCha20-Poly1305 (RFC 8439), which WireGuard has, and
+ * AES-256-GCM (NIST SP 800-38D), for sessions between nodes of ours whose CPUs have instructions
+ * for it. Nonce of both: four zero bytes, then the counter little-endian (R23); no additional data.
+ * Back-ends: OpenSSL's libcrypto, libsodium (the first suite only) and, where the machine has it,
+ * intel-ipsec-mb; a calibration of a few milliseconds finds the fastest one for each suite and size
+ * of packet.
  *
  * A session holds its keys raw, 48 bytes each, and any thread may use them. What a library needs to
  * work with a key (a cipher context, a key schedule) belongs to the thread: one for sealing and one
  * for opening, which keep the key of the last packet, so that packets of one session in a row cost
  * no new set-up. Measured on Zen 4: such a context of OpenSSL's costs 1,056 bytes, and setting the
  * key beside the nonce 30 to 90 ns a packet (of 500 at 64 bytes, of 920 at 1,424), once a session
- * and batch. A context a key, as there was before, was 2.4 KiB for every session of every peer.
+ * and batch; AES-256-GCM's key schedule is 1,008 bytes and 120 ns. A context a key, as there was
+ * before, was 2.4 KiB for every session of every peer.
  */
 #ifndef SHOAL_AEAD_H
 #define SHOAL_AEAD_H
@@ -22,11 +26,26 @@
 #define AEAD_TAG_SIZE 16u
 #define AEAD_LENGTH_MAX 65535u /* plaintext bytes of one packet */
 
+enum aead_suite { AEAD_CHACHA20_POLY1305 = 0, AEAD_AES_256_GCM = 1, AEAD_SUITES };
+
+/* Sizes of packets for which back-ends are chosen apart: the best one for small ones
+ * (acknowledgments, voice) need not be the best one for full ones. Measured at 64, 576 and 1,424
+ * bytes. */
+enum aead_class { AEAD_SMALL, AEAD_MEDIUM, AEAD_LARGE, AEAD_CLASSES };
+#define AEAD_SMALL_MAX 320u /* plaintext bytes */
+#define AEAD_MEDIUM_MAX 1000u
+
 struct aead_backend;
+
+/** Which back-end does what; NULL in all classes of a suite that this machine lacks. */
+struct aead_choice {
+    const struct aead_backend *of[AEAD_SUITES][AEAD_CLASSES];
+};
 
 /* One session key in one direction. Owner: the session; any thread may read it. */
 struct aead_key {
     uint64_t serial; /* no other key of this process has it: contexts know by it what they hold */
+    enum aead_suite suite;
     uint8_t bytes[AEAD_KEY_SIZE];
 };
 
@@ -43,7 +62,7 @@ struct aead_packet {
     bool ok;           /* open: the tag was right. When false, `out` holds nothing of meaning */
 };
 
-/** The i-th back-end that works on this machine, NULL past the last. */
+/** The i-th back-end that has ChaCha20-Poly1305 on this machine, NULL past the last. */
 const struct aead_backend *aead_backend(size_t i);
 
 /** "openssl", "libsodium" or "ipsec-mb". */
@@ -53,17 +72,35 @@ const char *aead_name(const struct aead_backend *backend);
 const struct aead_backend *aead_find(const char *name);
 
 /**
- * Seals 1,424-byte packets with each back-end in turn and picks the one with the best single run.
+ * Whether sessions of a suite are possible here. AES-256-GCM needs a CPU with AES instructions and
+ * carry-less multiplication: without them it is slow, and its tables tell keys to whoever shares
+ * the cache.
+ */
+bool aead_suite_here(enum aead_suite suite);
+
+/** Whether a back-end has a suite on this machine. */
+bool aead_has(const struct aead_backend *backend, enum aead_suite suite);
+
+/**
+ * Seals packets of each size with each back-end in turn and picks those with the best single run.
  * @param clock   monotonic nanoseconds.
  * @param budget  nanoseconds to spend in all, 5,000,000 at start-up.
  */
-const struct aead_backend *aead_calibrate(uint64_t (*clock)(void), uint64_t budget);
+struct aead_choice aead_calibrate(uint64_t (*clock)(void), uint64_t budget);
+
+/** This back-end for all that it has, and for the rest what `choice` says (NULL: nothing). */
+struct aead_choice aead_prefer(const struct aead_backend *backend,
+                               const struct aead_choice *choice);
+
+/** The choice for a suite in words, "" for a suite that this machine lacks; always terminated. */
+void aead_describe(const struct aead_choice *choice, enum aead_suite suite, char *text,
+                   size_t size);
 
 /** Fills a key. The caller wipes its copy of the bytes, and the key itself in the end (R65). */
-void aead_key_init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]);
+void aead_key_init(struct aead_key *key, enum aead_suite suite, const uint8_t bytes[AEAD_KEY_SIZE]);
 
-/** NULL when out of memory or the library refuses. */
-struct aead *aead_create(const struct aead_backend *backend);
+/** NULL when out of memory or a library refuses. */
+struct aead *aead_create(const struct aead_choice *choice);
 
 /** NULL is allowed. */
 void aead_free(struct aead *aead);

@@ -7,7 +7,10 @@
 
 #include "aead.h"
 
-/** Does it seal and open as RFC 8439 and libsodium do, and refuse what is forged? */
-bool aead_answers_right(struct aead *aead);
+/**
+ * Does it seal and open as the suite's authors and a library that is always there do (libsodium, or
+ * OpenSSL for AES-256-GCM), and refuse what is forged?
+ */
+bool aead_answers_right(struct aead *aead, enum aead_suite suite);
 
 #endif

@@ -18,8 +18,8 @@ struct aead_extra {
 
 struct aead_backend {
     const char *name;
-    /** Can it be used on this machine? NULL: always. Loads and tests what has to be, once. */
-    bool (*works)(void);
+    /** Has it this suite, which the machine has? Loads and tests what has to be, once. */
+    bool (*has)(enum aead_suite suite);
     /** The ciphers of one thread, NULL when out of memory or the library refuses. */
     void *(*create)(void);
     void (*free)(void *ciphers);

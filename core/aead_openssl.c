@@ -14,20 +14,30 @@ struct context {
     uint64_t serial; /* of the key in it; 0: none */
 };
 
+/* Of a suite that the machine lacks there are none. */
 struct openssl {
-    struct context seal, open;
+    struct context seal[AEAD_SUITES], open[AEAD_SUITES];
 };
+
+static bool openssl_has(enum aead_suite suite) {
+    (void)suite;
+    return true;
+}
 
 static void openssl_free(void *ciphers) {
     struct openssl *openssl = ciphers;
-    EVP_CIPHER_CTX_free(openssl->seal.cipher); /* cleanses the key schedule */
-    EVP_CIPHER_CTX_free(openssl->open.cipher);
+    for (int suite = 0; suite < AEAD_SUITES; suite++) {
+        EVP_CIPHER_CTX_free(openssl->seal[suite].cipher); /* cleanses the key schedule */
+        EVP_CIPHER_CTX_free(openssl->open[suite].cipher);
+    }
     free(openssl);
 }
 
-static EVP_CIPHER_CTX *context_new(int seal) {
+static EVP_CIPHER_CTX *context_new(enum aead_suite suite, int seal) {
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-    if (cipher && EVP_CipherInit_ex(cipher, EVP_chacha20_poly1305(), NULL, NULL, NULL, seal) == 1)
+    const EVP_CIPHER *kind =
+        suite == AEAD_AES_256_GCM ? EVP_aes_256_gcm() : EVP_chacha20_poly1305();
+    if (cipher && EVP_CipherInit_ex(cipher, kind, NULL, NULL, NULL, seal) == 1)
         return cipher;
     EVP_CIPHER_CTX_free(cipher);
     return NULL;
@@ -37,12 +47,17 @@ static void *openssl_create(void) {
     struct openssl *openssl = calloc(1, sizeof(*openssl));
     if (!openssl)
         return NULL;
-    openssl->seal.cipher = context_new(1);
-    openssl->open.cipher = context_new(0);
-    if (openssl->seal.cipher && openssl->open.cipher)
-        return openssl;
-    openssl_free(openssl);
-    return NULL;
+    for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++) {
+        if (!aead_suite_here(suite))
+            continue;
+        openssl->seal[suite].cipher = context_new(suite, 1);
+        openssl->open[suite].cipher = context_new(suite, 0);
+        if (openssl->seal[suite].cipher && openssl->open[suite].cipher)
+            continue;
+        openssl_free(openssl);
+        return NULL;
+    }
+    return openssl;
 }
 
 /* A key of zeros takes the place of the last one: that is cheaper than a new context. */
@@ -55,8 +70,10 @@ static void context_forget(struct context *context) {
 
 static void openssl_forget(void *ciphers) {
     struct openssl *openssl = ciphers;
-    context_forget(&openssl->seal);
-    context_forget(&openssl->open);
+    for (int suite = 0; suite < AEAD_SUITES; suite++) {
+        context_forget(&openssl->seal[suite]);
+        context_forget(&openssl->open[suite]);
+    }
 }
 
 static bool start(struct context *context, const struct aead_key *key, const uint8_t *nonce) {
@@ -76,7 +93,7 @@ static bool add(EVP_CIPHER_CTX *cipher, const struct aead_extra *extra) {
 
 static bool openssl_seal(void *ciphers, const struct aead_key *key, struct aead_packet *packets,
                          size_t n, const struct aead_extra *extra) {
-    struct context *context = &((struct openssl *)ciphers)->seal;
+    struct context *context = &((struct openssl *)ciphers)->seal[key->suite];
     EVP_CIPHER_CTX *cipher = context->cipher;
     uint8_t nonce[AEAD_NONCE_SIZE];
     int done;
@@ -95,7 +112,7 @@ static bool openssl_seal(void *ciphers, const struct aead_key *key, struct aead_
 
 static void openssl_open(void *ciphers, const struct aead_key *key, struct aead_packet *packets,
                          size_t n, const struct aead_extra *extra) {
-    struct context *context = &((struct openssl *)ciphers)->open;
+    struct context *context = &((struct openssl *)ciphers)->open[key->suite];
     EVP_CIPHER_CTX *cipher = context->cipher;
     uint8_t nonce[AEAD_NONCE_SIZE], tag[AEAD_TAG_SIZE];
     int done;
@@ -114,6 +131,7 @@ static void openssl_open(void *ciphers, const struct aead_key *key, struct aead_
 
 const struct aead_backend aead_openssl = {
     .name = "openssl",
+    .has = openssl_has,
     .create = openssl_create,
     .free = openssl_free,
     .forget = openssl_forget,

@@ -1,7 +1,9 @@
-/* libsodium. It works on the raw key and keeps nothing between packets. */
+/* libsodium, for ChaCha20-Poly1305. It works on the raw key and keeps nothing between packets. */
 #include "aead_backend.h"
 
 #include <sodium.h>
+
+static bool sodium_has(enum aead_suite suite) { return suite == AEAD_CHACHA20_POLY1305; }
 
 static void *sodium_create(void) {
     static char nothing;
@@ -39,6 +41,7 @@ static void sodium_open(void *ciphers, const struct aead_key *key, struct aead_p
 
 const struct aead_backend aead_sodium = {
     .name = "libsodium",
+    .has = sodium_has,
     .create = sodium_create,
     .free = sodium_keeps_nothing,
     .forget = sodium_keeps_nothing,

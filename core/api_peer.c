@@ -227,9 +227,11 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
                               const struct shoal_session *description, uint32_t session_size) {
     if (!description || session_size != sizeof(*description))
         return SHOAL_E_SIZE;
-    if (description->reserved ||
+    if (description->suite >= AEAD_SUITES ||
         (description->role != SHOAL_ROLE_INITIATOR && description->role != SHOAL_ROLE_RESPONDER))
         return SHOAL_E_INVALID;
+    if (!aead_suite_here(description->suite))
+        return SHOAL_E_UNKNOWN;
     struct standstill still;
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)

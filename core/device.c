@@ -130,9 +130,13 @@ static enum shoal_status open_workers(struct device *device,
 
 static enum shoal_status pick_aead(struct device *device, const char *name,
                                    struct shoal_error *error) {
-    device->plane.aead =
-        name[0] ? aead_find(name) : aead_calibrate(clock_monotonic, DEVICE_CALIBRATION_NS);
-    return device->plane.aead ? SHOAL_OK : failure(error, SHOAL_E_UNKNOWN, 0, name);
+    const struct aead_backend *wanted = name[0] ? aead_find(name) : NULL;
+    if (name[0] && !wanted)
+        return failure(error, SHOAL_E_UNKNOWN, 0, name);
+    device->plane.aead = aead_calibrate(clock_monotonic, DEVICE_CALIBRATION_NS);
+    if (wanted)
+        device->plane.aead = aead_prefer(wanted, &device->plane.aead);
+    return SHOAL_OK;
 }
 
 enum shoal_status device_open(const struct shoal_device_config *config, struct device **out,

@@ -10,7 +10,7 @@ int pass_init(struct pass *pass, struct plane *plane, uint64_t staged_bytes_max,
     for (int i = 0; i < PASS_SOCKETS; i++)
         pass->sockets[i].fd = -1;
     pass->staging.bytes_max = staged_bytes_max;
-    pass->aead = aead_create(plane->aead);
+    pass->aead = aead_create(&plane->aead);
     bool made = pass->aead && tx_init(&pass->tx) && rx_init(&pass->rx, seed) &&
                 session_table_init(&pass->sessions, seed + 16);
     return made ? 0 : ENOMEM;

@@ -19,7 +19,7 @@
 
 struct plane {
     bool wireguard_only; /* what is no WireGuard message is dropped */
-    const struct aead_backend *aead;
+    struct aead_choice aead;
     struct peer_table peers;
     struct route_table *routes;
     struct forward forward;

@@ -212,7 +212,7 @@ static void data(struct pass *pass, uint8_t *message, uint32_t length,
         pass_drop(pass, peer, COUNT_drop_rx_expired, 1);
         return;
     }
-    if (counter >= SESSION_COUNTER_LIMIT) {
+    if (counter >= session_counter_limit(session)) {
         pass_drop(pass, peer, COUNT_drop_rx_counter_limit, 1);
         return;
     }

@@ -19,8 +19,9 @@ struct session *session_create(const struct shoal_session *description, struct p
     session->rekey_after_time = description->rekey_after_time;
     session->rekey_on_receive = description->rekey_on_receive;
     session->rekey_after_messages = description->rekey_after_messages;
-    aead_key_init(&session->send, description->send_key);
-    aead_key_init(&session->receive, description->receive_key);
+    aead_key_init(&session->send, description->suite, description->send_key);
+    aead_key_init(&session->receive, description->suite, description->receive_key);
+    session->limit = session_counter_limit(session);
     return session;
 }
 
@@ -31,10 +32,13 @@ void session_free(struct session *session) {
     free(session);
 }
 
-bool session_reserve(struct session *session, uint32_t n, uint64_t *first) {
+bool session_reserve(struct session *session, uint32_t n, uint32_t size, uint64_t *first) {
+    if (size > SESSION_GCM_SIZE && session->send.suite == AEAD_AES_256_GCM)
+        atomic_store_explicit(&session->limit, SESSION_GCM_LIMIT_BIG, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&session->limit, memory_order_relaxed);
     uint64_t counter = atomic_load_explicit(&session->counter, memory_order_relaxed);
     do {
-        if (counter >= SESSION_COUNTER_LIMIT || SESSION_COUNTER_LIMIT - counter < n)
+        if (counter >= limit || limit - counter < n)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&session->counter, &counter, counter + n,
                                                     memory_order_relaxed, memory_order_relaxed));

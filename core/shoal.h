@@ -31,7 +31,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 1u
+#define SHOAL_ABI_VERSION 2u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -46,7 +46,7 @@ enum shoal_status {
     SHOAL_E_EXISTS = 6,    /* session index or interface name already in use */
     SHOAL_E_SYSTEM = 7,    /* the kernel refused; shoal_error says which call and errno */
     SHOAL_E_STATE = 8,     /* not possible now: no socket bound, no TUN, device closing */
-    SHOAL_E_UNKNOWN = 9,   /* a name (AEAD, offload) that this build does not have */
+    SHOAL_E_UNKNOWN = 9,   /* a name (AEAD, offload) or suite that is not to be had here */
     SHOAL_E_NO_ROUTE = 10, /* the kernel has no way to that endpoint now (ENETUNREACH and kin) */
 };
 
@@ -105,6 +105,7 @@ enum shoal_device_flags {
 
 #define SHOAL_IFNAME_SIZE 16
 #define SHOAL_NAME_SIZE 32
+#define SHOAL_WORDS_SIZE 80
 #define SHOAL_MTU_MIN 576
 #define SHOAL_MTU_MAX 65475 /* 65,535 less the 60 bytes of IPv4+UDP+WireGuard */
 #define SHOAL_WORKERS_MAX 64
@@ -127,8 +128,10 @@ struct shoal_device_config {
 };
 
 struct shoal_device_info {
-    char ifname[SHOAL_IFNAME_SIZE]; /* as it is called now, or was last at home; "" without TUN */
-    char aead[SHOAL_NAME_SIZE];
+    char ifname[SHOAL_IFNAME_SIZE];  /* as it is called now, or was last at home; "" without TUN */
+    char aead[SHOAL_WORDS_SIZE];     /* what seals and opens ChaCha20-Poly1305: "openssl", or
+                                        "libsodium up to 320 bytes, openssl above" */
+    char aead_gcm[SHOAL_WORDS_SIZE]; /* AES-256-GCM; "" where the CPU has no instructions for it */
     char io[SHOAL_NAME_SIZE];
     int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it
                             (and closes it, after shoal_device_close) */
@@ -286,17 +289,24 @@ SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t pee
 /** Wipes and frees the peer's sessions in all three slots (R61, R65). */
 SHOAL_API int32_t shoal_peer_clear_sessions(shoal_device_t device, shoal_peer_t peer);
 
+/** What seals a session's packets. */
+enum shoal_suite {
+    SHOAL_SUITE_CHACHA20_POLY1305 = 0, /* WireGuard's */
+    SHOAL_SUITE_AES_256_GCM = 1,       /* where both CPUs have instructions for it */
+};
+
 enum shoal_role { SHOAL_ROLE_INITIATOR = 1, SHOAL_ROLE_RESPONDER = 2 };
 
 /**
  * A derived session. Core enforces, beside what is asked here, its own hard limits: no packet is
- * sealed or opened 180 s after birth (R4) or at counter 2^64 - 2^13 - 1 (R2, R47, R48).
+ * sealed or opened 180 s after birth (R4) or at counter 2^64 - 2^13 - 1 (R2, R47, R48); with
+ * AES-256-GCM at counter 2^28, and none is sealed at 2^23 once one of more than 2,048 bytes was.
  */
 struct shoal_session {
     uint32_t role;             /* enum shoal_role */
     uint32_t local_index;      /* receiver index of what the peer sends us; unique in the device */
     uint32_t remote_index;     /* receiver index of what we send */
-    uint32_t reserved;         /* 0 */
+    uint32_t suite;            /* enum shoal_suite */
     uint64_t birth;            /* when the keys were derived; like the next two an instant */
     uint64_t rekey_after_time; /* sending then or later mails REKEY_DUE (R3); 0: never */
     uint64_t rekey_on_receive; /* receiving then or later does (R11); 0: never */
@@ -308,7 +318,8 @@ struct shoal_session {
 /**
  * Initiator: becomes current at once (R41), staged packets leave with it. Responder: becomes next
  * and is not sent on until the first authenticated packet confirms it (R42, R43).
- * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already.
+ * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already, SHOAL_E_UNKNOWN for
+ * AES-256-GCM where the CPU has no instructions for it (its aead_gcm is "").
  */
 SHOAL_API int32_t shoal_session_install(shoal_device_t device, shoal_peer_t peer,
                                         const struct shoal_session *session, uint32_t session_size);

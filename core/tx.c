@@ -125,7 +125,7 @@ static void check_rekey(struct pass *pass, struct peer *peer, struct session *se
 
 bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session) {
     uint64_t counter;
-    if (!session_reserve(session, 1, &counter))
+    if (!session_reserve(session, 1, WIRE_DATA_OVERHEAD, &counter))
         return false;
     append(pass, peer, session, counter, (const uint8_t *)"", 0, 0);
     check_rekey(pass, peer, session, counter + 1);
@@ -171,7 +171,8 @@ static void seal(struct pass *pass, struct peer *peer, struct session *session, 
     }
     use(&pass->tx, 0, count - 1);
     uint64_t counter;
-    if (!session_reserve(session, count, &counter)) {
+    uint32_t size = segment_longest(&segmenter, length) + PACKET_PADDING + WIRE_DATA_OVERHEAD;
+    if (!session_reserve(session, count, size, &counter)) {
         pass_drop(pass, peer, COUNT_drop_tx_seal, count);
         return;
     }

@@ -67,7 +67,10 @@ export interface DeviceOptions {
 export interface DeviceInfo {
   /** As the kernel named it; "" without TUN. */
   readonly ifname: string;
+  /** What seals and opens ChaCha20-Poly1305, in words: by size of packet where that differs. */
   readonly aead: string;
+  /** The same of AES-256-GCM; "" where the CPU has no instructions for it. */
+  readonly aeadGcm: string;
   readonly io: string;
   /** Ours to read and to close. */
   readonly doorbellFd: number;
@@ -147,7 +150,7 @@ export class Device {
     const { offset, fields, size } = DeviceInfoStruct;
     ensure("device_info", this.core.calls.shoal_device_info(this.handle, info.bytes, size));
     const u32 = (name: keyof typeof offset) => info.view.getUint32(offset[name], true);
-    const text = (name: "ifname" | "aead" | "io") =>
+    const text = (name: "ifname" | "aead" | "aead_gcm" | "io") =>
       readText(info, offset[name], fields[name].size);
     const offloads: Record<string, boolean> = {};
     for (const [bit, name] of this.core.offloads) {
@@ -156,6 +159,7 @@ export class Device {
     return {
       ifname: text("ifname"),
       aead: text("aead"),
+      aeadGcm: text("aead_gcm"),
       io: text("io"),
       doorbellFd: info.view.getInt32(offset.doorbell_fd, true),
       ifindex: u32("ifindex"),

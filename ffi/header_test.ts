@@ -26,6 +26,7 @@ const enums: Record<string, readonly [prefix: string, ours: Readonly<Record<stri
   shoal_device_flags: ["SHOAL_DEVICE_", table.DeviceFlag],
   shoal_edge: ["SHOAL_EDGE_", table.EdgeBit],
   shoal_keepalive_flags: ["SHOAL_KEEPALIVE_", table.KeepaliveFlag],
+  shoal_suite: ["SHOAL_SUITE_", table.Suite],
   shoal_role: ["SHOAL_ROLE_", table.Role],
   shoal_mail_kind: ["SHOAL_MAIL_", table.MailKind],
   shoal_rekey_why: ["SHOAL_REKEY_", table.RekeyWhy],

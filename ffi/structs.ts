@@ -13,6 +13,7 @@ import {
   PrefixStruct,
   Role,
   SessionStruct,
+  Suite,
 } from "./header.ts";
 
 /** A piece of memory, as the two views that reading and writing structs need. */
@@ -150,7 +151,7 @@ export function writeSession(to: Memory, session: Session): void {
   to.view.setUint32(offset.role, role, true);
   writeUnsigned(to, offset.local_index, session.localIndex, 32);
   writeUnsigned(to, offset.remote_index, session.remoteIndex, 32);
-  to.view.setUint32(offset.reserved, 0, true);
+  to.view.setUint32(offset.suite, Suite.CHACHA20_POLY1305, true); // the mesh has no other yet
   writeTime(to, offset.birth, session.birth);
   writeTime(to, offset.rekey_after_time, session.rekeyAfterTime);
   writeTime(to, offset.rekey_on_receive, session.rekeyOnReceive);

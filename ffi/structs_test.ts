@@ -122,7 +122,7 @@ Deno.test("a session reaches C field by field, times as nanoseconds", async () =
     rekeyAfterMessages: 2n ** 60n,
   };
   const body = `struct shoal_session s; if (fread(&s, sizeof s, 1, stdin) != 1) return 1;
-NUMBER(s, role); NUMBER(s, local_index); NUMBER(s, remote_index); NUMBER(s, reserved); NUMBER(s, birth);
+NUMBER(s, role); NUMBER(s, local_index); NUMBER(s, remote_index); NUMBER(s, suite); NUMBER(s, birth);
 NUMBER(s, rekey_after_time); NUMBER(s, rekey_on_receive); NUMBER(s, rekey_after_messages);
 hex("send_key", s.send_key, 32); hex("receive_key", s.receive_key, 32);`;
   writeSession(to, session);
@@ -130,7 +130,7 @@ hex("send_key", s.send_key, 32); hex("receive_key", s.receive_key, 32);`;
     role: "2",
     local_index: "4294967294",
     remote_index: "2147483649",
-    reserved: "0",
+    suite: "0",
     birth: "1234500000",
     rekey_after_time: "121234500000",
     rekey_on_receive: "166234500000",

@@ -16,7 +16,16 @@
 #include "clock.h"
 #include "unit.h"
 
-enum fault { NONE, MISSING, OTHER_VERSION, NO_CALL, SEALS_WRONGLY, TAKES_FORGERIES, DOES_NOTHING };
+enum fault {
+    NONE,
+    MISSING,
+    OTHER_VERSION,
+    NO_CALL,
+    SEALS_WRONGLY,
+    TAKES_FORGERIES,
+    DOES_NOTHING,
+    GCM_IS_WRONG
+};
 
 static enum fault fault;
 
@@ -65,10 +74,23 @@ static uint32_t faulty_submit(IMB_MGR *manager, const uint32_t n, IMB_JOB **jobs
     return done;
 }
 
+static aes_gcm_enc_dec_t real_gcm;
+
+static void faulty_gcm(const struct gcm_key_data *key, struct gcm_context_data *context,
+                       uint8_t *out, const uint8_t *in, uint64_t length, const uint8_t *iv,
+                       const uint8_t *ad, uint64_t ad_length, uint8_t *tag, uint64_t tag_length) {
+    real_gcm(key, context, out, in, length, iv, ad, ad_length, tag, tag_length);
+    tag[15] ^= length == 1424;
+}
+
 static void faulty_init(IMB_MGR *manager, IMB_ARCH *arch) {
     real_init(manager, arch);
     real_submit = manager->submit_burst_nocheck;
     manager->submit_burst_nocheck = faulty_submit;
+    if (fault != GCM_IS_WRONG)
+        return;
+    real_gcm = manager->gcm256_enc;
+    manager->gcm256_enc = faulty_gcm;
 }
 
 void *__wrap_dlsym(void *handle, const char *name) {
@@ -97,11 +119,11 @@ static int found_with(enum fault injected) {
     assert_true(child >= 0);
     if (child == 0) {
         fault = injected;
-        const struct aead_backend *chosen = aead_calibrate(clock_monotonic, 1000000);
-        struct aead *aead = aead_create(chosen);
+        struct aead_choice chosen = aead_calibrate(clock_monotonic, 1000000);
+        struct aead *aead = aead_create(&chosen);
         struct aead_key key;
         uint8_t bytes[32] = {1}, text[48] = {2}, sealed[64], out[48];
-        aead_key_init(&key, bytes);
+        aead_key_init(&key, AEAD_CHACHA20_POLY1305, bytes);
         struct aead_packet packet = {sealed, text, 3, 48, false},
                            back = {out, sealed, 3, 64, false};
         bool good = aead && aead_seal(aead, &key, &packet, 1) &&
@@ -136,6 +158,7 @@ static void a_library_that_answers_wrongly_is_not_used(void **state) {
     assert_int_equal(found_with(SEALS_WRONGLY), 2);
     assert_int_equal(found_with(TAKES_FORGERIES), 2);
     assert_int_equal(found_with(DOES_NOTHING), 2);
+    assert_int_equal(found_with(GCM_IS_WRONG), aead_suite_here(AEAD_AES_256_GCM) ? 2 : 3);
 }
 
 int main(void) {

@@ -24,22 +24,68 @@ static void the_last_counters_are_given_out_and_none_beyond(void **state) {
     (void)state;
     uint64_t first;
     struct session *session = make(1, 0, 0);
-    assert_true(session_reserve(session, 1, &first));
+    assert_true(session_reserve(session, 1, 1452, &first));
     assert_int_equal(first, 0); /* R23 */
-    assert_true(session_reserve(session, 64, &first));
+    assert_true(session_reserve(session, 64, 1452, &first));
     assert_int_equal(first, 1);
     atomic_store(&session->counter, LIMIT - 10);
     assert_true(session_can_send(session, 0, 10));
     assert_false(session_can_send(session, 0, 11));
-    assert_false(session_reserve(session, 11, &first)); /* all or none */
-    assert_true(session_reserve(session, 9, &first));
+    assert_false(session_reserve(session, 11, 1452, &first)); /* all or none */
+    assert_true(session_reserve(session, 9, 1452, &first));
     assert_int_equal(first, LIMIT - 10);
-    assert_true(session_reserve(session, 1, &first));
+    assert_true(session_reserve(session, 1, 1452, &first));
     assert_int_equal(first, LIMIT - 1);
     for (int i = 0; i < 1000; i++)
-        assert_false(session_reserve(session, 1, &first));
+        assert_false(session_reserve(session, 1, 1452, &first));
     assert_false(session_can_send(session, 0, 1));
     assert_true(atomic_load(&session->counter) == LIMIT); /* R48: it pins */
+    session_free(session);
+}
+
+static struct session *make_gcm(uint64_t counter) {
+    struct shoal_session description = {
+        .role = SHOAL_ROLE_INITIATOR, .local_index = 1, .suite = SHOAL_SUITE_AES_256_GCM};
+    struct session *session = session_create(&description, NULL, 0);
+    assert_non_null(session);
+    atomic_store(&session->counter, counter);
+    return session;
+}
+
+static void an_aes_gcm_session_ends_at_2_to_the_28_packets(void **state) {
+    (void)state;
+    uint64_t first;
+    struct session *session = make_gcm((1u << 28) - 10);
+    assert_int_equal(session_counter_limit(session), 1u << 28);
+    assert_false(session_can_send(session, 0, 11));
+    assert_false(session_reserve(session, 11, 2048, &first));
+    assert_true(session_reserve(session, 10, 2048, &first));
+    assert_int_equal(first, (1u << 28) - 10);
+    assert_false(session_can_send(session, 0, 1));
+    assert_false(session_reserve(session, 1, 32, &first));
+    session_free(session);
+}
+
+static void an_aes_gcm_session_with_a_long_packet_ends_at_2_to_the_23(void **state) {
+    (void)state;
+    uint64_t first;
+    struct session *session = make_gcm((1u << 23) - 2);
+    assert_true(session_reserve(session, 1, 2049, &first));
+    assert_true(session_can_send(session, 0, 1));
+    assert_true(session_reserve(session, 1, 100, &first));
+    assert_int_equal(first, (1u << 23) - 1);
+    assert_false(session_can_send(session, 0, 1)); /* for short ones too */
+    assert_false(session_reserve(session, 1, 100, &first));
+    session_free(session);
+    session = make_gcm(1u << 24); /* too late for a long one: the session is at its end */
+    assert_true(session_can_send(session, 0, 1));
+    assert_false(session_reserve(session, 1, 2049, &first));
+    assert_false(session_can_send(session, 0, 1));
+    session_free(session);
+    session = make(1, 0, 0); /* ChaCha20-Poly1305 has no such limit */
+    atomic_store(&session->counter, 1ull << 32);
+    assert_true(session_reserve(session, 1, 65000, &first));
+    assert_true(session_reserve(session, 1, 65000, &first));
     session_free(session);
 }
 
@@ -53,7 +99,7 @@ static void *take(void *argument) {
     struct taker *taker = argument;
     uint64_t first;
     for (int i = 0; i < 4000; i++)
-        if (session_reserve(taker->session, 1, &first))
+        if (session_reserve(taker->session, 1, 1452, &first))
             taker->taken[taker->count++] = first;
     return NULL;
 }
@@ -139,6 +185,8 @@ static void the_table_finds_exactly_what_is_in_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_counters_are_given_out_and_none_beyond),
+        cmocka_unit_test(an_aes_gcm_session_ends_at_2_to_the_28_packets),
+        cmocka_unit_test(an_aes_gcm_session_with_a_long_packet_ends_at_2_to_the_23),
         cmocka_unit_test(eight_threads_at_the_limit_never_share_a_counter),
         cmocka_unit_test(a_session_ends_at_180_seconds_whatever_birth_it_claims),
         cmocka_unit_test(the_table_finds_exactly_what_is_in_it),

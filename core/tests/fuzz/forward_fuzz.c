@@ -71,9 +71,9 @@ static void forward_setup(void) {
     forward_peers[FORWARD_GUEST]->guest = true;
     forward_device->plane.forward.guests = 1;
     uint8_t key[AEAD_KEY_SIZE] = {0};
-    forward_aead = aead_create(forward_device->plane.aead);
+    forward_aead = aead_create(&forward_device->plane.aead);
     REQUIRE(forward_aead);
-    aead_key_init(&forward_key, key);
+    aead_key_init(&forward_key, AEAD_CHACHA20_POLY1305, key);
     device_resume(forward_device);
     atexit(forward_close);
 }

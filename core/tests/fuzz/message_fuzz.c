@@ -45,9 +45,9 @@ static void message_open(void) {
     message_session = session_create(&session, peer, clock_boottime());
     REQUIRE(message_session && peer_install(peer, &message_device->workers[0]->pass.sessions,
                                             message_session) == SHOAL_OK);
-    message_aead = aead_create(message_device->plane.aead);
+    message_aead = aead_create(&message_device->plane.aead);
     REQUIRE(message_aead);
-    aead_key_init(&message_key, session.receive_key);
+    aead_key_init(&message_key, AEAD_CHACHA20_POLY1305, session.receive_key);
     device_resume(message_device);
     atexit(message_close);
 }
