@@ -166,7 +166,7 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     assert.equal(status.code, Exit.done);
     assert.match(status.out, /^100\.\S+ +second +- +this node; no interface, UDP port \d+$/m);
     assert.match(status.out, /^100\.\S+ +seed +- +idle; direct 127\.0\.0\.1:\d+/m);
-    assert.match(status.out, /^data plane: \S+, poll, 1 worker/m);
+    assert.match(status.out, /^data plane: ChaCha20-Poly1305 by [^;]+; poll, 1 worker/m);
     assert.doesNotMatch(status.out, /control_line/);
     const rude = await Deno.connect({
       transport: "unix",

@@ -141,7 +141,9 @@ export function statusText(status: StatusDocument, color: boolean): string {
       ]
       : []),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
-    `data plane: ${dataplane.aead}, ${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
+    `data plane: ChaCha20-Poly1305 by ${dataplane.aead}; ${dataplane.io}, ${
+      counted(dataplane.workers, "worker")
+    }, ` +
     `offloads on: ${on.join(" ") || "none"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...countsLine("packets dropped", dataplane.drops, dropWords),
     ...countsLine("not done", status.refused, refusalWords),
