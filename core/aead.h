@@ -10,7 +10,7 @@
  * work with a key (a cipher context, a key schedule) belongs to the thread: one for sealing and one
  * for opening, which keep the key of the last packet, so that packets of one session in a row cost
  * no new set-up. Measured on Zen 4: such a context of OpenSSL's costs 1,056 bytes, and setting the
- * key beside the nonce 30 to 90 ns a packet (of 500 at 64 bytes, of 920 at 1,424), once a session
+ * key beside the nonce 30 to 90 ns a packet (of 400 at 64 bytes, of 940 at 1,424), once a session
  * and batch; AES-256-GCM's key schedule is 1,008 bytes and 120 ns. A context a key, as there was
  * before, was 2.4 KiB for every session of every peer.
  */
