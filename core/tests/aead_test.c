@@ -1,6 +1,7 @@
 /* The AEAD batch interface: R23's nonce, all back-ends of a suite alike, nothing forged passes. */
 #include "aead.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -439,6 +440,58 @@ static void packets_of_many_keys_in_any_order_are_each_sealed_with_their_own(voi
         }
 }
 
+/* Any worker may seal with a session's key: each with ciphers of its own, and the key is only read.
+ * (Under the thread sanitizer a write to it, or to anything that they share, is an error.) */
+enum { THREADS = 4, PACKETS = 300 };
+
+struct sealer {
+    const struct tool *tool;
+    struct aead *aead;
+    uint64_t first; /* of its counters, every THREADS-th */
+    uint8_t sealed[PACKETS][100 + 16];
+};
+
+static const uint8_t shared_text[100] = {3};
+
+static void *seal_every_fourth(void *argument) {
+    struct sealer *sealer = argument;
+    for (uint64_t n = 0; n < PACKETS; n++) {
+        struct aead_packet packet =
+            packet_of(sealer->sealed[n], shared_text, sealer->first + n * THREADS, 100);
+        if (!aead_seal(sealer->aead, &sealer->tool->key, &packet, 1))
+            return argument;
+        if (n % 32 == 0)
+            aead_forget(sealer->aead);
+    }
+    return NULL;
+}
+
+static void many_threads_seal_with_one_key(void **state) {
+    (void)state;
+    static struct sealer sealers[THREADS];
+    uint8_t out[100];
+    pthread_t threads[THREADS];
+    struct tool tool;
+    for
+        EACH_TOOL(tool) {
+            for (uint32_t t = 0; t < THREADS; t++) {
+                sealers[t] = (struct sealer){.tool = &tool, .aead = only(tool.backend), .first = t};
+                assert_int_equal(pthread_create(&threads[t], NULL, seal_every_fourth, &sealers[t]),
+                                 0);
+            }
+            for (uint32_t t = 0; t < THREADS; t++) {
+                void *failed;
+                pthread_join(threads[t], &failed);
+                assert_null(failed);
+                aead_free(sealers[t].aead);
+                for (uint64_t n = 0; n < PACKETS; n++) {
+                    assert_true(open_one(&tool, out, sealers[t].sealed[n], t + n * THREADS, 116));
+                    assert_memory_equal(out, shared_text, 100);
+                }
+            }
+        }
+}
+
 /* ---- Choice ---- */
 
 static void back_ends_are_found_by_name(void **state) {
@@ -566,6 +619,7 @@ int main(void) {
         cmocka_unit_test(a_batch_of_mixed_sizes_goes_to_the_back_end_of_each),
         cmocka_unit_test(a_packet_goes_to_the_back_end_of_its_size_and_to_no_other),
         cmocka_unit_test(packets_of_many_keys_in_any_order_are_each_sealed_with_their_own),
+        cmocka_unit_test(many_threads_seal_with_one_key),
         cmocka_unit_test(back_ends_are_found_by_name),
         cmocka_unit_test(a_back_end_that_is_asked_for_does_all_that_it_has),
         cmocka_unit_test(a_choice_is_told_in_words),
