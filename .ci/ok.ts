@@ -50,7 +50,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   "exports": () => listed(unusedExports(readTree(ROOT))),
   "shell": () => command("shellcheck", "--external-sources", ...shells()),
   "c-format": () => command("clang-format", "--dry-run", "-Werror", ...files("core", /\.[ch]$/)),
-  "c-gcc": () => make("-j", "2", "VARIANT=release", "lib", "tests"),
+  "c-gcc": () => make("-j", "2", "VARIANT=release", "lib", "tests", "bench"),
   "c-exports": unusedInCore,
   "c-clang": () => make("clang"),
   "c-analysis": () => make("analyze"),

@@ -111,6 +111,98 @@ Deno.test("run: root gets missing packages installed, with fresh package lists w
   });
 });
 
+/** A checkout in which all is there but what is only wished for, and what `./run setup node` says in it. */
+async function wishing(folder: string, answers: Record<string, string>): Promise<Said[]> {
+  const checkout = `${folder}/checkout`;
+  const build = `${checkout}/.build`;
+  await Deno.mkdir(`${checkout}/core`, { recursive: true });
+  await Deno.mkdir(`${build}/core/release`, { recursive: true });
+  await Deno.mkdir(`${build}/deno-dir`);
+  await Deno.mkdir(`${build}/deno`);
+  await Deno.symlink(Deno.execPath(), `${build}/deno/deno`);
+  await Deno.copyFile(`${ROOT}/deno.lock`, `${checkout}/deno.lock`);
+  await Deno.copyFile(`${ROOT}/deno.lock`, `${build}/deno-dir/filled-from.lock`);
+  const library = `${folder}/libIPSec_MB.so.1`;
+  const script = (await Deno.readTextFile(`${ROOT}/run`))
+    .replace("/usr/lib/x86_64-linux-gnu/libIPSec_MB.so.1", library)
+    .replaceAll("/usr/include/intel-ipsec-mb.h", `${folder}/intel-ipsec-mb.h`);
+  await Deno.writeTextFile(`${checkout}/run`, script, { mode: 0o755 });
+  const with_ = {
+    uname: "echo x86_64",
+    make: `: >${build}/core/release/libshoal.so; echo made >>${folder}/makes`,
+    ...answers,
+  };
+  const PATH = await pathOf(folder, { without: /^g?make$/, with: with_ });
+  const said = [];
+  for (let turn = 0; turn < 2; turn++) {
+    const { code, stdout, stderr } = await new Deno.Command(`${checkout}/run`, {
+      args: ["setup", "node"],
+      env: { PATH },
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    said.push({ code, out: text(stdout), err: text(stderr) });
+  }
+  return said;
+}
+
+Deno.test("run: what is only wished for is installed before core is built", async () => {
+  await inFolder(async (folder) => {
+    const said = await wishing(folder, {
+      id: "echo 0",
+      "apt-get":
+        `echo "$@" >>${folder}/calls; : >${folder}/libIPSec_MB.so.1; : >${folder}/intel-ipsec-mb.h`,
+    });
+    assert.deepEqual(said.map(({ code }) => code), [0, 0]);
+    assert.match(
+      said[0]?.err ?? "",
+      /^run: installing Debian packages: libipsec-mb-dev libipsec-mb1$/m,
+    );
+    assert.equal(said[1]?.err, "");
+    assert.match(
+      await Deno.readTextFile(`${folder}/calls`),
+      /^install .*libipsec-mb1.*Acquire::Retries=0.*\n$/,
+    );
+    assert.equal(await Deno.readTextFile(`${folder}/makes`), "made\n");
+  });
+});
+
+Deno.test("run: without network what is only wished for is given up once, and all else works", async () => {
+  await inFolder(async (folder) => {
+    const said = await wishing(folder, {
+      id: "echo 0",
+      "apt-get": `echo "$1" >>${folder}/calls; exit 100`,
+    });
+    assert.deepEqual(said.map(({ code }) => code), [0, 0], said[0]?.err);
+    assert.match(said[0]?.err ?? "", /^run: they could not be had: encryption is slower/m);
+    assert.equal(said[1]?.err, "");
+    assert.equal(await Deno.readTextFile(`${folder}/calls`), "install\nupdate\n");
+    assert.equal(await Deno.readTextFile(`${folder}/makes`), "made\n");
+  });
+});
+
+Deno.test("run: a user is told once what is wished for, and on other processors nobody is", async () => {
+  await inFolder(async (folder) => {
+    const said = await wishing(folder, {
+      id: "echo 1000",
+      "apt-get": `echo "$1" >>${folder}/calls; exit 100`,
+    });
+    assert.deepEqual(said.map(({ code }) => code), [0, 0]);
+    assert.match(said[0]?.err ?? "", /^run: encryption is faster with: apt-get install .*mb1$/m);
+    assert.equal(said[1]?.err, "");
+    await assert.rejects(Deno.stat(`${folder}/calls`));
+  });
+  await inFolder(async (folder) => {
+    const said = await wishing(folder, {
+      uname: "echo aarch64",
+      id: "echo 0",
+      "apt-get": `echo "$1" >>${folder}/calls; exit 100`,
+    });
+    assert.deepEqual(said.map(({ code }) => code), [0, 0]);
+    assert.doesNotMatch(said[0]?.err ?? "", /encryption/);
+    await assert.rejects(Deno.stat(`${folder}/calls`));
+  });
+});
+
 Deno.test("run: without apt-get it names the packages and exits 4", async () => {
   await inFolder(async (folder) => {
     const PATH = await pathOf(folder, { without: /^(?:gcc|apt-get)$/, with: {} });

@@ -1,6 +1,7 @@
 /** `./run bench [NAME]`: measured comparisons. Without a name it lists them. */
 
 import { parseArgs } from "node:util";
+import { benchAead } from "./aead.ts";
 import { benchFlood } from "./flood.ts";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
@@ -25,6 +26,10 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   wireguard: {
     summary: "our WireGuard mode beside the current wireguard-go: stream, CPU, ping, start (4 min)",
     run: benchWireguard,
+  },
+  aead: {
+    summary: "sealing and opening a packet: suites, back-ends, sizes, batches (10 s)",
+    run: benchAead,
   },
   mesh: {
     summary: "second node started until its first ping is answered (20 s)",

@@ -4,16 +4,22 @@ import type { Result } from "./result.ts";
 import { median } from "./statistics.ts";
 
 const PANEL = { width: 260, height: 300 };
+/** Panels beside each other; more of them go below. */
+const COLUMNS = 6;
+/** More names than this stand aslant, or they would overlap. */
+const LEVEL = 3;
 
 /** Draws into an SVG file. Throws with gnuplot's own words when that fails. */
 export async function plot(result: Result, path: string): Promise<void> {
   const script = result.figures.map((figure, i) => panel(result, figure.key, i));
+  const columns = Math.min(COLUMNS, result.figures.length);
+  const rows = Math.ceil(result.figures.length / columns);
   const text = `
-set terminal svg size ${
-    PANEL.width * result.figures.length
-  },${PANEL.height} font "sans-serif,11" background "white"
+set terminal svg size ${PANEL.width * columns},${
+    PANEL.height * rows
+  } font "sans-serif,11" background "white"
 set output ${quote(path)}
-set multiplot layout 1,${result.figures.length}
+set multiplot layout ${rows},${columns}
 set boxwidth 0.5
 set style fill solid 0.35 border -1
 set grid ytics lc rgb "#dddddd"
@@ -47,7 +53,7 @@ $points${i} << EOD
 ${points.join("\n")}
 EOD
 set title ${quote(`${figure?.title}\\n${figure?.unit}, ${figure?.better} is better`)}
-set xtics (${names.join(", ")})
+set xtics ${result.series.length > LEVEL ? "rotate by -35 " : ""}(${names.join(", ")})
 plot $bars${i} with boxes lc rgb "#3b78b0", $points${i} with points pt 7 ps 0.5 lc rgb "#222222"`;
 }
 

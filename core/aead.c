@@ -1,161 +1,285 @@
-#include "aead.h"
+#include "aead_backend.h"
 
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "aead_backend.h"
+#include <sodium.h>
 
-#define CALIBRATION_LENGTH 1424u /* a full packet at MTU 1420, padded */
 #define CALIBRATION_BATCH 8u
-#define KEY_ALIGNMENT 64u /* of libsodium's AES state 16; of a cache line 64 */
-#define KEY_SIZE ((sizeof(struct aead_key) + KEY_ALIGNMENT - 1) / KEY_ALIGNMENT * KEY_ALIGNMENT)
+#define CALIBRATION_LONGEST 1424u /* a full packet at MTU 1420, padded */
+
+static const uint32_t class_length[AEAD_CLASSES] = {64, 576, CALIBRATION_LONGEST};
+static const uint32_t class_max[AEAD_CLASSES] = {AEAD_SMALL_MAX, AEAD_MEDIUM_MAX, AEAD_LENGTH_MAX};
+
+static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium, &aead_ipsecmb};
+#define BACKENDS (sizeof(backends) / sizeof(*backends))
+
+struct aead {
+    struct aead_choice choice;
+    void *ciphers[BACKENDS]; /* of those that were chosen; in the order of `backends` */
+    uint8_t place[AEAD_SUITES][AEAD_CLASSES]; /* where the chosen one's are */
+};
 
 /* ---- Choice ---- */
 
-static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium};
-#define BACKENDS (sizeof(backends) / sizeof(*backends))
+bool aead_has(const struct aead_backend *backend, enum aead_suite suite) {
+    return aead_suite_here(suite) && backend->has(suite);
+}
 
-const struct aead_backend *aead_backend(size_t i) { return i < BACKENDS ? backends[i] : NULL; }
+const struct aead_backend *aead_backend(size_t i) {
+    for (size_t k = 0; k < BACKENDS; k++)
+        if (aead_has(backends[k], AEAD_CHACHA20_POLY1305) && i-- == 0)
+            return backends[k];
+    return NULL;
+}
 
 const char *aead_name(const struct aead_backend *backend) { return backend->name; }
 
 const struct aead_backend *aead_find(const char *name) {
     for (size_t i = 0; i < BACKENDS; i++)
         if (strcmp(backends[i]->name, name) == 0)
-            return backends[i];
+            return aead_has(backends[i], AEAD_CHACHA20_POLY1305) ? backends[i] : NULL;
     return NULL;
 }
 
-bool aead_has(const struct aead_backend *backend, enum aead_suite suite) {
-    return backend && suite < AEAD_SUITES && sodium_init() >= 0 && backend->has(suite);
+struct aead_choice aead_prefer(const struct aead_backend *backend,
+                               const struct aead_choice *choice) {
+    struct aead_choice preferred = {0};
+    if (choice)
+        preferred = *choice;
+    for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
+        for (int class = 0; class < AEAD_CLASSES && aead_has(backend, suite); class ++)
+            preferred.of[suite][class] = backend;
+    return preferred;
 }
 
-/* Nanoseconds of one batch, UINT64_MAX when it fails. */
-static uint64_t time_batch(struct aead_key *key, uint64_t (*clock)(void)) {
-    static const uint8_t in[CALIBRATION_LENGTH];
-    uint8_t out[CALIBRATION_LENGTH + AEAD_TAG_SIZE];
+/* "openssl", or "libsodium up to 320 bytes, openssl above". */
+void aead_describe(const struct aead_choice *choice, enum aead_suite suite, char *text,
+                   size_t size) {
+    const struct aead_backend *const *of = choice->of[suite];
+    size_t used = 0;
+    text[0] = 0;
+    for (int class = 0; class < AEAD_CLASSES && of[0] && used < size; class ++) {
+        bool last = class == AEAD_CLASSES - 1;
+        if (!last && of[class] == of[class + 1])
+            continue;
+        const char *comma = used ? ", " : "";
+        int n = !last ? snprintf(text + used, size - used, "%s%s up to %u bytes", comma,
+                                 of[class]->name, class_max[class])
+                      : snprintf(text + used, size - used, "%s%s%s", comma, of[class]->name,
+                                 used ? " above" : "");
+        used += (size_t)n;
+    }
+}
+
+/** Nanoseconds of one batch, UINT64_MAX when it fails. */
+static uint64_t time_batch(const struct aead_backend *backend, void *ciphers,
+                           const struct aead_key *key, uint32_t length, uint64_t (*clock)(void)) {
+    static const uint8_t in[CALIBRATION_LONGEST];
+    uint8_t out[CALIBRATION_LONGEST + AEAD_TAG_SIZE];
     struct aead_packet packets[CALIBRATION_BATCH];
     for (uint32_t i = 0; i < CALIBRATION_BATCH; i++)
-        packets[i] = (struct aead_packet){out, in, i, CALIBRATION_LENGTH, false};
+        packets[i] = (struct aead_packet){out, in, i, length, false};
     uint64_t start = clock();
-    return aead_seal(key, packets, CALIBRATION_BATCH) ? clock() - start : UINT64_MAX;
+    return backend->seal(ciphers, key, packets, CALIBRATION_BATCH, NULL) ? clock() - start
+                                                                         : UINT64_MAX;
 }
 
-/* In turns, so that a slow moment of the machine hits all; the best run is the undisturbed one. One
- * round is always made. */
-const struct aead_backend *aead_fastest(enum aead_suite suite, uint64_t (*clock)(void),
-                                        uint64_t budget) {
-    static const uint8_t zero[AEAD_KEY_SIZE]; /* seals nothing that leaves this function */
-    struct aead_key *keys[BACKENDS];
-    uint64_t best[BACKENDS];
-    size_t able = 0, winner = 0;
-    uint64_t start = clock();
+/* One measurement of each back-end for a suite and size; `best` keeps the fastest. */
+static void measure(void *const ciphers[BACKENDS], const struct aead_key *key,
+                    enum aead_class class, uint64_t (*clock)(void), uint64_t best[BACKENDS]) {
     for (size_t i = 0; i < BACKENDS; i++) {
-        keys[i] = aead_key_create(backends[i], suite, AEAD_SEAL, zero);
-        best[i] = UINT64_MAX;
-        able += keys[i] != NULL;
+        if (!ciphers[i] || !aead_has(backends[i], key->suite))
+            continue;
+        uint64_t taken = time_batch(backends[i], ciphers[i], key, class_length[class], clock);
+        best[i] = taken < best[i] ? taken : best[i];
     }
-    do {
-        for (size_t i = 0; i < BACKENDS; i++) {
-            uint64_t taken = keys[i] ? time_batch(keys[i], clock) : UINT64_MAX;
-            best[i] = taken < best[i] ? taken : best[i];
-        }
-    } while (able > 1 && clock() - start < budget);
-    for (size_t i = 0; i < BACKENDS; i++) {
-        aead_key_free(keys[i]);
+}
+
+static const struct aead_backend *fastest(const uint64_t best[BACKENDS]) {
+    size_t winner = 0;
+    for (size_t i = 1; i < BACKENDS; i++)
         if (best[i] < best[winner])
             winner = i;
-    }
-    return able ? backends[winner] : NULL;
+    return best[winner] == UINT64_MAX ? NULL : backends[winner];
 }
 
 struct aead_choice aead_calibrate(uint64_t (*clock)(void), uint64_t budget) {
-    struct aead_choice choice;
-    for (uint32_t suite = 0; suite < AEAD_SUITES; suite++)
-        choice.of[suite] = aead_fastest(suite, clock, budget / AEAD_SUITES);
-    return choice;
-}
-
-struct aead_choice aead_prefer(const struct aead_backend *backend) {
+    static const uint8_t zero[AEAD_KEY_SIZE]; /* seals nothing that leaves this function */
+    uint64_t start = clock();
+    uint64_t best[AEAD_SUITES][AEAD_CLASSES][BACKENDS];
+    struct aead_key keys[AEAD_SUITES];
     struct aead_choice choice = {0};
-    for (uint32_t suite = 0; suite < AEAD_SUITES; suite++) {
-        for (size_t i = 0; i < BACKENDS && !choice.of[suite]; i++)
-            choice.of[suite] = aead_has(backends[i], suite) ? backends[i] : NULL;
-        if (aead_has(backend, suite))
-            choice.of[suite] = backend;
-    }
+    void *ciphers[BACKENDS];
+    memset(best, 0xff, sizeof(best));
+    for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
+        aead_key_init(&keys[suite], suite, zero);
+    for (size_t i = 0; i < BACKENDS; i++)
+        ciphers[i] = aead_has(backends[i], AEAD_CHACHA20_POLY1305) ? backends[i]->create() : NULL;
+    /* In turns, so that a slow moment of the machine hits all; the best run is the undisturbed one.
+     * One round is always made. */
+    do {
+        for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
+            for (enum aead_class class = 0; class < AEAD_CLASSES; class ++)
+                measure(ciphers, &keys[suite], class, clock, best[suite][class]);
+    } while (clock() - start < budget);
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (ciphers[i])
+            backends[i]->free(ciphers[i]);
+    for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
+        for (int class = 0; class < AEAD_CLASSES; class ++)
+            choice.of[suite][class] = fastest(best[suite][class]);
     return choice;
 }
 
-/* ---- Keys and batches ---- */
+/* ---- Keys and ciphers ---- */
 
-struct aead_key *aead_key_create(const struct aead_backend *backend, enum aead_suite suite,
-                                 enum aead_direction direction, const uint8_t key[AEAD_KEY_SIZE]) {
-    if (!aead_has(backend, suite))
-        return NULL;
-    struct aead_key *created = aligned_alloc(KEY_ALIGNMENT, KEY_SIZE);
-    if (!created)
-        return NULL;
-    memset(created, 0, KEY_SIZE);
-    created->backend = backend;
-    created->suite = suite;
-    created->direction = direction;
-    if (!backend->init(created, key)) {
-        aead_key_free(created);
-        return NULL;
-    }
-    return created;
+void aead_key_init(struct aead_key *key, enum aead_suite suite,
+                   const uint8_t bytes[AEAD_KEY_SIZE]) {
+    static _Atomic uint64_t serials;
+    key->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
+    key->suite = suite;
+    memcpy(key->bytes, bytes, AEAD_KEY_SIZE);
 }
 
-void aead_key_free(struct aead_key *key) {
-    if (!key)
-        return;
-    key->backend->wipe(key);
-    free(key);
-}
-
-static void nonce_of(uint8_t nonce[AEAD_NONCE_SIZE], uint64_t counter) {
-    memset(nonce, 0, 4);
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(counter >> 8 * i);
-}
-
-bool aead_seal(struct aead_key *key, struct aead_packet *packets, size_t n) {
-    uint8_t nonce[AEAD_NONCE_SIZE];
-    for (size_t i = 0; i < n; i++) {
-        const struct aead_packet *packet = &packets[i];
-        struct aead_operation op = {packet->out, packet->in, packet->length, nonce, NULL, 0};
-        nonce_of(nonce, packet->counter);
-        if (packet->length > AEAD_LENGTH_MAX || !key->backend->seal(key, &op))
+static bool make_ciphers(struct aead *aead, size_t i) {
+    const struct aead_backend *const *chosen = aead->choice.of[0];
+    for (uint32_t k = 0; k < AEAD_SUITES * AEAD_CLASSES; k++) {
+        if (chosen[k] != backends[i])
+            continue;
+        aead->place[k / AEAD_CLASSES][k % AEAD_CLASSES] = (uint8_t)i;
+        if (!aead->ciphers[i])
+            aead->ciphers[i] = backends[i]->create();
+        if (!aead->ciphers[i])
             return false;
     }
     return true;
 }
 
-size_t aead_open(struct aead_key *key, struct aead_packet *packets, size_t n) {
-    uint8_t nonce[AEAD_NONCE_SIZE];
+struct aead *aead_create(const struct aead_choice *choice) {
+    struct aead *aead = calloc(1, sizeof(*aead));
+    if (!aead)
+        return NULL;
+    aead->choice = *choice;
+    for (size_t i = 0; i < BACKENDS; i++) {
+        if (make_ciphers(aead, i))
+            continue;
+        aead_free(aead);
+        return NULL;
+    }
+    return aead;
+}
+
+void aead_free(struct aead *aead) {
+    if (!aead)
+        return;
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (aead->ciphers[i])
+            backends[i]->free(aead->ciphers[i]);
+    free(aead);
+}
+
+void aead_forget(struct aead *aead) {
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (aead->ciphers[i])
+            backends[i]->forget(aead->ciphers[i]);
+}
+
+/* ---- Batches ---- */
+
+static enum aead_class class_of(uint32_t plain) {
+    return plain <= AEAD_SMALL_MAX ? AEAD_SMALL
+                                   : (plain <= AEAD_MEDIUM_MAX ? AEAD_MEDIUM : AEAD_LARGE);
+}
+
+/* The packets from the first one on that the same back-end works on. Where one does all sizes, as
+ * most often, these are all. */
+struct run {
+    const struct aead_backend *backend; /* NULL: the first packet is refused */
+    void *ciphers;
+    size_t n;
+};
+
+/* @param overhead  what `length` of a packet counts beside the plaintext: none, or the tag. */
+static struct run run_of(const struct aead *aead, const struct aead_key *key,
+                         const struct aead_packet *packets, size_t n, uint32_t overhead) {
+    const struct aead_backend *const *of = aead->choice.of[key->suite];
+    struct run run = {.n = 0};
+    for (; run.n < n; run.n++) {
+        uint32_t plain = packets[run.n].length - overhead; /* wraps above the maximum when short */
+        if (plain > AEAD_LENGTH_MAX)
+            break;
+        enum aead_class class = class_of(plain);
+        if (run.n == 0)
+            run = (struct run){of[class], aead->ciphers[aead->place[key->suite][class]], 0};
+        if (!run.backend || of[class] != run.backend)
+            break;
+    }
+    if (run.n == 0)
+        run.backend = NULL;
+    return run;
+}
+
+static bool seal_batch(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,
+                       size_t n, const struct aead_extra *extra) {
+    while (n > 0) {
+        struct run run = run_of(aead, key, packets, n, 0);
+        if (!run.backend || !run.backend->seal(run.ciphers, key, packets, run.n, extra))
+            return false;
+        packets += run.n;
+        n -= run.n;
+    }
+    return true;
+}
+
+static size_t open_batch(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,
+                         size_t n, const struct aead_extra *extra) {
     size_t right = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct aead_packet *packet = &packets[i];
-        uint32_t length = packet->length - AEAD_TAG_SIZE; /* wraps above the maximum when short */
-        struct aead_operation op = {packet->out, packet->in, length, nonce, NULL, 0};
-        nonce_of(nonce, packet->counter);
-        packet->ok = length <= AEAD_LENGTH_MAX && key->backend->open(key, &op);
-        right += packet->ok;
+    while (n > 0) {
+        struct run run = run_of(aead, key, packets, n, AEAD_TAG_SIZE);
+        if (run.backend)
+            run.backend->open(run.ciphers, key, packets, run.n, extra);
+        else
+            packets[run.n++].ok = false;
+        for (size_t i = 0; i < run.n; i++)
+            right += packets[i].ok;
+        packets += run.n;
+        n -= run.n;
     }
     return right;
 }
 
-bool aead_seal_with(struct aead_key *key, uint8_t *out, const uint8_t *in, size_t length,
-                    const uint8_t *ad, size_t ad_length, const uint8_t nonce[AEAD_NONCE_SIZE]) {
-    struct aead_operation op = {out, in, length, nonce, ad, ad_length};
-    return length <= AEAD_LENGTH_MAX && key->backend->seal(key, &op);
+bool aead_seal(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,
+               size_t n) {
+    return seal_batch(aead, key, packets, n, NULL);
 }
 
-bool aead_open_with(struct aead_key *key, uint8_t *out, const uint8_t *in, size_t length,
-                    const uint8_t *ad, size_t ad_length, const uint8_t nonce[AEAD_NONCE_SIZE]) {
-    struct aead_operation op = {out, in, length - AEAD_TAG_SIZE, nonce, ad, ad_length};
-    return length >= AEAD_TAG_SIZE && op.length <= AEAD_LENGTH_MAX && key->backend->open(key, &op);
+size_t aead_open(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,
+                 size_t n) {
+    return open_batch(aead, key, packets, n, NULL);
+}
+
+static struct aead_packet one(uint8_t *out, const uint8_t *in, size_t length) {
+    return (struct aead_packet){
+        .out = out, .in = in, .length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length};
+}
+
+bool aead_seal_with(struct aead *aead, const struct aead_key *key, uint8_t *out, const uint8_t *in,
+                    size_t length, const uint8_t *ad, size_t ad_length,
+                    const uint8_t nonce[AEAD_NONCE_SIZE]) {
+    struct aead_packet packet = one(out, in, length);
+    struct aead_extra extra = {nonce, ad, ad_length};
+    return seal_batch(aead, key, &packet, 1, &extra);
+}
+
+bool aead_open_with(struct aead *aead, const struct aead_key *key, uint8_t *out, const uint8_t *in,
+                    size_t length, const uint8_t *ad, size_t ad_length,
+                    const uint8_t nonce[AEAD_NONCE_SIZE]) {
+    struct aead_packet packet = one(out, in, length);
+    struct aead_extra extra = {nonce, ad, ad_length};
+    return open_batch(aead, key, &packet, 1, &extra) == 1;
 }
 
 void aead_xchacha_seal(uint8_t *out, const uint8_t *in, size_t length, const uint8_t *ad,

@@ -1,19 +1,16 @@
 /*
- * What a back-end of aead.h is made of.
+ * What a back-end is to aead.c. Each has a file of its own, named after its library.
  */
 #ifndef SHOAL_AEAD_BACKEND_H
 #define SHOAL_AEAD_BACKEND_H
 
-#include <openssl/evp.h>
-#include <sodium.h>
+#include <string.h>
 
 #include "aead.h"
 
-/** One packet with all that the RFCs let vary. */
-struct aead_operation {
-    uint8_t *out;
-    const uint8_t *in;
-    size_t length; /* of the plaintext */
+/** What public vectors vary beside the packet; packets have a nonce of their counter and no data.
+ */
+struct aead_extra {
     const uint8_t *nonce;
     const uint8_t *ad;
     size_t ad_length;
@@ -21,26 +18,35 @@ struct aead_operation {
 
 struct aead_backend {
     const char *name;
+    /** Has it this suite, which the machine has? Loads and tests what has to be, once. */
     bool (*has)(enum aead_suite suite);
-    bool (*init)(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]);
-    void (*wipe)(struct aead_key *key);
-    bool (*seal)(struct aead_key *key, const struct aead_operation *op);
-    bool (*open)(struct aead_key *key, const struct aead_operation *op);
-};
-
-/* What a back-end keeps of a key. Only its own member is filled. */
-struct aead_key {
-    const struct aead_backend *backend;
-    enum aead_suite suite;
-    enum aead_direction direction;
-    EVP_CIPHER_CTX *openssl; /* keyed once, only the nonce changes */
-    union {
-        uint8_t bytes[AEAD_KEY_SIZE];
-        crypto_aead_aes256gcm_state gcm; /* the key schedule and the powers of H */
-    } sodium;
+    /** The ciphers of one thread, NULL when out of memory or the library refuses. */
+    void *(*create)(void);
+    void (*free)(void *ciphers);
+    /** Clears the keys that they hold. */
+    void (*forget)(void *ciphers);
+    /** Lengths are in bounds. @param extra  NULL, or of the one packet. */
+    bool (*seal)(void *ciphers, const struct aead_key *key, struct aead_packet *packets, size_t n,
+                 const struct aead_extra *extra);
+    /** Sets `ok` of each; lengths are in bounds, tag included. */
+    void (*open)(void *ciphers, const struct aead_key *key, struct aead_packet *packets, size_t n,
+                 const struct aead_extra *extra);
 };
 
 extern const struct aead_backend aead_openssl;
 extern const struct aead_backend aead_sodium;
+extern const struct aead_backend aead_ipsecmb;
+
+/** Twelve bytes: the extra nonce where there is one, else of the counter (R23). */
+static inline void aead_nonce(uint8_t nonce[AEAD_NONCE_SIZE], uint64_t counter,
+                              const struct aead_extra *extra) {
+    if (extra) {
+        memcpy(nonce, extra->nonce, AEAD_NONCE_SIZE);
+        return;
+    }
+    memset(nonce, 0, 4);
+    for (unsigned i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(counter >> 8 * i);
+}
 
 #endif

@@ -1,39 +1,50 @@
+/* libsodium, for ChaCha20-Poly1305. It works on the raw key and keeps nothing between packets. */
 #include "aead_backend.h"
 
-#include <string.h>
+#include <sodium.h>
 
-static bool has(enum aead_suite suite) {
-    return suite == AEAD_CHACHA20_POLY1305 || crypto_aead_aes256gcm_is_available();
+static bool sodium_has(enum aead_suite suite) { return suite == AEAD_CHACHA20_POLY1305; }
+
+static void *sodium_create(void) {
+    static char nothing;
+    return sodium_init() < 0 ? NULL : &nothing; /* picks the SIMD code; safe to repeat */
 }
 
-static bool init(struct aead_key *key, const uint8_t bytes[AEAD_KEY_SIZE]) {
-    if (key->suite == AEAD_AES_256_GCM)
-        return crypto_aead_aes256gcm_beforenm(&key->sodium.gcm, bytes) == 0;
-    memcpy(key->sodium.bytes, bytes, AEAD_KEY_SIZE);
+static void sodium_keeps_nothing(void *ciphers) { (void)ciphers; }
+
+static bool sodium_seal(void *ciphers, const struct aead_key *key, struct aead_packet *packets,
+                        size_t n, const struct aead_extra *extra) {
+    uint8_t nonce[AEAD_NONCE_SIZE];
+    (void)ciphers;
+    for (size_t i = 0; i < n; i++) {
+        aead_nonce(nonce, packets[i].counter, extra);
+        if (crypto_aead_chacha20poly1305_ietf_encrypt(
+                packets[i].out, NULL, packets[i].in, packets[i].length, extra ? extra->ad : NULL,
+                extra ? extra->ad_length : 0, NULL, nonce, key->bytes) != 0)
+            return false;
+    }
     return true;
 }
 
-static void wipe(struct aead_key *key) { sodium_memzero(&key->sodium, sizeof(key->sodium)); }
-
-static bool seal(struct aead_key *key, const struct aead_operation *op) {
-    if (key->suite == AEAD_AES_256_GCM)
-        return crypto_aead_aes256gcm_encrypt_afternm(op->out, NULL, op->in, op->length, op->ad,
-                                                     op->ad_length, NULL, op->nonce,
-                                                     &key->sodium.gcm) == 0;
-    return crypto_aead_chacha20poly1305_ietf_encrypt(op->out, NULL, op->in, op->length, op->ad,
-                                                     op->ad_length, NULL, op->nonce,
-                                                     key->sodium.bytes) == 0;
+static void sodium_open(void *ciphers, const struct aead_key *key, struct aead_packet *packets,
+                        size_t n, const struct aead_extra *extra) {
+    uint8_t nonce[AEAD_NONCE_SIZE];
+    (void)ciphers;
+    for (size_t i = 0; i < n; i++) {
+        aead_nonce(nonce, packets[i].counter, extra);
+        packets[i].ok =
+            crypto_aead_chacha20poly1305_ietf_decrypt(
+                packets[i].out, NULL, NULL, packets[i].in, packets[i].length,
+                extra ? extra->ad : NULL, extra ? extra->ad_length : 0, nonce, key->bytes) == 0;
+    }
 }
 
-static bool open_packet(struct aead_key *key, const struct aead_operation *op) {
-    size_t sealed = op->length + AEAD_TAG_SIZE;
-    if (key->suite == AEAD_AES_256_GCM)
-        return crypto_aead_aes256gcm_decrypt_afternm(op->out, NULL, NULL, op->in, sealed, op->ad,
-                                                     op->ad_length, op->nonce,
-                                                     &key->sodium.gcm) == 0;
-    return crypto_aead_chacha20poly1305_ietf_decrypt(op->out, NULL, NULL, op->in, sealed, op->ad,
-                                                     op->ad_length, op->nonce,
-                                                     key->sodium.bytes) == 0;
-}
-
-const struct aead_backend aead_sodium = {"libsodium", has, init, wipe, seal, open_packet};
+const struct aead_backend aead_sodium = {
+    .name = "libsodium",
+    .has = sodium_has,
+    .create = sodium_create,
+    .free = sodium_keeps_nothing,
+    .forget = sodium_keeps_nothing,
+    .seal = sodium_seal,
+    .open = sodium_open,
+};

@@ -123,10 +123,8 @@ static void fill_info(struct device *device, struct shoal_device_info *info) {
     if (info->ifindex && netlink_name(device->netlink, info->ifindex, name) == 0)
         memcpy(device->tun.name, name, sizeof(name)); /* anybody may rename it */
     memcpy(info->ifname, device->tun.name, sizeof(info->ifname));
-    const struct aead_backend *const *aead = device->plane.aead.of;
-    strncpy(info->aead, aead_name(aead[AEAD_CHACHA20_POLY1305]), sizeof(info->aead) - 1);
-    if (aead[AEAD_AES_256_GCM])
-        strncpy(info->aead_gcm, aead_name(aead[AEAD_AES_256_GCM]), sizeof(info->aead_gcm) - 1);
+    aead_describe(&device->plane.aead, AEAD_CHACHA20_POLY1305, info->aead, sizeof(info->aead));
+    aead_describe(&device->plane.aead, AEAD_AES_256_GCM, info->aead_gcm, sizeof(info->aead_gcm));
     strncpy(info->io, "poll", sizeof(info->io) - 1);
     info->doorbell_fd = device->plane.post.far_bell;
     info->mtu = atomic_load_explicit(&device->plane.mtu, memory_order_relaxed);

@@ -230,14 +230,13 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
     if (description->suite >= AEAD_SUITES ||
         (description->role != SHOAL_ROLE_INITIATOR && description->role != SHOAL_ROLE_RESPONDER))
         return SHOAL_E_INVALID;
+    if (!aead_suite_here(description->suite))
+        return SHOAL_E_UNKNOWN;
     struct standstill still;
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    if (!still.device->plane.aead.of[description->suite])
-        return end(&still, SHOAL_E_UNKNOWN);
-    struct session *session =
-        session_create(description, &still.device->plane.aead, still.peer, still.pass->now);
+    struct session *session = session_create(description, still.peer, still.pass->now);
     if (!session)
         return end(&still, SHOAL_E_MEMORY);
     status = peer_install(still.peer, &still.pass->sessions, session);

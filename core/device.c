@@ -130,11 +130,12 @@ static enum shoal_status open_workers(struct device *device,
 
 static enum shoal_status pick_aead(struct device *device, const char *name,
                                    struct shoal_error *error) {
-    const struct aead_backend *named = name[0] ? aead_find(name) : NULL;
-    if (name[0] && !named)
+    const struct aead_backend *wanted = name[0] ? aead_find(name) : NULL;
+    if (name[0] && !wanted)
         return failure(error, SHOAL_E_UNKNOWN, 0, name);
-    device->plane.aead =
-        named ? aead_prefer(named) : aead_calibrate(clock_monotonic, DEVICE_CALIBRATION_NS);
+    device->plane.aead = aead_calibrate(clock_monotonic, DEVICE_CALIBRATION_NS);
+    if (wanted)
+        device->plane.aead = aead_prefer(wanted, &device->plane.aead);
     return SHOAL_OK;
 }
 
@@ -222,8 +223,10 @@ void device_stop(struct device *device) {
 void device_resume(struct device *device) {
     for (uint32_t i = 0; i < device->worker_count; i++)
         worker_settle(device->workers[i]);
-    for (uint32_t i = device->worker_count; i-- > 0;)
+    for (uint32_t i = device->worker_count; i-- > 0;) {
+        aead_forget(device->workers[i]->pass.aead);
         quiesce_resume(&device->workers[i]->quiesce);
+    }
 }
 
 /* Offload flags are read again while the coalescer is empty, as it is between batches. */

@@ -10,7 +10,8 @@ int pass_init(struct pass *pass, struct plane *plane, uint64_t staged_bytes_max,
     for (int i = 0; i < PASS_SOCKETS; i++)
         pass->sockets[i].fd = -1;
     pass->staging.bytes_max = staged_bytes_max;
-    bool made = tx_init(&pass->tx, seed) && rx_init(&pass->rx, seed) &&
+    pass->aead = aead_create(&plane->aead);
+    bool made = pass->aead && tx_init(&pass->tx, seed) && rx_init(&pass->rx, seed) &&
                 session_table_init(&pass->sessions, seed + 16);
     return made ? 0 : ENOMEM;
 }
@@ -19,6 +20,7 @@ void pass_free(struct pass *pass) {
     for (int i = 0; i < PASS_SOCKETS; i++)
         socket_close(&pass->sockets[i]);
     routes_close(&pass->routes);
+    aead_free(pass->aead);
     tx_free(&pass->tx);
     rx_free(&pass->rx);
     session_table_free(&pass->sessions);

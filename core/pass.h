@@ -33,6 +33,7 @@ struct pass {
     struct udp_socket sockets[PASS_SOCKETS];
     struct routes routes;          /* of the machine: asked about sources */
     struct session_table sessions; /* of our peers */
+    struct aead *aead;             /* holds no key between batches */
     struct staging_pool staging;   /* what waits for a session of theirs */
     struct flush flush;            /* those of them that may send it */
     struct stats stats;

@@ -213,7 +213,7 @@ static void data(struct pass *pass, uint8_t *message, uint32_t length,
         pass_drop(pass, peer, COUNT_drop_rx_expired, 1);
         return;
     }
-    if (counter >= session->counter_limit) {
+    if (counter >= session_counter_limit(session)) {
         pass_drop(pass, peer, COUNT_drop_rx_counter_limit, 1);
         return;
     }
@@ -224,7 +224,7 @@ static void data(struct pass *pass, uint8_t *message, uint32_t length,
     uint8_t *plain = message + WIRE_DATA_HEADER;
     struct aead_packet packet = {
         .out = plain, .in = plain, .counter = counter, .length = length - WIRE_DATA_HEADER};
-    if (aead_open(session->receive, &packet, 1) != 1) {
+    if (aead_open(pass->aead, &session->receive, &packet, 1) != 1) {
         pass_drop(pass, peer, COUNT_drop_rx_authentication, 1);
         return;
     }

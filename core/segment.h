@@ -90,6 +90,12 @@ enum segment_status segment_begin(struct segmenter *segmenter, uint8_t *frame, s
 /** How many segments will come: one counter reservation for the whole frame. */
 static inline uint32_t segment_count(const struct segmenter *segmenter) { return segmenter->count; }
 
+/** No segment of the frame is longer, padding left out. */
+static inline uint32_t segment_longest(const struct segmenter *segmenter, uint32_t frame_length) {
+    return segmenter->kind == SEGMENT_GSO_NONE ? frame_length
+                                               : (uint32_t)segmenter->headers + segmenter->gso_size;
+}
+
 /** The next segment; false after the last. */
 bool segment_next(struct segmenter *segmenter, struct segment *segment);
 

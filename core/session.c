@@ -5,25 +5,8 @@
 
 #include <sodium.h>
 
-static void set_limits(struct session *session, enum aead_suite suite) {
-    if (suite != AEAD_AES_256_GCM) {
-        session->counter_limit = SESSION_COUNTER_LIMIT;
-        session->blocks = UINT64_MAX; /* RFC 8439 allows more than a counter can count */
-        return;
-    }
-    session->counter_limit = SESSION_GCM_COUNTER_LIMIT;
-    session->blocks = SESSION_GCM_BLOCKS;
-    session->rekey_below_blocks = SESSION_GCM_BLOCKS / 2;
-    uint64_t half = SESSION_GCM_COUNTER_LIMIT / 2;
-    if (!session->rekey_after_messages || session->rekey_after_messages > half)
-        session->rekey_after_messages = half;
-}
-
-struct session *session_create(const struct shoal_session *description,
-                               const struct aead_choice *aead, struct peer *peer, uint64_t now) {
-    const struct aead_backend *backend = aead->of[description->suite];
-    if (!backend)
-        return NULL;
+struct session *session_create(const struct shoal_session *description, struct peer *peer,
+                               uint64_t now) {
     struct session *session = calloc(1, sizeof(*session));
     if (!session)
         return NULL;
@@ -36,38 +19,29 @@ struct session *session_create(const struct shoal_session *description,
     session->rekey_after_time = description->rekey_after_time;
     session->rekey_on_receive = description->rekey_on_receive;
     session->rekey_after_messages = description->rekey_after_messages;
-    set_limits(session, description->suite);
-    session->send = aead_key_create(backend, description->suite, AEAD_SEAL, description->send_key);
-    session->receive =
-        aead_key_create(backend, description->suite, AEAD_OPEN, description->receive_key);
-    if (!session->send || !session->receive) {
-        session_free(session);
-        return NULL;
-    }
+    aead_key_init(&session->send, description->suite, description->send_key);
+    aead_key_init(&session->receive, description->suite, description->receive_key);
+    session->limit = session_counter_limit(session);
     return session;
 }
 
 void session_free(struct session *session) {
     if (!session)
         return;
-    aead_key_free(session->send);
-    aead_key_free(session->receive);
     sodium_memzero(session, sizeof(*session));
     free(session);
 }
 
-bool session_reserve(struct session *session, uint32_t n, uint64_t bytes, uint64_t *first) {
-    uint64_t blocks = bytes / 16 + 2ull * n;
-    if (session->blocks < blocks)
-        return false;
+bool session_reserve(struct session *session, uint32_t n, uint32_t size, uint64_t *first) {
+    if (size > SESSION_GCM_SIZE && session->send.suite == AEAD_AES_256_GCM)
+        atomic_store_explicit(&session->limit, SESSION_GCM_LIMIT_BIG, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&session->limit, memory_order_relaxed);
     uint64_t counter = atomic_load_explicit(&session->counter, memory_order_relaxed);
     do {
-        if (counter >= session->counter_limit || session->counter_limit - counter < n)
+        if (counter >= limit || limit - counter < n)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&session->counter, &counter, counter + n,
                                                     memory_order_relaxed, memory_order_relaxed));
-    if (session->blocks != UINT64_MAX)
-        session->blocks -= blocks;
     *first = counter;
     return true;
 }

@@ -31,7 +31,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 1u
+#define SHOAL_ABI_VERSION 2u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -46,7 +46,7 @@ enum shoal_status {
     SHOAL_E_EXISTS = 6,    /* session index or interface name already in use */
     SHOAL_E_SYSTEM = 7,    /* the kernel refused; shoal_error says which call and errno */
     SHOAL_E_STATE = 8,     /* not possible now: no socket bound, no TUN, device closing */
-    SHOAL_E_UNKNOWN = 9,   /* a name (AEAD, offload) that this build does not have */
+    SHOAL_E_UNKNOWN = 9,   /* a name (AEAD, offload) or suite that is not to be had here */
     SHOAL_E_NO_ROUTE = 10, /* the kernel has no way to that endpoint now (ENETUNREACH and kin) */
 };
 
@@ -107,6 +107,7 @@ enum shoal_device_flags {
 
 #define SHOAL_IFNAME_SIZE 16
 #define SHOAL_NAME_SIZE 32
+#define SHOAL_WORDS_SIZE 80
 #define SHOAL_MTU_MIN 576
 #define SHOAL_MTU_MAX 65475 /* 65,535 less the 60 bytes of IPv4+UDP+WireGuard */
 #define SHOAL_WORKERS_MAX 64
@@ -123,16 +124,16 @@ struct shoal_device_config {
     uint32_t routes_max;        /* 0: 1,048,576 prefixes */
     uint32_t staged_bytes_max;  /* 0: 8 MiB over all peers (128 packets a peer, R16) */
     uint32_t receive_buffer;    /* SO_RCVBUF(FORCE) per UDP socket in bytes; 0: the default */
-    char aead[SHOAL_NAME_SIZE]; /* "": calibrate; "openssl" or "libsodium" */
+    char aead[SHOAL_NAME_SIZE]; /* "": calibrate; else a name of shoal_aead_name */
     char io[SHOAL_NAME_SIZE];   /* "" or "poll" */
     uint8_t seed[32];           /* random bytes: hash keys of the tables */
 };
 
 struct shoal_device_info {
-    char ifname[SHOAL_IFNAME_SIZE]; /* as it is called now, or was last at home; "" without TUN */
-    char aead[SHOAL_NAME_SIZE];     /* what computes ChaCha20-Poly1305 */
-    char aead_gcm[SHOAL_NAME_SIZE]; /* what computes AES-256-GCM; "": this processor has no
-                                       instructions for it */
+    char ifname[SHOAL_IFNAME_SIZE];  /* as it is called now, or was last at home; "" without TUN */
+    char aead[SHOAL_WORDS_SIZE];     /* what seals and opens ChaCha20-Poly1305: "openssl", or
+                                        "libsodium up to 320 bytes, openssl above" */
+    char aead_gcm[SHOAL_WORDS_SIZE]; /* AES-256-GCM; "" where the CPU has no instructions for it */
     char io[SHOAL_NAME_SIZE];
     int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it
                             (and closes it, after shoal_device_close) */
@@ -197,7 +198,10 @@ SHOAL_API int32_t shoal_device_set_offloads(shoal_device_t device, uint32_t mask
 /** "tun-tso" and so on for one bit of enum shoal_offload; NULL for another value. */
 SHOAL_API const char *shoal_offload_name(uint32_t offload);
 
-/** The i-th AEAD back-end of this build ("openssl", "libsodium"); NULL past the last. */
+/**
+ * The i-th AEAD back-end that this machine has ("openssl", "libsodium", "ipsec-mb"); NULL past the
+ * last.
+ */
 SHOAL_API const char *shoal_aead_name(uint32_t i);
 
 /* ---- The interface (rtnetlink, in the namespace where the device was opened) -------------
@@ -287,14 +291,18 @@ SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t pee
 /** Wipes and frees the peer's sessions in all three slots (R61, R65). */
 SHOAL_API int32_t shoal_peer_clear_sessions(shoal_device_t device, shoal_peer_t peer);
 
-/** Cipher suites of a session. WireGuard knows the first only. */
-enum shoal_suite { SHOAL_SUITE_CHACHA20_POLY1305 = 0, SHOAL_SUITE_AES_256_GCM = 1 };
+/** What seals a session's packets. */
+enum shoal_suite {
+    SHOAL_SUITE_CHACHA20_POLY1305 = 0, /* WireGuard's */
+    SHOAL_SUITE_AES_256_GCM = 1,       /* where both CPUs have instructions for it */
+};
 
 enum shoal_role { SHOAL_ROLE_INITIATOR = 1, SHOAL_ROLE_RESPONDER = 2 };
 
 /**
  * A derived session. Core enforces, beside what is asked here, its own hard limits: no packet is
- * sealed or opened 180 s after birth (R4) or at counter 2^64 - 2^13 - 1 (R2, R47, R48).
+ * sealed or opened 180 s after birth (R4) or at counter 2^64 - 2^13 - 1 (R2, R47, R48); with
+ * AES-256-GCM at counter 2^28, and none is sealed at 2^23 once one of more than 2,048 bytes was.
  */
 struct shoal_session {
     uint32_t role;             /* enum shoal_role */
@@ -312,10 +320,8 @@ struct shoal_session {
 /**
  * Initiator: becomes current at once (R41), staged packets leave with it. Responder: becomes next
  * and is not sent on until the first authenticated packet confirms it (R42, R43).
- * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already, SHOAL_E_UNKNOWN for a
- * suite that this processor lacks (shoal_device_info's aead_gcm). With AES-256-GCM a session also
- * ends after 2^28 packets or 2^35 blocks of 16 bytes (RFC 9001, appendix B.1), and asks for a new
- * one at half of either.
+ * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already, SHOAL_E_UNKNOWN for
+ * AES-256-GCM where the CPU has no instructions for it (its aead_gcm is "").
  */
 SHOAL_API int32_t shoal_session_install(shoal_device_t device, shoal_peer_t peer,
                                         const struct shoal_session *session, uint32_t session_size);

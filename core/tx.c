@@ -97,7 +97,7 @@ static void append(struct pass *pass, struct peer *peer, struct session *session
     wire_put_le64(message + WIRE_DATA_COUNTER, counter);
     struct aead_packet packet = {
         .out = message + WIRE_DATA_HEADER, .in = plain, .counter = counter, .length = padded};
-    if (!aead_seal(session->send, &packet, 1)) {
+    if (!aead_seal(pass->aead, &session->send, &packet, 1)) {
         pass_drop(pass, peer, COUNT_drop_tx_seal, 1);
         return;
     }
@@ -126,7 +126,7 @@ static void check_rekey(struct pass *pass, struct peer *peer, struct session *se
 
 bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session) {
     uint64_t counter;
-    if (!session_reserve(session, 1, 0, &counter))
+    if (!session_reserve(session, 1, WIRE_DATA_OVERHEAD, &counter))
         return false;
     append(pass, peer, session, counter, (const uint8_t *)"", 0, 0);
     check_rekey(pass, peer, session, counter + 1);
@@ -173,7 +173,8 @@ static void seal(struct pass *pass, struct peer *peer, struct session *session, 
     }
     use(&pass->tx, 0, count - 1);
     uint64_t counter;
-    if (!session_reserve(session, count, length, &counter)) {
+    uint32_t size = segment_longest(&segmenter, length) + PACKET_PADDING + WIRE_DATA_OVERHEAD;
+    if (!session_reserve(session, count, size, &counter)) {
         pass_drop(pass, peer, COUNT_drop_tx_seal, count);
         return;
     }

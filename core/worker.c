@@ -278,6 +278,7 @@ static void *loop(void *argument) {
         }
         run(worker, ready_of(events, count));
         sleep = patience(worker);
+        aead_forget(pass->aead); /* other threads may free the session meanwhile */
         quiesce_leave(&worker->quiesce);
     }
     return NULL;

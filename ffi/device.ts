@@ -67,9 +67,9 @@ export interface DeviceOptions {
 export interface DeviceInfo {
   /** As the kernel named it; "" without TUN. */
   readonly ifname: string;
-  /** What computes ChaCha20-Poly1305. */
+  /** What seals and opens ChaCha20-Poly1305, in words: by size of packet where that differs. */
   readonly aead: string;
-  /** What computes AES-256-GCM; "": this processor has no instructions for it. */
+  /** The same of AES-256-GCM; "" where the CPU has no instructions for it. */
   readonly aeadGcm: string;
   readonly io: string;
   /** Ours to read and to close. */

@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 export const Status = {
   OK: 0,
@@ -34,9 +34,7 @@ export const Offload = {
 export const DeviceFlag = { NO_TUN: 1, TUN_FD: 2, TUN_FD_VNET: 4, WIREGUARD_ONLY: 8 } as const;
 export const EdgeBit = { SESSION_NEEDED: 1, UNANSWERED_DATA: 2, UNSENT_REPLY: 4 } as const;
 export const KeepaliveFlag = { UNLESS_SENT: 1 } as const;
-/** `enum shoal_suite`. */
 export const Suite = { CHACHA20_POLY1305: 0, AES_256_GCM: 1 } as const;
-
 export const Role = { INITIATOR: 1, RESPONDER: 2 } as const;
 export const MailKind = {
   DATAGRAM: 1,
@@ -60,6 +58,7 @@ export const Limit = {
   OFFLOAD_ALL: 31,
   IFNAME_SIZE: 16,
   NAME_SIZE: 32,
+  WORDS_SIZE: 80,
   MTU_MIN: 576,
   MTU_MAX: 65475,
   WORKERS_MAX: 64,
@@ -102,8 +101,8 @@ export const DeviceConfigStruct = struct({
 
 export const DeviceInfoStruct = struct({
   ifname: bytes(Limit.IFNAME_SIZE),
-  aead: bytes(Limit.NAME_SIZE),
-  aead_gcm: bytes(Limit.NAME_SIZE),
+  aead: bytes(Limit.WORDS_SIZE),
+  aead_gcm: bytes(Limit.WORDS_SIZE),
   io: bytes(Limit.NAME_SIZE),
   doorbell_fd: i32,
   ifindex: u32,

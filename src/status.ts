@@ -146,8 +146,8 @@ export function statusText(status: StatusDocument, color: boolean): string {
       ]
       : []),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
-    `data plane: ChaCha20-Poly1305 by ${dataplane.aead}, ` +
-    (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}, `) +
+    `data plane: ChaCha20-Poly1305 by ${dataplane.aead}; ` +
+    (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}; `) +
     `${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
     `on: ${on.join(" ") || "nothing"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...countsLine("packets dropped", dataplane.drops, dropWords),

@@ -144,7 +144,7 @@ trusted here, not met yet: pal 9a1
 no member any more, since mallory lost its office: eve e7e
 the door is open for 9m: who asks without a token is heard
 health: the certificate ends in 12 days: run shoal invite on an admin
-data plane: ChaCha20-Poly1305 by openssl, AES-256-GCM by libsodium, poll, 1 worker, on: tun-tso; off: udp-gso
+data plane: ChaCha20-Poly1305 by openssl; AES-256-GCM by libsodium; poll, 1 worker, on: tun-tso; off: udp-gso
 packets dropped: received before, or too late (3); new reason (1)
 not done: clients of the control socket beyond 64 (12)`,
   );

@@ -24,6 +24,10 @@
 #include "fuzz/forward_fuzz.c"
 #undef LLVMFuzzerTestOneInput
 
+#define LLVMFuzzerTestOneInput fuzz_aead
+#include "fuzz/aead_fuzz.c"
+#undef LLVMFuzzerTestOneInput
+
 #include "unit.h"
 
 #define FOLDER "core/tests/fuzz/corpus/" /* tests run at the root of the repository */
@@ -95,11 +99,20 @@ static void what_guests_send_through_us(void **state) {
     replay("forward", fuzz_forward);
 }
 
+static void batches_through_every_back_end(void **state) {
+    (void)state;
+    replay("aead", fuzz_aead);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(inner_packets),           cmocka_unit_test(frames_from_the_tun),
-        cmocka_unit_test(packets_to_be_joined),    cmocka_unit_test(handshake_messages),
-        cmocka_unit_test(buffers_of_the_udp_port), cmocka_unit_test(what_guests_send_through_us),
+        cmocka_unit_test(inner_packets),
+        cmocka_unit_test(frames_from_the_tun),
+        cmocka_unit_test(packets_to_be_joined),
+        cmocka_unit_test(handshake_messages),
+        cmocka_unit_test(buffers_of_the_udp_port),
+        cmocka_unit_test(what_guests_send_through_us),
+        cmocka_unit_test(batches_through_every_back_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

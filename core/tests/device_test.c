@@ -252,48 +252,6 @@ static void a_session_of_180_seconds_neither_sends_nor_opens(void **state) {
     world_close(&w);
 }
 
-static void install_suites(uint32_t from_a, uint32_t from_b) {
-    struct shoal_session b = world_session(&w.b, SHOAL_ROLE_RESPONDER, 101, 100, 0);
-    struct shoal_session a = world_session(&w.a, SHOAL_ROLE_INITIATOR, 100, 101, 0);
-    b.suite = from_b;
-    a.suite = from_a;
-    side_install(&w.b, &b);
-    side_install(&w.a, &a);
-}
-
-static void a_session_speaks_the_suite_that_it_was_installed_with(void **state) {
-    (void)state;
-    struct shoal_device_info info;
-    world_open(&w, &(struct world_options){0});
-    struct shoal_session unknown = world_session(&w.a, SHOAL_ROLE_INITIATOR, 7, 8, 0);
-    unknown.suite = SHOAL_SUITE_AES_256_GCM + 1;
-    assert_int_equal(shoal_session_install(w.a.device, w.a.peer, &unknown, sizeof(unknown)),
-                     SHOAL_E_INVALID);
-    assert_int_equal(shoal_device_info(w.a.device, &info, sizeof(info)), SHOAL_OK);
-    if (!info.aead_gcm[0]) { /* this processor has no instructions for it */
-        unknown.suite = SHOAL_SUITE_AES_256_GCM;
-        assert_int_equal(shoal_session_install(w.a.device, w.a.peer, &unknown, sizeof(unknown)),
-                         SHOAL_E_UNKNOWN);
-        world_close(&w);
-        return;
-    }
-    install_suites(SHOAL_SUITE_AES_256_GCM, SHOAL_SUITE_AES_256_GCM);
-    size_t length = world_packet(packet, false, 1, 2, 900, 3);
-    side_write(&w.a, packet, length);
-    side_expect(&w.b, packet, length);
-    length = world_packet(packet, true, 2, 1, 60, 4);
-    side_write(&w.b, packet, length);
-    side_expect(&w.a, packet, length);
-    world_close(&w);
-
-    world_open(&w, &(struct world_options){0}); /* two that do not agree open nothing */
-    install_suites(SHOAL_SUITE_AES_256_GCM, SHOAL_SUITE_CHACHA20_POLY1305);
-    assert_int_equal(shoal_peer_keepalive(w.a.device, w.a.peer, 0), SHOAL_OK);
-    side_await(&w.b, "drop_rx_authentication", 1);
-    assert_int_equal(side_counter(&w.b, "rx_packets"), 0);
-    world_close(&w);
-}
-
 static void a_rekey_is_due_once_at_its_age_its_count_and_on_receiving_late(void **state) {
     (void)state;
     struct shoal_mail mail;
@@ -492,20 +450,22 @@ static void a_configuration_out_of_range_is_refused_by_name(void **state) {
         const char *what;
     } cases[] = {
         {{.abi_version = 99}, SHOAL_E_SIZE, "abi_version"},
-        {{.abi_version = 1, .ifname = ""}, SHOAL_E_INVALID, "ifname"},
-        {{.abi_version = 1, .flags = 1u << 9}, SHOAL_E_INVALID, "flags"},
-        {{.abi_version = 1, .flags = 3}, SHOAL_E_INVALID, "flags"},
-        {{.abi_version = 1, .flags = 1, .mtu = 575}, SHOAL_E_INVALID, "mtu"},
-        {{.abi_version = 1, .flags = 1, .mtu = 65476}, SHOAL_E_INVALID, "mtu"},
-        {{.abi_version = 1, .flags = 1, .workers = 2}, SHOAL_E_INVALID, "workers"},
-        {{.abi_version = 1, .flags = 1, .offloads_off = 32}, SHOAL_E_INVALID, "offloads_off"},
-        {{.abi_version = 1, .flags = 1, .receive_buffer = 1u << 31},
+        {{.abi_version = SHOAL_ABI_VERSION, .ifname = ""}, SHOAL_E_INVALID, "ifname"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1u << 9}, SHOAL_E_INVALID, "flags"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 3}, SHOAL_E_INVALID, "flags"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .mtu = 575}, SHOAL_E_INVALID, "mtu"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .mtu = 65476}, SHOAL_E_INVALID, "mtu"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .workers = 2}, SHOAL_E_INVALID, "workers"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .offloads_off = 32},
+         SHOAL_E_INVALID,
+         "offloads_off"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .receive_buffer = 1u << 31},
          SHOAL_E_INVALID,
          "receive_buffer"},
-        {{.abi_version = 1, .flags = 1, .aead = "rot13"}, SHOAL_E_UNKNOWN, "rot13"},
-        {{.abi_version = 1, .flags = 1, .io = "uring"}, SHOAL_E_UNKNOWN, "uring"},
-        {{.abi_version = 1, .flags = 2, .tun_fd = -1}, SHOAL_E_INVALID, "tun_fd"},
-        {{.abi_version = 1, .flags = 2, .tun_fd = 0}, SHOAL_E_SYSTEM, "TUNGETIFF"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .aead = "rot13"}, SHOAL_E_UNKNOWN, "rot13"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .io = "uring"}, SHOAL_E_UNKNOWN, "uring"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 2, .tun_fd = -1}, SHOAL_E_INVALID, "tun_fd"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 2, .tun_fd = 0}, SHOAL_E_SYSTEM, "TUNGETIFF"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         shoal_device_t device = 0;
@@ -625,7 +585,6 @@ int main(void) {
         cmocka_unit_test(an_index_that_lives_is_refused_and_a_cleared_one_is_free_again),
         cmocka_unit_test(data_of_no_session_is_told_of_ten_times_a_second_at_most),
         cmocka_unit_test(a_session_of_180_seconds_neither_sends_nor_opens),
-        cmocka_unit_test(a_session_speaks_the_suite_that_it_was_installed_with),
         cmocka_unit_test(a_rekey_is_due_once_at_its_age_its_count_and_on_receiving_late),
         cmocka_unit_test(a_keepalive_unless_sent_is_sent_once),
         cmocka_unit_test(the_endpoint_follows_the_latest_authenticated_packet),

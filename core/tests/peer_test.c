@@ -29,8 +29,7 @@ static void stop(void) {
 
 static void install(uint32_t role, uint32_t index) {
     struct shoal_session description = {.role = role, .local_index = index};
-    struct aead_choice aead = aead_prefer(aead_backend(0));
-    struct session *session = session_create(&description, &aead, peer, 0);
+    struct session *session = session_create(&description, peer, 0);
     assert_non_null(session);
     assert_int_equal(peer_install(peer, &table, session), SHOAL_OK);
 }
@@ -50,6 +49,16 @@ static void expect(uint32_t previous, uint32_t current, uint32_t next) {
     }
     assert_int_equal(table.count, count);
     assert_int_equal(atomic_load(&peer->facts.sessions), bits);
+}
+
+/* Two sessions live for a minute of each three, the newer one alone for the rest. */
+static void an_idle_peer_costs_less_than_four_kib(void **state) {
+    (void)state;
+    size_t peer_bytes = sizeof(struct peer) + sizeof(struct peer_entry);
+    size_t session_bytes = sizeof(struct session) + 4 * sizeof(struct session *); /* in the table */
+    print_message("a peer %zu bytes, a session %zu\n", peer_bytes, session_bytes);
+    assert_true(peer_bytes + session_bytes < 2048);
+    assert_true(peer_bytes + 2 * session_bytes < 4096);
 }
 
 static void an_initiators_session_is_current_at_once(void **state) {
@@ -144,6 +153,7 @@ static void an_idle_peer_costs_at_most_four_kibibytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_idle_peer_costs_less_than_four_kib),
         cmocka_unit_test(an_initiators_session_is_current_at_once),
         cmocka_unit_test(a_waiting_next_becomes_previous_and_the_old_current_goes),
         cmocka_unit_test(a_responders_session_waits_in_next_and_frees_previous),

@@ -15,8 +15,7 @@
 static struct session *make(uint32_t index, uint64_t birth, uint64_t now) {
     struct shoal_session description = {
         .role = SHOAL_ROLE_INITIATOR, .local_index = index, .birth = birth};
-    struct aead_choice aead = aead_prefer(aead_backend(0));
-    struct session *session = session_create(&description, &aead, NULL, now);
+    struct session *session = session_create(&description, NULL, now);
     assert_non_null(session);
     return session;
 }
@@ -25,73 +24,88 @@ static void the_last_counters_are_given_out_and_none_beyond(void **state) {
     (void)state;
     uint64_t first;
     struct session *session = make(1, 0, 0);
-    assert_true(session_reserve(session, 1, 0, &first));
+    assert_true(session_reserve(session, 1, 1452, &first));
     assert_int_equal(first, 0); /* R23 */
-    assert_true(session_reserve(session, 64, 0, &first));
+    assert_true(session_reserve(session, 64, 1452, &first));
     assert_int_equal(first, 1);
     atomic_store(&session->counter, LIMIT - 10);
     assert_true(session_can_send(session, 0, 10));
     assert_false(session_can_send(session, 0, 11));
-    assert_false(session_reserve(session, 11, 0, &first)); /* all or none */
-    assert_true(session_reserve(session, 9, 0, &first));
+    assert_false(session_reserve(session, 11, 1452, &first)); /* all or none */
+    assert_true(session_reserve(session, 9, 1452, &first));
     assert_int_equal(first, LIMIT - 10);
-    assert_true(session_reserve(session, 1, 0, &first));
+    assert_true(session_reserve(session, 1, 1452, &first));
     assert_int_equal(first, LIMIT - 1);
     for (int i = 0; i < 1000; i++)
-        assert_false(session_reserve(session, 1, 0, &first));
+        assert_false(session_reserve(session, 1, 1452, &first));
     assert_false(session_can_send(session, 0, 1));
     assert_true(atomic_load(&session->counter) == LIMIT); /* R48: it pins */
     session_free(session);
 }
 
-/* RFC 9001, appendix B.1.1: no more than 2^28 packets of 2^11 bytes, or 2^23 of 2^16. */
-static void a_gcm_session_ends_where_rfc_9001_ends_it(void **state) {
+static struct session *make_gcm(uint64_t counter) {
+    struct shoal_session description = {
+        .role = SHOAL_ROLE_INITIATOR, .local_index = 1, .suite = SHOAL_SUITE_AES_256_GCM};
+    struct session *session = session_create(&description, NULL, 0);
+    assert_non_null(session);
+    atomic_store(&session->counter, counter);
+    return session;
+}
+
+static void an_aes_gcm_session_ends_at_2_to_the_28_packets(void **state) {
     (void)state;
     uint64_t first;
-    struct aead_choice aead = aead_prefer(aead_backend(0));
-    struct shoal_session description = {.role = SHOAL_ROLE_INITIATOR,
-                                        .suite = SHOAL_SUITE_AES_256_GCM,
-                                        .rekey_after_messages = 1ull << 60};
-    struct session *session = session_create(&description, &aead, NULL, 0);
-    if (!aead.of[AEAD_AES_256_GCM]) {
-        assert_null(session);
-        return;
-    }
-    atomic_store(&session->counter, (1ull << 28) - 3);
-    assert_true(session_can_send(session, 0, 3));
-    assert_false(session_can_send(session, 0, 4));
-    assert_false(session_reserve(session, 4, 4 * 1424, &first));
-    assert_true(session_reserve(session, 3, 3 * 1424, &first));
-    assert_false(session_reserve(session, 1, 0, &first));
-    session_free(session);
-
-    session = session_create(&description, &aead, NULL, 0);
-    uint64_t packets = 0;
-    while (session_reserve(session, 16, 16ull << 16, &first)) {
-        packets += 16;
-        assert_int_equal(session_is_worn(session, packets), packets * (4096 + 2) > 1ull << 34);
-    }
-    assert_in_range(packets, (1ull << 23) * 99 / 100, 1ull << 23);
-    assert_false(session_can_send(session, 0, 16));
+    struct session *session = make_gcm((1u << 28) - 10);
+    assert_int_equal(session_counter_limit(session), 1u << 28);
+    assert_false(session_can_send(session, 0, 11));
+    assert_false(session_reserve(session, 11, 2048, &first));
+    assert_true(session_reserve(session, 10, 2048, &first));
+    assert_int_equal(first, (1u << 28) - 10);
+    assert_false(session_can_send(session, 0, 1));
+    assert_false(session_reserve(session, 1, 32, &first));
     session_free(session);
 }
 
-static void a_gcm_session_asks_for_another_at_half_of_its_packets(void **state) {
+static void an_aes_gcm_session_with_a_long_packet_ends_at_2_to_the_23(void **state) {
     (void)state;
-    struct aead_choice aead = aead_prefer(aead_backend(0));
-    if (!aead.of[AEAD_AES_256_GCM])
-        return;
-    static const uint64_t asked[] = {0, 1ull << 60, 1000}, due[] = {1ull << 27, 1ull << 27, 1000};
-    for (int i = 0; i < 3; i++) {
-        struct shoal_session description = {.role = SHOAL_ROLE_INITIATOR,
-                                            .suite = SHOAL_SUITE_AES_256_GCM,
-                                            .rekey_after_messages = asked[i]};
-        struct session *session = session_create(&description, &aead, NULL, 0);
-        assert_non_null(session);
-        assert_false(session_is_worn(session, due[i] - 1));
-        assert_true(session_is_worn(session, due[i]));
-        session_free(session);
-    }
+    uint64_t first;
+    struct session *session = make_gcm((1u << 23) - 2);
+    assert_true(session_reserve(session, 1, 2049, &first));
+    assert_true(session_can_send(session, 0, 1));
+    assert_true(session_reserve(session, 1, 100, &first));
+    assert_int_equal(first, (1u << 23) - 1);
+    assert_false(session_can_send(session, 0, 1)); /* for short ones too */
+    assert_false(session_reserve(session, 1, 100, &first));
+    session_free(session);
+    session = make_gcm(1u << 24); /* too late for a long one: the session is at its end */
+    assert_true(session_can_send(session, 0, 1));
+    assert_false(session_reserve(session, 1, 2049, &first));
+    assert_false(session_can_send(session, 0, 1));
+    session_free(session);
+    session = make(1, 0, 0); /* ChaCha20-Poly1305 has no such limit */
+    atomic_store(&session->counter, 1ull << 32);
+    assert_true(session_reserve(session, 1, 65000, &first));
+    assert_true(session_reserve(session, 1, 65000, &first));
+    session_free(session);
+}
+
+static void another_session_is_asked_for_at_half_of_what_the_suite_allows(void **state) {
+    (void)state;
+    uint64_t first;
+    struct session *session = make_gcm(0);
+    assert_false(session_is_worn(session, (1u << 27) - 1));
+    assert_true(session_is_worn(session, 1u << 27));
+    assert_true(session_reserve(session, 1, 2049, &first));
+    assert_false(session_is_worn(session, (1u << 22) - 1));
+    assert_true(session_is_worn(session, 1u << 22));
+    session->rekey_after_messages = 1000; /* R1, where that is earlier */
+    assert_true(session_is_worn(session, 1000));
+    session_free(session);
+    session = make(1, 0, 0);
+    assert_false(session_is_worn(session, 1ull << 62));
+    session->rekey_after_messages = 1ull << 60;
+    assert_true(session_is_worn(session, 1ull << 60));
+    session_free(session);
 }
 
 struct taker {
@@ -104,7 +118,7 @@ static void *take(void *argument) {
     struct taker *taker = argument;
     uint64_t first;
     for (int i = 0; i < 4000; i++)
-        if (session_reserve(taker->session, 1, 0, &first))
+        if (session_reserve(taker->session, 1, 1452, &first))
             taker->taken[taker->count++] = first;
     return NULL;
 }
@@ -189,9 +203,10 @@ static void the_table_finds_exactly_what_is_in_it(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_gcm_session_ends_where_rfc_9001_ends_it),
-        cmocka_unit_test(a_gcm_session_asks_for_another_at_half_of_its_packets),
         cmocka_unit_test(the_last_counters_are_given_out_and_none_beyond),
+        cmocka_unit_test(an_aes_gcm_session_ends_at_2_to_the_28_packets),
+        cmocka_unit_test(another_session_is_asked_for_at_half_of_what_the_suite_allows),
+        cmocka_unit_test(an_aes_gcm_session_with_a_long_packet_ends_at_2_to_the_23),
         cmocka_unit_test(eight_threads_at_the_limit_never_share_a_counter),
         cmocka_unit_test(a_session_ends_at_180_seconds_whatever_birth_it_claims),
         cmocka_unit_test(the_table_finds_exactly_what_is_in_it),

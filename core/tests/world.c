@@ -351,9 +351,11 @@ size_t forge(uint8_t *out, uint8_t key, uint32_t receiver_index, uint64_t counte
              const uint8_t *plain, size_t length) {
     uint8_t bytes[AEAD_KEY_SIZE];
     memset(bytes, key, sizeof(bytes));
-    struct aead_key *sealer =
-        aead_key_create(aead_backend(0), AEAD_CHACHA20_POLY1305, AEAD_SEAL, bytes);
-    assert_non_null(sealer);
+    struct aead_choice choice = aead_prefer(aead_backend(0), NULL);
+    struct aead *aead = aead_create(&choice);
+    struct aead_key with;
+    assert_non_null(aead);
+    aead_key_init(&with, AEAD_CHACHA20_POLY1305, bytes);
     memset(out, 0, 16);
     out[0] = 4;
     for (int i = 0; i < 4; i++)
@@ -362,8 +364,8 @@ size_t forge(uint8_t *out, uint8_t key, uint32_t receiver_index, uint64_t counte
         out[8 + i] = (uint8_t)(counter >> 8 * i);
     struct aead_packet packet = {
         .out = out + 16, .in = plain, .counter = counter, .length = (uint32_t)length};
-    assert_true(aead_seal(sealer, &packet, 1));
-    aead_key_free(sealer);
+    assert_true(aead_seal(aead, &with, &packet, 1));
+    aead_free(aead);
     return 16 + length + AEAD_TAG_SIZE;
 }
 
@@ -375,12 +377,14 @@ long unforge(uint8_t *out, uint8_t key, const uint8_t *message, size_t length) {
     uint64_t counter = 0;
     for (int i = 0; i < 8; i++)
         counter |= (uint64_t)message[8 + i] << 8 * i;
-    struct aead_key *opener =
-        aead_key_create(aead_backend(0), AEAD_CHACHA20_POLY1305, AEAD_OPEN, bytes);
-    assert_non_null(opener);
+    struct aead_choice choice = aead_prefer(aead_backend(0), NULL);
+    struct aead *aead = aead_create(&choice);
+    struct aead_key with;
+    assert_non_null(aead);
+    aead_key_init(&with, AEAD_CHACHA20_POLY1305, bytes);
     struct aead_packet packet = {
         .out = out, .in = message + 16, .counter = counter, .length = (uint32_t)length - 16};
-    bool opened = aead_open(opener, &packet, 1) == 1;
-    aead_key_free(opener);
+    bool opened = aead_open(aead, &with, &packet, 1) == 1;
+    aead_free(aead);
     return opened ? (long)length - 32 : -1;
 }

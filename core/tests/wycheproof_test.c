@@ -120,25 +120,25 @@ static void check_chacha(const struct vector *v) {
         return;
     }
     for (size_t i = 0; aead_backend(i); i++) {
-        struct aead_key *seal =
-            aead_key_create(aead_backend(i), AEAD_CHACHA20_POLY1305, AEAD_SEAL, v->key.bytes);
-        struct aead_key *open =
-            aead_key_create(aead_backend(i), AEAD_CHACHA20_POLY1305, AEAD_OPEN, v->key.bytes);
+        struct aead_choice choice = aead_prefer(aead_backend(i), NULL);
+        struct aead *aead = aead_create(&choice);
+        struct aead_key key;
+        assert_non_null(aead);
+        aead_key_init(&key, AEAD_CHACHA20_POLY1305, v->key.bytes);
         size_t length = join(v);
-        bool good =
-            aead_open_with(open, opened, sealed, length, v->aad.bytes, v->aad.length, v->iv.bytes);
+        bool good = aead_open_with(aead, &key, opened, sealed, length, v->aad.bytes, v->aad.length,
+                                   v->iv.bytes);
         if (good != v->valid)
             fail_msg("%s: vector %u", aead_name(aead_backend(i)), v->id);
         if (v->valid) {
             assert_memory_equal(opened, v->msg.bytes, v->msg.length);
             memset(sealed, 0, sizeof(sealed));
-            assert_true(aead_seal_with(seal, sealed, v->msg.bytes, v->msg.length, v->aad.bytes,
-                                       v->aad.length, v->iv.bytes));
+            assert_true(aead_seal_with(aead, &key, sealed, v->msg.bytes, v->msg.length,
+                                       v->aad.bytes, v->aad.length, v->iv.bytes));
             assert_memory_equal(sealed, v->ct.bytes, v->ct.length);
             assert_memory_equal(sealed + v->ct.length, v->tag.bytes, 16);
         }
-        aead_key_free(seal);
-        aead_key_free(open);
+        aead_free(aead);
     }
 }
 

@@ -8,7 +8,7 @@ export const DATAPLANE_OPTIONS = {
 
 export const DATAPLANE_HELP = `data plane
   --workers N        worker threads: 1, or 0 for the default
-  --aead NAME        openssl or libsodium (default: the faster, measured at start)
+  --aead NAME        openssl, libsodium or ipsec-mb (default: the fastest, measured at start)
   --io NAME          poll
   --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), or queue-control (a
                      packet of another flow does not wait behind a stream)`;

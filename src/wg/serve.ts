@@ -35,7 +35,10 @@ export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
   try {
     server = await openSocket(settings, device, journal, ending);
     const { aead, io: backend, workers } = device.info;
-    journal.started(denoJson.version, `${aead}, ${backend}, ${counted(workers, "worker")}`);
+    journal.started(
+      denoJson.version,
+      `ChaCha20-Poly1305 by ${aead}; ${backend}, ${counted(workers, "worker")}`,
+    );
     tellReady(io);
     const end = await ending.reason;
     if (end.kind === "defect") throw end.error;

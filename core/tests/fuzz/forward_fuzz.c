@@ -21,11 +21,11 @@ enum { FORWARD_GUEST, FORWARD_MEMBER, FORWARD_PEERS };
 static struct device *forward_device;
 static struct peer *forward_peers[FORWARD_PEERS];
 static struct session *forward_sessions[FORWARD_PEERS];
-static struct aead_key *forward_seal, *forward_open;
+static struct aead *forward_aead;
+static struct aead_key forward_key;
 
 static void forward_close(void) {
-    aead_key_free(forward_seal);
-    aead_key_free(forward_open);
+    aead_free(forward_aead);
     device_close(forward_device);
 }
 
@@ -42,8 +42,7 @@ static struct session *forward_session(uint32_t which) {
                                     .local_index = FORWARD_INDEX + which,
                                     .remote_index = 200 + which,
                                     .birth = clock_boottime()};
-    struct session *made = session_create(&session, &forward_device->plane.aead,
-                                          forward_peers[which], clock_boottime());
+    struct session *made = session_create(&session, forward_peers[which], clock_boottime());
     REQUIRE(made && peer_install(forward_peers[which], &forward_device->workers[0]->pass.sessions,
                                  made) == SHOAL_OK);
     return made;
@@ -72,11 +71,9 @@ static void forward_setup(void) {
     forward_peers[FORWARD_GUEST]->guest = true;
     forward_device->plane.forward.guests = 1;
     uint8_t key[AEAD_KEY_SIZE] = {0};
-    forward_seal =
-        aead_key_create(forward_device->plane.aead.of[0], AEAD_CHACHA20_POLY1305, AEAD_SEAL, key);
-    forward_open =
-        aead_key_create(forward_device->plane.aead.of[0], AEAD_CHACHA20_POLY1305, AEAD_OPEN, key);
-    REQUIRE(forward_seal && forward_open);
+    forward_aead = aead_create(&forward_device->plane.aead);
+    REQUIRE(forward_aead);
+    aead_key_init(&forward_key, AEAD_CHACHA20_POLY1305, key);
     device_resume(forward_device);
     atexit(forward_close);
 }
@@ -90,7 +87,7 @@ static void forward_check(const struct train *train, const uint8_t *sent, size_t
     uint64_t counter;
     memcpy(&counter, train->arena + 8, sizeof(counter));
     struct aead_packet sealed = {plain, train->arena + 16, counter, train->bytes - 16, false};
-    REQUIRE(aead_open(forward_open, &sealed, 1) == 1);
+    REQUIRE(aead_open(forward_aead, &forward_key, &sealed, 1) == 1);
     REQUIRE(packet_parse(&packet, sent, size) == PACKET_OK);
     REQUIRE(packet_parse(&told, plain, train->bytes - 32) == PACKET_OK);
     uint32_t hops = packet.version == 4 ? 8 : 7;
@@ -154,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     peer_set_endpoint(other, control & 4 ? &(struct shoal_endpoint){0} : &place);
     pass->now = forward_sessions[from]->birth + 1;
     struct aead_packet packet = {message + 16, plain, 0, (uint32_t)length, false};
-    REQUIRE(aead_seal(forward_seal, &packet, 1));
+    REQUIRE(aead_seal(forward_aead, &forward_key, &packet, 1));
     struct socket_received received = {.endpoint = place,
                                        .length = (uint32_t)length + 32,
                                        .segment = (uint32_t)length + 32,

@@ -17,10 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct device *message_device;
 static struct session *message_session;
-static struct aead_key *message_key;
+static struct aead *message_aead;
+static struct aead_key message_key;
 
 static void message_close(void) {
-    aead_key_free(message_key);
+    aead_free(message_aead);
     device_close(message_device);
 }
 
@@ -41,12 +42,12 @@ static void message_open(void) {
                                     .local_index = MESSAGE_INDEX,
                                     .remote_index = 200,
                                     .birth = clock_boottime()};
-    message_session = session_create(&session, &message_device->plane.aead, peer, clock_boottime());
+    message_session = session_create(&session, peer, clock_boottime());
     REQUIRE(message_session && peer_install(peer, &message_device->workers[0]->pass.sessions,
                                             message_session) == SHOAL_OK);
-    message_key = aead_key_create(message_device->plane.aead.of[0], AEAD_CHACHA20_POLY1305,
-                                  AEAD_SEAL, session.receive_key);
-    REQUIRE(message_key);
+    message_aead = aead_create(&message_device->plane.aead);
+    REQUIRE(message_aead);
+    aead_key_init(&message_key, AEAD_CHACHA20_POLY1305, session.receive_key);
     device_resume(message_device);
     atexit(message_close);
 }
@@ -58,7 +59,7 @@ static uint8_t *message_seal(const uint8_t *plain, size_t *size) {
     message[0] = 4;
     message[4] = MESSAGE_INDEX;
     struct aead_packet packet = {message + 16, plain, 0, (uint32_t)*size, false};
-    REQUIRE(aead_seal(message_key, &packet, 1));
+    REQUIRE(aead_seal(message_aead, &message_key, &packet, 1));
     *size += 32;
     return message;
 }
