@@ -325,6 +325,20 @@ Deno.test("a token that is altered or for another mesh changes nothing and says 
   assert.equal(altered.disk, undefined);
 });
 
+Deno.test("who knocks with a membership that has ended is told the command that renews it", () => {
+  const lab = new NodeLab(crypto);
+  const founder = lab.founder();
+  const short = lab.computer({ name: "short", token: founder.token({ memberDays: 0.001 }) });
+  short.start();
+  lab.run(2_000);
+  assert.equal(founder.sees(short)?.state, "alive");
+  lab.run(450_000);
+  short.crash();
+  short.start();
+  lab.run(60_000);
+  assert.match(failures(short).join(), new RegExp(`with \`shoal approve ${short.id}\``));
+});
+
 Deno.test("a token that has expired is refused by the door, whose clock decides", () => {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();

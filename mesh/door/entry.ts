@@ -160,7 +160,7 @@ export class Entry {
     const record = judge(this.#o.crypto, now, mesh, key, verdict.record, out);
     if (verdict.kind === "refused") {
       if ("blame" in record) return undefined;
-      const why = REFUSED[verdict.why] ?? "it does not take us for a member";
+      const why = REFUSED[verdict.why]?.(this.#o.identity.id) ?? "it does not take us for a member";
       this.#fail(seed, `refused us: ${why}`, out);
       return undefined;
     }
@@ -234,17 +234,18 @@ function judge(
   return { blame: judgement.detail, isOfClock: isOfClock(judgement.why) };
 }
 
-const REFUSED: Partial<Record<Refusal, string>> = {
-  notYetValid:
+/** What a person is told whose key an admin's command has to name. */
+const REFUSED: Partial<Record<Refusal, (key: MemberId) => string>> = {
+  notYetValid: () =>
     "our certificate has not begun yet by its clock: compare the clocks of both machines",
-  expired: "our membership has ended: an admin renews it with `shoal approve`",
-  removed:
+  expired: (key) => `our membership has ended: an admin renews it with \`shoal approve ${key}\``,
+  removed: () =>
     "our key, or our token, was revoked: with `shoal identity renew` this machine can come " +
     "back as a new node",
-  left:
+  left: () =>
     "our key has left the mesh: with another state folder and a new token this machine can come " +
     "back as a new node",
-  tokenExpired: "the token has expired: ask an admin for a new one (`shoal invite`)",
-  tokenUsedUp: "the token is used up: ask an admin for a new one (`shoal invite`)",
-  full: "one of its tables is full",
+  tokenExpired: () => "the token has expired: ask an admin for a new one (`shoal invite`)",
+  tokenUsedUp: () => "the token is used up: ask an admin for a new one (`shoal invite`)",
+  full: () => "one of its tables is full",
 };
