@@ -163,6 +163,30 @@ Deno.test(
 );
 
 Deno.test(
+  "no key is taken for erased while the folder that holds it is moved away",
+  inFolder((dir) => {
+    let state = open(dir, true);
+    state.save(memory(1));
+    const keys = () => [state.meshSeed?.toHex(), state.recoverySeed?.toHex()];
+    const before = keys();
+    Deno.renameSync(dir, `${dir}-away`);
+    const isRefused = (error: unknown) =>
+      error instanceof Failure &&
+      /was removed or moved away .*: put the folder back/.test(error.message);
+    assert.throws(() => state.eraseMeshSeed(), isRefused);
+    assert.throws(() => state.eraseRecovery(), isRefused);
+    assert.deepEqual(keys(), before, "what was not erased is not forgotten");
+    Deno.renameSync(`${dir}-away`, dir);
+    state.eraseMeshSeed();
+    state.eraseRecovery();
+    state.close();
+    state = open(dir, true);
+    assert.deepEqual(keys(), [undefined, undefined]);
+    state.close();
+  }),
+);
+
+Deno.test(
   "a folder that was removed while the node runs is made again, with all that it held",
   inFolder((dir) => {
     const news: StateNews[] = [];

@@ -156,6 +156,7 @@ export class Store {
    */
   erase(name: string): void {
     const path = this.#path(name);
+    this.#refuseGone(path);
     if (look("erase", path) === undefined) return;
     this.#erasing(name, () => {
       this.#changeFolder(() => guard("remove", path, () => fs.rmSync(path)));
@@ -220,6 +221,17 @@ export class Store {
       Exit.failed,
       `state: ${this.dir} was emptied or replaced while this node ran: put back what was there, or ` +
         "stop the node first",
+    );
+  }
+
+  /** A folder that somebody has moved away still holds what is to be erased, and may be put back. */
+  #refuseGone(path: string): void {
+    if (this.isOurs) return;
+    this.#refuseReplaced();
+    throw new Failure(
+      Exit.failed,
+      `state: cannot erase ${path}: ${this.dir} was removed or moved away while this node ran, and may ` +
+        "hold it still: put the folder back, or wait until this node has made it again, and try again",
     );
   }
 
