@@ -57,6 +57,28 @@ Deno.test("a folder that is made for a socket lets everybody through, whatever t
     }
   }));
 
+Deno.test("sockets that are opened at one time have each its mode, and leave the umask as it was", () =>
+  inFolder(async (dir) => {
+    const before = Deno.umask();
+    const modes = [0o660, 0o600, 0o640];
+    const opening = modes.map((mode, i) =>
+      Listener.open({
+        place: { path: join(dir, `${i}.sock`), mode, program: "test", elsewhere: "nothing" },
+        descriptors: { left: () => 1000, hasInput, duplicate },
+        onClient: (client) => client.end(),
+      })
+    );
+    const isUntouched: boolean[] = [];
+    const looking = setInterval(() => isUntouched.push(Deno.umask() === before), 0);
+    const listeners = await Promise.all(opening);
+    clearInterval(looking);
+    const found = modes.map((_, i) => (Deno.statSync(join(dir, `${i}.sock`)).mode ?? 0) & 0o777);
+    assert.deepEqual(found, modes);
+    assert.equal(Deno.umask(), before);
+    assert(!isUntouched.includes(false));
+    await Promise.all(listeners.map((listener) => listener.close()));
+  }));
+
 Deno.test("a socket from which nobody is taken is taken up anew, at the same place", () => {
   let isLost = false;
   return listening({ hasInput: (fd) => isLost || hasInput(fd) }, async (path, listener) => {

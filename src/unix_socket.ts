@@ -33,17 +33,28 @@ export async function listenAt(server: net.Server, place: Place): Promise<void> 
   const { group, mode } = place;
   if (group) refuseClosed(place, group);
   // No other group than the one that is meant can open it at any moment.
-  const before = Deno.umask(0o777 & ~(group ? mode & ~GROUP_RIGHTS : mode));
+  const umask = 0o777 & ~(group ? mode & ~GROUP_RIGHTS : mode);
   // It listens before it has its name: `wg` removes a socket that refuses it, and between bind and
   // listen ours would. As long as the path, which has a limit, and with no ending that wg looks for.
   const unnamed = boundNameOf(place.path);
   try {
     fs.rmSync(unnamed, { force: true });
-    await listen(server, unnamed);
+    await underUmask(umask, () => listen(server, unnamed));
     if (group) hand(unnamed, group, mode);
     fs.renameSync(unnamed, place.path);
   } catch (error) {
     throw error instanceof Failure ? error : unusable(place, error);
+  }
+}
+
+/**
+ * The umask is the whole process's, and another call may come in between: it is set for as long as the call itself takes,
+ * in which the run time has bound the socket, and not until what the call promises.
+ */
+function underUmask<T>(umask: number, call: () => T): T {
+  const before = Deno.umask(umask);
+  try {
+    return call();
   } finally {
     Deno.umask(before);
   }
