@@ -181,6 +181,15 @@ const UNREACHABLE: readonly (readonly [prefix: string, length: number, what: str
   ["ff00::", 8, "multicast"], // RFC 4291 section 2.7
 ];
 
+/** Where no machine is, also when a person names it. */
+const NOBODY: readonly (readonly [prefix: string, length: number])[] = [
+  ["0.0.0.0", 8],
+  ["224.0.0.0", 4],
+  ["255.255.255.255", 32],
+  ["::", 128],
+  ["ff00::", 8],
+];
+
 /** IPv6 addresses that a gateway turns into the IPv4 address at this byte: that must do, too. */
 const EMBEDDING: readonly (readonly [prefix: string, length: number, at: number])[] = [
   ["64:ff9b::", 96, 12], // NAT64, RFC 6052
@@ -209,6 +218,7 @@ const unreachable = UNREACHABLE.map(([text, length, what]) => ({
   what,
 }));
 const privates = PRIVATE.map(([text, length]) => ({ address: tableAddress(text), length }));
+const nobodies = NOBODY.map(([text, length]) => ({ address: tableAddress(text), length }));
 const embedding = EMBEDDING.map(([text, length, at]) => ({
   address: tableAddress(text),
   length,
@@ -225,6 +235,11 @@ export function whyUnreachable({ address, port }: Omit<Endpoint, "scope">): stri
   const inner = address.subarray(embedded.at, embedded.at + 4);
   const why = whyUnreachable({ address: inner, port });
   return why && `for an IPv4 address that is ${why}`;
+}
+
+/** Whether an address can be one machine's: no group of machines, not all of them, and not none. */
+export function isOneMachine(address: Uint8Array): boolean {
+  return !nobodies.some((one) => isWithin(address, one));
 }
 
 /** Whether others may be told of a place, and sent to it on another's word. */

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { TOKEN_PREFIX } from "../mesh/door/token.ts";
+import { isOneMachine, parseAddress } from "../mesh/endpoint.ts";
 import { isName } from "../mesh/membership/statement.ts";
 import { wholeNumber } from "./cli/command.ts";
 import { codeOf } from "./errno.ts";
@@ -144,16 +145,33 @@ function joinsOf(env: Env): readonly string[] {
 /** `HOST:PORT`, `[v6]:PORT`, or a host alone with WireGuard's usual port. */
 export function parseSeed(option: string, text: string): Seed {
   const seed = readSeed(text) ?? readSeed(`${text}:${DEFAULT_PORT}`);
-  if (seed !== undefined) return seed;
+  if (seed !== undefined) {
+    refuseNobody(option, seed.host);
+    return seed;
+  }
   throw new Failure(
     Exit.usage,
     `${option} '${text}' is not HOST:PORT (write an IPv6 address as [2001:db8::1]:51820)`,
   );
 }
 
+/** A machine that listens at all of its addresses is named by one of them. */
+function refuseNobody(option: string, host: string): void {
+  const address = parseAddress(host);
+  if (address === undefined || isOneMachine(address)) return;
+  throw new Failure(
+    Exit.usage,
+    `${option} '${host}' is the address of no machine: name one by which the machine is reached`,
+  );
+}
+
 /** What invites name: without a port, which is the one that the node has. */
 function checkAdvertise(host: string | undefined): string | undefined {
-  if (host === undefined || readSeed(formatSeed({ host, port: 1 }))) return host;
+  if (host === undefined) return host;
+  if (readSeed(formatSeed({ host, port: 1 }))) {
+    refuseNobody("--advertise", host);
+    return host;
+  }
   throw new Failure(
     Exit.usage,
     `--advertise '${host}' is neither a host name nor an address (its port is that of --listen)`,

@@ -30,6 +30,19 @@ Deno.test("a seed is HOST:PORT, a bracketed IPv6 address, or a host on the usual
   }
 });
 
+Deno.test("a seed, and what invites name, is one machine: not all of them, a group or none", () => {
+  const nobody = ["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "::", "ff02::1"];
+  for (const host of [...nobody, "::ffff:0.0.0.0"]) {
+    const seed = host.includes(":") ? `[${host}]:9` : host;
+    const refused = usage(/is the address of no machine: name one by which/);
+    assert.throws(() => parseSeed("--seed", seed), refused, host);
+    assert.throws(() => nodeConfig({ state: "/tmp/x", advertise: host }, noEnv), refused, host);
+  }
+  for (const host of ["127.0.0.1", "169.254.0.1", "240.0.0.1", "localhost"]) {
+    assert.equal(parseSeed("--seed", host).host, host);
+  }
+});
+
 Deno.test("flags stand over the environment", () => {
   const env = (name: string) =>
     ({ SHOAL_NAME: "from-env", SHOAL_LISTEN: "4500", SHOAL_JOIN: "a:1,b:2", SHOAL_NO_TUN: "1" })[

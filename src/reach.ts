@@ -1,14 +1,24 @@
 /** From where the places in an invite can be reached. */
 import { isWithin, parseEndpoint } from "../mesh/endpoint.ts";
+import { readSeed } from "../mesh/seed.ts";
 
 /** What a person should know of a line that leads to these places; "": machines anywhere may reach one. */
 export function reachOf(seeds: readonly string[]): string {
-  if (seeds.length === 0 || !seeds.every(isPrivate)) return "";
-  return `this line leads to ${
-    seeds.join(" and ")
-  } alone, which only machines of the same network reach: for ` +
+  const isNear = seeds.length > 0 && seeds.every((seed) => isHere(seed) || isPrivate(seed));
+  if (!isNear) return "";
+  const who = seeds.every(isHere)
+    ? "this machine itself reaches"
+    : "machines of the same network reach";
+  return `this line leads to ${seeds.join(" and ")} alone, which only ${who}: for ` +
     "others, name the address that they see by --seed HOST:PORT of invite, and let their datagrams through to it";
 }
+
+/** To each machine these are itself (RFC 1122, RFC 4291; RFC 6761 for the name). */
+const LOOPBACK = [
+  { address: Uint8Array.of(127, 0, 0, 0), length: 8 },
+  { address: Uint8Array.of(...Array(15).fill(0), 1), length: 128 },
+];
+const LOOPBACK_NAME = /^(?:.*\.)?localhost\.?$/i;
 
 /** Of RFC 1918, RFC 6598 (a provider's own), RFC 3927, and RFC 4193 and link-local of IPv6. */
 const PRIVATE = [
@@ -22,6 +32,14 @@ const PRIVATE = [
 ];
 
 function isPrivate(seed: string): boolean {
+  return isIn(seed, PRIVATE);
+}
+
+function isHere(seed: string): boolean {
+  return isIn(seed, LOOPBACK) || LOOPBACK_NAME.test(readSeed(seed)?.host ?? "");
+}
+
+function isIn(seed: string, networks: typeof PRIVATE): boolean {
   const address = parseEndpoint(seed)?.address;
-  return address !== undefined && PRIVATE.some((network) => isWithin(address, network));
+  return address !== undefined && networks.some((network) => isWithin(address, network));
 }

@@ -15,6 +15,22 @@ Deno.test("a line that leads to private addresses alone says so, and what to do"
   }
 });
 
+Deno.test("a line that leads to loopback alone says that only this machine reaches it", () => {
+  for (
+    const seed of [
+      "127.0.0.1:51820",
+      "127.9.9.9:1",
+      "[::1]:51820",
+      "localhost:51820",
+      "a.LOCALHOST.:9",
+    ]
+  ) {
+    assert.match(reachOf([seed]), /only this machine itself reaches.*--seed HOST:PORT/, seed);
+    assert.match(reachOf([seed, "10.1.2.3:51820"]), /machines of the same network reach/, seed);
+    assert.equal(reachOf([seed, "lyon.example.org:51820"]), "", seed);
+  }
+});
+
 Deno.test("a line that leads to a public address, or to a name, may be reached from anywhere", () => {
   for (
     const seed of [
