@@ -399,6 +399,29 @@ testUnless(
 
 testUnless(
   lack,
+  "a service whose state is damaged stops and says what to do, and is not started again and again",
+  async () => {
+    await using machines = await Machines.open();
+    await using guest = await Guest.boot((await machines.add("lyon")).host, ROOT);
+    const lyon = await Service.install(guest, "lab");
+    await lyon.systemctl("start");
+    await lyon.systemctl("stop");
+    const state = "/var/lib/shoal/lab/state.json";
+    await guest.sh(`cp -p ${state} /root/state; truncate --size=-9 ${state}`);
+    await assert.rejects(lyon.systemctl("start"));
+    await guest.sh("sleep 6"); // It would be started again after 5 s.
+    const shown = ["ActiveState", "ExecMainStatus", "NRestarts"].map((name) => lyon.show(name));
+    assert.deepEqual(await Promise.all(shown), ["failed", "5", "0"]);
+    const said = await lyon.journal();
+    assert.equal([...said.matchAll(/state\.json is damaged .*--previous-state/g)].length, 1, said);
+    await guest.sh(`cp -p /root/state ${state}`);
+    await lyon.systemctl("start");
+    assert.equal(await lyon.show("ActiveState"), "active");
+  },
+);
+
+testUnless(
+  lack,
   "uninstall removes all but the state, which is root's then and makes the same member again; --purge removes it, too",
   async () => {
     await using machines = await Machines.open();

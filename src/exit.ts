@@ -5,6 +5,8 @@ export const Exit = {
   usage: 2,
   notRunning: 3,
   noPermission: 4,
+  /** A start that fails in the same way until a person has mended something: a service is not started again. */
+  stuck: 5,
   notConfigured: 6,
 } as const;
 

@@ -71,7 +71,7 @@ export function newestMemory(store: Store, keys: Keys): Remembered | undefined {
   const trouble = newest === undefined ? "is missing" : "is damaged or of another version";
   const isThere = isSound(previous) && seedOf(previous, keys) !== undefined;
   throw new Failure(
-    Exit.failed,
+    Exit.stuck,
     `state: ${store.dir}/${STATE_FILE} ${trouble}: ` +
       (isThere
         ? `start once with \`shoal node --previous-state\` to go on from ${PREVIOUS_FILE}, ` +
@@ -94,7 +94,7 @@ export function previousMemory(store: Store, keys: Keys): Remembered {
       ? "belongs to another identity"
       : "is damaged, too";
     throw new Failure(
-      Exit.failed,
+      Exit.stuck,
       `state: ${store.dir}/${PREVIOUS_FILE} ${trouble}: ` +
         `restore the folder from a copy, or move it away to start anew`,
     );
@@ -117,7 +117,7 @@ export function ownerOf(store: Store, memory: Remembered, keys: Keys): Uint8Arra
   if (seed !== undefined) return seed;
   const path = `${store.dir}/${KEY_FILE.identity}`;
   throw new Failure(
-    Exit.failed,
+    Exit.stuck,
     keys.identity === undefined
       ? `state: ${path} is missing: restore it, or remove the folder to start anew`
       : `state: ${path} and ${STATE_FILE} do not belong together: restore both from one copy`,

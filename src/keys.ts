@@ -42,7 +42,7 @@ export function readKeys(store: Store): Keys {
     const seed = readKey(store, KEY_FILE[name], name);
     if (seed !== "damaged") return seed;
     throw new Failure(
-      Exit.failed,
+      Exit.stuck,
       `state: ${store.dir}/${KEY_FILE[name]} is damaged: restore it from a copy, or ${
         WITHOUT[name]
       }`,

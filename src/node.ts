@@ -459,27 +459,30 @@ export class MeshNode {
     const recoveryKey = recoverySeed && crypto.ed25519FromSeed(recoverySeed).publicKey;
     const { tun, open, join, token, meshName, pool } = this.options;
     const name = this.options.name ?? snapshot?.name ?? hostName();
-    return value(Machine.create(readClock(), {
-      crypto,
-      random,
-      identitySeed,
-      ...(recoveryKey === undefined ? {} : { recoveryKey }),
-      ...(meshSeed === undefined ? {} : { meshSeed }),
-      ...(snapshot === undefined ? {} : { snapshot }),
-      ...(token === undefined ? {} : { token }),
-      ...(meshName === undefined ? {} : { meshName }),
-      ...(pool === undefined ? {} : { pool }),
-      name,
-      port,
-      version: denoJson.version,
-      tunnel: tun,
-      relay: false,
-      aesGcm: this.#speaksAes(),
-      open,
-      seeds: join.map(formatSeed),
-      // The driver is made after the machine, which reads facts only when it is driven.
-      facts: (peer) => this.#driver.facts(peer),
-    }));
+    return value(
+      Machine.create(readClock(), {
+        crypto,
+        random,
+        identitySeed,
+        ...(recoveryKey === undefined ? {} : { recoveryKey }),
+        ...(meshSeed === undefined ? {} : { meshSeed }),
+        ...(snapshot === undefined ? {} : { snapshot }),
+        ...(token === undefined ? {} : { token }),
+        ...(meshName === undefined ? {} : { meshName }),
+        ...(pool === undefined ? {} : { pool }),
+        name,
+        port,
+        version: denoJson.version,
+        tunnel: tun,
+        relay: false,
+        aesGcm: this.#speaksAes(),
+        open,
+        seeds: join.map(formatSeed),
+        // The driver is made after the machine, which reads facts only when it is driven.
+        facts: (peer) => this.#driver.facts(peer),
+      }),
+      Exit.stuck,
+    );
   }
 
   /** What the machine answers to a person. @throws {Failure} with its sentence when it refuses */
@@ -620,7 +623,7 @@ export class MeshNode {
     if (rival === undefined) return;
     const usual = formatPool(DEFAULT_POOL);
     throw new Failure(
-      Exit.failed,
+      Exit.stuck,
       `node: ${rival.name} of this machine has ${rival.address}, inside ${usual}, from which a mesh takes ` +
         "its addresses: found it with another network, for example --pool 10.77.0.0/16",
     );

@@ -460,7 +460,7 @@ function refuseFirstFormat(store: Store): void {
     !isFirst(KEY_FILE.meshKey, isKey)
   ) return;
   throw new Failure(
-    Exit.failed,
+    Exit.stuck,
     `state: ${store.dir} is of shoal 0.1's first format, whose memberships cannot be carried over: ` +
       `move the folder away and found or join anew`,
   );
@@ -485,7 +485,7 @@ function refuseForgetful(
   if (isUnfinished) return;
   const join = hasFounded ? "" : "start with the --join line again, ";
   throw new Failure(
-    Exit.failed,
+    Exit.stuck,
     `state: ${store.dir}/${STATE_FILE} is missing: restore it from a copy, ${join}` +
       `or remove the folder to start anew`,
   );
@@ -501,7 +501,7 @@ function usualPortOf(store: Store): number {
   const port = readPort(store) ?? DEFAULT_PORT;
   if (port > 0 && port < 65_536) return port;
   throw new Failure(
-    Exit.failed,
+    Exit.stuck,
     `state: ${store.dir}/${PORT_FILE} is damaged: remove it, and the node takes UDP port ` +
       `${DEFAULT_PORT} or that of --listen`,
   );

@@ -345,7 +345,7 @@ function leave(dir: string, founds: boolean, ...lost: string[]): string {
   return key;
 }
 
-function refuses(call: () => unknown, message: string, code: number = Exit.failed): void {
+function refuses(call: () => unknown, message: string, code: number = Exit.stuck): void {
   assert.throws(call, (error) => {
     assert(error instanceof Failure, String(error));
     assert.deepEqual([error.code, error.message], [code, message]);

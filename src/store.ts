@@ -84,7 +84,7 @@ export class Store {
       refuseUnsafe(path, stat);
       if (stat.size > this.fileMax) {
         throw new Failure(
-          Exit.failed,
+          Exit.stuck,
           `state: ${path} has ${stat.size} bytes, more than the ${this.fileMax} that a state file may have: ` +
             `move it away and start again`,
         );
@@ -365,7 +365,7 @@ function takeLock(path: string): Deno.FsFile {
 function lookAt(verb: string, path: string): fs.Stats | undefined {
   const stat = guard(verb, path, () => fs.lstatSync(path, { throwIfNoEntry: false }));
   if (!stat?.isSymbolicLink()) return stat;
-  throw new Failure(Exit.failed, `state: cannot ${verb} ${path} (ELOOP): ${NEXT_STEP["ELOOP"]}`);
+  throw new Failure(Exit.stuck, `state: cannot ${verb} ${path} (ELOOP): ${NEXT_STEP["ELOOP"]}`);
 }
 
 /** The same of a file, which is refused where it may not be ours alone. */
@@ -389,7 +389,7 @@ function make(dir: string): void {
 function isFolder(dir: string): boolean {
   const stat = lookAt("open", dir);
   if (stat === undefined || stat.isDirectory()) return stat !== undefined;
-  throw new Failure(Exit.failed, `state: ${dir} is no folder: choose another --state`);
+  throw new Failure(Exit.stuck, `state: ${dir} is no folder: choose another --state`);
 }
 
 function refuseUnsafe(path: string, stat: fs.Stats): void {
@@ -448,13 +448,16 @@ const NEXT_STEP: Readonly<Record<string, string>> = {
   EEXIST: "it exists already: another process made it; look at it before removing it",
 };
 
+/** What somebody has put there stays until somebody takes it away. */
+const IN_THE_WAY = ["ELOOP", "ENOTDIR", "EISDIR"];
+
 function explained(verb: string, path: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   const denied = code === "EACCES" || code === "EPERM" || error instanceof Deno.errors.NotCapable;
   const next = NEXT_STEP[code] ?? (error instanceof Error ? error.message : String(error));
   return new Failure(
-    denied ? Exit.noPermission : Exit.failed,
+    denied ? Exit.noPermission : IN_THE_WAY.includes(code) ? Exit.stuck : Exit.failed,
     `state: cannot ${verb} ${path}${code === "" ? "" : ` (${code})`}: ${next}`,
     { cause: error },
   );

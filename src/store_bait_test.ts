@@ -23,7 +23,7 @@ Deno.test(
     const elsewhere = join(dir, "..", "elsewhere");
     Deno.writeTextFileSync(elsewhere, "bait", { mode: 0o600 });
     Deno.symlinkSync(elsewhere, join(dir, "identity"));
-    failsWith(Exit.failed, /symbolic link/, () => store.read("identity"));
+    failsWith(Exit.stuck, /symbolic link/, () => store.read("identity"));
     failsWith(Exit.failed, /exists already/, () => store.create("identity", bytes("x")));
     Deno.removeSync(join(dir, "identity"));
     Deno.linkSync(elsewhere, join(dir, "identity"));
@@ -43,7 +43,7 @@ Deno.test(
     Deno.mkdirSync(join(root, "elsewhere"), { mode: 0o700 });
     for (const target of ["elsewhere", "gone"]) {
       Deno.symlinkSync(join(root, target), dir);
-      failsWith(Exit.failed, /symbolic link/, () => Store.open(dir, FILE_MAX));
+      failsWith(Exit.stuck, /symbolic link/, () => Store.open(dir, FILE_MAX));
       Deno.removeSync(dir);
     }
     assert.deepEqual([...Deno.readDirSync(root)].map(({ name }) => name), ["elsewhere"]);
@@ -51,7 +51,7 @@ Deno.test(
     Deno.writeTextFileSync(dir, "");
     makePipe(`${dir}.pipe`);
     for (const other of [dir, `${dir}.pipe`, "/dev/zero"]) {
-      failsWith(Exit.failed, /is no folder: choose another/, () => Store.open(other, FILE_MAX));
+      failsWith(Exit.stuck, /is no folder: choose another/, () => Store.open(other, FILE_MAX));
     }
   }),
 );
@@ -71,7 +71,7 @@ Deno.test(
     failsWith(Exit.noPermission, /is not a regular file/, () => Store.open(dir, FILE_MAX));
     Deno.removeSync(join(dir, "lock"));
     Deno.symlinkSync(join(dir, "..", "elsewhere"), join(dir, "lock"));
-    failsWith(Exit.failed, /symbolic link/, () => Store.open(dir, FILE_MAX));
+    failsWith(Exit.stuck, /symbolic link/, () => Store.open(dir, FILE_MAX));
   }),
 );
 

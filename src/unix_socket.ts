@@ -126,7 +126,7 @@ async function clear(place: Place): Promise<void> {
   }
   if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket()) {
     const what = `${program}: ${path} is no socket: move it away and start again`;
-    throw new Failure(Exit.failed, what);
+    throw new Failure(Exit.stuck, what);
   }
   if (await isAnswered(path)) {
     throw new Failure(

@@ -1,4 +1,5 @@
 /** The systemd unit of a mesh node, one template for every service of this machine: `shoal@NAME.service`. */
+import { Exit } from "../exit.ts";
 import { SEALED_TOKEN_CREDENTIAL, TOKEN_CREDENTIAL } from "./credential.ts";
 import { SERVICE_VARIABLE } from "./place.ts";
 
@@ -58,8 +59,8 @@ WatchdogSec=30s
 # 'shoal down' and 'leave' end with 0 and mean it.
 Restart=on-failure
 RestartSec=5s
-# A wrong option (2) and a missing right (4) are for a person to mend.
-RestartPreventExitStatus=2 4
+# A wrong option (2), a missing right (4) and what else no start can mend (5, a damaged state) are for a person.
+RestartPreventExitStatus=${Exit.usage} ${Exit.noPermission} ${Exit.stuck}
 
 User=${SERVICE_USER}
 Group=${SERVICE_USER}
