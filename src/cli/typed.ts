@@ -2,6 +2,7 @@
 import { basename, dirname } from "node:path";
 import { DEFAULT_INTERFACE, type Instance } from "../instance.ts";
 import { serviceAt } from "../service/place.ts";
+import { printable } from "../words.ts";
 import { type Io, programName } from "./command.ts";
 
 /** The node that a text is of, as far as commands have to name it. Options begin with a space; "": none are needed. */
@@ -65,7 +66,19 @@ export function optionOf(socket: string): string {
     : `--interface ${quoted(basename(socket, ".sock"))}`;
 }
 
-/** One word of a shell, whatever is in it. */
+/** One word of a shell, whatever is in it; what moves a cursor or is seen by nobody is written as its bytes. */
 export function quoted(text: string): string {
-  return /^[\w.:/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  if (/^[\w.:/-]+$/.test(text)) return text;
+  if (printable(text) === text) return `'${text.replaceAll("'", "'\\''")}'`;
+  // $'…' of POSIX.1-2024; "\NNN" is read as far as three digits, whatever comes next.
+  const signs = Array.from(text, (sign) => {
+    if (/['\\]/.test(sign)) return `\\${sign}`;
+    return printable(sign) === sign ? sign : octal(sign);
+  });
+  return `$'${signs.join("")}'`;
+}
+
+function octal(sign: string): string {
+  const bytes = [...new TextEncoder().encode(sign)];
+  return bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
 }

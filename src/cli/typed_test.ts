@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Io } from "./command.ts";
-import { inWordsOf, meantAs, meantBy } from "./typed.ts";
+import { printable } from "../words.ts";
+import { inWordsOf, meantAs, meantBy, quoted } from "./typed.ts";
 
 function io(program?: string): Io {
   const nothing = () => {};
@@ -35,6 +36,26 @@ Deno.test("a printed command picks the node that printed it, unless that is the 
     "`shoal down --interface oslo`",
     "a service",
   );
+});
+
+Deno.test("a word of a printed command moves no cursor, is one line, and is the same word to a shell", async () => {
+  const hostile = [
+    "a b",
+    "it's",
+    "\x1b[2Jx",
+    "a\nusage: b",
+    "abc\u202egnp",
+    "a\u200bb\u009b1m",
+    "\u{e0041}'\\7\x077",
+    "$(id)`id`\t!",
+  ];
+  for (const text of hostile) {
+    const word = quoted(text);
+    assert.equal(printable(word), word);
+    const { stdout } = await new Deno.Command("bash", { args: ["-c", `printf %s ${word}`] })
+      .output();
+    assert.equal(new TextDecoder().decode(stdout), text, word);
+  }
 });
 
 Deno.test("a printed command for another machine names none of the nodes here", () => {
