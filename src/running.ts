@@ -6,6 +6,7 @@ import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import { readKernelFile, SystemError } from "../ffi/libc.ts";
 import { codeOf } from "./errno.ts";
+import { refuseUnsafePath } from "./safe_path.ts";
 import { isOfItsUser } from "./service/place.ts";
 import { boundNameOf } from "./unix_socket.ts";
 
@@ -21,6 +22,7 @@ const LINE = /^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} 00010000 0001 [0-9A-F]{2} +\d+
 const STATE_SOCKET = "control.sock";
 const FOLDER = "shoal";
 const ENDING = ".sock";
+const OTHERS_WRITE = 0o022;
 
 /**
  * Paths of control sockets, in the order of the kernel's list, at most {@link NODES_MAX}. A socket that belongs neither
@@ -32,7 +34,7 @@ export function runningNodes(uid: number | null = Deno.uid(), list = readList())
 
 /**
  * Paths of control sockets at which a node listens though nothing is there: somebody has removed the socket or its
- * folder. At most {@link NODES_MAX}; whose they are is not known.
+ * folder. At most {@link NODES_MAX}; only where root or we could have put one.
  */
 export function removedSockets(list = readList()): string[] {
   return controlSockets(list, isAbsent);
@@ -63,16 +65,31 @@ function isTrusted(path: string, uid: number | null): boolean {
   try {
     const found = fs.lstatSync(path);
     if (!found.isSocket()) return false;
-    return found.uid === 0 || found.uid === uid || isOfItsUser(path);
+    return (found.uid === 0 || found.uid === uid) && isPlaceOfOurs(path) || isOfItsUser(path);
   } catch (error) {
     // A folder that is closed to this user: what is behind it is not asked, but a node of somebody seems to be there.
-    return codeOf(error) === "EACCES";
+    return codeOf(error) === "EACCES" && isPlaceOfOurs(path);
+  }
+}
+
+/**
+ * Whether nobody but root and we can put something at a path, or could: the list has what any user has called a socket,
+ * and a link of theirs leads to sockets of others.
+ */
+function isPlaceOfOurs(path: string): boolean {
+  let folder = dirname(path);
+  while (!fs.existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  try {
+    refuseUnsafePath({ path: folder, program: "", elsewhere: "" });
+    return (fs.statSync(folder).mode & OTHERS_WRITE) === 0;
+  } catch {
+    return false;
   }
 }
 
 function isAbsent(path: string): boolean {
   try {
-    return fs.lstatSync(path, { throwIfNoEntry: false }) === undefined;
+    return fs.lstatSync(path, { throwIfNoEntry: false }) === undefined && isPlaceOfOurs(path);
   } catch {
     return false; // It cannot be looked at.
   }

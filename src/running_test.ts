@@ -167,6 +167,56 @@ Deno.test("a socket of another user is no node: anybody can answer in a node's n
   }
 });
 
+testUnless(
+  { right: Deno.uid() === 0 ? undefined : "only root can make folders of others" },
+  "what another user calls a socket is no node, neither one that was removed nor one that is closed to us",
+  async () => {
+    const root = await Deno.makeTempDir();
+    const [theirs, open, ours] = ["theirs", "open", "ours"].map((name) => join(root, name));
+    assert(theirs && open && ours);
+    for (const folder of [theirs, open, ours]) await Deno.mkdir(folder, { mode: 0o755 });
+    await Deno.chown(theirs, 4321, 4321);
+    await Deno.chmod(open, 0o1777); // As /tmp: what was there may have been anybody's.
+    const one = await node(join(ours, "one"), "shoal-one");
+    await Deno.symlink(join(ours, "one"), join(theirs, "link"));
+    const bound = (path: string) =>
+      `0000000000000000: 00000002 00000000 00010000 0001 01 1 ${path.replace(/k$/, "~")}`;
+    const list = [
+      join(theirs, "link", "control.sock"),
+      join(theirs, "none", "control.sock"),
+      join(open, "none", "control.sock"),
+      one.path,
+      join(ours, "none", "control.sock"),
+    ].map(bound).join("\n");
+    try {
+      assert.deepEqual(runningNodes(0, list), [one.path]);
+      assert.deepEqual(removedSockets(list), [join(ours, "none", "control.sock")]);
+      // Whoever cannot enter a folder is told of a node there only if it is in a folder of root's.
+      const closed = [theirs, ours].map((folder) => join(folder, "closed"));
+      for (const folder of closed) await Deno.mkdir(folder, { mode: 0o700 });
+      await Deno.chown(join(theirs, "closed"), 4321, 4321);
+      await Deno.chmod(root, 0o755);
+      const paths = closed.map((folder) => join(folder, "control.sock"));
+      const script = `
+import { runningNodes } from ${JSON.stringify(new URL("./running.ts", import.meta.url).href)};
+console.log(JSON.stringify(runningNodes(65533, ${JSON.stringify(paths.map(bound).join("\n"))})));`;
+      const file = join(root, "main.ts");
+      await Deno.writeTextFile(file, script);
+      const config = new URL("../deno.json", import.meta.url).pathname;
+      const { stdout, stderr } = await new Deno.Command("setpriv", {
+        args: ["--reuid=65533", "--regid=65533", "--clear-groups", Deno.execPath(), "run"]
+          .concat(["--quiet", "-A", "--no-check", "--cached-only", "--config", config, file]),
+        env: { HOME: "/nonexistent" },
+      }).output();
+      const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+      assert.deepEqual(JSON.parse(text(stdout) || text(stderr)), [paths[1]]);
+    } finally {
+      await one.close();
+      await Deno.remove(root, { recursive: true });
+    }
+  },
+);
+
 Deno.test("the kernel's list is read as it is written: listening sockets, by the name of their binding", async () => {
   const folder = await Deno.makeTempDir();
   const one = await node(join(folder, "one"), "shoal-one");
