@@ -337,6 +337,13 @@ Deno.test("run: what a terminal obeys is shown and not printed, whoever reads th
   }
 });
 
+Deno.test("run: of a long argument a person sees the beginning", async () => {
+  const { code, err } = await runScript(["x".repeat(100_000)]);
+  assert.equal(code, 2);
+  assert.match(err, /^run: unknown task: x+\n/);
+  assert(err.length < 6_000, `${err.length} characters`);
+});
+
 Deno.test("run: bytes that are no UTF-8 are shown as question marks, and letters of all kinds as they are", async () => {
   const { stderr } = await new Deno.Command("bash", {
     // The control sequence of one byte; é cut off; é and a fish; the byte of a control sequence within a letter (Л).
