@@ -3,8 +3,8 @@
  * sealed and sent again for ever. Core drops them and says when that begins; as long as it goes on,
  * the health tells where they were bound for, and what to do.
  */
-import { type Endpoint, formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
-import type { Now } from "../mesh/machine.ts";
+import { type Endpoint, formatAddress, formatEndpoint, isWithin } from "../mesh/endpoint.ts";
+import type { Now, Prefix } from "../mesh/machine.ts";
 
 /** Milliseconds without another such datagram after which it is over. */
 const OVER_AFTER = 60_000;
@@ -14,10 +14,18 @@ export class Loop {
   #count = 0;
   #at = -Infinity;
 
-  /** Core says that it has begun. */
-  begin(now: Now, to: Endpoint): void {
+  /**
+   * Core says that it has begun. Nothing outside the tunnel has an address of the mesh: a datagram that came from one was
+   * forged, and its answer goes the way of all that is for the mesh. No route is to be changed for it: one outside the
+   * tunnel would lead there what is meant for a member.
+   * @param networks those of the mesh
+   * @returns whether a person is to be told
+   */
+  begin(now: Now, to: Endpoint, networks: readonly Prefix[]): boolean {
+    if (networks.some((network) => isWithin(to.address, network))) return false;
     this.#to = to;
     this.#at = now.boot;
+    return true;
   }
 
   /** @param count such datagrams since the start, as core counts them */

@@ -141,6 +141,8 @@ export class MeshNode {
   /** Of the interface as it was made. */
   readonly #mtu: number;
   readonly #loop = new Loop();
+  /** Of the mesh; none before this node has addresses in it. */
+  #networks: readonly Prefix[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
@@ -528,6 +530,10 @@ export class MeshNode {
         this.#resolve(event.seed).catch(this.options.onDefect);
         return;
       case "addresses":
+        this.#networks = [
+          ...(event.ip4 ? [{ address: event.ip4, length: event.pool.length }] : []),
+          ...(event.ip6 ? [{ address: event.ip6, length: IP6_ON_LINK }] : []),
+        ];
         if (this.options.tun) {
           this.#addresses.set(event.ip4, event.ip6, event.pool.length);
           this.#tellInner(event.ip4, event.pool.length);
@@ -557,6 +563,7 @@ export class MeshNode {
 
   #hearNews(news: CoreNews): void {
     const { onNews, onDefect } = this.options;
+    if (news.kind === "loop" && !this.#loop.begin(readClock(), news.to, this.#networks)) return;
     onNews(news);
     if (news.kind === "workerFailed") onDefect(new Error("the data plane stands still"));
     if (news.kind === "link" && news.news === "gone") {
@@ -565,7 +572,6 @@ export class MeshNode {
       onDefect(new Failure(Exit.failed, what));
     }
     if (news.kind === "link" && news.news === "up") this.#addresses.linkCameUp(readClock());
-    if (news.kind === "loop") this.#loop.begin(readClock(), news.to);
     if (news.kind === "routes") {
       this.#machine.routesChanged();
       this.#lookAround();
