@@ -16,6 +16,9 @@ import { Exit, Failure } from "./exit.ts";
 export const IP6_ON_LINK = 64;
 /** What a kernel answers that has IPv6 switched off, for one interface or altogether. */
 const IP6_IS_OFF = ["EACCES", "EAFNOSUPPORT", "EOPNOTSUPP"];
+/** A link with a smaller MTU has no IPv6 (RFC 8200, section 5), and the kernel answers this. */
+const IP6_MTU_MIN = 1280;
+const IP6_NEEDS_MORE = ["EINVAL", "ENODEV"];
 /** What a kernel answers to whom a route refuses: unreachable, prohibited, a black hole. */
 const REFUSING_ROUTES = ["EHOSTUNREACH", "EACCES", "EINVAL"];
 /** What a kernel answers when there is nothing to take away. */
@@ -36,7 +39,12 @@ const TOLD_FOR = 300_000;
 /** The part of a device that this needs. */
 interface Link {
   /** @returns `ifindex` 0 while the interface is in another network namespace */
-  info(): { readonly ifname: string; readonly ifindex: number; readonly isLinkUp: boolean };
+  info(): {
+    readonly ifname: string;
+    readonly ifindex: number;
+    readonly isLinkUp: boolean;
+    readonly mtu: number;
+  };
   setLink(link: { readonly isUp: boolean }): void;
   setLinkAddress(address: Prefix, isAdded: boolean): void;
   /** @returns whether the route of an address was missing, and is there again */
@@ -156,7 +164,7 @@ export class LinkAddresses {
   }
 
   health(now: Now): string[] {
-    const { ifname, ifindex, isLinkUp } = this.link.info();
+    const { ifname, ifindex, isLinkUp, mtu } = this.link.info();
     if (this.#wanted.size === 0) return []; // Not a member yet, and down on purpose.
     if (ifindex === 0) {
       return [
@@ -170,6 +178,9 @@ export class LinkAddresses {
       ([name, { errnoName }]) =>
         name.includes(":") && IP6_IS_OFF.includes(errnoName)
           ? `${ifname} has no IPv6 address (${errnoName}): IPv6 is off there (sysctl disable_ipv6)`
+          : name.includes(":") && mtu < IP6_MTU_MIN && IP6_NEEDS_MORE.includes(errnoName)
+          ? `${ifname} has no IPv6 address (${errnoName}): its MTU of ${mtu} is below the ${IP6_MTU_MIN} of IPv6: ` +
+            "with a larger one this node puts it there again"
           : `${name} is not on ${ifname} and cannot be put there (${errnoName}): start the node again`,
     );
     const stuck = Array.from(

@@ -20,6 +20,7 @@ class Interface {
   isLinkUp = true;
   ifname = "shoal0";
   ifindex = 7;
+  mtu = 1420;
   /** By which interface another program has the kernel send, or how it refuses. */
   way: string | undefined;
   /** What was asked for last. */
@@ -28,8 +29,8 @@ class Interface {
   readonly refused = new Map<number, keyof typeof constants.errno>();
 
   info() {
-    const { ifname, ifindex, isLinkUp } = this;
-    return { ifname, ifindex, isLinkUp };
+    const { ifname, ifindex, isLinkUp, mtu } = this;
+    return { ifname, ifindex, isLinkUp, mtu };
   }
 
   setLink({ isUp }: { readonly isUp: boolean }) {
@@ -74,6 +75,23 @@ function given() {
   const link = new Interface();
   return { link, own: new LinkAddresses(link, () => link.addresses) };
 }
+
+Deno.test("an MTU too small for IPv6 is told as such, and no new start is asked for", () => {
+  const { link, own } = given();
+  own.set(IP4, IP6, 10);
+  link.addresses.delete(formatAddress(IP6 ?? new Uint8Array())); // The kernel does that.
+  link.mtu = 1279;
+  link.refused.set(16, "EINVAL");
+  own.mend(NOW);
+  const [line, ...others] = own.health(NOW);
+  assert.match(line ?? "", /^shoal0 has no IPv6 address .* MTU of 1279 is below the 1280 of IPv6/);
+  assert.deepEqual(others, []);
+  link.mtu = 1280;
+  assert.match(own.health(NOW).join(), /start the node again/);
+  link.refused.clear();
+  own.mend(NOW);
+  assert.deepEqual(own.health(NOW), []);
+});
 
 Deno.test("the interface follows what the mesh says", () => {
   const { link, own } = given();
