@@ -3,6 +3,7 @@ import { type Core, loadCore } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import { Device } from "../ffi/device.ts";
 import type { DataplaneConfig } from "./config.ts";
+import { lackOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { random } from "./random.ts";
 import { explainOpen } from "./refusal.ts";
@@ -61,6 +62,11 @@ function bindTo(device: Device, port: number): number {
     return device.bind(port, 0);
   } catch (error) {
     if (!(error instanceof CoreError)) throw error;
+    const lack = lackOf(error.errnoName);
+    if (lack !== undefined) {
+      const what = `node: cannot open UDP port ${port} (${error.message}): ${lack}`;
+      throw new Failure(Exit.failed, what, { cause: error });
+    }
     const busy = error.errnoName === "EADDRINUSE";
     throw new Failure(
       error.errnoName === "EACCES" ? Exit.noPermission : Exit.failed,

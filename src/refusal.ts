@@ -2,6 +2,7 @@
 import type { Core } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import type { DataplaneConfig } from "./config.ts";
+import { lackOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 
 /** Names are checked before anything is made, so that a typing error costs nothing. */
@@ -47,6 +48,8 @@ export function explainOpen(
         `that nothing needs any more, remove it with 'ip link delete ${ifname}'`,
     );
   }
+  const lack = lackOf(error.errnoName);
+  if (lack !== undefined) return failed(`cannot serve '${ifname}' ${how}: ${lack}`);
   switch (error.errnoName) {
     case "EPERM":
     case "EACCES":

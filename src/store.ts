@@ -17,7 +17,7 @@
  */
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { codeOf } from "./errno.ts";
+import { codeOf, lackOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { refuseUnsafePath } from "./safe_path.ts";
 import { SYSTEM_STATES } from "./service/place.ts";
@@ -436,8 +436,6 @@ function guard<T>(verb: string, path: string, call: () => T): T {
 const NEXT_STEP: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full: make room",
   EDQUOT: "the disk quota is used up: make room",
-  EMFILE: "no descriptor is free: raise the limit (ulimit -n)",
-  ENFILE: "no descriptor of this machine is free: raise the limit (sysctl fs.file-max)",
   EIO: "the disk does not work: see what the kernel says",
   ENOENT: "the folder is gone: put it back, or stop the node and start it again",
   EROFS: "the file system is read-only: choose another --state",
@@ -455,7 +453,8 @@ function explained(verb: string, path: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
   const code = codeOf(error);
   const denied = code === "EACCES" || code === "EPERM" || error instanceof Deno.errors.NotCapable;
-  const next = NEXT_STEP[code] ?? (error instanceof Error ? error.message : String(error));
+  const next = NEXT_STEP[code] ?? lackOf(code) ??
+    (error instanceof Error ? error.message : String(error));
   return new Failure(
     denied ? Exit.noPermission : IN_THE_WAY.includes(code) ? Exit.stuck : Exit.failed,
     `state: cannot ${verb} ${path}${code === "" ? "" : ` (${code})`}: ${next}`,
