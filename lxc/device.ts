@@ -47,10 +47,11 @@ export class Device {
   readonly name: string;
   /** Milliseconds from the start of the program until its socket answered a `get`. */
   readonly startMs: number;
-  readonly #process: Process;
+  /** Undefined: the kernel serves it. */
+  readonly #process: Process | undefined;
   #at: Host;
 
-  private constructor(host: Host, name: string, process: Process, startMs: number) {
+  private constructor(host: Host, name: string, process: Process | undefined, startMs: number) {
     this.host = host;
     this.name = name;
     this.#process = process;
@@ -76,6 +77,13 @@ export class Device {
       return await answers(socket);
     }, 1);
     return new Device(host, name, process, performance.now() - begin);
+  }
+
+  /** An interface of the kernel's own module. Throws `CommandFailed` where there is none. */
+  static async ofKernel(host: Host, name = "wg0"): Promise<Device> {
+    const begin = performance.now();
+    await host.ip(`link add dev ${name} type wireguard`);
+    return new Device(host, name, undefined, performance.now() - begin);
   }
 
   /** Configures everything and brings the interface up; a peer's allowed IPs become routes. */
@@ -131,12 +139,13 @@ export class Device {
 
   /** Asks the program to end and returns when it has. */
   async stop(): Promise<void> {
-    await this.#process.stop();
+    if (this.#process === undefined) await this.#at.ip(`link delete dev ${this.name}`);
+    else await this.#process.stop();
   }
 
-  /** pid of the serving program as seen from outside, undefined when it has ended. */
-  pid(): Promise<number | undefined> {
-    return this.#process.pid();
+  /** pid of the serving program as seen from outside, undefined when there is none or it has ended. */
+  async pid(): Promise<number | undefined> {
+    return await this.#process?.pid();
   }
 }
 

@@ -3,12 +3,12 @@
 import { ask } from "../src/control.ts";
 import type { StatusDocument } from "../src/status.ts";
 import type { Host } from "./host.ts";
+import { RUN } from "./peers.ts";
 import type { Output, Process, RunOptions } from "./process.ts";
 import { Tail } from "./tail.ts";
 import { until } from "./until.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const RUN = `${ROOT}run`;
 /** Between two looks at a status that is awaited. */
 const ASK_EVERY_MS = 50;
 /** Below the host's own /run, so that it goes with the laboratory. */

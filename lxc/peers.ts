@@ -1,14 +1,17 @@
 /**
  * The WireGuard implementations that laboratories set beside ours, each by its package name at a pinned version.
  *
- * Debian's package is whatever is installed; the others are built once by Go's or Rust's own tool into
- * `.build/tools/`. A path in the environment replaces any of them and is taken as it is.
+ * Debian's package is whatever is installed; the others are built once (see `tools.ts`). A path in the environment
+ * replaces any of them and is taken as it is.
  */
 
-const ROOT = new URL("..", import.meta.url).pathname;
-const TOOLS = `${ROOT}.build/tools`;
+import { type Build, built, said, which } from "./tools.ts";
 
-export const PEERS = ["wireguard-go", "wireguard-go-debian", "boringtun"] as const;
+const ROOT = new URL("..", import.meta.url).pathname;
+/** Our own program; the one of another checkout when the environment says so, to set two of them side by side. */
+export const RUN = Deno.env.get("SHOAL_RUN") ?? `${ROOT}run`;
+
+export const PEERS = ["wireguard-go", "wireguard-go-debian", "boringtun", "gotatun"] as const;
 export type PeerName = typeof PEERS[number];
 
 /** A WireGuard implementation that can be run. */
@@ -35,33 +38,17 @@ interface Recipe {
   readonly build?: Build;
 }
 
-interface Build {
-  readonly version: string;
-  /** The program that has to be at hand. */
-  readonly tool: string;
-  /** The program that comes out, below `.build/tools/`. */
-  readonly product: string;
-  readonly argv: readonly string[];
-  readonly env: Record<string, string>;
-}
-
-const GO_VERSION = "v0.0.0-20260522210424-ecfc5a8d5446";
-const GO_FOLDER = `wireguard-go-${GO_VERSION}`;
-const BORINGTUN_VERSION = "0.7.1";
-const BORINGTUN_FOLDER = `boringtun-${BORINGTUN_VERSION}`;
-
 const RECIPES: Record<PeerName, Recipe> = {
   "wireguard-go": {
     variable: "SHOAL_WIREGUARD_GO",
     env: { LOG_LEVEL: "error" },
     args: ["-f"],
     build: {
-      version: GO_VERSION,
       tool: "go",
-      product: `${GO_FOLDER}/wireguard`,
-      argv: ["go", "install", `golang.zx2c4.com/wireguard@${GO_VERSION}`],
-      // A Go that is too old is to say so, and not to fetch another Go.
-      env: { GOBIN: `${TOOLS}/${GO_FOLDER}`, GOTOOLCHAIN: "local" },
+      packages: ["golang.zx2c4.com/wireguard"],
+      version: "v0.0.0-20260522210424-ecfc5a8d5446",
+      folder: "wireguard-go",
+      product: "wireguard",
     },
   },
   "wireguard-go-debian": {
@@ -74,14 +61,23 @@ const RECIPES: Record<PeerName, Recipe> = {
     env: {},
     args: ["-f", "--disable-drop-privileges", "--threads", "2"],
     build: {
-      version: BORINGTUN_VERSION,
       tool: "cargo",
-      product: `${BORINGTUN_FOLDER}/bin/boringtun-cli`,
-      argv: [
-        ...["cargo", "install", "boringtun-cli", "--version", BORINGTUN_VERSION, "--locked"],
-        ...["--root", `${TOOLS}/${BORINGTUN_FOLDER}`],
-      ],
-      env: {},
+      packages: ["boringtun-cli"],
+      version: "0.7.1",
+      folder: "boringtun",
+      product: "boringtun-cli",
+    },
+  },
+  gotatun: {
+    variable: "SHOAL_GOTATUN",
+    env: {},
+    args: ["-f", "--disable-drop-privileges"],
+    build: {
+      tool: "cargo",
+      packages: ["gotatun-cli"],
+      version: "0.10.2",
+      folder: "gotatun",
+      product: "gotatun-cli",
     },
   },
 };
@@ -92,9 +88,9 @@ export async function seekPeer(name: PeerName): Promise<Sought> {
   const given = Deno.env.get(recipe.variable);
   if (given !== undefined) return await usable(name, recipe, given, `${recipe.variable}=${given}`);
   if (recipe.build !== undefined) {
-    const path = `${TOOLS}/${recipe.build.product}`;
-    return await build(path, recipe.build) ??
-      implementation(name, recipe, path, recipe.build.version);
+    const { path, missing } = await built(recipe.build);
+    if (path === undefined) return { missing };
+    return implementation(name, recipe, path, recipe.build.version);
   }
   const path = await which("wireguard-go");
   if (path === undefined) return { missing: "no wireguard-go on PATH: apt install wireguard-go" };
@@ -103,13 +99,19 @@ export async function seekPeer(name: PeerName): Promise<Sought> {
 
 /** Our own WireGuard mode, as the repository runs it. */
 export async function shoal(): Promise<Implementation> {
-  const git = await output(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"]);
   return {
     name: "shoal",
-    version: git.ok ? git.text : "unknown",
-    command: (device) => [`${ROOT}run`, "wg", "-f", device],
+    version: await shoalVersion(),
+    command: (device) => [RUN, "wg", "-f", device],
     env: { LOG_LEVEL: "error" },
   };
+}
+
+/** The commit of our own program. */
+export async function shoalVersion(): Promise<string> {
+  const folder = RUN.slice(0, RUN.lastIndexOf("/"));
+  const git = await said(["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12"]);
+  return git.ok ? git.text : "unknown";
 }
 
 function implementation(name: string, recipe: Recipe, path: string, version: string): Sought {
@@ -118,42 +120,7 @@ function implementation(name: string, recipe: Recipe, path: string, version: str
 }
 
 async function usable(name: string, recipe: Recipe, path: string, shown: string): Promise<Sought> {
-  const { ok, text } = await output([path, "--version"]);
+  const { ok, text } = await said([path, "--version"]);
   if (!ok) return { missing: `${shown}: ${text}` };
   return implementation(name, recipe, path, text.split("\n")[0] ?? text);
-}
-
-/** Builds once; undefined when the product is there, else why it is not. */
-async function build(path: string, build: Build): Promise<Sought | undefined> {
-  if (await exists(path)) return undefined;
-  if (await which(build.tool) === undefined) {
-    return { missing: `no '${build.tool}' on PATH to build ${build.product.split("/")[0]} with` };
-  }
-  await Deno.mkdir(TOOLS, { recursive: true });
-  // The lock lets several tests ask at once; the first builds, the others find the product.
-  const script = '[ -x "$0" ] || exec nice -n 10 "$@"';
-  const locked = ["flock", `${TOOLS}/lock`, "sh", "-c", script, path, ...build.argv];
-  const { ok, text } = await output(locked, build.env, TOOLS);
-  if (ok && await exists(path)) return undefined;
-  return { missing: `${build.argv.join(" ")}: ${text.split("\n").at(-1)}` };
-}
-
-async function which(tool: string): Promise<string | undefined> {
-  const { ok, text } = await output(["sh", "-c", 'command -v "$0"', tool]);
-  return ok ? text : undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
-}
-
-async function output(argv: string[], env: Record<string, string> = {}, cwd = ROOT) {
-  const [program = "", ...args] = argv;
-  try {
-    const out = await new Deno.Command(program, { args, env, cwd, stdin: "null" }).output();
-    const text = new TextDecoder().decode(out.success ? out.stdout : out.stderr).trim();
-    return { ok: out.success, text };
-  } catch (error) {
-    return { ok: false, text: error instanceof Error ? error.message : String(error) };
-  }
 }
