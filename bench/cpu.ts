@@ -51,11 +51,8 @@ export async function undisturbed<T extends object>(
 ): Promise<Undisturbed<T>> {
   for (let attempt = 1;; attempt++) {
     const before = await settle(patience);
-    const [foreign, all] = [await foreignTicks(), await cpuTicks()];
-    const measured = await measure();
-    const { total } = ticksBetween(all, await cpuTicks());
-    // A child that ended meanwhile brings its whole life into its parent's ticks: too much rather than too little.
-    const meanwhile = Math.min(1, grown(foreign, await foreignTicks()) / Math.max(1, total));
+    const [measured, { foreign, total }] = await spending(measure);
+    const meanwhile = Math.min(1, foreign / Math.max(1, total));
     const background = Math.max(before, meanwhile, await busyShare());
     if (background < QUIET || attempt === TRIES) return { ...measured, background };
   }
@@ -74,34 +71,63 @@ export function unrest(repetitions: readonly Undisturbed<object>[]): string[] {
   return [text];
 }
 
+/** What one process has had: its ticks with those of its children that ended and were waited for. */
+export interface ProcessTicks {
+  readonly parent: number;
+  readonly ticks: number;
+}
+
+/** A line of `/proc/PID/stat` (proc(5)). */
+export function processTicks(line: string): ProcessTicks {
+  // The program's name, in brackets, may hold anything; the fields after it are fixed.
+  const fields = line.slice(line.lastIndexOf(")") + 2).split(" ").map(Number);
+  const [, parent = 0] = fields;
+  return { parent, ticks: fields.slice(11, 15).reduce((sum, each) => sum + each, 0) };
+}
+
 /**
- * The ticks of every process that is not ours, by pid, with those of its ended children. Ours are this program and what
- * descends from it; the kernel's own threads work for everybody.
+ * The sum over every process that descends from none of the spared. What a child had moves to its parent when it ends,
+ * so that of two sums the difference is what was used between them; only of a child that nobody waited for it is lost.
  */
-async function foreignTicks(): Promise<Map<number, number>> {
-  const parents = new Map<number, number>();
-  const ticks = new Map<number, number>();
+export function ticksOfOthers(
+  processes: ReadonlyMap<number, ProcessTicks>,
+  spared: ReadonlySet<number>,
+): number {
+  let sum = 0;
+  for (const [pid, { ticks }] of processes) {
+    let at: number | undefined = pid;
+    while (at !== undefined && at > 0 && !spared.has(at)) at = processes.get(at)?.parent;
+    if (at === undefined || at <= 0) sum += ticks;
+  }
+  return sum;
+}
+
+/** The ticks of all that is not ours. Ours are this program and what descends from it; the kernel's threads are for all. */
+async function foreignTicks(): Promise<number> {
+  const processes = new Map<number, ProcessTicks>();
   for await (const { name } of Deno.readDir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const text = await Deno.readTextFile(`/proc/${name}/stat`).catch(() => "");
-    // The program's name, in brackets, may hold anything; the fields after it are fixed.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ").map(Number);
-    const [, parent = 0] = fields;
-    parents.set(Number(name), parent);
-    ticks.set(Number(name), fields.slice(11, 15).reduce((sum, each) => sum + each, 0));
+    if (text !== "") processes.set(Number(name), processTicks(text));
   }
-  const spared = new Set([Deno.pid, KERNEL_THREADS]);
-  for (const pid of ticks.keys()) {
-    for (let at = pid; at > 0; at = parents.get(at) ?? 0) if (spared.has(at)) ticks.delete(pid);
-  }
-  return ticks;
+  return ticksOfOthers(processes, new Set([Deno.pid, KERNEL_THREADS]));
 }
 
-/** By how much the ticks grew of what is in the second reading. */
-function grown(before: Map<number, number>, after: Map<number, number>): number {
-  let sum = 0;
-  for (const [pid, ticks] of after) sum += Math.max(0, ticks - (before.get(pid) ?? 0));
-  return sum;
+/** CPU time between a beginning and an end, in ticks. */
+export interface Spent {
+  readonly busy: number;
+  readonly stolen: number;
+  readonly total: number;
+  /** The part of `busy` that programs had which have nothing to do with the measurement. */
+  readonly foreign: number;
+}
+
+/** Measures, and says what CPU time passed meanwhile. */
+export async function spending<T>(measure: () => Promise<T>): Promise<[T, Spent]> {
+  const [foreign, before] = [await foreignTicks(), await cpuTicks()];
+  const measured = await measure();
+  const passed = ticksBetween(before, await cpuTicks());
+  return [measured, { ...passed, foreign: Math.max(0, await foreignTicks() - foreign) }];
 }
 
 /** Returns when the machine is quiet or patience is over, and the share that was busy last. */
