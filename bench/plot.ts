@@ -1,19 +1,22 @@
 /** A picture of a result by gnuplot(1): a panel a figure, every repetition a point, the median a bar. */
 
-import type { Result } from "./result.ts";
+import type { Figure, Result } from "./result.ts";
 import { median } from "./statistics.ts";
 
 const PANEL = { width: 260, height: 300 };
-/** Panels beside each other; more of them go below. */
-const COLUMNS = 6;
-/** More names than this stand aslant, or they would overlap. */
-const LEVEL = 3;
+const COLUMNS = 4;
+/** More names than this below a panel are written upwards. */
+const LEVEL_NAMES = 3;
 
 /** Draws into an SVG file. Throws with gnuplot's own words when that fails. */
 export async function plot(result: Result, path: string): Promise<void> {
-  const script = result.figures.map((figure, i) => panel(result, figure.key, i));
-  const columns = Math.min(COLUMNS, result.figures.length);
-  const rows = Math.ceil(result.figures.length / columns);
+  const figures = result.figures.filter(({ key, detail }) =>
+    detail !== true && result.series.some(({ values }) => values[key]?.some(Number.isFinite))
+  );
+  const script = figures.map((figure, i) => panel(result, figure, i));
+  const columns = Math.min(COLUMNS, figures.length);
+  const rows = Math.ceil(figures.length / columns);
+  const isCrowded = result.series.length > LEVEL_NAMES;
   const text = `
 set terminal svg size ${PANEL.width * columns},${
     PANEL.height * rows
@@ -26,6 +29,7 @@ set grid ytics lc rgb "#dddddd"
 set xrange [0.4:${result.series.length + 0.6}]
 set yrange [0:*]
 unset key
+${isCrowded ? "set xtics rotate by 60 right" : ""}
 ${script.join("\n")}
 unset multiplot
 `;
@@ -38,10 +42,12 @@ unset multiplot
   if (!success) throw new Error(`gnuplot: ${new TextDecoder().decode(stderr).trim()}`);
 }
 
-function panel(result: Result, key: string, i: number): string {
-  const figure = result.figures[i];
+function panel(result: Result, figure: Figure, i: number): string {
+  const { key } = figure;
   const names = result.series.map(({ contender }, n) => `${quote(contender)} ${n + 1}`);
-  const bars = result.series.map(({ values }, n) => `${n + 1} ${median(values[key] ?? [])}`);
+  const bars = result.series.map(({ values }, n) =>
+    `${n + 1} ${median((values[key] ?? []).filter(Number.isFinite))}`
+  );
   const points = result.series.flatMap(({ values }, n) =>
     (values[key] ?? []).map((v) => `${n + 1} ${v}`)
   );
@@ -52,8 +58,8 @@ EOD
 $points${i} << EOD
 ${points.join("\n")}
 EOD
-set title ${quote(`${figure?.title}\\n${figure?.unit}, ${figure?.better} is better`)}
-set xtics ${result.series.length > LEVEL ? "rotate by -35 " : ""}(${names.join(", ")})
+set title ${quote(`${figure.title}\\n${figure.unit}, ${figure.better} is better`)}
+set xtics (${names.join(", ")})
 plot $bars${i} with boxes lc rgb "#3b78b0", $points${i} with points pt 7 ps 0.5 lc rgb "#222222"`;
 }
 

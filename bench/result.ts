@@ -1,7 +1,7 @@
 /** What a benchmark found, as data and as Markdown. */
 
 import type { Machine } from "./machine.ts";
-import { median } from "./statistics.ts";
+import { median, type Ratio, ratio } from "./statistics.ts";
 
 /** A thing that is measured. */
 export interface Figure {
@@ -11,9 +11,17 @@ export interface Figure {
   readonly better: "higher" | "lower";
   /** What it must reach: of ours ÷ theirs, or of ours alone. */
   readonly goal?: { readonly of: "ratio" | "value"; readonly bound: number };
+  /** Not in the picture. */
+  readonly detail?: boolean;
 }
 
-/** What one contender did: for every figure, one value a repetition. */
+/** Something that is not there, and why. */
+export interface Absence {
+  readonly contender: string;
+  readonly why: string;
+}
+
+/** What one contender did: for every figure, one value a repetition; NaN (in JSON null) where there is none. */
 export interface Series {
   readonly contender: string;
   readonly version: string;
@@ -30,14 +38,21 @@ export interface Result {
   readonly machine: Machine;
   readonly parameters: Readonly<Record<string, number | string>>;
   readonly figures: readonly Figure[];
-  /** Ours first; a second one, if any, is what the ratios divide by. */
+  /** Without a comparison: ours first; a second one, if any, is what the ratios divide by. */
   readonly series: readonly Series[];
+  /** Of many contenders: which are set beside which. */
+  readonly comparison?: { readonly ours: readonly string[]; readonly baselines: readonly string[] };
+  /** Who could not be had here. */
+  readonly left_out?: readonly Absence[];
+  /** What was begun and did not end. */
+  readonly failures?: readonly Absence[];
   /** Whatever else was written down during the runs. */
   readonly raw: unknown;
 }
 
-/** The table as Markdown: medians with their ranges, ratios, and what was asked. */
+/** The tables as Markdown: medians with their ranges, ratios, and what was asked. */
 export function table(result: Result): string {
+  if (result.comparison !== undefined) return comparison(result, result.comparison);
   const [ours, theirs] = result.series;
   if (ours === undefined) throw new TypeError("a result without a series");
   const head = ["figure", ...result.series.map(({ contender }) => contender)];
@@ -57,8 +72,63 @@ export function table(result: Result): string {
     const what = goal.of === "ratio" ? "ratio " : "";
     return [...cells, `${what}${sign} ${goal.bound}`, reached ? "yes" : "**no**"];
   });
+  return lines(head, rows);
+}
+
+function lines(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+/** Of fewer turns it is too likely that they agree by chance. */
+const TURNS_TO_JUDGE = 3;
+
+type Comparison = NonNullable<Result["comparison"]>;
+
+/** Of many contenders: what each did, the ratios of ours to the baselines, where ours lose, and what is missing. */
+function comparison(result: Result, { ours, baselines }: Comparison): string {
+  const of = (contender: string, { key }: Figure) =>
+    result.series.find((one) => one.contender === contender)?.values[key] ?? [];
+  const names = result.series.map(({ contender }) => contender);
+  const all = lines(
+    ["figure", ...names],
+    result.figures.map((figure) => [
+      `${figure.title}, ${figure.unit}`,
+      ...names.map((name) => spread(of(name, figure))),
+    ]),
+  );
+  const pairs = ours.flatMap((own) => baselines.map((other) => [own, other] as const));
+  const lost: string[] = [];
+  const ratios = result.figures.filter(({ detail }) => detail !== true).map((figure) => [
+    figure.title,
+    ...pairs.map(([own, other]) => {
+      const found = ratio(of(own, figure), of(other, figure));
+      const text = `${short(found.middle)} (${short(found.low)}–${short(found.high)})`;
+      const judged = found.turns < TURNS_TO_JUDGE ? "" : verdict(found, figure.better);
+      if (judged === "worse") lost.push(`- ${own} ÷ ${other}, ${figure.title}: ${text}`);
+      return Number.isFinite(found.middle) ? `${text} ${judged}`.trim() : "–";
+    }),
+  ]);
+  const absent = (title: string, list: readonly Absence[] = []) =>
+    list.length === 0
+      ? []
+      : [`**${title}**`, list.map(({ contender, why }) => `- ${contender}: ${why}`).join("\n")];
+  return [
+    all,
+    ...(pairs.length === 0
+      ? []
+      : [lines(["ratio", ...pairs.map(([own, other]) => `${own} ÷ ${other}`)], ratios)]),
+    ...(lost.length === 0 ? [] : [`**Ours are worse in:**\n\n${lost.join("\n")}`]),
+    ...absent("Left out:", result.left_out),
+    ...absent("Failed:", result.failures),
+  ].join("\n\n");
+}
+
+/** What all repetitions say; of those that contradict each other nothing can be said. */
+function verdict({ low, high }: Ratio, better: Figure["better"]): string {
+  if (low > 1) return better === "higher" ? "better" : "worse";
+  if (high < 1) return better === "higher" ? "worse" : "better";
+  return "no clear difference";
 }
 
 /** The page beside the data: the table, how it was measured, and on what. */
@@ -86,7 +156,9 @@ Every repetition is in \`data.json\`.
 `;
 }
 
-function spread(values: readonly number[]): string {
+function spread(all: readonly number[]): string {
+  const values = all.filter(Number.isFinite);
+  if (values.length === 0) return "–";
   const [low, high] = [Math.min(...values), Math.max(...values)];
   return `${short(median(values))} (${short(low)}–${short(high)})`;
 }

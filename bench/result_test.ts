@@ -74,3 +74,59 @@ Deno.test("result: data, plot and table are kept together", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** Three contenders, of which the first two are set beside the third. */
+function many(values: Record<"ours" | "also" | "base", number[]>): Result {
+  const series = Object.entries(values).map(([contender, speed]) => ({
+    contender,
+    version: "1",
+    values: { speed, delay: speed.map((value) => value * 10) },
+  }));
+  const comparison = { ours: ["ours", "also"], baselines: ["base"] };
+  return { ...result([1]), series, comparison };
+}
+
+Deno.test("result: of many contenders each has a column, and ours a ratio to each baseline", () => {
+  const text = table(many({ ours: [2, 4, 6], also: [1, 3, 2], base: [1, 2, 3] }));
+  assert.match(text, /^\| figure \| ours \| also \| base \|$/m);
+  assert.match(text, /^\| speed, m\/s \| 4 \(2–6\) \| 2 \(1–3\) \| 2 \(1–3\) \|$/m);
+  assert.match(text, /^\| ratio \| ours ÷ base \| also ÷ base \|$/m);
+  assert.match(text, /^\| speed \| 2 \(2–2\) better \| 1 \(0\.667–1\.5\) no clear difference \|$/m);
+});
+
+Deno.test("result: where all repetitions agree that ours are worse is listed", () => {
+  const text = table(many({ ours: [2, 4, 6], also: [1, 3, 2], base: [1, 2, 3] }));
+  assert.match(text, /\*\*Ours are worse in:\*\*\n\n- ours ÷ base, delay: 2 \(2–2\)$/);
+});
+
+Deno.test("result: two repetitions judge nothing", () => {
+  const text = table(many({ ours: [2, 4], also: [1, 3], base: [1, 2] }));
+  assert.match(text, /^\| speed \| 2 \(2–2\) \| /m);
+  assert.doesNotMatch(text, /better|worse/);
+});
+
+Deno.test("result: what is not there is a dash, and who is missing is named with the reason", () => {
+  const text = table({
+    ...many({ ours: [NaN, 2, NaN], also: [NaN], base: [1, 1, 1] }),
+    left_out: [{ contender: "kernel", why: "no module" }],
+    failures: [{ contender: "also, repetition 1, ping", why: "it ended" }],
+  });
+  assert.match(text, /^\| speed, m\/s \| 2 \(2–2\) \| – \| 1 \(1–1\) \|$/m);
+  assert.match(text, /\*\*Left out:\*\*\n\n- kernel: no module/);
+  assert.match(text, /\*\*Failed:\*\*\n\n- also, repetition 1, ping: it ended$/);
+});
+
+Deno.test("result: a picture of many has a panel for each figure of which there is a value", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const some = many({ ours: [2, NaN, 6], also: [NaN], base: [1, 2, 3] });
+    const none = { key: "none", title: "never seen", unit: "s", better: "lower" } as const;
+    const detail = { ...none, key: "speed", title: "details", detail: true } as const;
+    await keep({ ...some, figures: [...some.figures, none, detail] }, folder);
+    const svg = await Deno.readTextFile(`${folder}/plot.svg`);
+    assert.match(svg, /speed[^]*delay/);
+    assert.doesNotMatch(svg, /never seen|details/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
