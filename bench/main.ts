@@ -5,10 +5,12 @@ import { benchAead } from "./aead.ts";
 import { benchFlood } from "./flood.ts";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
+import { benchPeers } from "./peers.ts";
 import { benchTrust } from "./trust.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
 import { printable } from "../src/words.ts";
+import { Refusal } from "./refusal.ts";
 import { type Result, table } from "./result.ts";
 
 interface Entry {
@@ -18,14 +20,25 @@ interface Entry {
 
 interface Options {
   readonly repetitions: number;
-  readonly seconds: number;
+  /** Undefined: the benchmark's own default. */
+  readonly seconds: number | undefined;
   readonly pings: number;
+  readonly full: boolean;
+  readonly only: readonly string[];
 }
+
+/** Of a stream, or of simulated time. */
+const SECONDS = 10;
 
 const BENCHMARKS: Readonly<Record<string, Entry>> = {
   wireguard: {
     summary: "our WireGuard mode beside the current wireguard-go: stream, CPU, ping, start (4 min)",
-    run: benchWireguard,
+    run: ({ repetitions, pings, seconds }, command) =>
+      benchWireguard({ repetitions, pings, seconds: seconds ?? SECONDS }, command),
+  },
+  peers: {
+    summary: "Shoal beside other tunnels: TCP, UDP, ping, CPU, losses (15 min; --full about 2 h)",
+    run: benchPeers,
   },
   aead: {
     summary: "sealing and opening a packet: suites, back-ends, sizes, batches (10 s)",
@@ -41,7 +54,8 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   },
   flood: {
     summary: "forged claims about a member at 3,000 a second (30 s)",
-    run: benchFlood,
+    run: ({ repetitions, seconds }, command) =>
+      benchFlood({ repetitions, seconds: seconds ?? SECONDS }, command),
   },
   trust: {
     summary: "a start that verifies 10,000 members (1 min)",
@@ -49,7 +63,7 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   },
 };
 
-const USAGE = `usage: ./run bench NAME [--repetitions N] [--seconds N] [--pings N] [--out FOLDER]
+const USAGE = `usage: ./run bench NAME [OPTION …]
 
 ${
   Object.entries(BENCHMARKS).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`).join(
@@ -58,14 +72,20 @@ ${
 }
 
   --repetitions N  default 5
-  --seconds N      length of each stream, default 10
-  --pings N        pings of each repetition, default 500
+  --seconds N      length of each stream, default 10; of peers 3, with --full 5
+  --pings N        pings of each repetition, default 500 (not of peers)
+  --full           of peers: every contender, and floods of every size and rate
+  --only NAME,…    of peers: only these contenders
+  --json           prints the data instead of the table
   --out FOLDER     where the data, the plot and the table go; default bench/results/NAME`;
 
 const OPTIONS = {
   repetitions: { type: "string", default: "5" },
-  seconds: { type: "string", default: "10" },
+  seconds: { type: "string" },
   pings: { type: "string", default: "500" },
+  full: { type: "boolean", default: false },
+  only: { type: "string", default: "" },
+  json: { type: "boolean", default: false },
   out: { type: "string" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -95,13 +115,23 @@ async function main(args: string[]): Promise<number> {
   }
   const options = {
     repetitions: count("--repetitions", values.repetitions, 1, 100),
-    seconds: count("--seconds", values.seconds, 1, 3600),
+    seconds: values.seconds === undefined ? undefined : count("--seconds", values.seconds, 1, 3600),
     pings: count("--pings", values.pings, 1, 100_000),
+    full: values.full,
+    only: values.only.split(",").filter((name) => name !== ""),
   };
-  const result = await entry.run(options, ["./run bench", ...args].join(" "));
+  let result;
+  try {
+    result = await entry.run(options, ["./run bench", ...args].join(" "));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    console.error(printable(error.message));
+    return 2;
+  }
   const folder = values.out ?? new URL(`results/${name}`, import.meta.url).pathname;
   await keep(result, folder);
-  console.log(`${table(result)}\n\nData, plot and table: ${folder}`);
+  if (values.json) console.log(JSON.stringify(result));
+  else console.log(`${table(result)}\n\nData, plot and table: ${folder}`);
   return 0;
 }
 

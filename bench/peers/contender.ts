@@ -1,0 +1,115 @@
+/** Who is measured: a table of variants, one line each. */
+
+import { Lab } from "../../lxc/lab.ts";
+import { NoLab } from "../../lxc/keeper.ts";
+import { type NebulaOptions, seekNebula } from "../../lxc/nebula.ts";
+import { type PeerName, RUN, seekPeer, shoal, shoalVersion } from "../../lxc/peers.ts";
+import { openMesh, openNebula, openWire, openWireguard, type Pair, type Tunnel } from "./tunnel.ts";
+
+/** Something that can be measured here. */
+export interface Found {
+  readonly version: string;
+  open(hosts: Pair): Promise<Tunnel>;
+}
+
+/** It, or why it cannot be had here. */
+export type Sought =
+  | { readonly found: Found; readonly missing?: never }
+  | { readonly found?: never; readonly missing: string };
+
+export interface Contender {
+  readonly name: string;
+  /** `ours` is compared with the `baseline`s. */
+  readonly role: "ours" | "baseline" | "other";
+  /** Measured also without `--full`. */
+  readonly always: boolean;
+  /** Whether it answers WireGuard's handshakes. */
+  readonly speaksWireguard: boolean;
+  seek(): Promise<Sought>;
+}
+
+type Traits = Partial<Pick<Contender, "role" | "always">>;
+
+const AES = { cipher: "aes" } as const;
+const CHACHA = { cipher: "chachapoly" } as const;
+const BIG = { buffers: 8 << 20 };
+
+/** Ours last: a table is read from left to right. */
+export const CONTENDERS: readonly Contender[] = [
+  wire("veth"),
+  kernel("kernel"),
+  peer("wireguard-go", { role: "baseline" }),
+  peer("boringtun"),
+  peer("gotatun"),
+  nebula("nebula", AES, { role: "baseline" }),
+  nebula("nebula-8m", { ...AES, ...BIG }, { always: false }),
+  nebula("nebula-chacha", CHACHA, { always: false }),
+  nebula("nebula-chacha-8m", { ...CHACHA, ...BIG }, { always: false }),
+  nebula("nebula-offloads", { ...AES, offloads: true }),
+  nebula("nebula-offloads-8m", { ...AES, ...BIG, offloads: true }, { always: false }),
+  wireguardMode("shoal-wg"),
+  nodeMode("shoal-node", []),
+];
+
+function wire(name: string): Contender {
+  const seek = () => Promise.resolve({ found: { version: "-", open: openWire } });
+  return { name, role: "other", always: true, speaksWireguard: false, seek };
+}
+
+function kernel(name: string): Contender {
+  const seek = async (): Promise<Sought> => {
+    try {
+      await using lab = await Lab.open();
+      await (await lab.host("trial")).ip("link add dev trial type wireguard");
+    } catch (error) {
+      if (error instanceof NoLab) throw error;
+      const said = error instanceof Error ? error.message.split("\n").at(-1) : String(error);
+      return { missing: `this kernel has no WireGuard module (${said})` };
+    }
+    const open = (hosts: Pair) => openWireguard(hosts, "kernel");
+    return { found: { version: `Linux ${Deno.osRelease()}`, open } };
+  };
+  return { name, role: "other", always: true, speaksWireguard: true, seek };
+}
+
+function peer(name: PeerName, traits: Traits = {}): Contender {
+  const seek = async (): Promise<Sought> => {
+    const { found, missing } = await seekPeer(name);
+    if (found === undefined) return { missing };
+    return { found: { version: found.version, open: (hosts) => openWireguard(hosts, found) } };
+  };
+  return { name, role: "other", always: true, speaksWireguard: true, seek, ...traits };
+}
+
+function nebula(name: string, options: Omit<NebulaOptions, "mtu">, traits: Traits = {}): Contender {
+  const seek = async (): Promise<Sought> => {
+    const { found, missing } = await seekNebula();
+    if (found === undefined) return { missing };
+    const { version } = found;
+    if (options.offloads === true && !found.hasOffloads) {
+      return { missing: `nebula ${version} has no offloads: SHOAL_NEBULA=PATH of 1.12 or newer` };
+    }
+    return { found: { version, open: (hosts) => openNebula(hosts, found, options) } };
+  };
+  return { name, role: "other", always: true, speaksWireguard: false, seek, ...traits };
+}
+
+/** @param args options of `wg` before the interface */
+function wireguardMode(name: string, args: readonly string[] = []): Contender {
+  const seek = async (): Promise<Sought> => {
+    const plain = await shoal();
+    const command = (device: string) => [RUN, "wg", "-f", ...args, device];
+    const variant = { ...plain, name, command };
+    return { found: { version: plain.version, open: (hosts) => openWireguard(hosts, variant) } };
+  };
+  return { name, role: "ours", always: true, speaksWireguard: true, seek };
+}
+
+/** @param args options of `node` */
+function nodeMode(name: string, args: readonly string[] = []): Contender {
+  const seek = async (): Promise<Sought> => {
+    const version = await shoalVersion();
+    return { found: { version, open: (hosts) => openMesh(hosts, args) } };
+  };
+  return { name, role: "ours", always: true, speaksWireguard: false, seek };
+}
