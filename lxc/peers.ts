@@ -77,7 +77,7 @@ const RECIPES: Record<PeerName, Recipe> = {
       packages: ["gotatun-cli"],
       version: "0.10.2",
       folder: "gotatun",
-      product: "gotatun-cli",
+      product: "gotatun",
     },
   },
 };

@@ -47,7 +47,8 @@ export async function built(build: Build): Promise<Built> {
   const locked = ["flock", `${TOOLS}/lock`, "sh", "-c", script, path, ...argv];
   const { ok, text } = await said(locked, env, TOOLS);
   if (ok && await exists(path)) return { path };
-  return { missing: `${argv.join(" ")}: ${text.split("\n").at(-1)}` };
+  const why = ok ? `made no ${build.product}` : text.split("\n").at(-1);
+  return { missing: `${argv.join(" ")}: ${why}` };
 }
 
 /** The path of a program on PATH. */

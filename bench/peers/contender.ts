@@ -48,7 +48,8 @@ export const CONTENDERS: readonly Contender[] = [
   nebula("nebula-offloads", { ...AES, offloads: true }),
   nebula("nebula-offloads-8m", { ...AES, ...BIG, offloads: true }, { always: false }),
   wireguardMode("shoal-wg"),
-  nodeMode("shoal-node", []),
+  nodeMode("shoal-node"),
+  nodeMode("shoal-node-chacha", ["--suite", "chacha20-poly1305"], { always: false }),
 ];
 
 function wire(name: string): Contender {
@@ -63,7 +64,7 @@ function kernel(name: string): Contender {
       await (await lab.host("trial")).ip("link add dev trial type wireguard");
     } catch (error) {
       if (error instanceof NoLab) throw error;
-      const said = error instanceof Error ? error.message.split("\n").at(-1) : String(error);
+      const said = /Error: (.*)/.exec(String(error))?.[1] ?? String(error);
       return { missing: `this kernel has no WireGuard module (${said})` };
     }
     const open = (hosts: Pair) => openWireguard(hosts, "kernel");
@@ -87,7 +88,8 @@ function nebula(name: string, options: Omit<NebulaOptions, "mtu">, traits: Trait
     if (found === undefined) return { missing };
     const { version } = found;
     if (options.offloads === true && !found.hasOffloads) {
-      return { missing: `nebula ${version} has no offloads: SHOAL_NEBULA=PATH of 1.12 or newer` };
+      const newer = "1.12 has, and needs Go 1.27.3 (or SHOAL_NEBULA=PATH)";
+      return { missing: `nebula ${version} has no offloads: ${newer}` };
     }
     return { found: { version, open: (hosts) => openNebula(hosts, found, options) } };
   };
@@ -106,10 +108,14 @@ function wireguardMode(name: string, args: readonly string[] = []): Contender {
 }
 
 /** @param args options of `node` */
-function nodeMode(name: string, args: readonly string[] = []): Contender {
+function nodeMode(
+  name: string,
+  args: readonly string[] = [],
+  traits: Traits = {},
+): Contender {
   const seek = async (): Promise<Sought> => {
     const version = await shoalVersion();
     return { found: { version, open: (hosts) => openMesh(hosts, args) } };
   };
-  return { name, role: "ours", always: true, speaksWireguard: false, seek };
+  return { name, role: "ours", always: true, speaksWireguard: false, seek, ...traits };
 }
