@@ -6,6 +6,7 @@ import { benchFlood } from "./flood.ts";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchPeers } from "./peers.ts";
+import { benchProfile } from "./profile.ts";
 import { benchTrust } from "./trust.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
@@ -13,9 +14,17 @@ import { printable } from "../src/words.ts";
 import { Refusal } from "./refusal.ts";
 import { type Result, table } from "./result.ts";
 
-interface Entry {
+type Entry = Comparison | Recording;
+
+interface Comparison {
   readonly summary: string;
   readonly run: (options: Options, command: string) => Promise<Result>;
+}
+
+/** Of what is no comparison: it keeps what it found itself and says it as a table. */
+interface Recording {
+  readonly summary: string;
+  readonly write: (options: Options, command: string, folder: string) => Promise<string>;
 }
 
 interface Options {
@@ -30,7 +39,7 @@ interface Options {
 /** Of a stream, or of simulated time. */
 const SECONDS = 10;
 
-const BENCHMARKS: Readonly<Record<string, Entry>> = {
+const BENCHMARKS: { readonly [name: string]: Entry } = {
   wireguard: {
     summary: "our WireGuard mode beside the current wireguard-go: stream, CPU, ping, start (4 min)",
     run: ({ repetitions, pings, seconds }, command) =>
@@ -43,6 +52,11 @@ const BENCHMARKS: Readonly<Record<string, Entry>> = {
   aead: {
     summary: "sealing and opening a packet: suites, back-ends, sizes, batches (10 s)",
     run: benchAead,
+  },
+  profile: {
+    summary: "perf of both ends under a stream: a flame graph and a table of functions (1 min)",
+    write: ({ seconds, only }, command, folder) =>
+      benchProfile({ seconds: seconds ?? SECONDS, only }, command, folder),
   },
   mesh: {
     summary: "second node started until its first ping is answered (20 s)",
@@ -75,7 +89,7 @@ ${
   --seconds N      length of each stream, default 10; of peers 3, with --full 5
   --pings N        pings of each repetition, default 500 (not of peers)
   --full           of peers: every contender, and floods of every size and rate
-  --only NAME,…    of peers: only these contenders
+  --only NAME,…    of peers: only these contenders; of profile: this one (default shoal-wg)
   --json           prints the data instead of the table
   --out FOLDER     where the data, the plot and the table go; default bench/results/NAME`;
 
@@ -120,19 +134,37 @@ async function main(args: string[]): Promise<number> {
     full: values.full,
     only: values.only.split(",").filter((name) => name !== ""),
   };
-  let result;
+  const command = ["./run bench", ...args].join(" ");
+  const folder = values.out ?? new URL(`results/${name}`, import.meta.url).pathname;
   try {
-    result = await entry.run(options, ["./run bench", ...args].join(" "));
+    console.log(await perform(entry, options, { command, folder, isData: values.json }));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     console.error(printable(error.message));
     return 2;
   }
-  const folder = values.out ?? new URL(`results/${name}`, import.meta.url).pathname;
-  await keep(result, folder);
-  if (values.json) console.log(JSON.stringify(result));
-  else console.log(`${table(result)}\n\nData, plot and table: ${folder}`);
   return 0;
+}
+
+interface Manner {
+  readonly command: string;
+  readonly folder: string;
+  readonly isData: boolean;
+}
+
+/** Runs it, keeps what it found and returns what to print. */
+async function perform(entry: Entry, options: Options, { command, folder, isData }: Manner) {
+  if ("write" in entry) {
+    if (isData) throw new Refusal("--json: this benchmark has no data but what it keeps");
+    return `${await entry.write(
+      options,
+      command,
+      folder,
+    )}\n\nFlame graph, stacks and table: ${folder}`;
+  }
+  const result = await entry.run(options, command);
+  await keep(result, folder);
+  return isData ? JSON.stringify(result) : `${table(result)}\n\nData, plot and table: ${folder}`;
 }
 
 function count(option: string, text: string, low: number, high: number): number {

@@ -3,7 +3,7 @@
 import { Lab } from "../lxc/lab.ts";
 import { Progress } from "../lxc/progress.ts";
 import { describeMachine } from "./machine.ts";
-import { CONTENDERS, type Found } from "./peers/contender.ts";
+import { chosen, CONTENDERS, type Found } from "./peers/contender.ts";
 import { floodRefusal } from "./peers/iperf.ts";
 import { type Measure, measures, POOLED } from "./peers/measures.ts";
 import { tails } from "./peers/ping.ts";
@@ -37,18 +37,11 @@ export interface Plan {
 export function planOf(options: PeersOptions): Plan {
   const { repetitions, full, only } = options;
   const seconds = options.seconds ?? (full ? 5 : 3);
-  for (const name of only) {
-    if (CONTENDERS.some((one) => one.name === name)) continue;
-    const known = CONTENDERS.map((one) => one.name).join(", ");
-    throw new Refusal(`there is no contender ${JSON.stringify(name)}; there are: ${known}`);
-  }
-  const chosen = CONTENDERS.filter(({ name, always }) =>
-    only.length > 0 ? only.includes(name) : full || always
-  );
+  const those = only.length > 0 ? chosen(only) : CONTENDERS.filter(({ always }) => full || always);
   const all = measures(full);
   const one = all.reduce((sum, { lasts }) => sum + lasts(seconds), TUNNEL_S);
   return {
-    names: chosen.map(({ name }) => name),
+    names: those.map(({ name }) => name),
     measures: all,
     repetitions,
     seconds,

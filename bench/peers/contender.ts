@@ -4,6 +4,7 @@ import { Lab } from "../../lxc/lab.ts";
 import { NoLab } from "../../lxc/keeper.ts";
 import { type NebulaOptions, seekNebula } from "../../lxc/nebula.ts";
 import { type PeerName, RUN, seekPeer, shoal, shoalVersion } from "../../lxc/peers.ts";
+import { Refusal } from "../refusal.ts";
 import { openMesh, openNebula, openWire, openWireguard, type Pair, type Tunnel } from "./tunnel.ts";
 
 /** Something that can be measured here. */
@@ -51,6 +52,16 @@ export const CONTENDERS: readonly Contender[] = [
   nodeMode("shoal-node"),
   nodeMode("shoal-node-chacha", ["--suite", "chacha20-poly1305"], { always: false }),
 ];
+
+/** Those of the table, in its order. @throws Refusal when a name is none of the table's */
+export function chosen(names: readonly string[]): Contender[] {
+  for (const name of names) {
+    if (CONTENDERS.some((one) => one.name === name)) continue;
+    const known = CONTENDERS.map((one) => one.name).join(", ");
+    throw new Refusal(`there is no contender ${JSON.stringify(name)}; there are: ${known}`);
+  }
+  return CONTENDERS.filter(({ name }) => names.includes(name));
+}
 
 function wire(name: string): Contender {
   const seek = () => Promise.resolve({ found: { version: "-", open: openWire } });
