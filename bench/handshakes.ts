@@ -17,7 +17,7 @@ import type { Figure, Result } from "./result.ts";
 const PEERS = 128;
 const ROUNDS = 40;
 // An initiator waits at least so long between two initiations (R38); the responder takes 50 a second of each (R39).
-const ROUND_MS = 6000;
+export const ROUND_MS = 6000;
 
 const FIGURES: readonly Figure[] = [
   {
@@ -41,13 +41,13 @@ const METHOD = [
   "compiler. *CPU* is user and system time of the whole process, its collector's threads included.",
 ];
 
-interface Initiator {
+export interface Initiator {
   readonly machine: Tunnels;
   readonly responder: number;
   readonly from: { readonly address: Uint8Array; readonly port: number; readonly scope: number };
 }
 
-const HERE = { address: new Uint8Array([10, 0, 0, 1]), port: 51820, scope: 0 };
+export const HERE = { address: new Uint8Array([10, 0, 0, 1]), port: 51820, scope: 0 };
 const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
 
 export async function benchHandshakes(
@@ -134,7 +134,8 @@ function measure(): { handshakes: number; wall_ms: number; cpu_ms: number } {
   return { handshakes, wall_ms, cpu_ms };
 }
 
-function initiation({ machine, responder }: Initiator, now: Now): Uint8Array {
+/** The next initiation of an initiator; the clock has to have moved on by `ROUND_MS` since its last one. */
+export function initiation({ machine, responder }: Initiator, now: Now): Uint8Array {
   const out = new Effects<TunnelEvent>();
   machine.startHandshake(now, responder, out);
   // A handshake under way is retried by its timer and not by asking; one that was given up begins by asking again.

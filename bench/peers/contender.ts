@@ -24,8 +24,6 @@ export interface Contender {
   readonly role: "ours" | "baseline" | "other";
   /** Measured also without `--full`. */
   readonly always: boolean;
-  /** Whether it answers WireGuard's handshakes. */
-  readonly speaksWireguard: boolean;
   seek(): Promise<Sought>;
 }
 
@@ -65,7 +63,7 @@ export function chosen(names: readonly string[]): Contender[] {
 
 function wire(name: string): Contender {
   const seek = () => Promise.resolve({ found: { version: "-", open: openWire } });
-  return { name, role: "other", always: true, speaksWireguard: false, seek };
+  return { name, role: "other", always: true, seek };
 }
 
 function kernel(name: string): Contender {
@@ -81,7 +79,7 @@ function kernel(name: string): Contender {
     const open = (hosts: Pair) => openWireguard(hosts, "kernel");
     return { found: { version: `Linux ${Deno.osRelease()}`, open } };
   };
-  return { name, role: "other", always: true, speaksWireguard: true, seek };
+  return { name, role: "other", always: true, seek };
 }
 
 function peer(name: PeerName, traits: Traits = {}): Contender {
@@ -90,7 +88,7 @@ function peer(name: PeerName, traits: Traits = {}): Contender {
     if (found === undefined) return { missing };
     return { found: { version: found.version, open: (hosts) => openWireguard(hosts, found) } };
   };
-  return { name, role: "other", always: true, speaksWireguard: true, seek, ...traits };
+  return { name, role: "other", always: true, seek, ...traits };
 }
 
 function nebula(name: string, options: Omit<NebulaOptions, "mtu">, traits: Traits = {}): Contender {
@@ -104,7 +102,7 @@ function nebula(name: string, options: Omit<NebulaOptions, "mtu">, traits: Trait
     }
     return { found: { version, open: (hosts) => openNebula(hosts, found, options) } };
   };
-  return { name, role: "other", always: true, speaksWireguard: false, seek, ...traits };
+  return { name, role: "other", always: true, seek, ...traits };
 }
 
 /** @param args options of `wg` before the interface */
@@ -115,7 +113,7 @@ function wireguardMode(name: string, args: readonly string[] = []): Contender {
     const variant = { ...plain, name, command };
     return { found: { version: plain.version, open: (hosts) => openWireguard(hosts, variant) } };
   };
-  return { name, role: "ours", always: true, speaksWireguard: true, seek };
+  return { name, role: "ours", always: true, seek };
 }
 
 /** @param args options of `node` */
@@ -128,5 +126,5 @@ function nodeMode(
     const version = await shoalVersion();
     return { found: { version, open: (hosts) => openMesh(hosts, args) } };
   };
-  return { name, role: "ours", always: true, speaksWireguard: false, seek, ...traits };
+  return { name, role: "ours", always: true, seek, ...traits };
 }

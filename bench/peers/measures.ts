@@ -6,6 +6,7 @@ import { type Drops, drops, dropsBetween, PLACES } from "./drops.ts";
 import { flood, stream } from "./iperf.ts";
 import { ping, pingsIn, type RoundTrips, tails } from "./ping.ts";
 import { REQUEST_BYTES, requests } from "./requests.ts";
+import { storm } from "./storm.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /** What one measure found: values of its figures, and all that was written down. */
@@ -26,8 +27,8 @@ export interface Measure {
 
 /** Milliseconds that a stream has to come up to speed before it is pinged beside. */
 const RISE_MS = 300;
-/** Seconds that it takes to start and to end an iperf3, a sockperf, and a ping of idle tunnels. */
-const AROUND = { iperf: 0.6, sockperf: 2.8, ping: 0.3 };
+/** Seconds that it takes to start and to end an iperf3, a sockperf, and a ping of idle tunnels, and a storm. */
+const AROUND = { iperf: 0.6, sockperf: 2.8, ping: 0.3, storm: 4.5 };
 const SHARES = [0.5, 1, 3];
 
 /** @param full all of them, else what fits a quarter of an hour */
@@ -40,6 +41,8 @@ export function measures(full: boolean): Measure[] {
     tcp({ streams: 4, from: 0, pinged: false }),
     tcp({ streams: 4, from: 1, pinged: false }),
     ...(full ? [64, 512, 1372] : [64, 1372]).map((size) => udp(size, full ? SHARES : [])),
+    // Last, since it makes many peers of one.
+    ...(full ? [handshakeStorm()] : []),
   ];
 }
 
@@ -160,7 +163,7 @@ function udp(size: number, shares: readonly number[]): Measure {
       { key: `${key}_cpu`, title: `CPU of ${what}`, unit: "ns/packet", better: "lower" },
       ...shares.map((share): Figure => ({
         key: `${key}_x${share}`,
-        title: `the same, sent at ${share} × what arrived`,
+        title: `${what}, sent at ${share} × that, arrived`,
         unit: "kpps",
         better: "higher",
       })),
@@ -198,6 +201,25 @@ function udp(size: number, shares: readonly number[]): Measure {
         values[`${key}_${place}`] = 100 * Math.max(0, lost[place]) / full.sent;
       }
       return { values, raw };
+    },
+  };
+}
+
+/** Nothing of those who do not answer WireGuard's handshakes. */
+function handshakeStorm(): Measure {
+  return {
+    name: "storm",
+    figures: [{
+      key: "handshakes",
+      title: "handshakes answered in a storm of 256 initiators",
+      unit: "a second",
+      better: "higher",
+    }],
+    lasts: () => AROUND.storm,
+    async run(tunnel) {
+      if (tunnel.responder === undefined) return { values: {}, raw: null };
+      const found = await storm(tunnel);
+      return { values: { handshakes: found.answered / found.seconds }, raw: found };
     },
   };
 }

@@ -30,6 +30,8 @@ export interface Tunnel {
   readonly device: string;
   /** The UDP port outside, undefined when there is none. */
   readonly port: number | undefined;
+  /** What answers WireGuard's handshakes in the second host, undefined when nothing does. */
+  readonly responder?: { readonly publicKey: string; readonly endpoint: readonly [string, number] };
   /** Of the programs that carry it, one a host, as seen from outside; none when the kernel does. */
   pids(): Promise<number[]>;
 }
@@ -79,7 +81,8 @@ export async function openWireguard(
     });
   }
   const pids = () => living(devices.map((device) => device.pid()));
-  return { hosts, addresses: INNER, device: devices[0].name, port: PORT, pids };
+  const responder = { publicKey: keys[1].publicKey, endpoint: [OUTER[1], PORT] as const };
+  return { hosts, addresses: INNER, device: devices[0].name, port: PORT, responder, pids };
 }
 
 export async function openNebula(
