@@ -59,7 +59,7 @@ const METHOD = [
   "neither idle nor waiting nor stolen, without those that processes had which have nothing to do with the benchmark. " +
   "*UDP*: `iperf3 -u -b 0 -w 4M`, a sender without limit; what arrived. *Lost*: counters of the kernel, both ends " +
   "together: what the TUN interface dropped, its queueing discipline, `/proc/net/udp` of the tunnel's own port, " +
-  "`RcvbufErrors` of all other sockets, `/proc/net/softnet_stat`; the rest is elsewhere. *Ping*: `ping -i 0.002`; p99 of at " +
+  "`RcvbufErrors` of all other sockets, `/proc/net/softnet_stat`; the rest is elsewhere. *Ping*: `fping -p 2`, a packet every 2 ms; p99 of at " +
   "least 1,000 samples, p99.9 of at least 10,000, else –. *Requests*: `sockperf ping-pong --tcp`. " +
   "*Handshakes*, of those who speak WireGuard: initiations made beforehand, of initiators at 192 addresses that the device " +
   "knows, 64 under way at a time; the sender shares the cores.",

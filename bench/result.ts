@@ -106,7 +106,7 @@ function comparison(result: Result, { ours, baselines }: Comparison): string {
       const text = `${short(found.middle)} (${short(found.low)}–${short(found.high)})`;
       const judged = found.turns < TURNS_TO_JUDGE ? "" : verdict(found, figure.better);
       if (judged === "worse") lost.push(`- ${own} ÷ ${other}, ${figure.title}: ${text}`);
-      return Number.isFinite(found.middle) ? `${text} ${judged}`.trim() : "–";
+      return found.turns > 0 ? `${text} ${judged}`.trim() : "–";
     }),
   ]);
   const absent = (title: string, list: readonly Absence[] = []) =>
@@ -165,6 +165,7 @@ function spread(all: readonly number[]): string {
 
 /** Three digits that count. */
 function short(value: number): string {
+  if (value === Infinity) return "∞";
   if (!Number.isFinite(value)) return "–";
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US");
   return Number(value.toPrecision(3)).toString();

@@ -14,10 +14,13 @@ export interface Ratio {
   readonly turns: number;
 }
 
-/** Of values measured in the same turns; a turn in which one of the two has none is left out. NaN of none. */
+/**
+ * Of values measured in the same turns; a turn in which one of the two has none, or both are 0, is left out. NaN of
+ * none; to something that is 0 the ratio is infinite.
+ */
 export function ratio(ours: readonly number[], theirs: readonly number[]): Ratio {
   const pairs = ours.map((value, i) => [value, theirs[i] ?? NaN] as const)
-    .filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b));
+    .filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b) && (a !== 0 || b !== 0));
   if (pairs.length === 0) return { middle: NaN, low: NaN, high: NaN, turns: 0 };
   const quotients = pairs.map(([a, b]) => a / b);
   return {

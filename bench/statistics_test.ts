@@ -29,3 +29,12 @@ Deno.test("statistics: a turn in which one has no value is in no ratio", () => {
   });
   assert.deepEqual(ratio([1], []), { middle: NaN, low: NaN, high: NaN, turns: 0 });
 });
+
+Deno.test("statistics: two that are 0 have no ratio, and to one that is 0 it is infinite", () => {
+  assert.deepEqual(ratio([0, 4, 6], [0, 0, 2]), {
+    middle: 5,
+    low: 3,
+    high: Infinity,
+    turns: 2,
+  });
+});
