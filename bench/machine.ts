@@ -36,6 +36,8 @@ export async function describeMachine(): Promise<Machine> {
       openssl: await firstLine("openssl", "version"),
       iperf3: await firstLine("iperf3", "--version"),
       ping: await firstLine("ping", "-V"),
+      fping: await firstLine("fping", "--version"),
+      sockperf: await firstLine("sockperf", "--version"),
     },
     commit: await firstLine("git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"),
     date: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
