@@ -149,7 +149,8 @@ export class Device {
   }
 }
 
-function text(options: DeviceOptions): string {
+/** The file that wg(8) reads. */
+export function text(options: DeviceOptions): string {
   const lines = [
     "[Interface]",
     `PrivateKey = ${options.privateKey}`,

@@ -3,6 +3,7 @@
 import { arrivals } from "./arrivals.ts";
 import { Device, makeKeys } from "./device.ts";
 import { dropShare, limitRate } from "./fault.ts";
+import { gaps } from "./gaps.ts";
 import type { Host } from "./host.ts";
 import { NoLab } from "./keeper.ts";
 import { Lab } from "./lab.ts";
@@ -141,13 +142,15 @@ function usage(): string {
     ...Object.entries(SCENES).map(([key, { summary }]) => `  ${key.padEnd(width)}  ${summary}`),
     "",
     "A shell opens inside; with its end everything is gone. `./run lab sim` simulates meshes;",
-    "`./run lab arrivals` feeds whole nodes what nobody expects.",
+    "`./run lab arrivals` feeds whole nodes what nobody expects; `./run lab gaps` measures how long traffic",
+    "pauses when something around a node changes.",
   ].join("\n");
 }
 
 async function main([name, ...more]: string[]): Promise<number> {
   if (name === "sim") return simulate(more);
   if (name === "arrivals") return await arrivals(more);
+  if (name === "gaps") return await gaps(more);
   const scene = name !== undefined && Object.hasOwn(SCENES, name) ? SCENES[name] : undefined;
   if (name === undefined || name === "-h" || name === "--help") {
     console.log(usage());

@@ -4,8 +4,8 @@ import type { Host } from "./host.ts";
 import type { Process } from "./process.ts";
 import { until } from "./until.ts";
 
-/** Seconds between two questions. */
-const PACE = 0.1;
+/** Seconds between two questions: what a gap is measured by. */
+const PACE = 0.02;
 
 /** Owner: whoever opened it; ends with the laboratory at the latest. */
 export class Pinger {
@@ -41,6 +41,14 @@ export class Pinger {
   /** How many answers have come. */
   get count(): number {
     return this.#answers.length;
+  }
+
+  /** Returns when so many more answers have come, or none for so many milliseconds. */
+  async more(answers: number, patience = 20_000): Promise<void> {
+    const before = this.count;
+    while (this.count < before + answers && this.silence < patience) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   /** Stops asking. @returns the longest time in ms without an answer. */
