@@ -7,7 +7,7 @@ import { isOneMachine, parseAddress } from "../mesh/endpoint.ts";
 import { isName } from "../mesh/membership/statement.ts";
 import { wholeNumber } from "./cli/command.ts";
 import { codeOf } from "./errno.ts";
-import { Exit, Failure } from "./exit.ts";
+import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { findInstance, type Instance } from "./instance.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
@@ -30,6 +30,13 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file: look at its name",
   EISDIR: "it is a folder: name the file in it",
   EACCES: "no permission: run as its owner, or hand the invite in on standard input (-)",
+};
+
+/** A name or a right that is wrong is so at the next start, too. */
+const CODES: Readonly<Record<string, ExitCode>> = {
+  ENOENT: Exit.usage,
+  EISDIR: Exit.usage,
+  EACCES: Exit.noPermission,
 };
 
 /** WireGuard's usual port: what people open in firewalls. */
@@ -253,21 +260,22 @@ async function readSecret(where: string, file: string): Promise<string> {
     const { readable } = file === "-" ? Deno.stdin : await Deno.open(file);
     bytes = await readSome(readable, TOKEN_FILE_MAX + 1);
   } catch (error) {
-    const code = codeOf(error);
+    // The run time keeps some of what is below /dev and /proc to itself, whatever it is allowed.
+    const code = error instanceof Deno.errors.NotCapable ? "EACCES" : codeOf(error);
     const next = UNREADABLE[code] ?? (error instanceof Error ? error.message : String(error));
     const how = `cannot be read${code === "" ? "" : ` (${code})`}: ${next}`;
-    throw new Failure(Exit.failed, `${where} ${how}`, { cause: error });
+    throw new Failure(CODES[code] ?? Exit.failed, `${where} ${how}`, { cause: error });
   }
   if (bytes.length > TOKEN_FILE_MAX) {
     const what = `is longer than any token or key: name the file that it alone is in`;
-    throw new Failure(Exit.failed, `${where} ${what}`);
+    throw new Failure(Exit.usage, `${where} ${what}`);
   }
   return new TextDecoder().decode(bytes);
 }
 
 /**
  * Words that a person types or pipes in: never an argument, which every user of the machine can read.
- * @throws {Failure} they cannot be read or are too many (1), or there are none (2)
+ * @throws {Failure} they cannot be read (1), are too many, or there are none (2)
  */
 export async function readWords(what: string): Promise<string> {
   const text = (await readSecret(`${what}: standard input`, "-")).trim();

@@ -111,7 +111,7 @@ Deno.test("a token comes from a file without its line end, and a missing file is
   await Deno.remove(path);
   await assert.rejects(readToken({ "token-file": path }, noEnv), (error) => {
     assert(error instanceof Failure);
-    assert.equal(error.code, Exit.failed);
+    assert.equal(error.code, Exit.usage);
     assert.match(error.message, /cannot be read/);
     return true;
   });
@@ -173,19 +173,41 @@ Deno.test("a token file is read as far as a token can be long, and what is no fi
       return true;
     });
   };
-  await refused("/dev/zero", Exit.failed, /^--token-file '\/dev\/zero' is longer than any token/);
+  await refused("/dev/zero", Exit.usage, /^--token-file '\/dev\/zero' is longer than any token/);
   await refused(
     dir,
-    Exit.failed,
+    Exit.usage,
     /' cannot be read \(EISDIR\): it is a folder: name the file in it$/,
   );
   await refused("", Exit.usage, /^--token-file is empty: name the file/);
-  await refused(`${dir}/gone`, Exit.failed, /cannot be read \(ENOENT\): there is no such file/);
+  await refused(`${dir}/gone`, Exit.usage, /cannot be read \(ENOENT\): there is no such file/);
   const file = `${dir}/token`;
   await Deno.writeTextFile(file, "a".repeat(65_536));
   assert.equal((await readToken({ "token-file": file }, noEnv))?.length, 65_536);
   await Deno.writeTextFile(file, "a".repeat(65_537));
-  await refused(file, Exit.failed, /is longer than any token/);
+  await refused(file, Exit.usage, /is longer than any token/);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("a file that the run time keeps to itself is told without its own advice", async () => {
+  const here = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+  const script = `
+import { readToken } from ${here("./config.ts")};
+await readToken({ "token-file": "/dev/stdin" }, () => undefined)
+  .catch(({ code, message }) => console.log(code, message));`;
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${dir}/main.ts`, script);
+  const config = new URL("../deno.json", import.meta.url).pathname;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", "--no-check", "--cached-only", "--config", config]
+      .concat(["--allow-read", "--allow-env", "--allow-sys", `${dir}/main.ts`]),
+    stdin: "null",
+  }).output();
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.match(
+    said,
+    /^4 --token-file '\/dev\/stdin' cannot be read \(EACCES\): .*, or hand the invite in on standard input \(-\)\n$/,
+  );
   await Deno.remove(dir, { recursive: true });
 });
 
