@@ -416,6 +416,18 @@ testUnless(
     assert.equal([...said.matchAll(/state\.json is damaged .*--previous-state/g)].length, 1, said);
     await guest.sh(`cp -p /root/state ${state}`);
     await lyon.systemctl("start");
+    await lyon.systemctl("stop");
+
+    // The manager itself refuses what stands in the place of the folder.
+    await guest.sh("cd /var/lib/shoal; mv lab lab.away; ln -s /etc lab");
+    await assert.rejects(lyon.systemctl("start"));
+    await guest.sh("sleep 6");
+    assert.deepEqual([await lyon.show("ActiveState"), await lyon.show("NRestarts")], [
+      "failed",
+      "0",
+    ]);
+    await guest.sh("cd /var/lib/shoal; rm lab; mv lab.away lab");
+    await lyon.systemctl("start");
     assert.equal(await lyon.show("ActiveState"), "active");
   },
 );

@@ -141,7 +141,7 @@ console.log(await main([...args, ...Deno.args], io), Deno.env.get("SHOAL_TOKEN")
       }).output();
       return new TextDecoder().decode(stdout);
     };
-    const nothing = /^token: it starts with "nonsen" instead of .*\n1 undefined\n$/;
+    const nothing = /^token: it starts with "nonsen" instead of .*\n5 undefined\n$/;
     assert.match(await run({ SHOAL_TOKEN: "nonsense" }), nothing);
     const told = await run({}, "--token", "nonsense");
     assert.match(

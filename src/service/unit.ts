@@ -59,8 +59,9 @@ WatchdogSec=30s
 # 'shoal down' and 'leave' end with 0 and mean it.
 Restart=on-failure
 RestartSec=5s
-# A wrong option (2), a missing right (4) and what else no start can mend (5, a damaged state) are for a person.
-RestartPreventExitStatus=${Exit.usage} ${Exit.noPermission} ${Exit.stuck}
+# A wrong option (2), a missing right (4) and what else no start can mend (5, a damaged state) are for a person; so is
+# what the manager says itself of a state folder that is none (238, systemd.exec(5)).
+RestartPreventExitStatus=${Exit.usage} ${Exit.noPermission} ${Exit.stuck} 238
 
 User=${SERVICE_USER}
 Group=${SERVICE_USER}
