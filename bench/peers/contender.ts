@@ -47,7 +47,9 @@ export const CONTENDERS: readonly Contender[] = [
   nebula("nebula-offloads", { ...AES, offloads: true }),
   nebula("nebula-offloads-8m", { ...AES, ...BIG, offloads: true }, { always: false }),
   wireguardMode("shoal-wg"),
+  wireguardMode("shoal-wg-unqueued", ["--without", "queue-control"], { always: false }),
   nodeMode("shoal-node"),
+  nodeMode("shoal-node-unqueued", ["--without", "queue-control"], { always: false }),
   nodeMode("shoal-node-chacha", ["--suite", "chacha20-poly1305"], { always: false }),
 ];
 
@@ -106,14 +108,18 @@ function nebula(name: string, options: Omit<NebulaOptions, "mtu">, traits: Trait
 }
 
 /** @param args options of `wg` before the interface */
-function wireguardMode(name: string, args: readonly string[] = []): Contender {
+function wireguardMode(
+  name: string,
+  args: readonly string[] = [],
+  traits: Traits = {},
+): Contender {
   const seek = async (): Promise<Sought> => {
     const plain = await shoal();
     const command = (device: string) => [RUN, "wg", "-f", ...args, device];
     const variant = { ...plain, name, command };
     return { found: { version: plain.version, open: (hosts) => openWireguard(hosts, variant) } };
   };
-  return { name, role: "ours", always: true, seek };
+  return { name, role: "ours", always: true, seek, ...traits };
 }
 
 /** @param args options of `node` */
