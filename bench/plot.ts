@@ -4,15 +4,14 @@ import type { Figure, Result } from "./result.ts";
 import { median } from "./statistics.ts";
 
 const PANEL = { width: 260, height: 300 };
-const COLUMNS = 4;
+/** Panels beside each other; more of them go below. */
+const COLUMNS = 6;
 /** More names than this below a panel are written upwards. */
 const LEVEL_NAMES = 3;
 
 /** Draws into an SVG file. Throws with gnuplot's own words when that fails. */
 export async function plot(result: Result, path: string): Promise<void> {
-  const figures = result.figures.filter(({ key, detail }) =>
-    detail !== true && result.series.some(({ values }) => values[key]?.some(Number.isFinite))
-  );
+  const figures = result.figures.filter(({ detail }) => detail !== true);
   const script = figures.map((figure, i) => panel(result, figure, i));
   const columns = Math.min(COLUMNS, figures.length);
   const rows = Math.ceil(figures.length / columns);
@@ -45,12 +44,15 @@ unset multiplot
 function panel(result: Result, figure: Figure, i: number): string {
   const { key } = figure;
   const names = result.series.map(({ contender }, n) => `${quote(contender)} ${n + 1}`);
-  const bars = result.series.map(({ values }, n) =>
-    `${n + 1} ${median((values[key] ?? []).filter(Number.isFinite))}`
-  );
+  // What never came is no number: it has no point, and a median of nothing no bar.
+  const bars = result.series.map(({ values }, n) => {
+    const middle = median((values[key] ?? []).filter(Number.isFinite));
+    return `${n + 1} ${Number.isFinite(middle) ? middle : 0}`;
+  });
   const points = result.series.flatMap(({ values }, n) =>
-    (values[key] ?? []).map((v) => `${n + 1} ${v}`)
+    (values[key] ?? []).filter(Number.isFinite).map((v) => `${n + 1} ${v}`)
   );
+  const dots = points.length === 0 ? "" : `, $points${i} with points pt 7 ps 0.5 lc rgb "#222222"`;
   return `
 $bars${i} << EOD
 ${bars.join("\n")}
@@ -60,9 +62,10 @@ ${points.join("\n")}
 EOD
 set title ${quote(`${figure.title}\\n${figure.unit}, ${figure.better} is better`)}
 set xtics (${names.join(", ")})
-plot $bars${i} with boxes lc rgb "#3b78b0", $points${i} with points pt 7 ps 0.5 lc rgb "#222222"`;
+plot $bars${i} with boxes lc rgb "#3b78b0"${dots}`;
 }
 
+/** gnuplot runs what stands between backquotes of such a text as a command. */
 function quote(text: string): string {
-  return `"${text.replaceAll('"', "'")}"`;
+  return `"${text.replaceAll(/["`]/g, "'")}"`;
 }

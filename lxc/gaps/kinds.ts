@@ -18,7 +18,7 @@ const MOVES =
   "the route to the other end goes by another wire";
 const RESTARTS =
   "a mesh of three; one that did not found it pings another, which is ended, is away for a second and starts again: the " +
-  "longest time between two answers, less the time from the signal until the new node answers `status`";
+  "longest time between two answers, less the time from the signal until the new node answers `status` (0: traffic went on before that)";
 const PUT_BACK = "from the command's start until ip(8) shows it as before";
 const NAMED = "from the command's start until `health` of `status` names it";
 

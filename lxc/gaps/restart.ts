@@ -13,7 +13,7 @@ const ENOUGH = 50;
 
 /**
  * Milliseconds without an answer beyond the restart itself, which is from the signal until the new node answers a
- * question of `status`; negative when traffic went on before that.
+ * question of `status`; 0 when traffic went on before that.
  */
 export async function restartAfter(signal: "SIGKILL" | "SIGTERM"): Promise<Sample> {
   await using machines = await Machines.open();
@@ -31,5 +31,6 @@ export async function restartAfter(signal: "SIGKILL" | "SIGTERM"): Promise<Sampl
   const restart = Date.now() - down;
   await pinger.more(ENOUGH);
   const silence = await pinger.close();
-  return { value: silence - restart, note: `the restart itself took ${restart} ms` };
+  const note = `${Math.round(silence)} ms without an answer, of which the restart took ${restart}`;
+  return { value: Math.max(0, silence - restart), note };
 }
