@@ -11,7 +11,11 @@ const LEVEL_NAMES = 3;
 
 /** Draws into an SVG file. Throws with gnuplot's own words when that fails. */
 export async function plot(result: Result, path: string): Promise<void> {
-  const figures = result.figures.filter(({ detail }) => detail !== true);
+  // What was measured and never came is Infinity, and has its panel; what nobody measured has none.
+  const figures = result.figures.filter(({ key, detail }) =>
+    detail !== true &&
+    result.series.some(({ values }) => values[key]?.some((v) => !Number.isNaN(v)))
+  );
   const script = figures.map((figure, i) => panel(result, figure, i));
   const columns = Math.min(COLUMNS, figures.length);
   const rows = Math.ceil(figures.length / columns);
