@@ -95,10 +95,9 @@ static void nothing_is_lost_where_no_queue_stands_or_nobody_else_waits(void **st
     (void)state;
     start(0);
     assert_int_equal(receive_trains(5 * MS, false), 0);
-    assert_int_equal(receive_trains(0, true), 0);
     assert_int_equal(receive_trains(3600000 * MS, true), 0); /* somebody has set the clock */
-    atomic_store(&later, (uint64_t)0 - 3600000 * MS);
-    assert_int_equal(receive_trains((uint64_t)0 - 3600000 * MS, true), 0);
+    /* Or set it back; so nothing seems to have waited, however slow the machine is. */
+    assert_int_equal(receive_trains((uint64_t)0 - 60000 * MS, true), 0);
     stop();
     start(SHOAL_OFFLOAD_QUEUE_CONTROL);
     assert_int_equal(receive_trains(5 * MS, true), 0);
