@@ -26,6 +26,7 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { sameBytes } from "../endpoint.ts";
+import { Findings, latestOf } from "./findings.ts";
 import { type Genesis, meshIdOf } from "./genesis.ts";
 import { type MemberId } from "./identity.ts";
 import { NumberPace } from "./number_pace.ts";
@@ -51,6 +52,8 @@ export const FAREWELLS_ROOM = 16_384;
 export const PAIRS_SHOWN = 16;
 /** Statements that lost their number to another and are remembered; at the limit a further one is not. */
 export const OUTRANKED_MAX = 65_536;
+/** Statements about one key that are looked at each time that something is asked about it. */
+const FEW = 16;
 /** Seconds after its end for which an ended certificate or token is kept, so that people see it. */
 export const ENDED_KEPT = 30 * 86_400;
 /** Seconds after the end of a token in which admins certify whom it has admitted. */
@@ -117,6 +120,10 @@ export class Statements {
   /** Keys that a token has certified, in the order in which they count; made when asked for. */
   readonly #ranks = new Map<string, Ranks>();
   readonly #guestKeys = new Set<string>();
+  /** What was found about subjects of more than {@link FEW} statements since the last change. */
+  readonly #findings = new Map<string, Findings>();
+  /** Changes with the rights of signers, and with the order in which keys use up tokens. */
+  #epoch = 0;
   readonly #farewells = new Map<MemberId, StatementOf<"left">>();
   readonly #pairs = new Map<string, Pair>();
   /** By hash, and by signer and number. */
@@ -188,15 +195,16 @@ export class Statements {
    * @param before unix seconds: what was signed later is passed over
    */
   certificate(key: MemberId, before = Infinity): CertificateStatement | undefined {
-    const isAdmin = this.isAdmin(key);
-    let best: CertificateStatement | undefined;
+    return this.#latest(key, "certificate", before, () => this.#certificates(key));
+  }
+
+  *#certificates(key: MemberId): Generator<CertificateStatement> {
+    const kind = this.isAdmin(key) ? "admin" : "member";
     for (const statement of this.about(key)) {
-      if (statement.kind !== (isAdmin ? "admin" : "member") || !this.counts(statement)) continue;
-      if (statement.at > before) continue;
-      if (statement.kind === "member" && !this.#isWithinUses(statement)) continue;
-      if (best === undefined || isLater(statement, best)) best = statement;
+      if (statement.kind !== "admin" && statement.kind !== "member") continue;
+      if (statement.kind !== kind || !this.counts(statement)) continue;
+      if (statement.kind === "admin" || this.#isWithinUses(statement)) yield statement;
     }
-    return best;
   }
 
   /** What a key was certified as last, be it by somebody whose word counts no more. */
@@ -212,10 +220,7 @@ export class Statements {
   /** Whether the only certificates of a key are more than their token admits. */
   isSurplus(key: MemberId): boolean {
     if (this.certificate(key)) return false;
-    for (const statement of this.about(key)) {
-      if (statement.kind === "member" && this.counts(statement)) return true;
-    }
-    return false;
+    return this.#asked(key, "surplus", (one) => one.kind === "member" && this.counts(one));
   }
 
   /** Whether a member was removed. An admin cannot be. */
@@ -224,14 +229,16 @@ export class Statements {
   }
 
   /** Removals of a key that count, or will when its office ends. */
-  removals(key: MemberId): StatementOf<"removed">[] {
+  removals(key: MemberId): readonly StatementOf<"removed">[] {
+    return this.#find(key, "removals", () => [...this.#removals(key)]);
+  }
+
+  *#removals(key: MemberId): Generator<StatementOf<"removed">> {
     const wasAdmin = this.hadOffice(key);
-    const found: StatementOf<"removed">[] = [];
     for (const statement of this.about(key)) {
       if (statement.kind !== "removed" || !this.counts(statement)) continue;
-      if (!wasAdmin || statement.signer === this.meshKey) found.push(statement);
+      if (!wasAdmin || statement.signer === this.meshKey) yield statement;
     }
-    return found;
   }
 
   /**
@@ -239,19 +246,16 @@ export class Statements {
    * too: a recovery signs those anew, and what had no effect before it has none after it.
    */
   hadOffice(key: MemberId): boolean {
-    for (const statement of this.about(key)) {
-      const isOfOffice = statement.kind === "admin" || statement.kind === "demoted";
-      if (isOfOffice && this.counts(statement)) return true;
-    }
-    return false;
+    return this.#asked(
+      key,
+      "office",
+      (one) => (one.kind === "admin" || one.kind === "demoted") && this.counts(one),
+    );
   }
 
   /** Whether an invite, or a guest, was ended. */
   isWithdrawn(key: string): boolean {
-    for (const statement of this.about(key)) {
-      if (statement.kind === "withdrawn" && this.counts(statement)) return true;
-    }
-    return false;
+    return this.#asked(key, "withdrawn", (one) => one.kind === "withdrawn" && this.counts(one));
   }
 
   /** Keys of which somebody has said that they are guests, be it believed or not. */
@@ -264,12 +268,7 @@ export class Statements {
    * @param before unix seconds: what was signed later is passed over
    */
   guest(key: string, before = Infinity): StatementOf<"guest"> | undefined {
-    let best: StatementOf<"guest"> | undefined;
-    for (const statement of this.about(key)) {
-      if (statement.kind !== "guest" || !this.counts(statement) || statement.at > before) continue;
-      if (best === undefined || isLater(statement, best)) best = statement;
-    }
-    return best;
+    return this.#latest(key, "guest", before, () => this.#counting(key, "guest"));
   }
 
   hasLeft(key: MemberId): boolean {
@@ -287,20 +286,16 @@ export class Statements {
    */
   travels(statement: Statement): boolean {
     if (statement.kind !== "left") return this.counts(statement);
-    for (const one of this.about(statement.signer)) {
-      if ((one.kind === "admin" || one.kind === "member") && this.counts(one)) return true;
-    }
-    return false;
+    return this.#asked(
+      statement.signer,
+      "certified",
+      (one) => (one.kind === "admin" || one.kind === "member") && this.counts(one),
+    );
   }
 
   /** The invite with this key, if it counts. */
   token(key: string): StatementOf<"token"> | undefined {
-    let best: StatementOf<"token"> | undefined;
-    for (const statement of this.about(key)) {
-      if (statement.kind !== "token" || !this.counts(statement)) continue;
-      if (best === undefined || isLater(statement, best)) best = statement;
-    }
-    return best;
+    return this.#latest(key, "token", Infinity, () => this.#counting(key, "token"));
   }
 
   /** Keys that were certified because of a token, in the order in which they count. */
@@ -496,6 +491,45 @@ export class Statements {
 
   // ---- Inside -----------------------------------------------------------------------------------
 
+  /** What was found about a key; undefined: so little is said about it that looking costs nothing. */
+  #found(key: string): Findings | undefined {
+    if ((this.#about.get(key)?.size ?? 0) <= FEW) return undefined;
+    const known = this.#findings.get(key);
+    if (known?.epoch === this.#epoch) return known;
+    const findings = new Findings(this.#epoch);
+    this.#findings.set(key, findings);
+    return findings;
+  }
+
+  #find<T>(key: string, question: string, find: () => T): T {
+    const found = this.#found(key);
+    return found ? found.of(question, find) : find();
+  }
+
+  /** Whether one of the statements about a key is such a one. */
+  #asked(key: string, question: string, isOne: (statement: Statement) => boolean): boolean {
+    return this.#find(key, question, () => {
+      for (const statement of this.about(key)) if (isOne(statement)) return true;
+      return false;
+    });
+  }
+
+  #latest<T extends Statement>(
+    key: string,
+    question: string,
+    before: number,
+    all: () => Iterable<T>,
+  ): T | undefined {
+    const found = this.#found(key);
+    return found ? found.latest(question, before, all) : latestOf(all(), before).found;
+  }
+
+  *#counting<K extends Kind>(key: string, kind: K): Generator<StatementOf<K>> {
+    for (const statement of this.about(key)) {
+      if (isOf(statement, kind) && this.counts(statement)) yield statement;
+    }
+  }
+
   /**
    * Whether something ended so long ago that nobody needs to see it any more. The certificate of who
    * came by an invite counts a use of it: it is kept as long as the invite could let somebody in.
@@ -622,6 +656,7 @@ export class Statements {
       if (statement.kind === "demoted") officers.delete(statement.key);
     }
     this.#officers = officers;
+    this.#epoch++;
     this.#ranks.clear();
     this.#countAdmins();
     const after = this.#entitled();
@@ -672,6 +707,7 @@ export class Statements {
     const subject = subjectOf(statement);
     const about = this.#about.get(subject) ?? new Set();
     this.#about.set(subject, about.add(statement));
+    this.#findings.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins++;
     if (statement.kind === "guest") this.#guestKeys.add(subject);
     if (statement.kind !== "member" || statement.token === undefined) return;
@@ -679,6 +715,7 @@ export class Statements {
     const byToken = this.#byToken.get(key) ?? new Set();
     this.#byToken.set(key, byToken.add(statement));
     this.#rank(key, subject);
+    this.#epoch++;
   }
 
   #drop(statement: Statement): void {
@@ -697,6 +734,7 @@ export class Statements {
     const about = this.#about.get(subject);
     about?.delete(statement);
     if (about?.size === 0) this.#about.delete(subject);
+    this.#findings.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins--;
     if (statement.kind === "guest" && !this.#saysGuest(subject)) this.#guestKeys.delete(subject);
     if (statement.kind !== "member" || statement.token === undefined) return;
@@ -705,6 +743,7 @@ export class Statements {
     byToken?.delete(statement);
     if (byToken?.size === 0) this.#byToken.delete(key);
     this.#rank(key, subject);
+    this.#epoch++;
   }
 
   #saysGuest(key: string): boolean {
@@ -768,7 +807,6 @@ function strength({ kind }: Statement): number {
   return ENDS.indexOf(kind);
 }
 
-/** Of two certificates of one key: the one signed last, then the lower hash. */
-function isLater(a: Statement, b: Statement): boolean {
-  return a.at !== b.at ? a.at > b.at : a.hash < b.hash;
+function isOf<K extends Kind>(statement: Statement, kind: K): statement is StatementOf<K> {
+  return statement.kind === kind;
 }
