@@ -13,7 +13,7 @@ import { endorse, requestAdmission } from "./admission.ts";
 import { Guests, GUESTS_PER_HOST } from "./guests.ts";
 import { CLOCK_SKEW, Judge } from "./judge.ts";
 import type { Identity } from "./identity.ts";
-import { Roster } from "./roster.ts";
+import { guestClaim, Roster } from "./roster.ts";
 import type { Statement } from "./statement.ts";
 
 const society = new Signatories(crypto);
@@ -165,9 +165,46 @@ Deno.test("invariant 7: a certified member comes before a guest of an earlier ti
     token: undefined,
   } as const;
   roster.claim(member);
-  assert.equal(guests.nameOf(guest), `rome-${guest.key.slice(0, 32)}`);
+  assert.match(guests.nameOf(guest), /^rome-[0-9a-f]{32}$/);
   assert.equal(roster.nameOf(carl.id), "rome");
   roster.claim({ ...member, standing: "provisional" });
   assert.equal(guests.nameOf(guest), "rome", "but not whom a token has let in");
   assert.deepEqual(guests.ip4(guest), ip4);
+});
+
+Deno.test("invariant 7: no guest has the name of somebody else by a key that begins like theirs", () => {
+  const { roster } = set();
+  // Anna has her name as an admin: Bert, who is certified for it too, is called by his key as well.
+  roster.claim({
+    id: anna.id,
+    standing: "admin",
+    name: "anna",
+    groups: [],
+    relay: false,
+    ip4Counter: 0,
+    since: NOW,
+    until: Infinity,
+    by: undefined,
+    token: undefined,
+  });
+  const loser = { name: "anna", groups: [], relay: false, ip4Counter: 0, since: NOW };
+  roster.claim({
+    ...loser,
+    id: bert.id,
+    standing: "certified",
+    until: 0,
+    by: "",
+    token: undefined,
+  });
+  assert.equal(roster.nameOf(bert.id), `anna-${bert.id.slice(0, 32)}`);
+  for (const end of ["11", "22"]) {
+    roster.claimGuest({ ...loser, key: bert.id.slice(0, 32) + end.repeat(16) });
+  }
+  const claims = [
+    bert.id,
+    ...["11", "22"].map((end) => guestClaim(bert.id.slice(0, 32) + end.repeat(16))),
+  ];
+  const called = claims.map((id) => roster.nameOf(id));
+  assert.equal(new Set(called).size, 3, called.join());
+  for (const name of called) assert.match(name, /^anna-[0-9a-f]{32}$/);
 });

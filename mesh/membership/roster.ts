@@ -43,6 +43,9 @@ const COUNTERS = 65_536;
 const PROVISIONAL = RANKS.indexOf("provisional");
 /** Places that are tried at once for a member that has not been heard of lately. */
 const GUESSES_MAX = 4;
+/** What a guest's claims are told apart by from a member's. */
+const GUEST = " guest";
+const utf8 = new TextEncoder();
 /** Milliseconds for which it is good enough who was where. */
 const OCCUPANTS_FRESH = 1_000;
 
@@ -282,7 +285,16 @@ export class Roster {
     const claim = this.#names.get(id);
     if (claim === undefined) return "";
     if (this.#names.holds(id)) return claim.wish;
-    return `${claim.wish.slice(0, 30).replace(/-+$/, "")}-${id.slice(0, 32)}`;
+    return `${claim.wish.slice(0, 30).replace(/-+$/, "")}-${this.#marked(id)}`;
+  }
+
+  /**
+   * 32 digits that nobody else has behind a name. Of a member's key these are the first, as it has to sign
+   * with that key. A guest's can be any bytes, and begin like the key of whom its certifier likes.
+   */
+  #marked(id: string): string {
+    const digits = isGuestClaim(id) ? this.crypto.blake2s(utf8.encode(id)).toHex() : id;
+    return digits.slice(0, 32);
   }
 
   /** Whether somebody else has this name for good: a provisional member yields to a certificate. */
@@ -437,7 +449,11 @@ export class Roster {
  * ones.
  */
 export function guestClaim(key: string): string {
-  return `${key} guest`;
+  return `${key}${GUEST}`;
+}
+
+function isGuestClaim(id: string): boolean {
+  return id.endsWith(GUEST);
 }
 
 /** Whether nothing authenticated has come from a member in this run. */

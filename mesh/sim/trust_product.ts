@@ -136,7 +136,7 @@ class Product implements TrustSet {
       key: guest.key,
       host: guest.host,
       until: guest.until,
-      name: guests.nameOf(guest),
+      name: asOracle(guests.nameOf(guest), guest.key),
       hasIp4: guests.ip4(guest) !== undefined,
     }));
   }
@@ -196,6 +196,11 @@ class Product implements TrustSet {
     const shown = Array.from(statements.pairs(), ({ signer, number }) => `${signer} ${number}`);
     return { shown, isAll: shown.length < PAIRS_SHOWN };
   }
+}
+
+/** Behind a lost name the oracle has a guest's key, and the product a hash of it, which nobody can choose. */
+function asOracle(name: string, key: string): string {
+  return name.replace(/-[0-9a-f]{32}$/, `-${key.slice(0, 32)}`);
 }
 
 /** Why a key is refused, where statements alone decide. */
