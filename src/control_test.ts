@@ -294,7 +294,7 @@ Deno.test("a stale socket is replaced, a live one is not, nor a file that is no 
   await second.close();
 
   Deno.writeTextFileSync(path, "not a socket");
-  await failsWith(Exit.failed, /is no socket/, () => ControlServer.listen(options));
+  await failsWith(Exit.stuck, /is no socket/, () => ControlServer.listen(options));
   Deno.removeSync(dir, { recursive: true });
 });
 
