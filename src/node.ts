@@ -404,18 +404,10 @@ export class MeshNode {
   /**
    * Gives this machine a new key, as one whose disk was copied needs. It remembers its mesh, and is no
    * member of it until an admin approves the new key. The node has to be started again.
-   * @throws {Failure} when there is nobody who could, or it cannot be written
    * @returns the new key
    */
   renewIdentity(): string {
     const { genesis, ...rest } = this.#machine.snapshot();
-    if (rest.members.length + rest.seeds.length === 0) {
-      throw new Failure(
-        Exit.failed,
-        "identity: this node knows no other machine of its mesh, and so nobody who could admit a new key: " +
-          "start it with another state folder, as a new machine",
-      );
-    }
     const seed = random(KEY_LENGTH);
     const { id } = identityFromSeed(loadSodium(), seed);
     const { admission: _, ...kept } = rest;

@@ -63,26 +63,6 @@ async function until(told: Told, isThere: () => boolean, what: string): Promise<
 const heard = (told: Told, kind: NodeEvent["kind"]) =>
   until(told, () => told.events.some((event) => event.kind === kind), `no event ${kind}`);
 
-Deno.test("a node that knows nobody keeps its key: nobody could admit another one", () =>
-  inFolder(async (dir) => {
-    const founder = open(dir, "founder");
-    const { key } = founder.node.status().self;
-    assert.throws(
-      () => founder.node.renewIdentity(),
-      (error) => error instanceof Failure && /nobody who could admit a new key/.test(error.message),
-    );
-    founder.node.close();
-    const again = open(dir, "founder");
-    assert.deepEqual([again.node.status().self.key, again.node.isFounder], [key, true]);
-    const member = joiner(dir, "member", again.node);
-    await heard(member, "joined");
-    await heard(again, "memberJoined");
-    assert.notEqual(again.node.renewIdentity(), key);
-    member.node.close();
-    again.node.close();
-    open(dir, "founder").node.close();
-  }));
-
 Deno.test("a disk that takes no more writes costs no step: what was decided is done, and health says so", () =>
   inFolder(async (dir) => {
     const founder = open(dir, "founder");
