@@ -101,26 +101,35 @@ static void carry(struct pass *pass, struct peer *from, struct peer *to,
         answer(pass, from, packet, plain, ICMP_UNREACHABLE);
 }
 
+/* For nobody here and nobody else: the kernel behind the TUN would carry it into networks that its
+ * sender was never let into, where forwarding is on. */
+static void refuse(struct pass *pass, struct peer *from, const struct packet *packet,
+                   const uint8_t *plain) {
+    const struct shoal_prefix *inner = &pass->plane->forward.inner[packet->version == 6];
+    bool guests = from->guest && holds(inner, packet->destination);
+    pass_drop(pass, from, guests ? COUNT_drop_forward_no_route : COUNT_drop_rx_destination, 1);
+    answer(pass, from, packet, plain, ICMP_UNREACHABLE);
+}
+
 bool forward_packet(struct pass *pass, struct peer *from, const struct packet *packet,
                     uint8_t *plain) {
     struct plane *plane = pass->plane;
     bool v4 = packet->version == 4;
     const struct shoal_prefix *inner = &plane->forward.inner[!v4];
+    bool bounded = inner->family != SHOAL_AF_NONE;
     /* Nearly everything is for ourselves, and costs no look-up. */
-    if (inner->family != SHOAL_AF_NONE && memcmp(inner->ip, packet->destination, v4 ? 4 : 16) == 0)
+    if (bounded && memcmp(inner->ip, packet->destination, v4 ? 4 : 16) == 0)
+        return false;
+    if (!bounded && !plane->forward.guests)
         return false;
     uint32_t slot = v4 ? route_lookup4(plane->routes, packet->destination)
                        : route_lookup6(plane->routes, packet->destination);
-    if (slot == ROUTE_NONE) {
-        if (!from->guest || inner->family == SHOAL_AF_NONE || !holds(inner, packet->destination))
-            return false;
-        pass_drop(pass, from, COUNT_drop_forward_no_route, 1);
-        answer(pass, from, packet, plain, ICMP_UNREACHABLE);
-        return true;
+    struct peer *to = slot == ROUTE_NONE ? NULL : plane->peers.entries[slot].peer;
+    if (!to || (!from->guest && !to->guest)) {
+        if (bounded)
+            refuse(pass, from, packet, plain);
+        return bounded;
     }
-    struct peer *to = plane->peers.entries[slot].peer;
-    if (!from->guest && !to->guest)
-        return false;
     if (from == to) {
         pass_drop(pass, from, COUNT_drop_forward_back, 1);
         return true;

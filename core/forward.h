@@ -4,10 +4,12 @@
  * opened here, its hop limit lowered, and sealed for the other one: without the TUN, without the
  * kernel's forwarding and its filters.
  *
- * Between two peers of which none is a guest nothing is forwarded. So a packet goes through at most
- * two hosts (guest, its host, the other guest's host, the other guest), and never in a circle: a
- * host sends on only what it got from its own guest or has for its own guest. Should two hosts both
- * hold the other one for the host of an address, the hop limit ends it.
+ * Between two peers of which none is a guest nothing is forwarded, and once our own inner address
+ * is known, what is for no peer and not for us ends here: what lies behind this machine is not the
+ * mesh's, and a peer must not reach it because the kernel forwards for other reasons. So a packet
+ * goes through at most two hosts (guest, its host, the other guest's host, the other guest), and
+ * never in a circle: a host sends on only what it got from its own guest or has for its own guest.
+ * Should two hosts both hold the other one for the host of an address, the hop limit ends it.
  */
 #ifndef SHOAL_FORWARD_H
 #define SHOAL_FORWARD_H
@@ -20,7 +22,7 @@
 
 /* Owner: the control thread at a standstill; workers read it between. */
 struct forward {
-    uint32_t guests;              /* peers that are guests: without any, nothing is looked up */
+    uint32_t guests;              /* peers that are guests */
     struct shoal_prefix inner[2]; /* our own inner addresses (IPv4, IPv6) with the length of the
                                      mesh's network; family NONE: not known */
 };

@@ -179,7 +179,7 @@ static void inner(struct pass *pass, struct peer *peer, uint8_t *plain, uint32_t
         pass_drop(pass, peer, COUNT_drop_rx_ecn, 1);
         return;
     }
-    if (plane->forward.guests && forward_packet(pass, peer, &packet, plain))
+    if (forward_packet(pass, peer, &packet, plain))
         return;
     if (!coalesce_add(&rx->coalesce, plain, packet.length)) {
         rx_deliver(pass);

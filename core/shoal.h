@@ -186,8 +186,9 @@ SHOAL_API int32_t shoal_device_set_fwmark(shoal_device_t device, uint32_t fwmark
 
 /**
  * Our own inner address of one family, with the length of the mesh's network, in place of an
- * earlier one; only guests need it. What a guest sends to the network and nobody has is answered
- * from there, and so is everything else that is not forwarded.
+ * earlier one. From then on a peer's packet of that family reaches the TUN only if it is for this
+ * address; what is not for it and not forwarded is dropped, and answered from there. Without it
+ * (plain WireGuard) the TUN takes what any peer may send, whatever its destination.
  */
 SHOAL_API int32_t shoal_device_set_inner(shoal_device_t device, const struct shoal_prefix *address,
                                          uint32_t prefix_size);
@@ -280,8 +281,7 @@ SHOAL_API int32_t shoal_peer_set_offline(shoal_device_t device, shoal_peer_t pee
 /**
  * Says whether the peer is a guest: a device that knows nobody but us. What it sends to the inner
  * address of another peer, and what another peer sends to it, is opened, its hop limit lowered, and
- * sealed for that one, without the TUN. Any other peer's packet goes to the TUN whatever its
- * destination. What cannot be carried on is answered by ICMP.
+ * sealed for that one, without the TUN. What cannot be carried on is answered by ICMP.
  */
 SHOAL_API int32_t shoal_peer_set_guest(shoal_device_t device, shoal_peer_t peer, uint32_t guest);
 

@@ -81,6 +81,7 @@
     X(drop_rx_authentication)     /* the tag is wrong */ \
     X(drop_rx_malformed)          /* what opened is no IP packet (R49) */ \
     X(drop_rx_source)             /* inner source is not this peer's (R50) */ \
+    X(drop_rx_destination)        /* for an address that is neither ours nor a guest's */ \
     X(drop_rx_ecn)                /* congestion marked on a packet that cannot say so (R52) */ \
     X(drop_rx_no_tun)             /* the device has no TUN, or lost it */ \
     X(drop_rx_link_down)          /* EIO: the interface is down */ \

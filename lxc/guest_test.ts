@@ -197,6 +197,15 @@ testUnless(
     assert.equal(drops["rx_source"], 6);
     assert.equal((await oslo.status()).dataplane.drops["rx_source"], 0, "lyon let none through");
 
+    // What else its host's machine has is not the mesh's, whatever the phone believes.
+    await lyon.host.ip("address add 192.0.2.1/24 dev lo");
+    const key = (await phone.run(["wg", "show", "phone", "peers"])).stdout.trim();
+    const wider = `${own.ip4.replace(/^(\d+\.\d+)\..*/, "$1.0.0")}/16,192.0.2.0/24`;
+    await phone.run(["wg", "set", "phone", "peer", key, "allowed-ips", wider]);
+    await phone.ip("route add 192.0.2.0/24 dev phone");
+    assert.match(await pings(phone, "192.0.2.1"), / 0 received/);
+    assert.equal((await lyon.status()).dataplane.drops["rx_destination"], 3);
+
     const nobody = own.ip4.replace(/\d+$/, (last) => String((Number(last) + 100) % 254 + 1));
     const flood = phone.spawn(["ping", "-f", "-s", "1300", nobody], {
       stdout: "null",

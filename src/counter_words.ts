@@ -37,6 +37,7 @@ const DROPS: Readonly<Record<string, string>> = {
   rx_authentication: "not encrypted by the peer",
   rx_malformed: "no IP packet inside",
   rx_source: "from an address that is not the peer's",
+  rx_destination: "for an address that is neither ours nor a guest's",
   rx_ecn: "a congestion mark on what cannot carry one",
   rx_no_tun: "no interface to deliver to",
   rx_link_down: "the interface was down",

@@ -382,7 +382,7 @@ const inner = fc.oneof(
   fc.record({
     version: fc.constantFrom(4, 4, 4, 6, 5, 0),
     from: fc.constantFrom(0, 1, 2),
-    to: fc.constantFrom(0, 1, 2, 3),
+    to: fc.constantFrom(0, 1, 1, 2, 3, 4),
     hops: fc.constantFrom(0, 1, 2, 64, 255),
     length: fc.constantFrom(16, 20, 32, 48),
     says: fc.constantFrom(0, 19, 20, 21, 32, 48, 49),
@@ -407,7 +407,7 @@ const data = fc.record({
 /** What peers 1 and 3 may send, to each other and to others. */
 const forwardable = fc.record({
   isGuest: fc.boolean(),
-  to: fc.constantFrom(0, 1, 2, 3),
+  to: fc.constantFrom(0, 1, 2, 3, 4),
   hops: fc.constantFrom(0, 1, 2, 64),
   counter: fc.bigInt({ min: 0n, max: 8_000n }),
 }).map(({ isGuest, to, hops, counter }) =>
@@ -432,6 +432,9 @@ const anything = fc.record({
 }).map(({ type, length }) => word(type, length));
 const arriving = fc.oneof(data, data, forwardable, handshake, anything);
 
+/** Our own inner address, in a network in which there are others. */
+const OURS = { address: Uint8Array.of(11, 0, 0, 1), length: 5 };
+
 /** The counters of which one moves for each datagram, beside those of drops. */
 const ENDS: readonly string[] = ["control_received", "rx_keepalives", "forwarded"];
 
@@ -452,6 +455,8 @@ class Arrivals {
     for (const asked of commands()) {
       assert.equal(this.#plane.execute(readClock().boot, asked), undefined);
     }
+    this.#real.device.setInner(OURS);
+    this.#plane.setInner(OURS);
   }
 
   async open(): Promise<void> {
@@ -511,10 +516,12 @@ const OUTCOMES = [
   "control_received",
   "drop_forward_back",
   "drop_forward_hops",
+  "drop_forward_no_route",
   "drop_handshake_length",
   "drop_handshake_mac1",
   "drop_rx_authentication",
   "drop_rx_counter_limit",
+  "drop_rx_destination",
   "drop_rx_expired",
   "drop_rx_index",
   "drop_rx_malformed",

@@ -143,40 +143,76 @@ static void a_guest_and_the_others_reach_each_other_in_both_families(void **stat
     stop();
 }
 
-static void what_is_for_ourselves_or_between_members_goes_to_the_tun(void **state) {
+/* Sent to an address that is not of the mesh: the host's other network, everybody, nobody. */
+static size_t packet_out_of_the_mesh(bool v6, uint8_t from, uint32_t which) {
+    static const uint8_t outside[][2][16] = {
+        {{192, 0, 2, 1}, {0x20, 1, 0xd, 0xb8, [15] = 1}},
+        {{255, 255, 255, 255}, {0xff, 2, [15] = 1}},
+        {{127, 0, 0, 1}, {[15] = 1}},
+        {{10, 8, 255, 255}, {0xfd, 9, [7] = 1, [15] = OURS}},
+    };
+    size_t length = world_packet(plain, v6, from, OURS, 60, from);
+    memcpy(plain + (v6 ? 24 : 16), outside[which][v6], v6 ? 16 : 4);
+    if (!v6)
+        checksum_ipv4_write(plain, 20);
+    return length;
+}
+
+static void only_what_is_for_ourselves_goes_to_the_tun(void **state) {
     (void)state;
     start(&(struct world_options){0});
-    for (int v6 = 0; v6 < 2; v6++) {
-        goes_to_the_tun(v6, GUEST, OURS);
-        goes_to_the_tun(v6, MEMBER, OURS);
-        goes_to_the_tun(v6, MEMBER, OTHER); /* the kernel's to decide, as ever */
-        goes_to_the_tun(v6, MEMBER, 99);
+    uint64_t refused = 0;
+    for (int guests = 2; guests >= 0; guests--) {
+        if (guests < 2)
+            assert_int_equal(shoal_peer_set_guest(side.device, peers[guests ? GUEST : SECOND], 0),
+                             SHOAL_OK);
+        for (int v6 = 0; v6 < 2; v6++) {
+            goes_to_the_tun(v6, GUEST, OURS);
+            goes_to_the_tun(v6, MEMBER, OURS);
+            for (uint32_t i = 0; i < 4; i++)
+                for (uint8_t from = GUEST; from <= MEMBER; from++) {
+                    send_plain(from, plain, packet_out_of_the_mesh(v6, from, i));
+                    side_await(&side, "drop_rx_destination", ++refused);
+                }
+            send_plain(MEMBER, plain, world_packet(plain, v6, MEMBER, OTHER, 60, 1));
+            side_await(&side, "drop_rx_destination", ++refused);
+            send_plain(MEMBER, plain, world_packet(plain, v6, MEMBER, 99, 60, 1));
+            side_await(&side, "drop_rx_destination", ++refused);
+        }
     }
-    size_t length = world_packet(plain, false, GUEST, OURS, 60, 1);
-    memcpy(plain + 16, (uint8_t[]){192, 0, 2, 1}, 4); /* outside of the mesh: likewise */
-    checksum_ipv4_write(plain, 20);
-    send_plain(GUEST, plain, length);
-    side_expect(&side, plain, length);
     assert_int_equal(side_counter(&side, "forwarded"), 0);
-    assert_int_equal(side_drops(&side), 0);
+    assert_int_equal(side_drops(&side), refused);
+    assert_true(nothing_at(OTHER));
+    assert_int_equal(side_read(&side, frame, 0), 0);
     stop();
+}
+
+/* What is for nobody ends here; only a guest's is carried. */
+static void ends_here(bool v6, uint8_t from, uint8_t to) {
+    uint64_t refused = side_counter(&side, "drop_rx_destination");
+    send_plain(from, plain, world_packet(plain, v6, from, to, 60, from));
+    side_await(&side, "drop_rx_destination", refused + 1);
 }
 
 static void without_guests_nothing_is_carried_on(void **state) {
     (void)state;
     start(&(struct world_options){0});
     assert_int_equal(shoal_peer_set_guest(side.device, peers[SECOND], 0), SHOAL_OK);
-    goes_to_the_tun(false, SECOND, MEMBER);
-    goes_to_the_tun(false, MEMBER, SECOND);
+    ends_here(false, SECOND, MEMBER);
+    ends_here(false, MEMBER, SECOND);
+    receive(SECOND); /* and is answered */
+    receive(MEMBER);
     crosses(false, GUEST, SECOND, 10);
     assert_int_equal(shoal_peer_remove(side.device, peers[GUEST]), SHOAL_OK);
-    goes_to_the_tun(false, MEMBER, GUEST);
+    ends_here(false, MEMBER, GUEST);
+    receive(MEMBER);
     /* Said twice it is still one, and gone at once. */
     for (int i = 0; i < 2; i++)
         assert_int_equal(shoal_peer_set_guest(side.device, peers[SECOND], 1), SHOAL_OK);
     crosses(true, MEMBER, SECOND, 10);
     assert_int_equal(shoal_peer_set_guest(side.device, peers[SECOND], 0), SHOAL_OK);
-    goes_to_the_tun(true, MEMBER, SECOND);
+    ends_here(true, MEMBER, SECOND);
+    receive(MEMBER);
     assert_int_equal(shoal_peer_set_guest(side.device, peers[SECOND], 2), SHOAL_E_INVALID);
     assert_int_equal(shoal_peer_set_guest(side.device, peers[GUEST], 1), SHOAL_E_STALE);
     stop();
@@ -384,7 +420,7 @@ static void congestion_marked_on_the_way_in_is_told_inside(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guest_and_the_others_reach_each_other_in_both_families),
-        cmocka_unit_test(what_is_for_ourselves_or_between_members_goes_to_the_tun),
+        cmocka_unit_test(only_what_is_for_ourselves_goes_to_the_tun),
         cmocka_unit_test(without_guests_nothing_is_carried_on),
         cmocka_unit_test(a_hop_limit_that_runs_out_is_told),
         cmocka_unit_test(what_is_above_the_mtu_is_told_its_size),

@@ -112,6 +112,8 @@ export class DataPlane {
   readonly #peers = new Map<PeerId, PlanePeer>();
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
   #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
+  /** By the length of an address: 4 or 16. */
+  readonly #inner = new Map<number, Prefix>();
   #gate: CookieChecker | undefined;
   /** When data of no session was last told of, by its source; the oldest makes room. */
   readonly #strayTold = new Map<string, number>();
@@ -122,6 +124,11 @@ export class DataPlane {
     private readonly out: PlaneOutput,
     private readonly limits: PlaneLimits = { peers: PEERS_MAX, routes: ROUTES_MAX },
   ) {}
+
+  /** Our own address of one family, with the length of the mesh's network. */
+  setInner(inner: Prefix): void {
+    this.#inner.set(inner.address.length, inner);
+  }
 
   /** Local indices of all sessions that live. */
   get indices(): number[] {
@@ -272,8 +279,15 @@ export class DataPlane {
 
   /** What a guest and another peer send each other goes on (core/forward.h). @returns whether it was taken */
   #forward(boot: number, from: PlanePeer, packet: Packet): boolean {
+    const inner = this.#inner.get(packet.destination.length);
+    if (inner && sameBytes(inner.address, packet.destination)) return false;
     const to = this.#holder(packet.destination);
-    if (!to || !from.isGuest && !to.isGuest) return false;
+    if (!to || !from.isGuest && !to.isGuest) {
+      if (!inner) return false;
+      const isForNobody = from.isGuest && contains(inner, packet.destination);
+      this.#drop(isForNobody ? "forward_no_route" : "rx_destination");
+      return true;
+    }
     const at = packet.source.length === 4 ? TTL : HOP_LIMIT;
     const hops = packet.bytes[at] ?? 0;
     if (from === to) this.#drop("forward_back");

@@ -14,6 +14,9 @@ import { Host } from "./host.ts";
 import { CALM, type Conditions, Network } from "./network.ts";
 import { World } from "./world.ts";
 
+/** Bits of an IPv6 address that its network takes. */
+const IP6_LENGTH = 64;
+
 /** What a test says about a node; the rest has defaults. */
 export type NodeWish = Partial<Omit<NodeOptions, "crypto" | "random" | "facts" | "snapshot">>;
 
@@ -213,6 +216,11 @@ export class Computer {
     }
     for (const event of effects.events) {
       this.events.push(event);
+      if (event.kind === "addresses") {
+        const { ip4, ip6, pool } = event;
+        if (ip4) this.#plane?.setInner({ address: ip4, length: pool.length });
+        if (ip6) this.#plane?.setInner({ address: ip6, length: IP6_LENGTH });
+      }
       if (event.kind === "persist") this.disk = onDisk(this.node.snapshot());
     }
     this.host.arrange();
