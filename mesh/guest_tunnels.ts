@@ -41,8 +41,8 @@ interface Reach {
   readonly host: MemberId;
   ip4: Uint8Array | undefined;
   readonly ip6: Uint8Array;
-  /** Where our answer to its last handshake went. */
-  offeredAt?: Endpoint;
+  /** The session that its last handshake gave it, by our index, and where our answer went. */
+  offer?: { readonly index: number; readonly place: Endpoint } | undefined;
 }
 
 export class GuestTunnels {
@@ -212,22 +212,25 @@ export class GuestTunnels {
     return this.#heardAt.get(key);
   }
 
-  /** A guest was offered a session at a place. */
-  offered(peer: PeerId, place: Endpoint): void {
+  /** A guest was offered a session of this local index at a place. */
+  offered(peer: PeerId, index: number | undefined, place: Endpoint): void {
     const key = this.roster.guestByPeer(peer);
     const reach = key === undefined ? undefined : this.#reached.get(key);
-    if (reach) reach.offeredAt = place;
+    if (reach) reach.offer = index === undefined ? undefined : { index, place };
   }
 
   /**
-   * A guest has used the session that was offered to it: it receives where that was.
+   * A guest has used a session for the first time. If it is the one that it was offered last, it receives where that
+   * was: only who got our answer there has its keys. Of another session it says nothing, since a guest may ask for
+   * one in the name of a third place and use another.
    * @returns whether that place is news
    */
-  confirmed(now: Now, peer: PeerId): boolean {
+  confirmed(now: Now, peer: PeerId, index: number): boolean {
     const key = this.roster.guestByPeer(peer);
-    const offeredAt = key === undefined ? undefined : this.#reached.get(key)?.offeredAt;
+    const offer = key === undefined ? undefined : this.#reached.get(key)?.offer;
     const place = this.tunnels.peer(peer)?.endpoint;
-    if (key === undefined || !offeredAt || !place || !sameEndpoint(place, offeredAt)) return false;
+    if (key === undefined || !place || offer?.index !== index) return false;
+    if (!sameEndpoint(place, offer.place)) return false;
     const isNews = !this.contacts.isRemembered(place, key);
     this.contacts.proven(now, place, key);
     return isNews;

@@ -35,7 +35,7 @@ function host() {
     own.settle({ boot, wall: NOW * 1000 }, effects);
     return effects.commands.length;
   };
-  return { own, guests, add, settle };
+  return { own, guests, contacts, tunnels, add, settle };
 }
 
 Deno.test("a change is carried out at once, and once", () => {
@@ -67,4 +67,33 @@ Deno.test("more guests than any honest admin has are judged once a second", () =
   assert.deepEqual([...guests.surplus.values()], surplus);
   assert.equal(guests.size, size);
   assert.equal(own.deadline(), undefined);
+});
+
+Deno.test("a guest proves a place by the session that it was offered there, by no other", () => {
+  const { own, guests, contacts, tunnels, add, settle } = host();
+  add(1);
+  settle(1_000);
+  const [guest] = guests.all();
+  assert.ok(guest);
+  const peer = own.peerOf(guest.key);
+  assert.ok(peer !== undefined);
+  const now = { boot: 2_000, wall: NOW * 1000 };
+  const home = { address: Uint8Array.of(198, 51, 100, 1), port: 5555, scope: 0 };
+  const victim = { address: Uint8Array.of(203, 0, 113, 9), port: 53, scope: 0 };
+  const isAt = (place: typeof home) => tunnels.setEndpoint(now, peer, place, new Effects());
+
+  isAt(victim); // it sends data in the name of that place, by session 7 which it got at home
+  own.offered(peer, 8, victim);
+  assert.equal(own.confirmed(now, peer, 7), false);
+  assert.ok(!contacts.isRemembered(victim, guest.key));
+  own.offered(peer, undefined, victim); // what it answered to us is no offer
+  assert.equal(own.confirmed(now, peer, 8), false);
+  own.offered(peer, 9, home);
+  assert.equal(own.confirmed(now, peer, 9), false, "used from another place");
+  assert.deepEqual([...own.places()], []);
+
+  isAt(home);
+  assert.equal(own.confirmed(now, peer, 9), true);
+  assert.deepEqual([...own.places()], [{ key: guest.key, place: home }]);
+  assert.equal(own.confirmed(now, peer, 9), false, "it is no news twice");
 });

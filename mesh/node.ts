@@ -299,7 +299,9 @@ export class Node {
         if (member) {
           mesh?.contacts.heard(now, arrival.from, member.id);
           this.#talk?.renew(now, member, arrival.from, out);
-        } else if (peer !== undefined) mesh?.guests.offered(peer, arrival.from);
+        } else if (peer !== undefined) {
+          mesh?.guests.offered(peer, this.#tunnels.offeredIndex(peer), arrival.from);
+        }
         break;
       }
       default: // data is core's
@@ -322,8 +324,9 @@ export class Node {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
       member.observed = { endpoint: edge.endpoint, source: edge.source, at: now.boot };
     }
-    if (edge.kind === "sessionConfirmed" && this.#mesh?.guests.confirmed(now, edge.peer)) {
-      this.#mesh.noteChange();
+    if (edge.kind === "sessionConfirmed") {
+      const isNews = this.#mesh?.guests.confirmed(now, edge.peer, edge.index) ?? false;
+      if (isNews) this.#mesh?.noteChange();
     }
     if (member && edge.kind === "sessionNeeded") {
       this.#mesh?.tunnels.aim(now, member, out);

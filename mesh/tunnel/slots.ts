@@ -46,6 +46,11 @@ export class Slots {
     return this.#state.current;
   }
 
+  /** One that was offered, and that the initiator has not used yet (R42). */
+  get next(): Slot | undefined {
+    return this.#state.next;
+  }
+
   /** All that receive (R44). */
   get all(): readonly Slot[] {
     return slotsOf(this.#state);

@@ -384,6 +384,11 @@ export class Tunnels {
     return peer === undefined ? 0 : this.#device.sendsUntil(peer);
   }
 
+  /** The local index of a session that a peer was offered and has not used yet. */
+  offeredIndex(id: PeerId): number | undefined {
+    return this.#device.peers.get(id)?.slots.next?.localIndex;
+  }
+
   /** How many peers there are. */
   get size(): number {
     return this.#device.peers.size;
