@@ -251,6 +251,12 @@ export function leaveForGood(
         "nobody can make or unmake admins until the recovery words name another",
     );
   }
+  if (hasOthers && mesh.isAlone()) {
+    warnings.push(
+      `no other member answers, and this is said once: the others keep ${name} as a member until ` +
+        `an admin says \`shoal revoke ${name}\``,
+    );
+  }
   const lines = [
     `${name} is no member any more; its key cannot come back`,
     ...guestLines(mesh, id, name),

@@ -439,6 +439,27 @@ Deno.test("item 12: leave is for good: others forget it, its key cannot come bac
   assert.match(refusalOf(approved), /^approve: .* has left the mesh for good/);
 });
 
+Deno.test("item 12: who leaves while nobody hears it is told what the others go on believing", () => {
+  const { lab, founder, others: [one] } = village(crypto, ["one"], 23);
+  assert.ok(one);
+  founder.crash();
+  lab.run(60_000);
+  const leave = (yes: boolean) =>
+    done(one.step((now, out) => one.node.leaveForGood(now, { yes }, out)));
+  assert.match(
+    leave(false).warnings.join("\n"),
+    /\nno other member answers.*: the others keep one .* until an admin says `shoal revoke one`$/,
+  );
+  assert.ok(leave(true).isDone);
+  one.crash();
+  founder.start();
+  lab.run(60_000);
+  assert.ok(founder.sees(one), "as it was told");
+  done(founder.step((now, out) => founder.node.revoke(now, "one", { yes: true }, out)));
+  lab.run(1_000);
+  assert.equal(founder.sees(one), undefined);
+});
+
 Deno.test("item 12: the long dead leave status by themselves after thirty days, and come back by knocking", () => {
   const { lab, founder, others: [one, two] } = village(crypto, ["one", "two"], 20);
   assert.ok(one && two);
