@@ -60,8 +60,8 @@ static enum shoal_status check_config(const struct shoal_device_config *config,
         return refuse(error, "flags: unknown bit");
     if (config->mtu && (config->mtu < SHOAL_MTU_MIN || config->mtu > SHOAL_MTU_MAX))
         return refuse(error, "mtu: 576 to 65475");
-    if (config->workers > 1)
-        return refuse(error, "workers: this build runs one");
+    if (config->workers > SHOAL_WORKERS_MAX)
+        return refuse(error, "workers: at most 64");
     if (config->offloads_off & ~SHOAL_OFFLOAD_ALL)
         return refuse(error, "offloads_off: unknown bit");
     if (config->receive_buffer > INT32_MAX) /* the kernel takes an int and a negative one for 0 */
@@ -129,6 +129,9 @@ static void fill_info(struct device *device, struct shoal_device_info *info) {
     info->doorbell_fd = device->plane.post.far_bell;
     info->mtu = atomic_load_explicit(&device->plane.mtu, memory_order_relaxed);
     info->workers = device->worker_count;
+    info->queues = device->tun.fd < 0 ? 0 : device->queues ? device->worker_count : 1;
+    info->steered = device->steering.tries[0] >= 0;
+    info->steer_error = device->steering.error;
     info->offloads_available =
         atomic_load_explicit(&device->plane.offload.available, memory_order_relaxed);
     info->offloads_on = atomic_load_explicit(&device->plane.offload.on, memory_order_relaxed);

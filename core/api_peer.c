@@ -70,6 +70,8 @@ int32_t shoal_peer_add(shoal_device_t handle, uint32_t tag, shoal_peer_t *peer) 
         return SHOAL_E_STALE;
     device_stop(device);
     enum shoal_status status = peer_table_add(&device->plane.peers, tag, peer);
+    if (status == SHOAL_OK)
+        peer_table_find(&device->plane.peers, *peer)->worker = tag % device->worker_count;
     device_resume(device);
     if (status == SHOAL_E_FULL)
         stats_add(&device->stats, COUNT_peers_refused, 1);
@@ -91,6 +93,14 @@ static void set_guest(struct standstill *still, bool guest) {
     still->peer->guest = guest;
 }
 
+/* The kernel forgets whose worker the peer's prefixes led to. */
+static void unsteer(struct standstill *still) {
+    struct shoal_prefix prefix;
+    uint32_t cursor = 0;
+    while (route_next(still->device->plane.routes, still->peer->slot, &cursor, &prefix))
+        steering_remove(&still->device->steering, &prefix);
+}
+
 int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
     struct standstill still;
     int32_t status = begin(&still, handle, peer);
@@ -100,6 +110,7 @@ int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
     discard_staged(&still);
     set_guest(&still, false);
     peer_clear_sessions(still.peer, &still.pass->sessions);
+    unsteer(&still);
     route_remove_peer(still.device->plane.routes, still.peer->slot);
     peer_table_remove(&still.device->plane.peers, still.peer);
     return end(&still, SHOAL_OK);
@@ -236,6 +247,8 @@ int32_t shoal_session_install(shoal_device_t handle, shoal_peer_t peer,
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
+    if (steering_owner(description->local_index, still.device->worker_count) != still.peer->worker)
+        return end(&still, SHOAL_E_INVALID);
     struct session *session = session_create(description, still.peer, still.pass->now);
     if (!session)
         return end(&still, SHOAL_E_MEMORY);
@@ -264,6 +277,8 @@ int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct s
     status = (int32_t)route_insert(still.device->plane.routes, prefix, still.peer->slot);
     if (status == SHOAL_E_FULL)
         stats_add(&still.pass->stats, COUNT_routes_refused, 1);
+    if (status == SHOAL_OK)
+        steering_add(&still.device->steering, prefix, still.peer->worker);
     return end(&still, status);
 }
 
@@ -275,5 +290,10 @@ int32_t shoal_route_remove(shoal_device_t handle, shoal_peer_t peer,
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
-    return end(&still, (int32_t)route_remove(still.device->plane.routes, prefix, still.peer->slot));
+    const struct route_table *routes = still.device->plane.routes;
+    uint32_t before = route_count(routes);
+    status = (int32_t)route_remove(still.device->plane.routes, prefix, still.peer->slot);
+    if (route_count(routes) < before) /* it was this peer's */
+        steering_remove(&still.device->steering, prefix);
+    return end(&still, status);
 }

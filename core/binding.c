@@ -1,6 +1,7 @@
 #include "binding.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
@@ -18,53 +19,93 @@ static bool family_missing(int error) {
     return error == EAFNOSUPPORT || error == EPROTONOSUPPORT || error == EADDRNOTAVAIL;
 }
 
-static void close_all(struct udp_socket sockets[PASS_SOCKETS]) {
+/* The sockets of one worker, and those of all. */
+struct pair {
+    struct udp_socket of[PASS_SOCKETS];
+};
+
+static void close_pair(struct pair *pair) {
     for (int i = 0; i < PASS_SOCKETS; i++)
-        socket_close(&sockets[i]);
+        socket_close(&pair->of[i]);
+}
+
+static void close_all(struct device *device, struct pair *pairs) {
+    for (uint32_t w = 0; w < device->worker_count; w++)
+        close_pair(&pairs[w]);
+    free(pairs);
+}
+
+/* Closed ones; NULL when out of memory. */
+static struct pair *make_pairs(const struct device *device) {
+    struct pair *pairs = calloc(device->worker_count, sizeof(*pairs));
+    for (uint32_t w = 0; pairs && w < device->worker_count; w++)
+        for (int i = 0; i < PASS_SOCKETS; i++)
+            pairs[w].of[i].fd = -1;
+    return pairs;
 }
 
 /* Both families on one port. @return 0 or an errno. */
-static int open_pair(struct udp_socket sockets[PASS_SOCKETS], uint16_t *port,
-                     const struct socket_options *options, const char **what) {
+static int open_pair(struct pair *pair, uint16_t *port, const struct socket_options *options,
+                     const char **what) {
     int missing = 0;
-    for (int i = 0; i < PASS_SOCKETS; i++)
-        sockets[i].fd = -1;
     for (int i = 0; i < PASS_SOCKETS; i++) {
-        int error = socket_open(&sockets[i], socket_family[i], port, options, what);
+        int error = socket_open(&pair->of[i], socket_family[i], port, options, what);
         if (!error)
             continue;
         if (!family_missing(error) || ++missing == PASS_SOCKETS) {
-            close_all(sockets);
+            close_pair(pair);
             return error;
         }
     }
     return 0;
 }
 
-static int open_sockets(struct udp_socket sockets[PASS_SOCKETS], uint16_t *port,
-                        const struct socket_options *options, const char **what) {
+/* Those of worker 0, which find out whether the port is free. */
+static int open_first(struct pair *pair, uint16_t *port, const struct socket_options *options,
+                      const char **what) {
     uint16_t asked = *port;
     int error = 0;
     for (int i = 0; i < PORT_TRIES; i++) {
         *port = asked;
-        error = open_pair(sockets, port, options, what);
+        error = open_pair(pair, port, options, what);
         if (error != EADDRINUSE || asked != 0)
             break; /* a free IPv4 port may be taken in IPv6: only then try another */
     }
     return error;
 }
 
-/* Puts the sockets in place of the present ones, which it gives back. */
-static int swap_sockets(struct device *device, struct udp_socket sockets[PASS_SOCKETS]) {
-    struct worker *worker = device->workers[0];
+/* The sockets of one family of all other workers join the first one's, in order. */
+static int open_group(struct device *device, struct pair *pairs, enum pass_socket which,
+                      uint16_t port, const struct socket_options *options, const char **what) {
+    if (pairs[0].of[which].fd < 0)
+        return 0;
+    *what = "SO_REUSEPORT";
+    int error = socket_open_group(&pairs[0].of[which]);
+    for (uint32_t w = 1; !error && w < device->worker_count; w++)
+        error = socket_open(&pairs[w].of[which], socket_family[which], &port, options, what);
+    if (error)
+        return error;
+    *what = "SO_ATTACH_REUSEPORT_CBPF";
+    return steering_sockets(pairs[1].of[which].fd, device->worker_count);
+}
+
+static int open_sockets(struct device *device, struct pair *pairs, uint16_t *port,
+                        struct socket_options options, const char **what) {
+    int error = open_first(&pairs[0], port, &options, what);
+    options.joins = true;
+    for (int i = 0; !error && device->worker_count > 1 && i < PASS_SOCKETS; i++)
+        error = open_group(device, pairs, i, *port, &options, what);
+    return error;
+}
+
+/* Puts the sockets of a worker in place of the present ones, which it gives back. */
+static int swap_pair(struct worker *worker, struct pair *pair, bool gro) {
     struct pass *pass = &worker->pass;
-    bool gro = offload_has(&device->plane.offload, SHOAL_OFFLOAD_UDP_GRO);
     int error = 0;
-    device_stop(device);
     for (int i = 0; i < PASS_SOCKETS; i++) {
         struct udp_socket old = pass->sockets[i];
-        pass->sockets[i] = sockets[i];
-        sockets[i] = old;
+        pass->sockets[i] = pair->of[i];
+        pair->of[i] = old;
         if (pass->sockets[i].fd < 0)
             continue;
         if (gro)
@@ -73,6 +114,17 @@ static int swap_sockets(struct device *device, struct udp_socket sockets[PASS_SO
             error = worker_poll_socket(worker, i);
     }
     tx_resume(pass); /* a train that waited may leave here */
+    return error;
+}
+
+static int swap_sockets(struct device *device, struct pair *pairs) {
+    bool gro = offload_has(&device->plane.offload, SHOAL_OFFLOAD_UDP_GRO);
+    int error = 0;
+    device_stop(device);
+    for (uint32_t w = 0; w < device->worker_count; w++) {
+        int one = swap_pair(device->workers[w], &pairs[w], gro);
+        error = error ? error : one;
+    }
     device_resume(device);
     return error;
 }
@@ -81,21 +133,23 @@ enum shoal_status binding_move(struct device *device, uint16_t port, uint32_t fw
                                struct shoal_error *error) {
     struct socket_options options = {
         .fwmark = fwmark, .receive_buffer = device->receive_buffer, .send_buffer = SEND_BUFFER};
-    struct udp_socket sockets[PASS_SOCKETS];
     const char *what = "";
     if (port && port == device->plane.port) { /* our own sockets hold it */
         if (fwmark != device->plane.fwmark && binding_set_fwmark(device, fwmark) != SHOAL_OK)
             return failure(error, SHOAL_E_SYSTEM, errno, "SO_MARK");
         return SHOAL_OK;
     }
-    int failed = open_sockets(sockets, &port, &options, &what);
+    struct pair *pairs = make_pairs(device);
+    if (!pairs)
+        return failure(error, SHOAL_E_MEMORY, ENOMEM, "sockets");
+    int failed = open_sockets(device, pairs, &port, options, &what);
     if (!failed) {
-        failed = swap_sockets(device, sockets);
+        failed = swap_sockets(device, pairs);
         what = "epoll_ctl";
         if (failed)
-            swap_sockets(device, sockets);
-        close_all(sockets);
+            swap_sockets(device, pairs);
     }
+    close_all(device, pairs);
     if (failed)
         return failure(error, SHOAL_E_SYSTEM, failed, what);
     device->plane.port = port;
@@ -104,9 +158,13 @@ enum shoal_status binding_move(struct device *device, uint16_t port, uint32_t fw
 }
 
 void binding_close(struct device *device) {
-    struct udp_socket sockets[PASS_SOCKETS] = {{.fd = -1}, {.fd = -1}};
-    swap_sockets(device, sockets);
-    close_all(sockets);
+    device_stop(device);
+    for (uint32_t w = 0; w < device->worker_count; w++) {
+        struct pair none = {{{.fd = -1}, {.fd = -1}}};
+        swap_pair(device->workers[w], &none, false);
+        close_pair(&none);
+    }
+    device_resume(device);
     device->plane.port = 0;
 }
 

@@ -56,7 +56,7 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
     int failed = config->flags & (SHOAL_DEVICE_TUN_FD)
                      ? tun_adopt(&device->tun, config->tun_fd,
                                  config->flags & SHOAL_DEVICE_TUN_FD_VNET, &what)
-                     : tun_create(&device->tun, config->ifname, &what);
+                     : tun_create(&device->tun, config->ifname, device->worker_count, &what);
     if (failed) {
         device->tun.fd = -1; /* an adopted descriptor stays the caller's on failure */
         return failure(error, failed == EBUSY ? SHOAL_E_EXISTS : SHOAL_E_SYSTEM, failed, what);
@@ -97,20 +97,80 @@ static void probe_udp(struct device *device) {
     }
 }
 
+/* Which worker has which queue is the order in which they are opened; none closes before all do. */
+static enum shoal_status open_queues(struct device *device,
+                                     const struct shoal_device_config *config,
+                                     struct shoal_error *error) {
+    if (device->worker_count == 1 || !device->tun.multi_queue)
+        return SHOAL_OK;
+    device->queues = malloc(device->worker_count * sizeof(*device->queues));
+    if (!device->queues)
+        return failure(error, SHOAL_E_MEMORY, ENOMEM, "queues");
+    device->queues[0] = device->tun.fd;
+    for (uint32_t i = 1; i < device->worker_count; i++)
+        device->queues[i] = -1;
+    for (uint32_t i = 1; i < device->worker_count; i++) {
+        int queue = tun_add_queue(&device->tun);
+        if (queue < 0)
+            return failure(error, SHOAL_E_SYSTEM, -queue, "TUNSETIFF of another queue");
+        device->queues[i] = queue;
+    }
+    steering_open(&device->steering, device->tun.fd,
+                  or_default(config->routes_max, DEVICE_ROUTES_DEFAULT));
+    return SHOAL_OK;
+}
+
+static bool open_boxes(struct device *device) {
+    struct plane *plane = &device->plane;
+    plane->workers = device->worker_count;
+    plane->boxes = calloc(device->worker_count, sizeof(*plane->boxes));
+    bool made = plane->boxes != NULL;
+    for (uint32_t i = 0; made && i < device->worker_count; i++)
+        made = handoff_init(&plane->boxes[i], device->workers[i]->wake);
+    return made;
+}
+
+static void close_boxes(struct device *device) {
+    for (uint32_t i = 0; device->plane.boxes && i < device->worker_count; i++)
+        handoff_free(&device->plane.boxes[i]);
+    free(device->plane.boxes);
+}
+
+/* Reading one queue in several threads would reorder flows: where there is one, worker 0 reads it,
+ * and all write to it. */
+static int poll_queues(struct device *device) {
+    int failed = worker_poll_tun(device->workers[0]);
+    for (uint32_t i = 1; !failed && device->queues && i < device->worker_count; i++)
+        failed = worker_poll_tun(device->workers[i]);
+    return failed;
+}
+
+static void give_queues(struct device *device) {
+    for (uint32_t i = 0; i < device->worker_count; i++) {
+        struct tun *tun = &device->workers[i]->pass.tun;
+        *tun = device->tun;
+        if (device->queues)
+            tun->fd = device->queues[i];
+    }
+}
+
 static enum shoal_status open_workers(struct device *device,
                                       const struct shoal_device_config *config,
                                       struct shoal_error *error) {
     device->workers = calloc(device->worker_count, sizeof(struct worker *));
     if (!device->workers)
         return failure(error, SHOAL_E_MEMORY, ENOMEM, "workers");
-    uint64_t staged = or_default(config->staged_bytes_max, DEVICE_STAGED_DEFAULT);
+    uint64_t staged =
+        or_default(config->staged_bytes_max, DEVICE_STAGED_DEFAULT) / device->worker_count;
     for (uint32_t i = 0; i < device->worker_count; i++) {
         device->workers[i] = worker_create(&device->plane, i, staged, config->seed);
         if (!device->workers[i])
             return failure(error, SHOAL_E_SYSTEM, errno, "worker");
     }
+    if (!open_boxes(device))
+        return failure(error, SHOAL_E_MEMORY, ENOMEM, "boxes of the workers");
+    give_queues(device);
     struct worker *first = device->workers[0];
-    first->pass.tun = device->tun;
     first->interface = &device->interface;
     int failed =
         device->tun.real ? interface_open(&device->interface, &device->plane, &device->tun) : 0;
@@ -122,7 +182,7 @@ static enum shoal_status open_workers(struct device *device,
         (void)routes_open(&device->workers[i]->pass.routes, i == 0);
     failed = worker_poll_routes(first);
     if (!failed)
-        failed = worker_poll_tun(first);
+        failed = poll_queues(device);
     for (uint32_t i = 0; !failed && i < device->worker_count; i++)
         failed = worker_start(device->workers[i]);
     return failed ? failure(error, SHOAL_E_SYSTEM, failed, "worker thread") : SHOAL_OK;
@@ -145,6 +205,7 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     if (!device)
         return failure(error, SHOAL_E_MEMORY, ENOMEM, "device");
     device->plane.wireguard_only = config->flags & SHOAL_DEVICE_WIREGUARD_ONLY;
+    steering_init(&device->steering);
     interface_init(&device->interface, !(config->flags & SHOAL_DEVICE_NO_TUN));
     device->worker_count = or_default(config->workers, 1);
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
@@ -159,6 +220,8 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
         status = open_tables(device, config, error);
     if (status == SHOAL_OK)
         status = open_tun(device, config, error);
+    if (status == SHOAL_OK)
+        status = open_queues(device, config, error);
     if (status == SHOAL_OK) {
         probe_udp(device);
         status = open_workers(device, config, error);
@@ -197,8 +260,14 @@ void device_close(struct device *device) {
         close_peers(device);
     for (uint32_t i = 0; device->workers && i < device->worker_count; i++)
         worker_free(device->workers[i]);
+    close_boxes(device);
     free(device->workers);
     interface_close(&device->interface);
+    for (uint32_t i = 1; device->queues && i < device->worker_count; i++)
+        if (device->queues[i] >= 0)
+            close(device->queues[i]);
+    free(device->queues);
+    steering_close(&device->steering);
     tun_close(&device->tun);
     netlink_close(device->netlink);
     peer_table_free(&device->plane.peers);

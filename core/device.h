@@ -13,6 +13,7 @@
 #include "plane.h"
 #include "shoal.h"
 #include "stats.h"
+#include "steering.h"
 #include "tun.h"
 #include "worker.h"
 
@@ -31,6 +32,8 @@ struct device {
     struct worker **workers;
     struct plane plane;
     struct tun tun;
+    int *queues; /* of the TUN, one a worker; the first is tun.fd. NULL: all share that one */
+    struct steering steering;
     struct interface interface;
     struct netlink *netlink; /* requests; NULL without interface */
     uint32_t receive_buffer;
@@ -53,8 +56,7 @@ void device_resume(struct device *device);
 
 /** The worker of a peer. */
 static inline struct worker *device_owner(const struct device *device, const struct peer *peer) {
-    (void)peer;
-    return device->workers[0];
+    return device->workers[peer->worker];
 }
 
 /** Makes kernel and coalescers follow `offload.on`. At a standstill. */

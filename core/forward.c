@@ -4,6 +4,7 @@
 
 #include "aead.h"
 #include "checksum.h"
+#include "foreign.h"
 #include "icmp.h"
 #include "pass.h"
 #include "segment.h"
@@ -32,6 +33,11 @@ static uint8_t tos_of(const struct packet *packet, const uint8_t *plain) {
     return (uint8_t)(packet->version == 4 ? plain[1] : plain[0] << 4 | plain[1] >> 4);
 }
 
+/* Does its socket have to have room? Another worker's is that worker's to know. */
+static bool is_blocked(const struct pass *pass, const struct peer *to) {
+    return to->worker == pass->worker && tx_is_blocked(&pass->tx);
+}
+
 /* Tells the sender why its packet does not go on. It has just sent something, so it is there. */
 static void answer(struct pass *pass, struct peer *to, const struct packet *packet,
                    const uint8_t *plain, enum icmp_kind kind) {
@@ -44,11 +50,15 @@ static void answer(struct pass *pass, struct peer *to, const struct packet *pack
     };
     uint8_t frame[SEGMENT_VNET_SIZE + ICMP_MAX + SEGMENT_SLACK] = {0};
     size_t length = icmp_answer(frame + SEGMENT_VNET_SIZE, packet, plain, &error);
-    if (!length || tx_is_blocked(&pass->tx) || !icmp_take(&pass->forward_pace, pass->now))
+    if (!length || is_blocked(pass, to) || !icmp_take(&pass->forward_pace, pass->now))
         return;
+    uint32_t size = (uint32_t)(SEGMENT_VNET_SIZE + length);
     uint8_t tos = tos_of(packet, frame + SEGMENT_VNET_SIZE);
-    if (tx_frame(pass, to, frame, (uint32_t)(SEGMENT_VNET_SIZE + length), tos, false))
-        stats_add(&pass->stats, COUNT_forward_errors, 1);
+    if (to->worker != pass->worker) /* no error is answered by another: nobody has to be told */
+        foreign_frame(pass, to, NULL, frame, size, tos, false);
+    else if (!tx_frame(pass, to, frame, size, tos, false))
+        return;
+    stats_add(&pass->stats, COUNT_forward_errors, 1);
 }
 
 static uint8_t hops_left(const struct packet *packet, const uint8_t *plain) {
@@ -74,6 +84,18 @@ static bool wants_to_know_size(const struct packet *packet, const uint8_t *plain
     return packet->version == 6 || plain[IPV4_FLAGS] & IPV4_DF;
 }
 
+/* Seals it for a peer of ours. */
+static void send_on(struct pass *pass, struct peer *from, struct peer *to,
+                    const struct packet *packet, uint8_t *frame, uint32_t size) {
+    const uint8_t *plain = frame + SEGMENT_VNET_SIZE;
+    if (tx_is_blocked(&pass->tx)) /* sealed now, it would only be dropped */
+        pass_drop(pass, to, COUNT_drop_forward_buffer, 1);
+    else if (tx_frame(pass, to, frame, size, tos_of(packet, plain), false))
+        stats_add(&pass->stats, COUNT_forwarded, 1);
+    else
+        answer(pass, from, packet, plain, ICMP_UNREACHABLE);
+}
+
 static void carry(struct pass *pass, struct peer *from, struct peer *to,
                   const struct packet *packet, uint8_t *plain) {
     if (hops_left(packet, plain) <= 1) {
@@ -87,18 +109,25 @@ static void carry(struct pass *pass, struct peer *from, struct peer *to,
             answer(pass, from, packet, plain, ICMP_TOO_BIG);
         return;
     }
-    if (tx_is_blocked(&pass->tx)) { /* sealed now, it would only be dropped */
-        pass_drop(pass, to, COUNT_drop_forward_buffer, 1);
-        return;
-    }
     /* In place: the virtio header lies on the message header, the padding on the tag. */
     uint8_t *frame = plain - SEGMENT_VNET_SIZE;
     memset(frame, 0, SEGMENT_VNET_SIZE);
     lower_hops(packet, plain);
-    if (tx_frame(pass, to, frame, SEGMENT_VNET_SIZE + packet->length, tos_of(packet, plain), false))
-        stats_add(&pass->stats, COUNT_forwarded, 1);
+    uint32_t size = SEGMENT_VNET_SIZE + packet->length;
+    if (to->worker == pass->worker)
+        send_on(pass, from, to, packet, frame, size);
     else
-        answer(pass, from, packet, plain, ICMP_UNREACHABLE);
+        foreign_frame(pass, to, from, frame, size, tos_of(packet, plain), false);
+}
+
+void forward_frame(struct pass *pass, struct peer *from, struct peer *to, uint8_t *frame,
+                   uint32_t size) {
+    struct packet packet;
+    if (size > SEGMENT_VNET_SIZE &&
+        packet_parse(&packet, frame + SEGMENT_VNET_SIZE, size - SEGMENT_VNET_SIZE) == PACKET_OK)
+        send_on(pass, from, to, &packet, frame, size);
+    else
+        pass_drop(pass, from, COUNT_drop_rx_malformed, 1);
 }
 
 /* For nobody here and nobody else: the kernel behind the TUN would carry it into networks that its

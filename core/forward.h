@@ -42,4 +42,12 @@ void forward_set_inner(struct forward *forward, const struct shoal_prefix *addre
 bool forward_packet(struct pass *pass, struct peer *from, const struct packet *packet,
                     uint8_t *plain);
 
+/**
+ * The second half of that for a peer of ours, where another worker did the first: the hop limit is
+ * lowered already.
+ * @param frame  virtio header first; used up
+ */
+void forward_frame(struct pass *pass, struct peer *from, struct peer *to, uint8_t *frame,
+                   uint32_t size);
+
 #endif

@@ -1,5 +1,6 @@
 #include "gate.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ struct sender {
 };
 
 struct gate {
+    pthread_mutex_t mutex;
     EVP_MAC *blake2s;
     EVP_MAC_CTX *mac1;   /* keyed with HASH("mac1----" || our public key) */
     EVP_MAC_CTX *cookie; /* keyed with the secret */
@@ -86,6 +88,7 @@ struct gate *gate_create(const uint8_t seed[16], gate_random *random, void *rand
     struct gate *gate = calloc(1, sizeof(*gate));
     if (!gate)
         return NULL;
+    pthread_mutex_init(&gate->mutex, NULL);
     gate->random = random;
     gate->random_context = random_context;
     memcpy(gate->seed, seed, sizeof(gate->seed));
@@ -109,6 +112,7 @@ void gate_free(struct gate *gate) {
     EVP_MAC_CTX_free(gate->cookie);
     EVP_MAC_CTX_free(gate->mac2);
     EVP_MAC_free(gate->blake2s);
+    pthread_mutex_destroy(&gate->mutex);
     sodium_memzero(gate, sizeof(*gate));
     free(gate);
 }
@@ -234,9 +238,9 @@ static bool mac1_valid(struct gate *gate, const uint8_t *message, size_t length)
            sodium_memcmp(mac, message + covered, MAC_SIZE) == 0;
 }
 
-enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t length,
-                             const struct shoal_address *source, struct gate_load load,
-                             uint64_t now, uint8_t reply[WIRE_COOKIE_REPLY_SIZE]) {
+static enum gate_verdict judge(struct gate *gate, const uint8_t *message, size_t length,
+                               const struct shoal_address *source, struct gate_load load,
+                               uint64_t now, uint8_t reply[WIRE_COOKIE_REPLY_SIZE]) {
     if (length < 4)
         return GATE_DROP_LENGTH;
     size_t size = size_of_type(message);
@@ -259,4 +263,13 @@ enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t l
         return admit_source(gate, source, now);
     build_reply(gate, message, length, cookie, reply);
     return GATE_REPLY;
+}
+
+enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t length,
+                             const struct shoal_address *source, struct gate_load load,
+                             uint64_t now, uint8_t reply[WIRE_COOKIE_REPLY_SIZE]) {
+    pthread_mutex_lock(&gate->mutex);
+    enum gate_verdict verdict = judge(gate, message, length, source, load, now, reply);
+    pthread_mutex_unlock(&gate->mutex);
+    return verdict;
 }

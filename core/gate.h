@@ -6,7 +6,8 @@
  *                        └──► under load ─► MAC2 valid ─► source's bucket ─► accept
  *                                             └─ else ─► cookie reply
  *
- * Owner: one worker at a time. Time and randomness come from the caller; nothing is sent from here.
+ * Any worker asks, one at a time (nearly all handshakes arrive at worker 0). Time and randomness
+ * come from the caller; nothing is sent from here.
  */
 #ifndef SHOAL_GATE_H
 #define SHOAL_GATE_H

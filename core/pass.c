@@ -2,9 +2,10 @@
 
 #include <errno.h>
 
-int pass_init(struct pass *pass, struct plane *plane, uint64_t staged_bytes_max,
+int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t staged_bytes_max,
               const uint8_t seed[32]) {
     pass->plane = plane;
+    pass->worker = worker;
     pass->tun.fd = -1;
     pass->routes.news = pass->routes.queries = -1;
     for (int i = 0; i < PASS_SOCKETS; i++)

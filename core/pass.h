@@ -26,6 +26,7 @@ enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS };
 /* Owner: the worker during a batch, the control thread at a standstill. */
 struct pass {
     struct plane *plane;
+    uint32_t worker;   /* whose it is */
     uint64_t now;      /* CLOCK_BOOTTIME of this batch */
     uint64_t realtime; /* CLOCK_REALTIME of it: of nothing but what the kernel dated */
     struct tun tun;    /* our queue; fd -1: none */
@@ -46,7 +47,7 @@ struct pass {
  * @param seed  32 secret random bytes: hash keys of its tables.
  * @return 0 or an errno; pass_free frees what there is.
  */
-int pass_init(struct pass *pass, struct plane *plane, uint64_t staged_bytes_max,
+int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t staged_bytes_max,
               const uint8_t seed[32]);
 
 /** Closes its sockets and frees its tables; the TUN and the peers are the device's. */

@@ -19,6 +19,7 @@ enum peer_slot { PEER_PREVIOUS, PEER_CURRENT, PEER_NEXT, PEER_SLOTS };
 struct peer {
     uint32_t slot;      /* in the table, and its number in the routes */
     uint32_t tag;       /* the caller's */
+    uint32_t worker;    /* who owns it */
     uint32_t armed;     /* mask of enum shoal_edge */
     uint64_t gso_again; /* the path to this endpoint has refused UDP_SEGMENT (its MTU, most likely):
                            when that is tried again, since paths recover and ICMP is forged */

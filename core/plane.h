@@ -12,6 +12,7 @@
 #include "aead.h"
 #include "forward.h"
 #include "gate.h"
+#include "handoff.h"
 #include "offload.h"
 #include "peer.h"
 #include "post.h"
@@ -19,6 +20,8 @@
 
 struct plane {
     bool wireguard_only; /* what is no WireGuard message is dropped */
+    uint32_t workers;
+    struct handoff *boxes; /* one a worker */
     struct aead_choice aead;
     struct peer_table peers;
     struct route_table *routes;
@@ -26,8 +29,8 @@ struct plane {
     struct gate *gate;
     struct post post;
     struct offload offload;
-    uint32_t fwmark;                /* of our sockets; for questions about routes */
-    _Atomic uint16_t port;          /* of our sockets; 0: not bound. The control thread's */
+    _Atomic uint32_t fwmark;        /* of our sockets; for questions about routes */
+    _Atomic uint16_t port;          /* of our sockets; 0: not bound. Both the control thread's */
     _Atomic uint32_t mtu;           /* of the interface. Worker 0's, which follows it */
     _Atomic uint32_t route_changes; /* news of the machine's routes so far: what was known of
                                        sources before is asked again. Worker 0's */

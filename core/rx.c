@@ -7,10 +7,12 @@
 #include "address.h"
 #include "codel.h"
 #include "edge.h"
+#include "foreign.h"
 #include "forward.h"
 #include "packet.h"
 #include "pass.h"
 #include "segment.h"
+#include "steering.h"
 #include "wire.h"
 
 bool rx_init(struct rx *rx, const uint8_t seed[16]) {
@@ -194,14 +196,19 @@ static void tell_stray(struct pass *pass, const struct shoal_endpoint *from) {
     post_frequent_news(&pass->plane->post, &pass->stats, &mail);
 }
 
-static void data(struct pass *pass, uint8_t *message, uint32_t length,
-                 const struct socket_received *received) {
+void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
+             const struct socket_received *received) {
     if (length < WIRE_DATA_OVERHEAD) {
         pass_drop(pass, NULL, COUNT_drop_rx_short, 1);
         return;
     }
-    struct session *session =
-        session_table_find(&pass->sessions, wire_get_le32(message + WIRE_DATA_INDEX));
+    uint32_t index = wire_get_le32(message + WIRE_DATA_INDEX);
+    uint32_t owner = steering_owner(index, pass->plane->workers);
+    if (owner != pass->worker) {
+        foreign_message(pass, owner, message, length, received);
+        return;
+    }
+    struct session *session = session_table_find(&pass->sessions, index);
     if (!session) {
         pass_drop(pass, NULL, COUNT_drop_rx_index, 1);
         tell_stray(pass, &received->endpoint);
@@ -336,7 +343,7 @@ void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
         uint32_t length = left < received->segment ? left : received->segment;
         uint8_t *datagram = buffer + at;
         if (length >= 4 && wire_get_le32(datagram) == WIRE_DATA)
-            data(pass, datagram, length, received);
+            rx_data(pass, datagram, length, received);
         else
             other(pass, udp, datagram, length, &received->endpoint);
         at += length;

@@ -56,4 +56,8 @@ void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
                const struct socket_received *received);
 void rx_deliver(struct pass *pass);
 
+/** One data message, or what passes for one, of a session of ours or of another worker's. */
+void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
+             const struct socket_received *received);
+
 #endif

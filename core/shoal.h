@@ -31,7 +31,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 2u
+#define SHOAL_ABI_VERSION 3u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -118,7 +118,7 @@ struct shoal_device_config {
     char ifname[SHOAL_IFNAME_SIZE]; /* NUL-terminated; may hold one %d */
     int32_t tun_fd;             /* with SHOAL_DEVICE_TUN_FD; the library takes ownership on OK */
     uint32_t mtu;               /* inner MTU in bytes; 0: 1420 */
-    uint32_t workers;           /* 0: chosen by the library */
+    uint32_t workers;           /* threads, SHOAL_WORKERS_MAX at most; 0: chosen by the library */
     uint32_t offloads_off;      /* mask of enum shoal_offload that must stay off */
     uint32_t peers_max;         /* 0: 65,536 (R17) */
     uint32_t routes_max;        /* 0: 1,048,576 prefixes */
@@ -140,6 +140,10 @@ struct shoal_device_info {
     uint32_t ifindex;    /* 0 without TUN, and while it is in another network namespace */
     uint32_t mtu;        /* inner MTU that core uses now */
     uint32_t workers;
+    uint32_t queues;  /* of the TUN; 1 with several workers: worker 0 reads it for all */
+    uint32_t steered; /* 1: the kernel knows whose queue a packet is for; 0: it guesses, and workers
+                         hand each other what is not theirs */
+    int32_t steer_error; /* why it does not know: an errno; 0: it does, or has nothing to know */
     uint32_t offloads_available; /* what the kernel granted at the probe */
     uint32_t offloads_on;        /* available, not switched off, not demoted */
     uint32_t port;               /* bound UDP port, host order; 0: not bound */
@@ -246,7 +250,8 @@ enum shoal_edge {
 #define SHOAL_EDGE_ALL 0x7u
 
 /**
- * @param tag  the caller's number for this peer, repeated in its mail.
+ * @param tag  the caller's number for this peer, repeated in its mail. Modulo the number of workers
+ *             it names the one that has this peer's packets.
  * A new peer has all edges armed, no endpoint, no session, no route.
  */
 SHOAL_API int32_t shoal_peer_add(shoal_device_t device, uint32_t tag, shoal_peer_t *peer);
@@ -320,6 +325,8 @@ struct shoal_session {
 /**
  * Initiator: becomes current at once (R41), staged packets leave with it. Responder: becomes next
  * and is not sent on until the first authenticated packet confirms it (R42, R43).
+ * The lowest byte of local_index, modulo the number of workers, names the one that gets what comes
+ * for it: it has to be the peer's (see shoal_peer_add), else SHOAL_E_INVALID.
  * The caller wipes its copy. SHOAL_E_EXISTS when local_index lives already, SHOAL_E_UNKNOWN for
  * AES-256-GCM where the CPU has no instructions for it (its aead_gcm is "").
  */

@@ -81,6 +81,10 @@ int socket_open(struct udp_socket *udp, uint16_t family, uint16_t *port,
     if (fd < 0)
         return errno;
     int error = configure(fd, family, options, what);
+    if (!error && options->joins) {
+        *what = "SO_REUSEPORT";
+        error = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
     if (!error) {
         *what = "bind";
         error = bind_port(fd, family, port);
@@ -97,6 +101,10 @@ void socket_close(struct udp_socket *udp) {
     if (udp->fd >= 0)
         close(udp->fd);
     udp->fd = -1;
+}
+
+int socket_open_group(const struct udp_socket *udp) {
+    return set_int(udp->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 int socket_set_fwmark(const struct udp_socket *udp, uint32_t fwmark) {

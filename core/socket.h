@@ -34,6 +34,7 @@ struct socket_options {
     uint32_t fwmark;
     uint32_t receive_buffer; /* bytes */
     uint32_t send_buffer;    /* bytes */
+    bool joins;              /* a group of sockets of ours has the port (SO_REUSEPORT) */
 };
 
 /** What one receive brought. */
@@ -57,6 +58,10 @@ struct socket_received {
 int socket_open(struct udp_socket *udp, uint16_t family, uint16_t *port,
                 const struct socket_options *options, const char **what);
 void socket_close(struct udp_socket *udp);
+
+/** Lets other sockets of ours join its port. What is bound without it finds out whether the port is
+ * free, so the first of a group asks for it afterwards. 0 or an errno. */
+int socket_open_group(const struct udp_socket *udp);
 
 /** 0 or an errno. */
 int socket_set_fwmark(const struct udp_socket *udp, uint32_t fwmark);

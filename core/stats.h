@@ -32,6 +32,9 @@
     X(tun_writes)                 /* frames written to the TUN */ \
     X(tun_gso_refused)            /* super-packets written again singly */ \
     X(tun_unreachable)            /* packets that reach nobody, answered so by ICMP */ \
+    /* between workers (handoff.h) */ \
+    X(handoff_messages)           /* data messages that went on to their session's worker */ \
+    X(handoff_frames)             /* frames that went on to their peer's worker */ \
     /* between a guest and other peers */ \
     X(forwarded)                  /* packets that opened and went on to another peer */ \
     X(forward_errors)             /* those that could not, answered so by ICMP */ \
@@ -86,6 +89,9 @@
     X(drop_rx_no_tun)             /* the device has no TUN, or lost it */ \
     X(drop_rx_link_down)          /* EIO: the interface is down */ \
     X(drop_rx_tun)                /* any other error of the TUN write */ \
+    /* drops between workers */ \
+    X(drop_handoff_full)          /* the box of the owner is full */ \
+    X(drop_handoff_gone)          /* the peer was removed meanwhile */ \
     /* drops between a guest and other peers */ \
     X(drop_forward_hops)          /* the hop limit ran out */ \
     X(drop_forward_too_big)       /* larger than the inner MTU */ \

@@ -98,7 +98,8 @@ static void reconsider_source(struct pass *pass, struct peer *peer) {
     if (peer->routes_seen == changes)
         return;
     peer->routes_seen = changes;
-    if (!routes_keep_source(&pass->routes, &peer->endpoint, plane->fwmark))
+    uint32_t fwmark = atomic_load_explicit(&plane->fwmark, memory_order_relaxed);
+    if (!routes_keep_source(&pass->routes, &peer->endpoint, fwmark))
         clear_source(pass, peer);
 }
 

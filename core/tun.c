@@ -44,28 +44,38 @@ static bool is_here(int fd) {
     return same;
 }
 
-int tun_create(struct tun *tun, const char *name, const char **what) {
+static int attach(int fd, struct ifreq *request, const char *name, short flags) {
+    memset(request, 0, sizeof(*request));
+    memcpy(request->ifr_name, name, strnlen(name, sizeof(request->ifr_name) - 1));
+    request->ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | flags);
+    return ioctl(fd, TUNSETIFF, request) == 0 ? 0 : errno;
+}
+
+int tun_create(struct tun *tun, const char *name, uint32_t queues, const char **what) {
     *what = "/dev/net/tun";
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return errno;
-    struct ifreq request = {0};
-    strncpy(request.ifr_name, name, sizeof(request.ifr_name) - 1);
-    request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+    struct ifreq request;
+    bool several = queues > 1;
     *what = "TUNSETIFF";
-    if (ioctl(fd, TUNSETIFF, &request) != 0) {
-        int error = errno;
+    int error = attach(fd, &request, name, several ? IFF_MULTI_QUEUE : 0);
+    if (error == EINVAL && several) {
+        several = false;
+        error = attach(fd, &request, name, 0);
+    }
+    if (error) {
         close(fd);
         /* EBUSY: a TUN that another process holds. EINVAL: an interface of another kind. */
         return error == EINVAL && index_of(name) ? EBUSY : error;
     }
-    *tun = (struct tun){.fd = fd, .vnet = true, .real = true};
+    *tun = (struct tun){.fd = fd, .vnet = true, .real = true, .multi_queue = several};
     memcpy(tun->name, request.ifr_name, sizeof(tun->name));
     tun->name[SHOAL_IFNAME_SIZE - 1] = 0;
     *what = "SIOCGIFINDEX";
     tun->ifindex = index_of(tun->name);
     if (!tun->ifindex) {
-        int error = errno;
+        error = errno;
         tun_close(tun);
         return error;
     }
@@ -73,11 +83,23 @@ int tun_create(struct tun *tun, const char *name, const char **what) {
     int size = SEGMENT_VNET_SIZE;
     *what = "TUNSETVNETHDRSZ";
     if (ioctl(fd, TUNSETVNETHDRSZ, &size) != 0) {
-        int error = errno;
+        error = errno;
         tun_close(tun);
         return error;
     }
     return 0;
+}
+
+int tun_add_queue(const struct tun *tun) {
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    struct ifreq request;
+    int error = attach(fd, &request, tun->name, IFF_MULTI_QUEUE);
+    if (!error)
+        return fd;
+    close(fd);
+    return -error;
 }
 
 int tun_adopt(struct tun *tun, int fd, bool plain, const char **what) {

@@ -22,12 +22,22 @@ struct tun {
     int fd;           /* -1: none */
     bool vnet;        /* frames on the descriptor start with a virtio header */
     bool real;        /* a TUN device, not a socketpair */
+    bool multi_queue; /* it may have several queues */
     uint32_t ifindex; /* at home; 0 without interface, or with one elsewhere */
     char name[SHOAL_IFNAME_SIZE];
 };
 
-/** Creates an interface. @return 0 or an errno; *what names the failing call. */
-int tun_create(struct tun *tun, const char *name, const char **what);
+/**
+ * Creates an interface.
+ * @param queues  above 1: it may have several. Where the kernel refuses that, because an interface
+ *                of this name exists that has one, it has one: tun->multi_queue says so.
+ * @return 0 or an errno; *what names the failing call.
+ */
+int tun_create(struct tun *tun, const char *name, uint32_t queues, const char **what);
+
+/** Opens another queue of an interface that may have several. @return a descriptor, or a negative
+ * errno. */
+int tun_add_queue(const struct tun *tun);
 
 /** Adopts a descriptor: a TUN opened with IFF_NO_PI, or with `plain` anything with frames. */
 int tun_adopt(struct tun *tun, int fd, bool plain, const char **what);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "edge.h"
+#include "foreign.h"
 #include "packet.h"
 #include "pass.h"
 #include "segment.h"
@@ -333,6 +334,14 @@ bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t len
     return true;
 }
 
+void tx_from_tun(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos,
+                 bool congested) {
+    struct packet packet;
+    if (!tx_frame(pass, peer, frame, length, tos, congested) &&
+        packet_parse(&packet, frame + SEGMENT_VNET_SIZE, length - SEGMENT_VNET_SIZE) == PACKET_OK)
+        answer_unreachable(pass, &packet, frame + SEGMENT_VNET_SIZE);
+}
+
 static void frame_in(struct pass *pass, const struct fq_frame *from) {
     uint8_t *frame = from->bytes;
     uint32_t length = from->length;
@@ -355,9 +364,11 @@ static void frame_in(struct pass *pass, const struct fq_frame *from) {
         answer_unreachable(pass, &packet, bytes);
         return;
     }
-    if (!tx_frame(pass, plane->peers.entries[slot].peer, frame, length, packet.tos,
-                  from->congested))
-        answer_unreachable(pass, &packet, bytes);
+    struct peer *peer = plane->peers.entries[slot].peer;
+    if (peer->worker != pass->worker)
+        foreign_frame(pass, peer, NULL, frame, length, packet.tos, from->congested);
+    else
+        tx_from_tun(pass, peer, frame, length, packet.tos, from->congested);
 }
 
 /* Empties the TUN into the queues, as far as there is room. */

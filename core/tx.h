@@ -76,6 +76,11 @@ void tx_drain(struct pass *pass);
 bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos,
               bool congested);
 
+/** The same for what our own machine sent, which is told where the peer is not there. The frame
+ * holds a packet that was parsed. */
+void tx_from_tun(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t length, uint8_t tos,
+                 bool congested);
+
 /** Sends what is being filled; while a train waits for the socket it stays. */
 void tx_flush(struct pass *pass);
 

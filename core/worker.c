@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "foreign.h"
 
 /* What an epoll event is about; the last three only in what is ready. */
 enum source {
@@ -42,7 +43,7 @@ struct worker *worker_create(struct plane *plane, uint32_t index, uint64_t stage
     int error = worker->epoll < 0 ? errno : 0;
     worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     error = !error && worker->wake < 0 ? errno : error;
-    int pass_error = pass_init(&worker->pass, plane, staged_bytes_max, seed);
+    int pass_error = pass_init(&worker->pass, plane, index, staged_bytes_max, seed);
     error = error ? error : pass_error;
     if (!error)
         error = poll_set(worker, EPOLL_CTL_ADD, worker->wake, EPOLLIN, SOURCE_WAKE);
@@ -228,6 +229,8 @@ static void run(struct worker *worker, uint32_t ready) {
     }
     if (ready & 1u << SOURCE_ROOM)
         tx_resume(pass);
+    if (pass->plane->workers > 1 && handoff_waits(&pass->plane->boxes[pass->worker]))
+        foreign_drain(pass);
     follow_interface(worker, ready);
     follow_routes(worker, ready & 1u << SOURCE_ROUTES);
     for (int i = 0; i < PASS_SOCKETS; i++)

@@ -8,6 +8,7 @@ import type { Datagram, EdgeName, PeerId, Prefix, Session } from "../mesh/machin
 import type { PeerFacts } from "../mesh/tunnel/types.ts";
 import type { Core } from "./core.ts";
 import { CoreError } from "./core_error.ts";
+import { errnoName } from "./errno.ts";
 import {
   ABI_VERSION,
   DeviceConfigStruct,
@@ -77,6 +78,12 @@ export interface DeviceInfo {
   readonly ifindex: number;
   readonly mtu: number;
   readonly workers: number;
+  /** Of the TUN; 1 with several workers: worker 0 reads it for all. */
+  readonly queues: number;
+  /** The kernel knows whose queue a packet is for. */
+  readonly isSteered: boolean;
+  /** The kernel's name for why not, such as `EPERM`; "": it does, or has nothing to know. */
+  readonly steerError: string;
   /** Every offload that the kernel granted, and whether it is on now. */
   readonly offloads: Readonly<Record<string, boolean>>;
   /** 0: not bound. */
@@ -152,6 +159,7 @@ export class Device {
     const u32 = (name: keyof typeof offset) => info.view.getUint32(offset[name], true);
     const text = (name: "ifname" | "aead" | "aead_gcm" | "io") =>
       readText(info, offset[name], fields[name].size);
+    const steerError = info.view.getInt32(offset.steer_error, true);
     const offloads: Record<string, boolean> = {};
     for (const [bit, name] of this.core.offloads) {
       if (u32("offloads_available") & bit) offloads[name] = (u32("offloads_on") & bit) !== 0;
@@ -165,6 +173,9 @@ export class Device {
       ifindex: u32("ifindex"),
       mtu: u32("mtu"),
       workers: u32("workers"),
+      queues: u32("queues"),
+      isSteered: u32("steered") !== 0,
+      steerError: steerError === 0 ? "" : errnoName(steerError),
       offloads,
       port: u32("port"),
       fwmark: u32("fwmark"),

@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 
 export const Status = {
   OK: 0,
@@ -108,6 +108,9 @@ export const DeviceInfoStruct = struct({
   ifindex: u32,
   mtu: u32,
   workers: u32,
+  queues: u32,
+  steered: u32,
+  steer_error: i32,
   offloads_available: u32,
   offloads_on: u32,
   port: u32,

@@ -95,6 +95,8 @@ export interface NodeOptions {
   readonly relay: boolean;
   /** Whether it speaks AES-256-GCM in tunnels with members that do; not when absent. */
   readonly aesGcm?: boolean;
+  /** Worker threads of core; 1 when absent. */
+  readonly workers?: number;
   /** Admits everybody who asks: for laboratories, and every status says so. */
   readonly open?: boolean;
   readonly snapshot?: NodeSnapshot;
@@ -159,6 +161,7 @@ export class Node {
       crypto,
       random,
       dialects: options.aesGcm ? [SHOAL_AES, WIREGUARD] : [WIREGUARD],
+      workers: options.workers ?? 1,
     });
     const places = credentials?.places ?? [];
     this.#entry = new Entry({

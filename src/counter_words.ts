@@ -42,6 +42,8 @@ const DROPS: Readonly<Record<string, string>> = {
   rx_no_tun: "no interface to deliver to",
   rx_link_down: "the interface was down",
   rx_tun: "the interface refused it",
+  handoff_full: "for another worker, which could not keep up",
+  handoff_gone: "for a peer that was removed meanwhile",
   forward_hops: "a guest's, or for one, whose hop limit ran out",
   forward_too_big: "a guest's, or for one, larger than the MTU",
   forward_back: "a guest's for its own address",

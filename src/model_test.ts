@@ -89,13 +89,13 @@ function hasAes(): boolean {
   return aesHere;
 }
 
-function model(out: Partial<PlaneOutput> = {}, peers = PEERS_MAX): DataPlane {
+function model(out: Partial<PlaneOutput> = {}, peers = PEERS_MAX, workers = 1): DataPlane {
   const nothing = () => {};
   return new DataPlane(
     sodium,
     random,
     { datagram: nothing, mail: nothing, edge: nothing, deliver: nothing, ...out },
-    { peers, routes: 1_000_000, aesGcm: hasAes() },
+    { peers, routes: 1_000_000, aesGcm: hasAes(), workers },
   );
 }
 
@@ -260,6 +260,33 @@ testUnless(lack, "the model refuses a second session with one index, as core doe
     real.close();
   }
 });
+
+testUnless(
+  lack,
+  "the model refuses a session whose index is of another worker, as core does",
+  () => {
+    const real = new Real({ workers: 3 });
+    const plane = model({}, 16, 3);
+    try {
+      for (let peer = 1; peer < 8; peer++) {
+        const add: Command = { kind: "addPeer", peer };
+        assert.deepEqual([real.execute(add), plane.execute(readClock().boot, add)], [
+          undefined,
+          undefined,
+        ]);
+        for (let index = 0x4200; index < 0x4208; index++) {
+          const asked = () => install(peer, index, readClock().boot);
+          const told = real.execute(asked());
+          assert.equal(plane.execute(readClock().boot, asked()), told);
+          if ((index & 0xff) % 3 !== peer % 3) assert.equal(told, "E_INVALID");
+          else assert.notEqual(told, "E_INVALID");
+        }
+      }
+    } finally {
+      real.close();
+    }
+  },
+);
 
 testUnless(lack, "the model refuses a datagram to send exactly when core does", () => {
   const device = Device.open(loadCore(), {

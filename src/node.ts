@@ -478,6 +478,7 @@ export class MeshNode {
         tunnel: tun,
         relay: false,
         aesGcm: this.#speaksAes(),
+        workers: this.info.workers,
         open,
         seeds: join.map(formatSeed),
         // The driver is made after the machine, which reads facts only when it is driven.
@@ -718,13 +719,14 @@ export class MeshNode {
   }
 
   #dataplane(): DataplaneStatus {
-    const { aead, aeadGcm, io, workers, offloads } = this.info;
+    const { aead, aeadGcm, io, workers, queues, isSteered, steerError, offloads } = this.info;
     const drops: Record<string, number> = {};
     for (const [name, count] of Object.entries(this.#device.counters())) {
       if (name.startsWith("drop_")) drops[name.slice("drop_".length)] = count;
     }
     const aead_gcm = this.#speaksAes() ? aeadGcm : "";
-    return { aead, aead_gcm, io, workers, offloads, drops };
+    const steering = { workers, queues, steered: isSteered, steer_error: steerError };
+    return { aead, aead_gcm, io, ...steering, offloads, drops };
   }
 }
 

@@ -9,7 +9,7 @@ import { Exit, Failure } from "./exit.ts";
 export function checkDataplane(
   program: string,
   core: Core,
-  { aead, io, without, workers }: DataplaneConfig,
+  { aead, io, without }: DataplaneConfig,
 ): void {
   const refuse = (option: string, value: string, known: readonly string[]) => {
     const all = known.join(", ");
@@ -22,7 +22,6 @@ export function checkDataplane(
   if (io !== "" && io !== "poll") refuse("--io", io, ["poll"]);
   const offloads = [...core.offloads.values()];
   for (const name of without) if (!offloads.includes(name)) refuse("--without", name, offloads);
-  if (workers > 1) refuse("--workers", String(workers), ["0", "1"]);
 }
 
 /** The interface as it was asked for. */

@@ -3,7 +3,8 @@
 import type { GuestStatus, NodeStatus, PeerStatus, SelfStatus } from "../mesh/status.ts";
 import { having, isFlag, isNumber, isText, listOf, orNull, tableOf } from "./shape.ts";
 import { dropWords, refusalWords } from "./counter_words.ts";
-import { counted, duration, size } from "./words.ts";
+import { duration, size } from "./words.ts";
+import { type Workers, workersText } from "./workers.ts";
 
 /** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
 export interface StatusDocument extends NodeStatus {
@@ -24,13 +25,12 @@ export interface NamesStatus {
   readonly answered: number;
 }
 
-export interface DataplaneStatus {
+export interface DataplaneStatus extends Workers {
   /** What computes ChaCha20-Poly1305. */
   readonly aead: string;
   /** What computes AES-256-GCM; "" where that is not spoken. */
   readonly aead_gcm: string;
   readonly io: string;
-  readonly workers: number;
   readonly offloads: Readonly<Record<string, boolean>>;
   readonly drops: Readonly<Record<string, number>>;
 }
@@ -104,6 +104,9 @@ export const isStatus = having({
     aead_gcm: isText,
     io: isText,
     workers: isNumber,
+    queues: isNumber,
+    steered: isFlag,
+    steer_error: isText,
     offloads: tableOf(isFlag),
     drops: tableOf(isNumber),
   }),
@@ -148,7 +151,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
     `data plane: ChaCha20-Poly1305 by ${dataplane.aead}; ` +
     (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}; `) +
-    `${dataplane.io}, ${counted(dataplane.workers, "worker")}, ` +
+    `${dataplane.io}, ${workersText(dataplane)}, ` +
     `on: ${on.join(" ") || "nothing"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...countsLine("packets dropped", dataplane.drops, dropWords),
     ...countsLine("not done", status.refused, refusalWords),

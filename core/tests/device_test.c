@@ -455,7 +455,7 @@ static void a_configuration_out_of_range_is_refused_by_name(void **state) {
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 3}, SHOAL_E_INVALID, "flags"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .mtu = 575}, SHOAL_E_INVALID, "mtu"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .mtu = 65476}, SHOAL_E_INVALID, "mtu"},
-        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .workers = 2}, SHOAL_E_INVALID, "workers"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .workers = 65}, SHOAL_E_INVALID, "workers"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .offloads_off = 32},
          SHOAL_E_INVALID,
          "offloads_off"},

@@ -162,13 +162,12 @@ static void command(struct world *w, struct random *random, uint32_t *index) {
     }
 }
 
-static void commands_and_packets_may_meet_in_any_order(void **state) {
-    (void)state;
+static void meet(uint32_t workers) {
     static struct world w;
     struct random random = {.state = 7};
     struct load there, back;
     uint32_t index = 1000;
-    world_open(&w, &(struct world_options){0});
+    world_open(&w, &(struct world_options){.workers = workers});
     start_load(&there, &w.a, &w.b);
     start_load(&back, &w.b, &w.a);
     for (int i = 0; i < ROUNDS(4000, 1500); i++)
@@ -191,11 +190,22 @@ static void commands_and_packets_may_meet_in_any_order(void **state) {
     world_close(&w);
 }
 
+static void commands_and_packets_may_meet_in_any_order(void **state) {
+    (void)state;
+    meet(1);
+}
+
+static void they_may_with_four_workers_too(void **state) {
+    (void)state; /* T17 */
+    meet(4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fifty_rounds_under_load_leak_no_descriptor_and_no_thread),
         cmocka_unit_test(a_device_that_cannot_open_leaves_nothing_behind),
         cmocka_unit_test(commands_and_packets_may_meet_in_any_order),
+        cmocka_unit_test(they_may_with_four_workers_too),
     };
     return cmocka_run_group_tests_name("storm", tests, NULL, NULL);
 }

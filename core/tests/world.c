@@ -62,6 +62,7 @@ void side_open(struct side *side, uint8_t number, const struct world_options *op
         .staged_bytes_max = options->staged_bytes_max,
         .peers_max = options->peers_max,
         .routes_max = options->routes_max,
+        .workers = options->workers ? options->workers : 1,
     };
     strcpy(config.aead, options->aead ? options->aead : "openssl");
     memset(config.seed, 77, sizeof(config.seed));
@@ -75,6 +76,7 @@ void side_open(struct side *side, uint8_t number, const struct world_options *op
     assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);
     side->doorbell = info.doorbell_fd;
     side->tun = pair[0];
+    side->workers = config.workers;
     side->number = number;
     side->send_key = number;
     side->outer = loopback(options->outer ? options->outer : SHOAL_AF_INET, side->port);
@@ -105,8 +107,10 @@ shoal_peer_t side_add_peer(struct side *side, uint32_t tag, uint8_t number,
 void world_open(struct world *world, const struct world_options *options) {
     side_open(&world->a, 1, options);
     side_open(&world->b, 2, options);
-    world->a.peer = side_add_peer(&world->a, 12, 2, &world->b.outer);
-    world->b.peer = side_add_peer(&world->b, 21, 1, &world->a.outer);
+    world->a.tag = 12;
+    world->b.tag = 21;
+    world->a.peer = side_add_peer(&world->a, world->a.tag, 2, &world->b.outer);
+    world->b.peer = side_add_peer(&world->b, world->b.tag, 1, &world->a.outer);
 }
 
 void world_close(struct world *world) {
@@ -130,10 +134,15 @@ void side_install(struct side *side, const struct shoal_session *session) {
                      SHOAL_OK);
 }
 
+uint32_t world_index(const struct side *side, uint32_t index) {
+    return side->workers > 1 ? index << 8 | side->tag % side->workers : index;
+}
+
 void world_connect(struct world *world, struct side *from, struct side *to, uint32_t index) {
     (void)world;
-    struct shoal_session responder = world_session(to, SHOAL_ROLE_RESPONDER, index + 1, index, 0);
-    struct shoal_session initiator = world_session(from, SHOAL_ROLE_INITIATOR, index, index + 1, 0);
+    uint32_t here = world_index(from, index), there = world_index(to, index + 1);
+    struct shoal_session responder = world_session(to, SHOAL_ROLE_RESPONDER, there, here, 0);
+    struct shoal_session initiator = world_session(from, SHOAL_ROLE_INITIATOR, here, there, 0);
     side_install(to, &responder);
     side_install(from, &initiator);
 }

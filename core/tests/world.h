@@ -23,6 +23,8 @@ struct side {
     int tun;           /* our end of its TUN */
     int doorbell;
     uint16_t port;
+    uint32_t workers;
+    uint32_t tag;               /* of `peer`, in a world */
     uint8_t number;             /* 1 or 2: inner addresses are 10.9.0.N and fd09::N */
     uint8_t send_key;           /* every byte of the key; the other side's is the other one */
     struct shoal_address outer; /* where its socket is reached */
@@ -43,6 +45,7 @@ struct world_options {
     uint32_t staged_bytes_max;
     uint32_t peers_max;
     uint32_t routes_max;
+    uint32_t workers; /* 0: one */
     const char *aead;
 };
 
@@ -63,7 +66,11 @@ struct shoal_session world_session(const struct side *side, uint32_t role, uint3
                                    uint32_t remote_index, uint64_t age_ns);
 void side_install(struct side *side, const struct shoal_session *session);
 
-/** Installs a pair, `from` initiating; indexes are `index` there and index + 1 at the other. */
+/** `index`, or with several workers one made from it that is of the peer's worker. */
+uint32_t world_index(const struct side *side, uint32_t index);
+
+/** Installs a pair, `from` initiating; indexes are made of `index` there and index + 1 at the
+ * other. */
 void world_connect(struct world *world, struct side *from, struct side *to, uint32_t index);
 
 /** Sends the keepalive that confirms the pair, and waits until both have it. */

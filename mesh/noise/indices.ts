@@ -8,18 +8,22 @@ import type { Random } from "../machine.ts";
 export class IndexTable<T> {
   readonly #owners = new Map<number, T>();
 
-  constructor(readonly random: Random) {}
+  /** @param workers of core: the lowest byte of an index, modulo their number, names the one that gets its data */
+  constructor(readonly random: Random, readonly workers = 1) {}
 
   get size(): number {
     return this.#owners.size;
   }
 
-  /** A fresh index for an owner. The table must stay far from full: owners are limited elsewhere. */
-  allocate(owner: T): number {
+  /**
+   * A fresh index for an owner. The table must stay far from full: owners are limited elsewhere.
+   * @param worker that the owner belongs to
+   */
+  allocate(owner: T, worker = 0): number {
     for (;;) {
       const bytes = this.random(4);
       const index = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-      if (this.#owners.has(index)) continue;
+      if ((index & 0xff) % this.workers !== worker || this.#owners.has(index)) continue;
       this.#owners.set(index, owner);
       return index;
     }

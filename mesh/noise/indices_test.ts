@@ -42,3 +42,16 @@ Deno.test("R26: all 32 bits are random; 10,000 indices pass a chi-square test pe
     assert.ok(chiSquare < 331, `${chiSquare}: p < 0.001 at 255 degrees of freedom`);
   }
 });
+
+Deno.test("with several workers of core the lowest byte of an index names the owner's", () => {
+  const random = (length: number) =>
+    crypto.blake2s(Uint8Array.of(drawn++, drawn >> 8)).subarray(0, length);
+  let drawn = 0;
+  for (const workers of [2, 3, 64]) {
+    const table = new IndexTable<number>(random, workers);
+    for (let i = 0; i < 300; i++) {
+      assert.equal((table.allocate(i, i % workers) & 0xff) % workers, i % workers);
+    }
+    assert.equal(table.size, 300);
+  }
+});

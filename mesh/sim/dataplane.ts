@@ -94,6 +94,8 @@ export interface PlaneLimits {
   readonly routes: number;
   /** Whether the processor has instructions for AES; it has when absent. */
   readonly aesGcm?: boolean;
+  /** Worker threads; 1 when absent. Here they only say which index may be a peer's. */
+  readonly workers?: number;
 }
 
 /** Two suites open nothing of each other: here by what is authenticated beside the packet. */
@@ -112,6 +114,7 @@ export class DataPlane {
   readonly #peers = new Map<PeerId, PlanePeer>();
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
   #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
+  readonly #workers: number;
   /** By the length of an address: 4 or 16. */
   readonly #inner = new Map<number, Prefix>();
   #gate: CookieChecker | undefined;
@@ -123,7 +126,9 @@ export class DataPlane {
     private readonly random: Random,
     private readonly out: PlaneOutput,
     private readonly limits: PlaneLimits = { peers: PEERS_MAX, routes: ROUTES_MAX },
-  ) {}
+  ) {
+    this.#workers = limits.workers ?? 1;
+  }
 
   /** Our own address of one family, with the length of the mesh's network. */
   setInner(inner: Prefix): void {
@@ -191,6 +196,9 @@ export class DataPlane {
       case "installSession":
         if (command.session.suite === "aes-256-gcm" && this.limits.aesGcm === false) {
           return "E_UNKNOWN";
+        }
+        if ((command.session.localIndex & 0xff) % this.#workers !== command.peer % this.#workers) {
+          return "E_INVALID";
         }
         return this.#sessions.has(command.session.localIndex) ? "E_EXISTS" : undefined;
       case "addRoute": {

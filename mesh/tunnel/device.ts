@@ -68,14 +68,23 @@ export class Device {
   };
   readonly #byKey = new Map<string, Peer>();
 
-  /** @param dialects what handshakes are understood, in the order in which they are tried */
+  /**
+   * @param dialects what handshakes are understood, in the order in which they are tried
+   * @param workers of core
+   */
   constructor(
     readonly crypto: Crypto,
     readonly random: Random,
     dialects: readonly Dialect[] = [WIREGUARD],
+    workers = 1,
   ) {
     this.noise = new Noise(crypto, dialects);
-    this.indices = new IndexTable(random);
+    this.indices = new IndexTable(random, workers);
+  }
+
+  /** A fresh receiver index for a peer, which core's worker of that peer gets (shoal.h, `workers`). */
+  allocateIndex(peer: Peer): number {
+    return this.indices.allocate(peer, peer.id % this.indices.workers);
   }
 
   add(peer: Peer): void {

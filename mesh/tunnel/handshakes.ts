@@ -76,7 +76,7 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
     return;
   }
   device.dropPending(peer);
-  const localIndex = device.indices.allocate(peer);
+  const localIndex = device.allocateIndex(peer);
   peer.pending = { initiation: initiation.pending, localIndex };
   const { elsewhere, retries } = peer;
   // In turns: whoever answers is where the peer is (R53).
@@ -175,7 +175,7 @@ function receiveInitiation(
   peer.lastHandshakeReceived = step.boot;
   peer.handshakeBytes.received += arrival.bytes.length;
   moveEndpoint(step, peer, arrival.from, arrival.source);
-  const localIndex = device.indices.allocate(peer);
+  const localIndex = device.allocateIndex(peer);
   install(device, step, peer, "responder", localIndex, message.sender, response.finished);
   const bytes = encodeResponse(localIndex, message.sender, response.parts);
   sendHandshake(step, peer, bytes, arrival.from);

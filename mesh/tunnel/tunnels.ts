@@ -25,6 +25,8 @@ export interface TunnelsOptions {
   readonly maxPeers?: number;
   /** What handshakes are understood; WireGuard's alone when absent. */
   readonly dialects?: readonly Dialect[];
+  /** Worker threads of core; 1 when absent. */
+  readonly workers?: number;
 }
 
 type Out = Outbox<TunnelEvent>;
@@ -40,7 +42,7 @@ export class Tunnels {
   #lastBoot = -Infinity;
 
   constructor(options: TunnelsOptions) {
-    this.#device = new Device(options.crypto, options.random, options.dialects);
+    this.#device = new Device(options.crypto, options.random, options.dialects, options.workers);
     this.#maxPeers = options.maxPeers ?? MAX_PEERS;
   }
 

@@ -88,7 +88,6 @@ export class WgDevice implements Configurable {
     const { core, tun, workers, aead, io, without } = options;
     this.#peersMax = options.peersMax ?? MAX_PEERS;
     this.#routesMax = options.routesMax ?? ROUTES_MAX;
-    this.#tunnels = new Tunnels({ crypto: this.#crypto, random, maxPeers: this.#peersMax });
     this.#device = Device.open(core, {
       tun,
       isWireGuardOnly: true,
@@ -97,6 +96,12 @@ export class WgDevice implements Configurable {
       ...(aead === undefined ? {} : { aead }),
       ...(io === undefined ? {} : { io }),
       ...(without === undefined ? {} : { without }),
+    });
+    this.#tunnels = new Tunnels({
+      crypto: this.#crypto,
+      random,
+      maxPeers: this.#peersMax,
+      workers: this.#device.info().workers,
     });
     this.#driver = new Driver({
       device: this.#device,

@@ -11,7 +11,7 @@ import { Exit, type ExitCode, Failure } from "../exit.ts";
 import { checkDataplane, explainOpen } from "../refusal.ts";
 import { configureLog, type LogLevel } from "../log.ts";
 import denoJson from "../../deno.json" with { type: "json" };
-import { counted } from "../words.ts";
+import { workersText } from "../workers.ts";
 import { tellReady } from "./daemon.ts";
 import { WgDevice } from "./device.ts";
 import { Journal } from "./journal.ts";
@@ -34,10 +34,11 @@ export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
   let server: UapiServer | undefined;
   try {
     server = await openSocket(settings, device, journal, ending);
-    const { aead, io: backend, workers } = device.info;
+    const { aead, io: backend, workers, queues, isSteered, steerError } = device.info;
+    const threads = workersText({ workers, queues, steered: isSteered, steer_error: steerError });
     journal.started(
       denoJson.version,
-      `ChaCha20-Poly1305 by ${aead}; ${backend}, ${counted(workers, "worker")}`,
+      `ChaCha20-Poly1305 by ${aead}; ${backend}, ${threads}`,
     );
     tellReady(io);
     const end = await ending.reason;

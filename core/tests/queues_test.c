@@ -1,0 +1,249 @@
+// LDFLAGS: -Wl,--wrap=syscall
+/* A real TUN with a queue for each worker: the kernel puts a packet where its peer's worker reads,
+ * and where it may not be told whose that is, the workers hand packets on. Skips where no namespace
+ * or no /dev/net/tun is to be had. */
+#include "world.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "namespace.h"
+#include "unit.h"
+
+enum { WORKERS = 4, FIRST = 2, PEERS = 10, ROUNDS_OF_PACKETS = 20 };
+
+static bool bpf_refused;
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+    long arguments[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        arguments[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_bpf && bpf_refused) {
+        errno = EPERM;
+        return -1;
+    }
+    return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3],
+                          arguments[4], arguments[5]);
+}
+
+static struct side side;
+static struct shoal_error error;
+static shoal_peer_t peers[PEERS];
+static struct shoal_address places[PEERS];
+static int strangers[PEERS], inner[2];
+static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX];
+
+static struct shoal_device_info info_of(void) {
+    struct shoal_device_info info;
+    assert_int_equal(shoal_device_info(side.device, &info, sizeof(info)), SHOAL_OK);
+    return info;
+}
+
+static void connect_number(uint8_t number) {
+    struct shoal_session session =
+        world_session(&side, SHOAL_ROLE_INITIATOR, 0x100u * number + number % WORKERS, number, 0);
+    side.peer = peers[number];
+    side_install(&side, &session);
+}
+
+static void start(const char *name) {
+    struct shoal_device_config config = {
+        .abi_version = SHOAL_ABI_VERSION, .workers = WORKERS, .aead = "openssl"};
+    memset(&side, 0, sizeof(side));
+    strcpy(config.ifname, name);
+    assert_int_equal(
+        shoal_device_open(&config, sizeof(config), &side.device, &error, sizeof(error)), SHOAL_OK);
+    assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),
+                     SHOAL_OK);
+    side.doorbell = info_of().doorbell_fd;
+    side.send_key = 1;
+    side.outer = (struct shoal_address){SHOAL_AF_INET, side.port, 0, {127, 0, 0, 1}};
+    shell("ip link set %s up && ip addr add 10.9.0.1/24 dev %s && ip -6 addr add fd09::1/64 dev %s "
+          "nodad && ip route add 10.77.0.0/16 dev %s",
+          name, name, name, name);
+    for (uint8_t i = FIRST; i < PEERS; i++) {
+        strangers[i] = stranger_open(SHOAL_AF_INET, &places[i]);
+        peers[i] = side_add_peer(&side, i, i, &places[i]);
+        connect_number(i);
+    }
+    inner[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    inner[1] = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static void stop(void) {
+    for (int i = FIRST; i < PEERS; i++)
+        close(strangers[i]);
+    close(inner[0]);
+    close(inner[1]);
+    assert_int_equal(shoal_device_close(side.device), SHOAL_OK);
+    close(side.doorbell);
+}
+
+static void say(const char *address, uint16_t port, const char *what) {
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    bool is6 = inet_pton(AF_INET6, address, &v6.sin6_addr) == 1;
+    if (!is6)
+        assert_int_equal(inet_pton(AF_INET, address, &v4.sin_addr), 1);
+    ssize_t size = (ssize_t)strlen(what);
+    assert_int_equal(
+        is6 ? sendto(inner[1], what, (size_t)size, 0, (struct sockaddr *)&v6, sizeof(v6))
+            : sendto(inner[0], what, (size_t)size, 0, (struct sockaddr *)&v4, sizeof(v4)),
+        size);
+}
+
+/* What arrives next at a peer ends with these words. */
+static void hears(uint8_t number, const char *what) {
+    size_t size = stranger_receive(strangers[number], message, sizeof(message), WORLD_PATIENCE_MS);
+    assert_true(size > 0);
+    assert_int_equal(message[4], number);
+    long opened = unforge(plain, 1, message, size);
+    size_t head = plain[0] >> 4 == 6 ? 48 : 28;
+    assert_true(opened >= (long)(head + strlen(what)));
+    assert_memory_equal(plain + head, what, strlen(what));
+}
+
+static void everybody_hears_everything(void) {
+    for (int round = 0; round < ROUNDS_OF_PACKETS; round++)
+        for (uint8_t to = FIRST; to < PEERS; to++) {
+            char address[32], what[32];
+            snprintf(address, sizeof(address), round & 1 ? "fd09::%u" : "10.9.0.%u", to);
+            snprintf(what, sizeof(what), "%d for %u", round, to);
+            say(address, (uint16_t)(5000 + round), what);
+            hears(to, what);
+        }
+}
+
+static void a_packet_comes_into_the_queue_of_its_peers_worker(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    start("sh0");
+    assert_int_equal(info_of().workers, WORKERS);
+    assert_int_equal(info_of().queues, WORKERS);
+    if (!info_of().steered) { /* no right to load programs: the next test is about that */
+        print_message("skipped: the kernel steers for root alone (errno %d)\n",
+                      info_of().steer_error);
+        stop();
+        skip();
+    }
+    assert_int_equal(info_of().steer_error, 0);
+    everybody_hears_everything();
+    assert_int_equal(side_counter(&side, "handoff_frames"), 0);
+
+    /* A prefix, a longer one inside it of another peer, and what moves from one to another. */
+    struct shoal_prefix wide = {SHOAL_AF_INET, 16, {10, 77}};
+    struct shoal_prefix narrow = {SHOAL_AF_INET, 32, {10, 77, 1, 1}};
+    assert_int_equal(shoal_route_add(side.device, peers[2], &wide, sizeof(wide)), SHOAL_OK);
+    assert_int_equal(shoal_route_add(side.device, peers[3], &narrow, sizeof(narrow)), SHOAL_OK);
+    say("10.77.9.9", 5000, "wide");
+    hears(2, "wide");
+    say("10.77.1.1", 5000, "narrow");
+    hears(3, "narrow");
+    assert_int_equal(shoal_route_add(side.device, peers[5], &wide, sizeof(wide)), SHOAL_OK);
+    say("10.77.9.9", 5000, "moved");
+    hears(5, "moved");
+    assert_int_equal(shoal_route_remove(side.device, peers[2], &wide, sizeof(wide)), SHOAL_OK);
+    say("10.77.9.9", 5000, "still there"); /* it was not peer 2's any more */
+    hears(5, "still there");
+    assert_int_equal(shoal_peer_remove(side.device, peers[3]), SHOAL_OK);
+    say("10.77.1.1", 5000, "wider"); /* what was inside is gone with its peer */
+    hears(5, "wider");
+    assert_int_equal(shoal_route_remove(side.device, peers[5], &wide, sizeof(wide)), SHOAL_OK);
+    say("10.77.1.1", 5000, "nobody's");
+    side_await(&side, "drop_tx_no_route", 1);
+    assert_int_equal(side_counter(&side, "handoff_frames"), 0);
+    stop();
+}
+
+static void where_the_kernel_may_not_be_told_workers_hand_packets_on(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    bpf_refused = true;
+    start("sh0");
+    bpf_refused = false;
+    assert_int_equal(info_of().queues, WORKERS);
+    assert_int_equal(info_of().steered, 0);
+    assert_int_equal(info_of().steer_error, EPERM);
+    everybody_hears_everything();
+    assert_true(side_counter(&side, "handoff_frames") > 0);
+    assert_int_equal(side_drops(&side), 0);
+    stop();
+}
+
+static void an_interface_of_one_queue_is_read_by_the_first_worker(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    shell("ip tuntap add kept mode tun");
+    start("kept");
+    assert_int_equal(info_of().workers, WORKERS);
+    assert_int_equal(info_of().queues, 1);
+    everybody_hears_everything();
+    assert_int_equal(side_drops(&side), 0);
+    stop();
+    shell("ip link del kept");
+}
+
+static void a_deleted_interface_stops_every_worker_from_reading(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_mail mail;
+    start("sh0");
+    shell("ip link del sh0");
+    do
+        assert_true(side_mail(&side, SHOAL_MAIL_LINK, &mail, NULL));
+    while (mail.value != SHOAL_LINK_GONE);
+    long before = world_cpu_ms();
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_true(world_cpu_ms() - before < 100); /* a worker that spins burns all 200 */
+    assert_true(side_no_mail(&side, SHOAL_MAIL_LINK));
+    stop();
+}
+
+static void a_port_that_another_has_is_refused_to_a_group_as_well(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    struct shoal_address other;
+    uint16_t port;
+    int fd = stranger_open(SHOAL_AF_INET, &other), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+    start("sh0");
+    uint16_t before = side.port;
+    assert_int_equal(shoal_device_bind(side.device, other.port, 0, &port, &error, sizeof(error)),
+                     SHOAL_E_SYSTEM);
+    assert_int_equal(error.sys_errno, EADDRINUSE);
+    assert_int_equal(info_of().port, before);
+    close(fd);
+    assert_int_equal(shoal_device_bind(side.device, other.port, 0, &port, &error, sizeof(error)),
+                     SHOAL_OK);
+    side.outer.port = port;
+    everybody_hears_everything();
+    stop();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_packet_comes_into_the_queue_of_its_peers_worker),
+        cmocka_unit_test(where_the_kernel_may_not_be_told_workers_hand_packets_on),
+        cmocka_unit_test(an_interface_of_one_queue_is_read_by_the_first_worker),
+        cmocka_unit_test(a_deleted_interface_stops_every_worker_from_reading),
+        cmocka_unit_test(a_port_that_another_has_is_refused_to_a_group_as_well),
+    };
+    return cmocka_run_group_tests_name("queues", tests, namespace_enter, NULL);
+}
