@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "failure.h"
 #include "socket.h"
+#include "topology.h"
 #include "worker.h"
 
 #define DRAIN_TURNS 64 /* of 256 KiB: more than a receive buffer by default */
@@ -56,7 +57,7 @@ static enum shoal_status open_tun(struct device *device, const struct shoal_devi
     int failed = config->flags & (SHOAL_DEVICE_TUN_FD)
                      ? tun_adopt(&device->tun, config->tun_fd,
                                  config->flags & SHOAL_DEVICE_TUN_FD_VNET, &what)
-                     : tun_create(&device->tun, config->ifname, device->worker_count, &what);
+                     : tun_create(&device->tun, config->ifname, device->placement.count, &what);
     if (failed) {
         device->tun.fd = -1; /* an adopted descriptor stays the caller's on failure */
         return failure(error, failed == EBUSY ? SHOAL_E_EXISTS : SHOAL_E_SYSTEM, failed, what);
@@ -184,7 +185,7 @@ static enum shoal_status open_workers(struct device *device,
     if (!failed)
         failed = poll_queues(device);
     for (uint32_t i = 0; !failed && i < device->worker_count; i++)
-        failed = worker_start(device->workers[i]);
+        failed = worker_start(device->workers[i], device->placement.cpus[i]);
     return failed ? failure(error, SHOAL_E_SYSTEM, failed, "worker thread") : SHOAL_OK;
 }
 
@@ -199,6 +200,19 @@ static enum shoal_status pick_aead(struct device *device, const char *name,
     return SHOAL_OK;
 }
 
+static void place(struct device *device, uint32_t wanted) {
+    struct topology topology;
+    topology_here(&topology);
+    placement_choose(&device->placement, &topology, wanted);
+}
+
+/* Several workers on one queue have to hand on what the first one reads: that is for whoever asked
+ * for it. */
+static uint32_t worker_count(const struct device *device,
+                             const struct shoal_device_config *config) {
+    return config->workers || device->tun.multi_queue ? device->placement.count : 1;
+}
+
 enum shoal_status device_open(const struct shoal_device_config *config, struct device **out,
                               struct shoal_error *error) {
     struct device *device = calloc(1, sizeof(*device));
@@ -207,7 +221,6 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     device->plane.wireguard_only = config->flags & SHOAL_DEVICE_WIREGUARD_ONLY;
     steering_init(&device->steering);
     interface_init(&device->interface, !(config->flags & SHOAL_DEVICE_NO_TUN));
-    device->worker_count = or_default(config->workers, 1);
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
     device->offloads_off = config->offloads_off;
     offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL, config->offloads_off);
@@ -218,10 +231,13 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
         status = open_post(device, config->seed, error);
     if (status == SHOAL_OK)
         status = open_tables(device, config, error);
+    place(device, config->workers);
     if (status == SHOAL_OK)
         status = open_tun(device, config, error);
-    if (status == SHOAL_OK)
+    if (status == SHOAL_OK) {
+        device->worker_count = worker_count(device, config);
         status = open_queues(device, config, error);
+    }
     if (status == SHOAL_OK) {
         probe_udp(device);
         status = open_workers(device, config, error);

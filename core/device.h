@@ -10,6 +10,7 @@
 #include "binding.h"
 #include "interface.h"
 #include "netlink.h"
+#include "placement.h"
 #include "plane.h"
 #include "shoal.h"
 #include "stats.h"
@@ -29,6 +30,7 @@
 /* Owner: the control thread (whoever holds the registry's lock of this device). */
 struct device {
     uint32_t worker_count;
+    struct placement placement;
     struct worker **workers;
     struct plane plane;
     struct tun tun;

@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -287,7 +288,17 @@ static void *loop(void *argument) {
     return NULL;
 }
 
-int worker_start(struct worker *worker) {
+/* A wish: a processor that went offline meanwhile is no reason to move no packets. */
+static void pin(pthread_t thread, int32_t cpu) {
+    cpu_set_t set;
+    if (cpu == PLACEMENT_ANYWHERE)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    (void)pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
+int worker_start(struct worker *worker, int32_t cpu) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the host program's */
@@ -299,6 +310,7 @@ int worker_start(struct worker *worker) {
     char name[16];
     snprintf(name, sizeof(name), "shoal-%u", worker->index);
     pthread_setname_np(worker->thread, name);
+    pin(worker->thread, cpu);
     return 0;
 }
 

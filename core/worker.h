@@ -12,6 +12,7 @@
 
 #include "interface.h"
 #include "pass.h"
+#include "placement.h"
 #include "quiesce.h"
 
 /* Owner: its thread during a batch, the control thread at a standstill. */
@@ -39,8 +40,9 @@ struct worker *worker_create(struct plane *plane, uint32_t index, uint64_t stage
 /** After worker_stop: frees and closes everything. */
 void worker_free(struct worker *worker);
 
-/** Starts the thread, all signals blocked. 0 or an errno. */
-int worker_start(struct worker *worker);
+/** Starts the thread, all signals blocked, on one processor or on any (PLACEMENT_ANYWHERE). 0 or an
+ * errno. */
+int worker_start(struct worker *worker, int32_t cpu);
 
 /** Rings and joins. */
 void worker_stop(struct worker *worker);
