@@ -7,6 +7,7 @@ import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchPeers } from "./peers.ts";
 import { benchProfile } from "./profile.ts";
+import { benchWorkers } from "./workers.ts";
 import { benchTrust } from "./trust.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
@@ -52,6 +53,10 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   aead: {
     summary: "sealing and opening a packet: suites, back-ends, sizes, batches (10 s)",
     run: benchAead,
+  },
+  workers: {
+    summary: "two workers beside one, on processors that nobody else wants (3 min)",
+    run: benchWorkers,
   },
   profile: {
     summary: "perf of both ends under a stream: a flame graph and a table of functions (1 min)",
