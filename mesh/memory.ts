@@ -106,7 +106,8 @@ export function restoreMesh(
       }
       const place = endpoint === undefined ? undefined : parseEndpoint(endpoint);
       if (!place) continue;
-      acceptance.member.observed = { endpoint: place, source: undefined, at: -Infinity };
+      const heard = { endpoint: place, source: undefined, at: -Infinity };
+      mesh.roster.heardAt(acceptance.member, heard, now);
       mesh.contacts.recall(now, place, acceptance.member.id);
       mesh.tunnels.aim(now, acceptance.member, out);
     }

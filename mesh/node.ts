@@ -322,10 +322,12 @@ export class Node {
       this.#drops.inside++;
       return this.#tunnels.restoreEndpoint(now, edge.peer, this.#tunnelOut(now, out));
     }
-    const member = this.#mesh?.roster.byPeer(edge.peer);
-    if (member && edge.kind === "endpointMoved") {
+    const roster = this.#mesh?.roster;
+    const member = roster?.byPeer(edge.peer);
+    if (roster && member && edge.kind === "endpointMoved") {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
-      member.observed = { endpoint: edge.endpoint, source: edge.source, at: now.boot };
+      const { endpoint, source } = edge;
+      roster.heardAt(member, { endpoint, source, at: now.boot }, now);
     }
     if (edge.kind === "sessionConfirmed") {
       const isNews = this.#mesh?.guests.confirmed(now, edge.peer, edge.index) ?? false;
@@ -774,7 +776,8 @@ export class Node {
     const acceptance = mesh?.take(now, outcome.record, out);
     if (!mesh || !acceptance || acceptance.kind === "refused") return;
     const { member } = acceptance;
-    member.observed = { endpoint: arrival.from, source: arrival.source, at: now.boot };
+    const { from: endpoint, source } = arrival;
+    mesh.roster.heardAt(member, { endpoint, source, at: now.boot }, now);
     if (outcome.isThere) mesh.proven(now, arrival.from, member.id);
     mesh.tunnels.aim(now, member, out);
     this.#talk?.confirm(now, member.id, outcome.cookie, out);

@@ -282,7 +282,7 @@ export class Talk {
   #place(now: Now, member: Member, arrival: Arrival, out: Outbox<NodeEvent>): void {
     const before = member.observed;
     const { from, source } = arrival;
-    member.observed = { endpoint: from, source, at: now.boot };
+    this.mesh.roster.heardAt(member, { endpoint: from, source, at: now.boot }, now);
     if (before && sameEndpoint(before.endpoint, from)) return;
     this.mesh.noteChange();
     this.mesh.tunnels.aim(now, member, out);

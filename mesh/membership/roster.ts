@@ -101,8 +101,8 @@ export class Roster {
   readonly #addresses = new Claims();
   readonly #names = new Claims();
   readonly meshId: Uint8Array;
-  /** Who is where, and when (boot ms) that was found out. */
-  #occupants: { readonly at: number; readonly by: ReadonlyMap<string, MemberId> } = {
+  /** Who is where, and when (boot ms) all members were looked at for it. */
+  #occupants: { readonly at: number; readonly by: Map<string, MemberId> } = {
     at: -Infinity,
     by: new Map(),
   };
@@ -169,12 +169,16 @@ export class Roster {
     if (record.sequence < before.sequence) return { kind: "old", member: known };
     if (record.sequence > before.sequence) {
       known.record = record;
+      this.#occupyClaimed(known, now);
       return { kind: "updated", member: known, before };
     }
     const order = compareBytes(record.bytes.subarray(-64), before.bytes.subarray(-64)) ||
       compareBytes(record.bytes, before.bytes);
     if (order === 0) return { kind: "old", member: known };
-    if (order > 0) known.record = record;
+    if (order > 0) {
+      known.record = record;
+      this.#occupyClaimed(known, now);
+    }
     return { kind: "equivocation", member: known, before, isTaken: order > 0 };
   }
 
@@ -191,6 +195,14 @@ export class Roster {
   forgetSources(): void {
     for (const member of this.members()) {
       if (member.observed) member.observed = { ...member.observed, source: undefined };
+    }
+  }
+
+  /** A member was heard at a place: whoever asks for it is told so from now on. */
+  heardAt(member: Member, observed: Observed, now: Now): void {
+    member.observed = observed;
+    if (this.#isFresh(now)) {
+      this.#occupants.by.set(formatEndpoint(observed.endpoint), member.id);
     }
   }
 
@@ -373,16 +385,31 @@ export class Roster {
   }
 
   /**
-   * The member that was heard at a place, or else one that says that it is there, as it was within the
-   * last second: anybody can make us ask, and looking at all members for each question would be work
-   * at a stranger's word.
+   * The member that was heard at a place, or else one that says that it is there. Anybody can make us
+   * ask, and looking at all members for each question would be work at a stranger's word: that is done
+   * once a second, so a member that is no more where it was is found there for as long. Where a member
+   * comes to be is noted at once.
    */
   at(place: Endpoint, now: Now): Member | undefined {
-    if (now.boot - this.#occupants.at >= OCCUPANTS_FRESH) {
+    if (!this.#isFresh(now)) {
       this.#occupants = { at: now.boot, by: occupants(this.#members.values()) };
     }
     const id = this.#occupants.by.get(formatEndpoint(place));
     return id === undefined ? undefined : this.#members.get(id);
+  }
+
+  #isFresh(now: Now): boolean {
+    return now.boot - this.#occupants.at < OCCUPANTS_FRESH;
+  }
+
+  /** Where a member says that it is. What was heard says more, and who said it first keeps it. */
+  #occupyClaimed({ id, record }: Member, now: Now): void {
+    if (!this.#isFresh(now)) return;
+    for (const endpoint of record.endpoints) {
+      const place = formatEndpoint(endpoint);
+      const holder = this.#occupants.by.get(place);
+      if (holder === undefined || !this.#members.has(holder)) this.#occupants.by.set(place, id);
+    }
   }
 
   /** Our network changed: every place that may be right is tried until members are heard again. */
@@ -440,6 +467,7 @@ export class Roster {
     };
     this.#members.set(member.id, member);
     this.claim(membership);
+    this.#occupyClaimed(member, now);
     return member;
   }
 }

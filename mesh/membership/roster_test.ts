@@ -268,20 +268,32 @@ Deno.test("a pool of 254 addresses gives all of them away, and says when it is f
   assert.deepEqual(everybody.map((id) => roster.ip4(id)?.toHex()), before);
 });
 
-Deno.test("who is at a place: whoever was heard there, else who says so, within a second", () => {
+Deno.test("who is at a place: whoever was heard there, else who says so, at once; who left it, within a second", () => {
   const { roster } = setUp();
   const [place, other] = [parseEndpoint("192.0.2.7:51820"), parseEndpoint("192.0.2.8:51820")];
   assert.ok(place && other);
+  assert.equal(roster.at(place, now), undefined);
   taken(roster, recordOf(anna, 1, { endpoints: [place] }));
-  const heard = taken(roster, recordOf(bert));
-  assert.equal(roster.at(place, now)?.id, anna.id);
+  assert.equal(roster.at(place, now)?.id, anna.id, "a member of this moment");
+  const bertsMember = taken(roster, recordOf(bert));
   assert.equal(roster.at(other, now), undefined);
-  heard.observed = { endpoint: place, source: undefined, at: now.boot };
-  const later = { ...now, boot: now.boot + 1_000 };
-  assert.equal(roster.at(place, later)?.id, bert.id, "what was heard says more");
+  roster.heardAt(bertsMember, { endpoint: place, source: undefined, at: now.boot }, now);
+  assert.equal(roster.at(place, now)?.id, bert.id, "what was heard says more");
+  roster.accept(recordOf(anna, 2, { endpoints: [place, other] }), now);
+  assert.equal(roster.at(place, now)?.id, bert.id, "and more than what is said later");
+  assert.equal(roster.at(other, now)?.id, anna.id, "a newer record");
+  taken(roster, recordOf(carl, 1, { endpoints: [other] }));
+  assert.equal(roster.at(other, now)?.id, anna.id, "who said it first");
   roster.remove(bert.id);
-  assert.equal(roster.at(place, later), undefined);
-  assert.equal(roster.at(place, { ...later, boot: later.boot + 1_000 })?.id, anna.id);
+  assert.equal(roster.at(place, now), undefined);
+  const later = { ...now, boot: now.boot + 1_000 };
+  assert.equal(roster.at(place, later)?.id, anna.id);
+  // Nothing is asked for a long time: nothing is kept for it either, and the next question is right.
+  const much = { ...later, boot: later.boot + 3_600_000 };
+  const carls = roster.get(carl.id);
+  assert.ok(carls);
+  roster.heardAt(carls, { endpoint: other, source: undefined, at: much.boot }, much);
+  assert.equal(roster.at(other, much)?.id, carl.id);
 });
 
 /** Counters by which two keys have one address. */
