@@ -100,8 +100,12 @@ Deno.test("a guest reaches every member through its host, and every member reach
 });
 
 Deno.test("who asks for a guest as for a member is told what it is", () => {
-  const { founder } = withPhone(["lyon"]);
-  const about = /phone: that is a guest and no member: `shoal guest list`/;
+  const { founder, way } = withPhone(["lyon"]);
+  const about = new RegExp(
+    `phone: that is a guest and no member, .* \\(ping ${
+      formatAddress(way.ip4)
+    }\\); \`shoal guest remove phone\` ends it$`,
+  );
   const ping = { timeoutMs: 100, size: 0 };
   assert.match(
     refusalOf(founder.step((now, out) => founder.node.ping(now, "phone", ping, out))),
@@ -159,7 +163,24 @@ Deno.test("a guest is removed at once, everywhere, by any admin and for ever", (
   again.start(add(founder, "phone", again.publicKey));
   lab.run(3_000);
   assert.ok(talk(lab, again, oslo), "with a new key it may have its name");
-  assert.match(refusalOf(remove(founder, "nobody")), /no guest has this name or key/);
+  assert.match(refusalOf(remove(founder, "nobody")), /no guest has this name, key or address/);
+});
+
+Deno.test("a guest is meant by its address, in both families, where a name is taken", () => {
+  const { lab, founder, way } = withPhone(["lyon"]);
+  const renew = (who: string) =>
+    founder.step((now, out) => founder.node.renewGuest(now, who, {}, out));
+  for (const address of [way.ip4, way.ip6]) {
+    assert.equal(done(renew(formatAddress(address))).who.name, "phone");
+  }
+  const member = formatAddress(Uint8Array.from(founder.ip4));
+  assert.match(refusalOf(remove(founder, member)), /no guest has this name, key or address/);
+  done(remove(founder, formatAddress(way.ip6)));
+  assert.deepEqual(guestsOf(founder), []);
+  const again = add(founder, "phone", crypto.x25519PublicKey(lab.random(32)));
+  done(remove(founder, formatAddress(again.ip4)));
+  assert.deepEqual(guestsOf(founder), []);
+  assert.match(refusalOf(remove(founder, formatAddress(again.ip4))), /no guest has this name/);
 });
 
 Deno.test("a guest speaks for nobody else, nor anybody but its host for it", () => {

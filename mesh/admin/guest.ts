@@ -175,7 +175,7 @@ function guestNamed(mesh: Mesh, text: string): Decoded<Guest> {
   const [guest, ...others] = mesh.guests.guests.find(text);
   if (!guest) {
     return refusal(
-      `guest: ${text}: no guest has this name or key: \`shoal guest list\` shows them`,
+      `guest: ${text}: no guest has this name, key or address: \`shoal guest list\` shows them`,
     );
   }
   if (others.length === 0) return { ok: true, value: guest };

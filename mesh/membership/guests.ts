@@ -11,6 +11,7 @@
  * A guest gets no name and no address that a certified member has (claims.ts).
  */
 import type { Crypto } from "../crypto.ts";
+import { parseAddress, sameBytes } from "../endpoint.ts";
 import { ip6Of } from "./address.ts";
 import type { MemberId } from "./identity.ts";
 import { CLOCK_SKEW, type Judge } from "./judge.ts";
@@ -90,12 +91,17 @@ export class Guests {
     return this.roster.ip4(guestClaim(key));
   }
 
-  /** Those that a person can mean by a name, or a key as WireGuard writes it or in 8 or more digits. */
+  /** Those that a person can mean by a name, an address, or a key as WireGuard writes it or in 8 or more digits. */
   find(text: string): Guest[] {
-    return [...this.#current.values()].filter((guest) =>
-      this.nameOf(guest) === text || text.length >= 8 && guest.key.startsWith(text) ||
-      Uint8Array.fromHex(guest.key).toBase64() === text
-    );
+    const address = parseAddress(text);
+    return [...this.#current.values()].filter((guest) => {
+      if (address === undefined) {
+        return this.nameOf(guest) === text || text.length >= 8 && guest.key.startsWith(text) ||
+          Uint8Array.fromHex(guest.key).toBase64() === text;
+      }
+      const own = address.length === 4 ? this.ip4(guest) : guest.ip6;
+      return own !== undefined && sameBytes(own, address);
+    });
   }
 
   /** Judges all of them anew. @param now unix seconds */

@@ -18,7 +18,13 @@ import { Forgers } from "./forgers.ts";
 import { GuestTunnels } from "../guest_tunnels.ts";
 import { Guests } from "./guests.ts";
 import { certifyOnSight, corrected, RESERVE, SightPace } from "./sight.ts";
-import { type Endpoint, parseAddress, sameBytes, sameEndpoint } from "../endpoint.ts";
+import {
+  type Endpoint,
+  formatAddress,
+  parseAddress,
+  sameBytes,
+  sameEndpoint,
+} from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis } from "./genesis.ts";
 import type { MemberId } from "./identity.ts";
@@ -836,10 +842,14 @@ export class Mesh {
     if (text === this.name || this.meant(text) === this.id) {
       return { ok: false, error: `${text}: that is this node itself: name another` };
     }
-    if (this.guests.guests.find(text).length === 0) return found;
+    const { guests } = this.guests;
+    const [guest] = guests.find(text);
+    if (guest === undefined) return found;
+    const name = guests.nameOf(guest);
+    const address = formatAddress(guests.ip4(guest) ?? guest.ip6);
     const error =
-      `${text}: that is a guest and no member: \`shoal guest list\` shows its address ` +
-      `and the member that serves it, and \`shoal guest remove ${text}\` ends it`;
+      `${text}: that is a guest and no member, and runs no node that could be asked: its address ` +
+      `answers where the device does (ping ${address}); \`shoal guest remove ${name}\` ends it`;
     return { ok: false, error };
   }
 

@@ -48,7 +48,8 @@ any admin can end it; each node serves up to 64.
                       the app on standard error; the private key is in it, and nowhere else
   list                the guests of the mesh, and the members that serve them
   renew NAME          serves a guest for another year, or as --expires says; its file stays as it is
-  remove NAME         ends what a guest is, at once and for ever: its key cannot come back
+  remove NAME         ends what a guest is, at once and for ever: its key cannot come back; here and for
+                      renew, NAME may be its name, its address or its key
 
   --public-key KEY    the device made its own key, and this is its public half: the file has no private
                       key then, and there is no QR code
