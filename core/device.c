@@ -123,7 +123,6 @@ static enum shoal_status open_queues(struct device *device,
 
 static bool open_boxes(struct device *device) {
     struct plane *plane = &device->plane;
-    plane->workers = device->worker_count;
     plane->boxes = calloc(device->worker_count, sizeof(*plane->boxes));
     bool made = plane->boxes != NULL;
     for (uint32_t i = 0; made && i < device->worker_count; i++)
@@ -158,6 +157,7 @@ static void give_queues(struct device *device) {
 static enum shoal_status open_workers(struct device *device,
                                       const struct shoal_device_config *config,
                                       struct shoal_error *error) {
+    device->plane.workers = device->worker_count;
     device->workers = calloc(device->worker_count, sizeof(struct worker *));
     if (!device->workers)
         return failure(error, SHOAL_E_MEMORY, ENOMEM, "workers");
@@ -167,6 +167,7 @@ static enum shoal_status open_workers(struct device *device,
         device->workers[i] = worker_create(&device->plane, i, staged, config->seed);
         if (!device->workers[i])
             return failure(error, SHOAL_E_SYSTEM, errno, "worker");
+        device->workers[i]->all = device->workers;
     }
     if (!open_boxes(device))
         return failure(error, SHOAL_E_MEMORY, ENOMEM, "boxes of the workers");

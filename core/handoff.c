@@ -28,6 +28,11 @@ static void wake(const struct handoff *handoff) {
     (void)sent; /* EAGAIN: it has been rung 2^64 - 2 times already */
 }
 
+void handoff_call(struct handoff *handoff, uint32_t worker) {
+    atomic_fetch_or(&handoff->calls, 1ull << worker);
+    wake(handoff);
+}
+
 bool handoff_put(struct handoff *handoff, const struct handoff_item *head, const uint8_t *bytes,
                  uint32_t length) {
     if (length > HANDOFF_BYTES)

@@ -53,12 +53,16 @@ struct handoff {
     uint32_t used[2];
     uint32_t filling; /* the buffer that others fill */
     _Atomic bool waits;
-    int bell; /* the worker's eventfd, borrowed; -1: nobody to wake */
+    _Atomic uint64_t calls; /* for help with turns (turns.h), by bit of who calls */
+    int bell;               /* the worker's eventfd, borrowed; -1: nobody to wake */
 };
 
 /** False when out of memory. Memory is touched only as a box fills. */
 bool handoff_init(struct handoff *handoff, int bell);
 void handoff_free(struct handoff *handoff);
+
+/** Calls the worker of the box to help another one. */
+void handoff_call(struct handoff *handoff, uint32_t worker);
 
 /** Copies an item in, and wakes the owner of a box that was empty. False: there is no room. */
 bool handoff_put(struct handoff *handoff, const struct handoff_item *head, const uint8_t *bytes,

@@ -13,7 +13,8 @@ int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t 
     pass->staging.bytes_max = staged_bytes_max;
     pass->aead = aead_create(&plane->aead);
     bool made = pass->aead && tx_init(&pass->tx, seed) && rx_init(&pass->rx, seed) &&
-                session_table_init(&pass->sessions, seed + 16);
+                session_table_init(&pass->sessions, seed + 16) &&
+                (plane->workers == 1 || turns_init(&pass->turns));
     return made ? 0 : ENOMEM;
 }
 
@@ -24,5 +25,18 @@ void pass_free(struct pass *pass) {
     aead_free(pass->aead);
     tx_free(&pass->tx);
     rx_free(&pass->rx);
+    turns_free(&pass->turns);
     session_table_free(&pass->sessions);
+}
+
+void pass_call_help(struct pass *pass) {
+    struct plane *plane = pass->plane;
+    uint64_t idle = atomic_load_explicit(&plane->idle, memory_order_relaxed);
+    while (idle) {
+        uint32_t helper = (uint32_t)__builtin_ctzll(idle);
+        if (atomic_compare_exchange_weak(&plane->idle, &idle, idle & ~(1ull << helper))) {
+            handoff_call(&plane->boxes[helper], pass->worker);
+            return;
+        }
+    }
 }

@@ -19,6 +19,7 @@
 #include "staging.h"
 #include "stats.h"
 #include "tun.h"
+#include "turns.h"
 #include "tx.h"
 
 enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS };
@@ -40,6 +41,7 @@ struct pass {
     struct stats stats;
     struct tx tx;
     struct rx rx;
+    struct turns turns;            /* at our sockets */
     struct icmp_pace forward_pace; /* of errors about what is forwarded */
 };
 
@@ -71,6 +73,9 @@ static inline void pass_drop(struct pass *pass, struct peer *peer, enum counter 
     if (peer)
         facts_add(&peer->facts.dropped, n);
 }
+
+/** Wakes a worker that has nothing to do, if there is one, to take turns at our sockets. */
+void pass_call_help(struct pass *pass);
 
 /** Posts an edge or news. @return false when the mailbox is full. */
 static inline bool pass_news(struct pass *pass, const struct shoal_mail *mail) {

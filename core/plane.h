@@ -22,6 +22,7 @@ struct plane {
     bool wireguard_only; /* what is no WireGuard message is dropped */
     uint32_t workers;
     struct handoff *boxes; /* one a worker */
+    _Atomic uint64_t idle; /* workers that sleep, by bit, until somebody calls them */
     struct aead_choice aead;
     struct peer_table peers;
     struct route_table *routes;

@@ -38,6 +38,10 @@ void quiesce_enter(struct quiesce *quiesce) {
     pthread_mutex_lock(&quiesce->mutex);
 }
 
+bool quiesce_try(struct quiesce *quiesce) {
+    return !atomic_load(&quiesce->wanted) && pthread_mutex_trylock(&quiesce->mutex) == 0;
+}
+
 void quiesce_leave(struct quiesce *quiesce) {
     wipe_leftovers();
     pthread_mutex_unlock(&quiesce->mutex);

@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One a worker. Owner: shared; `wanted` is a futex word. */
@@ -30,6 +31,10 @@ void quiesce_destroy(struct quiesce *quiesce);
 /** Control thread: returns with the worker at a standstill. Not recursive. */
 void quiesce_stop(struct quiesce *quiesce);
 void quiesce_resume(struct quiesce *quiesce);
+
+/** Another worker, for a moment: false when its thread is in a batch, or the control thread wants
+ * it. quiesce_leave ends it. */
+bool quiesce_try(struct quiesce *quiesce);
 
 /** Worker: before and after a batch. */
 void quiesce_enter(struct quiesce *quiesce);

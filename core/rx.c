@@ -121,7 +121,9 @@ static void move_endpoint(struct pass *pass, struct peer *peer,
 }
 
 static void confirm(struct pass *pass, struct peer *peer, const struct session *session) {
+    turns_lock(&pass->turns); /* a session goes */
     peer_confirm(peer, &pass->sessions);
+    turns_unlock(&pass->turns);
     struct shoal_mail mail = {.kind = SHOAL_MAIL_SESSION_CONFIRMED,
                               .tag = peer->tag,
                               .index = session->local_index,
@@ -196,8 +198,22 @@ static void tell_stray(struct pass *pass, const struct shoal_endpoint *from) {
     post_frequent_news(&pass->plane->post, &pass->stats, &mail);
 }
 
-void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
-             const struct socket_received *received) {
+/* Its tag, as found out ahead or now. */
+static bool opens(struct pass *pass, const struct session *session, uint8_t *message,
+                  uint32_t length, const struct turn_verdict *ahead) {
+    if (ahead && ahead->serial)
+        return ahead->right;
+    uint8_t *plain = message + WIRE_DATA_HEADER;
+    struct aead_packet packet = {.out = plain,
+                                 .in = plain,
+                                 .counter = wire_get_le64(message + WIRE_DATA_COUNTER),
+                                 .length = length - WIRE_DATA_HEADER};
+    return aead_open(pass->aead, &session->receive, &packet, 1) == 1;
+}
+
+/* @param ahead  what is known of it already; NULL: nothing */
+static void data(struct pass *pass, uint8_t *message, uint32_t length,
+                 const struct socket_received *received, const struct turn_verdict *ahead) {
     if (length < WIRE_DATA_OVERHEAD) {
         pass_drop(pass, NULL, COUNT_drop_rx_short, 1);
         return;
@@ -209,7 +225,8 @@ void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
         return;
     }
     struct session *session = session_table_find(&pass->sessions, index);
-    if (!session) {
+    /* One that was opened for a session which has gone since is nobody's, whoever has its index. */
+    if (!session || (ahead && ahead->serial && ahead->serial != session->receive.serial)) {
         pass_drop(pass, NULL, COUNT_drop_rx_index, 1);
         tell_stray(pass, &received->endpoint);
         return;
@@ -228,10 +245,7 @@ void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
         pass_drop(pass, peer, COUNT_drop_rx_replay, 1);
         return;
     }
-    uint8_t *plain = message + WIRE_DATA_HEADER;
-    struct aead_packet packet = {
-        .out = plain, .in = plain, .counter = counter, .length = length - WIRE_DATA_HEADER};
-    if (aead_open(pass->aead, &session->receive, &packet, 1) != 1) {
+    if (!opens(pass, session, message, length, ahead)) {
         pass_drop(pass, peer, COUNT_drop_rx_authentication, 1);
         return;
     }
@@ -245,7 +259,12 @@ void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
     check_rekey(pass, peer, session);
     account(pass, peer, length);
     if (length > WIRE_DATA_OVERHEAD)
-        inner(pass, peer, plain, length - WIRE_DATA_OVERHEAD, received->tos);
+        inner(pass, peer, message + WIRE_DATA_HEADER, length - WIRE_DATA_OVERHEAD, received->tos);
+}
+
+void rx_data(struct pass *pass, uint8_t *message, uint32_t length,
+             const struct socket_received *received) {
+    data(pass, message, length, received, NULL);
 }
 
 /* ---- Everything else --------------------------------------------------------------------- */
@@ -323,6 +342,12 @@ static uint32_t datagrams_in(const struct socket_received *received) {
 
 void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
                const struct socket_received *received) {
+    rx_opened_buffer(pass, udp, buffer, received, NULL, 0);
+}
+
+void rx_opened_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
+                      const struct socket_received *received, const struct turn_verdict *verdicts,
+                      uint32_t known) {
     stats_add(&pass->stats, COUNT_rx_buffers, 1);
     stats_add(&pass->stats, COUNT_drop_rx_queue, received->overflow);
     if (received->control_truncated)
@@ -337,13 +362,15 @@ void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
         stats_add(&pass->stats, COUNT_drop_rx_unanswerable, datagrams_in(received));
         return;
     }
-    uint32_t at = 0;
+    uint32_t at = 0, number = 0;
     do {
         uint32_t left = received->length - at;
         uint32_t length = left < received->segment ? left : received->segment;
         uint8_t *datagram = buffer + at;
+        const struct turn_verdict *ahead = number < known ? &verdicts[number] : NULL;
+        number++;
         if (length >= 4 && wire_get_le32(datagram) == WIRE_DATA)
-            rx_data(pass, datagram, length, received);
+            data(pass, datagram, length, received, ahead);
         else
             other(pass, udp, datagram, length, &received->endpoint);
         at += length;
@@ -353,40 +380,46 @@ void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
 /* ---- A queue that stands ----------------------------------------------------------------- */
 
 /* How long it was in the socket; 0 where nobody can say, or somebody has set the clock. */
-static uint64_t sojourn_of(const struct pass *pass, const struct socket_received *received) {
+static uint64_t sojourn_of(const struct pass *by, const struct socket_received *received) {
     uint64_t from = received->arrived;
-    if (!from || pass->realtime <= from || pass->realtime - from > RX_SOJOURN_MAX)
+    if (!from || by->realtime <= from || by->realtime - from > RX_SOJOURN_MAX)
         return 0;
-    return pass->realtime - from;
+    return by->realtime - from;
 }
 
 /* Whoever sends little is known by datagrams that are small and come alone. While nobody does, the
  * queue is that of its own stream and harms no other. */
-static bool queue_stands(struct pass *pass, const struct socket_received *received) {
-    struct rx *rx = &pass->rx;
+static bool queue_stands(struct rx *rx, const struct pass *by,
+                         const struct socket_received *received) {
     if (received->segment == received->length && received->length <= RX_SPARSE_SIZE) {
-        rx->sparse_at = pass->now;
+        rx->sparse_at = by->now;
         return false;
     }
-    if (!offload_has(&pass->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL))
+    if (!offload_has(&by->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL))
         return false;
-    bool others_wait = rx->sparse_at && pass->now - rx->sparse_at < RX_SPARSE_NS;
-    return codel_leave(&rx->codel, &codel_of_worker, others_wait ? sojourn_of(pass, received) : 0,
-                       pass->now);
+    bool others_wait = rx->sparse_at && by->now - rx->sparse_at < RX_SPARSE_NS;
+    return codel_leave(&rx->codel, &codel_of_worker, others_wait ? sojourn_of(by, received) : 0,
+                       by->now);
 }
 
 /* The last data message of a buffer goes before it costs an opening; its flow slows down for it.
  * Nothing but data is lost so. */
-static void lose_one(struct pass *pass, const uint8_t *buffer, struct socket_received *received) {
+bool rx_shorten(struct pass *of, struct pass *by, const uint8_t *buffer,
+                struct socket_received *received) {
+    if (!queue_stands(&of->rx, by, received))
+        return true;
     uint32_t last = received->length ? (received->length - 1) / received->segment : 0;
     uint32_t at = last * received->segment;
     if (received->length - at < 4 || wire_get_le32(buffer + at) != WIRE_DATA)
-        return;
-    pass_drop(pass, NULL, COUNT_drop_rx_standing, 1);
+        return true;
+    pass_drop(by, NULL, COUNT_drop_rx_standing, 1);
     received->length = at;
+    return at > 0;
 }
 
-bool rx_drain(struct pass *pass, struct udp_socket *udp) {
+/* ---- Draining ---------------------------------------------------------------------------- */
+
+static bool drain_alone(struct pass *pass, struct udp_socket *udp) {
     struct rx *rx = &pass->rx;
     uint32_t used = 0, messages = 0;
     bool more = true;
@@ -403,8 +436,8 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
             stats_add(&pass->stats, COUNT_rx_errors, 1);
             continue;
         }
-        if (queue_stands(pass, &received))
-            lose_one(pass, rx->arena + used, &received);
+        if (!rx_shorten(pass, pass, rx->arena + used, &received))
+            continue;
         rx_buffer(pass, udp, rx->arena + used, &received);
         used += (received.length + 63) & ~63u;
         messages += received.segment ? received.length / received.segment + 1 : 1;
@@ -412,4 +445,27 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     rx_deliver(pass);
     tx_flush(pass); /* what was forwarded */
     return more;
+}
+
+/* Two full turns in a row: there is more than one thread's work, and whoever is idle helps. */
+static bool drain_in_turns(struct pass *pass, struct udp_socket *udp) {
+    struct turns *turns = &pass->turns;
+    enum turn_taken taken = TURN_FILLED;
+    uint32_t filled = 0;
+    atomic_store(&turns->draining, true);
+    for (uint32_t i = 0; i < RX_BUFFERS && (taken == TURN_FILLED || taken == TURN_OPENED); i++) {
+        taken = turns_take(pass, pass, udp);
+        filled += taken == TURN_FILLED;
+        if (filled == 2)
+            pass_call_help(pass);
+        turns_put_out(pass);
+    }
+    atomic_store(&turns->draining, false);
+    while (turns_waits(turns)) /* a helper that was done meanwhile leaves it to us */
+        turns_put_out(pass);
+    return taken != TURN_DRY;
+}
+
+bool rx_drain(struct pass *pass, struct udp_socket *udp) {
+    return pass->turns.ring ? drain_in_turns(pass, udp) : drain_alone(pass, udp);
 }

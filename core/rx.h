@@ -43,6 +43,7 @@ struct rx {
 };
 
 struct pass;
+struct turn_verdict;
 
 /** @param seed  16 secret random bytes: hash key of tables by source. */
 bool rx_init(struct rx *rx, const uint8_t seed[16]);
@@ -55,6 +56,23 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp);
 void rx_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
                const struct socket_received *received);
 void rx_deliver(struct pass *pass);
+
+/**
+ * The same for a buffer whose first messages were opened ahead.
+ * @param verdicts  of `known` messages
+ */
+void rx_opened_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer,
+                      const struct socket_received *received, const struct turn_verdict *verdicts,
+                      uint32_t known);
+
+/**
+ * Where the queue of a socket stands, and others wait, a received buffer loses its last message.
+ * @param of  the pass of the socket, under the lock of its turns
+ * @param by  that of the calling thread
+ * @return whether anything is left of it
+ */
+bool rx_shorten(struct pass *of, struct pass *by, const uint8_t *buffer,
+                struct socket_received *received);
 
 /** One data message, or what passes for one, of a session of ours or of another worker's. */
 void rx_data(struct pass *pass, uint8_t *message, uint32_t length,

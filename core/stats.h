@@ -35,6 +35,7 @@
     /* between workers (handoff.h) */ \
     X(handoff_messages)           /* data messages that went on to their session's worker */ \
     X(handoff_frames)             /* frames that went on to their peer's worker */ \
+    X(turns_helped)               /* turns that another worker took (turns.h) */ \
     /* between a guest and other peers */ \
     X(forwarded)                  /* packets that opened and went on to another peer */ \
     X(forward_errors)             /* those that could not, answered so by ICMP */ \

@@ -118,10 +118,17 @@ static bool looks_again(const struct worker *worker) {
     return worker->interface && worker->tun_polled >= 0 && interface_is_silent(worker->interface);
 }
 
+static bool is_called(const struct worker *worker) {
+    const struct plane *plane = worker->pass.plane;
+    return plane->workers > 1 && atomic_load(&plane->boxes[worker->index].calls);
+}
+
 /* Milliseconds to sleep at most; -1: until something happens. */
 static int patience(const struct worker *worker) {
     const struct tx *tx = &worker->pass.tx;
     if (tx_has_frames(tx) && !tx_is_blocked(tx))
+        return 0;
+    if (is_called(worker))
         return 0;
     if (worker->pass.routes.paused)
         return (int)(ROUTES_PACE_NS / 1000000);
@@ -220,6 +227,61 @@ static void follow_interface(struct worker *worker, uint32_t ready) {
         watch_tun(worker);
 }
 
+/* ---- Helping ----------------------------------------------------------------------------- */
+
+/* Its thread may sleep: then what is done is put out from here. If it does not, it looks itself. */
+static void put_out_for(struct worker *worker, struct worker *other) {
+    struct pass *pass = &other->pass;
+    if (atomic_load(&pass->turns.draining))
+        return;
+    if (!quiesce_try(&other->quiesce)) {
+        ring(other);
+        return;
+    }
+    pass->now = worker->pass.now;
+    pass->realtime = worker->pass.realtime;
+    turns_put_out(pass);
+    worker_settle(other);
+    aead_forget(pass->aead);
+    quiesce_leave(&other->quiesce);
+}
+
+/* Takes some turns. @return whether there may be more */
+static bool help_one(struct worker *worker, struct worker *other) {
+    bool more = false;
+    for (int i = 0; i < PASS_SOCKETS; i++) {
+        enum turn_taken taken = TURN_FILLED;
+        struct udp_socket *udp = &other->pass.sockets[i];
+        for (uint32_t turn = 0; udp->fd >= 0 && turn < RX_BUFFERS && taken == TURN_FILLED; turn++) {
+            taken = turns_take(&other->pass, &worker->pass, udp);
+            if (taken == TURN_OPENED || taken == TURN_FILLED)
+                put_out_for(worker, other);
+        }
+        more |= udp->fd >= 0 && taken == TURN_FILLED;
+    }
+    return more;
+}
+
+static void help(struct worker *worker) {
+    struct handoff *box = &worker->pass.plane->boxes[worker->index];
+    uint64_t calls = atomic_exchange(&box->calls, 0);
+    for (uint32_t i = 0; i < SHOAL_WORKERS_MAX && calls >> i; i++)
+        if (calls >> i & 1 && help_one(worker, worker->all[i]))
+            atomic_fetch_or(&box->calls, 1ull << i); /* the next batch goes on */
+}
+
+/* Others may call it only while it sleeps. */
+static void set_idle(struct worker *worker, bool idle) {
+    struct plane *plane = worker->pass.plane;
+    uint64_t bit = 1ull << worker->index;
+    if (plane->workers == 1)
+        return;
+    if (idle)
+        atomic_fetch_or(&plane->idle, bit);
+    else
+        atomic_fetch_and(&plane->idle, ~bit);
+}
+
 static void run(struct worker *worker, uint32_t ready) {
     struct pass *pass = &worker->pass;
     tx_begin(pass);
@@ -232,6 +294,8 @@ static void run(struct worker *worker, uint32_t ready) {
         tx_resume(pass);
     if (pass->plane->workers > 1 && handoff_waits(&pass->plane->boxes[pass->worker]))
         foreign_drain(pass);
+    if (pass->turns.ring && turns_waits(&pass->turns))
+        turns_put_out(pass);
     follow_interface(worker, ready);
     follow_routes(worker, ready & 1u << SOURCE_ROUTES);
     for (int i = 0; i < PASS_SOCKETS; i++)
@@ -247,6 +311,8 @@ static void run(struct worker *worker, uint32_t ready) {
     if (ready & 1u << SOURCE_TUN_LOST && tx_is_blocked(&pass->tx))
         pass_lose_tun(pass);
     worker_settle(worker);
+    if (is_called(worker))
+        help(worker);
 }
 
 /* What epoll reports, as a mask of 1 << enum source. */
@@ -269,8 +335,10 @@ static void *loop(void *argument) {
     struct epoll_event events[SOURCES];
     int sleep = 0; /* the first batch finds out */
     while (!atomic_load(&worker->stopping)) {
+        set_idle(worker, sleep != 0);
         int count = epoll_wait(worker->epoll, events, SOURCES, sleep);
         int error = count < 0 ? errno : 0;
+        set_idle(worker, false);
         quiesce_enter(&worker->quiesce);
         pass->now = clock_boottime();
         pass->realtime = clock_realtime();

@@ -1,0 +1,179 @@
+#include "turns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "pass.h"
+#include "wire.h"
+
+bool turns_init(struct turns *turns) {
+    pthread_mutex_init(&turns->mutex, NULL);
+    turns->ring = calloc(TURNS, sizeof(*turns->ring));
+    turns->memory = aligned_alloc(4096, (size_t)TURNS * TURN_BYTES);
+    if (!turns->ring || !turns->memory)
+        return false;
+    for (uint32_t i = 0; i < TURNS; i++)
+        turns->ring[i].bytes = turns->memory + (size_t)i * TURN_BYTES;
+    return true;
+}
+
+void turns_free(struct turns *turns) {
+    if (!turns->ring)
+        return;
+    sodium_memzero(turns->ring, TURNS * sizeof(*turns->ring));
+    free(turns->ring);
+    free(turns->memory);
+    pthread_mutex_destroy(&turns->mutex);
+}
+
+/* ---- Taking ------------------------------------------------------------------------------ */
+
+static uint32_t datagrams_in(const struct socket_received *received) {
+    if (!received->length)
+        return 1;
+    return (received->length + received->segment - 1) / received->segment;
+}
+
+/* The place of a message's key among those of the turn; TURN_KEYS: it is not opened ahead. */
+static uint8_t key_of(struct pass *of, struct turn *turn, const uint8_t *message, uint32_t length,
+                      uint64_t now) {
+    if (length < WIRE_DATA_OVERHEAD || wire_get_le32(message) != WIRE_DATA)
+        return TURN_KEYS;
+    uint32_t index = wire_get_le32(message + WIRE_DATA_INDEX);
+    const struct session *session = session_table_find(&of->sessions, index);
+    if (!session || session_expired(session, now) ||
+        wire_get_le64(message + WIRE_DATA_COUNTER) >= session_counter_limit(session))
+        return TURN_KEYS;
+    for (uint32_t i = turn->keys_count; i-- > 0;)
+        if (turn->keys[i].serial == session->receive.serial)
+            return (uint8_t)i;
+    if (turn->keys_count == TURN_KEYS)
+        return TURN_KEYS;
+    turn->keys[turn->keys_count] = session->receive;
+    return (uint8_t)turn->keys_count++;
+}
+
+static void copy_keys(struct pass *of, struct turn *turn, uint64_t now) {
+    turn->keys_count = turn->messages = 0;
+    for (uint32_t p = 0; p < turn->parts_count; p++) {
+        const struct turn_part *part = &turn->parts[p];
+        uint32_t count = datagrams_in(&part->received), at = 0;
+        for (uint32_t i = 0; i < count && turn->messages < TURN_MESSAGES; i++) {
+            uint32_t left = part->received.length - at;
+            uint32_t length = left < part->received.segment ? left : part->received.segment;
+            turn->key_of[turn->messages++] =
+                key_of(of, turn, turn->bytes + part->at + at, length, now);
+            at += length;
+        }
+    }
+}
+
+/* Receives what fits into a turn. @return bytes; 0 with no part: dry */
+static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
+                        struct udp_socket *udp) {
+    uint32_t used = 0;
+    turn->udp = udp;
+    turn->parts_count = 0;
+    while (turn->parts_count < TURN_RECEIVES && used < TURN_FULL) {
+        struct turn_part *part = &turn->parts[turn->parts_count];
+        int error = socket_receive(udp, turn->bytes + used, SOCKET_RECEIVE_MAX, &part->received);
+        if (error == EAGAIN)
+            break;
+        if (error) { /* an error queued on the socket; reading took it away */
+            stats_add(&by->stats, COUNT_rx_errors, 1);
+            continue;
+        }
+        part->at = used;
+        if (!rx_shorten(of, by, turn->bytes + used, &part->received))
+            continue;
+        used += (part->received.length + 63) & ~63u;
+        turn->parts_count++;
+    }
+    return used;
+}
+
+/* ---- Opening ----------------------------------------------------------------------------- */
+
+static void open_ahead(struct aead *aead, struct turn *turn) {
+    uint32_t number = 0;
+    for (uint32_t p = 0; p < turn->parts_count; p++) {
+        const struct turn_part *part = &turn->parts[p];
+        uint32_t count = datagrams_in(&part->received), at = 0;
+        for (uint32_t i = 0; i < count && number < turn->messages; i++, number++) {
+            uint32_t left = part->received.length - at;
+            uint32_t length = left < part->received.segment ? left : part->received.segment;
+            struct turn_verdict *verdict = &turn->verdicts[number];
+            *verdict = (struct turn_verdict){0};
+            if (turn->key_of[number] < TURN_KEYS) {
+                uint8_t *message = turn->bytes + part->at + at, *plain = message + WIRE_DATA_HEADER;
+                const struct aead_key *key = &turn->keys[turn->key_of[number]];
+                struct aead_packet packet = {.out = plain,
+                                             .in = plain,
+                                             .counter = wire_get_le64(message + WIRE_DATA_COUNTER),
+                                             .length = length - WIRE_DATA_HEADER};
+                verdict->serial = key->serial;
+                verdict->right = aead_open(aead, key, &packet, 1) == 1;
+            }
+            at += length;
+        }
+    }
+    sodium_memzero(turn->keys, turn->keys_count * sizeof(turn->keys[0]));
+}
+
+enum turn_taken turns_take(struct pass *of, struct pass *by, struct udp_socket *udp) {
+    struct turns *turns = &of->turns;
+    pthread_mutex_lock(&turns->mutex);
+    uint32_t first = atomic_load_explicit(&turns->first, memory_order_acquire);
+    if (turns->next - first == TURNS) {
+        pthread_mutex_unlock(&turns->mutex);
+        return TURN_NO_ROOM;
+    }
+    struct turn *turn = &turns->ring[turns->next % TURNS];
+    uint32_t bytes = receive(of, by, turn, udp);
+    bool got = turn->parts_count > 0;
+    if (got) {
+        copy_keys(of, turn, by->now);
+        atomic_store_explicit(&turn->state, TURN_TAKEN, memory_order_relaxed);
+        turns->next++;
+    }
+    pthread_mutex_unlock(&turns->mutex);
+    if (!got)
+        return TURN_DRY;
+    if (by != of)
+        stats_add(&by->stats, COUNT_turns_helped, 1);
+    open_ahead(by->aead, turn);
+    atomic_store(&turn->state, TURN_DONE);
+    return bytes < TURN_FULL ? TURN_OPENED : TURN_FILLED;
+}
+
+/* ---- Putting out ------------------------------------------------------------------------- */
+
+static void put_out(struct pass *pass, struct turn *turn) {
+    uint32_t number = 0;
+    for (uint32_t p = 0; p < turn->parts_count; p++) {
+        struct turn_part *part = &turn->parts[p];
+        uint32_t count = datagrams_in(&part->received);
+        uint32_t known = number + count <= turn->messages ? count : turn->messages - number;
+        rx_opened_buffer(pass, turn->udp, turn->bytes + part->at, &part->received,
+                         &turn->verdicts[number], known);
+        number += known;
+    }
+}
+
+bool turns_put_out(struct pass *pass) {
+    struct turns *turns = &pass->turns;
+    uint32_t begin = atomic_load_explicit(&turns->first, memory_order_relaxed), first = begin;
+    while (first - begin < TURNS && atomic_load(&turns->ring[first % TURNS].state) == TURN_DONE)
+        put_out(pass, &turns->ring[first++ % TURNS]);
+    if (first == begin)
+        return false;
+    rx_deliver(pass); /* until here it points into the turns */
+    tx_flush(pass);   /* what was forwarded */
+    for (uint32_t i = begin; i != first; i++)
+        atomic_store_explicit(&turns->ring[i % TURNS].state, TURN_FREE, memory_order_relaxed);
+    atomic_store_explicit(&turns->first, first, memory_order_release);
+    return true;
+}

@@ -1,0 +1,108 @@
+/*
+ * Turns: how idle workers open what one worker receives. One pair of sites is one peer, and a peer
+ * belongs to one worker; without this the other cores would watch.
+ *
+ *      socket ─► take (under the turns' own lock: receive, ticket, keys) ─► open (nobody's lock)
+ *                                                                              │
+ *      TUN ◄─ put out, oldest first (whoever has the pass) ◄───────────────── done
+ *
+ * A turn is what fills one buffer: a gathered buffer, or small ones together. Its ticket is its
+ * place in the ring. It takes copies of the keys that it needs, so sessions may go meanwhile. What
+ * depends on order (replay window, endpoint, accounts, the TUN) is done when it is put out, by
+ * whoever finds the oldest turn done: the owner in its batch, or a helper while the owner sleeps.
+ * Nobody waits for a turn: who finds the ring full, or the oldest not done, does something else.
+ */
+#ifndef SHOAL_TURNS_H
+#define SHOAL_TURNS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aead.h"
+#include "socket.h"
+
+#define TURNS 8u           /* in the ring: taken and not put out */
+#define TURN_RECEIVES 64u  /* of one turn, when they are small */
+#define TURN_MESSAGES 512u /* opened ahead; what is beyond is opened when it is put out */
+#define TURN_KEYS 8u       /* different ones; likewise */
+#define TURN_FULL 32768u   /* bytes from which on a turn receives no more */
+#define TURN_BYTES (TURN_FULL + SOCKET_RECEIVE_MAX)
+
+enum turn_state { TURN_FREE, TURN_TAKEN, TURN_DONE };
+
+/* What a message was opened with. */
+struct turn_verdict {
+    uint64_t serial; /* of the key; 0: it was not tried */
+    bool right;      /* its tag */
+};
+
+/* One receive of a turn. */
+struct turn_part {
+    struct socket_received received;
+    uint32_t at; /* where it begins in `bytes` */
+};
+
+/* Owner: whoever took it until it is done, then whoever has the pass. */
+struct turn {
+    _Atomic uint32_t state; /* enum turn_state */
+    struct udp_socket *udp; /* that it came from */
+    uint32_t parts_count;
+    struct turn_part parts[TURN_RECEIVES];
+    uint32_t keys_count;
+    struct aead_key keys[TURN_KEYS];
+    uint32_t messages;             /* with a place in `key_of` */
+    uint8_t key_of[TURN_MESSAGES]; /* place in `keys`; TURN_KEYS: none */
+    struct turn_verdict verdicts[TURN_MESSAGES];
+    uint8_t *bytes;
+};
+
+/* Of one pass. */
+struct turns {
+    pthread_mutex_t mutex;  /* receiving, tickets, and the sessions that keys are copied from */
+    uint32_t next;          /* ticket; under the mutex */
+    _Atomic uint32_t first; /* the oldest that is not put out; whoever has the pass */
+    _Atomic bool draining;  /* the owner is about to look for turns that are done */
+    struct turn *ring;      /* NULL: one worker, no turns */
+    uint8_t *memory;
+};
+
+struct pass;
+
+/** False when out of memory. Memory is touched only as turns are taken. */
+bool turns_init(struct turns *turns);
+void turns_free(struct turns *turns);
+
+/** Keeps helpers out while sessions change outside of a standstill. */
+static inline void turns_lock(struct turns *turns) {
+    if (turns->ring)
+        pthread_mutex_lock(&turns->mutex);
+}
+
+static inline void turns_unlock(struct turns *turns) {
+    if (turns->ring)
+        pthread_mutex_unlock(&turns->mutex);
+}
+
+/** Nothing to receive; the ring is full; opened; opened, and there may be more at once. */
+enum turn_taken { TURN_DRY, TURN_NO_ROOM, TURN_OPENED, TURN_FILLED };
+
+/**
+ * Takes a turn at a socket of a pass and opens what it brought.
+ * @param by  the pass of the thread that does it, the same one or a helper's
+ */
+enum turn_taken turns_take(struct pass *of, struct pass *by, struct udp_socket *udp);
+
+/** Puts out, in order, what is done. The caller has the pass. @return whether there was any. */
+bool turns_put_out(struct pass *pass);
+
+/** Is the oldest turn done? */
+static inline bool turns_waits(struct turns *turns) {
+    if (!turns->ring)
+        return false;
+    uint32_t first = atomic_load_explicit(&turns->first, memory_order_relaxed);
+    return atomic_load(&turns->ring[first % TURNS].state) == TURN_DONE;
+}
+
+#endif
