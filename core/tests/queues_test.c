@@ -1,4 +1,4 @@
-// LDFLAGS: -Wl,--wrap=syscall
+// LDFLAGS: -Wl,--wrap=ioctl
 /* A real TUN with a queue for each worker: the kernel puts a packet where its peer's worker reads,
  * and where it may not be told whose that is, the workers hand packets on. Skips where no namespace
  * or no /dev/net/tun is to be had. */
@@ -10,12 +10,10 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,23 +22,15 @@
 
 enum { WORKERS = 4, FIRST = 2, PEERS = 10, ROUNDS_OF_PACKETS = 20 };
 
-static bool bpf_refused;
+static bool steering_refused;
 
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
-long __wrap_syscall(long number, ...) {
-    long arguments[6];
-    va_list list;
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        arguments[i] = va_arg(list, long);
-    va_end(list);
-    if (number == SYS_bpf && bpf_refused) {
-        errno = EPERM;
-        return -1;
-    }
-    return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3],
-                          arguments[4], arguments[5]);
+int __real_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument) {
+    if (request != TUNSETSTEERINGEBPF || !steering_refused)
+        return __real_ioctl(fd, request, argument);
+    errno = EPERM;
+    return -1;
 }
 
 static struct side side;
@@ -175,9 +165,9 @@ static void a_packet_comes_into_the_queue_of_its_peers_worker(void **state) {
 static void where_the_kernel_may_not_be_told_workers_hand_packets_on(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    bpf_refused = true;
+    steering_refused = true;
     start("sh0");
-    bpf_refused = false;
+    steering_refused = false;
     assert_int_equal(info_of().queues, WORKERS);
     assert_int_equal(info_of().steered, 0);
     assert_int_equal(info_of().steer_error, EPERM);
