@@ -23,8 +23,9 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <sodium.h>
+_Static_assert(AEAD_TAG_SIZE == 2 * sizeof(uint64_t), "a tag is two words");
 
 #define LIBRARY "libIPSec_MB.so.1"
 #define BURST_MAX 64u /* of 128 that 1.3 takes in one call */
@@ -49,6 +50,15 @@ struct ipsecmb {
 
 static struct library library;
 static bool loaded;
+
+/* In the same time wherever they differ: two words, one branch. (sodium_memcmp goes byte by byte
+ * through volatile memory, 5 % of all that receiving AES-256-GCM costs.) */
+static bool tags_equal(const void *a, const void *b) {
+    uint64_t x[2], y[2];
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
 
 static void ipsecmb_free(void *ciphers) {
     struct ipsecmb *ipsecmb = ciphers;
@@ -162,7 +172,7 @@ static void chacha_open(IMB_MGR *manager, const struct aead_key *key, struct aea
         for (uint32_t i = 0; i < count; i++) {
             struct aead_packet *packet = &packets[from + i];
             const uint8_t *tag = packet->in + packet->length - AEAD_TAG_SIZE;
-            packet->ok = done && sodium_memcmp(tags[i], tag, AEAD_TAG_SIZE) == 0;
+            packet->ok = done && tags_equal(tags[i], tag);
         }
     }
 }
@@ -205,7 +215,7 @@ static void gcm_open(struct ipsecmb *ipsecmb, const struct aead_key *key,
         IMB_AES256_GCM_DEC(ipsecmb->manager, data, &context, packet->out, packet->in, length, nonce,
                            extra ? extra->ad : NULL, extra ? extra->ad_length : 0, tag,
                            AEAD_TAG_SIZE);
-        packet->ok = sodium_memcmp(tag, packet->in + length, AEAD_TAG_SIZE) == 0;
+        packet->ok = tags_equal(tag, packet->in + length);
     }
 }
 
