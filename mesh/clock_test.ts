@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { nobleCrypto } from "./noble_crypto.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
+import { done } from "./sim/people.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -116,3 +117,37 @@ for (const [year, skew] of [["1970", undefined], ["2046", 20 * 365 * DAY]] as co
     assert.doesNotMatch(health(board), /clock/);
   });
 }
+
+Deno.test("T30: who is promoted by a clock that is ahead stays in, and is an admin at once", () => {
+  const { lab, founder, others: [promoted, other] } = trio(7);
+  assert.ok(promoted && other);
+  founder.host.skew = DAY;
+  const { id } = promoted;
+  done(founder.step((now, out) => founder.node.promote(now, id, {}, out)));
+  lab.run(60_000);
+  founder.host.skew = 0;
+  const isAdmin = (by: Computer) => by.sees(promoted)?.admin === true;
+  assert.ok(isAdmin(founder) && isAdmin(other));
+  assert.equal(promoted.node.status(promoted.now()).self.admin, true);
+  lab.run(120_000);
+  for (const one of [founder, other]) assert.equal(one.sees(promoted)?.state, "alive");
+  // What it signs counts, and whoever starts anew takes it in.
+  promoted.token();
+  other.crash();
+  other.start();
+  lab.run(10_000);
+  assert.ok(isAdmin(other));
+  assert.deepEqual(states(other), ["alive", "alive"]);
+  for (const one of [founder, promoted, other]) {
+    assert.equal(one.events.filter(({ kind }) => kind === "memberExpired").length, 0);
+  }
+  assert.match(
+    health(promoted),
+    /^clock: it is 2026-01-01T.* here, and this node's certificate was signed 2026-01-02T.*: compare the clocks of both machines: until then an earlier certificate counts$/,
+  );
+  for (const one of [founder, other]) assert.equal(health(one), "");
+  for (const one of [founder, promoted, other]) one.host.skew = DAY;
+  lab.run(60_000);
+  for (const one of [founder, promoted, other]) assert.equal(health(one), "");
+  assert.ok(isAdmin(founder) && isAdmin(other));
+});

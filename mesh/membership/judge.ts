@@ -239,7 +239,7 @@ export class Judge {
       membership: {
         ...rest,
         id: key,
-        standing: kind === "admin" ? "admin" : "certified",
+        standing: this.statements.isAdmin(key) ? "admin" : "certified",
         until: kind === "member" ? certificate.until : Infinity,
         by: signer,
         token: kind === "member" ? certificate.token : undefined,

@@ -11,7 +11,8 @@
  *   What an admin removes is never a key that has or had an office: a removal that waits for the end
  *   of that office would be an admin's hand on another. The mesh key's own counts from that end on;
  * - of several certificates of one key the one signed last counts, of those that are not signed in
- *   the future: an admin's wrong clock takes nobody out;
+ *   the future: an admin's wrong clock takes nobody out. An admin has its name and address by its `admin`
+ *   statements, and by `member` ones while all of those are signed in the future;
  * - of two statements with one number the one that ends something counts, then the lower hash, so that
  *   no old number undoes an end; what comes by its hash alone is taken in at a pace;
  * - certificates that came of one token count for as many keys as it admits, the earliest first
@@ -195,11 +196,14 @@ export class Statements {
    * @param before unix seconds: what was signed later is passed over
    */
   certificate(key: MemberId, before = Infinity): CertificateStatement | undefined {
-    return this.#latest(key, "certificate", before, () => this.#certificates(key));
+    const latest = (kind: "admin" | "member") =>
+      this.#latest(key, `${kind} certificate`, before, () => this.#certificates(key, kind));
+    if (!this.isAdmin(key)) return latest("member");
+    // An office by a clock that is ahead takes nobody out: until then what made a member counts.
+    return latest("admin") ?? latest("member");
   }
 
-  *#certificates(key: MemberId): Generator<CertificateStatement> {
-    const kind = this.isAdmin(key) ? "admin" : "member";
+  *#certificates(key: MemberId, kind: "admin" | "member"): Generator<CertificateStatement> {
     for (const statement of this.about(key)) {
       if (statement.kind !== "admin" && statement.kind !== "member") continue;
       if (statement.kind !== kind || !this.counts(statement)) continue;

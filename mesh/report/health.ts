@@ -147,9 +147,13 @@ function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[]
 function ownClock(now: Now, mesh: Mesh): string[] {
   const at = mesh.statements.certificate(mesh.id)?.at ?? 0;
   if (at <= now.wall / 1000 + CLOCK_SKEW) return [];
+  // Where an earlier certificate counts, the clock of who signed may be the wrong one.
+  const advice = mesh.membership(now)
+    ? "compare the clocks of both machines: until then an earlier certificate counts"
+    : "set the clock";
   return [
     `clock: it is ${rfc3339(secondsOf(now))} here, and this node's certificate was signed ` +
-    `${rfc3339(at)}: set the clock`,
+    `${rfc3339(at)}: ${advice}`,
   ];
 }
 

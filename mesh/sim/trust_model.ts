@@ -26,6 +26,7 @@ export type ModelMutant =
   | "the certificate that arrived last counts"
   | "who arrives first has a token's place"
   | "a certificate of tomorrow hides that of today"
+  | "a promotion of tomorrow hides the certificate of today"
   | "an admin unmakes admins"
   | "a later promotion undoes a demotion"
   | "a removal touches an admin"
@@ -334,7 +335,12 @@ class Model implements TrustSet {
     if (this.#left.has(key) && !this.#isReturned(key)) return { kind: "refused", why: "left" };
     if (this.#isRemoved(key)) return { kind: "refused", why: "removed" };
     const isAdmin = this.#isAdmin(key);
+    const isTimely = ({ at }: Held) => at <= now + SKEW;
     const given = this.#givenTo(key, isAdmin);
+    if (isAdmin && !given.some(isTimely)) {
+      const isHidden = this.#is("a promotion of tomorrow hides the certificate of today");
+      if (!isHidden) given.push(...this.#givenTo(key, false).filter(isTimely));
+    }
     const counting = given.filter(({ says }) =>
       says.kind !== "member" || says.token === undefined || this.#isWithinUses(says.token, key)
     );
@@ -345,7 +351,7 @@ class Model implements TrustSet {
     else counting.sort(byTime);
     const newest = this.#is("a certificate of tomorrow hides that of today")
       ? counting[0]
-      : counting.find(({ at }) => at <= now + SKEW);
+      : counting.find(isTimely);
     if (newest === undefined || newest.at > now + SKEW) {
       return { kind: "refused", why: "notYetValid" };
     }

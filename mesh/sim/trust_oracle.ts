@@ -247,7 +247,10 @@ export function oracle(
 
   /** What gives a key its place, be it too much for its token or not. */
   function givenTo(key: string): OracleStatement[] {
-    const kind = admins.includes(key) ? "admin" : "member";
+    return certificatesOf(key, admins.includes(key) ? "admin" : "member");
+  }
+
+  function certificatesOf(key: string, kind: "admin" | "member"): OracleStatement[] {
     return counting.filter(({ says }) =>
       (says.kind === "admin" || says.kind === "member") && says.kind === kind &&
       says.certificate.key === key
@@ -267,14 +270,21 @@ export function oracle(
     const refused = (why: Why): Verdict => ({ kind: "refused", why });
     if (hasLeft(key)) return refused("left");
     if (isRemoved(key)) return refused("removed");
-    const given = givenTo(key);
-    const withinUses = given.filter(({ says }) => {
+    const isWithinUses = ({ says }: OracleStatement) => {
       if (says.kind !== "member" || says.token === undefined) return true;
       return certifiedBy(says.token.key).indexOf(key) < says.token.uses;
-    });
+    };
+    const given = givenTo(key);
+    const withinUses = given.filter(isWithinUses);
     if (withinUses.length === 0) return refused(given.length > 0 ? "surplus" : "stranger");
     // What is signed in the future hides nothing that was signed before.
-    const chosen = newest(withinUses.filter(({ at }) => at <= now + SKEW));
+    const isTimely = ({ at }: OracleStatement) => at <= now + SKEW;
+    let chosen = newest(withinUses.filter(isTimely));
+    if (chosen === undefined && admins.includes(key)) {
+      // A promotion that is signed in the future does not, either.
+      const asMember = certificatesOf(key, "member").filter(isWithinUses);
+      chosen = newest(asMember.filter(isTimely));
+    }
     if (chosen === undefined) return refused("notYetValid");
     const { says } = chosen;
     if (says.kind !== "admin" && says.kind !== "member") throw new TypeError("no certificate");
@@ -283,7 +293,7 @@ export function oracle(
     if (until !== undefined && until < now - SKEW) return refused("expired");
     return {
       kind: "member",
-      standing: says.kind === "admin" ? "admin" : "certified",
+      standing: admins.includes(key) ? "admin" : "certified",
       name,
       groups,
       relay,

@@ -79,6 +79,7 @@ const MUTANTS: Readonly<Record<number, readonly ModelMutant[]>> = {
     "the certificate that arrived last counts",
     "who arrives first has a token's place",
     "a certificate of tomorrow hides that of today",
+    "a promotion of tomorrow hides the certificate of today",
     "a token's first certificate says how many it admits",
     "a guest is a member",
     "a guest that arrives first has the host's place",
