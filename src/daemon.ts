@@ -22,6 +22,7 @@ import { MeshNode } from "./node.ts";
 import { reachOf } from "./reach.ts";
 import { advertised, operations } from "./operations.ts";
 import { ServiceManager } from "./service/manager.ts";
+import { shortMeshId } from "./status.ts";
 import type { SocketGroup } from "./unix_socket.ts";
 import { printable } from "./words.ts";
 
@@ -189,7 +190,7 @@ class Front {
     if (node === undefined) return;
     const { self, mesh } = node.status();
     const addresses = [self.ip4, self.ip6].filter((ip) => ip !== "").join(", ");
-    this.io.out(`${self.name} is ${addresses} in mesh ${mesh.id.slice(0, 16)}`);
+    this.io.out(`${self.name} is ${addresses} in mesh ${shortMeshId(mesh.id)} (${mesh.name})`);
     if (!node.isFounder) return;
     if (!node.isFirstStart) {
       this.io.out(`another machine joins with the line that  ${this.#typed("invite")}  prints`);

@@ -87,7 +87,7 @@ Deno.test("a defect while the node is made is shown and ends it with code 1", ()
     assert.equal(code, Exit.failed);
   }));
 
-const READY = /^(\S+) is (\S+), (\S+) in mesh ([0-9a-f]{16})$/m;
+const READY = /^(\S+) is (\S+), (\S+) in mesh ([0-9a-f]{16}) \(\S+\)$/m;
 
 /** A founder on loopback; `join` are the arguments of the line for one more machine. */
 async function founder(dir: string, uses = 8) {
@@ -153,7 +153,7 @@ Deno.test("a command that finds no node at its place names those that run here, 
 Deno.test("the line that the founder prints joins the next machine, and both tell so", () =>
   inFolder(async (dir) => {
     const seed = new Running(join(dir, "seed"), ["--name", "seed", "--advertise", "127.0.0.1"]);
-    const [, name] = await seed.until(READY);
+    const [, name, , , meshId = ""] = await seed.until(READY);
     assert.equal(name, "seed");
     const [, pasted = ""] = await seed.until(
       /^\.\/run node (--token [A-Za-z0-9_-]+)$/m,
@@ -166,6 +166,7 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     assert.equal(status.code, Exit.done);
     assert.match(status.out, /^100\.\S+ +second +- +this node; no interface, UDP port \d+$/m);
     assert.match(status.out, /^100\.\S+ +seed +- +idle; direct 127\.0\.0\.1:\d+/m);
+    assert.match(status.out, new RegExp(`^mesh: seed, ${meshId}, addresses from 100`, "m"));
     assert.match(
       status.out,
       /^data plane: ChaCha20-Poly1305 by [^;]+; (AES-256-GCM by [^;]+; )?poll, 1 worker/m,

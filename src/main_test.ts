@@ -310,7 +310,14 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
   };
   const status = {
     self: { ...peer, interface: HOSTILE, port: 1 },
-    mesh: { id: HOSTILE, key: HOSTILE, state: "member", door_open_s: 1 },
+    mesh: {
+      id: HOSTILE,
+      name: HOSTILE,
+      pool: HOSTILE,
+      key: HOSTILE,
+      state: "member",
+      door_open_s: 1,
+    },
     peers: [peer],
     guests: [{
       ...peer,

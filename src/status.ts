@@ -90,6 +90,9 @@ export const isStatus = having({
     interface: isText,
   }),
   mesh: having({
+    id: isText,
+    name: isText,
+    pool: isText,
     door_open_s: isNumber,
     state: (value) => typeof value === "string" && Object.hasOwn(MESH_STATE, value),
   }),
@@ -149,6 +152,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
       ]
       : []),
     ...status.health.map((line) => `health: ${color ? `\x1b[33m${line}\x1b[0m` : line}`),
+    ...meshLine(status.mesh),
     `data plane: ChaCha20-Poly1305 by ${dataplane.aead}; ` +
     (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}; `) +
     `${dataplane.io}, ${workersText(dataplane)}, ` +
@@ -157,6 +161,16 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ...countsLine("not done", status.refused, refusalWords),
   ];
   return lines.join("\n");
+}
+
+/** `mesh: home, 845e2c6c751c3a28, addresses from 100.64.0.0/10`; no line while the node belongs to none. */
+function meshLine({ id, name, pool }: NodeStatus["mesh"]): string[] {
+  return id === "" ? [] : [`mesh: ${name}, ${shortMeshId(id)}, addresses from ${pool}`];
+}
+
+/** As a person compares it: the first 16 of 64 digits. */
+export function shortMeshId(id: string): string {
+  return id.slice(0, 16);
 }
 
 /** Those that are above 0, in words; no line when none is. */

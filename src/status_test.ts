@@ -106,7 +106,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       expires: "",
     },
     mesh: {
-      id: "00",
+      id: "845e2c6c751c3a28".padEnd(64, "0"),
       name: "lab",
       pool: "100.64.0.0/10",
       key: "00",
@@ -147,6 +147,7 @@ trusted here, not met yet: pal 9a1
 no member any more, since mallory lost its office: eve e7e
 the door is open for 9m: who asks without a token is heard
 health: the certificate ends in 12 days: run shoal invite on an admin
+mesh: lab, 845e2c6c751c3a28, addresses from 100.64.0.0/10
 data plane: ChaCha20-Poly1305 by openssl; AES-256-GCM by libsodium; poll, 1 worker, on: tun-tso; off: udp-gso
 packets dropped: received before, or too late (3); new reason (1)
 not done: clients of the control socket beyond 64 (12)`,
