@@ -125,8 +125,8 @@ export class Node implements AsyncDisposable {
   }
 
   /**
-   * Leaves the mesh gracefully and gives everything back, which is done when it is fulfilled. A second call does
-   * nothing. @throws what went wrong with the good-bye; everything is given back nevertheless
+   * Says good-bye to the mesh, of which it stays a member, and gives everything back, which is done when it is
+   * fulfilled. A second call does nothing. @throws what went wrong with the good-bye; everything is given back nevertheless
    */
   // deno-lint-ignore require-await -- a good-bye that fails rejects
   async close(): Promise<void> {

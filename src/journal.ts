@@ -11,7 +11,7 @@ const log = getLogger(["shoal", "node"]);
 
 const WHY_OUT: Partial<Record<Refusal, string>> = {
   removed: "it was revoked",
-  left: "it has left",
+  left: "it has left the mesh for good",
   stranger: "whoever certified it has lost its office",
   tokenUsedUp: "its invite was used by others before",
   expired: "nobody certified it in time",
@@ -53,13 +53,22 @@ export function noteEvent(event: NodeEvent): void {
     case "memberJoined":
       return log.info("{name} is a member", { name: event.who.name });
     case "memberSuspected":
-      return log.info("{name} does not answer: suspected", { name: event.who.name });
+      return log.info(
+        "{name} is suspect: it does not answer, and others are asked whether they hear it",
+        {
+          name: event.who.name,
+        },
+      );
     case "memberRecovered":
       return log.info("{name} answers again", { name: event.who.name });
     case "memberDied":
-      return log.warn("{name} is dead", { name: event.who.name });
+      return log.warn("{name} is offline: it does not answer, and nobody else hears of it", {
+        name: event.who.name,
+      });
     case "memberLeft":
-      return log.info("{name} left", { name: event.who.name });
+      return log.info("{name} is stopped: it said good-bye, and is a member still", {
+        name: event.who.name,
+      });
     case "memberOut":
       return log.warn("{name} ({key}) is no member any more: {why}", {
         name: event.who.name,

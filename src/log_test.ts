@@ -57,6 +57,20 @@ Deno.test("a line names commands as this person starts them, whoever reads", () 
   }
 });
 
+Deno.test("log and status have one word each for who stopped, who is offline and who left for good", () => {
+  const lines = capture("info", "terminal");
+  const who = { id: "ab".repeat(32), name: "bob" };
+  for (const kind of ["memberLeft", "memberDied", "memberGone", "memberSuspected"] as const) {
+    noteEvent({ kind, who });
+  }
+  const said = lines.map((line) => /bob (.*)\n$/.exec(line)?.[1] ?? "");
+  assert.match(said[0] ?? "", /^is stopped: .* a member still$/);
+  assert.match(said[1] ?? "", /^is offline: /);
+  assert.match(said[2] ?? "", /^has left the mesh for good$/);
+  assert.match(said[3] ?? "", /^is suspect: /);
+  assert.equal(said.filter((line) => /\bleft\b/.test(line)).length, 1);
+});
+
 Deno.test("in the journal each line begins with its priority, and leaves time and level to the journal", () => {
   const lines = capture("trace", "journal");
   const log = getLogger(["shoal", "node"]);

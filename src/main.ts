@@ -25,7 +25,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./cli/node.ts")).node,
   },
   down: {
-    summary: "stop a running node, leaving the mesh gracefully",
+    summary: "stop a running node, which says good-bye and stays a member",
     load: async () => (await import("./cli/down.ts")).down,
   },
   status: {

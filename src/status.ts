@@ -39,7 +39,7 @@ const MESH_STATE: Readonly<Record<NodeStatus["mesh"]["state"], string>> = {
   member: "",
   joining: "; joining",
   pending: "; waits to be approved",
-  left: "; left",
+  left: "; stopping",
 };
 
 /** Whether it has what `peersText` reads. */
@@ -239,13 +239,13 @@ const STANDING = { provisional: "provisional", individual: "trusted here alone" 
 
 /**
  * `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`, and `waiting`
- * where a tunnel gets no answers.
+ * where a tunnel gets no answers. Who said good-bye is `stopped`: the word "left" is for a membership that ended.
  */
 export function stateText(peer: PeerStatus): string {
   const why = peer.reason === "" ? "" : ` (${peer.reason})`;
   switch (peer.state) {
     case "left":
-      return `left ${duration(peer.since_s)}`;
+      return `stopped ${duration(peer.since_s)}${why}`;
     case "dead":
       return `offline ${duration(peer.since_s)}${why}`;
     case "suspect":

@@ -31,7 +31,10 @@ Deno.test("a peer's state reads as experience.md has it", () => {
   assert.match(stateText({ ...LYON, suite: "aes-256-gcm" }), /, tx 1\.2G rx 800M, AES-256-GCM$/);
   assert.match(stateText({ ...LYON, path: "none" }), /^waiting; none 203/);
   assert.equal(stateText({ ...LYON, state: "dead" }), "offline 5m");
-  assert.equal(stateText({ ...LYON, state: "left" }), "left 5m");
+  assert.equal(
+    stateText({ ...LYON, state: "left", reason: "it said good-bye" }),
+    "stopped 5m (it said good-bye)",
+  );
   assert.equal(
     stateText({ ...LYON, state: "suspect", reason: "no ack" }),
     "suspect 5m (no ack)",

@@ -3,13 +3,15 @@ import { having, isText } from "../shape.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, parseOptions } from "./command.ts";
 
-/** A node that leaves says good-bye and stops its workers, which takes no second. */
+/** A node that stops says good-bye and stops its workers, which takes no second. */
 const GONE_WITHIN_MS = 5_000;
 
 export const down: Command = {
   usage: "down [--interface IF | --state DIR] [--json]",
-  help: `Stops a running node. It tells the mesh that it leaves. Returns when the node has given
-back its interface and its state folder.
+  help:
+    `Stops a running node. It says good-bye to the other members and stays one: started again, it
+is back (leave ends a membership). Returns when the node has given back its interface and its
+state folder.
 
 ${INSTANCE_HELP}`,
   async run(args, io) {

@@ -6,8 +6,8 @@ import { type Command, misuse, parseOptions } from "./command.ts";
 export const uninstall: Command = {
   usage: "uninstall --service [NAME | --all] [--purge]",
   help:
-    `Ends a service of this machine: it leaves its mesh, is stopped and removed; with the last one its
-user goes. The state, which has the node's key, stays for root alone: a service of that name,
+    `Ends a service of this machine: its node says good-bye to the mesh, and it is stopped and removed;
+with the last one its user goes. The state, which has the node's key, stays for root alone: a service of that name,
 installed again, is the same member of its mesh.
 
   --service        what is removed is a service (NAME may be left out when there is one)

@@ -187,7 +187,7 @@ async function uninstallService(
   isPurge: boolean,
 ): Promise<string[]> {
   const unit = unitName(service);
-  // The node leaves the mesh gracefully; a unit that was never started is no error. Without its file it has to stop only.
+  // The node says good-bye; a unit that was never started is no error. Without its file it has to stop only.
   const hasUnit = textAt(system, UNIT) !== undefined;
   await must(system, "systemctl", hasUnit ? ["disable", "--now", unit] : ["stop", unit]);
   forgetToken(system, service);

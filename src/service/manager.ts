@@ -81,7 +81,7 @@ export class ServiceManager {
 
   /** The node ends, as somebody asked it to. */
   stopping(): void {
-    this.#tell("STOPPING=1", "STATUS=leaving the mesh");
+    this.#tell("STOPPING=1", "STATUS=stopping");
   }
 
   #tellIfReady(): void {

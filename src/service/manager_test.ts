@@ -134,7 +134,7 @@ testUnless(
   () =>
     withManager(`@shoal-test-${Deno.pid}`, "", (manager, heard) => {
       manager.stopping();
-      assert.deepEqual(heard.take(), ["STOPPING=1\nSTATUS=leaving the mesh"]);
+      assert.deepEqual(heard.take(), ["STOPPING=1\nSTATUS=stopping"]);
     }),
 );
 

@@ -47,7 +47,7 @@ StartLimitIntervalSec=0
 Type=notify
 # sh becomes Deno (exec), so the node is the main process and its word counts.
 ExecStart=${program} node
-# Options are read at the start: the node leaves the mesh and is back with those that the file has now.
+# Options are read at the start: the node says good-bye and is back with those that the file has now.
 ExecReload=+/bin/systemctl --no-block restart %n
 Environment=${SERVICE_VARIABLE}=%i SHOAL_INTERFACE=%i
 EnvironmentFile=-/etc/shoal/%i.conf
