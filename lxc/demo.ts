@@ -261,11 +261,8 @@ async function prepare(story: Story, nodes: readonly MeshNode[]): Promise<string
   );
   story.check(true, "shoal promote oslo: oslo is an admin, too");
   const { stdout: words } = await lyon.shoal(["mesh-key", "words"]);
-  const count = words.trim().split(/\s+/).length;
-  story.check(
-    count === 24,
-    `shoal mesh-key words: ${words.split(" ")[0]} … are written down, all 24`,
-  );
+  const [first = "", ...others] = words.match(/[a-z]+/g) ?? [];
+  story.check(others.length === 23, `shoal mesh-key words: 1 ${first} … are written down, all 24`);
   await lyon.shoal(["mesh-key", "words", "--erase", "--yes"]);
   const { code } = await lyon.shoal(["mesh-key", "words"], { check: false });
   story.check(code === 1, "shoal mesh-key words --erase --yes: they are on no machine any more");

@@ -23,6 +23,9 @@ const WRAPPED = /^(?:\s*\n\s*(?!--)[A-Za-z0-9_-]+)+$/;
 /** Where a token, or the way to it, stands in the environment. */
 export const TOKEN_VARIABLES = ["SHOAL_TOKEN", "SHOAL_TOKEN_FD"] as const;
 
+/** Of a secret key, as words_of_keys.ts writes it: its list of words is not for every node to load. */
+const WORDS = 24;
+
 /** Bytes; a token has some hundred. */
 const TOKEN_FILE_MAX = 64 * 1024;
 
@@ -245,7 +248,7 @@ async function readTokenFile(option: string, file: string): Promise<string> {
     const what = `${option} is empty: name the file that the invite is in, or - for standard input`;
     throw new Failure(Exit.usage, what);
   }
-  return asToken(`${option} '${file}'`, await readSecret(`${option} '${file}'`, file));
+  return asToken(`${option} '${file}'`, await readSecret(`${option} '${file}'`, file, TOKEN_TYPED));
 }
 
 async function readHanded(descriptor: string): Promise<string> {
@@ -254,11 +257,30 @@ async function readHanded(descriptor: string): Promise<string> {
   throw new Failure(Exit.usage, `${where} is no descriptor: leave it unset`);
 }
 
-async function readSecret(where: string, file: string): Promise<string> {
+/** What a person who sits at a terminal is asked for, and when that is all there. */
+interface Typed {
+  readonly prompt: string;
+  readonly isWhole: (text: string) => boolean;
+}
+
+const TOKEN_TYPED: Typed = {
+  prompt: "paste the line that 'invite' printed on the other machine, and press Enter twice:",
+  isWhole: (text) => /\S\s*\n\s*\n$/.test(text), // One Enter may be a line end of the paste.
+};
+
+const WORDS_TYPED: Typed = {
+  prompt: `type or paste the ${WORDS} words, with or without their numbers, and end with Enter:`,
+  isWhole: (text) => [...text.matchAll(/[a-z]+/gi)].length >= WORDS,
+};
+
+async function readSecret(where: string, file: string, typed?: Typed): Promise<string> {
   let bytes: Uint8Array;
   try {
     const { readable } = file === "-" ? Deno.stdin : await Deno.open(file);
-    bytes = await readSome(readable, TOKEN_FILE_MAX + 1);
+    // A wait that nobody has announced looks like a program that hangs.
+    const isTyped = file === "-" && typed !== undefined && Deno.stdin.isTerminal();
+    if (isTyped) Deno.stderr.writeSync(new TextEncoder().encode(`${typed.prompt}\n`));
+    bytes = await readSome(readable, TOKEN_FILE_MAX + 1, isTyped ? typed.isWhole : undefined);
   } catch (error) {
     // The run time keeps some of what is below /dev and /proc to itself, whatever it is allowed.
     const code = error instanceof Deno.errors.NotCapable ? "EACCES" : codeOf(error);
@@ -278,22 +300,27 @@ async function readSecret(where: string, file: string): Promise<string> {
  * @throws {Failure} they cannot be read (1), are too many, or there are none (2)
  */
 export async function readWords(what: string): Promise<string> {
-  const text = (await readSecret(`${what}: standard input`, "-")).trim();
+  const text = (await readSecret(`${what}: standard input`, "-", WORDS_TYPED)).trim();
   if (text !== "") return text;
   throw new Failure(
     Exit.usage,
-    `${what}: standard input is empty: type or pipe the 24 words in`,
+    `${what}: standard input is empty: type or pipe the ${WORDS} words in`,
   );
 }
 
 /** Until the end, or until there are more bytes than `most`: what is left is not asked for. */
-async function readSome(stream: ReadableStream<Uint8Array>, most: number): Promise<Uint8Array> {
+/** @param isWhole at a terminal, which hands on line by line: nothing more is waited for then */
+async function readSome(
+  stream: ReadableStream<Uint8Array>,
+  most: number,
+  isWhole: (text: string) => boolean = () => false,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of stream) {
     chunks.push(chunk);
     length += chunk.length;
-    if (length >= most) break;
+    if (length >= most || isWhole(new TextDecoder().decode(Buffer.concat(chunks)))) break;
   }
   return Buffer.concat(chunks);
 }

@@ -8,18 +8,31 @@ import { Exit, Failure } from "./exit.ts";
 
 const KEY_LENGTH = 32;
 const WORDS = 24;
+const WORDS_A_ROW = 4;
 
 export function wordsOf(seed: Uint8Array): string {
   return entropyToMnemonic(seed, wordlist);
 }
 
+/** The words with their numbers, some a row, as a person copies them onto paper and counts them. */
+export function numberedWords(words: string): string {
+  const cells = words.split(" ").map((word, i) => `${String(i + 1).padStart(2)} ${word}`);
+  const width = Math.max(...cells.map(({ length }) => length));
+  const rows: string[] = [];
+  for (let i = 0; i < cells.length; i += WORDS_A_ROW) {
+    const row = cells.slice(i, i + WORDS_A_ROW).map((cell) => cell.padEnd(width));
+    rows.push(row.join("   ").trimEnd());
+  }
+  return rows.join("\n");
+}
+
 /**
- * The 32 bytes of 24 words, in any case and with any white space between them.
- * @throws {Failure} usage (2): a word that is none, another number of words, or a checksum that does
- * not fit; it names no word, for they are secret
+ * The 32 bytes of 24 words, in any case, with any white space between them, and with or without their numbers.
+ * @throws {Failure} usage (2): a word that is none, another number of words, words out of their order by their numbers, or
+ * a checksum that does not fit; it names no word, for they are secret
  */
 export function seedOf(text: string): Uint8Array {
-  const words = text.trim().toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const words = withoutNumbers(text);
   if (words.length !== WORDS) {
     throw new Failure(
       Exit.usage,
@@ -43,4 +56,18 @@ export function seedOf(text: string): Uint8Array {
     Exit.usage,
     "words: the words do not fit together: one is wrong, or two have changed places",
   );
+}
+
+/** What stands between white space; a number before a word says where the word belongs. */
+function withoutNumbers(text: string): string[] {
+  const words: string[] = [];
+  for (const [, number, word] of text.toLowerCase().matchAll(/(?:(\d+)[.:)]?\s*)?([^\s\d]\S*)/g)) {
+    words.push(word ?? "");
+    if (number === undefined || Number(number) === words.length) continue;
+    throw new Failure(
+      Exit.usage,
+      `words: the number ${number} stands before word ${words.length}: type them in the order of their numbers`,
+    );
+  }
+  return words;
 }

@@ -1,6 +1,7 @@
 import { readWords } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
 import { having, isObject, isText } from "../shape.ts";
+import { numberedWords } from "../words_of_keys.ts";
 import { askNode, consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
@@ -10,12 +11,13 @@ export const meshKey: Command = {
 founded the mesh. The recovery key names another mesh key when that is stolen or lost; it was made at
 the founding, to be written down and kept away from every machine.
 
-  words            shows the recovery key as 24 words; with --erase --yes it is shown once more and
-                   removed from this disk
+  words            shows the recovery key as 24 numbered words; with --erase --yes it is shown once
+                   more and removed from this disk
   export           shows the mesh key as 24 words, to be kept or taken to another machine
   seal             shows it and, with --yes, removes it from this machine: then nobody who gets at
                    this machine can make admins, and you need the words to do it
-  import           reads 24 words from standard input and keeps the mesh key on this machine
+  import           reads 24 words, with or without their numbers, from the terminal or standard input, and
+                   keeps the mesh key on this machine
 
   --erase          of words: the recovery key is to be removed
   --yes            the words are written down
@@ -30,7 +32,7 @@ ${INSTANCE_HELP}`,
     const ask = (command: string, erase = false) =>
       consultNode(values, io, { command, erase }, { isAnswer: hasWords });
     const show = ({ document, meant }: Awaited<ReturnType<typeof ask>>) => {
-      io.out(values.json ? jsonText(document) : String(document["words"]));
+      io.out(values.json ? jsonText(document) : numberedWords(String(document["words"])));
       return meant;
     };
     switch (positionals[0]) {

@@ -6,9 +6,9 @@ import { showPlan } from "./plan.ts";
 
 export const recover: Command = {
   usage: "recover [--without A,B] [--since TIME] [--yes] [--interface IF | --state DIR] [--json]",
-  help:
-    `Replaces the mesh key, when it was stolen or lost: reads the 24 recovery words from standard
-input, makes a new mesh key on this machine, and signs anew what is to be kept. The mesh keeps its
+  help: `Replaces the mesh key, when it was stolen or lost: reads the 24 recovery words, with
+or without their numbers, from the terminal or standard input, makes a new mesh key on this machine,
+and signs anew what is to be kept. The mesh keeps its
 id, its members their names and addresses. Without --yes it says what it would do.
 
   --without A,B    admins that are put out for ever, such as the machine that was stolen

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { Exit, Failure } from "./exit.ts";
+import { numberedWords, seedOf, wordsOf } from "./words_of_keys.ts";
+
+const SEED = Uint8Array.from({ length: 32 }, (_, i) => i * 7);
+
+function refused(text: string, why: RegExp): void {
+  assert.throws(
+    () => seedOf(text),
+    (error) => error instanceof Failure && error.code === Exit.usage && why.test(error.message),
+    text,
+  );
+}
+
+Deno.test("a key as words is numbered, four words a row in columns, for paper", () => {
+  const rows = numberedWords(wordsOf(SEED)).split("\n");
+  assert.equal(rows.length, 6);
+  assert.match(rows[0] ?? "", /^ 1 [a-z]+ +2 [a-z]+ +3 [a-z]+ +4 [a-z]+$/);
+  assert.match(rows[5] ?? "", /^21 [a-z]+ +22 [a-z]+ +23 [a-z]+ +24 [a-z]+$/);
+  const columns = rows.map((row) => Array.from(row.matchAll(/[a-z]+/g), ({ index }) => index));
+  for (const one of columns) assert.deepEqual(one, columns[0]);
+  assert.deepEqual(rows.join(" ").match(/[a-z]+/g), wordsOf(SEED).split(" "));
+});
+
+Deno.test("words are accepted as they were printed, with their numbers, without them, and as people write lists", () => {
+  const words = wordsOf(SEED);
+  const list = words.split(" ");
+  const ways = [
+    words,
+    numberedWords(words),
+    ` ${numberedWords(words).toUpperCase()} \n`,
+    list.map((word, i) => `${i + 1}. ${word}`).join("\n"),
+    list.map((word, i) => `${i + 1}) ${word}`).join("\t"),
+    list.map((word, i) => `${String(i + 1).padStart(2, "0")}:${word}`).join("  "),
+    list.map((word, i) => i === 4 ? `5 ${word}` : word).join(" "),
+  ];
+  for (const way of ways) assert.deepEqual(seedOf(way), SEED, way);
+});
+
+Deno.test("words out of the order of their numbers, too few and wrong ones are refused, and none is quoted", () => {
+  const list = wordsOf(SEED).split(" ");
+  const numbered = list.map((word, i) => `${i + 1} ${word}`);
+  const byColumn = [0, 1, 2, 3].flatMap((first) => numbered.filter((_, i) => i % 4 === first));
+  refused(byColumn.join(" "), /^words: the number 5 stands before word 2: /);
+  refused(numbered.toSpliced(6, 1).join(" "), /^words: the number 8 stands before word 7: /);
+  refused(list.slice(1).join(" "), /^words: 23 words were given and a key has 24/);
+  refused("", /^words: 0 words were given/);
+  refused(list.with(2, "shoal").join(" "), /^words: word 3 is not in the list/);
+  refused(list.with(0, list[1] ?? "").with(1, list[0] ?? "").join(" "), /do not fit together/);
+});
