@@ -12,9 +12,10 @@ int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t 
         pass->sockets[i].fd = -1;
     pass->staging.bytes_max = staged_bytes_max;
     pass->aead = aead_create(&plane->aead);
-    bool made = pass->aead && tx_init(&pass->tx, seed) && rx_init(&pass->rx, seed) &&
+    rx_init(&pass->rx, seed);
+    bool made = pass->aead && tx_init(&pass->tx, seed) &&
                 session_table_init(&pass->sessions, seed + 16) &&
-                (plane->workers == 1 || turns_init(&pass->turns));
+                turns_init(&pass->turns, plane->workers);
     return made ? 0 : ENOMEM;
 }
 
@@ -24,7 +25,6 @@ void pass_free(struct pass *pass) {
     routes_close(&pass->routes);
     aead_free(pass->aead);
     tx_free(&pass->tx);
-    rx_free(&pass->rx);
     turns_free(&pass->turns);
     session_table_free(&pass->sessions);
 }

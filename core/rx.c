@@ -15,13 +15,7 @@
 #include "steering.h"
 #include "wire.h"
 
-bool rx_init(struct rx *rx, const uint8_t seed[16]) {
-    stray_init(&rx->stray, seed);
-    rx->arena = aligned_alloc(4096, RX_ARENA_SIZE);
-    return rx->arena != NULL;
-}
-
-void rx_free(struct rx *rx) { free(rx->arena); }
+void rx_init(struct rx *rx, const uint8_t seed[16]) { stray_init(&rx->stray, seed); }
 
 /* ---- To the TUN -------------------------------------------------------------------------- */
 
@@ -419,41 +413,13 @@ bool rx_shorten(struct pass *of, struct pass *by, const uint8_t *buffer,
 
 /* ---- Draining ---------------------------------------------------------------------------- */
 
-static bool drain_alone(struct pass *pass, struct udp_socket *udp) {
-    struct rx *rx = &pass->rx;
-    uint32_t used = 0, messages = 0;
-    bool more = true;
-    for (uint32_t i = 0;
-         i < RX_DATAGRAMS && messages < RX_MESSAGES && used + SOCKET_RECEIVE_MAX <= RX_ARENA_SIZE;
-         i++) {
-        struct socket_received received;
-        int error = socket_receive(udp, rx->arena + used, SOCKET_RECEIVE_MAX, &received);
-        if (error == EAGAIN) {
-            more = false;
-            break;
-        }
-        if (error) { /* an error queued on the socket; reading took it away */
-            stats_add(&pass->stats, COUNT_rx_errors, 1);
-            continue;
-        }
-        if (!rx_shorten(pass, pass, rx->arena + used, &received))
-            continue;
-        rx_buffer(pass, udp, rx->arena + used, &received);
-        used += (received.length + 63) & ~63u;
-        messages += received.segment ? received.length / received.segment + 1 : 1;
-    }
-    rx_deliver(pass);
-    tx_flush(pass); /* what was forwarded */
-    return more;
-}
-
 /* Two full turns in a row: there is more than one thread's work, and whoever is idle helps. */
-static bool drain_in_turns(struct pass *pass, struct udp_socket *udp) {
+bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     struct turns *turns = &pass->turns;
     enum turn_taken taken = TURN_FILLED;
     uint32_t filled = 0;
     atomic_store(&turns->draining, true);
-    for (uint32_t i = 0; i < RX_BUFFERS && (taken == TURN_FILLED || taken == TURN_OPENED); i++) {
+    for (uint32_t i = 0; i < RX_TURNS && (taken == TURN_FILLED || taken == TURN_OPENED); i++) {
         taken = turns_take(pass, pass, udp);
         filled += taken == TURN_FILLED;
         if (filled == 2)
@@ -464,8 +430,4 @@ static bool drain_in_turns(struct pass *pass, struct udp_socket *udp) {
     while (turns_waits(turns)) /* a helper that was done meanwhile leaves it to us */
         turns_put_out(pass);
     return taken != TURN_DRY;
-}
-
-bool rx_drain(struct pass *pass, struct udp_socket *udp) {
-    return pass->turns.ring ? drain_in_turns(pass, udp) : drain_alone(pass, udp);
 }

@@ -1,11 +1,12 @@
 /*
  * Inbound: from UDP buffers to TUN frames.
  *
- * A drain receives several buffers into one arena, opens every data message in place and hands the
- * packets to the coalescer, which keeps pointers; then it writes frames to the TUN, so packets that
- * arrived singly leave as super-packets too. Whatever is not data goes through the gate or straight
- * into the mailbox. Order per message (R46): index, expiry, counter, tag, window, endpoint, facts,
- * trim, source, ECN, TUN. What is for a guest or from one goes to another peer instead (forward.h).
+ * A drain takes turns (turns.h): what one receive gathered, or many small ones together, is opened
+ * in place, all messages of a session in one call, and handed to the coalescer, which keeps
+ * pointers; then it writes frames to the TUN, so packets that arrived singly leave as super-packets
+ * too. Whatever is not data goes through the gate or straight into the mailbox. Order per message
+ * (R46): index, expiry, counter, tag, window, endpoint, facts, trim, source, ECN, TUN. What is for
+ * a guest or from one goes to another peer instead (forward.h).
  */
 #ifndef SHOAL_RX_H
 #define SHOAL_RX_H
@@ -18,12 +19,7 @@
 #include "socket.h"
 #include "stray.h"
 
-#define RX_BUFFERS 4u /* full buffers a drain */
-#define RX_ARENA_SIZE (RX_BUFFERS * SOCKET_RECEIVE_MAX)
-#define RX_DATAGRAMS 64u /* receives a drain, when they are small */
-#define RX_MESSAGES                                                                                \
-    512u /* messages a drain, when UDP_GRO gathered small ones; the last receive's go              \
-            beyond */
+#define RX_TURNS 4u /* of a drain */
 
 /** Who sends datagrams of at most this size, and one by one, is no bulk; for so long it counts as
  * one that others have to leave room. */
@@ -34,7 +30,6 @@
 
 /* Owner: the worker. */
 struct rx {
-    uint8_t *arena;
     struct coalesce coalesce;
     struct coalesce_frame frame;
     struct stray stray;
@@ -46,8 +41,7 @@ struct pass;
 struct turn_verdict;
 
 /** @param seed  16 secret random bytes: hash key of tables by source. */
-bool rx_init(struct rx *rx, const uint8_t seed[16]);
-void rx_free(struct rx *rx);
+void rx_init(struct rx *rx, const uint8_t seed[16]);
 
 /** Receives until dry or the budget is used up and delivers all of it. @return true: maybe more. */
 bool rx_drain(struct pass *pass, struct udp_socket *udp);

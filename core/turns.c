@@ -9,24 +9,25 @@
 #include "pass.h"
 #include "wire.h"
 
-bool turns_init(struct turns *turns) {
+#define RUN_MAX 45u /* messages of one call: what a gathered buffer of full ones holds */
+
+bool turns_init(struct turns *turns, uint32_t workers) {
     pthread_mutex_init(&turns->mutex, NULL);
-    turns->ring = calloc(TURNS, sizeof(*turns->ring));
-    turns->memory = aligned_alloc(4096, (size_t)TURNS * TURN_BYTES);
+    turns->size = workers > 1 ? TURNS : 1;
+    turns->ring = calloc(turns->size, sizeof(*turns->ring));
+    turns->memory = aligned_alloc(4096, (size_t)turns->size * TURN_BYTES);
     if (!turns->ring || !turns->memory)
         return false;
-    for (uint32_t i = 0; i < TURNS; i++)
+    for (uint32_t i = 0; i < turns->size; i++)
         turns->ring[i].bytes = turns->memory + (size_t)i * TURN_BYTES;
     return true;
 }
 
 void turns_free(struct turns *turns) {
-    if (!turns->ring)
-        return;
-    sodium_memzero(turns->ring, TURNS * sizeof(*turns->ring));
+    if (turns->ring)
+        sodium_memzero(turns->ring, turns->size * sizeof(*turns->ring));
     free(turns->ring);
     free(turns->memory);
-    pthread_mutex_destroy(&turns->mutex);
 }
 
 /* ---- Taking ------------------------------------------------------------------------------ */
@@ -38,14 +39,16 @@ static uint32_t datagrams_in(const struct socket_received *received) {
 }
 
 /* The place of a message's key among those of the turn; TURN_KEYS: it is not opened ahead. */
-static uint8_t key_of(struct pass *of, struct turn *turn, const uint8_t *message, uint32_t length,
-                      uint64_t now) {
+static uint8_t key_of(struct pass *of, struct pass *by, struct turn *turn, const uint8_t *message,
+                      uint32_t length) {
     if (length < WIRE_DATA_OVERHEAD || wire_get_le32(message) != WIRE_DATA)
         return TURN_KEYS;
     uint32_t index = wire_get_le32(message + WIRE_DATA_INDEX);
     const struct session *session = session_table_find(&of->sessions, index);
-    if (!session || session_expired(session, now) ||
-        wire_get_le64(message + WIRE_DATA_COUNTER) >= session_counter_limit(session))
+    uint64_t counter = wire_get_le64(message + WIRE_DATA_COUNTER);
+    if (!session || session_expired(session, by->now) || counter >= session_counter_limit(session))
+        return TURN_KEYS;
+    if (of == by && !replay_check(&session->replay, counter)) /* a helper may not look at it */
         return TURN_KEYS;
     for (uint32_t i = turn->keys_count; i-- > 0;)
         if (turn->keys[i].serial == session->receive.serial)
@@ -56,7 +59,7 @@ static uint8_t key_of(struct pass *of, struct turn *turn, const uint8_t *message
     return (uint8_t)turn->keys_count++;
 }
 
-static void copy_keys(struct pass *of, struct turn *turn, uint64_t now) {
+static void copy_keys(struct pass *of, struct pass *by, struct turn *turn) {
     turn->keys_count = turn->messages = 0;
     for (uint32_t p = 0; p < turn->parts_count; p++) {
         const struct turn_part *part = &turn->parts[p];
@@ -65,7 +68,7 @@ static void copy_keys(struct pass *of, struct turn *turn, uint64_t now) {
             uint32_t left = part->received.length - at;
             uint32_t length = left < part->received.segment ? left : part->received.segment;
             turn->key_of[turn->messages++] =
-                key_of(of, turn, turn->bytes + part->at + at, length, now);
+                key_of(of, by, turn, turn->bytes + part->at + at, length);
             at += length;
         }
     }
@@ -97,49 +100,67 @@ static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
 
 /* ---- Opening ----------------------------------------------------------------------------- */
 
+/* Opens a run of messages that have one key. */
+static void open_run(struct aead *aead, const struct turn *turn, struct turn_verdict *verdicts,
+                     struct aead_packet *packets, uint32_t count, uint8_t key_of_run) {
+    if (!count)
+        return;
+    const struct aead_key *key = &turn->keys[key_of_run];
+    aead_open(aead, key, packets, count);
+    for (uint32_t i = 0; i < count; i++)
+        verdicts[i] = (struct turn_verdict){.serial = key->serial, .right = packets[i].ok};
+}
+
 static void open_ahead(struct aead *aead, struct turn *turn) {
-    uint32_t number = 0;
+    struct aead_packet packets[RUN_MAX];
+    uint32_t number = 0, run = 0;
+    uint8_t of_run = TURN_KEYS;
     for (uint32_t p = 0; p < turn->parts_count; p++) {
         const struct turn_part *part = &turn->parts[p];
         uint32_t count = datagrams_in(&part->received), at = 0;
         for (uint32_t i = 0; i < count && number < turn->messages; i++, number++) {
             uint32_t left = part->received.length - at;
             uint32_t length = left < part->received.segment ? left : part->received.segment;
-            struct turn_verdict *verdict = &turn->verdicts[number];
-            *verdict = (struct turn_verdict){0};
-            if (turn->key_of[number] < TURN_KEYS) {
+            uint8_t key = turn->key_of[number];
+            if (key != of_run || run == RUN_MAX) {
+                open_run(aead, turn, &turn->verdicts[number - run], packets, run, of_run);
+                of_run = key;
+                run = 0;
+            }
+            if (key == TURN_KEYS) {
+                turn->verdicts[number] = (struct turn_verdict){0};
+            } else {
                 uint8_t *message = turn->bytes + part->at + at, *plain = message + WIRE_DATA_HEADER;
-                const struct aead_key *key = &turn->keys[turn->key_of[number]];
-                struct aead_packet packet = {.out = plain,
-                                             .in = plain,
-                                             .counter = wire_get_le64(message + WIRE_DATA_COUNTER),
-                                             .length = length - WIRE_DATA_HEADER};
-                verdict->serial = key->serial;
-                verdict->right = aead_open(aead, key, &packet, 1) == 1;
+                packets[run++] =
+                    (struct aead_packet){.out = plain,
+                                         .in = plain,
+                                         .counter = wire_get_le64(message + WIRE_DATA_COUNTER),
+                                         .length = length - WIRE_DATA_HEADER};
             }
             at += length;
         }
     }
+    open_run(aead, turn, &turn->verdicts[number - run], packets, run, of_run);
     sodium_memzero(turn->keys, turn->keys_count * sizeof(turn->keys[0]));
 }
 
 enum turn_taken turns_take(struct pass *of, struct pass *by, struct udp_socket *udp) {
     struct turns *turns = &of->turns;
-    pthread_mutex_lock(&turns->mutex);
+    turns_lock(turns);
     uint32_t first = atomic_load_explicit(&turns->first, memory_order_acquire);
-    if (turns->next - first == TURNS) {
-        pthread_mutex_unlock(&turns->mutex);
+    if (turns->next - first == turns->size) {
+        turns_unlock(turns);
         return TURN_NO_ROOM;
     }
-    struct turn *turn = &turns->ring[turns->next % TURNS];
+    struct turn *turn = &turns->ring[turns->next % turns->size];
     uint32_t bytes = receive(of, by, turn, udp);
     bool got = turn->parts_count > 0;
     if (got) {
-        copy_keys(of, turn, by->now);
+        copy_keys(of, by, turn);
         atomic_store_explicit(&turn->state, TURN_TAKEN, memory_order_relaxed);
         turns->next++;
     }
-    pthread_mutex_unlock(&turns->mutex);
+    turns_unlock(turns);
     if (!got)
         return TURN_DRY;
     if (by != of)
@@ -166,14 +187,15 @@ static void put_out(struct pass *pass, struct turn *turn) {
 bool turns_put_out(struct pass *pass) {
     struct turns *turns = &pass->turns;
     uint32_t begin = atomic_load_explicit(&turns->first, memory_order_relaxed), first = begin;
-    while (first - begin < TURNS && atomic_load(&turns->ring[first % TURNS].state) == TURN_DONE)
-        put_out(pass, &turns->ring[first++ % TURNS]);
+    while (first - begin < turns->size &&
+           atomic_load(&turns->ring[first % turns->size].state) == TURN_DONE)
+        put_out(pass, &turns->ring[first++ % turns->size]);
     if (first == begin)
         return false;
     rx_deliver(pass); /* until here it points into the turns */
     tx_flush(pass);   /* what was forwarded */
     for (uint32_t i = begin; i != first; i++)
-        atomic_store_explicit(&turns->ring[i % TURNS].state, TURN_FREE, memory_order_relaxed);
+        atomic_store_explicit(&turns->ring[i % turns->size].state, TURN_FREE, memory_order_relaxed);
     atomic_store_explicit(&turns->first, first, memory_order_release);
     return true;
 }

@@ -64,24 +64,25 @@ struct turns {
     uint32_t next;          /* ticket; under the mutex */
     _Atomic uint32_t first; /* the oldest that is not put out; whoever has the pass */
     _Atomic bool draining;  /* the owner is about to look for turns that are done */
-    struct turn *ring;      /* NULL: one worker, no turns */
+    uint32_t size;          /* of the ring; 1: there is one worker, and no lock */
+    struct turn *ring;
     uint8_t *memory;
 };
 
 struct pass;
 
 /** False when out of memory. Memory is touched only as turns are taken. */
-bool turns_init(struct turns *turns);
+bool turns_init(struct turns *turns, uint32_t workers);
 void turns_free(struct turns *turns);
 
 /** Keeps helpers out while sessions change outside of a standstill. */
 static inline void turns_lock(struct turns *turns) {
-    if (turns->ring)
+    if (turns->size > 1)
         pthread_mutex_lock(&turns->mutex);
 }
 
 static inline void turns_unlock(struct turns *turns) {
-    if (turns->ring)
+    if (turns->size > 1)
         pthread_mutex_unlock(&turns->mutex);
 }
 
@@ -99,10 +100,8 @@ bool turns_put_out(struct pass *pass);
 
 /** Is the oldest turn done? */
 static inline bool turns_waits(struct turns *turns) {
-    if (!turns->ring)
-        return false;
     uint32_t first = atomic_load_explicit(&turns->first, memory_order_relaxed);
-    return atomic_load(&turns->ring[first % TURNS].state) == TURN_DONE;
+    return atomic_load(&turns->ring[first % turns->size].state) == TURN_DONE;
 }
 
 #endif

@@ -252,7 +252,7 @@ static bool help_one(struct worker *worker, struct worker *other) {
     for (int i = 0; i < PASS_SOCKETS; i++) {
         enum turn_taken taken = TURN_FILLED;
         struct udp_socket *udp = &other->pass.sockets[i];
-        for (uint32_t turn = 0; udp->fd >= 0 && turn < RX_BUFFERS && taken == TURN_FILLED; turn++) {
+        for (uint32_t turn = 0; udp->fd >= 0 && turn < RX_TURNS && taken == TURN_FILLED; turn++) {
             taken = turns_take(&other->pass, &worker->pass, udp);
             if (taken == TURN_OPENED || taken == TURN_FILLED)
                 put_out_for(worker, other);
@@ -294,7 +294,7 @@ static void run(struct worker *worker, uint32_t ready) {
         tx_resume(pass);
     if (pass->plane->workers > 1 && handoff_waits(&pass->plane->boxes[pass->worker]))
         foreign_drain(pass);
-    if (pass->turns.ring && turns_waits(&pass->turns))
+    if (turns_waits(&pass->turns))
         turns_put_out(pass);
     follow_interface(worker, ready);
     follow_routes(worker, ready & 1u << SOURCE_ROUTES);
