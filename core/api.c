@@ -118,7 +118,7 @@ int32_t shoal_device_close(shoal_device_t handle) {
 
 static void fill_info(struct device *device, struct shoal_device_info *info) {
     memset(info, 0, sizeof(*info));
-    info->ifindex = atomic_load_explicit(&device->interface.ifindex, memory_order_relaxed);
+    info->ifindex = atomic_load_explicit(&device->plane.ifindex, memory_order_relaxed);
     char name[SHOAL_IFNAME_SIZE];
     if (info->ifindex && netlink_name(device->netlink, info->ifindex, name) == 0)
         memcpy(device->tun.name, name, sizeof(name)); /* anybody may rename it */
@@ -234,6 +234,8 @@ int32_t shoal_device_set_inner(shoal_device_t handle, const struct shoal_prefix 
         return SHOAL_E_STALE;
     device_stop(device);
     forward_set_inner(&device->plane.forward, address);
+    /* Ways into this network were not looked for before. */
+    atomic_fetch_add_explicit(&device->plane.route_changes, 1, memory_order_relaxed);
     device_resume(device);
     registry_release(handle);
     return SHOAL_OK;
@@ -274,7 +276,7 @@ static struct link_call link_begin(shoal_device_t handle, struct shoal_error *er
         call.status = failure(error, SHOAL_E_STALE, 0, "device");
         return call;
     }
-    call.ifindex = atomic_load_explicit(&call.device->interface.ifindex, memory_order_relaxed);
+    call.ifindex = atomic_load_explicit(&call.device->plane.ifindex, memory_order_relaxed);
     if (!call.device->netlink)
         call.status = failure(error, SHOAL_E_STATE, 0, "the device has no interface");
     else if (!call.ifindex)
@@ -348,6 +350,26 @@ int32_t shoal_link_way(shoal_device_t handle, const struct shoal_prefix *address
     int failed = netlink_way(call.device->netlink, address, &ifindex);
     if (!failed)
         failed = netlink_name(call.device->netlink, ifindex, name);
+    return link_end(handle, failed, "RTM_GETROUTE", error);
+}
+
+int32_t shoal_link_around(shoal_device_t handle, const struct shoal_prefix *address,
+                          uint32_t prefix_size, char *name, uint32_t name_size,
+                          struct shoal_error *error, uint32_t error_size) {
+    if (!error_ok(error, error_size) || !name || name_size != SHOAL_IFNAME_SIZE)
+        return SHOAL_E_SIZE;
+    if (!prefix_ok(address, prefix_size))
+        return refuse(error, "address");
+    struct link_call call = link_begin(handle, error);
+    if (!call.device)
+        return call.status;
+    struct shoal_address to = {.family = address->family};
+    memcpy(to.ip, address->ip, sizeof(to.ip));
+    uint32_t way = device_way(call.device, &to);
+    int failed = way == AROUND_NONE ? ENETUNREACH : 0;
+    memset(name, 0, SHOAL_IFNAME_SIZE);
+    if (!failed && way != AROUND_PLAIN)
+        failed = netlink_name(call.device->netlink, way, name);
     return link_end(handle, failed, "RTM_GETROUTE", error);
 }
 

@@ -200,6 +200,7 @@ static enum shoal_status send_status(int error) {
     case EHOSTUNREACH:
     case EADDRNOTAVAIL:
     case ENETDOWN:
+    case ENODEV:
         return SHOAL_E_NO_ROUTE;
     default:
         return SHOAL_E_SYSTEM;
@@ -211,10 +212,15 @@ enum shoal_status binding_send(struct device *device, const struct shoal_endpoin
     const struct udp_socket *udp = pass_socket_for(&device->workers[0]->pass, to->remote.family);
     if (!udp)
         return SHOAL_E_STATE;
-    int error = socket_send(udp, to, tos, bytes, length, length);
+    uint32_t way = device_way(device, &to->remote);
+    if (way == AROUND_NONE)
+        return SHOAL_E_NO_ROUTE;
+    uint32_t by = way == AROUND_PLAIN ? 0 : way;
+    stats_add(&device->stats, COUNT_tx_around, by != 0);
+    int error = socket_send(udp, to, by, tos, bytes, length, length);
     if (to->local.family != SHOAL_AF_NONE && socket_source_suspect(error)) {
         struct shoal_endpoint anywhere = {.remote = to->remote};
-        error = socket_send(udp, &anywhere, tos, bytes, length, length);
+        error = socket_send(udp, &anywhere, by, tos, bytes, length, length);
     }
     if (!error)
         stats_add(&device->stats, COUNT_control_sent, 1);

@@ -182,6 +182,7 @@ static enum shoal_status open_workers(struct device *device,
     /* Where no news can be had, a source that has become wrong is found out by silence (R54). */
     for (uint32_t i = 0; i < device->worker_count; i++)
         (void)routes_open(&device->workers[i]->pass.routes, i == 0);
+    (void)routes_open(&device->routes, false);
     failed = worker_poll_routes(first);
     if (!failed)
         failed = poll_queues(device);
@@ -222,6 +223,7 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     device->plane.wireguard_only = config->flags & SHOAL_DEVICE_WIREGUARD_ONLY;
     steering_init(&device->steering);
     interface_init(&device->interface, !(config->flags & SHOAL_DEVICE_NO_TUN));
+    device->routes.news = device->routes.queries = -1;
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
     device->offloads_off = config->offloads_off;
     offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL, config->offloads_off);
@@ -287,6 +289,7 @@ void device_close(struct device *device) {
     steering_close(&device->steering);
     tun_close(&device->tun);
     netlink_close(device->netlink);
+    routes_close(&device->routes);
     peer_table_free(&device->plane.peers);
     if (device->plane.routes)
         route_free(device->plane.routes);

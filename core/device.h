@@ -7,11 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "around.h"
 #include "binding.h"
 #include "interface.h"
 #include "netlink.h"
 #include "placement.h"
 #include "plane.h"
+#include "routes.h"
 #include "shoal.h"
 #include "stats.h"
 #include "steering.h"
@@ -38,6 +40,8 @@ struct device {
     struct steering steering;
     struct interface interface;
     struct netlink *netlink; /* requests; NULL without interface */
+    struct routes routes;    /* questions of the control thread */
+    struct around around;    /* ways of what it sends */
     uint32_t receive_buffer;
     uint32_t offloads_off; /* switched off at open; what a probe finds later stays off too */
     struct stats stats;    /* of the control thread */
@@ -59,6 +63,11 @@ void device_resume(struct device *device);
 /** The worker of a peer. */
 static inline struct worker *device_owner(const struct device *device, const struct peer *peer) {
     return device->workers[peer->worker];
+}
+
+/** The way of a control datagram past our own interface: around.h. */
+static inline uint32_t device_way(struct device *device, const struct shoal_address *to) {
+    return around_way(&device->around, &device->routes, &device->stats, &device->plane, to);
 }
 
 /** Makes kernel and coalescers follow `offload.on`. At a standstill. */

@@ -17,7 +17,7 @@
 
 _Static_assert(AEAD_TAG_SIZE >= SEGMENT_SLACK, "the tag makes room for padding");
 
-static bool holds(const struct shoal_prefix *prefix, const uint8_t *address) {
+bool forward_holds(const struct shoal_prefix *prefix, const uint8_t *address) {
     uint32_t bytes = prefix->length / 8u, bits = prefix->length % 8u;
     if (memcmp(prefix->ip, address, bytes) != 0)
         return false;
@@ -135,7 +135,7 @@ void forward_frame(struct pass *pass, struct peer *from, struct peer *to, uint8_
 static void refuse(struct pass *pass, struct peer *from, const struct packet *packet,
                    const uint8_t *plain) {
     const struct shoal_prefix *inner = &pass->plane->forward.inner[packet->version == 6];
-    bool guests = from->guest && holds(inner, packet->destination);
+    bool guests = from->guest && forward_holds(inner, packet->destination);
     pass_drop(pass, from, guests ? COUNT_drop_forward_no_route : COUNT_drop_rx_destination, 1);
     answer(pass, from, packet, plain, ICMP_UNREACHABLE);
 }

@@ -33,6 +33,9 @@ struct peer;
 /** Takes our own address of one family, host bits included, in place of an earlier one. */
 void forward_set_inner(struct forward *forward, const struct shoal_prefix *address);
 
+/** Is an address (4 or 16 bytes) one of this network? */
+bool forward_holds(const struct shoal_prefix *prefix, const uint8_t *address);
+
 /**
  * Sends an inner packet on that a peer sent and may send (R50).
  * @param plain  what `packet` was parsed from, opened in place: behind it lies its tag, before it

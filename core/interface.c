@@ -16,8 +16,7 @@ static void tell(struct pass *pass, enum shoal_link_news news) {
 static void publish(struct interface *interface, struct pass *pass) {
     struct plane *plane = pass->plane;
     const struct link *link = &interface->link;
-    atomic_store_explicit(&interface->ifindex, link->away ? 0 : link->ifindex,
-                          memory_order_relaxed);
+    atomic_store_explicit(&plane->ifindex, link->away ? 0 : link->ifindex, memory_order_relaxed);
     uint32_t was_up = atomic_exchange_explicit(&interface->up, link->up, memory_order_relaxed);
     uint32_t was_mtu = atomic_load_explicit(&plane->mtu, memory_order_relaxed);
     if (link->mtu && link->mtu != was_mtu) {
@@ -39,7 +38,7 @@ int interface_open(struct interface *interface, struct plane *plane, const struc
     if (failed)
         return failed;
     atomic_store(&interface->up, link->up);
-    atomic_store(&interface->ifindex, link->away ? 0 : link->ifindex);
+    atomic_store(&plane->ifindex, link->away ? 0 : link->ifindex);
     if (link->mtu)
         atomic_store(&plane->mtu, link->mtu);
     return 0;

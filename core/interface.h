@@ -17,14 +17,13 @@ struct plane;
 /* Owner: worker 0; the control thread until the workers start. Atomics anybody reads. */
 struct interface {
     struct link link;
-    _Atomic uint32_t up;      /* 1 while IFF_UP */
-    _Atomic uint32_t ifindex; /* at home, now; 0: none, or it is in another namespace */
+    _Atomic uint32_t up; /* 1 while IFF_UP */
 };
 
 /** No interface to look at: that of a TUN which is a pair of sockets counts as up. */
 void interface_init(struct interface *interface, bool up);
 
-/** Finds the interface of a TUN; its MTU becomes the plane's. 0 or an errno. */
+/** Finds the interface of a TUN; its index and MTU become the plane's. 0 or an errno. */
 int interface_open(struct interface *interface, struct plane *plane, const struct tun *tun);
 void interface_close(struct interface *interface);
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "around.h"
 #include "flush.h"
 #include "plane.h"
 #include "routes.h"
@@ -34,6 +35,7 @@ struct pass {
     bool tun_gone;     /* a read or a write found it deleted */
     struct udp_socket sockets[PASS_SOCKETS];
     struct routes routes;          /* of the machine: asked about sources */
+    struct around around;          /* ways past our own interface */
     struct session_table sessions; /* of our peers */
     struct aead *aead;             /* holds no key between batches */
     struct staging_pool staging;   /* what waits for a session of theirs */
@@ -76,6 +78,11 @@ static inline void pass_drop(struct pass *pass, struct peer *peer, enum counter 
 
 /** Wakes a worker that has nothing to do, if there is one, to take turns at our sockets. */
 void pass_call_help(struct pass *pass);
+
+/** The way to a place past our own interface: around.h. */
+static inline uint32_t pass_way(struct pass *pass, const struct shoal_address *to) {
+    return around_way(&pass->around, &pass->routes, &pass->stats, pass->plane, to);
+}
 
 /** Posts an edge or news. @return false when the mailbox is full. */
 static inline bool pass_news(struct pass *pass, const struct shoal_mail *mail) {

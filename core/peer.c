@@ -1,9 +1,12 @@
 #include "peer.h"
 
+#include "around.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 static void forget_path(struct peer *peer) {
+    peer->way = AROUND_UNKNOWN;
     peer->gso_again = 0;
     peer->gso_told = false;
 }

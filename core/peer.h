@@ -28,7 +28,8 @@ struct peer {
     bool guest;         /* what it and other peers send each other goes through us: forward.h */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
-    uint32_t routes_seen; /* the device's `route_changes` when the source was last asked for */
+    uint32_t routes_seen; /* the device's `route_changes` when source and way were last asked for */
+    uint32_t way;         /* past our own interface to the endpoint: around.h */
     struct staging staging;
     struct peer *flush_next; /* list of peers whose staged frames may leave */
     bool flush_listed;

@@ -33,8 +33,11 @@ struct plane {
     _Atomic uint32_t fwmark;        /* of our sockets; for questions about routes */
     _Atomic uint16_t port;          /* of our sockets; 0: not bound. Both the control thread's */
     _Atomic uint32_t mtu;           /* of the interface. Worker 0's, which follows it */
+    _Atomic uint32_t ifindex;       /* of the interface at home, now; 0: none, or it is in another
+                                       namespace. Worker 0's */
     _Atomic uint32_t route_changes; /* news of the machine's routes so far: what was known of
-                                       sources before is asked again. Worker 0's */
+                                       ways before is asked again. Worker 0's; at a standstill
+                                       the control thread's, too */
 };
 
 #endif

@@ -40,6 +40,38 @@ void routes_close(struct routes *routes);
  */
 bool routes_read(struct routes *routes);
 
+/** What the kernel is asked about one way. */
+struct routes_question {
+    uint16_t family;
+    const uint8_t *to;   /* 4 or 16 bytes, by the family */
+    const uint8_t *from; /* NULL: whatever the kernel chooses */
+    uint32_t ifindex;    /* by this interface alone; 0: by any */
+    uint32_t fwmark;     /* as it stands on the socket, since rules look at it */
+    bool wants_route;    /* the route itself; IPv4 takes each address for a neighbour otherwise,
+                            where an interface is named and no route leads there by it */
+};
+
+/** What it says. */
+struct routes_way {
+    uint8_t type;     /* RTN_UNICAST, RTN_LOCAL and so on; RTN_UNSPEC: no way */
+    uint8_t length;   /* of the route's prefix; with wants_route */
+    uint32_t ifindex; /* where it leaves; 0: no way, or by several */
+    uint32_t table;
+    uint32_t metric;
+};
+
+/** False when nobody can tell. */
+bool routes_ask(const struct routes *routes, const struct routes_question *question,
+                struct routes_way *way);
+
+/**
+ * Lists the interfaces by which a route may lead: those that are up, without loopback and `except`,
+ * and without ports of a bridge or a bond, which carry no IP of their own.
+ * @return how many there are; the first `most` stand in `out`
+ */
+uint32_t routes_interfaces(const struct routes *routes, uint32_t except, uint32_t *out,
+                           uint32_t most);
+
 /**
  * Would the kernel send from this source by the interface at which it was heard? True as well when
  * nobody can tell.

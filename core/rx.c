@@ -299,8 +299,10 @@ static void handshake(struct pass *pass, const struct udp_socket *udp, const uin
         return;
     }
     pass_drop(pass, NULL, reasons[verdict], 1);
+    uint32_t back = around_back(plane, from);
     if (verdict == GATE_REPLY &&
-        socket_send(udp, from, WIRE_HANDSHAKE_TOS, reply, sizeof(reply), sizeof(reply)) == 0)
+        socket_send(udp, from, back == AROUND_PLAIN ? 0 : back, WIRE_HANDSHAKE_TOS, reply,
+                    sizeof(reply), sizeof(reply)) == 0)
         stats_add(&pass->stats, COUNT_cookies_sent, 1);
 }
 
@@ -354,6 +356,10 @@ void rx_opened_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer
     /* Before everything that could answer (mail, the gate's cookie) or remember the place (R53). */
     if (!address_takes_datagrams(&received->endpoint.remote)) {
         stats_add(&pass->stats, COUNT_drop_rx_unanswerable, datagrams_in(received));
+        return;
+    }
+    if (around_came_from_inside(pass->plane, &received->endpoint)) {
+        stats_add(&pass->stats, COUNT_drop_rx_inside, datagrams_in(received));
         return;
     }
     uint32_t at = 0, number = 0;

@@ -191,8 +191,10 @@ SHOAL_API int32_t shoal_device_set_fwmark(shoal_device_t device, uint32_t fwmark
 /**
  * Our own inner address of one family, with the length of the mesh's network, in place of an
  * earlier one. From then on a peer's packet of that family reaches the TUN only if it is for this
- * address; what is not for it and not forwarded is dropped, and answered from there. Without it
- * (plain WireGuard) the TUN takes what any peer may send, whatever its destination.
+ * address; what is not for it and not forwarded is dropped, and answered from there. Datagrams of
+ * the device itself to that network do not go by its own interface, and those that come by it are
+ * dropped. Without it (plain WireGuard) the TUN takes what any peer may send, whatever its
+ * destination.
  */
 SHOAL_API int32_t shoal_device_set_inner(shoal_device_t device, const struct shoal_prefix *address,
                                          uint32_t prefix_size);
@@ -238,6 +240,16 @@ SHOAL_API int32_t shoal_link_route(shoal_device_t device, const struct shoal_pre
 SHOAL_API int32_t shoal_link_way(shoal_device_t device, const struct shoal_prefix *address,
                                  uint32_t prefix_size, char *name, uint32_t name_size,
                                  struct shoal_error *error, uint32_t error_size);
+
+/**
+ * The same for what the device itself sends, whose datagrams to a place in the inner network
+ * (shoal_device_set_inner) name another interface where the kernel would send them by our own:
+ * `name` is that interface, or "" where nothing is named. SHOAL_E_SYSTEM with ENETUNREACH: nothing
+ * but our own interface leads there, and nothing is sent.
+ */
+SHOAL_API int32_t shoal_link_around(shoal_device_t device, const struct shoal_prefix *address,
+                                    uint32_t prefix_size, char *name, uint32_t name_size,
+                                    struct shoal_error *error, uint32_t error_size);
 
 /* ---- Peers, routes, sessions ------------------------------------------------------------- */
 

@@ -149,19 +149,24 @@ static void *add_control(struct msghdr *message, union send_control *control, in
 }
 
 /* Only the address sticks, not the interface it came in on: routing stays the kernel's, as in the
- * Linux driver. A link-local address means nothing without its interface. */
+ * Linux driver. A link-local address means nothing without its interface, and where a datagram has
+ * to leave by a certain one, IPv6 has no source: around.h. */
 static void add_source(struct msghdr *message, union send_control *control,
-                       const struct shoal_endpoint *to) {
-    if (to->local.family == SHOAL_AF_INET) {
-        struct in_pktinfo info = {0};
-        memcpy(&info.ipi_spec_dst, to->local.ip, 4);
+                       const struct shoal_endpoint *to, uint32_t ifindex) {
+    bool has_source = to->local.family != SHOAL_AF_NONE;
+    if (to->remote.family == SHOAL_AF_INET) {
+        struct in_pktinfo info = {.ipi_ifindex = (int)ifindex};
+        if (has_source)
+            memcpy(&info.ipi_spec_dst, to->local.ip, 4);
         memcpy(add_control(message, control, IPPROTO_IP, IP_PKTINFO, sizeof(info)), &info,
                sizeof(info));
     } else {
-        struct in6_pktinfo info = {0};
-        memcpy(&info.ipi6_addr, to->local.ip, 16);
-        if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-            info.ipi6_ifindex = to->local.scope ? to->local.scope : to->ifindex;
+        struct in6_pktinfo info = {.ipi6_ifindex = ifindex};
+        if (has_source && !ifindex) {
+            memcpy(&info.ipi6_addr, to->local.ip, 16);
+            if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+                info.ipi6_ifindex = to->local.scope ? to->local.scope : to->ifindex;
+        }
         memcpy(add_control(message, control, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(info)), &info,
                sizeof(info));
     }
@@ -180,8 +185,8 @@ static socklen_t write_address(union sockaddr_any *out, const struct shoal_addre
     return sizeof(out->v6);
 }
 
-int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, uint8_t tos,
-                const uint8_t *bytes, uint32_t length, uint32_t segment) {
+int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, uint32_t ifindex,
+                uint8_t tos, const uint8_t *bytes, uint32_t length, uint32_t segment) {
     union sockaddr_any name;
     union send_control control = {{0}}; /* no bytes of our stack between the items */
     struct iovec part = {.iov_len = length};
@@ -193,8 +198,8 @@ int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, u
         memcpy(add_control(&message, &control, SOL_UDP, UDP_SEGMENT, sizeof(size)), &size,
                sizeof(size));
     }
-    if (to->local.family != SHOAL_AF_NONE)
-        add_source(&message, &control, to);
+    if (to->local.family != SHOAL_AF_NONE || ifindex)
+        add_source(&message, &control, to, ifindex);
     if (tos) {
         int value = tos;
         bool v6 = udp->family == SHOAL_AF_INET6;

@@ -74,10 +74,11 @@ uint32_t socket_probe(const struct udp_socket *udp);
 
 /**
  * Sends one datagram, or with `segment` below `length` a train of datagrams of that size.
+ * @param ifindex  the interface by which it has to leave (around.h); 0: routing is the kernel's
  * @return 0 or the errno; never retried here but for EINTR.
  */
-int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, uint8_t tos,
-                const uint8_t *bytes, uint32_t length, uint32_t segment);
+int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, uint32_t ifindex,
+                uint8_t tos, const uint8_t *bytes, uint32_t length, uint32_t segment);
 
 /**
  * Could a sticky source be to blame for this errno? The kernel says EINVAL for an address that is

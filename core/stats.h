@@ -20,6 +20,9 @@
     X(tx_blocked)                 /* trains that waited for room in the socket */ \
     X(tx_source_cleared)          /* sticky sources given up because the kernel refused them (R54) */ \
     X(tx_gso_refused)             /* trains sent again singly because UDP_SEGMENT was refused */ \
+    X(tx_around)                  /* sends that named an interface, past our own route (around.h) */ \
+    X(around_asked)               /* times the kernel was asked for that way */ \
+    X(around_cut)                 /* interfaces beyond 64 that it was not asked about */ \
     X(tx_marked)                  /* packets marked because their queue stands (RFC 3168) */ \
     X(tx_staged)                  /* frames that waited for a session (R16) */ \
     /* inbound */ \
@@ -63,7 +66,7 @@
     X(drop_tx_seal)               /* the cipher failed, or another worker took the last counters */ \
     X(drop_tx_too_big)            /* larger than a datagram can be, EMSGSIZE included */ \
     X(drop_tx_buffer)             /* EAGAIN twice, ENOBUFS, ENOMEM */ \
-    X(drop_tx_unreachable)        /* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, ENETDOWN */ \
+    X(drop_tx_unreachable)        /* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, ENETDOWN, ENODEV */ \
     X(drop_tx_denied)             /* EPERM, EACCES: a filter */ \
     X(drop_tx_error)              /* any other error of sendmsg */ \
     /* inbound drops */ \
@@ -73,6 +76,7 @@
     X(drop_rx_standing)           /* lost because the socket's queue stands (RFC 8289) */ \
     X(drop_rx_truncated)          /* MSG_TRUNC, or segments of unknown size after MSG_CTRUNC */ \
     X(drop_rx_unanswerable)       /* from port 0, or from an IPv4-mapped IPv6 address */ \
+    X(drop_rx_inside)             /* by our own interface: what comes out of the mesh is no place */ \
     X(drop_rx_short)              /* a data message below 32 bytes (R20), or nothing at all */ \
     X(drop_rx_oversized)          /* not data, and above 1,500 bytes */ \
     X(drop_rx_unknown_type)       /* with SHOAL_DEVICE_WIREGUARD_ONLY */ \

@@ -52,6 +52,7 @@ static enum counter reason(int error) {
     case EHOSTUNREACH:
     case EADDRNOTAVAIL:
     case ENETDOWN:
+    case ENODEV:
         return COUNT_drop_tx_unreachable;
     case EPERM:
     case EACCES:
@@ -90,16 +91,21 @@ static void demote(struct pass *pass, struct peer *peer, int error) {
     pass_news(pass, &mail);
 }
 
-/* News of routes came since the last send: is the source still one that leaves where it was heard?
- */
-static void reconsider_source(struct pass *pass, struct peer *peer) {
+/* News of routes came since the last send, or the endpoint is new: does the way there lead past our
+ * own interface, and is the source still one that leaves where it was heard? */
+static void reconsider_way(struct pass *pass, struct peer *peer) {
     struct plane *plane = pass->plane;
     uint32_t changes = atomic_load_explicit(&plane->route_changes, memory_order_relaxed);
-    if (peer->routes_seen == changes)
+    bool news = peer->routes_seen != changes;
+    if (!news && peer->way != AROUND_UNKNOWN)
         return;
     peer->routes_seen = changes;
+    peer->way = pass_way(pass, &peer->endpoint.remote);
     uint32_t fwmark = atomic_load_explicit(&plane->fwmark, memory_order_relaxed);
-    if (!routes_keep_source(&pass->routes, &peer->endpoint, fwmark))
+    bool keeps = peer->way == AROUND_PLAIN
+                     ? !news || routes_keep_source(&pass->routes, &peer->endpoint, fwmark)
+                     : !peer->endpoint.ifindex || peer->endpoint.ifindex == peer->way;
+    if (!keeps)
         clear_source(pass, peer);
 }
 
@@ -107,14 +113,19 @@ static int send_once(struct pass *pass, const struct train *train, uint32_t from
                      uint32_t segment) {
     struct peer *peer = train->peer;
     struct udp_socket *udp = pass_socket_for(pass, peer->endpoint.remote.family);
-    reconsider_source(pass, peer);
-    int error = socket_send(udp, &peer->endpoint, train->tos, train->arena + from, length, segment);
+    reconsider_way(pass, peer);
+    if (peer->way == AROUND_NONE)
+        return ENETUNREACH;
+    uint32_t by = peer->way == AROUND_PLAIN ? 0 : peer->way;
+    const uint8_t *bytes = train->arena + from;
+    stats_add(&pass->stats, COUNT_tx_around, by != 0);
+    int error = socket_send(udp, &peer->endpoint, by, train->tos, bytes, length, segment);
     if (!socket_source_suspect(error) || peer->endpoint.local.family == SHOAL_AF_NONE)
         return error;
     /* The same answer without a source: something else is to blame (the segments' size, no route at
      * all), and we go on answering from where we were addressed (R55). */
     struct shoal_endpoint anywhere = {.remote = peer->endpoint.remote};
-    int without = socket_send(udp, &anywhere, train->tos, train->arena + from, length, segment);
+    int without = socket_send(udp, &anywhere, by, train->tos, bytes, length, segment);
     if (without != error)
         clear_source(pass, peer);
     return without;

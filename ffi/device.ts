@@ -290,14 +290,29 @@ export class Device {
    * @throws {CoreError} ENETUNREACH: by none; EHOSTUNREACH, EACCES, EINVAL: a route refuses it
    */
   wayTo(address: Uint8Array): string {
+    return this.#interfaceTo("link_way", this.core.calls.shoal_link_way, address);
+  }
+
+  /**
+   * The interface that our own datagrams to an address of the mesh's network name, past our own; "": none is named.
+   * @throws {CoreError} ENETUNREACH: nothing but our own interface leads there
+   */
+  wayAround(address: Uint8Array): string {
+    return this.#interfaceTo("link_around", this.core.calls.shoal_link_around, address);
+  }
+
+  #interfaceTo(
+    what: string,
+    ask: Core["calls"]["shoal_link_way"],
+    address: Uint8Array,
+  ): string {
     writePrefix(this.#prefix, { address, length: 8 * address.length });
     const { bytes } = this.#prefix;
     const name = memory(DeviceInfoStruct.fields.ifname.size);
     const error = this.#error.bytes;
-    const { shoal_link_way } = this.core.calls;
     this.#explain(
-      "link_way",
-      shoal_link_way(
+      what,
+      ask(
         this.handle,
         bytes,
         bytes.length,

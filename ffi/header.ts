@@ -188,6 +188,10 @@ export const symbols = {
     parameters: ["u64", "buffer", "u32", "buffer", "u32", "buffer", "u32"],
     result: "i32",
   },
+  shoal_link_around: {
+    parameters: ["u64", "buffer", "u32", "buffer", "u32", "buffer", "u32"],
+    result: "i32",
+  },
   shoal_peer_add: { parameters: ["u64", "u32", "buffer"], result: "i32" },
   shoal_peer_remove: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_set_endpoint: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },

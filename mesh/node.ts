@@ -143,7 +143,7 @@ export class Node {
   #addresses = "";
   #port: number;
   /** Datagrams that are of no kind, or of a kind that we do not answer now. */
-  readonly #drops = { foreign: 0, twin_handshake: 0, inside: 0 };
+  readonly #drops = { foreign: 0, twin_handshake: 0 };
 
   private constructor(
     now: Now,
@@ -258,7 +258,6 @@ export class Node {
   datagram(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
     const mesh = this.#mesh;
-    if (this.#isInside(arrival.from)) return void this.#drops.inside++;
     switch (kindOf(arrival.bytes)) {
       case "sealed":
         if (this.#talk?.sealed(now, arrival, out)) this.#describe();
@@ -317,11 +316,6 @@ export class Node {
   /** News of core about a peer. */
   edge(now: Now, edge: Edge, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
-    if (edge.kind === "endpointMoved" && this.#isInside(edge.endpoint)) {
-      // Core sends there already: it has to be told where the peer is.
-      this.#drops.inside++;
-      return this.#tunnels.restoreEndpoint(now, edge.peer, this.#tunnelOut(now, out));
-    }
     const roster = this.#mesh?.roster;
     const member = roster?.byPeer(edge.peer);
     if (roster && member && edge.kind === "endpointMoved") {
@@ -407,7 +401,7 @@ export class Node {
 
   /** Our outer addresses, with the port; those that nobody else can reach are left out here. */
   interfaces(now: Now, endpoints: readonly Endpoint[], out: Outbox<NodeEvent>): void {
-    const reachable = endpoints.filter((one) => isReachable(one) && !this.#isOfMesh(one.address));
+    const reachable = endpoints.filter(isReachable);
     const isSame = reachable.length === this.#interfaces.length &&
       reachable.every((endpoint, i) => sameEndpoint(endpoint, this.#interfaces[i] ?? endpoint));
     if (isSame) return;
@@ -744,22 +738,16 @@ export class Node {
     const isNew = (endpoint: Endpoint) =>
       !this.#interfaces.some((own) => sameEndpoint(own, endpoint));
     const endpoints = [...this.#interfaces, ...reflexive.filter(isNew)];
-    // Nobody would take a record that names one of those, on whosever word it came in.
-    const outside = endpoints.filter(({ address }) => !this.#isOfMesh(address));
-    this.#mesh?.describe({ endpoints: outside });
+    // Others try the first few. A provider's network may use the addresses of the mesh, and mostly
+    // reaches nobody outside, as those of another mesh on this machine.
+    const [near, far] = [true, false].map((isNear) =>
+      endpoints.filter(({ address }) => this.#isOfMesh(address) === isNear)
+    ) as [Endpoint[], Endpoint[]];
+    this.#mesh?.describe({ endpoints: [...far, ...near] });
   }
 
   #isOfMesh(address: Uint8Array): boolean {
     return this.#mesh !== undefined && isInside(this.#mesh.judge.meshId, address);
-  }
-
-  /**
-   * Whether something came through our own tunnels: a member that sends its outer datagrams to our
-   * inner address. Believed to be there, its tunnel would lead into itself, and every packet for it
-   * round and round. Without an interface nothing can, and 100.64.0.0/10 is a provider's network.
-   */
-  #isInside({ address }: Endpoint): boolean {
-    return this.#o.tunnel && this.#isOfMesh(address);
   }
 
   /** What an answer to our knocking has changed. */

@@ -25,6 +25,7 @@ const DROPS: Readonly<Record<string, string>> = {
   rx_standing: "of a stream that filled the socket, so that it slows down",
   rx_truncated: "received cut off",
   rx_unanswerable: "from a place that cannot be answered",
+  rx_inside: "from inside the mesh, where no member's place is",
   rx_short: "too short for a message",
   rx_oversized: "too long for a message",
   rx_unknown_type: "of an unknown type",

@@ -18,7 +18,6 @@ import { KEY_LENGTH } from "../crypto.ts";
 import { type Decoded, Reader, Writer } from "../codec.ts";
 import { type Endpoint, whyUnreachable } from "../endpoint.ts";
 import type { Prefix } from "../machine.ts";
-import { isInside } from "./address.ts";
 import { type Admission, ADMISSION_MAX, decodeAdmission, encodeAdmission } from "./admission.ts";
 import { type MemberId, signatureLabel } from "./identity.ts";
 import { STATEMENT_MAX } from "./statement.ts";
@@ -158,12 +157,7 @@ export function openRecord(
   const signed = bytes.subarray(0, -64);
   const body = decodeBody(signed);
   if (!body.ok) return body;
-  const { key, endpoints, twin } = body.value;
-  // Whoever sent there would send through the tunnel that leads there: a loop.
-  const places = twin?.endpoint ? [...endpoints, twin.endpoint] : endpoints;
-  if (places.some(({ address }) => isInside(meshId, address))) {
-    return { ok: false, error: `the record of ${key.toHex()} names a place inside the mesh` };
-  }
+  const { key } = body.value;
   if (!crypto.ed25519Verify(bytes.subarray(-64), signedPart(meshId, signed), key)) {
     const error = `the signature of the record of ${key.toHex()} does not fit`;
     return { ok: false, error, isForged: true };

@@ -211,13 +211,6 @@ export class Tunnels {
     for (const peer of this.#device.peers.values()) peer.source = undefined;
   }
 
-  /** Core took a peer to be where it is not: it is told again where the peer is. */
-  restoreEndpoint(now: Now, id: PeerId, out: Out): void {
-    const step = this.#begin(now, out);
-    const peer = this.#device.peers.get(id);
-    if (peer?.endpoint) setEndpoint(step, peer, peer.endpoint, peer.source);
-  }
-
   /**
    * A hint on where the peer is, from gossip or anything else without authority: taken only while
    * no session lives (R53). A live one may be at a place that is gone, though: where nothing comes
