@@ -653,6 +653,7 @@ export class Node {
       isOpen: open,
       state: this.#hasLeft ? "left" : this.#entry.state,
       complaints: this.#entry.complaints(),
+      refusals: this.#talk?.refusals.byReason() ?? new Map(),
       mesh: this.#mesh,
       door: this.#door,
       otherVersions: this.#otherVersions.places(now),
@@ -725,6 +726,7 @@ export class Node {
     return {
       record: mesh.record,
       isKnown: (id) => mesh.isKnown(id),
+      wasMember: (id) => mesh.statements.wasCertified(id),
       hasRoom: () => mesh.hasRoom(),
       judge: (record) => mesh.judgeAtDoor(now, record, out),
       isAwaiting: mesh.isAwaiting(now),

@@ -9,6 +9,7 @@ import type { Door } from "./door/door.ts";
 import { COOKIE_SIZE, decodeAnswer } from "./door/greeting.ts";
 import { Hellos } from "./door/hellos.ts";
 import { backTo } from "./door/joiner.ts";
+import { Refusals } from "./door/refusals.ts";
 import { type Endpoint, sameEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
@@ -66,6 +67,8 @@ export class Talk {
   readonly #shown = new Map<MemberId, number>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
   readonly #introduced = new Map<MemberId, { readonly tries: number; readonly at: number }>();
+  /** Whom we take for a member and who does not take us for one. */
+  readonly refusals = new Refusals();
   /** Sealed datagrams that came to nothing, by reason. */
   readonly drops = {
     malformed: 0,
@@ -126,6 +129,7 @@ export class Talk {
     ) {
       for (const id of paced.keys()) if (!this.mesh.roster.get(id)) paced.delete(id);
     }
+    this.refusals.expire(now, (id) => this.mesh.roster.get(id) !== undefined);
   }
 
   /** Proves to a door that answered that we are here. */
@@ -193,7 +197,11 @@ export class Talk {
     const member = this.mesh.roster.get(id);
     if (!answer.ok || !member) return false;
     const { cookie, observed, verdict } = answer.value;
-    if (verdict.kind !== "welcome") return false;
+    if (verdict.kind === "refused") {
+      this.refusals.note(now, id, verdict.why);
+      return false;
+    }
+    this.refusals.clear(id);
     if (sameEndpoint(place, arrival.from)) this.mesh.proven(now, place, id);
     this.#place(now, member, arrival, out);
     this.#record(now, id, verdict.record, out);
@@ -252,6 +260,7 @@ export class Talk {
       this.drops.early++; // answered at our door, not confirmed yet
       return false;
     }
+    this.refusals.clear(from);
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.

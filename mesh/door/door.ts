@@ -33,7 +33,7 @@ export const HALF_OPEN_MAX = 256;
 /** Milliseconds for a confirmation. */
 const HALF_OPEN_TIME = 10_000;
 
-/** Refusals that are not answered: whoever never had a proof learns nothing. */
+/** Refusals that are answered only to who was a member once: whoever never had a proof learns nothing. */
 const SILENT: readonly Refusal[] = ["stranger", "invalid"];
 
 interface HalfOpen {
@@ -51,6 +51,8 @@ export interface MeshBehind {
   readonly record: NodeRecord;
   /** Whether the mesh knows this identity as a member. */
   readonly isKnown: (id: MemberId) => boolean;
+  /** Whether somebody with a right to it has ever certified this identity. */
+  readonly wasMember: (id: MemberId) => boolean;
   /** Whether there is room for one more member. */
   readonly hasRoom: () => boolean;
   /** Whether the subject of a record is a member, or its token lets it become one here. */
@@ -105,7 +107,8 @@ export class Door {
     if (!opened.ok || opened.value.id === this.self.id) return this.#drop("invalid");
     const record = opened.value;
     const judgement = behind.judge(record);
-    if (judgement?.kind === "refused" && SILENT.includes(judgement.why)) {
+    const isSilent = judgement?.kind === "refused" && SILENT.includes(judgement.why);
+    if (isSilent && !(judgement.why === "stranger" && behind.wasMember(record.id))) {
       return this.#drop("stranger");
     }
     const ours = behind.record.bytes;

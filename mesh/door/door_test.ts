@@ -55,6 +55,7 @@ function setUp(crypto: Crypto = toyCrypto) {
       proof,
     });
   const house = {
+    statements: judge.statements,
     record: recordOf(self),
     isKnown: (_: string) => false,
     hasRoom: () => true,
@@ -67,6 +68,7 @@ function setUp(crypto: Crypto = toyCrypto) {
         : judgement;
     },
     isAwaiting: false,
+    wasMember: (_: string) => false,
     isDecided: (_: string) => false,
     genesis: society.genesis,
   };
@@ -188,6 +190,23 @@ Deno.test("who was a member hears why it is none any more", () => {
   assert.equal(verdictOn(removed), "removed");
   assert.equal(verdictOn(ended), "expired");
   assert.equal(verdictOn(gone), "left");
+});
+
+Deno.test("who was certified once hears that no certificate of it counts, and a stranger nothing", () => {
+  const { society, self, add, house, door, verdictOn } = setUp();
+  const [admin, former, stranger] = [2, 3, 4].map((n) => society.person(n));
+  assert.ok(admin && former && stranger);
+  add(society.sign(society.mesh, adminDraft(admin)));
+  add(society.sign(admin, memberDraft(former)));
+  const wasMember = (id: string) => house.statements.wasCertified(id);
+  const real = { ...house, wasMember };
+  assert.equal(verdictOn(former, undefined, at(0), real), "welcome");
+  add(society.sign(society.mesh, { kind: "demoted", key: admin.id }));
+  add(society.sign(self, memberDraft(admin)));
+  assert.equal(verdictOn(former, undefined, at(0), real), "stranger");
+  assert.equal(door.drops.stranger, 0);
+  assert.equal(verdictOn(stranger, undefined, at(0), real), undefined);
+  assert.equal(door.drops.stranger, 1);
 });
 
 Deno.test("a full house refuses newcomers and welcomes whom it knows", () => {

@@ -160,8 +160,7 @@ export class Entry {
     const record = judge(this.#o.crypto, now, mesh, key, verdict.record, out);
     if (verdict.kind === "refused") {
       if ("blame" in record) return undefined;
-      const why = REFUSED[verdict.why]?.(this.#o.identity.id) ?? "it does not take us for a member";
-      this.#fail(seed, `refused us: ${why}`, out);
+      this.#fail(seed, `refused us: ${refusalText(verdict.why, this.#o.identity.id)}`, out);
       return undefined;
     }
     const isMember = !("blame" in record);
@@ -234,8 +233,15 @@ function judge(
   return { blame: judgement.detail, isOfClock: isOfClock(judgement.why) };
 }
 
-/** What a person is told whose key an admin's command has to name. */
+/** Why a member does not take us for one. @param key ours, which an admin's command has to name */
+export function refusalText(why: Refusal, key: MemberId): string {
+  return REFUSED[why]?.(key) ?? "it does not take us for a member";
+}
+
 const REFUSED: Partial<Record<Refusal, (key: MemberId) => string>> = {
+  stranger: (key) =>
+    "no certificate of our key counts there any more: an admin gives it one: " +
+    `\`shoal approve ${key}\``,
   notYetValid: () =>
     "our certificate has not begun yet by its clock: compare the clocks of both machines",
   expired: (key) => `our membership has ended: an admin renews it with \`shoal approve ${key}\``,

@@ -221,6 +221,12 @@ export class Statements {
     return last?.certificate;
   }
 
+  /** Whether somebody with a right to it at that time has certified a key, be it as a member or an admin. */
+  wasCertified(key: MemberId): boolean {
+    for (const { kind } of this.about(key)) if (kind === "admin" || kind === "member") return true;
+    return false;
+  }
+
   /** Whether the only certificates of a key are more than their token admits. */
   isSurplus(key: MemberId): boolean {
     if (this.certificate(key)) return false;
@@ -562,13 +568,8 @@ export class Statements {
       case "guest":
         return this.isEntitled(signer);
       case "left":
-        return isKnown || this.#hasCertificates(signer);
+        return isKnown || this.wasCertified(signer);
     }
-  }
-
-  #hasCertificates(key: MemberId): boolean {
-    for (const { kind } of this.about(key)) if (kind === "admin" || kind === "member") return true;
-    return false;
   }
 
   /** What only one of can be held. */

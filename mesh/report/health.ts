@@ -5,12 +5,13 @@
 import { adminNames, namesOf } from "../admin/authority.ts";
 import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
+import { refusalText } from "../door/entry.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { type Now, secondsOf } from "../machine.ts";
 import { formatPool } from "../membership/genesis.ts";
-import type { Identity } from "../membership/identity.ts";
+import type { Identity, MemberId } from "../membership/identity.ts";
 import { GUESTS_PER_HOST } from "../membership/guests.ts";
-import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
+import { CLOCK_SKEW, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { RESERVE } from "../membership/sight.ts";
 import type { OtherVersion } from "../wire/other_versions.ts";
@@ -33,6 +34,8 @@ export interface ReportSources {
   readonly state: JoinState;
   /** What keeps us from talking to anybody of the mesh. */
   readonly complaints: readonly string[];
+  /** Members that do not take us for one, by what they say. */
+  readonly refusals: ReadonlyMap<Refusal, readonly MemberId[]>;
   readonly mesh: Mesh | undefined;
   readonly door: Door | undefined;
   readonly otherVersions: readonly OtherVersion[];
@@ -53,6 +56,7 @@ type MeshCheck = (now: Now, mesh: Mesh, sources: ReportSources) => string[];
 const CHECKS: readonly MeshCheck[] = [
   requests,
   ownMembership,
+  refusals,
   ownClock,
   ownTwin,
   twins,
@@ -142,6 +146,16 @@ function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[]
     default:
       return [];
   }
+}
+
+/** What others say of us while we know nothing of it: their word, which we need not believe. */
+function refusals(now: Now, mesh: Mesh, { refusals }: ReportSources): string[] {
+  if (mesh.membership(now) === undefined) return []; // We know ourselves that we are none.
+  return [...refusals].slice(0, LINES_EACH).map(([why, members]) => {
+    const names = namesOf(members.map((id) => mesh.roster.nameOf(id)).sort(), "");
+    const refuse = members.length === 1 ? "refuses" : "refuse";
+    return `${names} ${refuse} us: ${refusalText(why, mesh.id)}`;
+  });
 }
 
 function ownClock(now: Now, mesh: Mesh): string[] {
