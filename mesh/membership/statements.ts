@@ -456,6 +456,11 @@ export class Statements {
     return this.#outranked.values();
   }
 
+  /** The statement with this hash, if it lost its number to another. */
+  lost(hash: string): Statement | undefined {
+    return this.#outranked.get(hash)?.statement;
+  }
+
   get outrankedCount(): number {
     return this.#outranked.size;
   }

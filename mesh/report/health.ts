@@ -2,7 +2,7 @@
  * What is wrong with a node or its mesh, and what to do about it: an ordered list of small checks, each
  * of which says nothing or a few sentences.
  */
-import { adminNames, namesOf } from "../admin/authority.ts";
+import { adminNames, nameOf, namesOf } from "../admin/authority.ts";
 import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
 import { refusalText } from "../door/entry.ts";
@@ -14,6 +14,7 @@ import { GUESTS_PER_HOST } from "../membership/guests.ts";
 import { CLOCK_SKEW, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { RESERVE } from "../membership/sight.ts";
+import { subjectOf } from "../membership/statement.ts";
 import type { OtherVersion } from "../wire/other_versions.ts";
 import type { JoinState } from "../status.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
@@ -212,13 +213,53 @@ function overuse(_now: Now, mesh: Mesh): string[] {
 }
 
 function pairs(_now: Now, mesh: Mesh): string[] {
-  return [...mesh.statements.pairs()].slice(0, LINES_EACH).map(({ signer, number }) => {
-    const who = signer === mesh.statements.meshKey
-      ? "the mesh key"
-      : mesh.roster.nameOf(signer) || signer.slice(0, 16);
-    return `${who} has signed two things under one number (${number}): its disk was copied or ` +
-      "restored, or its key stolen: look at what it signed, and demote it if you do not know why";
+  return [...mesh.statements.pairs()].slice(0, LINES_EACH).map(({ signer, number, hashes }) => {
+    const isMeshKey = signer === mesh.statements.meshKey;
+    const who = isMeshKey ? "the mesh key" : mesh.roster.nameOf(signer) || signer.slice(0, 16);
+    const missing = hashes.flatMap((hash) => missingIn(mesh, hash));
+    const again = missing.length > 0
+      ? `${namesOf(missing, "")} does not count: say it again if it was meant`
+      : "look at what it signed";
+    const cause = isMeshKey
+      ? "it was used on two machines that had not heard each other, its disk was copied or restored, or it " +
+        `was stolen: ${again}, and \`shoal recover\``
+      : `its disk was copied or restored, or its key stolen: ${again}, and demote it`;
+    return `${who} has signed two things under one number (${number}): ${cause} if you do not know why`;
   });
+}
+
+/** What a statement that lost its number was to do, as people call it, unless another has done it. */
+function missingIn(mesh: Mesh, hash: string): string[] {
+  const { statements } = mesh;
+  const lost = statements.lost(hash);
+  if (!lost) return [];
+  const key = subjectOf(lost);
+  const who = nameOf(mesh, key);
+  switch (lost.kind) {
+    case "admin":
+      return statements.hadOffice(key) ? [] : [`the office of ${who}`];
+    case "demoted":
+      return statements.isAdmin(key) ? [`the end of the office of ${who}`] : [];
+    case "member":
+      return statements.certificate(key) || statements.isRemoved(key)
+        ? []
+        : [`the certificate of ${who}`];
+    case "removed":
+      return statements.isRemoved(key) || statements.hasLeft(key) ? [] : [`the removal of ${who}`];
+    case "token":
+      return statements.token(key) ? [] : [`the invite ${key.slice(0, 8)}`];
+    case "withdrawn":
+      return statements.isWithdrawn(key)
+        ? []
+        : [`the end of the invite or guest ${key.slice(0, 8)}`];
+    case "guest":
+      return statements.guest(key) || statements.isWithdrawn(key)
+        ? []
+        : [`the guest ${lost.certificate.name}`];
+    case "successor":
+    case "left":
+      return [];
+  }
 }
 
 function voids(_now: Now, mesh: Mesh): string[] {
