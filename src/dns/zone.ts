@@ -18,6 +18,14 @@ const NEGATIVE_TTL = 5;
 /** Behind the name of a mesh. */
 export const SUFFIX = "internal";
 
+/**
+ * Names that machines look for by themselves in each domain that they search: by `wpad` a browser finds the proxy for
+ * all that it asks for, by `isatap` Windows a router. Who joins by an invite chooses its name, so no answer gives them
+ * to a member (Windows' DNS server has the same two in its global query block list); nor `localhost`, which is one's
+ * own machine everywhere (RFC 6761, section 6.3).
+ */
+const NOBODYS = ["wpad", "isatap", "localhost"];
+
 /** Transfers of a whole zone, which are for secondary servers: there are none (RFC 5936, section 2.2.1; RFC 1995). */
 const TRANSFERS = ["AXFR", "IXFR"];
 
@@ -57,7 +65,7 @@ export class Zone {
 
   #forward(question: Question, name: string): Answer {
     const label = name.slice(0, -this.apex.length - 1);
-    const entry = this.#entries.get(label);
+    const entry = NOBODYS.includes(label) ? undefined : this.#entries.get(label);
     if (!entry) return this.#negative(Rcode.noSuchName, this.apex);
     const record = (type: "A" | "AAAA", data: string | undefined): DnsRecord[] =>
       data === undefined || !asks(question, type)

@@ -140,3 +140,26 @@ Deno.test("what belongs to others is refused, however near it is", () => {
     }
   }
 });
+
+Deno.test("nobody is found by a name that machines look for by themselves, whoever is called so", () => {
+  const names = ["wpad", "isatap", "localhost", "wpad-2"];
+  const zone = new Zone({
+    mesh: "lab",
+    self: "lyon",
+    networks: [network("100.64.0.0", 10)],
+    entries: ["lyon", ...names].map((name, i) => ({
+      name,
+      ip4: `100.64.0.${i}`,
+      ip6: `fd00:1:2::${i}`,
+    })),
+  });
+  const ask = (name: string, type: string) => zone.answer({ name: `${name}.lab.internal`, type });
+  for (const name of ["wpad", "WPAD", "isatap", "localhost"]) {
+    for (const type of ["A", "AAAA", "ANY", "TXT"]) {
+      assert.equal(denied(ask(name, type)), `${Rcode.noSuchName} lab.internal`, name);
+    }
+  }
+  assert.deepEqual(data(ask("wpad-2", "A")), ["100.64.0.4"]);
+  const { answers } = zone.answer({ name: "1.0.64.100.in-addr.arpa", type: "PTR" });
+  assert.deepEqual(answers.map(({ data }) => data), ["wpad.lab.internal"], "its address is named");
+});
