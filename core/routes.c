@@ -121,7 +121,7 @@ bool routes_ask(const struct routes *routes, const struct routes_question *quest
     route->rtm_family = v6 ? AF_INET6 : AF_INET;
     route->rtm_dst_len = (uint8_t)(8 * size);
     route->rtm_src_len = question->from ? (uint8_t)(8 * size) : 0;
-    route->rtm_flags = question->wants_route ? RTM_F_FIB_MATCH : 0;
+    route->rtm_flags = question->wants_route ? RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE : 0;
     mnl_attr_put(message, RTA_DST, size, question->to);
     if (question->from)
         mnl_attr_put(message, RTA_SRC, size, question->from);

@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -49,4 +52,28 @@ int namespace_enter(void **state) {
     else if (system("ip link set lo up") != 0)
         namespace_missing = "no ip command, or no right over the new namespace";
     return 0;
+}
+
+pid_t namespace_other(void) {
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that failed leaves nobody behind */
+        if (unshare(CLONE_NEWNET) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return child;
+}
+
+void namespace_end(pid_t child) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
 }

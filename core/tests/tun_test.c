@@ -361,35 +361,10 @@ static void a_descriptor_that_we_cannot_read_stays_its_owners(void **state) {
     assert_int_equal(close(config.tun_fd), 0);
 }
 
-/* A process that holds another network namespace open. */
-static pid_t other_namespace(void) {
-    int ready[2];
-    char byte;
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that failed leaves nobody behind */
-        if (unshare(CLONE_NEWNET) != 0 || write(ready[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    return child;
-}
-
-static void end(pid_t child) {
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-}
-
 static void a_moved_interface_lives_on_and_is_followed(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    pid_t other = other_namespace();
+    pid_t other = namespace_other();
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
     shell("ip link set sh0 netns %d", other);
     shell("nsenter -t %d -n ip link set sh0 up", other);
@@ -398,7 +373,7 @@ static void a_moved_interface_lives_on_and_is_followed(void **state) {
     expect_link(&a, SHOAL_LINK_MTU);
     assert_int_equal(info_of(&a).mtu, 1300);
     close_tun(&a); /* from here it can be closed as well */
-    end(other);
+    namespace_end(other);
 }
 
 /* Until what the interface says of itself is so. */
@@ -412,7 +387,7 @@ static void await_home(uint32_t ifindex) {
 static void while_it_is_elsewhere_nothing_is_done_to_who_has_its_number_here(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    pid_t other = other_namespace();
+    pid_t other = namespace_other();
     struct shoal_prefix v4 = {SHOAL_AF_INET, 24, {10, 9, 0, 1}};
     char name[SHOAL_IFNAME_SIZE];
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
@@ -437,7 +412,7 @@ static void while_it_is_elsewhere_nothing_is_done_to_who_has_its_number_here(voi
                      SHOAL_OK);
     shell("ip address show dev sh0 | grep -q 10.9.0.1/24");
     close_tun(&a);
-    end(other);
+    namespace_end(other);
 }
 
 static void an_interface_is_told_by_the_name_that_it_has_now(void **state) {
@@ -484,7 +459,7 @@ static void the_way_to_an_address_is_what_the_kernel_would_take(void **state) {
 static void an_interface_that_moved_while_no_descriptor_was_free_is_found_later(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    pid_t other = other_namespace();
+    pid_t other = namespace_other();
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
     assert_int_equal(link_set(&a, 0, 1), SHOAL_OK);
     expect_link(&a, SHOAL_LINK_UP);
@@ -508,13 +483,13 @@ static void an_interface_that_moved_while_no_descriptor_was_free_is_found_later(
     shell("nsenter -t %d -n ip link set sh0 mtu 1300", other);
     expect_link(&a, SHOAL_LINK_MTU);
     close_tun(&a);
-    end(other);
+    namespace_end(other);
 }
 
 static void an_interface_that_is_renamed_while_we_look_is_found_later(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    pid_t other = other_namespace();
+    pid_t other = namespace_other();
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
     atomic_store(&renamed, 2);
     shell("ip link set sh0 netns %d name eth7", other);
@@ -526,18 +501,18 @@ static void an_interface_that_is_renamed_while_we_look_is_found_later(void **sta
     shell("nsenter -t %d -n ip link set eth7 down", other);
     expect_link(&a, SHOAL_LINK_DOWN);
     close_tun(&a);
-    end(other);
+    namespace_end(other);
 }
 
 static void an_interface_that_dies_with_its_namespace_is_gone(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    pid_t other = other_namespace();
+    pid_t other = namespace_other();
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
     shell("ip link set sh0 netns %d", other);
     shell("nsenter -t %d -n ip link set sh0 up", other);
     expect_link(&a, SHOAL_LINK_UP);
-    end(other);
+    namespace_end(other);
     expect_link(&a, SHOAL_LINK_GONE);
     close_tun(&a);
 }
@@ -613,7 +588,7 @@ static void stream_both_families(uint32_t offloads) {
 static void a_stream_crosses_both_ways_with_every_offload_and_with_none(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
-    pid_t other = other_namespace();
+    pid_t other = namespace_other();
     assert_int_equal(open_tun(&a, "sh0", 1, 0), SHOAL_OK);
     assert_int_equal(open_tun(&b, "sh1", 2, 0), SHOAL_OK);
     /* The interface moves, the sockets stay: what wg-quick users do with namespaces. */
@@ -653,8 +628,8 @@ static void a_stream_crosses_both_ways_with_every_offload_and_with_none(void **s
     assert_true(facts.rx_bytes > 12 * STREAM_BYTES);
     assert_int_equal(side_counter(&b, "drop_rx_authentication"), 0);
     assert_int_equal(side_counter(&a, "tun_gso_refused") + side_counter(&b, "tun_gso_refused"), 0);
-    end(server);
-    end(other);
+    namespace_end(server);
+    namespace_end(other);
     close(ready[0]);
     close(ready[1]);
     close_tun(&a);
