@@ -54,7 +54,7 @@ void interface_look(struct interface *interface, struct pass *pass) {
     link->last_look = pass->now;
     int error = link_locate(link, &pass->tun);
     if (error == EBADFD) {
-        pass_lose_tun(pass);
+        pass_lose_tun(pass, false);
         return;
     }
     link->unsure = link_error_passes(error);

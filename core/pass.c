@@ -13,9 +13,9 @@ int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t 
     pass->staging.bytes_max = staged_bytes_max;
     pass->aead = aead_create(&plane->aead);
     rx_init(&pass->rx, seed);
-    bool made = pass->aead && tx_init(&pass->tx, seed) &&
-                session_table_init(&pass->sessions, seed + 16) &&
-                turns_init(&pass->turns, plane->workers);
+    bool made =
+        pass->aead && tx_init(&pass->tx, seed) && session_table_init(&pass->sessions, seed + 16) &&
+        turns_init(&pass->turns, plane->workers) && sealing_init(&pass->sealing, plane->workers);
     return made ? 0 : ENOMEM;
 }
 
@@ -26,6 +26,7 @@ void pass_free(struct pass *pass) {
     aead_free(pass->aead);
     tx_free(&pass->tx);
     turns_free(&pass->turns);
+    sealing_free(&pass->sealing);
     session_table_free(&pass->sessions);
 }
 

@@ -15,6 +15,7 @@
 #include "plane.h"
 #include "routes.h"
 #include "rx.h"
+#include "sealing.h"
 #include "session.h"
 #include "socket.h"
 #include "staging.h"
@@ -44,6 +45,7 @@ struct pass {
     struct tx tx;
     struct rx rx;
     struct turns turns;            /* at our sockets */
+    struct sealing sealing;        /* at our TUN queue */
     struct icmp_pace forward_pace; /* of errors about what is forwarded */
 };
 
@@ -63,10 +65,15 @@ static inline struct udp_socket *pass_socket_for(struct pass *pass, uint16_t fam
     return udp->fd >= 0 ? udp : NULL;
 }
 
-/** The TUN is deleted: nothing is read from it or written to it any more. */
-static inline void pass_lose_tun(struct pass *pass) {
+/** The TUN is deleted: nothing is read from it or written to it any more. `locked`: the caller has
+ * the lock of its turns, by which helpers read it too. */
+static inline void pass_lose_tun(struct pass *pass, bool locked) {
+    if (!locked)
+        sealing_lock(&pass->sealing);
     pass->tun.fd = -1; /* the device closes the descriptor */
     pass->tun_gone = true;
+    if (!locked)
+        sealing_unlock(&pass->sealing);
 }
 
 /** Counts n packets that are not delivered, on their peer too where one is known. */

@@ -78,7 +78,7 @@ static void write_frame(struct pass *pass, struct coalesce_frame *frame) {
         demote(pass, offload, error);
     } else if (error == EBADFD) {
         stats_add(&pass->stats, COUNT_drop_rx_no_tun, frame->packets);
-        pass_lose_tun(pass);
+        pass_lose_tun(pass, false);
     } else {
         stats_add(&pass->stats, reason(error), frame->packets);
     }
@@ -116,7 +116,9 @@ static void move_endpoint(struct pass *pass, struct peer *peer,
 
 static void confirm(struct pass *pass, struct peer *peer, const struct session *session) {
     turns_lock(&pass->turns); /* a session goes */
+    sealing_lock(&pass->sealing);
     peer_confirm(peer, &pass->sessions);
+    sealing_unlock(&pass->sealing);
     turns_unlock(&pass->turns);
     struct shoal_mail mail = {.kind = SHOAL_MAIL_SESSION_CONFIRMED,
                               .tag = peer->tag,

@@ -33,16 +33,21 @@ void tx_free(struct tx *tx) {
 
 void tx_begin(struct pass *pass) { pass->tx.bytes = pass->tx.messages = 0; }
 
-static bool used_up(const struct tx *tx) {
+bool tx_is_used_up(const struct tx *tx) {
     return tx->bytes >= TX_BATCH_BYTES || tx->messages >= TX_BATCH_MESSAGES;
 }
 
-static void use(struct tx *tx, uint32_t bytes, uint32_t messages) {
+void tx_use(struct tx *tx, uint32_t bytes, uint32_t messages) {
     tx->bytes += bytes;
     tx->messages += messages;
 }
 
 /* ---- Sending trains ---------------------------------------------------------------------- */
+
+static void wait_for_room(struct pass *pass) {
+    pass->tx.waiting_for = pass->tx.waiting.peer->endpoint.remote.family;
+    stats_add(&pass->stats, COUNT_tx_blocked, 1);
+}
 
 static void send_current(struct pass *pass) {
     struct tx *tx = &pass->tx;
@@ -52,10 +57,22 @@ static void send_current(struct pass *pass) {
         struct train swap = tx->waiting;
         tx->waiting = tx->train;
         tx->train = swap;
-        tx->waiting_for = tx->waiting.peer->endpoint.remote.family;
-        stats_add(&pass->stats, COUNT_tx_blocked, 1);
+        wait_for_room(pass);
     }
     train_empty(&tx->train);
+}
+
+void tx_send_train(struct pass *pass, struct train *train) {
+    struct train *waiting = &pass->tx.waiting;
+    if (train_send(pass, train, true))
+        return;
+    uint8_t *arena = waiting->arena;
+    memcpy(arena, train->arena + train->at, train->bytes - train->at);
+    *waiting = *train;
+    waiting->arena = arena;
+    waiting->bytes -= train->at;
+    waiting->at = 0;
+    wait_for_room(pass);
 }
 
 void tx_resume(struct pass *pass) {
@@ -106,8 +123,8 @@ static void append(struct pass *pass, struct peer *peer, struct session *session
 }
 
 /* Sending on this session at or after these marks asks for a new one, once (R1, R3). */
-static void check_rekey(struct pass *pass, struct peer *peer, struct session *session,
-                        uint64_t counter) {
+void tx_check_rekey(struct pass *pass, struct peer *peer, struct session *session,
+                    uint64_t counter) {
     if (session->rekey_mailed)
         return;
     enum shoal_rekey_why why = 0;
@@ -130,7 +147,7 @@ bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session)
     if (!session_reserve(session, 1, WIRE_DATA_OVERHEAD, &counter))
         return false;
     append(pass, peer, session, counter, (const uint8_t *)"", 0, 0);
-    check_rekey(pass, peer, session, counter + 1);
+    tx_check_rekey(pass, peer, session, counter + 1);
     return true;
 }
 
@@ -138,7 +155,7 @@ bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session)
 
 /* The outer ECN of what carries an inner packet: its own, but congestion that it met before the
  * tunnel is not repeated outside (RFC 3168 section 9.1.1, as the Linux driver does). */
-static uint8_t outer_tos(uint8_t inner) {
+uint8_t tx_outer_tos(uint8_t inner) {
     uint8_t ecn = inner & PACKET_ECN_MASK;
     return ecn == PACKET_ECN_CE ? 2 /* ECT(0) */ : ecn;
 }
@@ -149,7 +166,7 @@ static enum counter reason_segment(enum segment_status status) {
 }
 
 /* No more segments than this will come of a frame: known before it is touched. */
-static uint32_t segments_at_most(const uint8_t *frame, uint32_t length) {
+uint32_t tx_segments_at_most(const uint8_t *frame, uint32_t length) {
     uint32_t gso_size = frame[4] | (uint32_t)frame[5] << 8; /* virtio_net_hdr, little-endian host */
     if ((frame[1] & ~SEGMENT_GSO_ECN) == SEGMENT_GSO_NONE || gso_size == 0)
         return 1;
@@ -172,14 +189,14 @@ static void seal(struct pass *pass, struct peer *peer, struct session *session, 
         pass_drop(pass, peer, COUNT_drop_tx_segments, 1);
         return;
     }
-    use(&pass->tx, 0, count - 1);
+    tx_use(&pass->tx, 0, count - 1);
     uint64_t counter;
     uint32_t size = segment_longest(&segmenter, length) + PACKET_PADDING + WIRE_DATA_OVERHEAD;
     if (!session_reserve(session, count, size, &counter)) {
         pass_drop(pass, peer, COUNT_drop_tx_seal, count);
         return;
     }
-    check_rekey(pass, peer, session, counter + count);
+    tx_check_rekey(pass, peer, session, counter + count);
     struct segment segment;
     while (segment_next(&segmenter, &segment)) {
         if (lossy)
@@ -216,18 +233,20 @@ void tx_flush_staged(struct pass *pass, struct peer *peer) {
     struct staged *staged;
     while ((staged = staging_first(&peer->staging))) {
         /* Sealed while the socket is full they would only be dropped. */
-        if (tx_is_blocked(&pass->tx) || used_up(&pass->tx)) {
+        if (tx_is_blocked(&pass->tx) || tx_is_used_up(&pass->tx)) {
             flush_add(&pass->flush, peer);
             break;
         }
         struct session *session = peer->sessions[PEER_CURRENT];
-        if (!session_can_send(session, pass->now, segments_at_most(staged->frame, staged->length)))
+        if (!session_can_send(session, pass->now,
+                              tx_segments_at_most(staged->frame, staged->length)))
             break;
         struct packet packet;
         if (packet_parse(&packet, staged->frame + SEGMENT_VNET_SIZE,
                          staged->length - SEGMENT_VNET_SIZE) == PACKET_OK)
-            seal(pass, peer, session, staged->frame, staged->length, outer_tos(packet.tos), false);
-        use(&pass->tx, staged->length, 1);
+            seal(pass, peer, session, staged->frame, staged->length, tx_outer_tos(packet.tos),
+                 false);
+        tx_use(&pass->tx, staged->length, 1);
         staging_drop_first(&pass->staging, &peer->staging);
     }
     peer_publish_staged(peer);
@@ -274,13 +293,18 @@ static const uint8_t *udp_header(const struct packet *packet, const uint8_t *byt
     return protocol == PROTOCOL_UDP && packet->length >= at + UDP_HEADER ? bytes + at : NULL;
 }
 
+bool tx_has_our_port(const struct plane *plane, const struct packet *packet, const uint8_t *bytes) {
+    const uint8_t *udp = udp_header(packet, bytes);
+    uint16_t port = atomic_load_explicit(&plane->port, memory_order_relaxed);
+    return udp && port && wire_get_be16(udp) == port;
+}
+
 /* A route has led a datagram of ours into the tunnel: sealed it would come out again, and so on.
  * The port alone does not tell: machines behind us may use the same one. */
 static bool is_loop(struct pass *pass, const struct packet *packet, const uint8_t *bytes) {
     struct plane *plane = pass->plane;
     const uint8_t *udp = udp_header(packet, bytes);
-    uint16_t port = atomic_load_explicit(&plane->port, memory_order_relaxed);
-    if (!udp || !port || wire_get_be16(udp) != port)
+    if (!tx_has_our_port(plane, packet, bytes))
         return false;
     uint32_t changes = atomic_load_explicit(&plane->route_changes, memory_order_relaxed);
     uint16_t family = packet->version == 4 ? SHOAL_AF_INET : SHOAL_AF_INET6;
@@ -305,7 +329,7 @@ static bool is_answered(const struct pass *pass, const struct peer *peer) {
 }
 
 /* Congestion is marked on a packet that can say so (RFC 3168); another one is lost for it. */
-static bool loses(struct pass *pass, uint8_t *frame) {
+bool tx_loses(struct pass *pass, uint8_t *frame) {
     if (!packet_ecn_decapsulate(frame + SEGMENT_VNET_SIZE, PACKET_ECN_CE))
         return true;
     stats_add(&pass->stats, COUNT_tx_marked, 1);
@@ -321,7 +345,7 @@ bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t len
     if (peer->staging.count)
         tx_flush_staged(pass, peer);
     struct session *session = peer->sessions[PEER_CURRENT];
-    bool can_send = session_can_send(session, pass->now, segments_at_most(frame, length));
+    bool can_send = session_can_send(session, pass->now, tx_segments_at_most(frame, length));
     if (peer->offline && !(can_send && is_answered(pass, peer))) {
         pass_drop(pass, peer, COUNT_drop_tx_offline, 1);
         edge_raise(pass, peer, SHOAL_EDGE_SESSION_NEEDED, pass->now); /* it may be back */
@@ -330,7 +354,8 @@ bool tx_frame(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t len
     if (peer->staging.count || !can_send)
         stage(pass, peer, frame, length, !can_send || !peer->flush_listed);
     else
-        seal(pass, peer, session, frame, length, outer_tos(tos), congested && loses(pass, frame));
+        seal(pass, peer, session, frame, length, tx_outer_tos(tos),
+             congested && tx_loses(pass, frame));
     return true;
 }
 
@@ -342,7 +367,7 @@ void tx_from_tun(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t 
         answer_unreachable(pass, &packet, frame + SEGMENT_VNET_SIZE);
 }
 
-static void frame_in(struct pass *pass, const struct fq_frame *from) {
+void tx_frame_in(struct pass *pass, const struct fq_frame *from) {
     uint8_t *frame = from->bytes;
     uint32_t length = from->length;
     struct plane *plane = pass->plane;
@@ -372,34 +397,47 @@ static void frame_in(struct pass *pass, const struct fq_frame *from) {
 }
 
 /* Empties the TUN into the queues, as far as there is room. */
-static void gather(struct pass *pass, uint32_t most) {
-    struct fq *fq = &pass->tx.fq;
+static void gather(struct pass *of, struct pass *by, uint32_t most) {
+    struct fq *fq = &of->tx.fq;
     uint8_t *room;
-    while (fq->count < most && pass->tun.fd >= 0 && (room = fq_room(fq))) {
-        ssize_t length = tun_read(&pass->tun, room, TUN_FRAME_MAX);
-        if (length == -EBADFD || (length == 0 && !pass->tun.real)) {
-            pass_lose_tun(pass); /* deleted; of a socketpair, the far end has closed */
+    while (fq->count < most && of->tun.fd >= 0 && (room = fq_room(fq))) {
+        ssize_t length = tun_read(&of->tun, room, TUN_FRAME_MAX);
+        if (length == -EBADFD || (length == 0 && !of->tun.real)) {
+            if (of == by)
+                pass_lose_tun(of, of->sealing.ring !=
+                                      NULL); /* deleted; of a socketpair, the far end has closed */
             return;
         }
         if (length < 0) /* dry */
             return;
-        stats_add(&pass->stats, COUNT_tun_reads, 1);
-        fq_push(fq, (uint32_t)length, pass->now);
+        stats_add(&by->stats, COUNT_tun_reads, 1);
+        fq_push(fq, (uint32_t)length, by->now);
     }
+}
+
+static uint32_t most_waiting(const struct pass *pass) {
+    return offload_has(&pass->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL) ? UINT32_MAX : 1;
+}
+
+struct fq_frame *tx_next_frame(struct pass *of, struct pass *by) {
+    gather(of, by, most_waiting(of));
+    return fq_pop(&of->tx.fq, by->now);
 }
 
 void tx_drain(struct pass *pass) {
     struct fq *fq = &pass->tx.fq;
-    uint32_t most =
-        offload_has(&pass->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL) ? UINT32_MAX : 1;
-    for (bool begin = true; !tx_is_blocked(&pass->tx) && !used_up(&pass->tx); begin = false) {
+    if (pass->sealing.ring) {
+        sealing_drain(pass);
+        return;
+    }
+    for (bool begin = true; !tx_is_blocked(&pass->tx) && !tx_is_used_up(&pass->tx); begin = false) {
         if (begin || !fq->count)
-            gather(pass, most);
+            gather(pass, pass, most_waiting(pass));
         struct fq_frame *frame = fq_pop(fq, pass->now);
         if (!frame)
             break;
-        use(&pass->tx, frame->length, 1);
-        frame_in(pass, frame);
+        tx_use(&pass->tx, frame->length, 1);
+        tx_frame_in(pass, frame);
         fq_release(fq, frame);
     }
     tx_flush(pass);

@@ -43,7 +43,9 @@ struct tx {
     uint64_t loop_seen; /* when a datagram of our own last came out of the TUN */
 };
 
+struct packet;
 struct pass;
+struct plane;
 
 /** @param seed  16 secret random bytes: hash key of flows. False when out of memory. */
 bool tx_init(struct tx *tx, const uint8_t seed[16]);
@@ -97,6 +99,37 @@ void tx_flush_staged(struct pass *pass, struct peer *peer);
 
 /** The same for the peers that are listed, and sends, as far as the batch's budget goes. */
 void tx_flush_listed(struct pass *pass);
+
+/* ---- For whoever seals ahead (sealing.h) --------------------------------------------------- */
+
+/** The next frame of a TUN, by its fair queue; NULL: none. fq_release gives it back. */
+struct fq_frame *tx_next_frame(struct pass *of, struct pass *by);
+
+/** What becomes of a frame that nobody has looked at yet. */
+void tx_frame_in(struct pass *pass, const struct fq_frame *from);
+
+/** No more segments than this will come of a frame: known before it is touched. */
+uint32_t tx_segments_at_most(const uint8_t *frame, uint32_t length);
+
+/** UDP from the port of our own sockets: perhaps a loop. */
+bool tx_has_our_port(const struct plane *plane, const struct packet *packet, const uint8_t *bytes);
+
+/** The ECN of the outer header of an inner packet. */
+uint8_t tx_outer_tos(uint8_t inner);
+
+/** A packet of a queue that stands: marked if it can be; true: it has to be lost instead. */
+bool tx_loses(struct pass *pass, uint8_t *frame);
+
+/** Asks for another session if the one that sealed up to this counter wants it. */
+void tx_check_rekey(struct pass *pass, struct peer *peer, struct session *session,
+                    uint64_t counter);
+
+/** Sends a train that lies elsewhere; what a full socket refuses is copied and waits. */
+void tx_send_train(struct pass *pass, struct train *train);
+
+/** What a batch has sealed. */
+void tx_use(struct tx *tx, uint32_t bytes, uint32_t messages);
+bool tx_is_used_up(const struct tx *tx);
 
 /** Drops sealed messages that have not left, when the socket is full, for a peer that goes. */
 void tx_forget(struct pass *pass, const struct peer *peer);

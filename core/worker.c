@@ -123,10 +123,18 @@ static bool is_called(const struct worker *worker) {
     return plane->workers > 1 && atomic_load(&plane->boxes[worker->index].calls);
 }
 
+/* That were read from the TUN, or are sealed already. */
+static bool has_frames(struct worker *worker) {
+    struct pass *pass = &worker->pass;
+    sealing_lock(&pass->sealing);
+    bool has = tx_has_frames(&pass->tx);
+    sealing_unlock(&pass->sealing);
+    return has || sealing_waits(&pass->sealing);
+}
+
 /* Milliseconds to sleep at most; -1: until something happens. */
-static int patience(const struct worker *worker) {
-    const struct tx *tx = &worker->pass.tx;
-    if (tx_has_frames(tx) && !tx_is_blocked(tx))
+static int patience(struct worker *worker) {
+    if (!tx_is_blocked(&worker->pass.tx) && has_frames(worker))
         return 0;
     if (is_called(worker))
         return 0;
@@ -230,9 +238,9 @@ static void follow_interface(struct worker *worker, uint32_t ready) {
 /* ---- Helping ----------------------------------------------------------------------------- */
 
 /* Its thread may sleep: then what is done is put out from here. If it does not, it looks itself. */
-static void put_out_for(struct worker *worker, struct worker *other) {
+static void put_out_for(struct worker *worker, struct worker *other, bool inbound) {
     struct pass *pass = &other->pass;
-    if (atomic_load(&pass->turns.draining))
+    if (atomic_load(inbound ? &pass->turns.draining : &pass->sealing.draining))
         return;
     if (!quiesce_try(&other->quiesce)) {
         ring(other);
@@ -240,7 +248,10 @@ static void put_out_for(struct worker *worker, struct worker *other) {
     }
     pass->now = worker->pass.now;
     pass->realtime = worker->pass.realtime;
-    turns_put_out(pass);
+    if (inbound)
+        turns_put_out(pass);
+    else if (sealing_put_out(pass))
+        tx_flush(pass);
     worker_settle(other);
     aead_forget(pass->aead);
     quiesce_leave(&other->quiesce);
@@ -255,11 +266,17 @@ static bool help_one(struct worker *worker, struct worker *other) {
         for (uint32_t turn = 0; udp->fd >= 0 && turn < RX_TURNS && taken == TURN_FILLED; turn++) {
             taken = turns_take(&other->pass, &worker->pass, udp);
             if (taken == TURN_OPENED || taken == TURN_FILLED)
-                put_out_for(worker, other);
+                put_out_for(worker, other, true);
         }
         more |= udp->fd >= 0 && taken == TURN_FILLED;
     }
-    return more;
+    enum turn_taken taken = TURN_FILLED;
+    for (uint32_t turn = 0; turn < RX_TURNS && taken == TURN_FILLED; turn++) {
+        taken = sealing_take(&other->pass, &worker->pass);
+        if (taken == TURN_OPENED || taken == TURN_FILLED)
+            put_out_for(worker, other, false);
+    }
+    return more || taken == TURN_FILLED;
 }
 
 static void help(struct worker *worker) {
@@ -303,13 +320,13 @@ static void run(struct worker *worker, uint32_t ready) {
             rx_drain(pass, &pass->sockets[i]);
     if (pass->flush.first)
         tx_flush_listed(pass);
-    if ((ready & 1u << SOURCE_TUN && pass->tun.fd >= 0) || tx_has_frames(&pass->tx))
+    if ((ready & 1u << SOURCE_TUN && pass->tun.fd >= 0) || has_frames(worker))
         tx_drain(pass);
     /* TUN reads are paused then, so EBADFD would go unseen and epoll would report it for ever. Of a
      * TUN it says that the interface is being deleted; one that moves to another namespace stays
      * registered. */
     if (ready & 1u << SOURCE_TUN_LOST && tx_is_blocked(&pass->tx))
-        pass_lose_tun(pass);
+        pass_lose_tun(pass, false);
     worker_settle(worker);
     if (is_called(worker))
         help(worker);

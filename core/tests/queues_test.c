@@ -10,6 +10,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +20,10 @@
 
 #include "namespace.h"
 #include "unit.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103 /* linux/udp.h */
+#endif
 
 enum { WORKERS = 4, FIRST = 2, PEERS = 10, ROUNDS_OF_PACKETS = 20 };
 
@@ -227,6 +232,47 @@ static void a_port_that_another_has_is_refused_to_a_group_as_well(void **state) 
     stop();
 }
 
+/* Super-packets for one peer, more than its worker can seal at once: others take turns, and every
+ * packet leaves once and in order. */
+static void idle_workers_help_to_seal_for_one_peer_and_keep_its_order(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    enum { PAYLOAD = 1372, SEGMENTS = 44, FRAMES = 60, ROUNDS = 100, BUFFER = 64 << 20 };
+    static uint8_t payload[SEGMENTS * PAYLOAD];
+    start("sh0");
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5000)};
+    inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
+    setsockopt(inner[0], SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int));
+    setsockopt(strangers[2], SOL_SOCKET, SO_RCVBUFFORCE, &(int){BUFFER}, sizeof(int));
+    setsockopt(inner[0], SOL_UDP, UDP_SEGMENT, &(int){PAYLOAD}, sizeof(int));
+    uint64_t counter = 0;
+    for (int round = 0; round < ROUNDS && (round < 10 || !side_counter(&side, "turns_helped"));
+         round++) {
+        uint32_t number = 0, next = 0;
+        for (int frame = 0; frame < FRAMES; frame++) {
+            for (int i = 0; i < SEGMENTS; i++, number++)
+                memcpy(payload + i * PAYLOAD, &number, sizeof(number));
+            assert_int_equal(
+                sendto(inner[0], payload, sizeof(payload), 0, (struct sockaddr *)&to, sizeof(to)),
+                sizeof(payload));
+        }
+        while (next < FRAMES * SEGMENTS) {
+            size_t size =
+                stranger_receive(strangers[2], message, sizeof(message), WORLD_PATIENCE_MS);
+            assert_true(size > 0);
+            uint64_t got;
+            memcpy(&got, message + 8, sizeof(got));
+            assert_int_equal(got, counter++);
+            assert_true(unforge(plain, 1, message, size) >= PAYLOAD + 28);
+            memcpy(&number, plain + 28, sizeof(number));
+            assert_int_equal(number, next++);
+        }
+    }
+    assert_true(side_counter(&side, "turns_helped") > 0);
+    assert_int_equal(side_drops(&side), 0);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_comes_into_the_queue_of_its_peers_worker),
@@ -234,6 +280,7 @@ int main(void) {
         cmocka_unit_test(an_interface_of_one_queue_is_read_by_the_first_worker),
         cmocka_unit_test(a_deleted_interface_stops_every_worker_from_reading),
         cmocka_unit_test(a_port_that_another_has_is_refused_to_a_group_as_well),
+        cmocka_unit_test(idle_workers_help_to_seal_for_one_peer_and_keep_its_order),
     };
     return cmocka_run_group_tests_name("queues", tests, namespace_enter, NULL);
 }
