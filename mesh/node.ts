@@ -35,6 +35,7 @@ import {
 } from "./admin/invite.ts";
 import type { Planned } from "./admin/plan.ts";
 import { recover, type RecoverOptions } from "./admin/recovery.ts";
+import { renewalOf } from "./admin/renewal.ts";
 import { adminToAsk, demote, leaveForGood, revoke, type RevokeOptions } from "./admin/removal.ts";
 import type { Crypto } from "./crypto.ts";
 import { type Decoded, refusal } from "./codec.ts";
@@ -581,6 +582,12 @@ export class Node {
       out,
       (mesh) => leaveForGood(this.#o.crypto, mesh, now, options, out),
     );
+  }
+
+  /** What a new key for this machine would give up. */
+  renewal(now: Now): Pick<Planned, "lines" | "warnings" | "advice"> {
+    const mesh = this.#mesh;
+    return mesh ? renewalOf(mesh, now, this.#entry.isPutOut) : { lines: [], warnings: [] };
   }
 
   /** Another mesh key is on this machine from now on, or none. It must be on disk already. */

@@ -361,7 +361,7 @@ export interface Asking {
   readonly onEvent?: (event: Document) => void;
   /** Milliseconds without a byte after which the node counts as stopped; 10 s when absent. */
   readonly silenceMs?: number;
-  /** Milliseconds to wait for the node to hang up by itself, after its answer. */
+  /** Milliseconds to wait for the node to hang up by itself, after its answer, unless that says that nothing was done. */
   readonly goneWithinMs?: number;
   /** By which the tries to connect are paced and end. */
   readonly clock?: Clock;
@@ -432,7 +432,9 @@ export async function ask(path: string, request: Request, asking: Asking = {}): 
   socket.write(JSON.stringify({ v: CONTROL_VERSION, ...request }) + "\n");
   try {
     const document = await promise;
-    if (goneWithinMs !== undefined) await within(goneWithinMs, gone, path);
+    if (goneWithinMs !== undefined) {
+      await within(goneWithinMs, gone, path);
+    }
     return document;
   } finally {
     socket.destroy();

@@ -354,7 +354,13 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     timeout_ms: 1,
   };
   const who = () => ({ name: HOSTILE, key: HOSTILE });
-  const planned = () => ({ ...who(), lines: [HOSTILE], warnings: [HOSTILE], done: true });
+  const planned = () => ({
+    ...who(),
+    lines: [HOSTILE],
+    warnings: [HOSTILE],
+    advice: [HOSTILE],
+    done: true,
+  });
   const invite = () => ({
     id: HOSTILE,
     by: HOSTILE,
@@ -389,7 +395,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     trust: who,
     untrust: who,
     promote: who,
-    renew_identity: who,
+    renew_identity: planned,
     revoke: planned,
     demote: planned,
     leave: planned,
@@ -413,6 +419,35 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     assert.deepEqual(JSON.parse(out).peers, [peer], "a script reads what was written");
     const named = await run("ip", "-4", "--json", ...state);
     assert.equal(JSON.parse(named.out).name, HOSTILE);
+  });
+});
+
+Deno.test("a plan that was not carried out is said with its hints, waits for no end, and exits with 1", async () => {
+  let done = false;
+  const renew_identity: Operation["run"] = (request) => ({
+    name: "lyon",
+    key: "00",
+    lines: [],
+    warnings: ["lyon gives up its membership"],
+    advice: ["`shoal down` stops it"],
+    done: done = request["yes"] === true,
+  });
+  await besideNode({ renew_identity, leave: renew_identity }, async (...state) => {
+    for (const command of [["identity", "renew"], ["leave"]]) {
+      const asked = await run(...command, ...state);
+      assert.deepEqual([asked.code, done], [Exit.failed, false]);
+      assert.match(
+        asked.out,
+        /^but: lyon gives up its membership\nhint: `\.\/run shoal down --state \S+` stops it$/,
+      );
+      assert.equal(asked.err, "nothing was done: say --yes if you want that");
+    }
+    const left = await run("leave", "--yes", ...state);
+    assert.deepEqual(left, {
+      code: Exit.done,
+      out: "done: lyon gives up its membership",
+      err: "",
+    });
   });
 });
 

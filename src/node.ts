@@ -402,11 +402,16 @@ export class MeshNode {
   }
 
   /**
-   * Gives this machine a new key, as one whose disk was copied needs. It remembers its mesh, and is no
-   * member of it until an admin approves the new key. The node has to be started again.
-   * @returns the new key
+   * Gives this machine a new key, as one whose disk was copied needs, or says what that would give up. It remembers its
+   * mesh, and is no member of it until an admin approves the new key. The node has to be started again.
+   * @returns with the new key, where it is done
    */
-  renewIdentity(): string {
+  renewIdentity({ yes = false }: Insistence = {}): Planned {
+    const plan = this.#machine.renewal(readClock());
+    const { key: before, name } = this.status().self;
+    if (plan.warnings.length > 0 && !yes) {
+      return { ...plan, who: { id: before, name }, isDone: false };
+    }
     const { genesis, ...rest } = this.#machine.snapshot();
     const seed = random(KEY_LENGTH);
     const { id } = identityFromSeed(loadSodium(), seed);
@@ -414,7 +419,7 @@ export class MeshNode {
     const numbers = { own: 0, mesh: rest.numbers.mesh };
     const snapshot = { ...kept, ...(genesis && { genesis }), boot: 0, incarnation: 0, numbers };
     this.#state.renewIdentity(seed, snapshot);
-    return id;
+    return { ...plan, who: { id, name }, isDone: true };
   }
 
   /** @throws {Failure} when nobody is called so */

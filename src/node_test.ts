@@ -63,6 +63,31 @@ async function until(told: Told, isThere: () => boolean, what: string): Promise<
 const heard = (told: Told, kind: NodeEvent["kind"]) =>
   until(told, () => told.events.some((event) => event.kind === kind), `no event ${kind}`);
 
+Deno.test("a new key for a member is said before it is made, and a lone founder gets one unasked", () =>
+  inFolder(async (dir) => {
+    const founder = open(dir, "founder");
+    const member = joiner(dir, "member", founder.node);
+    await heard(member, "joined");
+    await heard(founder, "memberJoined");
+    const { key } = member.node.status().self;
+    const asked = member.node.renewIdentity();
+    assert.deepEqual([asked.isDone, asked.who.id, asked.warnings.length], [false, key, 1]);
+    member.node.close();
+    const again = open(dir, "member");
+    assert.equal(again.node.status().self.key, key, "nothing has changed");
+    const renewed = again.node.renewIdentity({ yes: true });
+    assert.ok(renewed.isDone && renewed.who.id !== key);
+    again.node.close();
+    const other = open(dir, "member");
+    assert.equal(other.node.status().self.key, renewed.who.id);
+    other.node.close();
+    founder.node.close();
+
+    const alone = open(dir, "alone");
+    assert.ok(alone.node.renewIdentity().isDone);
+    alone.node.close();
+  }));
+
 Deno.test("a disk that takes no more writes costs no step: what was decided is done, and health says so", () =>
   inFolder(async (dir) => {
     const founder = open(dir, "founder");

@@ -254,12 +254,11 @@ function keys(
     },
     renew_identity: {
       changes: true,
-      run: () => {
-        const { name } = node.status().self;
-        const key = node.renewIdentity();
-        endSoon(ending);
+      run: (request) => {
+        const outcome = node.renewIdentity(insistence(request));
+        if (outcome.isDone) endSoon(ending);
         const { service } = config.instance;
-        return { name, key, ...(service === undefined ? {} : { service }) };
+        return { ...planned(outcome), ...(service === undefined ? {} : { service }) };
       },
     },
   };
@@ -270,8 +269,8 @@ function endSoon(ending: Ending): void {
   setTimeout(() => ending.ask("down"), 0);
 }
 
-function planned({ who: about, lines, warnings, isDone }: Planned): Document {
-  return { ...who(about), lines, warnings, done: isDone };
+function planned({ who: about, lines, warnings, advice = [], isDone }: Planned): Document {
+  return { ...who(about), lines, warnings, advice, done: isDone };
 }
 
 function insistence(request: Request): { readonly yes?: boolean } {

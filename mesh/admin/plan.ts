@@ -43,6 +43,8 @@ export interface Planned {
   readonly who: Who;
   readonly lines: readonly string[];
   readonly warnings: readonly string[];
+  /** Sentences on what a person may want to do before, or instead; nothing that helps once it is done. */
+  readonly advice?: readonly string[];
   /** False: nothing was signed, since the person has not said --yes. */
   readonly isDone: boolean;
 }

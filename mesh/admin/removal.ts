@@ -119,7 +119,7 @@ export function demote(
 }
 
 /** Whom a member serves, and who ends with its membership. */
-function guestLines({ guests: { guests } }: Mesh, host: MemberId, name: string): string[] {
+export function guestLines({ guests: { guests } }: Mesh, host: MemberId, name: string): string[] {
   const names = Array.from(guests.of(host), (guest) => guests.nameOf(guest)).sort();
   if (names.length === 0) return [];
   const end = names.length === 1 ? "ends" : "end";
@@ -229,6 +229,11 @@ function revokeAdmin(
   return carryOut(mesh, now, "revoke", plan, yes, out);
 }
 
+/** Admins beside this node, but for those that have left. */
+export function otherAdmins({ statements, id }: Mesh): MemberId[] {
+  return [...statements.admins()].filter((one) => one !== id && !statements.hasLeft(one));
+}
+
 /** Ends our own membership for ever: others forget us, and our key cannot come back. */
 export function leaveForGood(
   crypto: Crypto,
@@ -238,18 +243,24 @@ export function leaveForGood(
   out: Outbox<NodeEvent>,
 ): Decoded<Planned> {
   const { id, name } = mesh;
-  const warnings = [`${name} cannot come back with this key: \`shoal down\` stops a node that can`];
-  const admins = [...mesh.statements.admins()];
-  const others = admins.filter((one) => one !== id && !mesh.statements.hasLeft(one));
-  const hasOthers = mesh.roster.size > 0;
-  if (hasOthers && admins.includes(id) && others.length === 0) {
-    warnings.push("this node is the last admin: nobody can invite, approve or revoke without it");
-  }
-  if (hasOthers && mesh.signer.hasMeshKey) {
-    warnings.push(
-      "the mesh key is on this machine: take it to another with `shoal mesh-key export` first, or " +
-        "nobody can make or unmake admins until the recovery words name another",
-    );
+  const isAdmin = mesh.statements.isAdmin(id);
+  const others = otherAdmins(mesh);
+  const warnings = [`${name} cannot come back with this key`];
+  const advice = ["`shoal down` stops a node that can come back"];
+  if (mesh.roster.size > 0) {
+    if (isAdmin && others.length === 0) {
+      warnings.push("this node is the last admin: nobody can invite, approve or revoke without it");
+      advice.push("`shoal promote NAME` makes another member an admin first");
+    }
+    if (mesh.signer.hasMeshKey) {
+      warnings.push(
+        "the mesh key is on this machine: nobody can make or unmake admins until the mesh key is brought to " +
+          "another machine, or the recovery words name another",
+      );
+      advice.push(
+        "`shoal mesh-key export` shows it as words, to be taken to another machine first",
+      );
+    }
   }
   if (hasOthers && mesh.isAlone()) {
     warnings.push(
@@ -261,14 +272,14 @@ export function leaveForGood(
     `${name} is no member any more; its key cannot come back`,
     ...guestLines(mesh, id, name),
   ];
-  if (admins.includes(id) && others.length > 0) {
+  if (isAdmin && others.length > 0) {
     lines.push(
       `what it signed stays valid until somebody with the mesh key demotes it ` +
         `(${namesOf(others.map((one) => nameOf(mesh, one)), "")} can go on)`,
     );
   }
-  const outcome = { who: { id, name }, lines, warnings };
-  if (warnings.length > 0 && !yes) return { ok: true, value: { ...outcome, isDone: false } };
+  const outcome = { who: { id, name }, lines, warnings, advice };
+  if (!yes) return { ok: true, value: { ...outcome, isDone: false } };
   const at = secondsOf(now);
   const { signing } = mesh.self.identity;
   const farewell = signStatement(crypto, mesh.judge.meshId, signing, { kind: "left" }, {

@@ -410,7 +410,12 @@ Deno.test("item 12: leave is for good: others forget it, its key cannot come bac
   assert.equal(asked.isDone, false);
   assert.match(
     asked.warnings.join("\n"),
-    /^.* cannot come back with this key: .*\nthis node is the last admin: .*\nthe mesh key is on this machine: [^\n]*$/,
+    /^.* cannot come back with this key\nthis node is the last admin: .*\nthe mesh key is on this machine: [^\n]*$/,
+  );
+  assert.doesNotMatch(asked.warnings.join("\n"), /`|first/, "what to do before is said apart");
+  assert.match(
+    asked.advice?.join("\n") ?? "",
+    /`shoal down`.*\n`shoal promote NAME`.*\n`shoal mesh-key export`/,
   );
   lab.run(3_000);
   assert.equal(one.sees(founder)?.state, "alive", "nothing happened");

@@ -54,6 +54,7 @@ export class Entry {
   readonly #o: EntryOptions;
   readonly #joiner: Joiner;
   #isPending = false;
+  #isPutOut = false;
   #isAdmitted: boolean;
 
   constructor(options: EntryOptions) {
@@ -80,6 +81,11 @@ export class Entry {
   /** A place of a member at which we could knock later. */
   remember({ seed, key }: Place): void {
     this.#joiner.add(seed, key);
+  }
+
+  /** A member has said that our key, or the token that let us in, was revoked. */
+  get isPutOut(): boolean {
+    return this.#isPutOut;
   }
 
   /** Why nobody has let us in yet, or back in: a sentence for each seed that is to blame. */
@@ -160,12 +166,14 @@ export class Entry {
     const record = judge(this.#o.crypto, now, mesh, key, verdict.record, out);
     if (verdict.kind === "refused") {
       if ("blame" in record) return undefined;
+      if (verdict.why === "removed") this.#isPutOut = true;
       this.#fail(seed, `refused us: ${refusalText(verdict.why, this.#o.identity.id)}`, out);
       return undefined;
     }
     const isMember = !("blame" in record);
     const over = tokenOver(mesh, secondsOf(now));
     if (isMember && over === undefined) {
+      this.#isPutOut = false;
       return { kind: "welcomed", record, cookie, observed, isThere };
     }
     if (isMember || record.isOfClock) {
