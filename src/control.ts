@@ -432,9 +432,8 @@ export async function ask(path: string, request: Request, asking: Asking = {}): 
   socket.write(JSON.stringify({ v: CONTROL_VERSION, ...request }) + "\n");
   try {
     const document = await promise;
-    if (goneWithinMs !== undefined) {
-      await within(goneWithinMs, gone, path);
-    }
+    const mayEnd = document["done"] !== false;
+    if (goneWithinMs !== undefined && mayEnd) await within(goneWithinMs, gone, path);
     return document;
   } finally {
     socket.destroy();
