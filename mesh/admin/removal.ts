@@ -261,12 +261,12 @@ export function leaveForGood(
         "`shoal mesh-key export` shows it as words, to be taken to another machine first",
       );
     }
-  }
-  if (hasOthers && mesh.isAlone()) {
-    warnings.push(
-      `no other member answers, and this is said once: the others keep ${name} as a member until ` +
-        `an admin says \`shoal revoke ${name}\``,
-    );
+    if (mesh.isAlone()) {
+      warnings.push(
+        `no other member answers, and this is said once: the others keep ${name} as a member until ` +
+          `an admin says \`shoal revoke ${name}\``,
+      );
+    }
   }
   const lines = [
     `${name} is no member any more; its key cannot come back`,
