@@ -195,7 +195,7 @@ testUnless({ right }, "items 2, 3, 7, 12: the commands of membership", async (t)
     await all(members, "has forgotten faro", (status) => !hasPeer("faro")(status));
     const again = MeshNode.start(faro.host);
     assert.equal((await again.end).code, 5);
-    assert.match(again.said, /left the mesh [0-9a-f]{16} for good/);
+    assert.match(again.said, /left the mesh [0-9a-f]{16} \(\S+\) for good.* \(this one is \/\S+\)/);
     assert.match(await refused(lyon, ["approve", key]), /has left the mesh for good/);
   });
 

@@ -318,7 +318,7 @@ Deno.test("a token that is altered or for another mesh changes nothing and says 
   stranger.wish = { ...stranger.wish, token };
   assert.match(
     stranger.start() ?? "",
-    /^token: it is for the mesh [0-9a-f]{16} and this node belongs to [0-9a-f]{16}: use another state/,
+    /^token: it is for the mesh [0-9a-f]{16} \(\S+\) and this node belongs to [0-9a-f]{16} \(\S+\): use another state/,
   );
   const altered = lab.computer({ token: token.slice(0, -9) });
   assert.match(altered.start() ?? "", /^token: \d+ characters were altered or cut short/);

@@ -466,31 +466,30 @@ export class MeshNode {
     const recoveryKey = recoverySeed && crypto.ed25519FromSeed(recoverySeed).publicKey;
     const { tun, open, join, token, meshName, pool } = this.options;
     const name = this.options.name ?? snapshot?.name ?? hostName();
-    return value(
-      Machine.create(readClock(), {
-        crypto,
-        random,
-        identitySeed,
-        ...(recoveryKey === undefined ? {} : { recoveryKey }),
-        ...(meshSeed === undefined ? {} : { meshSeed }),
-        ...(snapshot === undefined ? {} : { snapshot }),
-        ...(token === undefined ? {} : { token }),
-        ...(meshName === undefined ? {} : { meshName }),
-        ...(pool === undefined ? {} : { pool }),
-        name,
-        port,
-        version: denoJson.version,
-        tunnel: tun,
-        relay: false,
-        aesGcm: this.#speaksAes(),
-        workers: this.info.workers,
-        open,
-        seeds: join.map(formatSeed),
-        // The driver is made after the machine, which reads facts only when it is driven.
-        facts: (peer) => this.#driver.facts(peer),
-      }),
-      Exit.stuck,
-    );
+    const made = Machine.create(readClock(), {
+      crypto,
+      random,
+      identitySeed,
+      ...(recoveryKey === undefined ? {} : { recoveryKey }),
+      ...(meshSeed === undefined ? {} : { meshSeed }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(token === undefined ? {} : { token }),
+      ...(meshName === undefined ? {} : { meshName }),
+      ...(pool === undefined ? {} : { pool }),
+      name,
+      port,
+      version: denoJson.version,
+      tunnel: tun,
+      relay: false,
+      aesGcm: this.#speaksAes(),
+      workers: this.info.workers,
+      open,
+      seeds: join.map(formatSeed),
+      // The driver is made after the machine, which reads facts only when it is driven.
+      facts: (peer) => this.#driver.facts(peer),
+    });
+    if (made.ok || !/\bstate folder\b/.test(made.error)) return value(made, Exit.stuck);
+    throw new Failure(Exit.stuck, `${made.error} (this one is ${this.options.stateDir})`);
   }
 
   /** What the machine answers to a person. @throws {Failure} with its sentence when it refuses */

@@ -88,6 +88,25 @@ Deno.test("a new key for a member is said before it is made, and a lone founder 
     alone.node.close();
   }));
 
+Deno.test("whoever starts a node that left for good is told of which mesh, and which folder is in the way", () =>
+  inFolder(async (dir) => {
+    const founder = open(dir, "founder");
+    const member = joiner(dir, "member", founder.node);
+    await heard(member, "joined");
+    const { id, name } = member.node.status().mesh;
+    assert.ok(member.node.leaveForGood({ yes: true }).isDone);
+    member.node.leave();
+    founder.node.close();
+    const label = `${id.slice(0, 16)} (${name})`;
+    assert.throws(
+      () => open(dir, "member"),
+      (error) =>
+        error instanceof Failure && error.code === Exit.stuck &&
+        error.message.startsWith(`state: this node left the mesh ${label} for good`) &&
+        error.message.endsWith(`(this one is ${join(dir, "member")})`),
+    );
+  }));
+
 Deno.test("a disk that takes no more writes costs no step: what was decided is done, and health says so", () =>
   inFolder(async (dir) => {
     const founder = open(dir, "founder");

@@ -433,7 +433,11 @@ Deno.test("item 12: leave is for good: others forget it, its key cannot come bac
     assert.equal(told(other, "memberDied") + told(other, "memberSuspected"), 0);
   }
   one.crash();
-  assert.match(one.start() ?? "", /^state: this node left the mesh .* for good/);
+  const { id, name } = founder.node.status(founder.now()).mesh;
+  assert.ok(
+    one.start()?.startsWith(`state: this node left the mesh ${id.slice(0, 16)} (${name}) for good`),
+    "by what status calls it",
+  );
   one.disk = undefined;
   one.wish = { ...one.wish, token: founder.token() };
   one.start();

@@ -101,8 +101,10 @@ function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
   const statements = snapshot.statements.map(({ bytes }) => fromBase64url(bytes) ?? NO_BYTES);
   if (statements.some((bytes) => isFarewellOf(crypto, bytes, identity.id))) {
     return refusal(
-      `state: this node left the mesh ${genesis.meshKey.toHex().slice(0, 16)} for good: join it, ` +
-        "or another, with another state folder",
+      `state: this node left the mesh ${
+        inWords(crypto, genesis)
+      } for good, and its key cannot come back: ` +
+        "to join it, or another, move its state folder away, or use another state folder",
     );
   }
   const text = snapshot.admission && fromBase64url(snapshot.admission);
@@ -134,9 +136,10 @@ function redeem(
   const meshId = meshIdOf(crypto, genesis);
   if (remembered && !crypto.equal(meshId, meshIdOf(crypto, remembered.genesis))) {
     return refusal(
-      `token: it is for the mesh ${meshId.toHex().slice(0, 16)} and this node belongs to ` +
-        `${meshIdOf(crypto, remembered.genesis).toHex().slice(0, 16)}: use another state folder, ` +
-        "or remove this one to change over",
+      `token: it is for the mesh ${inWords(crypto, genesis)} and this node belongs to ` +
+        `${
+          inWords(crypto, remembered.genesis)
+        }: use another state folder, or remove this one to change over`,
     );
   }
   if (remembered?.isAdmitted) return { ok: true, value: { ...remembered, places } };
@@ -146,6 +149,11 @@ function redeem(
     ok: true,
     value: { genesis, statements: [statement.bytes], admission, places, isAdmitted: false },
   };
+}
+
+/** A mesh as status names it: by what its members compare, and its name. */
+function inWords(crypto: Crypto, genesis: Genesis): string {
+  return `${meshIdOf(crypto, genesis).toHex().slice(0, 16)} (${genesis.name})`;
 }
 
 function isFarewellOf(crypto: Crypto, bytes: Uint8Array, id: string): boolean {
