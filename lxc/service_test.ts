@@ -188,7 +188,10 @@ testUnless(
     });
     assert.deepEqual([bob.code, bob.stderr.includes("may look but not change")], [4, true]);
     const anna = await guest.run(["su", "anna", "-c", "shoal status"], { check: false });
-    assert.deepEqual([anna.code, anna.stderr.includes("in the group of the socket")], [4, true]);
+    assert.deepEqual([anna.code, anna.stderr.includes("in the group of the socket, 'shoal'")], [
+      4,
+      true,
+    ]);
     assert.equal(await lyon.show("ActiveState"), "active");
   },
 );
@@ -414,6 +417,17 @@ testUnless(
     assert.deepEqual(await Promise.all(shown), ["failed", "5", "0"]);
     const said = await lyon.journal();
     assert.equal([...said.matchAll(/state\.json is damaged .*--previous-state/g)].length, 1, said);
+    // Who asks how it is reads where the reason stands, whether the service is named or not.
+    for (const named of ["", " --interface lab"]) {
+      const { code, stderr } = await guest.run(["sh", "-c", `shoal status${named}`], {
+        check: false,
+      });
+      assert.equal(code, 3);
+      assert.match(
+        stderr,
+        /^the service shoal@lab does not run: systemctl status shoal@lab says why/,
+      );
+    }
     await guest.sh(`cp -p /root/state ${state}`);
     await lyon.systemctl("start");
     await lyon.systemctl("stop");

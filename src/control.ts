@@ -321,7 +321,7 @@ export class ControlServer {
         throw new Failure(
           Exit.noPermission,
           `${request.command}: user ${peer.uid} may look but not change: ` +
-            `ask root or user ${Deno.uid()}, who runs the node`,
+            `ask root (sudo), or user ${Deno.uid()}, who runs the node`,
         );
       }
       client.setTimeout(0);
@@ -513,8 +513,39 @@ function connect(path: string): Promise<net.Socket> {
 }
 
 /** What somebody can do who may not open the socket of a node. */
-export const HOW_TO_READ =
-  "be root, or in the group of the socket, which --control-group of the node sets";
+export function howToRead(socket: string): string {
+  const gid = groupOf(socket);
+  if (gid === undefined || gid === 0) {
+    return "be root, or in the group of the socket, which --control-group of the node sets";
+  }
+  const name = nameOfGroup(gid);
+  return `be root, or in the group of the socket, '${name}' (usermod -aG ${name} USER, then log in anew)`;
+}
+
+/** The group that gets to a socket; undefined: none does, or it cannot be told. */
+function groupOf(socket: string): number | undefined {
+  for (const [path, opens] of [[socket, 0o060], [dirname(socket), 0o010]] as const) {
+    try {
+      const { gid, mode } = fs.statSync(path);
+      return (mode & opens) === opens ? gid : undefined;
+    } catch {
+      // The folder is closed to this user, and says itself to whom it is not.
+    }
+  }
+  return undefined;
+}
+
+function nameOfGroup(gid: number): string {
+  try {
+    for (const line of fs.readFileSync("/etc/group", "utf8").split("\n")) {
+      const [name = "", , number] = line.split(":");
+      if (number === String(gid)) return name;
+    }
+  } catch {
+    // Then its number has to do.
+  }
+  return String(gid);
+}
 
 /** Nobody listens at a control socket. */
 export class Unreachable extends Failure {
@@ -529,7 +560,7 @@ function unreachable(path: string, error: unknown): Failure {
   if (code === "EACCES" || code === "EPERM") {
     return new Failure(
       Exit.noPermission,
-      `no permission to open ${path}: ${HOW_TO_READ}`,
+      `no permission to open ${path}: ${howToRead(path)}`,
     );
   }
   return new Unreachable(path);

@@ -3,14 +3,14 @@ import {
   ask,
   type Asking,
   type Document,
-  HOW_TO_READ,
+  howToRead,
   type Request,
   Unreachable,
 } from "../control.ts";
 import { Exit, Failure } from "../exit.ts";
 import { type Choice, findInstance, namedBy } from "../instance.ts";
 import { removedSockets, runningNodes } from "../running.ts";
-import { placeOfService, serviceAt } from "../service/place.ts";
+import { installedServices, placeOfService, serviceAt } from "../service/place.ts";
 import { having, isText } from "../shape.ts";
 import { printable, printableIn } from "../words.ts";
 import type { Io } from "./command.ts";
@@ -123,7 +123,7 @@ async function findElsewhere(
   const [closed] = nodes.filter((node) => node.interface === undefined);
   if (closed !== undefined) {
     const what = `a node runs here, and its socket ${closed.socket} is not open to this user: ` +
-      HOW_TO_READ;
+      howToRead(closed.socket);
     throw new Failure(Exit.noPermission, what);
   }
   refuseRemoved(
@@ -131,9 +131,24 @@ async function findElsewhere(
       ? undefined
       : [findInstance(choice, env).controlSocket],
   );
-  if (nodes.length === 0) throw nobody;
+  if (nodes.length === 0) throw stopped(named.interface, wanted) ?? nobody;
   const list = nodes.map(({ socket }) => optionOf(socket)).join(" · ");
   throw new Failure(Exit.notRunning, `${nobody.message}; those that run here: ${list}`);
+}
+
+/** What is wrong where no node runs, and a service that is installed here should be one. */
+function stopped(named: string | undefined, wanted: string): Failure | undefined {
+  const services = installedServices();
+  const meant = services.filter((name) => name === wanted);
+  const [one, ...others] = meant.length > 0 || named !== undefined ? meant : services;
+  if (one === undefined) return undefined;
+  const what = others.length > 0
+    ? `no node runs here, and none of the services ${
+      [one, ...others].map((name) => `shoal@${name}`).join(", ")
+    }: name one by --interface`
+    : `the service shoal@${one} does not run: systemctl status shoal@${one} says why, and ` +
+      `systemctl start shoal@${one} starts it`;
+  return new Failure(Exit.notRunning, what);
 }
 
 /**

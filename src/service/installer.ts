@@ -8,20 +8,23 @@ import { Exit, Failure } from "../exit.ts";
 import { refuseUnsafePath } from "../safe_path.ts";
 import { SEALED_TOKEN_CREDENTIAL } from "./credential.ts";
 import { optionsText } from "./options.ts";
-import { checkServiceName, placeOfService, SYSTEM_SOCKETS, SYSTEM_STATES } from "./place.ts";
+import {
+  checkServiceName,
+  OPTIONS,
+  optionsFile,
+  placeOfService,
+  servicesWithOptions,
+  SYSTEM_SOCKETS,
+  SYSTEM_STATES,
+  UNIT,
+} from "./place.ts";
 import { must, namesAt, removeAt, removeEmptyAt, type System, textAt, writeAt } from "./system.ts";
 import { MARK, rightsIn, SERVICE_USER, unitName, unitText } from "./unit.ts";
 
-const UNIT = "/etc/systemd/system/shoal@.service";
-const OPTIONS = "/etc/shoal";
 /** It tells our user from another of the same name. */
 const USER_TITLE = "Shoal mesh node";
 /** What the unit hides from its program (ProtectHome=, PrivateTmp=). */
 const HIDDEN = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
-
-function optionsFile(service: string): string {
-  return `${OPTIONS}/${service}.conf`;
-}
 
 /** systemd looks for credentials in these folders (systemd.exec(5)), and the unit for these names. */
 function credentialFiles(service: string) {
@@ -221,7 +224,7 @@ async function services(system: System): Promise<string[]> {
   const units = await must(system, "systemctl", ["list-units", "--all", ...list]);
   const files = await must(system, "systemctl", ["list-unit-files", ...list]);
   const named = `${units}\n${files}`.matchAll(/^\s*shoal@([^\s]+)\.service\s/gm);
-  const options = namesAt(system, OPTIONS).flatMap((file) => /^(.*)\.conf$/.exec(file)?.[1] ?? []);
+  const options = servicesWithOptions(system.root);
   const user = await idOf(system);
   const states = namesAt(system, SYSTEM_STATES).filter((name) =>
     user !== undefined && fs.lstatSync(join(system.root, SYSTEM_STATES, name)).uid === user

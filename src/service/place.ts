@@ -16,6 +16,11 @@ export const SYSTEM_SOCKETS = "/run/shoal";
 const SOCKET = "control.sock";
 const OTHERS_WRITE = 0o022;
 
+/** The template of all services, and the folder of their options. */
+export const UNIT = "/etc/systemd/system/shoal@.service";
+export const OPTIONS = "/etc/shoal";
+const OPTIONS_ENDING = ".conf";
+
 /** Of the environment: the name of the service that this process is. */
 export const SERVICE_VARIABLE = "SHOAL_SERVICE";
 
@@ -41,6 +46,30 @@ export interface ServicePlace {
 
 export function placeOfService(name: string): ServicePlace {
   return { stateDir: join(SYSTEM_STATES, name), controlSocket: join(SYSTEM_SOCKETS, name, SOCKET) };
+}
+
+export function optionsFile(name: string): string {
+  return `${OPTIONS}/${name}${OPTIONS_ENDING}`;
+}
+
+/** Names of services that have options. @param root "" of this machine */
+export function servicesWithOptions(root = ""): string[] {
+  return namesIn(join(root, OPTIONS)).filter((file) => file.endsWith(OPTIONS_ENDING))
+    .map((file) => basename(file, OPTIONS_ENDING)).sort();
+}
+
+/** Names of the services that are installed here, as far as anybody can see. @param root "" of this machine */
+export function installedServices(root = ""): string[] {
+  return fs.existsSync(join(root, UNIT)) ? servicesWithOptions(root) : [];
+}
+
+/** None where there is no such folder, or it is closed. */
+function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** The service whose control socket would be at a path; undefined: it is none of a service. */

@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
+import { dirname } from "node:path";
+import { inFolder } from "../../.ci/folder.ts";
 import { Exit, Failure } from "../exit.ts";
 import { findInstance } from "../instance.ts";
-import { checkServiceName, isOfItsUser, placeOfService, serviceAt } from "./place.ts";
+import {
+  checkServiceName,
+  installedServices,
+  isOfItsUser,
+  OPTIONS,
+  optionsFile,
+  placeOfService,
+  serviceAt,
+  UNIT,
+} from "./place.ts";
 
 const SOCKET = "/run/shoal/lab/control.sock";
 
@@ -25,6 +36,21 @@ Deno.test("a service is known by its socket, and no other socket is one's", () =
     assert.equal(serviceAt(path), undefined, path);
   }
 });
+
+Deno.test("services that are installed are known by the unit and their options", () =>
+  inFolder((root) => {
+    assert.deepEqual(installedServices(root), []);
+    const options = `${root}${OPTIONS}`;
+    fs.mkdirSync(options, { recursive: true });
+    for (const file of ["lab.conf", "home.conf", "notes.txt"]) {
+      fs.writeFileSync(`${options}/${file}`, "");
+    }
+    assert.deepEqual(installedServices(root), [], "options may stay when the unit is gone");
+    fs.mkdirSync(`${root}${dirname(UNIT)}`, { recursive: true });
+    fs.writeFileSync(`${root}${UNIT}`, "");
+    assert.deepEqual(installedServices(root), ["home", "lab"]);
+    assert.equal(optionsFile("lab"), "/etc/shoal/lab.conf");
+  }));
 
 Deno.test("a service's name can stand in a unit, a path and for an interface; others are refused", () => {
   for (const name of ["lab", "shoal0", "a-b_c.d", "A23456789012345"]) {
