@@ -128,7 +128,10 @@ WRAPPER
 uninstall() {
     installed_paths "$1"
     shift
-    [ -f "$lib/made" ] || die 1 "uninstall: nothing of Shoal's is in $lib; was it installed with another prefix?"
+    [ -f "$lib/made" ] || {
+        [ ! -d /var/lib/shoal ] || say "what nodes of this machine remember is in /var/lib/shoal: rm -r removes it, with their keys"
+        die 1 "uninstall: nothing of Shoal's is in $lib; was it installed with another prefix?"
+    }
     [ -w "$prefix/lib" ] || die 4 "uninstall: $prefix is not writable by $(id -un): run it as root"
     # A unit without its program could not even be stopped well.
     if grep -qsF "ExecStart=$bin/shoal " /etc/systemd/system/shoal@.service; then

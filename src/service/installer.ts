@@ -140,6 +140,7 @@ export async function uninstallServices(
   refuseUnmanaged(system, "uninstall");
   refuseForeignUnit(system);
   const there = await services(system);
+  if (there.length === 0 && !wish.isAll) refuseNone(system, wish.service);
   const chosen = choose(there, wish);
   const lines: string[] = [];
   for (const service of chosen) {
@@ -172,16 +173,24 @@ function choose(
   const list = there.map((name) => `shoal@${name}`).join(" ");
   if (service !== undefined) {
     if (there.includes(checkServiceName(service))) return [service];
-    const others = there.length === 0 ? "" : `; there are: ${list}`;
-    throw new Failure(Exit.failed, `uninstall: there is no service shoal@${service}${others}`);
+    throw new Failure(
+      Exit.failed,
+      `uninstall: there is no service shoal@${service}; there are: ${list}`,
+    );
   }
   if (there.length === 1) return there;
-  throw new Failure(
-    there.length === 0 ? Exit.failed : Exit.usage,
-    there.length === 0
-      ? "uninstall: no service of Shoal's is here"
-      : `uninstall: which one? ${list} (or --all)`,
-  );
+  throw new Failure(Exit.usage, `uninstall: which one? ${list} (or --all)`);
+}
+
+/** Who wants to be rid of what is left reads where it is: a state may be that of a node that root runs by hand. */
+function refuseNone(system: System, service: string | undefined): never {
+  const states = namesAt(system, SYSTEM_STATES)
+    .filter((name) => service === undefined || name === service)
+    .map((name) => `${SYSTEM_STATES}/${name}`);
+  const left = states.length === 0
+    ? ""
+    : `; what nodes have left is in ${states.join(" and ")}: rm -r removes it, with the node's key`;
+  throw new Failure(Exit.failed, `uninstall: no service of Shoal's is here${left}`);
 }
 
 async function uninstallService(
@@ -201,7 +210,11 @@ async function uninstallService(
     textAt(system, options) !== optionsText(service);
   const lines = [`shoal@${service} is stopped and removed`];
   if (isPurge || !isTouched) removeAt(system, options);
-  else lines.push(`its options stay in ${options}: remove them with --purge`);
+  else {
+    lines.push(
+      `its options stay in ${options}, for a service of that name: rm ${options} removes them`,
+    );
+  }
   if (isPurge && hasState) {
     removeAt(system, stateDir);
     lines.push(
@@ -212,7 +225,7 @@ async function uninstallService(
     await must(system, "chown", ["-hR", "root:root", join(system.root, stateDir)]);
     lines.push(
       `its key and its state stay in ${stateDir}, for root alone: a service of that name goes on with ` +
-        "them; remove them with --purge",
+        `them; rm -r ${stateDir} removes them`,
     );
   }
   return lines;
@@ -222,7 +235,12 @@ async function uninstallService(
 async function services(system: System): Promise<string[]> {
   const list = ["--plain", "--no-legend", "--full", "shoal@*.service"];
   const units = await must(system, "systemctl", ["list-units", "--all", ...list]);
-  const files = await must(system, "systemctl", ["list-unit-files", ...list]);
+  // Where none is listed it fails, without a word.
+  const listed = await system.run("systemctl", ["list-unit-files", ...list]);
+  const isNone = listed.code === 1 && `${listed.out}${listed.err}`.trim() === "";
+  const files = listed.code === 0 || isNone
+    ? listed.out
+    : await must(system, "systemctl", ["list-unit-files", ...list]);
   const named = `${units}\n${files}`.matchAll(/^\s*shoal@([^\s]+)\.service\s/gm);
   const options = servicesWithOptions(system.root);
   const user = await idOf(system);

@@ -240,7 +240,7 @@ onMachine(
       "userdel shoal",
       "groupdel shoal",
     ]);
-    assert.match(lines.join("\n"), /stay in \/var\/lib\/shoal\/lab, for root alone.* --purge/);
+    assert.match(lines.join("\n"), /stay in \/var\/lib\/shoal\/lab, for root alone.*; rm -r \/var/);
     const left = machine.all().filter((path) => !before.includes(path));
     const folders = ["etc", "etc/credstore", "etc/systemd", "etc/systemd/system"];
     const state = ["var/lib/shoal", "var/lib/shoal/lab", "var/lib/shoal/lab/identity"];
@@ -254,7 +254,15 @@ onMachine(
     await machine.install();
     machine.write("/etc/shoal/lab.conf", "SHOAL_LISTEN=4500\n");
     machine.write("/var/lib/shoal/lab/identity", "key");
-    assert.match((await machine.uninstall()).join("\n"), /options stay in \/etc\/shoal\/lab\.conf/);
+    const stays = (await machine.uninstall()).join("\n");
+    assert.match(
+      stays,
+      /options stay in \/etc\/shoal\/lab\.conf, .*: rm \/etc\/shoal\/lab\.conf removes/,
+    );
+    assert.match(
+      stays,
+      /state stay in \/var\/lib\/shoal\/lab, .*; rm -r \/var\/lib\/shoal\/lab makes/,
+    );
     assert(machine.has("/etc/shoal/lab.conf"));
     await machine.install();
     const lines = await machine.uninstall({ isPurge: true });
@@ -316,6 +324,24 @@ onMachine("a step that fails ends it with what the program said", async (machine
 });
 
 onMachine("where nothing is there it says so", async (machine) => {
-  const none = /no service of Shoal's is here/;
-  await refused(machine, () => machine.uninstall(), Exit.failed, none);
+  // As systemctl does where it finds no such file.
+  machine.answers.push(["systemctl list-unit-files", { code: 1 }]);
+  const none = /no service of Shoal's is here$/;
+  for (const wish of [{}, { service: "lab" }, { isPurge: true }]) {
+    await refused(machine, () => machine.uninstall(wish), Exit.failed, none);
+  }
+  machine.write("/var/lib/shoal/lab/identity", "key");
+  machine.write("/var/lib/shoal/home/identity", "key");
+  const left = (folders: string) =>
+    new RegExp(`is here; what nodes have left is in ${folders}: rm -r removes it`);
+  const both = left("/var/lib/shoal/home and /var/lib/shoal/lab");
+  await refused(machine, () => machine.uninstall({ isPurge: true }), Exit.failed, both);
+  const lab = () => machine.uninstall({ service: "lab", isPurge: true });
+  await refused(machine, lab, Exit.failed, left("/var/lib/shoal/lab"));
+  await machine.uninstall({ isAll: true });
+  assert(machine.has("/var/lib/shoal/lab/identity"));
+  machine.ran.length = 0;
+
+  machine.answers.unshift(["systemctl list-unit-files", { code: 1, err: "no bus\n" }]);
+  await refused(machine, () => machine.uninstall(), Exit.failed, /list-unit-files .*: no bus$/);
 });
