@@ -60,6 +60,8 @@ install() {
     [ ! -e "$lib" ] || [ -f "$lib/made" ] ||
         die 1 "install: $lib exists and is not Shoal's: remove it or choose another prefix"
     need install
+    # What is wrong with the service that is asked for is said before anything is put anywhere.
+    [ $# -eq 0 ] || (SHOAL_TRIAL=1 && export SHOAL_TRIAL && program "$node_rights" src/main.ts install "$@") || exit $?
 
     # The directories that this makes, deepest first: what uninstall removes when they are empty then.
     made=

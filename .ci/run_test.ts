@@ -250,6 +250,23 @@ Deno.test("install and uninstall: what stands behind the prefix has to be known,
   });
 });
 
+Deno.test("install: a service that cannot be is refused before the program is put anywhere", async () => {
+  await inFolder(async (prefix) => {
+    const wrong: [readonly string[], RegExp][] = [
+      [["lab", "two"], /^unexpected argument 'two'/],
+      [["x/y"], /^'x\/y' cannot be a service's name/],
+      [["lab", "--encrypt"], /^install: --encrypt is about an invite/],
+      [["lab", "--token-file", `${prefix}/none`], /^--token-file '\S+' cannot be read/],
+    ];
+    for (const [args, why] of wrong) {
+      const { code, err } = await runScript(["install", prefix, "--service", ...args]);
+      assert.equal(code, 2, err);
+      assert.match(err, why);
+      assert.deepEqual([...Deno.readDirSync(prefix)], []);
+    }
+  });
+});
+
 Deno.test("uninstall: where nothing was installed nothing is removed, and it says so", async () => {
   await inFolder(async (prefix) => {
     await Deno.mkdir(`${prefix}/lib/shoal`, { recursive: true });

@@ -3,6 +3,7 @@ import { parseToken } from "../../mesh/door/token.ts";
 import { readToken } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
 import { DEFAULT_INTERFACE } from "../instance.ts";
+import { checkServiceName } from "../service/place.ts";
 import { installService } from "../service/installer.ts";
 import { thisSystem } from "../service/system.ts";
 import { type Command, misuse, parseOptions } from "./command.ts";
@@ -34,18 +35,24 @@ Members of the group 'shoal' may look at the node (shoal status). uninstall ends
         "install: --encrypt is about an invite: name it by --token-file",
       );
     }
+    const service = checkServiceName(positionals[0] ?? DEFAULT_INTERFACE);
+    const file = values["token-file"];
+    // ./run install asks first, before it puts the program anywhere. Standard input is read once, when it is done.
+    const isTrial = io.env("SHOAL_TRIAL") === "1";
     const prefix = io.env("SHOAL_PREFIX");
-    if (!prefix) {
+    if (!prefix && !isTrial) {
       // A service must not depend on a checkout, which may move, change, or be for one user alone.
       const what = "install: this program runs from a checkout: use ./run install --service …";
       throw new Failure(Exit.usage, what);
     }
-    const token = await readToken({ "token-file": values["token-file"] }, () => undefined);
+    const isLater = isTrial && file === "-";
+    const token = isLater ? undefined : await readToken({ "token-file": file }, () => undefined);
     // Better said now than at the first start, which nobody may be looking at.
     const parsed = token === undefined ? undefined : parseToken(loadSodium(), token);
     if (parsed && !parsed.ok) throw new Failure(Exit.usage, parsed.error);
+    if (!prefix || isTrial) return Exit.done;
     const lines = await installService(thisSystem, {
-      service: positionals[0] ?? DEFAULT_INTERFACE,
+      service,
       prefix,
       token,
       isSealed: values.encrypt ?? false,

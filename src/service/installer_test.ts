@@ -261,7 +261,7 @@ onMachine(
     );
     assert.match(
       stays,
-      /state stay in \/var\/lib\/shoal\/lab, .*; rm -r \/var\/lib\/shoal\/lab makes/,
+      /state stay in \/var\/lib\/shoal\/lab, .*; rm -r \/var\/lib\/shoal\/lab removes them/,
     );
     assert(machine.has("/etc/shoal/lab.conf"));
     await machine.install();
