@@ -1,7 +1,11 @@
 /** A machine whose disk is a copy of another's, over whole nodes on a virtual wire (issue 7, item 11; T44). */
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
+import { identityFromSeed } from "./membership/identity.ts";
+import { openRecord, RUN_SIZE } from "./membership/record.ts";
+import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
+import { village } from "./sim/people.ts";
 
 const SEEDS = 4;
 
@@ -74,4 +78,101 @@ Deno.test("item 11: a machine that starts again at another place is no copy", ()
     }
     assert.equal(health(copy).includes("another machine"), false, `seed ${seed}`);
   }
+});
+
+/** A virtual machine that was copied while it ran, and moved: both go on with the same random numbers and counters. */
+function forked(seed: number): Copied {
+  const lab = new NodeLab(crypto, seed);
+  const founder = lab.founder();
+  const token = founder.token({ uses: 3 });
+  const others = [1, 2].map(() => lab.computer({ token }));
+  for (const one of others) one.start();
+  lab.run(20_000);
+  const original = lab.computer({ token, name: "node-4" });
+  const { random } = lab;
+  const run = random(RUN_SIZE);
+  // The run of a start is the first that is drawn in it.
+  const drawing = (start: () => string | undefined) => {
+    let isFirst = true;
+    const draw = (length: number) => {
+      const isRun = isFirst;
+      isFirst = false;
+      return isRun ? run.slice() : random(length);
+    };
+    Object.defineProperty(lab, "random", { value: draw, configurable: true });
+    assert.equal(start(), undefined);
+    Object.defineProperty(lab, "random", { value: random, configurable: true });
+  };
+  drawing(() => original.start());
+  lab.run(20_000);
+  const copy = lab.computer({ identitySeed: original.identitySeed, name: "node-4" });
+  assert.ok(original.disk);
+  copy.disk = { ...original.disk, boot: original.disk.boot - 1 };
+  drawing(() => copy.start());
+  return { lab, original, copy, others: [founder, ...others] };
+}
+
+Deno.test("item 11: a virtual machine that was copied while it ran is named, too, and one of the two goes on", () => {
+  for (let seed = 21; seed <= 24; seed++) {
+    const { lab, original, copy, others } = forked(seed);
+    lab.run(15_000);
+    for (const other of others) {
+      assert.match(
+        health(other),
+        /^key: the key of node-4 is used by two machines/m,
+        `seed ${seed}`,
+      );
+    }
+    for (const one of [original, copy]) {
+      assert.match(
+        health(one),
+        /^key: another machine at .* uses this node's key/m,
+        `seed ${seed}`,
+      );
+    }
+    lab.run(30_000);
+    const places = new Set(others.map((other) => other.sees(original)?.endpoint));
+    assert.equal(places.size, 1, `seed ${seed}: all hold to one: ${[...places]}`);
+    const first = places.has(original.address) ? original : copy;
+    const before = first.delivered.length;
+    for (const other of others) other.say(first);
+    lab.run(3_000);
+    assert.equal(first.delivered.length, before + others.length, `seed ${seed}`);
+  }
+});
+
+Deno.test("item 11: who has a copied key and signs in the run of its first machine is named, too", () => {
+  const { lab, founder, others: [original, third, mole] } = village(
+    crypto,
+    ["original", "third", "mole"],
+    25,
+  );
+  assert.ok(original && third && mole);
+  const thief = new Insider(mole);
+  const stolen = identityFromSeed(crypto, original.identitySeed);
+  const held = () => {
+    for (const { record } of founder.node.snapshot().members) {
+      const bytes = Uint8Array.fromBase64(record, { alphabet: "base64url" });
+      const opened = openRecord(crypto, thief.meshId, bytes);
+      if (opened.ok && opened.value.id === original.id) return opened.value;
+    }
+    throw new Error("the founder holds no record of it");
+  };
+  for (let second = 0; second < 20; second++) {
+    const { id: _, bytes: __, ...body } = held();
+    // Each time in the run that the first machine has by then.
+    const record = thief.describe({
+      ...body,
+      sequence: body.sequence + 1,
+      endpoints: [mole.endpoint],
+      twin: undefined,
+    }, stolen);
+    for (const one of [founder, third]) thief.spread(one, record);
+    lab.run(1_000);
+  }
+  for (const one of [founder, third]) {
+    assert.match(health(one), /^key: the key of original is used by two machines/m);
+  }
+  lab.run(60_000);
+  for (const one of [founder, third]) assert.equal(one.sees(original)?.state, "alive");
 });

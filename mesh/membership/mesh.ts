@@ -33,7 +33,15 @@ import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../m
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
-import { bootOf, NO_PROOF, type NodeRecord, openRecord, type Proof, subjectIn } from "./record.ts";
+import {
+  bootOf,
+  NO_PROOF,
+  type NodeRecord,
+  openRecord,
+  type Proof,
+  RUN_SIZE,
+  subjectIn,
+} from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
 import { type Numbers, Signer } from "./signer.ts";
 import {
@@ -490,11 +498,12 @@ export class Mesh {
   recall(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>): void {
     const { boot, own: { twin: hadTwin } } = this;
     const recall = this.#own.recall(now, bytes);
+    if (recall === "forked") this.#own.startRun(this.#o.random(RUN_SIZE).toHex());
     if (this.boot !== boot) {
-      this.#seal.restart(this.boot);
+      this.#seal.restart(this.boot, this.#own.run);
       this.mustPersist = true;
     }
-    if (recall === "twin" && !hadTwin) {
+    if ((recall === "twin" || recall === "forked") && !hadTwin) {
       const { endpoint } = this.#own.twin ?? {};
       out.event({ kind: "twin", who: this.#whoOf(this.id), ...(endpoint ? { endpoint } : {}) });
     }

@@ -14,6 +14,7 @@ import {
   type Proof,
   type RecordBody,
   RECORDS_PER_BOOT,
+  RUN_SIZE,
   sequenceOf,
   signRecord,
   type Twin,
@@ -47,10 +48,17 @@ export type Recall =
   /** It is of a run that we do not know: our state was older than it should have been. */
   | "jumped"
   /** It is of a machine that runs now, with our key. */
-  | "twin";
+  | "twin"
+  /**
+   * It bears the run of this start, and we have not made it: a machine was copied while it ran, or
+   * somebody has our key and took our run out of our record. We need another run, so that the two can
+   * be told apart.
+   */
+  | "forked";
 
 export class OwnRecord {
   #self: Self;
+  #run: string;
   #boot: number;
   #count = 0;
   #record: NodeRecord;
@@ -70,12 +78,13 @@ export class OwnRecord {
   constructor(
     private readonly crypto: Crypto,
     private readonly meshId: Uint8Array,
-    readonly run: string,
+    run: string,
     self: Self,
     boot: number,
     private readonly perBoot = RECORDS_PER_BOOT,
   ) {
     this.#self = self;
+    this.#run = run;
     this.#boot = boot;
     this.#record = this.#sign();
   }
@@ -86,6 +95,16 @@ export class OwnRecord {
 
   get record(): NodeRecord {
     return this.#record;
+  }
+
+  get run(): string {
+    return this.#run;
+  }
+
+  /** What we say from now on is of another run. @param run 8 random bytes, hexadecimal */
+  startRun(run: string): void {
+    this.#run = run;
+    this.#isStale = true;
   }
 
   /** Rises beyond what the start gave when we find that we have used higher ones. */
@@ -147,29 +166,39 @@ export class OwnRecord {
     const opened = openRecord(this.crypto, this.meshId, bytes);
     if (!opened.ok || opened.value.id !== this.#self.identity.id) return "known";
     const { sequence, run, endpoints } = opened.value;
-    if (run === this.run) return "known";
+    const own = this.#record.sequence;
+    const isBeyond = sequence > own ||
+      sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
+    if (run === this.#run) {
+      if (!isBeyond || !this.#jump(now, sequence)) return "known";
+      // Who goes on in our run may take the next one as well: the record names it by a run of nobody's.
+      const named = this.crypto.blake2s(Uint8Array.fromHex(run)).subarray(0, RUN_SIZE).toHex();
+      this.#twin = { run: named, endpoint: endpoints[0], seenAt: now.boot };
+      return "forked";
+    }
     const other: Twin = { run, endpoint: endpoints[0] };
-    const hasFollowed = this.#other?.run === run && sequence > this.#record.sequence;
+    const hasFollowed = this.#other?.run === run && sequence > own;
     if (hasFollowed || this.#twin?.run === run) {
       const isNew = this.#twin?.run !== run;
       this.#twin = { ...other, seenAt: now.boot };
       if (isNew) this.#isStale = true;
     }
-    const own = this.#record.sequence;
-    const isBeyond = sequence > own ||
-      sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
     if (!isBeyond) return this.#twin?.run === run ? "twin" : "known";
     const outcome = this.#twin?.run === run ? "twin" : "jumped";
-    if (bootOf(sequence) >= BOOT_MAX || !this.#jumps.take(now)) {
-      return outcome === "twin" ? outcome : "known";
-    }
+    if (!this.#jump(now, sequence)) return outcome === "twin" ? outcome : "known";
     this.#other = other;
+    return outcome;
+  }
+
+  /** Goes on beyond a sequence that we have not used, if that may be now. */
+  #jump(now: Now, sequence: number): boolean {
+    if (bootOf(sequence) >= BOOT_MAX || !this.#jumps.take(now)) return false;
     this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
     this.#count = 0;
     this.#isStale = true;
     // Whoever holds the other one must see that we live.
     this.hurry();
-    return outcome;
+    return true;
   }
 
   /** Counts one record on; past the last of a start as if there had been another start. */
@@ -188,7 +217,7 @@ export class OwnRecord {
       ...rest,
       key: identity.signing.publicKey,
       sequence: sequenceOf(this.#boot, this.#count),
-      run: this.run,
+      run: this.#run,
       twin: this.#twin && { run: this.#twin.run, endpoint: this.#twin.endpoint },
       routes: [],
     });

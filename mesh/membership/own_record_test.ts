@@ -98,7 +98,8 @@ Deno.test("after the last record of a start counting goes on as if after another
 Deno.test("a record of ours that we made, or older than ours, tells nothing new", () => {
   const { society, own, foreign } = setUp();
   assert.equal(own.recall(at(0), own.record.bytes), "known");
-  assert.equal(own.recall(at(0), foreign(sequenceOf(9, 0), OURS).bytes), "known", "of this run");
+  own.settle(at(0));
+  assert.equal(own.recall(at(0), foreign(sequenceOf(5, 0), OURS).bytes), "known", "of this run");
   assert.equal(own.recall(at(0), foreign(sequenceOf(4, 99)).bytes), "known");
   const another = foreign(sequenceOf(9, 0), THEIRS, society.person(2));
   assert.equal(own.recall(at(0), another.bytes), "known");
@@ -139,6 +140,30 @@ Deno.test("a run that goes on after we have jumped beyond it is a machine with o
   assert.deepEqual(own.twin?.endpoint, place(9));
   const declared = own.settle(at(10));
   assert.deepEqual(declared?.twin, { run: THEIRS, endpoint: place(9) }, "others are told");
+});
+
+Deno.test("a record with our run that we have not made makes us go on in another run, at the pace of jumps", () => {
+  const { own, foreign, beyond } = setUp();
+  const before = own.settle(at(0));
+  assert.equal(own.recall(at(0), foreign(own.record.sequence, OURS).bytes), "forked");
+  own.startRun(THIRD);
+  const renewed = own.settle(at(0));
+  assert.deepEqual([renewed?.run, renewed?.sequence], [THIRD, sequenceOf(6, 1)]);
+  assert.deepEqual(renewed?.twin?.endpoint, place(9), "others are told where the other is");
+  assert.ok(![OURS, THIRD].includes(renewed?.twin?.run ?? ""));
+  assert.equal(own.recall(at(1), before?.bytes ?? new Uint8Array()), "known", "our own of before");
+  assert.equal(own.recall(at(1), beyond(OURS)), "jumped");
+  own.settle(at(1));
+  assert.equal(
+    own.recall(at(2), beyond(OURS)),
+    "twin",
+    "the other goes on in the run that we left",
+  );
+  own.settle(at(2));
+  assert.equal(own.recall(at(3), beyond(THIRD)), "forked", "the fourth jump");
+  own.settle(at(3));
+  assert.equal(own.recall(at(4), beyond(THIRD)), "known");
+  assert.equal(own.boot, 9);
 });
 
 Deno.test("a third run is no sign of the second", () => {

@@ -124,13 +124,17 @@ export class Seal {
     private readonly meshId: Uint8Array,
     private readonly self: Identity,
     private boot: number,
-    private readonly run: string,
+    private run: string,
   ) {}
 
-  /** Counts on from a higher boot number, on disk already: see node records in record.ts. */
-  restart(boot: number): void {
+  /**
+   * Counts on from a higher boot number, on disk already: see node records in record.ts.
+   * @param run of what is sealed from now on
+   */
+  restart(boot: number, run = this.run): void {
     if (boot <= this.boot) throw new RangeError(`control: boot ${boot} after ${this.boot}`);
     this.boot = boot;
+    this.run = run;
     this.#counter = 0;
   }
 
