@@ -192,6 +192,10 @@ testUnless(
       4,
       true,
     ]);
+    // Who starts the same node by hand is told who runs it, and not to change the owner of its keys.
+    const byHand = await guest.run(["shoal", "node", "--interface", "lab"], { check: false });
+    assert.equal(byHand.code, 4);
+    assert.match(byHand.stderr, /is that of the service shoal@lab: systemctl start shoal@lab runs/);
     assert.equal(await lyon.show("ActiveState"), "active");
   },
 );

@@ -20,7 +20,7 @@ import { dirname, join, resolve } from "node:path";
 import { codeOf, lackOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { refuseUnsafePath } from "./safe_path.ts";
-import { SYSTEM_STATES } from "./service/place.ts";
+import { installedServices, placeOfService, SYSTEM_STATES } from "./service/place.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 
@@ -419,6 +419,14 @@ function refuseUnsafe(path: string, stat: fs.Stats): void {
 function refuseForeign(path: string, uid: number): void {
   const me = Deno.uid();
   if (uid === me) return;
+  const service = installedServices().find((name) => placeOfService(name).stateDir === path);
+  if (service !== undefined) {
+    throw new Failure(
+      Exit.noPermission,
+      `state: ${path} is that of the service shoal@${service}: systemctl start shoal@${service} runs its node, or ` +
+        "choose another --interface or --state",
+    );
+  }
   throw new Failure(
     Exit.noPermission,
     `state: ${path} belongs to user ${uid} and this is user ${me}: chown it or choose another --state`,
