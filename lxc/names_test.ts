@@ -107,7 +107,7 @@ testUnless(
     await using machines = await Machines.open();
     const lyon = await machines.found("lyon", "--mesh-name", "lab", "--pool", "10.77.0.0/16");
     const { self } = await lyon.statusWhen("answers names", 10_000, hasNames);
-    assert.match(lyon.said, /members are NAME\.lab\.internal .*shoal dns/);
+    assert.match(lyon.said, /answers the names of members, NAME\.lab\.internal, .*shoal dns/);
     const run = (script: string, ...args: string[]) => {
       const line = `${script}; exec ./run shoal dns "$@" --state ${lyon.state}`;
       return lyon.host.run(["sh", "-ec", line, "sh", ...args], { check: false });

@@ -61,13 +61,16 @@ export type NodeEvent =
   | { readonly kind: "compared"; readonly who: Who }
   /** Our own key was put out of the mesh. */
   | { readonly kind: "revoked" }
-  /** The mesh key gave somebody an office, or ended it. */
-  | { readonly kind: "promoted"; readonly who: Who }
-  | { readonly kind: "demoted"; readonly who: Who }
+  /**
+   * The mesh key gave somebody an office, or ended it. `isHistory`, here and below: it was signed before this node was a
+   * member, and is no news but to this node.
+   */
+  | { readonly kind: "promoted"; readonly who: Who; readonly isHistory: boolean }
+  | { readonly kind: "demoted"; readonly who: Who; readonly isHistory: boolean }
   /** Somebody has removed a key from the mesh for ever. */
-  | { readonly kind: "removed"; readonly who: Who; readonly by: Who }
+  | { readonly kind: "removed"; readonly who: Who; readonly by: Who; readonly isHistory: boolean }
   /** The recovery key named another mesh key. */
-  | { readonly kind: "meshKeyReplaced"; readonly key: string }
+  | { readonly kind: "meshKeyReplaced"; readonly key: string; readonly isHistory: boolean }
   /** More identities wanted to join with an invite than it admits; this one is refused. */
   | { readonly kind: "inviteOverused"; readonly invite: string; readonly key: MemberId }
   /** Two different records of one key with one sequence: the key is used twice. */

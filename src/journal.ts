@@ -99,20 +99,23 @@ export function noteEvent(event: NodeEvent): void {
         key: keyText(event.who.id),
       });
     case "promoted":
-      return log.warn("{name} is an admin ({key})", { name: event.who.name, key: event.who.id });
+      return news(event)("{name} is an admin ({key})", {
+        name: event.who.name,
+        key: event.who.id,
+      });
     case "demoted":
-      return log.warn("{name} is no admin any more ({key})", {
+      return news(event)("{name} is no admin any more ({key})", {
         name: event.who.name,
         key: event.who.id,
       });
     case "removed":
-      return log.warn("{by} has revoked {name} ({key})", {
+      return news(event)("{by} has revoked {name} ({key})", {
         by: event.by.name || event.by.id.slice(0, 16),
         name: event.who.name || "a key",
         key: event.who.id,
       });
     case "meshKeyReplaced":
-      return log.warn("the recovery key has named another mesh key: {key}", { key: event.key });
+      return news(event)("the recovery key has named another mesh key: {key}", { key: event.key });
     case "revoked":
       return log.error("our key was revoked: the mesh does not talk to us");
     case "twin":
@@ -134,6 +137,12 @@ export function noteEvent(event: NodeEvent): void {
     case "tunnel":
       return logTunnel(log, event.who?.name ?? "this node", event.event);
   }
+}
+
+/** What a person has to look at when it happens, and not when this node joins and hears that it once did. */
+function news({ isHistory }: { readonly isHistory: boolean }) {
+  return (text: string, values: Record<string, unknown>) =>
+    isHistory ? log.info(text, values) : log.warn(text, values);
 }
 
 /** The key of a guest as WireGuard writes it. */
@@ -167,8 +176,8 @@ export function noteNews(news: NodeNews): void {
       );
     case "namesAnswered":
       return log.info(
-        "members are NAME.{zone} to who asks {address}, port 53: `shoal dns` says how this machine " +
-          "asks there",
+        "this node answers the names of members, NAME.{zone}, at {address}, port 53: `shoal dns` says how this " +
+          "machine asks there",
         { zone: news.zone, address: news.address },
       );
     case "namesFault":

@@ -71,6 +71,18 @@ Deno.test("log and status have one word each for who stopped, who is offline and
   assert.equal(said.filter((line) => /\bleft\b/.test(line)).length, 1);
 });
 
+Deno.test("who is an admin, or was revoked, before this node joined is no warning", () => {
+  const who = { id: "ab".repeat(32), name: "bob" };
+  for (const [isHistory, level] of [[true, "info"], [false, "warn"]] as const) {
+    const lines = capture("info", "terminal");
+    for (const kind of ["promoted", "demoted"] as const) noteEvent({ kind, who, isHistory });
+    noteEvent({ kind: "removed", who, by: who, isHistory });
+    noteEvent({ kind: "meshKeyReplaced", key: who.id, isHistory });
+    assert.equal(lines.length, 4);
+    for (const line of lines) assert.match(line, new RegExp(`^\\S+ ${level}`));
+  }
+});
+
 Deno.test("in the journal each line begins with its priority, and leaves time and level to the journal", () => {
   const lines = capture("trace", "journal");
   const log = getLogger(["shoal", "node"]);

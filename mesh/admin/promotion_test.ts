@@ -1,6 +1,7 @@
 /** Who makes and unmakes admins (invariants 1, 3), and an admin whose disk is older than it should be (14). */
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
+import type { Computer } from "../sim/node_lab.ts";
 import {
   areMutual,
   demote,
@@ -34,6 +35,16 @@ Deno.test("item 12, invariant 3: promote makes an admin on sight of everybody, a
   assert.match(refusalOf(nobody), /^promote: rome: no member has this name/);
   const guest = lab.joiner(lyon, { name: "guest" });
   assert.ok(lab.until(10_000, () => paris.sees(guest)?.standing === "certified"));
+  // What was before it joined is told as that; what happens from then on is news.
+  const histories = (of: Computer) =>
+    of.events.flatMap((event) => event.kind === "promoted" ? [event.isHistory] : []);
+  assert.deepEqual(histories(guest), [true, true], "founder and lyon");
+  assert.deepEqual(histories(paris), [true, false]);
+  lab.run(2_000);
+  promote(founder, paris);
+  lab.run(5_000);
+  assert.deepEqual(histories(guest), [true, true, false]);
+  assert.equal(histories(paris).at(-1), false, "its own office is always news");
 });
 
 Deno.test("item 12, invariant 3: an office that was ended is ended for good: only a new identity can have one", () => {

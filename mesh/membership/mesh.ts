@@ -283,7 +283,7 @@ export class Mesh {
       statement.kind === "left" || statement.kind === "successor";
     if (isUrgent && !this.#isQuiet) this.#hurry(now, statement, out);
     if (this.#isQuiet) return;
-    this.#tell(statement, out);
+    this.#tell(now, statement, out);
     if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
     else this.#reviewAbout(now, statement, out);
     for (const one of [statement, ...gained]) this.#inbox.push(...this.#unproven.takeFor(one));
@@ -321,20 +321,29 @@ export class Mesh {
     for (const id of this.#some(FANOUT)) this.send(now, id, "statements", payload, out);
   }
 
-  #tell(statement: Statement, out: Outbox<NodeEvent>): void {
+  /** Whether it was signed before this node was a member: whoever joins learns of all that at once. */
+  #isHistory(now: Now, statement: Statement): boolean {
+    if (subjectOf(statement) === this.id) return false;
+    const since = this.membership(now)?.since ??
+      this.statements.certificate(this.id)?.certificate.since ?? Infinity;
+    return statement.at < since;
+  }
+
+  #tell(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
+    const isHistory = this.#isHistory(now, statement);
     const who = this.#whoOf(subjectOf(statement));
     const by = this.#whoOf(statement.signer);
     switch (statement.kind) {
       case "admin":
-        return out.event({ kind: "promoted", who });
+        return out.event({ kind: "promoted", who, isHistory });
       case "demoted":
-        return out.event({ kind: "demoted", who });
+        return out.event({ kind: "demoted", who, isHistory });
       case "removed":
         // What has no effect puts nobody out, nor does one more word on who is out already.
         if (this.statements.removals(statement.key).length !== 1) return;
-        return out.event({ kind: "removed", who, by });
+        return out.event({ kind: "removed", who, by, isHistory });
       case "successor":
-        return out.event({ kind: "meshKeyReplaced", key: statement.key });
+        return out.event({ kind: "meshKeyReplaced", key: statement.key, isHistory });
       case "left":
         return out.event({ kind: "memberGone", who });
       case "member":
