@@ -52,7 +52,11 @@ Deno.test("two members whose certificates lost their signer while both were off 
   lab.run(30_000);
   revoke(founder, lyon, theft - 60);
   lab.run(60_000);
-  areTold(lab, pair, "no certificate of our key counts there any more: an admin gives it one");
+  areTold(
+    lab,
+    pair,
+    "no certificate or invite of our key counts there any more: an admin gives it one",
+  );
   for (const one of pair) {
     assert.ok(refusals(one).some((line) => line.includes(`\`shoal approve ${one.id}\``)));
     done(founder.step((now, out) => founder.node.approve(now, one.id, out, {})));

@@ -733,7 +733,7 @@ export class Node {
     return {
       record: mesh.record,
       isKnown: (id) => mesh.isKnown(id),
-      wasMember: (id) => mesh.statements.wasCertified(id),
+      wasMember: (id) => mesh.judge.wasMember(id),
       hasRoom: () => mesh.hasRoom(),
       judge: (record) => mesh.judgeAtDoor(now, record, out),
       isAwaiting: mesh.isAwaiting(now),

@@ -51,7 +51,7 @@ export interface MeshBehind {
   readonly record: NodeRecord;
   /** Whether the mesh knows this identity as a member. */
   readonly isKnown: (id: MemberId) => boolean;
-  /** Whether somebody with a right to it has ever certified this identity. */
+  /** Whether somebody with a right to it has ever certified this identity, or its token has let it in. */
   readonly wasMember: (id: MemberId) => boolean;
   /** Whether there is room for one more member. */
   readonly hasRoom: () => boolean;

@@ -248,7 +248,7 @@ export function refusalText(why: Refusal, key: MemberId): string {
 
 const REFUSED: Partial<Record<Refusal, (key: MemberId) => string>> = {
   stranger: (key) =>
-    "no certificate of our key counts there any more: an admin gives it one: " +
+    "no certificate or invite of our key counts there any more: an admin gives it one: " +
     `\`shoal approve ${key}\``,
   notYetValid: () =>
     "our certificate has not begun yet by its clock: compare the clocks of both machines",

@@ -95,6 +95,11 @@ export class Judge {
     return refused("stranger", `nobody has certified ${id}`);
   }
 
+  /** Whether a key was a member once as far as this node knows, by a certificate or by a token. */
+  wasMember(id: MemberId): boolean {
+    return this.statements.wasCertified(id) || this.provisional.of(id).length > 0;
+  }
+
   /** Whether somebody may let others in: only a certified member can (invariant 6). */
   isDoor(id: MemberId, now: number): boolean {
     return this.#bySignature(id, now)?.kind === "member";

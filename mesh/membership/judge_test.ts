@@ -319,6 +319,19 @@ Deno.test("a start at a wrong time loses nobody whom a token has let in", () => 
   assert.equal(late.kind === "refused" && late.why, "tokenUsedUp");
 });
 
+Deno.test("whom a token has let in was a member once, whatever became of the token; whom it has not was none", () => {
+  const [subject, other] = SUBJECTS;
+  const [token] = TOKENS;
+  assert.ok(subject && other && token);
+  const judge = new Judge(crypto, genesis);
+  judge.recall(admitted(judge, subject, token));
+  const end = { kind: "withdrawn", key: token.id } as const;
+  const by = { number: 9, at: BEGIN };
+  judge.statements.add(signStatement(crypto, meshId, mesh.signing, end, by).bytes, BEGIN);
+  assert.equal(judge.judge(subject.id, BEGIN).kind, "refused");
+  assert.deepEqual([subject, other].map(({ id }) => judge.wasMember(id)), [true, false]);
+});
+
 Deno.test("what was remembered is looked at again: a false signature has used no token", () => {
   const [subject] = SUBJECTS;
   const [token] = TOKENS;
