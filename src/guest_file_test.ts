@@ -88,7 +88,7 @@ Deno.test("what makes no sense is refused before the node is asked", async () =>
     return { code: await main(["guest", ...args, "--state", "/nonexistent"], io), err };
   };
   const cases: [string[], RegExp][] = [
-    [[], /an argument is missing/],
+    [[], /^guest: what it is to do is missing/],
     [["invent", "x"], /there is no 'invent': use add, list, renew or remove/],
     [["add"], /add what\? Its name is missing/],
     [["list", "x"], /list takes no name/],

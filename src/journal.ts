@@ -26,6 +26,8 @@ export function noteEvent(event: NodeEvent): void {
     case "pingLost":
       return;
     case "addresses":
+      // A member gets its IPv4 address a moment after the other, and one line is enough; health says of one without.
+      if (!event.ip4) return;
       return log.info("our mesh addresses are {addresses}", {
         addresses: [event.ip4, event.ip6].flatMap((ip) => ip ? [formatAddress(ip)] : []).join(" "),
       });

@@ -68,6 +68,21 @@ Deno.test("what is not known is named in one line, with exit code 2", async () =
   const argument = await run("status", "extra");
   assert.equal(argument.code, Exit.usage);
   assert.match(argument.err, /unexpected argument 'extra'/);
+  const needs: [readonly string[], string][] = [
+    [["ping"], "ping: PEER is missing"],
+    [["approve"], "approve: NAME|KEY is missing"],
+    [["trust", "--name", "x"], "trust: KEY is missing"],
+    [["door"], "door: open|close is missing"],
+    [["mesh-key"], "mesh-key: words|export|seal|import is missing"],
+    [["identity"], "identity: renew is missing"],
+    [["wg"], "wg: IFNAME is missing"],
+  ];
+  for (const [args, text] of needs) {
+    const missing = await run(...args);
+    assert.deepEqual([missing.code, missing.err.split("\n")[0]], [Exit.usage, text]);
+  }
+  const span = await run("door", "open", "--for", "3");
+  assert.match(span.err, /^--for '3' is not a time such as .*, of 1 day at the most$/);
   const value = await run("invite", "--uses", "0");
   assert.equal(value.code, Exit.usage);
   assert.match(value.err, /--uses '0'.*1 to 1000/);
@@ -453,10 +468,16 @@ Deno.test("a plan that was not carried out is said with its hints, waits for no 
 
 Deno.test("the line for the next machine needs no quotes in any shell, whatever its seeds are", async () => {
   const seeds = ["[2001:db8::1]:51820", "lyon;touch /tmp/x:1", "$(id):1"];
-  const answer = (token: string) => ({ invite: () => ({ token, seeds, expires: "", uses: 1 }) });
+  const answer = (token: string) => ({
+    invite: () => ({ token, seeds, expires: "2026-12-04T06:09:40Z", uses: 1 }),
+  });
   await besideNode(answer("shoal3Ab-c_9"), async (...state) => {
-    const { out } = await run("invite", ...state);
+    const { out, err } = await run("invite", ...state);
     assert.equal(out, "./run node --token shoal3Ab-c_9");
+    assert.match(
+      err,
+      /^1 machine can join with this line, until 2026-12-04T06:09:40Z: it is a secret/,
+    );
     for (const word of out.split(" ")) assert.match(word, /^[A-Za-z0-9./:=_-]+$/);
     const document = JSON.parse((await run("invite", "--json", ...state)).out);
     assert.deepEqual([document.token, document.seeds], ["shoal3Ab-c_9", seeds]);
@@ -474,7 +495,7 @@ Deno.test("a seed of an invite may leave out the usual port, as one that is join
   const asked: unknown[] = [];
   const invite: Operation["run"] = (request) => {
     asked.push(request["seeds"]);
-    return { token: "shoal3x", seeds: [] };
+    return { token: "shoal3x", seeds: [], uses: 1, expires: "" };
   };
   await besideNode({ invite }, async (...state) => {
     const seeds = ["lyon.example", "203.0.113.9", "[2001:db8::1]", "oslo:4500"];

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Planned } from "../mesh/admin/plan.ts";
 import { formatAddress } from "../mesh/endpoint.ts";
+import { rfc3339 } from "../mesh/membership/judge.ts";
 import { formatSeed } from "../mesh/seed.ts";
 import type { NodeConfig } from "./config.ts";
 import type { Document, Operation, Request } from "./control.ts";
@@ -51,13 +52,13 @@ function invitations(node: MeshNode, config: NodeConfig): Readonly<Record<string
           ...given(request, "seeds", "seeds", textsOf),
           ...insistence(request),
         });
-        return { token, seeds, expires: dateOf(expires), uses, id };
+        return { token, seeds, expires: rfc3339(expires), uses, id };
       },
     },
     invites: {
       changes: false,
       run: () => ({
-        invites: node.invites().map((one) => ({ ...one, expires: dateOf(one.expires) })),
+        invites: node.invites().map((one) => ({ ...one, expires: rfc3339(one.expires) })),
       }),
     },
     revoke_invite: {
@@ -65,7 +66,7 @@ function invitations(node: MeshNode, config: NodeConfig): Readonly<Record<string
       run: async (request) => {
         await node.compared();
         const invite = node.revokeInvite(textOf(request, "id"), insistence(request));
-        return { ...invite, expires: dateOf(invite.expires) };
+        return { ...invite, expires: rfc3339(invite.expires) };
       },
     },
     door: {
@@ -161,7 +162,7 @@ function guests(node: MeshNode, config: NodeConfig): Readonly<Record<string, Ope
             `${formatAddress(address)}/${length}`
           ),
           mtu: node.info.mtu,
-          expires: dateOf(way.until),
+          expires: rfc3339(way.until),
         };
       },
     },
@@ -173,7 +174,7 @@ function guests(node: MeshNode, config: NodeConfig): Readonly<Record<string, Ope
           ...given(request, "expires_s", "expiresInS", numberOf),
           ...insistence(request),
         });
-        return { ...guest(who), expires: dateOf(until) };
+        return { ...guest(who), expires: rfc3339(until) };
       },
     },
     guest_remove: {
@@ -275,10 +276,6 @@ function planned({ who: about, lines, warnings, advice = [], isDone }: Planned):
 
 function insistence(request: Request): { readonly yes?: boolean } {
   return request["yes"] === true ? { yes: true } : {};
-}
-
-function dateOf(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
 }
 
 /** The document `shoal ping --json`, with a report for each answer. */

@@ -38,12 +38,13 @@ export function explainOpen(
   { ifname, tunFd }: Wanted,
 ): unknown {
   if (!(error instanceof CoreError)) return error;
+  const elsewhere = program === "node" ? "another by --interface" : "another name";
   const how = `(${error.what || error.call}: ${error.errnoName || error.status})`;
   const failed = (text: string) =>
     new Failure(Exit.failed, `${program}: ${text}`, { cause: error });
   if (error.status === "E_EXISTS" || error.errnoName === "EBUSY") {
     return failed(
-      `the interface '${ifname}' exists already ${how}: choose another name, or if it is a TUN ` +
+      `the interface '${ifname}' exists already ${how}: choose ${elsewhere}, or if it is a TUN ` +
         `that nothing needs any more, remove it with 'ip link delete ${ifname}'`,
     );
   }
@@ -66,7 +67,7 @@ export function explainOpen(
     case "EINVAL":
       return failed(
         tunFd === undefined
-          ? `the interface '${ifname}' exists and is no TUN of one queue ${how}: choose another name`
+          ? `the interface '${ifname}' exists and is no TUN of one queue ${how}: choose ${elsewhere}`
           : `WG_TUN_FD=${tunFd} is no TUN opened with IFF_TUN | IFF_NO_PI ${how}`,
       );
     case "EBADF":

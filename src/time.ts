@@ -1,4 +1,5 @@
 /** Times as people type them: `90s`, `15m`, `24h`, `30d`, or a moment of RFC 3339. */
+import { counted } from "./words.ts";
 import { Exit, Failure } from "./exit.ts";
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
@@ -13,7 +14,9 @@ export function parseSpan(option: string, text: string, max: number): number {
   if (value !== undefined && value >= 1 && value <= max) return value;
   throw new Failure(
     Exit.usage,
-    `${option} '${text}' is not a time such as 90s, 15m, 24h or 30d (at most ${max / 86_400} days)`,
+    `${option} '${text}' is not a time such as 90s, 15m or 24h, of ${
+      counted(max / 86_400, "day")
+    } at the most`,
   );
 }
 

@@ -57,8 +57,16 @@ export function parseOptions<const O extends ParseArgsOptionsConfig>(
   if (count > positionals.max) {
     throw misuse(io, command, `unexpected argument '${parsed.positionals[positionals.max]}'`);
   }
-  if (count < positionals.min) throw misuse(io, command, "an argument is missing");
+  if (count < positionals.min) throw misuse(io, command, missing(command, count));
   return parsed;
+}
+
+/** Which argument is missing, by the usage line: `ping: PEER is missing`. */
+function missing({ usage }: Command, count: number): string {
+  const [name, ...words] = usage.replaceAll(/\[[^\]]*\]…?|--\S+ \S+/g, " ").split(/\s+/);
+  const wanted = words.filter((word) => word !== "" && word !== "…");
+  if (wanted.includes("|")) return `${name}: what it is to do is missing`;
+  return `${name}: ${wanted[count]} is missing`;
 }
 
 /** parseArgs goes on to explain `--`, which helps nobody here. */

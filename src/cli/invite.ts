@@ -5,6 +5,7 @@ import { Exit, type ExitCode } from "../exit.ts";
 import { type Check, having, isNumber, isText, listOf } from "../shape.ts";
 import { reachOf } from "../reach.ts";
 import { parseSpan } from "../time.ts";
+import { counted } from "../words.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import {
   type Command,
@@ -64,8 +65,19 @@ ${INSTANCE_HELP}`,
       flags: flags === undefined ? undefined : namesOf(flags),
       seeds: seed?.map((text) => formatSeed(parseSeed("--seed", text))),
       yes: values.yes,
-    }, { isAnswer: having({ token: isToken, seeds: listOf(isText) }) });
-    io.out(values.json ? jsonText(document) : joinLine(io, String(document["token"])));
+    }, {
+      isAnswer: having({ token: isToken, seeds: listOf(isText), uses: isNumber, expires: isText }),
+    });
+    if (values.json) io.out(jsonText(document));
+    else {
+      io.out(joinLine(io, String(document["token"])));
+      const machines = counted(Number(document["uses"]), "machine");
+      io.err(
+        `${machines} can join with this line, until ${
+          document["expires"]
+        }: it is a secret till then`,
+      );
+    }
     const warning = reachOf(document["seeds"] as readonly string[]);
     if (warning !== "") io.err(warning);
     return Exit.done;
