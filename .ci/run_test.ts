@@ -284,6 +284,21 @@ Deno.test("run: a command that belongs behind shoal is named, and no pattern is 
     status.err,
     "run: unknown task: status: did you mean ./run shoal status?\n",
   );
+  const near = {
+    statu: "shoal status",
+    invit: "shoal invite",
+    nodee: "node",
+    nod: "node",
+    dem: "demo",
+    tests: "test",
+    instal: "install",
+  };
+  for (const [typed, meant] of Object.entries(near)) {
+    const { code, err } = await runScript([typed]);
+    assert.equal(code, 2);
+    assert.equal(err, `run: unknown task: ${typed}: did you mean ./run ${meant}?\n`);
+  }
+  assert.match((await runScript(["frobnicate"])).err, /^run: unknown task: frobnicate\nusage/);
   assert.match((await runScript(["st.*us"])).err, /^run: unknown task: st\.\*us\nusage/);
 });
 
