@@ -177,6 +177,7 @@ export class MeshNode {
     this.#mtu = this.#device.info().mtu;
     this.#resolver = options.tun && options.dns
       ? new Resolver({
+        isMember: () => this.#machine.isMember,
         directory: () => this.#machine.directory(),
         clock: readClock,
         onNews: options.onNews,

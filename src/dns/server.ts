@@ -43,6 +43,8 @@ interface ResolverOptions {
   /** The same object while nothing has changed; undefined: this node is in no mesh. */
   readonly directory: () => Directory | undefined;
   readonly clock: () => Now;
+  /** Before that nothing is said of names: whoever still knocks has an IPv6 address already. */
+  readonly isMember: () => boolean;
   readonly onNews: (news: ResolverNews) => void;
 }
 
@@ -100,6 +102,7 @@ export class Resolver {
       const wait = PASSES.includes(place.trouble) ? 0 : AGAIN_MS;
       if (place.trouble !== "" && now.boot - place.triedAt >= wait) this.#open(place);
     }
+    this.#tell();
   }
 
   report(): NamesStatus {
@@ -161,16 +164,18 @@ export class Resolver {
         closeAll(place);
       });
       socket.on("listening", () => {
-        if (place.sockets.includes(socket) && ++place.open === 2) this.#tell(address);
+        if (place.sockets.includes(socket) && ++place.open === 2) this.#tell();
       });
     }
     udp.bind(this.port, address);
     tcp.listen(this.port, address);
   }
 
-  #tell(address: string): void {
+  #tell(): void {
+    const [address] = this.servers;
+    if (this.#hasTold || address === undefined || !this.options.isMember()) return;
     const picture = this.#picture(this.options.clock());
-    if (this.#hasTold || !picture) return;
+    if (!picture) return;
     this.#hasTold = true;
     this.options.onNews({ kind: "namesAnswered", zone: picture.zone.apex, address });
   }

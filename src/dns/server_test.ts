@@ -29,6 +29,7 @@ interface World {
   readonly port: number;
   readonly news: ResolverNews[];
   directory: Directory | undefined;
+  isMember: boolean;
   boot: number;
   /** Raised instead of saying what the directory is. */
   fault: Error | undefined;
@@ -38,6 +39,7 @@ async function serving(body: (world: World) => Promise<void>): Promise<void> {
   const port = await freePort();
   const world: Omit<World, "resolver"> = {
     directory: MESH,
+    isMember: true,
     boot: 1_000,
     port,
     news: [],
@@ -49,6 +51,7 @@ async function serving(body: (world: World) => Promise<void>): Promise<void> {
       return world.directory;
     },
     clock: () => ({ boot: world.boot, wall: 0 }),
+    isMember: () => world.isMember,
     onNews: (news) => world.news.push(news),
   }, port);
   resolver.serve(["127.0.0.1"]);
@@ -255,6 +258,27 @@ Deno.test("it says once, when UDP and TCP answer, where the names are", () =>
     resolver.serve(["127.0.0.2"]);
     assert.deepEqual(resolver.servers, ["127.0.0.2"]);
     assert.equal(news.length, 1);
+  }));
+
+Deno.test("it says nothing of names before the node is a member, and then at the next look", () =>
+  serving(async (world) => {
+    const { resolver, news } = world;
+    news.length = 0;
+    world.isMember = false;
+    const early = new Resolver({
+      directory: () => MESH,
+      clock: () => ({ boot: 1_000, wall: 0 }),
+      isMember: () => world.isMember,
+      onNews: (one) => news.push(one),
+    }, world.port);
+    early.serve(["127.0.0.3"]);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    early.mend();
+    assert.deepEqual([early.servers, news], [["127.0.0.3"], []]);
+    world.isMember = true;
+    for (const one of [early, early, resolver]) one.mend();
+    assert.deepEqual(news, [{ kind: "namesAnswered", zone: "lab.internal", address: "127.0.0.3" }]);
+    early.close();
   }));
 
 Deno.test("where the port is taken the health says so, and it is had as soon as it is free", () =>
