@@ -76,6 +76,7 @@ Deno.test("what is not known is named in one line, with exit code 2", async () =
     [["mesh-key"], "mesh-key: words|export|seal|import is missing"],
     [["identity"], "identity: renew is missing"],
     [["wg"], "wg: IFNAME is missing"],
+    [["dns", "--shell", "--hosts"], "dns: choose one of --shell, --dnsmasq and --hosts"],
   ];
   for (const [args, text] of needs) {
     const missing = await run(...args);
@@ -567,7 +568,7 @@ Deno.test("dns makes lines of a node that answers names at an interface of this 
   ];
   for (const [part, code, words] of cases) {
     await besideNode({ status: () => ({ ...status, ...part }) }, async (...state) => {
-      for (const option of [[], ["--shell"], ["--json"]]) {
+      for (const option of [[], ["--shell"], ["--dnsmasq"], ["--hosts"], ["--json"]]) {
         const result = await run("dns", ...option, ...state);
         assert.deepEqual([result.code, result.out], [code, ""], result.err);
         assert.match(result.err, words);

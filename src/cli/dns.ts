@@ -6,8 +6,8 @@ import { having, isFlag, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
 import { counted, printable } from "../words.ts";
 import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText, type Options } from "./client.ts";
-import { type Command, type Io, parseOptions, programName } from "./command.ts";
-import { dnsmasqLines, readSetup, resolvedLines, type Setup } from "./dns_setup.ts";
+import { type Command, type Io, misuse, parseOptions, programName } from "./command.ts";
+import { dnsmasqLines, hostsLines, readSetup, resolvedLines, type Setup } from "./dns_setup.ts";
 import type { Meant } from "./typed.ts";
 
 /** Where systemd-resolved is, while it runs. */
@@ -21,20 +21,34 @@ const ASK_EVERY_MS = 200;
 const ZONES_SHOWN = 4;
 
 export const dns: Command = {
-  usage: "dns [--shell] [--interface IF | --state DIR] [--json]",
+  usage: "dns [--shell | --dnsmasq | --hosts] [--interface IF | --state DIR] [--json]",
   help:
     `Says at which addresses this node answers the names of the mesh (NAME.MESH.internal), whether
 this machine asks there, and what makes it do so. It changes nothing itself.
 
   --shell          only the lines to run as root, for systemd-resolved: shoal dns --shell | sudo sh
+  --dnsmasq        only the lines for dnsmasq: shoal dns --dnsmasq | sudo tee /etc/dnsmasq.d/shoal.conf
+  --hosts          the names and addresses of now as lines of /etc/hosts, for a machine without either
 ${INSTANCE_HELP}`,
   async run(args, io) {
-    const options = { ...INSTANCE_OPTIONS, shell: { type: "boolean" } } as const;
+    const options = {
+      ...INSTANCE_OPTIONS,
+      shell: { type: "boolean" },
+      dnsmasq: { type: "boolean" },
+      hosts: { type: "boolean" },
+    } as const;
     const { values } = parseOptions(dns, args, io, options, { min: 0, max: 0 });
+    const makers = [
+      values.shell && resolvedLines,
+      values.dnsmasq && dnsmasqLines,
+      values.hosts && hostsLines,
+    ].filter((maker) => typeof maker === "function");
+    const [maker, another] = makers;
+    if (another) throw misuse(io, dns, "dns: choose one of --shell, --dnsmasq and --hosts");
     const { status, meant } = await statusOf(values, io);
     const setup = setupOf(status);
-    if (values.shell) {
-      for (const line of resolvedLines(setup)) io.out(line);
+    if (maker) {
+      for (const line of maker(setup, status)) io.out(line);
       return Exit.done;
     }
     const isAsked = await asksHere(setup);
@@ -117,10 +131,15 @@ function isAboutNames(line: string): boolean {
 
 function advice(setup: Setup, io: Io, meant: Meant): string[] {
   if (!hasResolved()) {
+    const typed = (option: string) => programName(io, `dns ${option}${meant.asking}`);
+    const restart = "sudo systemctl restart dnsmasq";
     return [
-      "this machine does not ask there, and has no systemd-resolved: let its resolver forward these " +
-      "zones, for example in dnsmasq:",
+      "this machine does not ask there, and has no systemd-resolved. With dnsmasq as its resolver:",
+      `  ${typed("--dnsmasq")} | sudo tee /etc/dnsmasq.d/shoal.conf && ${restart}`,
+      "which writes:",
       ...dnsmasqLines(setup).map((line) => `  ${line}`),
+      "with another resolver: let it forward these zones and networks in its own words",
+      `without any: ${typed("--hosts")} prints the names of now for /etc/hosts`,
     ];
   }
   const { interface: ifname, zones } = setup;

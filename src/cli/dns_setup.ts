@@ -9,6 +9,7 @@
 import { formatAddress, isWithin, parseAddress } from "../../mesh/endpoint.ts";
 import { formatPool, readPool } from "../../mesh/membership/genesis.ts";
 import { isName } from "../../mesh/membership/statement.ts";
+import type { Prefix } from "../../mesh/machine.ts";
 import { networkOf } from "../../mesh/prefix.ts";
 import { Zone } from "../dns/zone.ts";
 import { isObject } from "../shape.ts";
@@ -22,8 +23,8 @@ export interface Setup {
   readonly servers: readonly string[];
   /** That of the names first, then those of the addresses. */
   readonly zones: readonly [string, ...string[]];
-  /** Of the addresses, as `100.64.0.0/10`. */
-  readonly networks: readonly string[];
+  /** Of the addresses. */
+  readonly networks: readonly Prefix[];
 }
 
 /** What is an interface's name to the kernel (dev_valid_name in net/core/dev.c), and no option to a command. */
@@ -55,11 +56,7 @@ export function readSetup(status: unknown): Setup | { readonly fault: string } {
   const networks = [pool.value, networkOf({ address: ip6, length: IP6_NETWORK })];
   const asked = Array.isArray(names["servers"]) ? names["servers"] : [];
   const servers = asked.map((server) => parseAddress(String(server)));
-  const isOfMesh = (address: Uint8Array) =>
-    networks.some((network) =>
-      network.address.length === address.length && isWithin(address, network)
-    );
-  if (!servers.every((server) => server !== undefined && isOfMesh(server))) {
+  if (!servers.every((server) => isAmong(server, networks))) {
     return faultOf("the servers", asked);
   }
   const zone = new Zone({ mesh: mesh["name"], self: name, networks, entries: [] });
@@ -68,8 +65,12 @@ export function readSetup(status: unknown): Setup | { readonly fault: string } {
     self: `${name}.${zone.apex}`,
     servers: servers.filter((server) => server !== undefined).map(formatAddress),
     zones: [zone.apex, ...zone.reverseZones()],
-    networks: networks.map(formatPool),
+    networks,
   };
+}
+
+function isAmong(address: Uint8Array | undefined, networks: readonly Prefix[]): boolean {
+  return address !== undefined && networks.some((network) => isWithin(address, network));
 }
 
 /** Commands for root, for systemd-resolved: `~` asks there for these zones alone, and searches none of them. */
@@ -78,6 +79,21 @@ export function resolvedLines({ interface: ifname, servers, zones }: Setup): [st
     `resolvectl dns ${[ifname, ...servers].map(quoted).join(" ")}`,
     `resolvectl domain ${[ifname, ...zones.map((zone) => `~${zone}`)].map(quoted).join(" ")}`,
   ];
+}
+
+/**
+ * Lines for /etc/hosts with everybody who has a name now: for a machine without a resolver that could forward. Whoever is
+ * called by something that is no word of one mesh, or has an address of another network, is left out.
+ */
+export function hostsLines({ zones: [apex], networks }: Setup, status: unknown): string[] {
+  const all = isObject(status)
+    ? [status["self"], status["peers"], status["guests"]].flat().filter(isObject)
+    : [];
+  return all.flatMap(({ name, ip4, ip6 }) => {
+    if (typeof name !== "string" || !isName(name)) return [];
+    const own = [ip4, ip6].filter((text) => isAmong(parseAddress(String(text)), networks));
+    return own.map((address) => `${address} ${name}.${apex}`);
+  });
 }
 
 /**
@@ -90,7 +106,7 @@ export function dnsmasqLines({ interface: ifname, servers, zones, networks }: Se
     `except-interface=${ifname}`,
     ...servers.flatMap((server) => [
       `server=/${zones[0]}/${server}`,
-      ...networks.map((network) => `rev-server=${network},${server}`),
+      ...networks.map((network) => `rev-server=${formatPool(network)},${server}`),
     ]),
   ];
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { dnsmasqLines, readSetup, resolvedLines, type Setup } from "./dns_setup.ts";
+import { dnsmasqLines, hostsLines, readSetup, resolvedLines, type Setup } from "./dns_setup.ts";
 
 const STATUS = {
   self: { name: "lyon", interface: "shoal0", ip6: "fd00:1:2::1" },
@@ -43,6 +43,30 @@ Deno.test("dnsmasq forwards the names and the networks, and leaves port 53 of th
     "rev-server=10.77.0.0/16,10.77.0.1",
     "rev-server=fd00:1:2::/64,10.77.0.1",
   ]);
+});
+
+Deno.test("lines for a file of hosts name everybody of the mesh, and nobody and no address of elsewhere", () => {
+  const status = {
+    ...STATUS,
+    self: { ...STATUS.self, ip4: "10.77.0.1" },
+    peers: [
+      { name: "oslo", ip4: "10.77.0.2", ip6: "fd00:1:2::2" },
+      { name: "rome", ip4: "", ip6: "fd00:1:2::3" },
+      { name: "google.com\n1.2.3.4 bank", ip4: "10.77.0.4", ip6: "fd00:1:2::4" },
+      { name: "far", ip4: "8.8.8.8", ip6: "2001:db8::1" },
+      5,
+    ],
+    guests: [{ name: "phone", ip4: "10.77.0.9", ip6: "10.77.0.9 x" }],
+  };
+  assert.deepEqual(hostsLines(setupOf(status), status), [
+    "10.77.0.1 lyon.lab.internal",
+    "fd00:1:2::1 lyon.lab.internal",
+    "10.77.0.2 oslo.lab.internal",
+    "fd00:1:2::2 oslo.lab.internal",
+    "fd00:1:2::3 rome.lab.internal",
+    "10.77.0.9 phone.lab.internal",
+  ]);
+  assert.deepEqual(hostsLines(setupOf(STATUS), undefined), []);
 });
 
 Deno.test("no line for a root shell is made of what no node of a mesh says", () => {
