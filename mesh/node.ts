@@ -251,6 +251,8 @@ export class Node {
       const remembered = Iterator.from(mesh.roster.members()).filter(isThere).take(GREETED);
       for (const member of remembered) this.#talk?.greet(now, member, out);
       if (this.#entry.isAdmitted) out.event({ kind: "joined", seed: undefined });
+      // Whoever has a new key knows members, and a founder that has one never had a seed.
+      else this.#keepDoors(now, mesh);
     }
     this.#finish(now, out);
   }

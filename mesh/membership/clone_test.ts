@@ -122,6 +122,22 @@ Deno.test("item 11: after `shoal identity renew` one approve makes the clone a m
   }
 });
 
+Deno.test("item 11: the clone of a founder, which never had a seed, asks the members that it remembers and is let in", () => {
+  const { lab, founder, others: [second, third] } = village(crypto, ["second", "third"], 56);
+  assert.ok(second && third);
+  lab.run(20_000);
+  const clone = copyOf(lab, founder);
+  assert.deepEqual(clone.disk?.seeds, []);
+  clone.start();
+  lab.run(15_000);
+  assert.match(alarmOf(third), /is used by two machines/);
+  renewIdentity(clone);
+  assert.equal(clone.start(), undefined);
+  lab.run(15_000);
+  done(founder.step((now, out) => founder.node.approve(now, clone.id, out, { name: "copy" })));
+  assert.ok(lab.until(120_000, () => areMutual([founder, second, third, clone])));
+});
+
 Deno.test("item 11, invariant 14: a clone of an admin's machine is named too, and its statements under used numbers are shown", () => {
   const { lab, founder, others: [lyon, third] } = village(crypto, ["lyon", "third"], 55);
   assert.ok(lyon && third);
