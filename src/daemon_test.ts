@@ -228,7 +228,8 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
       "second",
     );
     assert.equal(lost.code, Exit.failed);
-    assert.equal((await shoal("down", "--state", seed.state)).code, Exit.done);
+    const down = await shoal("down", "--state", seed.state);
+    assert.deepEqual([down.code, down.out], [Exit.done, "seed is stopped; it is a member still\n"]);
     // A script may start the next node at once: all was given back before `down` returned.
     assert.throws(() => Deno.lstatSync(join(seed.state, "control.sock")), Deno.errors.NotFound);
     Store.open(seed.state, 1024).close();
@@ -324,8 +325,12 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     const nobody = await shoal("approve", "--state", node.state, "nobody");
     assert.equal(nobody.code, Exit.failed);
     assert.match(nobody.err, /nobody/);
+    const stopped = await shoal("down", "--state", guest.state);
+    assert.equal(stopped.out, "guest is stopped; it is no member of a mesh now\n");
+    await guest.end();
     assert.equal((await shoal("approve", "--state", node.state, "guest")).code, Exit.done);
-    await guest.until(READY);
+    const again = new Running(join(dir, "guest"), []);
+    await again.until(READY);
     const known = await shoal("ip", "-4", "--state", node.state, key ?? "");
     assert.match(known.out, /^100\./, known.err);
     const revoked = await shoal("revoke", "--state", node.state, "guest");
@@ -337,9 +342,9 @@ Deno.test("without a token a node waits to be approved; revoked, it is out for g
     const unnamed = await shoal("trust", "--state", node.state, "cd".repeat(32));
     assert.equal(unnamed.code, Exit.usage);
     assert.match(unnamed.err, /^--name is missing$/m);
-    const gone = await shoal("ping", "-c", "1", "--timeout", "200", "--state", guest.state, "seed");
+    const gone = await shoal("ping", "-c", "1", "--timeout", "200", "--state", again.state, "seed");
     assert.equal(gone.code, Exit.failed);
-    await guest.end("SIGKILL");
+    await again.end("SIGKILL");
     const log = (await node.end("SIGINT")).err;
     assert(
       log.includes(

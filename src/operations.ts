@@ -28,9 +28,9 @@ export function operations(
     down: {
       changes: true,
       run: () => {
-        const { name } = node.status().self;
+        const { name, standing } = node.status().self;
         endSoon(ending);
-        return { name };
+        return { name, member: standing !== "none" };
       },
     },
   };

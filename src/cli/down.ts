@@ -20,9 +20,10 @@ ${INSTANCE_HELP}`,
       isAnswer: having({ name: isText }),
       goneWithinMs: GONE_WITHIN_MS,
     });
-    io.out(
-      values.json ? jsonText(document) : `${document["name"]} is stopped; it is a member still`,
-    );
+    const stays = document["member"] === false
+      ? "it is no member of a mesh now"
+      : "it is a member still";
+    io.out(values.json ? jsonText(document) : `${document["name"]} is stopped; ${stays}`);
     return Exit.done;
   },
 };
