@@ -269,7 +269,7 @@ export function leaveForGood(
     }
   }
   const lines = [
-    `${name} is no member any more; its key cannot come back`,
+    `${name} is no member any more`,
     ...guestLines(mesh, id, name),
   ];
   if (isAdmin && others.length > 0) {

@@ -147,7 +147,7 @@ function stopped(named: string | undefined, wanted: string): Failure | undefined
       [one, ...others].map((name) => `shoal@${name}`).join(", ")
     }: name one by --interface`
     : `the service shoal@${one} does not run: systemctl status shoal@${one} says why, and ` +
-      `systemctl start shoal@${one} starts it`;
+      `systemctl start shoal@${one} starts it when that is mended`;
   return new Failure(Exit.notRunning, what);
 }
 
