@@ -354,12 +354,12 @@ int32_t shoal_link_way(shoal_device_t handle, const struct shoal_prefix *address
 }
 
 int32_t shoal_link_around(shoal_device_t handle, const struct shoal_prefix *address,
-                          uint32_t prefix_size, char *name, uint32_t name_size,
+                          uint32_t prefix_size, char *name, uint32_t name_size, uint32_t *deaf,
                           struct shoal_error *error, uint32_t error_size) {
     if (!error_ok(error, error_size) || !name || name_size != SHOAL_IFNAME_SIZE)
         return SHOAL_E_SIZE;
-    if (!prefix_ok(address, prefix_size))
-        return refuse(error, "address");
+    if (!prefix_ok(address, prefix_size) || !deaf)
+        return refuse(error, "address, deaf");
     struct link_call call = link_begin(handle, error);
     if (!call.device)
         return call.status;
@@ -367,8 +367,10 @@ int32_t shoal_link_around(shoal_device_t handle, const struct shoal_prefix *addr
     memcpy(to.ip, address->ip, sizeof(to.ip));
     uint32_t way = device_way(call.device, &to);
     int failed = way == AROUND_NONE ? ENETUNREACH : 0;
+    bool named = !failed && way != AROUND_PLAIN;
     memset(name, 0, SHOAL_IFNAME_SIZE);
-    if (!failed && way != AROUND_PLAIN)
+    *deaf = named && to.family == SHOAL_AF_INET && netlink_filters_paths(call.device->netlink, way);
+    if (named)
         failed = netlink_name(call.device->netlink, way, name);
     return link_end(handle, failed, "RTM_GETROUTE", error);
 }

@@ -4,6 +4,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,35 @@ int netlink_name(struct netlink *netlink, uint32_t ifindex, char name[SHOAL_IFNA
     info->ifi_index = (int)ifindex;
     memset(name, 0, SHOAL_IFNAME_SIZE);
     return execute_for(netlink, message, take_name, name);
+}
+
+static int read_filter(const struct nlattr *attribute, void *data) {
+    if (mnl_attr_get_type(attribute) == NETCONFA_RP_FILTER &&
+        mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+        *(uint32_t *)data = mnl_attr_get_u32(attribute);
+    return MNL_CB_OK;
+}
+
+static int take_filter(const struct nlmsghdr *answer, void *filter) {
+    return answer->nlmsg_type == RTM_NEWNETCONF
+               ? mnl_attr_parse(answer, sizeof(struct netconfmsg), read_filter, filter)
+               : MNL_CB_OK;
+}
+
+static uint32_t filter_of(struct netlink *netlink, uint32_t ifindex) {
+    char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
+    struct nlmsghdr *message = request(buffer, RTM_GETNETCONF, 0);
+    struct netconfmsg *config = mnl_nlmsg_put_extra_header(message, sizeof(*config));
+    uint32_t filter = 0;
+    config->ncm_family = AF_INET;
+    mnl_attr_put_u32(message, NETCONFA_IFINDEX, ifindex);
+    return execute_for(netlink, message, take_filter, &filter) == 0 ? filter : 0;
+}
+
+bool netlink_filters_paths(struct netlink *netlink, uint32_t ifindex) {
+    uint32_t all = filter_of(netlink, (uint32_t)NETCONFA_IFINDEX_ALL);
+    uint32_t here = filter_of(netlink, ifindex);
+    return (all > here ? all : here) == 1; /* the greater one counts (IN_DEV_RPFILTER) */
 }
 
 static int read_interface(const struct nlattr *attribute, void *data) {

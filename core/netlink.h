@@ -44,6 +44,13 @@ int netlink_route(struct netlink *netlink, uint32_t ifindex, const struct shoal_
 int netlink_name(struct netlink *netlink, uint32_t ifindex, char name[SHOAL_IFNAME_SIZE]);
 
 /**
+ * Does the kernel drop IPv4 packets that come by this interface from where the route leads to
+ * another one? (net.ipv4.conf.*.rp_filter is 1, or 1 for all and 0 here.) False as well where it
+ * does not say.
+ */
+bool netlink_filters_paths(struct netlink *netlink, uint32_t ifindex);
+
+/**
  * By which interface the kernel sends to an address now; its length is not looked at. ENETUNREACH:
  * by none; EHOSTUNREACH, EACCES and EINVAL: a route says that it is unreachable, prohibited, a
  * black hole.

@@ -246,10 +246,11 @@ SHOAL_API int32_t shoal_link_way(shoal_device_t device, const struct shoal_prefi
  * (shoal_device_set_inner) name another interface where the kernel would send them by our own:
  * `name` is that interface, or "" where nothing is named. SHOAL_E_SYSTEM with ENETUNREACH: nothing
  * but our own interface leads there, and nothing is sent.
+ * @param deaf  1 where the kernel drops what comes back by that interface (a strict rp_filter)
  */
 SHOAL_API int32_t shoal_link_around(shoal_device_t device, const struct shoal_prefix *address,
                                     uint32_t prefix_size, char *name, uint32_t name_size,
-                                    struct shoal_error *error, uint32_t error_size);
+                                    uint32_t *deaf, struct shoal_error *error, uint32_t error_size);
 
 /* ---- Peers, routes, sessions ------------------------------------------------------------- */
 

@@ -290,29 +290,14 @@ export class Device {
    * @throws {CoreError} ENETUNREACH: by none; EHOSTUNREACH, EACCES, EINVAL: a route refuses it
    */
   wayTo(address: Uint8Array): string {
-    return this.#interfaceTo("link_way", this.core.calls.shoal_link_way, address);
-  }
-
-  /**
-   * The interface that our own datagrams to an address of the mesh's network name, past our own; "": none is named.
-   * @throws {CoreError} ENETUNREACH: nothing but our own interface leads there
-   */
-  wayAround(address: Uint8Array): string {
-    return this.#interfaceTo("link_around", this.core.calls.shoal_link_around, address);
-  }
-
-  #interfaceTo(
-    what: string,
-    ask: Core["calls"]["shoal_link_way"],
-    address: Uint8Array,
-  ): string {
     writePrefix(this.#prefix, { address, length: 8 * address.length });
     const { bytes } = this.#prefix;
     const name = memory(DeviceInfoStruct.fields.ifname.size);
     const error = this.#error.bytes;
+    const { shoal_link_way } = this.core.calls;
     this.#explain(
-      what,
-      ask(
+      "link_way",
+      shoal_link_way(
         this.handle,
         bytes,
         bytes.length,
@@ -323,6 +308,35 @@ export class Device {
       ),
     );
     return readText(name, 0, name.bytes.length);
+  }
+
+  /**
+   * The interface that our own datagrams to an address of the mesh's network name, past our own; "": none is named.
+   * `isDeaf`: the kernel drops what comes back by it.
+   * @throws {CoreError} ENETUNREACH: nothing but our own interface leads there
+   */
+  wayAround(address: Uint8Array): { readonly ifname: string; readonly isDeaf: boolean } {
+    writePrefix(this.#prefix, { address, length: 8 * address.length });
+    const { bytes } = this.#prefix;
+    const name = memory(DeviceInfoStruct.fields.ifname.size);
+    const deaf = memory(4);
+    const error = this.#error.bytes;
+    const { shoal_link_around } = this.core.calls;
+    this.#explain(
+      "link_around",
+      shoal_link_around(
+        this.handle,
+        bytes,
+        bytes.length,
+        name.bytes,
+        name.bytes.length,
+        deaf.bytes,
+        error,
+        error.length,
+      ),
+    );
+    const isDeaf = deaf.view.getUint32(0, true) === 1;
+    return { ifname: readText(name, 0, name.bytes.length), isDeaf };
   }
 
   /** @param tag comes back in the peer's mail */

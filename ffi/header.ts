@@ -189,7 +189,7 @@ export const symbols = {
     result: "i32",
   },
   shoal_link_around: {
-    parameters: ["u64", "buffer", "u32", "buffer", "u32", "buffer", "u32"],
+    parameters: ["u64", "buffer", "u32", "buffer", "u32", "buffer", "buffer", "u32"],
     result: "i32",
   },
   shoal_peer_add: { parameters: ["u64", "u32", "buffer"], result: "i32" },

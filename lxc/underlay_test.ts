@@ -5,6 +5,7 @@ import type { Host } from "./host.ts";
 import { Lab } from "./lab.ts";
 import { meet } from "./machines.ts";
 import { MeshNode } from "./node.ts";
+import { Pinger } from "./pinger.ts";
 import { missingRight } from "./right.ts";
 
 const PORT = 51820;
@@ -34,12 +35,17 @@ class Provider implements AsyncDisposable {
   /** @param net the /24 of its wire: it has .2 there, and its gateway .1 */
   async add(name: string, net: string): Promise<Host> {
     const host = await this.#lab.host(name);
+    await this.plug(host, net);
+    await host.ip(`route add default via ${net}.1`);
+    return host;
+  }
+
+  /** Plugs a machine into one more wire. */
+  async plug(host: Host, net: string): Promise<void> {
     await this.#lab.link(host, this.router, {
       a: { addresses: [`${net}.2/24`] },
       b: { addresses: [`${net}.1/24`] },
     });
-    await host.ip(`route add default via ${net}.1`);
-    return host;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -73,5 +79,106 @@ testUnless(
       "100.99.0.2",
     ]);
     assert.equal(dataplane.drops["tx_loop"], 0);
+  },
+);
+
+testUnless(
+  { right },
+  "the same in IPv6, whose network is known when the mesh is founded",
+  async () => {
+    await using provider = await Provider.open();
+    const lyon = await provider.add("lyon", "192.0.2"); // The router's eth0 leads there,
+    const oslo = await provider.add("oslo", "198.51.100"); // and its eth1 here.
+    const founder = MeshNode.start(lyon, "--listen", String(PORT));
+    const { self: { ip6 } } = await founder.statusWhen("founds a mesh", START, () => true);
+    const network = ip6.split(":").slice(0, 4).join(":");
+    for (const [host, wire] of [[lyon, 1], [oslo, 2]] as const) {
+      const { router } = provider;
+      await host.ip(
+        "address flush dev eth0",
+        `address add ${network}:f:${wire}:0:2/96 dev eth0 nodad`,
+        `route add default via ${network}:f:${wire}:0:1`,
+      );
+      await router.ip(`address add ${network}:f:${wire}:0:1/96 dev eth${wire - 1} nodad`);
+    }
+    const { token } = await founder.invite();
+    const seed = `[${network}:f:1:0:2]:${PORT}`;
+    const joiner = MeshNode.start(oslo, "--join", seed, "--token", token);
+    await meet([founder, joiner], 1);
+    const { self } = await joiner.status();
+    await lyon.run(["ping", "-c", "1", "-w", "5", "-W", "1", self.ip4]);
+    await lyon.run(["ping", "-c", "1", "-w", "5", "-W", "1", self.ip6]);
+    const { dataplane, peers } = await founder.status();
+    assert.equal(peers[0]?.endpoint, `[${network}:f:2:0:2]:${PORT}`);
+    assert.equal(dataplane.drops["tx_loop"], 0);
+  },
+);
+
+testUnless(
+  { right },
+  "the uplink of such a machine changes while it talks to another, and traffic goes on within a second",
+  async () => {
+    await using provider = await Provider.open();
+    const [lyon, oslo] = await Promise.all([
+      provider.add("lyon", "100.72.0"),
+      provider.add("oslo", "100.99.0"),
+    ]);
+    const founder = MeshNode.start(lyon, "--listen", String(PORT), "--pool", POOL);
+    await founder.statusWhen("founds a mesh", START, () => true);
+    const { token } = await founder.invite();
+    const joiner = MeshNode.start(oslo, "--token", token);
+    await meet([founder, joiner], 1);
+    const { self } = await joiner.status();
+    await provider.plug(lyon, "100.80.0");
+    const pinger = await Pinger.open(lyon, self.ip4);
+    await lyon.ip("route replace default via 100.80.0.1");
+    await lyon.ip("link set dev eth0 down");
+    await pinger.more(50);
+    const gap = await pinger.close();
+    assert.ok(gap <= 1_000, `${gap} ms without an answer`);
+    await joiner.statusWhen(
+      "hears it from its new address",
+      START,
+      ({ peers }) => peers[0]?.endpoint === `100.80.0.2:${PORT}`,
+    );
+    assert.equal((await founder.status()).dataplane.drops["tx_loop"], 0);
+  },
+);
+
+testUnless(
+  { right },
+  "what cannot be kept alive is named with what helps: a strict filter, no way out",
+  async () => {
+    await using provider = await Provider.open();
+    const [lyon, oslo] = await Promise.all([
+      provider.add("lyon", "100.72.0"),
+      provider.add("oslo", "100.99.0"),
+    ]);
+    await lyon.sysctl({ "net.ipv4.conf.all.rp_filter": 0 });
+    const founder = MeshNode.start(lyon, "--listen", String(PORT), "--pool", POOL);
+    await founder.statusWhen("founds a mesh", START, () => true);
+    const { token } = await founder.invite();
+    const joiner = MeshNode.start(oslo, "--token", token);
+    await meet([founder, joiner], 1);
+    const { self } = await joiner.status();
+    await lyon.sysctl({ "net.ipv4.conf.eth0.rp_filter": 1 });
+    const says = (what: string, pattern: RegExp) =>
+      founder.statusWhen(
+        what,
+        60_000,
+        ({ health }) => health.some((line) => pattern.test(line)),
+      );
+    await says(
+      "names the filter",
+      /^eth0 drops what comes from 100\.99\.0\.2: .* sysctl -w net\.ipv4\.conf\.eth0\.rp_filter=2$/,
+    );
+    await lyon.sysctl({ "net.ipv4.conf.eth0.rp_filter": 2 });
+    await meet([founder, joiner], 1);
+    await lyon.run(["ping", "-c", "1", "-w", "5", "-W", "1", self.ip4]);
+    await lyon.ip("route delete default");
+    await says("names the place", /^no interface but shoal0 leads to 100\.99\.0\.2, /);
+    await lyon.ip("route add default via 100.72.0.1");
+    await meet([founder, joiner], 1);
+    assert.equal((await founder.status()).dataplane.drops["tx_loop"], 0);
   },
 );

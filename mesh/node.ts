@@ -42,7 +42,13 @@ import { type Decoded, refusal } from "./codec.ts";
 import { type Credentials, findCredentials } from "./door/credentials.ts";
 import { Door, type MeshBehind } from "./door/door.ts";
 import { Entry, type Outcome } from "./door/entry.ts";
-import { type Endpoint, formatEndpoint, isReachable, sameEndpoint } from "./endpoint.ts";
+import {
+  type Endpoint,
+  formatAddress,
+  formatEndpoint,
+  isReachable,
+  sameEndpoint,
+} from "./endpoint.ts";
 import {
   type Deadline,
   type Now,
@@ -755,6 +761,28 @@ export class Node {
       endpoints.filter(({ address }) => this.#isOfMesh(address) === isNear)
     ) as [Endpoint[], Endpoint[]];
     this.#mesh?.describe({ endpoints: [...far, ...near] });
+  }
+
+  /**
+   * Addresses of the mesh at which members are sought outside of it, whom this node does not hear: where the network
+   * below uses the same ones.
+   * @param limit at most so many
+   */
+  soughtInside(limit: number): Uint8Array[] {
+    const mesh = this.#mesh;
+    const found = new Map<string, Uint8Array>();
+    for (const { id, observed, record } of mesh?.roster.members() ?? []) {
+      const view = mesh?.swim.member(id);
+      const isHeard = view?.status === "alive" && view.heardAt > -Infinity;
+      if (isHeard || view?.status === "left") continue;
+      for (
+        const { address } of observed ? [observed.endpoint, ...record.endpoints] : record.endpoints
+      ) {
+        if (this.#isOfMesh(address)) found.set(formatAddress(address), address);
+        if (found.size === limit) return [...found.values()];
+      }
+    }
+    return [...found.values()];
   }
 
   #isOfMesh(address: Uint8Array): boolean {

@@ -15,9 +15,9 @@ export class Loop {
   #at = -Infinity;
 
   /**
-   * Core says that it has begun. Nothing outside the tunnel has an address of the mesh: a datagram that came from one was
-   * forged, and its answer goes the way of all that is for the mesh. No route is to be changed for it: one outside the
-   * tunnel would lead there what is meant for a member.
+   * Core says that it has begun. To places with addresses of the mesh core sends past the tunnel by itself, but for the
+   * moment in which it does not know of a new route yet. No route is to be changed for one: it would lead there what is
+   * meant for a member, too.
    * @param networks those of the mesh
    * @returns whether a person is to be told
    */

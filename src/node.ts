@@ -18,6 +18,7 @@ import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
+import type { NodeStatus } from "../mesh/status.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { SEEDS_MAX } from "../mesh/door/token.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
@@ -37,6 +38,7 @@ import { random } from "./random.ts";
 import { checkDataplane } from "./refusal.ts";
 import { type Memory, NodeState, type StateNews } from "./state.ts";
 import type { DataplaneStatus, StatusDocument } from "./status.ts";
+import { Underlay } from "./underlay.ts";
 import { counted } from "./words.ts";
 import denoJson from "../deno.json" with { type: "json" };
 import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
@@ -46,6 +48,9 @@ import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
  * what something took off the interface is put back, and a state that could not be written is tried again.
  */
 const LOOK_EVERY_MS = 2_000;
+
+/** Places of members that are asked about for one status. */
+const SOUGHT_MAX = 64;
 
 /** Milliseconds that a command waits for a member that compares what it knows with ours. */
 const COMPARED_MS = 3_000;
@@ -141,6 +146,7 @@ export class MeshNode {
   /** Of the interface as it was made. */
   readonly #mtu: number;
   readonly #loop = new Loop();
+  readonly #underlay: Underlay;
   /** Of the mesh; none before this node has addresses in it. */
   #networks: readonly Prefix[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -175,6 +181,7 @@ export class MeshNode {
     this.#refuseUsualPool();
     this.#device = openDevice(core, options);
     this.#mtu = this.#device.info().mtu;
+    this.#underlay = new Underlay(this.#device);
     this.#resolver = options.tun && options.dns
       ? new Resolver({
         isMember: () => this.#machine.isMember,
@@ -241,7 +248,7 @@ export class MeshNode {
     return {
       ...status,
       self: { ...status.self, interface: this.info.ifname },
-      health: [...status.health, ...this.#health()],
+      health: [...status.health, ...this.#health(), ...this.#underlayLines(status)],
       dataplane: this.#dataplane(),
       names: this.#resolver?.report() ?? NO_NAMES,
       // A place that cannot be reached from here, as IPv6 without IPv6, is no fault: not in `refused`.
@@ -706,6 +713,13 @@ export class MeshNode {
     const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
     const names = this.#resolver?.health(ifname) ?? [];
     return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now), ...names];
+  }
+
+  #underlayLines({ self, peers, guests }: NodeStatus): string[] {
+    if (!this.options.tun || this.#networks.length === 0) return [];
+    const members = [self, ...peers, ...guests].flatMap(({ ip4, ip6 }) => [ip4, ip6]);
+    const sought = this.#machine.soughtInside(SOUGHT_MAX);
+    return this.#underlay.health(this.#networks, sought, new Set(members));
   }
 
   #rivalLines(ifname: string, pool: Prefix): string[] {

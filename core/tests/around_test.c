@@ -26,6 +26,7 @@
  */
 static struct side a;
 static struct shoal_error error;
+static uint32_t deaf;
 static pid_t far;
 static int far_socket[2]; /* IPv4, IPv6 */
 static struct shoal_address place[2];
@@ -155,7 +156,7 @@ static struct heard hear(int v6, int milliseconds) {
 }
 
 #define WAY(at, to)                                                                                \
-    shoal_link_around(a.device, to, sizeof(*(to)), at, sizeof(at), &error, sizeof(error))
+    shoal_link_around(a.device, to, sizeof(*(to)), at, sizeof(at), &deaf, &error, sizeof(error))
 
 /* The interface that is named for a place, once news of routes have come; "" for none. */
 static void expect_way(const struct shoal_prefix *to, const char *wanted) {
@@ -424,6 +425,29 @@ static void what_comes_out_of_the_mesh_to_our_own_port_is_dropped(void **state) 
     close(peer);
 }
 
+static void a_kernel_that_drops_what_comes_back_is_told(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    set_inner();
+    struct shoal_prefix to4 = prefix_of(&place[0]), to6 = prefix_of(&place[1]);
+    static const struct {
+        int all, here;
+        uint32_t deaf;
+    } filters[] = {{0, 0, 0}, {0, 1, 1}, {1, 0, 1}, {1, 2, 0}, {2, 1, 0}};
+    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+        shell("cd /proc/sys/net/ipv4/conf; echo %d > all/rp_filter; echo %d > u0/rp_filter",
+              filters[i].all, filters[i].here);
+        expect_way(&to4, "u0");
+        assert_int_equal(deaf, filters[i].deaf);
+        expect_way(&to6, "u0");
+        assert_int_equal(deaf, 0); /* there is none in IPv6 */
+    }
+    shell("echo 1 > /proc/sys/net/ipv4/conf/u0/rp_filter; ip route add 10.9.0.200 via 10.8.0.1");
+    expect_way(&to4, "");
+    assert_int_equal(deaf, 0); /* by its own route the kernel lets it in */
+    shell("echo 2 > /proc/sys/net/ipv4/conf/all/rp_filter");
+}
+
 static void a_question_about_a_way_is_checked(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -431,13 +455,18 @@ static void a_question_about_a_way_is_checked(void **state) {
     char name[SHOAL_IFNAME_SIZE];
     wrong.family = 5;
     assert_int_equal(WAY(name, &wrong), SHOAL_E_INVALID);
-    assert_int_equal(shoal_link_around(a.device, &to, sizeof(to), name, 15, &error, sizeof(error)),
+    assert_int_equal(
+        shoal_link_around(a.device, &to, sizeof(to), name, 16, NULL, &error, sizeof(error)),
+        SHOAL_E_INVALID);
+    assert_int_equal(
+        shoal_link_around(a.device, &to, sizeof(to), name, 15, &deaf, &error, sizeof(error)),
+        SHOAL_E_SIZE);
+    assert_int_equal(
+        shoal_link_around(a.device, &to, sizeof(to), NULL, 16, &deaf, &error, sizeof(error)),
+        SHOAL_E_SIZE);
+    assert_int_equal(shoal_link_around(a.device, &to, sizeof(to), name, 16, &deaf, &error, 1),
                      SHOAL_E_SIZE);
-    assert_int_equal(shoal_link_around(a.device, &to, sizeof(to), NULL, 16, &error, sizeof(error)),
-                     SHOAL_E_SIZE);
-    assert_int_equal(shoal_link_around(a.device, &to, sizeof(to), name, 16, &error, 1),
-                     SHOAL_E_SIZE);
-    assert_int_equal(shoal_link_around(7, &to, sizeof(to), name, 16, &error, sizeof(error)),
+    assert_int_equal(shoal_link_around(7, &to, sizeof(to), name, 16, &deaf, &error, sizeof(error)),
                      SHOAL_E_STALE);
 }
 
@@ -461,6 +490,7 @@ int main(void) {
         TEST(the_ways_of_64_places_are_kept_and_the_oldest_makes_room),
         TEST(a_cookie_reply_goes_back_by_where_the_handshake_came_from),
         TEST(what_comes_out_of_the_mesh_to_our_own_port_is_dropped),
+        TEST(a_kernel_that_drops_what_comes_back_is_told),
         TEST(a_question_about_a_way_is_checked),
     };
     return cmocka_run_group_tests_name("around", tests, enter, NULL);
