@@ -30,7 +30,10 @@ int steering_sockets(int socket, uint32_t workers) {
         BPF_STMT(BPF_RET | BPF_A, 0),
         BPF_STMT(BPF_RET | BPF_K, 0),
     };
-    struct sock_fprog program = {.len = COUNT(code), .filter = code};
+    struct sock_fprog program;
+    memset(&program, 0, sizeof(program)); /* its padding too: the kernel reads all of it */
+    program.len = COUNT(code);
+    program.filter = code;
     return setsockopt(socket, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) == 0
                ? 0
                : errno;
