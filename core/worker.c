@@ -276,6 +276,8 @@ static bool help_one(struct worker *worker, struct worker *other) {
         if (taken == TURN_OPENED || taken == TURN_FILLED)
             put_out_for(worker, other, false);
     }
+    if (taken != TURN_FILLED && has_frames(other)) /* read by us: its TUN does not wake it */
+        ring(other);
     return more || taken == TURN_FILLED;
 }
 

@@ -239,30 +239,35 @@ static void idle_workers_help_to_seal_for_one_peer_and_keep_its_order(void **sta
     NEEDS_NAMESPACE;
     enum { PAYLOAD = 1372, SEGMENTS = 44, FRAMES = 60, ROUNDS = 100, BUFFER = 64 << 20 };
     static uint8_t payload[SEGMENTS * PAYLOAD];
+    static bool seen[ROUNDS * FRAMES * SEGMENTS]; /* counters */
+    memset(seen, 0, sizeof(seen));
     start("sh0");
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5000)};
     inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
     setsockopt(inner[0], SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int));
     setsockopt(strangers[2], SOL_SOCKET, SO_RCVBUFFORCE, &(int){BUFFER}, sizeof(int));
     setsockopt(inner[0], SOL_UDP, UDP_SEGMENT, &(int){PAYLOAD}, sizeof(int));
-    uint64_t counter = 0;
     for (int round = 0; round < ROUNDS && (round < 10 || !side_counter(&side, "turns_helped"));
          round++) {
         uint32_t number = 0, next = 0;
         for (int frame = 0; frame < FRAMES; frame++) {
-            for (int i = 0; i < SEGMENTS; i++, number++)
+            int segments = frame % 5 == 4 ? 1 : SEGMENTS; /* one of five is a single packet */
+            size_t length = (size_t)segments * PAYLOAD;
+            for (int i = 0; i < segments; i++, number++)
                 memcpy(payload + i * PAYLOAD, &number, sizeof(number));
             assert_int_equal(
-                sendto(inner[0], payload, sizeof(payload), 0, (struct sockaddr *)&to, sizeof(to)),
-                sizeof(payload));
+                sendto(inner[0], payload, length, 0, (struct sockaddr *)&to, sizeof(to)), length);
         }
-        while (next < FRAMES * SEGMENTS) {
+        uint32_t all = number;
+        while (next < all) {
             size_t size =
                 stranger_receive(strangers[2], message, sizeof(message), WORLD_PATIENCE_MS);
             assert_true(size > 0);
             uint64_t got;
             memcpy(&got, message + 8, sizeof(got));
-            assert_int_equal(got, counter++);
+            /* A single packet gets its counter when it is sent, so those may be out of order. */
+            assert_true(got < sizeof(seen) && !seen[got]);
+            seen[got] = true;
             assert_true(unforge(plain, 1, message, size) >= PAYLOAD + 28);
             memcpy(&number, plain + 28, sizeof(number));
             assert_int_equal(number, next++);
