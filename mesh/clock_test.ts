@@ -1,8 +1,10 @@
 /** Whole nodes whose wall clock is wrong for a while (T30): nobody is lost by it. */
 import assert from "node:assert/strict";
 import { nobleCrypto } from "./noble_crypto.ts";
+import { decodeStatement, hashOf, subjectOf } from "./membership/statement.ts";
+import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
-import { done } from "./sim/people.ts";
+import { areMutual, done, promote, revoke, secondsAt, village } from "./sim/people.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -150,4 +152,49 @@ Deno.test("T30: who is promoted by a clock that is ahead stays in, and is an adm
   lab.run(60_000);
   for (const one of [founder, promoted, other]) assert.equal(health(one), "");
   assert.ok(isAdmin(founder) && isAdmin(other));
+});
+
+Deno.test("T30: members whose certificates lost their signer and were signed anew by a clock that is ahead keep no node busy", () => {
+  const { lab, founder, others: [lyon, mole] } = village(nobleCrypto, ["lyon", "mole"], 8);
+  assert.ok(lyon && mole);
+  promote(founder, lyon);
+  lab.run(120_000);
+  founder.crash(); // So that it is lyon who certifies.
+  const token = lyon.token({ uses: 2 });
+  const [one, two] = ["one", "two"].map((name) => lab.computer({ name, token }));
+  assert.ok(one && two);
+  for (const newcomer of [one, two]) newcomer.start();
+  assert.ok(lab.until(60_000, () => areMutual([lyon, mole, one, two])));
+  founder.start();
+  lab.run(60_000);
+  // Its word comes in pieces: first the end of the office, later the new certificates.
+  lab.network.partition([founder.address]);
+  founder.host.skew = DAY;
+  const before = new Set(founder.disk?.statements.map(({ bytes }) => bytes));
+  revoke(founder, lyon, secondsAt(founder));
+  const said = (founder.disk?.statements ?? []).flatMap(({ bytes }) => {
+    const read = Uint8Array.fromBase64(bytes, { alphabet: "base64url" });
+    const statement = decodeStatement(read, hashOf(nobleCrypto, read));
+    return before.has(bytes) || !statement.ok ? [] : [statement.value];
+  });
+  const insider = new Insider(mole);
+  const tell = (kind: string, about: Computer) => {
+    const told = said.filter((statement) =>
+      statement.kind === kind && subjectOf(statement) === about.id
+    );
+    assert.equal(told.length, 1);
+    for (const statement of told) insider.tell(one, statement);
+    lab.run(2_000);
+  };
+  tell("demoted", lyon);
+  tell("member", one);
+  tell("member", two);
+  assert.match(health(one), /^clock: .*this node's certificate was signed .*: set the clock$/m);
+  lab.run(120_000); // The simulation ends where a machine is due without end.
+  const all = [founder, one, two];
+  for (const computer of all) computer.host.skew = DAY;
+  lab.network.heal();
+  const isAlive = (by: Computer, of: Computer) => by === of || by.sees(of)?.state === "alive";
+  const isWhole = () => all.every((by) => all.every((of) => isAlive(by, of)));
+  assert.ok(lab.until(180_000, isWhole), "when the time has come all are in again");
 });

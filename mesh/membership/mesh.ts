@@ -966,6 +966,8 @@ export class Mesh {
       return;
     }
     if (judgement.why === "stranger" && this.#isGraceful(now, member)) return;
+    // Whom another certificate has found by now waits for its clock: a grace that is over would be due for ever.
+    this.#lost.delete(member.id);
     const who = this.roster.who(member.id);
     if (!isOfClock(judgement.why)) {
       this.#remove(now, member, out);

@@ -13,6 +13,9 @@ export interface Simulated<M> {
   readonly receive: (now: Now, from: Address, payload: M) => void;
 }
 
+/** Ticks at one moment after which a machine is taken for one whose deadline does not move: it would be busy without end. */
+const TICKS_MAX = 10_000;
+
 /** Virtual unix time of a simulation's beginning: 2026-01-01. */
 const EPOCH = Date.UTC(2026, 0, 1);
 
@@ -28,6 +31,9 @@ export class Host<M> {
   /** When the next call is arranged for. */
   #arranged = Infinity;
   #life = 0;
+  /** How often the machine has acted at this moment because something was due. */
+  #tickedAt = -Infinity;
+  #ticks = 0;
 
   /** `bootedAt`: virtual ms at which its boot clock was zero; `skew`: error of its wall clock. */
   constructor(
@@ -88,7 +94,12 @@ export class Host<M> {
       this.#soon(0, (machine) => {
         this.#arranged = Infinity;
         const { boot, wall } = this.now();
-        const due = machine.deadline().at;
+        const { at: due, why } = machine.deadline();
+        this.#ticks = boot === this.#tickedAt ? this.#ticks + 1 : 0;
+        this.#tickedAt = boot;
+        if (this.#ticks > TICKS_MAX) {
+          throw new Error(`sim: ${this.address} is due again and again: ${why}`);
+        }
         // The sum and difference of two times may miss by a rounding.
         if (due <= boot + 1e-6) machine.tick({ boot: Math.max(boot, due), wall });
       });
