@@ -4,7 +4,7 @@ import { nobleCrypto } from "./noble_crypto.ts";
 import { decodeStatement, hashOf, subjectOf } from "./membership/statement.ts";
 import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
-import { areMutual, done, promote, revoke, secondsAt, village } from "./sim/people.ts";
+import { areMutual, demote, done, promote, revoke, secondsAt, village } from "./sim/people.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -154,7 +154,7 @@ Deno.test("T30: who is promoted by a clock that is ahead stays in, and is an adm
   assert.ok(isAdmin(founder) && isAdmin(other));
 });
 
-Deno.test("T30: members whose certificates lost their signer and were signed anew by a clock that is ahead keep no node busy", () => {
+Deno.test("T30: members whose certificates lost their signer and were approved by a clock that is ahead keep no node busy", () => {
   const { lab, founder, others: [lyon, mole] } = village(nobleCrypto, ["lyon", "mole"], 8);
   assert.ok(lyon && mole);
   promote(founder, lyon);
@@ -171,6 +171,9 @@ Deno.test("T30: members whose certificates lost their signer and were signed ane
   lab.network.partition([founder.address]);
   founder.host.skew = DAY;
   const before = new Set(founder.disk?.statements.map(({ bytes }) => bytes));
+  for (const { id } of [one, two]) {
+    done(founder.step((now, out) => founder.node.approve(now, id, out, {})));
+  }
   revoke(founder, lyon, secondsAt(founder));
   const said = (founder.disk?.statements ?? []).flatMap(({ bytes }) => {
     const read = Uint8Array.fromBase64(bytes, { alphabet: "base64url" });
@@ -198,3 +201,36 @@ Deno.test("T30: members whose certificates lost their signer and were signed ane
   const isWhole = () => all.every((by) => all.every((of) => isAlive(by, of)));
   assert.ok(lab.until(180_000, isWhole), "when the time has come all are in again");
 });
+
+for (const act of ["demote", "revoke", "recover"] as const) {
+  Deno.test(`T30: ${act} by a clock that is ahead cuts off nobody whom it signs anew`, () => {
+    const recovery = new Uint8Array(32).fill(77);
+    const recoveryKey = nobleCrypto.ed25519FromSeed(recovery).publicKey;
+    const names = ["lyon", "other"];
+    const { lab, founder, others: [lyon, other] } = village(nobleCrypto, names, 9, { recoveryKey });
+    assert.ok(lyon && other);
+    promote(founder, lyon);
+    lab.run(120_000);
+    founder.crash();
+    const newcomer = lab.joiner(lyon, { name: "newcomer" });
+    assert.ok(lab.until(60_000, () => areMutual([lyon, other, newcomer])));
+    founder.start();
+    lab.run(60_000);
+    founder.host.skew = DAY;
+    if (act === "demote") demote(founder, lyon);
+    else if (act === "revoke") revoke(founder, lyon, secondsAt(founder));
+    else {
+      const seeds = { recovery, meshKey: new Uint8Array(32).fill(78) };
+      done(founder.step((now, out) => founder.node.recover(now, seeds, { yes: true }, out)));
+    }
+    lab.run(30_000);
+    founder.host.skew = 0;
+    lab.run(120_000);
+    const all = [founder, other, newcomer, ...(act === "revoke" ? [] : [lyon])];
+    for (const by of all) {
+      assert.ok(all.every((of) => by === of || by.sees(of)?.state === "alive"), health(by));
+      assert.equal(health(by), "");
+      assert.equal(by.events.filter(({ kind }) => kind === "memberExpired").length, 0);
+    }
+  });
+}

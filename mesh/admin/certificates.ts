@@ -7,10 +7,17 @@ import type { Certificate, Draft, Statement, StatementOf } from "../membership/s
 import type { Held } from "../membership/statements.ts";
 import { DAY, MEMBER_DAYS } from "./invite.ts";
 
+/** A certificate by another signer, and when it was signed before. */
+interface Anew {
+  readonly draft: Draft;
+  /** Unix seconds. */
+  readonly since: number;
+}
+
 /** The same certificate by another signer: name, address and times unchanged. */
-export function signedAnew(statement: StatementOf<"member">): Draft {
-  const { certificate, until, token } = statement;
-  return { kind: "member", certificate, until, token };
+export function signedAnew(statement: StatementOf<"member">): Anew {
+  const { certificate, until, token, at } = statement;
+  return { draft: { kind: "member", certificate, until, token }, since: at };
 }
 
 /** A certificate without a token, by a person's word, for somebody who is a member already. */
@@ -100,8 +107,8 @@ export function lastGuests(said: readonly Statement[]): Map<string, StatementOf<
 }
 
 /** The certificate of a guest by another signer. */
-export function guestAnew({ certificate, until, host }: StatementOf<"guest">): Draft {
-  return { kind: "guest", certificate, until, host };
+export function guestAnew({ certificate, until, host, at }: StatementOf<"guest">): Anew {
+  return { draft: { kind: "guest", certificate, until, host }, since: at };
 }
 
 /** Whether a guest has a later certificate that counts when all that these signers say has stopped counting. */

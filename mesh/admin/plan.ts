@@ -26,6 +26,8 @@ import {
 export interface Wish {
   readonly by: SignedBy;
   readonly draft: Draft;
+  /** Of a certificate that is signed anew: the time of the one before, unix seconds. */
+  readonly since?: number;
 }
 
 export interface Plan {
@@ -68,8 +70,8 @@ export function carryOut(
     const whose = by === "mesh" ? "the mesh key" : "this admin";
     return refusal(`${what}: ${count} statements are needed and ${whose} has ${left} left`);
   }
-  for (const { by, draft } of wishes) {
-    const said = mesh.say(now, by, draft, out);
+  for (const { by, draft, since } of wishes) {
+    const said = mesh.say(now, by, draft, out, since);
     if (!said.ok) return refusal(`${what}: ${said.error}`);
   }
   return { ok: true, value: { who, lines, warnings, isDone: true } };
@@ -149,12 +151,12 @@ export function estateOf(
     if (other && other.at > statement.at) continue;
     if (isSettled(key)) {
       // It is out, but it has used up a use of an invite that goes on.
-      if (countsUse(statement)) wishes.push({ by, draft: signedAnew(statement) });
+      if (countsUse(statement)) wishes.push({ by, ...signedAnew(statement) });
       continue;
     }
     // What is hidden is not forgotten when it ends, and nobody takes it in any more.
     if (statement.until + ENDED_KEPT < secondsOf(now)) continue;
-    wishes.push({ by, draft: signedAnew(statement) });
+    wishes.push({ by, ...signedAnew(statement) });
     kept.push(nameOf(mesh, key));
   }
   for (const { certificate: { key, name } } of certifiedBySigner(mesh, admin)) {
@@ -210,7 +212,7 @@ export function estateOf(
     ) || statement.until + ENDED_KEPT < secondsOf(now) || isExpelled && statement.host === admin;
     if (isEnded || isGuestOfOthers(mesh, new Set([admin]), statement)) {
       guestsKept.delete(key);
-    } else wishes.push({ by, draft: guestAnew(statement) });
+    } else wishes.push({ by, ...guestAnew(statement) });
   }
   const guestsEnded = Array.from(mesh.guests.guests.all()).filter((guest) =>
     guest.by === admin && !guestsKept.has(guest.key) || isExpelled && guest.host === admin

@@ -113,7 +113,7 @@ export function recover(
   const added = mesh.learn(now, successor.bytes, out);
   if (added.kind === "refused") return refusal(`recover: the mesh refuses it (${added.why})`);
   for (const wish of wishes) {
-    const said = mesh.say(now, wish.by, wish.draft, out);
+    const said = mesh.say(now, wish.by, wish.draft, out, wish.since);
     if (!said.ok) return refusal(`recover: ${said.error}`);
   }
   return { ok: true, value: { who, lines, warnings, isDone: true } };
@@ -139,13 +139,17 @@ function rankOf({ draft: { kind } }: Wish): number {
 function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: number): Recovered {
   const { statements } = mesh;
   const wishes: Wish[] = [];
-  const say = (draft: Wish["draft"]) => wishes.push({ by: "mesh", draft });
+  const say = (draft: Wish["draft"], since?: number) =>
+    wishes.push({ by: "mesh", draft, ...(since === undefined ? {} : { since }) });
+  const sayAnew = ({ draft, since }: ReturnType<typeof signedAnew>) => say(draft, since);
   const kept = keptAdmins(mesh, without, since);
   if (!kept.has(mesh.id)) {
     const own = certificateBefore(mesh, mesh.id, since);
     if (own) kept.set(mesh.id, own);
   }
-  for (const certificate of kept.values()) say({ kind: "admin", certificate });
+  for (const [key, certificate] of kept) {
+    say({ kind: "admin", certificate }, statements.certificate(key)?.at);
+  }
   // Whose office is not kept can vouch for nobody any more: what it signed in time is signed anew, too.
   const ended = [...statements.admins()].filter((id) => !kept.has(id));
   const lost = new Set([statements.meshKey, ...without, ...ended]);
@@ -170,19 +174,21 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     const isRemoved = removed.has(key) ||
       statements.removals(key).some((removal) => !lost.has(removal.signer));
     if (isOut(key) || isRemoved || !lost.has(signer)) members.delete(key);
-    else say(signedAnew(statement));
+    else sayAnew(signedAnew(statement));
   }
   const guests = lastGuests(said);
   for (const [key, statement] of guests) {
     if (isGuestOfOthers(mesh, lost, statement)) guests.delete(key);
-    else say(guestAnew(statement));
+    else sayAnew(guestAnew(statement));
   }
   for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
   for (const key of without) say({ kind: "demoted", key });
   // Offices that are not kept and were not put out: their holders stay members.
   for (const id of statements.admins()) {
     const certificate = isOut(id) ? undefined : certificateBefore(mesh, id, since);
-    if (certificate) say({ kind: "member", certificate, until: untilOf(now), token: undefined });
+    if (!certificate) continue;
+    const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
+    say(draft, statements.certificate(id)?.at);
   }
   return {
     wishes,

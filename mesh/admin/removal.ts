@@ -67,6 +67,12 @@ function heirOf(
   return wishes.length + 1 <= mesh.signer.numbersLeft("own") ? "own" : "mesh";
 }
 
+/** When the certificate that a key has now was signed. */
+function sinceOf({ statements }: Mesh, id: MemberId): Pick<Wish, "since"> {
+  const at = statements.certificate(id)?.at;
+  return at === undefined ? {} : { since: at };
+}
+
 /** What a person must agree to when an admin goes. */
 function officeWarnings(mesh: Mesh, admin: MemberId): string[] {
   const warnings: string[] = [];
@@ -103,6 +109,7 @@ export function demote(
     stays.push({
       by: heir,
       draft: { kind: "member", certificate, until: untilOf(now), token: undefined },
+      ...sinceOf(mesh, id),
     });
   }
   const plan: Plan = {

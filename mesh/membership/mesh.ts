@@ -246,14 +246,18 @@ export class Mesh {
     return added;
   }
 
-  /** Signs something, believes it, and tells the others. It is on disk before it leaves. */
+  /**
+   * Signs something, believes it, and tells the others. It is on disk before it leaves.
+   * @param since the time of a certificate that is signed anew, unix seconds
+   */
   say(
     now: Now,
     by: "own" | "mesh",
     draft: Draft,
     out: Outbox<NodeEvent>,
+    since?: number,
   ): Decoded<Statement> {
-    const signed = this.signer.sign(by, draft, secondsOf(now));
+    const signed = this.signer.sign(by, draft, secondsOf(now), since);
     if (!signed.ok) return signed;
     this.mustPersist = true;
     const added = this.learn(now, signed.value.bytes, out);

@@ -61,8 +61,10 @@ export class Signer {
   /**
    * @param now unix seconds; a certificate is signed later than every other of its key, as far as clocks
    * may differ: that of an admin whose clock is ahead would else go on counting instead of it
+   * @param since the time of a certificate that is signed anew, unix seconds: it is as old as that was, so
+   * that a clock which is ahead cuts off nobody whom it concerns
    */
-  sign(by: SignedBy, draft: Draft, now: number): Decoded<Statement> {
+  sign(by: SignedBy, draft: Draft, now: number, since = now): Decoded<Statement> {
     const signing = this.#signing(by);
     if (signing === undefined) return { ok: false, error: "the mesh key is not on this machine" };
     const number = this.#last(by) + 1;
@@ -74,13 +76,13 @@ export class Signer {
     }
     this.#numbers[by] = number;
     const { meshId } = this.statements;
-    const at = this.#timeOf(draft, now);
+    const at = this.#timeOf(draft, now, Math.min(since, now));
     return { ok: true, value: signStatement(this.crypto, meshId, signing, draft, { number, at }) };
   }
 
-  #timeOf(draft: Draft, now: number): number {
+  #timeOf(draft: Draft, now: number, since: number): number {
     if (draft.kind !== "admin" && draft.kind !== "member" && draft.kind !== "guest") return now;
-    let time = now;
+    let time = since;
     for (const statement of this.statements.about(draft.certificate.key)) {
       const isOne = draft.kind === "guest"
         ? statement.kind === "guest"
