@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import type { Computer } from "../sim/node_lab.ts";
-import { done, healthOf, promote, revoke, village } from "../sim/people.ts";
+import { done, healthOf, promote, revoke, secondsAt, village } from "../sim/people.ts";
 
 /** A founder and an admin, who both have the mesh key. */
 function twoKeepers(names: readonly string[], seed: number) {
@@ -66,4 +66,31 @@ Deno.test("of two removals that two machines sign at once one counts, and the pe
   lab.run(60_000);
   assert.ok(isOut(oslo) && isOut(rome));
   assert.doesNotMatch(pairLines(loser).join("\n"), /does not count/);
+});
+
+Deno.test("invariant 6: who was beyond an invite's uses, since two admins certified at once, is in again everywhere when the other's certifier goes", () => {
+  const { lab, founder, others: [lyon, third] } = village(crypto, ["lyon", "third"], 83);
+  assert.ok(lyon && third);
+  promote(founder, lyon);
+  lab.run(120_000);
+  const theft = secondsAt(founder);
+  const token = founder.token({ uses: 1 });
+  lab.run(5_000);
+  const [first, second] = ["first", "second"].map((name) => lab.computer({ name, token }));
+  assert.ok(first && second);
+  lab.network.partition([lyon.address, first.address]);
+  first.start();
+  assert.ok(lab.until(10_000, () => lyon.sees(first)?.standing === "certified"));
+  lab.run(2_000); // The earlier second counts.
+  second.start();
+  assert.ok(lab.until(10_000, () => third.sees(second)?.standing === "certified"));
+  // It never hears that it is out, and so says nothing new.
+  lab.network.partition([second.address]);
+  assert.ok(lab.until(90_000, () => third.sees(second) === undefined), "it came later");
+  lab.run(30_000);
+  revoke(founder, lyon, theft - 60);
+  lab.run(30_000);
+  for (const by of [founder, third]) {
+    assert.equal(by.sees(second)?.standing, "certified", `${by.wish.name} takes it in again`);
+  }
 });

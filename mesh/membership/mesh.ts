@@ -93,6 +93,8 @@ const FAREWELLS = 128;
 const VOID_GRACE = 20_000;
 /** How many members greet a newcomer on their own, or tell somebody its end, on average. */
 const GREETERS = 8;
+/** Records of members that were beyond their token's uses, kept in case they are within again; the oldest makes room. */
+const SURPLUS_KEPT = 256;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
 /** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
@@ -132,6 +134,8 @@ export class Mesh {
   readonly #lost = new Map<MemberId, number>();
   /** Members that signed two records with one sequence: the last of which people were told, and when. */
   readonly #equivocated = new Map<MemberId, { readonly sequence: number; readonly at: number }>();
+  /** Of members that are out since others come before them by their token. */
+  readonly #surplus = new Map<MemberId, NodeRecord>();
   readonly #pace = new SightPace();
   #isQuiet = false;
   #hasCompared = false;
@@ -379,6 +383,7 @@ export class Mesh {
     for (const id of concerned) {
       const member = this.roster.get(id);
       if (member) this.#reviewOne(now, member, isTimely, out);
+      else this.#reviewSurplus(now, id, out);
     }
     if (concerned.has(this.id)) this.#claimOwn(now, out);
   }
@@ -937,6 +942,7 @@ export class Mesh {
     const judgeEarlier = ({ id }: NodeRecord) => this.judge.judge(id, seconds - KEPT);
     const back = this.untimely.review(judge, isTimely ? judgeEarlier : undefined);
     for (const record of back) this.take(now, record, out);
+    for (const id of [...this.#surplus.keys()]) this.#reviewSurplus(now, id, out);
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
     this.#claimOwn(now, out);
     // By a clock that is wrong at a first join our own token would go, too.
@@ -976,13 +982,36 @@ export class Mesh {
     if (!isOfClock(judgement.why)) {
       this.#remove(now, member, out);
       // Whoever has not met it refuses it, and can say by this record who had used the token.
-      if (judgement.why === "tokenUsedUp") this.#spreadRecord(now, member.record, out);
+      if (judgement.why === "tokenUsedUp") this.#keepSurplus(now, member.record, out);
       if (judgement.why !== "left") out.event({ kind: "memberOut", who, why: judgement.why });
     } else if (isTimely) {
       this.untimely.keep(member.record);
       this.#remove(now, member, out);
       out.event({ kind: "memberExpired", who });
     }
+  }
+
+  /** Its record goes on travelling, so no news of it would bring it back. */
+  #keepSurplus(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    this.#spreadRecord(now, record, out);
+    const [oldest] = this.#surplus.keys();
+    if (this.#surplus.size >= SURPLUS_KEPT && oldest !== undefined) this.#dropSurplus(oldest);
+    this.#surplus.set(record.id, record);
+  }
+
+  #dropSurplus(id: MemberId): void {
+    this.#surplus.delete(id);
+    this.swim.retract(KIND.record, id); // From now on it is news again.
+  }
+
+  /** Takes somebody in again who was beyond its token's uses, once it is within. */
+  #reviewSurplus(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    const record = this.#surplus.get(id);
+    if (!record) return;
+    const judgement = this.judge.judge(id, secondsOf(now));
+    if (judgement.kind === "refused" && judgement.why === "tokenUsedUp") return;
+    this.#dropSurplus(id);
+    if (judgement.kind === "member" && !this.roster.get(id)) this.take(now, record, out);
   }
 
   /** Whether a member whose certificate lost its signer is kept: it may be signed anew just now. */
