@@ -1,6 +1,6 @@
 /**
- * What a holder of a token and a member without scruple can do to running nodes in namespaces (issue 7, items 5 and 6;
- * invariants 6 and 10).
+ * What a holder of a token and a member without scruple can do to running nodes in namespaces (items 4 to 6;
+ * invariants 6, 8 and 10).
  */
 
 import assert from "node:assert/strict";
@@ -95,6 +95,75 @@ testUnless(
       "2",
       (await lyon.status()).self.ip4,
     ]);
+  },
+);
+
+const LIAR = new URL("liar.ts", import.meta.url).pathname;
+/** Seconds of lies. */
+const LYING = 15;
+
+testUnless(
+  { right },
+  "item 4, invariant 8: a member tells 45,000 lies that another is dead, at all numbers; it is held alive, and starts again",
+  async () => {
+    await using machines = await Machines.open();
+    const lyon = await machines.found("lyon");
+    const [oslo, rome, mole] = await machines.join(lyon, "oslo", "rome", "mole") as [
+      MeshNode,
+      MeshNode,
+      MeshNode,
+    ];
+    const honest = [lyon, oslo, rome];
+    const { self: { key: victim } } = await oslo.status();
+    await mole.kill("SIGKILL");
+    const targets = await Promise.all(honest.map(async (node, i) => {
+      const { self: { key } } = await node.status();
+      return `${key}=10.0.0.${i + 1}:51820`;
+    }));
+    const config = new URL("../deno.json", import.meta.url).pathname;
+    const deno = [
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--config",
+      config,
+      "--cached-only",
+      "--unstable-net",
+    ];
+    const mine = (await lyon.status()).peers.find(({ name }) => name === "mole")?.endpoint ?? "";
+    const lying = mole.host.run([
+      ...deno,
+      "--allow-all",
+      LIAR,
+      mole.state,
+      mine,
+      victim,
+      String(LYING),
+      ...targets,
+    ], { timeout: (LYING + 30) * 1_000 });
+    lying.catch(() => {}); // said below, when it is awaited
+    const held = async () => {
+      for (const node of [lyon, rome]) {
+        const { peers } = await node.status();
+        const state = peers.find(({ key }) => key === victim)?.state;
+        assert.ok(state === "alive" || state === "suspect", `${node.host.name}: ${state}`);
+      }
+    };
+    const { self: { ip4 } } = await oslo.status();
+    for (let second = 0; second < LYING; second++) {
+      await held();
+      await lyon.host.run(["ping", "-c", "1", "-W", "2", ip4]);
+      await new Promise((wake) => setTimeout(wake, 1_000));
+    }
+    assert.equal(Number((await lying).stdout), 3_000 * LYING);
+    await held();
+    // Its numbers are not used up: it starts again, and is back at once.
+    await oslo.kill("SIGKILL");
+    const again = MeshNode.start(oslo.host);
+    await meet([lyon, rome, again], 2);
+    await lyon.host.run(["ping", "-c", "2", "-i", "0.2", "-W", "2", ip4]);
+    const { control } = await lyon.status();
+    assert.ok((control["swim_unannounced"] ?? 0) > 1_000, "the lies were looked at");
   },
 );
 
