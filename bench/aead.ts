@@ -1,11 +1,11 @@
 /** What it costs to seal and open one packet: each suite with each back-end, by size and batch. */
 
 import { Progress } from "../lxc/progress.ts";
+import { buildProgram, outputOf } from "./core_program.ts";
 import { type Undisturbed, undisturbed, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const SIZES = [64, 576, 1424];
 const BATCHES = [1, 8, 45];
 /** The faster ones first: the ratio is of the first two. */
@@ -72,12 +72,12 @@ export async function benchAead(
   options: { readonly repetitions: number },
   command: string,
 ): Promise<Result> {
-  const program = await build();
+  const program = await buildProgram("aead_bench");
   const raw: Undisturbed<{ measured: Measured[] }>[] = [];
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     progress.step(`repetition ${repetition}`);
-    raw.push(await undisturbed(async () => ({ measured: parse(await output(program)) })));
+    raw.push(await undisturbed(async () => ({ measured: parse(await outputOf(program)) })));
   }
   progress.end();
   const machine = await describeMachine();
@@ -107,20 +107,6 @@ export async function benchAead(
     })),
     raw,
   };
-}
-
-async function build(): Promise<string> {
-  const { success, stderr } = await new Deno.Command("make", {
-    args: ["-s", "-C", `${ROOT}/core`, "VARIANT=release", "bench"],
-  }).output();
-  if (!success) throw new Error(`make bench: ${new TextDecoder().decode(stderr).trim()}`);
-  return `${ROOT}/.build/core/release/tests/bench/aead_bench`;
-}
-
-async function output(program: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr).trim());
-  return new TextDecoder().decode(stdout);
 }
 
 /** @throws {Error} for a line that the program would not write */

@@ -1,11 +1,11 @@
 /** What two workers move beside one, when nothing else wants the processors. */
 
 import { Progress } from "../lxc/progress.ts";
+import { buildProgram, outputOf } from "./core_program.ts";
 import { type Undisturbed, undisturbed, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Figure, Result } from "./result.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const DIRECTIONS = ["receive", "send"] as const;
 const SUITES = ["chacha20", "aes-gcm"] as const;
 const PEERS = [1, 4];
@@ -58,7 +58,7 @@ export async function benchWorkers(
   options: { readonly repetitions: number },
   command: string,
 ): Promise<Result> {
-  const program = await build();
+  const program = await buildProgram("workers_bench");
   const raw: Undisturbed<{ measured: Measured[] }>[] = [];
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
@@ -101,19 +101,9 @@ export async function benchWorkers(
   };
 }
 
-async function build(): Promise<string> {
-  const { success, stderr } = await new Deno.Command("make", {
-    args: ["-s", "-C", `${ROOT}/core`, "VARIANT=release", "bench"],
-  }).output();
-  if (!success) throw new Error(`make bench: ${new TextDecoder().decode(stderr).trim()}`);
-  return `${ROOT}/.build/core/release/tests/bench/workers_bench`;
-}
-
 async function measure(program: string, one: Case, workers: number): Promise<Measured> {
   const args = [one.direction, one.suite, String(one.peers), String(workers)];
-  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr).trim());
-  return parse(new TextDecoder().decode(stdout));
+  return parse(await outputOf(program, args));
 }
 
 /** @throws {Error} for a line that the program would not write */
