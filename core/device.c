@@ -139,9 +139,10 @@ static void close_boxes(struct device *device) {
 /* Reading one queue in several threads would reorder flows: where there is one, worker 0 reads it,
  * and all write to it. */
 static int poll_queues(struct device *device) {
-    int failed = worker_poll_tun(device->workers[0]);
-    for (uint32_t i = 1; !failed && device->queues && i < device->worker_count; i++)
-        failed = worker_poll_tun(device->workers[i]);
+    int failed = 0;
+    for (uint32_t i = 0; !failed && i < device->worker_count; i++)
+        if (device->workers[i]->pass.reads_tun)
+            failed = worker_poll_tun(device->workers[i]);
     return failed;
 }
 
@@ -149,6 +150,7 @@ static void give_queues(struct device *device) {
     for (uint32_t i = 0; i < device->worker_count; i++) {
         struct tun *tun = &device->workers[i]->pass.tun;
         *tun = device->tun;
+        device->workers[i]->pass.reads_tun = i == 0 || device->queues;
         if (device->queues)
             tun->fd = device->queues[i];
     }

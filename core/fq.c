@@ -148,7 +148,8 @@ struct fq_frame *fq_pop(struct fq *fq, uint64_t now) {
     if (!flow)
         return NULL;
     struct fq_frame *frame = flow->first;
-    bool others_wait = fq->others_at && now - fq->others_at < FQ_OTHERS_NS;
+    /* Whoever put it in may be another thread, whose clock is a batch ahead. */
+    bool others_wait = fq->others_at && now < fq->others_at + FQ_OTHERS_NS;
     flow->first = frame->next;
     if (!flow->first) {
         flow->last = NULL;
@@ -156,7 +157,7 @@ struct fq_frame *fq_pop(struct fq *fq, uint64_t now) {
     }
     flow->deficit -= (int32_t)frame->length;
     fq->count--;
-    uint64_t sojourn = others_wait ? now - frame->since : 0;
+    uint64_t sojourn = others_wait && now > frame->since ? now - frame->since : 0;
     frame->congested = codel_leave(&flow->codel, &codel_of_worker, sojourn, now);
     return frame;
 }

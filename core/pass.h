@@ -33,6 +33,7 @@ struct pass {
     uint64_t now;      /* CLOCK_BOOTTIME of this batch */
     uint64_t realtime; /* CLOCK_REALTIME of it: of nothing but what the kernel dated */
     struct tun tun;    /* our queue; fd -1: none */
+    bool reads_tun;    /* it is ours alone; else worker 0 reads it, and all write to it */
     bool tun_gone;     /* a read or a write found it deleted */
     struct udp_socket sockets[PASS_SOCKETS];
     struct routes routes;          /* of the machine: asked about sources */

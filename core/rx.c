@@ -399,7 +399,7 @@ static bool queue_stands(struct rx *rx, const struct pass *by,
     }
     if (!offload_has(&by->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL))
         return false;
-    bool others_wait = rx->sparse_at && by->now - rx->sparse_at < RX_SPARSE_NS;
+    bool others_wait = rx->sparse_at && by->now < rx->sparse_at + RX_SPARSE_NS;
     return codel_leave(&rx->codel, &codel_of_worker, others_wait ? sojourn_of(by, received) : 0,
                        by->now);
 }

@@ -80,7 +80,8 @@ static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
     uint32_t used = 0;
     turn->udp = udp;
     turn->parts_count = 0;
-    while (turn->parts_count < TURN_RECEIVES && used < TURN_FULL) {
+    /* Bounded by tries, not by what they bring: an error that stays must not hold the worker. */
+    for (uint32_t tries = 0; tries < TURN_RECEIVES && used < TURN_FULL; tries++) {
         struct turn_part *part = &turn->parts[turn->parts_count];
         int error = socket_receive(udp, turn->bytes + used, SOCKET_RECEIVE_MAX, &part->received);
         if (error == EAGAIN)

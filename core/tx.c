@@ -400,7 +400,7 @@ void tx_frame_in(struct pass *pass, const struct fq_frame *from) {
 static void gather(struct pass *of, struct pass *by, uint32_t most) {
     struct fq *fq = &of->tx.fq;
     uint8_t *room;
-    while (fq->count < most && of->tun.fd >= 0 && (room = fq_room(fq))) {
+    while (of->reads_tun && fq->count < most && of->tun.fd >= 0 && (room = fq_room(fq))) {
         ssize_t length = tun_read(&of->tun, room, TUN_FRAME_MAX);
         if (length == -EBADFD || (length == 0 && !of->tun.real)) {
             if (of == by)

@@ -194,6 +194,22 @@ static void a_queue_in_which_only_its_own_flow_waits_may_be_longer(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_fq, close_fq)
 
+/* Several threads read and take, each with the clock of its own batch. */
+static void a_frame_that_was_read_by_a_clock_ahead_has_not_stood(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 200; i++) {
+        uint64_t now = 1000 * MS + 4 * i * MS;
+        assert_true(push(2, i, 1400, now) && push(3, i, 1400, now)); /* others wait */
+        for (int n = 0; n < 2; n++)
+            fq_release(&fq, fq_pop(&fq, now));
+        assert_true(push(1, i, 1400, now + 2 * MS));
+        struct fq_frame *frame = fq_pop(&fq, now + MS);
+        assert_non_null(frame);
+        assert_false(frame->congested);
+        fq_release(&fq, frame);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_packet_of_another_flow_waits_for_one_frame_at_most),
@@ -201,6 +217,7 @@ int main(void) {
         TEST(room_is_bounded_and_small_frames_do_not_take_that_of_large_ones),
         TEST(whatever_comes_each_frame_comes_out_once_and_in_order_within_its_flow),
         TEST(a_queue_in_which_only_its_own_flow_waits_may_be_longer),
+        TEST(a_frame_that_was_read_by_a_clock_ahead_has_not_stood),
     };
     return cmocka_run_group_tests_name("fq", tests, NULL, NULL);
 }

@@ -137,6 +137,19 @@ static void a_receive_error_loses_no_datagram(void **state) {
     }
 }
 
+/* As of a kernel that is out of memory: the datagram lies there, and cannot be had. */
+static void a_receive_error_that_stays_holds_nobody_up(void **state) {
+    (void)state;
+    start();
+    plan(&on_receive, ENOMEM, INT32_MAX);
+    send_in(1);
+    side_await(&side, "rx_errors", 1000);
+    assert_true(side_counter(&side, "rx_errors") >= 1000); /* a standstill between two batches */
+    plan(&on_receive, 0, 0);
+    side_await(&side, "rx_packets", 1);
+    stop();
+}
+
 static void what_was_cut_off_is_counted_and_not_believed(void **state) {
     (void)state; /* T28 */
     start();
@@ -315,6 +328,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_interrupted_call_is_simply_made_again),
         cmocka_unit_test(a_receive_error_loses_no_datagram),
+        cmocka_unit_test(a_receive_error_that_stays_holds_nobody_up),
         cmocka_unit_test(what_was_cut_off_is_counted_and_not_believed),
         cmocka_unit_test(segment_sizes_that_make_no_sense_leave_the_datagram_whole),
         cmocka_unit_test(what_comes_from_port_0_is_dropped_whatever_it_is),

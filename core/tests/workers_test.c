@@ -241,12 +241,17 @@ static void idle_workers_help_with_one_peer_and_keep_its_order(void **state) {
                 size += forge(frame + size, key, index, counters[2]++, plain, length);
             }
             stranger_send_train(sockets[2], &side.outer, frame, size, (uint16_t)(size / TRAIN));
+            /* Meanwhile frames for worker 0's peer: worker 0 alone reads the one queue of the TUN.
+             */
+            side_write(&side, plain, world_packet(plain, false, OURS, 4, 100, (uint8_t)train));
             while (side_read(&side, got, 0)) {
                 uint32_t number;
                 memcpy(&number, got + WORLD_VNET + 40, sizeof(number));
                 assert_int_equal(number, next++);
             }
         }
+        for (int train = 0; train < TRAINS; train++)
+            expect_at(4, plain, world_packet(plain, false, OURS, 4, 100, (uint8_t)train));
         while (next < TRAINS * TRAIN) {
             uint32_t number;
             assert_true(side_read(&side, got, WORLD_PATIENCE_MS) > 0);
@@ -261,6 +266,7 @@ static void idle_workers_help_with_one_peer_and_keep_its_order(void **state) {
         counters[2] = 0;
     }
     assert_true(side_counter(&side, "turns_helped") > 0);
+    assert_int_equal(side_counter(&side, "handoff_frames"), 0);
     assert_int_equal(side_drops(&side), 0);
     stop();
 }
