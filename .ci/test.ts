@@ -350,7 +350,7 @@ async function main(args: string[]): Promise<number> {
     console.log(`suites: quick, ${[...suites(files).keys()].join(" ")}\n`);
     console.log(
       "Without a name all of them run, but of core-valgrind and of the storms in mesh a third, another each day.\n" +
-        "On two processors that takes about seven minutes, quick one.",
+        "On two processors that takes about a quarter of an hour, quick one minute.",
     );
     return 0;
   }
@@ -364,7 +364,9 @@ async function main(args: string[]): Promise<number> {
   const isAll = parsed.positionals.length === 0 && filter === undefined;
   const third = isAll ? Math.floor(Date.now() / 86_400_000) % THIRDS : undefined;
   if (isAll) {
-    console.log(`on two processors this takes about seven minutes; \`./run test quick\` one`);
+    console.log(
+      "on two processors this takes about a quarter of an hour, `./run test quick` a minute",
+    );
   }
   await runAll(chosen.flatMap((suite) => suite.jobs({ filter, third })));
   return close();

@@ -7,8 +7,8 @@ export const DATAPLANE_OPTIONS = {
 } as const;
 
 export const DATAPLANE_HELP = `data plane
-  --workers N        worker threads, up to 64; each has peers of its own (default: one for two
-                     processor cores)
+  --workers N        worker threads, up to 64, each with peers of its own (default: half of the
+                     processor cores, at least one and at most 8)
   --aead NAME        openssl, libsodium or ipsec-mb (default: the fastest, measured at start)
   --io NAME          poll
   --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), or queue-control (a
