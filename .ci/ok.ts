@@ -3,11 +3,12 @@
  * where. `./run ok NAME…` runs only these checks.
  */
 import { impurities, wrongArrows } from "./arrows.ts";
+import { notAscii } from "./ascii.ts";
 import { shown } from "./shown.ts";
 import { announce, endChildrenOnSignals, run } from "./command.ts";
 import { unusedExports } from "./exports.ts";
 import { readSymbols, unusedSymbols } from "./symbols.ts";
-import { type Finding, readTree, typescriptFiles } from "./tree.ts";
+import { type Finding, isTest, readTree, typescriptFiles } from "./tree.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const TIMEOUT = 600; // seconds a check
@@ -41,12 +42,21 @@ function files(folder: string, name: RegExp): string[] {
 const make = (...args: string[]) => command("make", "-s", "-C", "core", ...args);
 const shells = () => ["run", ".ci/run", ".ci/install.sh", ...files("lxc", /\.sh$/)];
 
+const text = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);
+
+/** What a running node has in memory. */
+const programs = () =>
+  ["ffi", "mesh", "src"].flatMap((folder) => files(folder, /\.ts$/)).filter((file) =>
+    !isTest(file) && !file.startsWith("mesh/sim/")
+  );
+
 const CHECKS: Readonly<Record<string, Check>> = {
   "format": () => deno("fmt", "--check", ".", ...typescriptFiles(ROOT)),
   "lint": () => deno("lint", "--quiet", ".", ...typescriptFiles(ROOT)),
   "types": () => deno("check", "--quiet", ...typescriptFiles(ROOT)),
   "arrows": () => listed(wrongArrows(readTree(ROOT))),
   "purity": () => listed(impurities(readTree(ROOT))),
+  "ascii": () => listed(programs().flatMap((file) => notAscii(file, text(file)))),
   "exports": () => listed(unusedExports(readTree(ROOT))),
   "shell": () => command("shellcheck", "--external-sources", ...shells()),
   "c-format": () => command("clang-format", "--dry-run", "-Werror", ...files("core", /\.[ch]$/)),
@@ -57,15 +67,14 @@ const CHECKS: Readonly<Record<string, Check>> = {
 };
 
 async function unusedInCore(): Promise<string> {
-  const isTest = (file: string) => file.startsWith("core/tests/");
+  const isOfTests = (file: string) => file.startsWith("core/tests/");
   const all = files("core", /\.c$/);
-  const text = (file: string) => Deno.readTextFileSync(`${ROOT}/${file}`);
-  const objects = all.filter((file) => !isTest(file))
+  const objects = all.filter((file) => !isOfTests(file))
     .map((file) => file.replace(/^core\/(.*)\.c$/, ".build/core/release/$1.o"));
   const argv = ["nm", "--extern-only", "--print-file-name", ...objects];
   const { code, output } = await run(argv, { cwd: ROOT, timeout: TIMEOUT });
   if (code !== 0) return output;
-  const tests = all.filter(isTest).map(text).join("\n");
+  const tests = all.filter(isOfTests).map(text).join("\n");
   return unusedSymbols(readSymbols(output), text("core/shoal.h"), tests).join("\n");
 }
 

@@ -3,7 +3,7 @@
  * manager has set NOTIFY_SOCKET: elsewhere nobody needs it, and it may be absent.
  *
  * Deno itself sends no datagram to a Unix socket without an unstable flag, and to none in the abstract namespace, which
- * `NOTIFY_SOCKET=@…` names; the program systemd-notify is a process of its own, whose word the manager does not take for
+ * `NOTIFY_SOCKET=@...` names; the program systemd-notify is a process of its own, whose word the manager does not take for
  * ours (NotifyAccess=main).
  */
 import { SystemError } from "./libc.ts";

@@ -4,7 +4,7 @@
  * Node.poll} when the deadline is due. The same node runs in the simulator and in production.
  *
  * ```
- * create ──▶ snapshot written ──▶ start ──▶ datagram, edge, poll, … ──▶ leave
+ * create --> snapshot written --> start --> datagram, edge, poll, ... --> leave
  * ```
  *
  * The snapshot must be on disk before `start`: it counts the start, and that number must never be
@@ -605,7 +605,9 @@ export class Node {
     const signing = seed && this.#o.crypto.ed25519FromSeed(seed);
     const { meshKey } = mesh.value.statements;
     if (signing && signing.publicKey.toHex() !== meshKey) {
-      return refusal(`mesh-key: it is not the mesh key of this mesh, ${meshKey.slice(0, 16)}…`);
+      return refusal(
+        `mesh-key: it is not the mesh key of this mesh, ${meshKey.slice(0, 16)}\u2026`,
+      );
     }
     mesh.value.signer.setMeshKey(signing);
     this.#mustPersist = true;

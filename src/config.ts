@@ -1,4 +1,4 @@
-/** What a person asked of a mesh node: flags over environment (SHOAL_…), checked once, here. */
+/** What a person asked of a mesh node: flags over environment (SHOAL_...), checked once, here. */
 import { Buffer } from "node:buffer";
 import { hostname } from "node:os";
 import { dirname } from "node:path";

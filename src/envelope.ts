@@ -3,7 +3,7 @@
  * checksum, around any JSON text.
  *
  * ```
- * {"shoal":"identity","format":2,"sha256":"64 hex digits","content":"…"}
+ * {"shoal":"identity","format":2,"sha256":"64 hex digits","content":"..."}
  * ```
  *
  * and a line end. The whole is JSON, so that a person can look into it. It is read by its bytes: the

@@ -166,13 +166,13 @@ function meant(typed: string): string {
 /** What a person is shown of a Failure: no control character in it is a value's. */
 function shown(said: readonly string[]): string {
   const lines = said.map(printable).join("\n");
-  return lines.length <= MESSAGE_MAX ? lines : `${lines.slice(0, MESSAGE_MAX - 1)}…`;
+  return lines.length <= MESSAGE_MAX ? lines : `${lines.slice(0, MESSAGE_MAX - 1)}\u2026`;
 }
 
 function overview(io: Io): string[] {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
   return [
-    `usage: ${programName(io, "COMMAND …")}`,
+    `usage: ${programName(io, "COMMAND ...")}`,
     "",
     ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`),
     "",

@@ -238,7 +238,7 @@ function mark(node: Pick<SelfStatus, "admin" | "mesh_key" | "standing">): string
 const STANDING = { provisional: "provisional", individual: "trusted here alone" } as const;
 
 /**
- * `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` · `idle` · `offline 5m`, and `waiting`
+ * `active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M` | `idle` | `offline 5m`, and `waiting`
  * where a tunnel gets no answers. Who said good-bye is `stopped`: the word "left" is for a membership that ended.
  */
 export function stateText(peer: PeerStatus): string {

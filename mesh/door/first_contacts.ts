@@ -38,7 +38,7 @@
  * knocks at a seed.
  *
  * **Seeds** that a person named (`--join`, the seeds of a token) do not pass through here. They have
- * the back-off of joiner.ts: tries after 0, 0.5, 1.5, 3.5 … s, then once a minute, each wait ±25 %, at
+ * the back-off of joiner.ts: tries after 0, 0.5, 1.5, 3.5 ... s, then once a minute, each wait +-25 %, at
  * most four addresses of a name, at most 32 seeds, and only as long as no member talks to us.
  */
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
@@ -129,7 +129,7 @@ export class FirstContacts {
     silent: 0,
     /** Datagrams that were not sent: the place had its share. */
     refused: 0,
-    /** … because its origin, its claimant or the table had as many places as they may. */
+    /** ... because its origin, its claimant or the table had as many places as they may. */
     origin: 0,
     claimant: 0,
     full: 0,

@@ -325,7 +325,7 @@ export class Joiner {
     this.complain(seed.text, why, out);
   }
 
-  /** ±25 %, so that nodes that lost the same seed at once do not knock at once. */
+  /** +-25 %, so that nodes that lost the same seed at once do not knock at once. */
   #jittered(ms: number): number {
     const [high = 0, low = 0] = this.random(2);
     return ms * (0.75 + 0.5 * (high * 256 + low) / 65_536);

@@ -3,11 +3,11 @@
  * of their cost, and the budgets that keep a flood from stopping others.
  *
  * ```
- * hello    form ─► copy? ─► mac ─┬─ no pass ──────► share of those without ──┬─► open
- *                                │                    └─ none left: retry     │
- *                                └─ pass of this address ─► share of those with ┘
- * ask      form ─► is the door open? ─► offer
- * request  form ─► is the door open? ─► copy? ─► mac (cookie of this address) ─► share ─► open
+ * hello    form -> copy? -> mac -+- no pass -----> share of those without ---+-> open
+ *                                |                  +- none left: retry       |
+ *                                +- pass of this address -> share of those with
+ * ask      form -> is the door open? -> offer
+ * request  form -> is the door open? -> copy? -> mac (cookie of this address) -> share -> open
  * ```
  *
  * - A datagram that was opened once is a copy for as long as it is remembered: it costs a look-up and

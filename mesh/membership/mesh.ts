@@ -1153,7 +1153,7 @@ export class Mesh {
     this.#compare(now, id, out);
   }
 
-  /** Starts a push–pull with a member. */
+  /** Starts a push-pull with a member. */
   level(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
     this.swim.pushPull(now, id, this.#swimOut(now, out));
   }

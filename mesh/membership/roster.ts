@@ -323,7 +323,7 @@ export class Roster {
     }
   }
 
-  /** `lyon`, or the first of `lyon-2`, `lyon-3`, … that is free. */
+  /** `lyon`, or the first of `lyon-2`, `lyon-3`, ... that is free. */
   freeName(name: string, by: MemberId): string {
     let free = name;
     for (let n = 2; this.isNameTaken(free, by); n++) {

@@ -3,8 +3,8 @@
  *
  *     <- s
  *     ...
- *     -> e, es, s, ss, payload     initiate   → read → open
- *     <- e, ee, se, psk, payload   finish     ←   respond
+ *     -> e, es, s, ss, payload     initiate  -> read -> open
+ *     <- e, ee, se, psk, payload   finish    <- respond
  *
  * Each role is a chain of values, so a step can only be taken from the step before it (R27), and
  * a message that fails leaves the value it was tried on as it was. Every Diffie-Hellman result is

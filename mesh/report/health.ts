@@ -201,7 +201,7 @@ function overuse(_now: Now, mesh: Mesh): string[] {
     const all = [...taken, ...surplus];
     const names = all.slice(0, CULPRITS_NAMED)
       .map((id) => id === mesh.id ? mesh.name : mesh.roster.nameOf(id) || id.slice(0, 16));
-    if (all.length > CULPRITS_NAMED) names.push("…");
+    if (all.length > CULPRITS_NAMED) names.push("\u2026");
     const id = token.slice(0, 8);
     return `the invite ${id} for ${uses} was used by more (${
       names.join(", ")

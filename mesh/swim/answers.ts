@@ -18,7 +18,7 @@ import { nameOf } from "./rumours.ts";
 const RATE = 64;
 /** Milliseconds of that which may go out at once: 256 KB. */
 const BURST = 4_000;
-/** Milliseconds in which a member gets a rumour once. Less than between two push–pulls. */
+/** Milliseconds in which a member gets a rumour once. Less than between two push-pulls. */
 const REPEAT = 2_000;
 
 export class Answers {

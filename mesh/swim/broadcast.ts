@@ -1,7 +1,7 @@
 /**
- * What rides along on messages: each entry is sent a bounded number of times (λ·log n), those sent
+ * What rides along on messages: each entry is sent a bounded number of times (lambda * log n), those sent
  * least first, so that fresh news is never starved by old. One entry a key: newer replaces older and
- * starts again. At the limit the entry that was sent most is dropped, which push–pull makes good.
+ * starts again. At the limit the entry that was sent most is dropped, which push-pull makes good.
  */
 
 /** Entries that one message passes over because they do not fit, before it looks no further. */

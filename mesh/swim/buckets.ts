@@ -4,7 +4,7 @@
  * hashes. Two members whose hashes agree have nothing to tell each other, and say so in two small
  * datagrams however large the mesh is.
  *
- * The hash is fast, not strong: an insider that forges a collision hides news from a push–pull, which
+ * The hash is fast, not strong: an insider that forges a collision hides news from a push-pull, which
  * it can do as well by not passing it on.
  */
 import { BUCKETS, HASH_BYTES, type Item, type Tag } from "./messages.ts";

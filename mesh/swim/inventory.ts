@@ -1,6 +1,6 @@
 /**
  * All that is known here, in one order by tag and kind, and what others get of it on request. It
- * keeps no state of a push–pull: whoever began one says each time how far it has come.
+ * keeps no state of a push-pull: whoever began one says each time how far it has come.
  */
 import type { Answers } from "./answers.ts";
 import { bucketOf, type Buckets, differing, inMask } from "./buckets.ts";
@@ -44,7 +44,7 @@ export class Inventory {
     return this.membership.size + this.rumours.size;
   }
 
-  /** Answers what a member asks for in a push–pull that it has begun. */
+  /** Answers what a member asks for in a push-pull that it has begun. */
   answer(to: Member, body: Body): void {
     switch (body.kind) {
       case "digest": {

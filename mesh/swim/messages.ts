@@ -1,6 +1,6 @@
 /**
  * What members say to each other, and its bytes. One message is one datagram: a body (probe, answer,
- * part of a push–pull), the sender's own incarnation, how the sender holds the recipient (so that a
+ * part of a push-pull), the sender's own incarnation, how the sender holds the recipient (so that a
  * member learns in one round trip what it has to refute), and gossip that rides along.
  *
  * A message carries no sender and no address: whoever delivers it knows by authentication who sent
@@ -48,13 +48,13 @@ export interface Rumour {
   readonly bytes: Uint8Array;
 }
 
-/** One line of a push–pull: what is known of a member. */
+/** One line of a push-pull: what is known of a member. */
 export interface MemberItem extends View {
   readonly kind: 0;
   readonly tag: Tag;
 }
 
-/** One line of a push–pull: all that is known under a key, without a rumour's bytes. */
+/** One line of a push-pull: all that is known under a key, without a rumour's bytes. */
 export type Item =
   | MemberItem
   | { readonly kind: number; readonly tag: Tag; readonly version: number };
@@ -85,7 +85,7 @@ export type Body =
   }
   /** The helper is well, the target did not answer it in time. */
   | { readonly kind: "nack"; readonly seq: number }
-  /** Opens a push–pull: one hash for every bucket of what the sender knows. */
+  /** Opens a push-pull: one hash for every bucket of what the sender knows. */
   | { readonly kind: "digest"; readonly seq: number; readonly hashes: Uint8Array }
   /** Which buckets differ: bit b of `mask` for bucket b. */
   | { readonly kind: "differ"; readonly seq: number; readonly mask: Uint8Array }
@@ -126,7 +126,7 @@ export interface Message {
   readonly rumours: readonly Rumour[];
 }
 
-/** A push–pull compares this many hashes of {@link HASH_BYTES}. */
+/** A push-pull compares this many hashes of {@link HASH_BYTES}. */
 export const BUCKETS = 64;
 export const HASH_BYTES = 8;
 const MASK_BYTES = BUCKETS / 8;

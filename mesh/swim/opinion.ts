@@ -107,7 +107,7 @@ export class Opinion {
   }
 
   /**
-   * What a third party says. Gossip is passed on; what a push–pull brings is not, since it is old
+   * What a third party says. Gossip is passed on; what a push-pull brings is not, since it is old
    * news to most.
    */
   hear(from: Member, claim: Claim, isGossip: boolean): void {

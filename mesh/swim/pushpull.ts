@@ -1,12 +1,12 @@
 /**
- * Push–pull: two members compare everything they know and level it, which repairs whatever gossip
+ * Push-pull: two members compare everything they know and level it, which repairs whatever gossip
  * has lost. The one that begins sends the hashes of its buckets; the other says which differ; then
  * the first pulls page after page of the other's items in a fixed order, and for the stretch of that
  * order which a page covers it pushes what the other lacks and asks for the rumours it lacks itself,
  * and for the signatures of incarnations that it has not seen.
  *
  * The other side keeps no state (inventory.ts). The first has one page under way at a time and moves
- * at most {@link PUSH_DATAGRAMS} a page, so that a push–pull never bursts, however much there is to
+ * at most {@link PUSH_DATAGRAMS} a page, so that a push-pull never bursts, however much there is to
  * level.
  *
  * It has an end, whatever the partner does: a page that is not the last brings many items, and all of
@@ -31,7 +31,7 @@ import { nameOf, type Rumours } from "./rumours.ts";
 
 /** How many full datagrams may answer one page. */
 const PUSH_DATAGRAMS = 8;
-/** How often one step is sent before the push–pull is given up. */
+/** How often one step is sent before the push-pull is given up. */
 const TRIES = 3;
 /**
  * Items that every page but the last brings at least. A full datagram has three times as many; with
@@ -39,7 +39,7 @@ const TRIES = 3;
  */
 const PAGE_LEAST = 16;
 
-/** Milliseconds that a push–pull lasts at most, for so many items known here. */
+/** Milliseconds that a push-pull lasts at most, for so many items known here. */
 function longest(items: number): number {
   return 30_000 + 2 * items;
 }
@@ -63,7 +63,7 @@ interface Session {
 /** Those that we begin, one at a time. */
 export class PushPull {
   #session: Session | undefined;
-  /** Push–pulls that were ended because they lasted too long or broke the order. */
+  /** Push-pulls that were ended because they lasted too long or broke the order. */
   broken = 0;
 
   constructor(
@@ -105,7 +105,7 @@ export class PushPull {
     else this.link.send(partner, { kind: "pull", seq, mask, after });
   }
 
-  /** Takes a partner's answer; says whether the push–pull has moved on or ended. */
+  /** Takes a partner's answer; says whether the push-pull has moved on or ended. */
   receive(from: Member, body: Body): boolean {
     const session = this.#session;
     if (session?.partner !== from) return false;
@@ -231,7 +231,7 @@ function isSame(a: Cursor | undefined, b: Cursor | undefined): boolean {
 
 /**
  * Whether a page's items ascend from `after` to `upto`, and are many unless it is the last, so that a
- * push–pull always gets on.
+ * push-pull always gets on.
  */
 function isInOrder({ after, upto, items }: Body & { kind: "page" }): boolean {
   let last = after;

@@ -1,11 +1,11 @@
 /**
- * The rumours that were verified here, the newest of each kind and key: what push–pull compares and
+ * The rumours that were verified here, the newest of each kind and key: what push-pull compares and
  * passes on. At the limit a new key is refused; what is known already can still be replaced.
  */
 import { bucketOf, type Buckets } from "./buckets.ts";
 import type { Cursor, Item, Rumour, Tag } from "./messages.ts";
 
-/** The part of a rumour's key that push–pull names it by. */
+/** The part of a rumour's key that push-pull names it by. */
 function tagOfKey(rumour: Rumour): Tag {
   return rumour.key.slice(0, 32);
 }

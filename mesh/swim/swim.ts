@@ -8,7 +8,7 @@
  * ourselves, so whoever answers us cannot be evicted by any number of liars. The dead are asked now and
  * then for ever, so a partition heals by itself.
  *
- * Claims and rumours ride along on probes and answers (broadcast.ts); push–pull with a random member
+ * Claims and rumours ride along on probes and answers (broadcast.ts); push-pull with a random member
  * repairs what that loses (pushpull.ts).
  *
  * Calls give the time first and the outbox last. Swim does not verify rumours, admit members or
@@ -46,13 +46,13 @@ import { Rumours } from "./rumours.ts";
 const DEAD_PERIODS = 5;
 /** Members that are asked in one period because somebody says strange things about them. */
 const DOUBTS_PER_PERIOD = 16;
-/** Milliseconds between push–pulls in a small mesh; it grows with log n beyond 32 members. */
+/** Milliseconds between push-pulls in a small mesh; it grows with log n beyond 32 members. */
 const PUSH_PULL = 30_000;
 /** The same while more news waits than rides along, and after somebody was back from the dead. */
 const PUSH_PULL_BUSY = 3_000;
-/** Milliseconds for which somebody's return makes push–pulls frequent: a partition may be healing. */
+/** Milliseconds for which somebody's return makes push-pulls frequent: a partition may be healing. */
 const HEALING = 20_000;
-/** Milliseconds to wait for a step of a push–pull. */
+/** Milliseconds to wait for a step of a push-pull. */
 const STEP = 1_000;
 /** Members that are told directly when we leave. */
 const FAREWELLS = 128;

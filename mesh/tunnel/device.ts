@@ -22,7 +22,7 @@ export interface Step {
   readonly out: Outbox<TunnelEvent>;
 }
 
-/** Handshake messages by fate. Each message that is not used counts once under `drop…`. */
+/** Handshake messages by fate. Each message that is not used counts once under `drop...`. */
 export interface TunnelCounters {
   initiationsSent: number;
   responsesSent: number;

@@ -4,7 +4,7 @@
  *
  * ```
  * answer  c4 03 00 00 | id 16 | body       the id says which datagram it answers, see contact.ts, ask.ts
- * box     nonce 24 | XChaCha20-Poly1305( … )
+ * box     nonce 24 | XChaCha20-Poly1305( ... )
  * padded  length 2 | content | zeros
  * ```
  */

@@ -132,7 +132,7 @@ async function findElsewhere(
       : [findInstance(choice, env).controlSocket],
   );
   if (nodes.length === 0) throw stopped(named.interface, wanted) ?? nobody;
-  const list = nodes.map(({ socket }) => optionOf(socket)).join(" · ");
+  const list = nodes.map(({ socket }) => optionOf(socket)).join(" \u00b7 ");
   throw new Failure(Exit.notRunning, `${nobody.message}; those that run here: ${list}`);
 }
 

@@ -63,8 +63,8 @@ export function parseOptions<const O extends ParseArgsOptionsConfig>(
 
 /** Which argument is missing, by the usage line: `ping: PEER is missing`. */
 function missing({ usage }: Command, count: number): string {
-  const [name, ...words] = usage.replaceAll(/\[[^\]]*\]…?|--\S+ \S+/g, " ").split(/\s+/);
-  const wanted = words.filter((word) => word !== "" && word !== "…");
+  const [name, ...words] = usage.replaceAll(/\[[^\]]*\](?:\.\.\.)?|--\S+ \S+/g, " ").split(/\s+/);
+  const wanted = words.filter((word) => word !== "" && word !== "...");
   if (wanted.includes("|")) return `${name}: what it is to do is missing`;
   return `${name}: ${wanted[count]} is missing`;
 }

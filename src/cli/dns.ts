@@ -145,7 +145,7 @@ function advice(setup: Setup, io: Io, meant: Meant): string[] {
   const { interface: ifname, zones } = setup;
   const [first, second] = resolvedLines(setup);
   const shell = `${programName(io, `dns --shell${meant.asking}`)} | sudo sh`;
-  const short = `resolvectl domain ${ifname} '~${zones[0]}' …`;
+  const short = `resolvectl domain ${ifname} '~${zones[0]}' ...`;
   return [
     "this machine does not ask there yet. As root, until the interface goes:",
     `  ${shell}`,

@@ -37,7 +37,7 @@ const HOST = "host";
 
 export const guest: Command = {
   usage:
-    "guest add NAME [--public-key KEY] [--endpoint HOST:PORT] … | list | renew NAME | remove NAME",
+    "guest add NAME [--public-key KEY] [--endpoint HOST:PORT] ... | list | renew NAME | remove NAME",
   help:
     `Lets a stock WireGuard device, such as a phone, into the mesh as a guest of this node: it reaches
 every member through this one, by the file that is printed here. It is none itself: it lets nobody in,
@@ -58,7 +58,7 @@ any admin can end it; each node serves up to 64.
                       its public address)
   --expires TIME      how long it is served: 12h, 7d, 365d (default 365d)
   --groups A,B        the groups that it is in
-  --dns ADDRESS,…     what the file says of DNS (default: nothing): addresses and domains to search, or
+  --dns ADDRESS,...   what the file says of DNS (default: nothing): addresses and domains to search, or
                       host: this node, which answers the names of the mesh. Most apps ask there
                       for every other name, too, and this node knows none
   --mtu N             the MTU of the device's tunnel (default: that of the mesh), where its network is narrow

@@ -42,7 +42,7 @@ Members of the group 'shoal' may look at the node (shoal status). uninstall ends
     const prefix = io.env("SHOAL_PREFIX");
     if (!prefix && !isTrial) {
       // A service must not depend on a checkout, which may move, change, or be for one user alone.
-      const what = "install: this program runs from a checkout: use ./run install --service …";
+      const what = "install: this program runs from a checkout: use ./run install --service ...";
       throw new Failure(Exit.usage, what);
     }
     const isLater = isTrial && file === "-";

@@ -22,7 +22,7 @@ const LONGEST = 3660 * 86_400;
 
 export const invite: Command = {
   usage:
-    "invite [--uses N] [--expires TIME] [--groups A,B] [--seed HOST:PORT]… … | --list | --revoke ID",
+    "invite [--uses N] [--expires TIME] [--groups A,B] [--seed HOST:PORT]... ... | --list | --revoke ID",
   help: `Prints the line that lets a new machine join this mesh. The token in it is a secret:
 whoever has it can join until it is used up or expires.
 

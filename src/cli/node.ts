@@ -30,7 +30,7 @@ export const OPTIONS = {
 
 export const node: Command = {
   usage:
-    "node [--join HOST:PORT]… [--token T | --token-file FILE] [--name N] [--interface IF] [--listen PORT] [--state DIR] [--no-tun] …",
+    "node [--join HOST:PORT]... [--token T | --token-file FILE] [--name N] [--interface IF] [--listen PORT] [--state DIR] [--no-tun] ...",
   help: `Runs a mesh node in the foreground until SIGINT or SIGTERM. The first start without
 --join makes a new mesh and prints the line that lets the next machine join; a node
 that is a member already needs no option at all.

@@ -70,7 +70,7 @@ export function optionOf(socket: string): string {
 export function quoted(text: string): string {
   if (/^[\w.:/-]+$/.test(text)) return text;
   if (printable(text) === text) return `'${text.replaceAll("'", "'\\''")}'`;
-  // $'…' of POSIX.1-2024; "\NNN" is read as far as three digits, whatever comes next.
+  // $'...' of POSIX.1-2024; "\NNN" is read as far as three digits, whatever comes next.
   const signs = Array.from(text, (sign) => {
     if (/['\\]/.test(sign)) return `\\${sign}`;
     return printable(sign) === sign ? sign : octal(sign);

@@ -35,7 +35,7 @@ const RESPONSE = 1 << 15;
 export interface Question {
   /** With the case in which it was asked (0x20); without a dot at its end; "" is the root. */
   readonly name: string;
-  /** `A`, `AAAA`, …; `UNKNOWN_65` for what has no name in dns-packet. */
+  /** `A`, `AAAA`, ...; `UNKNOWN_65` for what has no name in dns-packet. */
   readonly type: string;
 }
 

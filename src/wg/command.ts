@@ -12,7 +12,7 @@ const options = {
 } as const;
 
 export const wg: Command = {
-  usage: "wg [-f] [OPTION …] IFNAME",
+  usage: "wg [-f] [OPTION ...] IFNAME",
   help: `Serves a WireGuard interface that wg(8) and wg-quick(8) configure. Without -f it returns as
 soon as the interface and its socket answer, and leaves a background process.
 
