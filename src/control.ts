@@ -1,9 +1,9 @@
 /**
  * The control socket: newline-delimited JSON over a Unix socket, version 1.
  *
- * A client writes one request line `{"v":1,"command":"status",…}` and reads reply lines. A line with
+ * A client writes one request line `{"v":1,"command":"status",...}` and reads reply lines. A line with
  * an `event` field reports progress; the first line without one ends the answer: either the document
- * itself or `{"v":1,"error":"…","exit":N}`. A connection may carry several requests, one at a time.
+ * itself or `{"v":1,"error":"...","exit":N}`. A connection may carry several requests, one at a time.
  *
  * Who may ask is the kernel's word, not the client's: the socket is 0660, so strangers cannot open
  * it; whoever can open it may read; only the owner of the process and root may change anything.
@@ -14,6 +14,7 @@ import { dirname } from "node:path";
 import { codeOf } from "./errno.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { type Descriptors, Listener } from "./listener.ts";
+import { untilLook } from "./look.ts";
 import { type Check, isObject } from "./shape.ts";
 import { descriptorOf, type SocketGroup } from "./unix_socket.ts";
 import { printable } from "./words.ts";
@@ -39,8 +40,6 @@ const TURN_MS = 4;
 /** How long one that is turned away may take to read why; as many as are served may do so at once. */
 const TURNED_AWAY_MS = 1_000;
 
-/** Milliseconds between two looks at whether the socket is where commands look for it. */
-const LOOK_EVERY_MS = 2_000;
 /** Milliseconds before a client asks again of whom so many wait that the kernel's queue is full. */
 const CONNECT_AGAIN_MS = 50;
 
@@ -151,7 +150,7 @@ export class ControlServer {
   }
 
   #lookLater(): void {
-    this.#timer = setTimeout(() => void this.#look(), LOOK_EVERY_MS);
+    this.#timer = setTimeout(() => void this.#look(), untilLook(performance.now()));
   }
 
   /** Without its socket no command reaches a node: where somebody has removed it, it is made again. */
@@ -575,7 +574,7 @@ function parse(line: string): Request {
   }
   const request = value as { v?: unknown; command?: unknown } | null;
   if (typeof request !== "object" || request === null || typeof request.command !== "string") {
-    throw new Failure(Exit.usage, `control: a request is {"v":1,"command":"…"}`);
+    throw new Failure(Exit.usage, `control: a request is {"v":1,"command":"..."}`);
   }
   if (request.v !== CONTROL_VERSION) {
     throw new Failure(

@@ -6,11 +6,10 @@
  */
 import * as fs from "node:fs";
 import * as net from "node:net";
+import { untilLook } from "./look.ts";
 import { descriptorOf, listen, listenAt, type Place } from "./unix_socket.ts";
 
-/** Between two looks at the queue. */
-const LOOK_MS = 1_000;
-/** The same while somebody waits there: a second look without an accept in between tells all. */
+/** Between two looks at the queue while somebody waits there: a second look without an accept in between tells all. */
 const LOOK_AGAIN_MS = 20;
 
 /** What the kernel tells and does that Deno has no name for. */
@@ -86,7 +85,7 @@ export class Listener {
 
   #begun(): this {
     this.#inode = inodeAt(this.path);
-    this.#lookAfter(LOOK_MS);
+    this.#lookAfter(untilLook(performance.now()));
     return this;
   }
 
@@ -112,7 +111,7 @@ export class Listener {
       }
     }
     this.#waitingSince = isWaiting ? this.#accepted : undefined;
-    this.#lookAfter(isWaiting ? LOOK_AGAIN_MS : LOOK_MS);
+    this.#lookAfter(isWaiting ? LOOK_AGAIN_MS : untilLook(performance.now()));
   }
 
   async #beginAnew(): Promise<void> {

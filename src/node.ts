@@ -30,6 +30,7 @@ import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { KEY_LENGTH } from "./keys.ts";
+import { untilLook } from "./look.ts";
 import { Loop } from "./loop.ts";
 import { MeshKey } from "./mesh_key.ts";
 import { bind, openCore, openDevice } from "./opening.ts";
@@ -44,10 +45,11 @@ import denoJson from "../deno.json" with { type: "json" };
 import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
 
 /**
- * How often this machine's own addresses are read again (a change is news for the other members),
- * what something took off the interface is put back, and a state that could not be written is tried again.
+ * How many moments pass between two looks at this machine's own addresses, at what something took off the interface, at
+ * the usual port and at a state that could not be written. The kernel's news of links, addresses, routes and rules
+ * cause one at once: this is for what has none, and for news that got lost.
  */
-const LOOK_EVERY_MS = 2_000;
+const LOOKS_APART = 5;
 
 /** Places of members that are asked about for one status. */
 const SOUGHT_MAX = 64;
@@ -149,7 +151,7 @@ export class MeshNode {
   readonly #underlay: Underlay;
   /** Of the mesh; none before this node has addresses in it. */
   #networks: readonly Prefix[] = [];
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
   /**
@@ -231,7 +233,7 @@ export class MeshNode {
       this.#device.close();
       throw error;
     }
-    this.#timer = setInterval(() => this.#lookAround(), LOOK_EVERY_MS);
+    this.#lookLater();
   }
 
   /** `HOST:PORT` of the members that are knocked at. */
@@ -458,7 +460,7 @@ export class MeshNode {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     for (const lost of this.#pings.values()) {
       lost({ kind: "pingLost", who: { id: "", name: "" }, nonce: 0 });
     }
@@ -599,6 +601,13 @@ export class MeshNode {
       `the addresses of ${seed}`,
       (now, out) => this.#machine.resolved(now, seed, endpoints, this.#keeping(out)),
     );
+  }
+
+  #lookLater(): void {
+    this.#timer = setTimeout(() => {
+      this.#lookAround();
+      if (!this.#isClosed) this.#lookLater();
+    }, untilLook(performance.now(), LOOKS_APART));
   }
 
   /** What nobody tells us of is looked after. */
