@@ -62,7 +62,8 @@ static bool prepare(struct pass *of, struct pass *by, struct sealed *turn) {
     if (segment_begin(segmenter, frame->bytes, frame->length, mtu) != SEGMENT_OK)
         return false; /* untouched: what is wrong is found and counted there */
     uint32_t size = segment_longest(segmenter, frame->length) + PACKET_PADDING + WIRE_DATA_OVERHEAD;
-    if (!session_reserve(session, segment_count(segmenter), size, &turn->counter))
+    if (size > SOCKET_PAYLOAD_MAX || /* no datagram holds it: counted there */
+        !session_reserve(session, segment_count(segmenter), size, &turn->counter))
         return false;
     turn->to = (struct handoff_peer){.slot = peer->slot,
                                      .generation = of->plane->peers.entries[peer->slot].generation};

@@ -1,0 +1,76 @@
+/* Turns one by one: what several workers do with a frame or a buffer is what one does with it, with
+ * sizes, limits and moments that a stream seldom brings. Worker 0 has the peer and the TUN. */
+#include "world.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "aead.h"
+#include "offload_model.h"
+#include "segment.h"
+#include "unit.h"
+
+enum { PEER = 2, LOCAL = 0x100, REMOTE = 555, LARGEST = 65535 };
+
+static struct side side;
+static struct shoal_address stranger;
+static int fd;
+static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX], frame[WORLD_FRAME_MAX],
+    payload[WORLD_FRAME_MAX];
+
+static void install(uint32_t suite, uint32_t index) {
+    struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, index, REMOTE, 0);
+    session.suite = suite;
+    side_install(&side, &session);
+}
+
+static void start(void) {
+    side_open(&side, 1, &(struct world_options){.workers = 2});
+    fd = stranger_open(SHOAL_AF_INET, &stranger);
+    side.peer = side_add_peer(&side, 12, PEER, &stranger);
+    install(AEAD_CHACHA20_POLY1305, LOCAL);
+}
+
+static void stop(void) {
+    close(fd);
+    side_close(&side);
+}
+
+/* A super-packet of UDP for the peer; of segments of 0 bytes: a packet by itself. */
+static void write_super(uint32_t bytes, uint16_t gso_size) {
+    struct model_spec spec = {.source = {10, 9, 0, 1},
+                              .destination = {10, 9, 0, PEER},
+                              .payload = payload,
+                              .payload_length = bytes,
+                              .source_port = 4000,
+                              .destination_port = 5000,
+                              .protocol = 17,
+                              .ttl = 64};
+    size_t length = model_build_super(&spec, gso_size, frame);
+    if (!gso_size)
+        frame[1] = SEGMENT_GSO_NONE;
+    assert_int_equal(write(side.tun, frame, length), length);
+}
+
+/* An interface may have an MTU of 65,535. A message of it is longer than a datagram can be. */
+static void a_packet_that_no_datagram_holds_is_dropped_and_holds_nobody_up(void **state) {
+    (void)state;
+    start();
+    side_write(&side, plain, world_packet(plain, false, 1, PEER, LARGEST - 28, 1));
+    side_await(&side, "drop_tx_too_big", 1);
+    write_super(LARGEST - 28, LARGEST - 28 - 40); /* two: the first is too long */
+    side_await(&side, "drop_tx_too_big", 2);
+    assert_int_equal(side_counter(&side, "tx_packets"), 1);
+    assert_true(stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS) > 0);
+    side_write(&side, plain, world_packet(plain, false, 1, PEER, 100, 1));
+    assert_int_equal(stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS), 160);
+    stop();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_packet_that_no_datagram_holds_is_dropped_and_holds_nobody_up),
+    };
+    return cmocka_run_group_tests_name("turns", tests, NULL, NULL);
+}
