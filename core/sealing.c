@@ -30,12 +30,18 @@ void sealing_free(struct sealing *sealing) {
 
 /* ---- Taking ------------------------------------------------------------------------------ */
 
+/* Preparing to cut a super-packet leaves it as it is, so it may still go its usual way. A packet by
+ * itself has its partial checksum completed, which is done once. */
+static bool is_super(const uint8_t *frame) {
+    return (frame[1] & ~SEGMENT_GSO_ECN) != SEGMENT_GSO_NONE;
+}
+
 /* The peer that a frame may be sealed for ahead; NULL: it goes its usual way. Nothing is read here
  * that its worker changes but under the lock. */
 static struct peer *peer_for(struct pass *of, const struct fq_frame *frame, struct packet *packet) {
     const struct plane *plane = of->plane;
     const uint8_t *bytes = frame->bytes + SEGMENT_VNET_SIZE;
-    if (frame->length < SEALING_MIN ||
+    if (frame->length < SEALING_MIN || !is_super(frame->bytes) ||
         packet_parse(packet, bytes, frame->length - SEGMENT_VNET_SIZE) != PACKET_OK ||
         tx_has_our_port(plane, packet, bytes))
         return NULL;
