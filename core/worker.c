@@ -67,6 +67,12 @@ void worker_free(struct worker *worker) {
     free(worker);
 }
 
+static void ring(struct worker *worker) {
+    uint64_t one = 1;
+    ssize_t sent = write(worker->wake, &one, sizeof(one));
+    (void)sent; /* EAGAIN: it has been rung 2^64 - 2 times already */
+}
+
 /* ---- What is polled ---------------------------------------------------------------------- */
 
 /* Packets, unless they would find no way out. A TUN becomes writable at the moment when it goes up
@@ -109,6 +115,7 @@ int worker_poll_socket(struct worker *worker, enum pass_socket which) {
     if (worker->full == which) { /* it was another socket's room */
         worker->full = PASS_SOCKETS;
         watch_tun(worker);
+        ring(worker); /* frames may wait that were read before */
     }
     return error == EEXIST ? 0 : error; /* a socket that came back after a failed move */
 }
@@ -145,12 +152,6 @@ static int patience(struct worker *worker) {
 
 /* ---- What a pass left behind ------------------------------------------------------------- */
 
-static void ring(struct worker *worker) {
-    uint64_t one = 1;
-    ssize_t sent = write(worker->wake, &one, sizeof(one));
-    (void)sent; /* EAGAIN: it has been rung 2^64 - 2 times already */
-}
-
 static void let_go_of_tun(struct worker *worker) {
     worker->pass.tun_gone = false;
     if (worker->tun_polled < 0)
@@ -182,6 +183,8 @@ static void watch_for_room(struct worker *worker) {
             poll_set(worker, EPOLL_CTL_MOD, worker->pass.sockets[i].fd, events, SOURCE_INET + i);
     }
     watch_tun(worker);
+    if (full == PASS_SOCKETS && has_frames(worker))
+        ring(worker); /* a command may have made the room, and they were read before */
 }
 
 void worker_settle(struct worker *worker) {

@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "offload_model.h"
+#include "registry.h"
 #include "socket.h"
 #include "unit.h"
 
@@ -64,15 +66,20 @@ static struct shoal_address stranger;
 static int fd;
 static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX], frame[WORLD_FRAME_MAX];
 
-static void start(uint32_t offloads_off) {
+static void start_with(const struct world_options *options) {
     atomic_store(&full, false);
-    side_open(&side, 1, &(struct world_options){.offloads_off = offloads_off});
+    side_open(&side, 1, options);
     fd = stranger_open(SHOAL_AF_INET, &stranger);
     side.peer = side_add_peer(&side, 12, 2, &stranger);
 }
 
+static void start(uint32_t offloads_off) {
+    start_with(&(struct world_options){.offloads_off = offloads_off});
+}
+
 static void connect_peer(void) {
-    struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, 100, 555, 0);
+    struct shoal_session session =
+        world_session(&side, SHOAL_ROLE_INITIATOR, world_index(&side, 100), 555, 0);
     side_install(&side, &session);
 }
 
@@ -298,6 +305,46 @@ static void a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time(void **state)
     stop();
 }
 
+/* Frames that were read behind one that waits, for another peer, when a command makes the room. */
+static void what_was_read_goes_on_when_a_command_makes_room(void **state) {
+    (void)state;
+    for (uint32_t workers = 1; workers <= 2; workers++)
+        for (int moves = 0; moves < 2; moves++) {
+            struct shoal_address place;
+            struct shoal_error error;
+            start_with(&(struct world_options){.workers = workers});
+            connect_peer();
+            int other_fd = stranger_open(SHOAL_AF_INET, &place);
+            shoal_peer_t first = side.peer;
+            side.peer = side_add_peer(&side, side.tag = 14, 3, &place);
+            struct shoal_session session =
+                world_session(&side, SHOAL_ROLE_INITIATOR, world_index(&side, 300), 556, 0);
+            side_install(&side, &session);
+            struct device *device = registry_acquire(side.device);
+            device_stop(device); /* both are read in one batch */
+            fill_up(0);
+            write_super(1);
+            for (int i = 0; i < 3; i++)
+                side_write(&side, plain, world_packet(plain, false, 1, 3, 100, 1));
+            device_resume(device);
+            registry_release(side.device);
+            side_await(&side, "tx_blocked", 1);
+            calm();
+            atomic_store(&full, false);
+            if (moves)
+                assert_int_equal(
+                    shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),
+                    SHOAL_OK);
+            else
+                assert_int_equal(shoal_peer_remove(side.device, first), SHOAL_OK);
+            for (int i = 0; i < 3; i++)
+                assert_int_equal(
+                    stranger_receive(other_fd, message, sizeof(message), WORLD_PATIENCE_MS), 160);
+            close(other_fd);
+            stop();
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(staged_frames_wait_for_the_socket),
@@ -307,6 +354,7 @@ int main(void) {
         cmocka_unit_test(a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time),
         cmocka_unit_test(what_waited_was_sent_when_it_left),
         cmocka_unit_test(what_is_forwarded_does_not_wait_and_pushes_nothing_out),
+        cmocka_unit_test(what_was_read_goes_on_when_a_command_makes_room),
         cmocka_unit_test(what_leaves_by_another_socket_was_sent_then),
     };
     return cmocka_run_group_tests_name("full_socket", tests, NULL, NULL);
