@@ -155,8 +155,8 @@ static uint32_t messages_of_a_train(uint32_t stride) {
 static bool send_sealed(struct pass *pass, struct sealed *turn) {
     struct peer *peer = find(pass, turn->to);
     if (!peer) {
-        uint32_t messages = turn->bytes ? (turn->bytes - 1) / turn->stride + 1 : 0;
-        stats_add(&pass->stats, COUNT_drop_handoff_gone, messages);
+        uint32_t left = turn->bytes - turn->sent; /* the others were counted when they were sent */
+        stats_add(&pass->stats, COUNT_drop_handoff_gone, left ? (left - 1) / turn->stride + 1 : 0);
         return true;
     }
     tx_flush(pass);

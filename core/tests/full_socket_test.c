@@ -305,6 +305,31 @@ static void a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time(void **state)
     stop();
 }
 
+/* Of a frame that was sealed ahead, and became two trains, the first waits when its peer goes. */
+static void each_message_of_a_peer_that_goes_is_counted_once(void **state) {
+    (void)state;
+    enum { COUNT = 47, SIZE = 1372 };
+    static uint8_t payload[COUNT * SIZE];
+    struct model_spec spec = {.source = {10, 9, 0, 1},
+                              .destination = {10, 9, 0, 2},
+                              .payload = payload,
+                              .payload_length = sizeof(payload),
+                              .protocol = 17,
+                              .ttl = 64};
+    start_with(&(struct world_options){.workers = 2});
+    connect_peer();
+    fill_up(0);
+    size_t length = model_build_super(&spec, SIZE, frame);
+    assert_int_equal(write(side.tun, frame, length), length);
+    side_await(&side, "tx_blocked", 1);
+    calm();
+    assert_int_equal(shoal_peer_remove(side.device, side.peer), SHOAL_OK);
+    assert_true(side_counter(&side, "drop_tx_buffer") > 0);
+    side_await(&side, "drop_handoff_gone", 1);
+    assert_int_equal(side_drops(&side), COUNT);
+    stop();
+}
+
 /* Frames that were read behind one that waits, for another peer, when a command makes the room. */
 static void what_was_read_goes_on_when_a_command_makes_room(void **state) {
     (void)state;
@@ -354,6 +379,7 @@ int main(void) {
         cmocka_unit_test(a_tun_that_goes_meanwhile_is_noticed_and_costs_no_time),
         cmocka_unit_test(what_waited_was_sent_when_it_left),
         cmocka_unit_test(what_is_forwarded_does_not_wait_and_pushes_nothing_out),
+        cmocka_unit_test(each_message_of_a_peer_that_goes_is_counted_once),
         cmocka_unit_test(what_was_read_goes_on_when_a_command_makes_room),
         cmocka_unit_test(what_leaves_by_another_socket_was_sent_then),
     };
