@@ -31,6 +31,7 @@ struct sender {
 
 struct gate {
     pthread_mutex_t mutex;
+    uint64_t latest; /* the latest batch that asked; that of another worker may be older */
     EVP_MAC *blake2s;
     EVP_MAC_CTX *mac1;   /* keyed with HASH("mac1----" || our public key) */
     EVP_MAC_CTX *cookie; /* keyed with the secret */
@@ -269,7 +270,9 @@ enum gate_verdict gate_admit(struct gate *gate, const uint8_t *message, size_t l
                              const struct shoal_address *source, struct gate_load load,
                              uint64_t now, uint8_t reply[WIRE_COOKIE_REPLY_SIZE]) {
     pthread_mutex_lock(&gate->mutex);
-    enum gate_verdict verdict = judge(gate, message, length, source, load, now, reply);
+    if (now > gate->latest)
+        gate->latest = now;
+    enum gate_verdict verdict = judge(gate, message, length, source, load, gate->latest, reply);
     pthread_mutex_unlock(&gate->mutex);
     return verdict;
 }

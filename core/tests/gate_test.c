@@ -298,6 +298,22 @@ static enum gate_verdict proven(struct shoal_address source, uint64_t now) {
     return admit(&m, source, busy, now);
 }
 
+/* Each worker asks with the time of its batch: one that began earlier may ask later. */
+static void a_worker_whose_batch_began_earlier_fills_no_bucket(void **state) {
+    (void)state;
+    uint64_t now = 100 * SECOND;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(proven(from(1, 7), now), GATE_ACCEPT);
+    for (uint64_t ago = 1; ago < 100 * MS; ago *= 10)
+        assert_int_equal(proven(from(1, 7), now - ago), GATE_DROP_RATE);
+    struct message m = message_of(1);
+    uint8_t cookie[16];
+    assert_int_equal(admit(&m, from(2, 7), busy, now), GATE_REPLY);
+    assert_true(open_reply(&m, cookie));
+    set_mac2(&m, cookie);
+    assert_int_equal(admit(&m, from(2, 7), busy, now - 1), GATE_ACCEPT); /* the same secret */
+}
+
 static void r31_r15_a_source_has_5_at_once_and_20_a_second(void **state) {
     (void)state;
     uint64_t now = SECOND;
@@ -390,6 +406,7 @@ int main(void) {
         TEST(r33_every_reply_has_a_nonce_of_its_own),
         TEST(r32_the_cookie_depends_on_address_and_port),
         TEST(r32_the_secret_is_rolled_every_120_seconds),
+        TEST(a_worker_whose_batch_began_earlier_fills_no_bucket),
         TEST(r31_r15_a_source_has_5_at_once_and_20_a_second),
         TEST(r15_an_idle_source_is_forgotten_after_a_second),
         TEST(r15_an_ipv6_source_is_its_slash_64),
