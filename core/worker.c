@@ -249,8 +249,10 @@ static void put_out_for(struct worker *worker, struct worker *other, bool inboun
         ring(other);
         return;
     }
-    pass->now = worker->pass.now;
-    pass->realtime = worker->pass.realtime;
+    if (pass->now < worker->pass.now) { /* our batch may have begun before its last one */
+        pass->now = worker->pass.now;
+        pass->realtime = worker->pass.realtime;
+    }
     if (inbound)
         turns_put_out(pass);
     else if (sealing_put_out(pass))
