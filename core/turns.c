@@ -91,8 +91,10 @@ static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
             continue;
         }
         part->at = used;
-        if (!rx_shorten(of, by, turn->bytes + used, &part->received))
+        if (!rx_shorten(of, by, turn->bytes + used, &part->received)) {
+            stats_add(&by->stats, COUNT_drop_rx_queue, part->received.overflow);
             continue;
+        }
         used += (part->received.length + 63) & ~63u;
         turn->parts_count++;
     }

@@ -1,4 +1,4 @@
-// LDFLAGS: -Wl,--wrap=clock_realtime
+// LDFLAGS: -Wl,--wrap=clock_realtime,--wrap=recvmsg
 /* Queues that stand while others wait lose one packet at a time, or mark it where it can say so; a
  * stream alone loses nothing, and nothing but data is ever lost (issue 9, short queues). The clock
  * by which the kernel dates what arrives is moved, and the pass is driven by hand. */
@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,26 @@ static _Atomic uint64_t later; /* ns by which the machine's clock seems to be ah
 uint64_t __real_clock_realtime(void);
 uint64_t __wrap_clock_realtime(void);
 uint64_t __wrap_clock_realtime(void) { return __real_clock_realtime() + atomic_load(&later); }
+
+static _Atomic bool overflows;     /* before each datagram the kernel lost one */
+static _Atomic uint32_t overflown; /* as often so far */
+
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags) {
+    size_t room = message->msg_controllen;
+    ssize_t length = __real_recvmsg(fd, message, flags);
+    if (length < 0 || !atomic_load(&overflows) ||
+        message->msg_controllen + CMSG_SPACE(sizeof(uint32_t)) > room)
+        return length;
+    struct cmsghdr *item = (void *)((char *)message->msg_control + message->msg_controllen);
+    *item = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(uint32_t)), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_RXQ_OVFL};
+    uint32_t so_far = atomic_fetch_add(&overflown, 1) + 1;
+    memcpy(CMSG_DATA(item), &so_far, sizeof(so_far));
+    message->msg_controllen += CMSG_SPACE(sizeof(uint32_t));
+    return length;
+}
 
 static struct side side;
 static struct shoal_address stranger;
@@ -101,6 +122,24 @@ static void nothing_is_lost_where_no_queue_stands_or_nobody_else_waits(void **st
     stop();
     start(SHOAL_OFFLOAD_QUEUE_CONTROL);
     assert_int_equal(receive_trains(5 * MS, true), 0);
+    stop();
+}
+
+/* A buffer that is one message is lost whole; what it tells of the kernel's losses is not. */
+static void what_the_kernel_lost_is_counted_with_a_message_that_goes(void **state) {
+    (void)state;
+    start(0);
+    atomic_store(&later, 5 * MS);
+    atomic_store(&overflows, true);
+    for (int i = 0; i < 20; i++) {
+        stranger_send(fd, &side.outer, message, forge(message, 2, 100, counter++, plain, 0));
+        stranger_send(fd, &side.outer, message, forge_train(message, 1));
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    side_await(&side, "drop_rx_standing", 1);
+    side_await(&side, "rx_packets", 40 - side_counter(&side, "drop_rx_standing"));
+    assert_int_equal(side_counter(&side, "drop_rx_queue"), atomic_load(&overflown));
+    atomic_store(&overflows, false);
     stop();
 }
 
@@ -209,6 +248,7 @@ int main(void) {
             a_stream_that_fills_the_socket_while_others_wait_loses_a_few_of_its_packets),
         cmocka_unit_test(nothing_is_lost_where_no_queue_stands_or_nobody_else_waits),
         cmocka_unit_test(nothing_but_data_is_lost_so),
+        cmocka_unit_test(what_the_kernel_lost_is_counted_with_a_message_that_goes),
         cmocka_unit_test(a_queue_that_keeps_others_waiting_loses_or_marks_before_it_is_sealed),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
