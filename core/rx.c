@@ -435,7 +435,6 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
         turns_put_out(pass);
     }
     atomic_store(&turns->draining, false);
-    while (turns_waits(turns)) /* a helper that was done meanwhile leaves it to us */
-        turns_put_out(pass);
+    turns_put_out(pass); /* a helper that was done meanwhile leaves it to us; a later one rings */
     return taken != TURN_DRY;
 }

@@ -196,7 +196,8 @@ static bool put_out(struct pass *pass, struct sealed *turn) {
 bool sealing_put_out(struct pass *pass) {
     struct sealing *sealing = &pass->sealing;
     bool any = false;
-    while (sealing_waits(sealing)) {
+    /* No more than were there: whoever is done later rings, or puts out itself. */
+    for (uint32_t i = 0; i < SEALING_TURNS && sealing_waits(sealing); i++) {
         uint32_t first = atomic_load_explicit(&sealing->first, memory_order_relaxed);
         struct sealed *turn = &sealing->ring[first % SEALING_TURNS];
         if (!put_out(pass, turn))
