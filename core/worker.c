@@ -26,6 +26,8 @@ enum source {
     SOURCE_ROOM
 };
 
+#define PACKETS (1u << SOURCE_TUN | 1u << SOURCE_INET | 1u << SOURCE_INET6)
+
 static int poll_set(struct worker *worker, int operation, int fd, uint32_t events, uint32_t what) {
     struct epoll_event event = {.events = events, .data = {.u32 = what}};
     return epoll_ctl(worker->epoll, operation, fd, &event) == 0 ? 0 : errno;
@@ -286,9 +288,16 @@ static bool help_one(struct worker *worker, struct worker *other) {
     return more || taken == TURN_FILLED;
 }
 
-static void help(struct worker *worker) {
+/* Who has work of its own does that: its peers would get half of a processor, and another's one and
+ * a half. Whoever called calls again when this one sleeps. */
+static void help(struct worker *worker, bool busy) {
     struct handoff *box = &worker->pass.plane->boxes[worker->index];
     uint64_t calls = atomic_exchange(&box->calls, 0);
+    for (uint32_t i = 0; busy && i < SHOAL_WORKERS_MAX && calls >> i; i++)
+        if (calls >> i & 1 && has_frames(worker->all[i]))
+            ring(worker->all[i]); /* read by us, perhaps: its TUN does not wake it */
+    if (busy)
+        return;
     for (uint32_t i = 0; i < SHOAL_WORKERS_MAX && calls >> i; i++)
         if (calls >> i & 1 && help_one(worker, worker->all[i]))
             atomic_fetch_or(&box->calls, 1ull << i); /* the next batch goes on */
@@ -336,7 +345,7 @@ static void run(struct worker *worker, uint32_t ready) {
         pass_lose_tun(pass, false);
     worker_settle(worker);
     if (is_called(worker))
-        help(worker);
+        help(worker, (ready & PACKETS) != 0);
 }
 
 /* What epoll reports, as a mask of 1 << enum source. */

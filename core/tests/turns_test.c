@@ -1,9 +1,11 @@
+// LDFLAGS: -Wl,--wrap=recvmsg
 /* Turns one by one: what several workers do with a frame or a buffer is what one does with it, with
  * sizes, limits and moments that a stream seldom brings. Worker 0 has the peer and the TUN. */
 #include "world.h"
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -94,10 +96,64 @@ static void a_partial_checksum_is_completed_once(void **state) {
     stop();
 }
 
+/* ---- Who has work of its own ---- */
+
+enum { TRAIN = 40, TRAINS = 30 };
+static _Atomic int fd_own = -1, fd_other = -1;
+static _Atomic uint32_t strayed; /* receives for another while something of its own lay there */
+
+ssize_t __real_recvmsg(int from, struct msghdr *head, int flags);
+ssize_t __wrap_recvmsg(int from, struct msghdr *head, int flags);
+ssize_t __wrap_recvmsg(int from, struct msghdr *head, int flags) {
+    static _Thread_local bool waits;
+    ssize_t length = __real_recvmsg(from, head, flags);
+    if (from == atomic_load(&fd_own))
+        waits = length > 0;
+    if (from == atomic_load(&fd_other) && waits)
+        atomic_fetch_add(&strayed, 1);
+    return length;
+}
+
+static void send_trains(uint32_t index) {
+    size_t length = world_packet(plain, false, PEER, 1, 1000, 1), used = 0;
+    for (uint32_t i = 0; i < TRAIN * TRAINS; i++) {
+        used += forge(message + used, 2, index, i, plain, length);
+        if (i % TRAIN != TRAIN - 1)
+            continue;
+        stranger_send_train(fd, &side.outer, message, used, (uint16_t)(used / TRAIN));
+        used = 0;
+    }
+}
+
+static void a_worker_with_work_of_its_own_does_that_first(void **state) {
+    (void)state;
+    start();
+    shoal_peer_t second = side_add_peer(&side, 13, 3, &stranger); /* of worker 1 */
+    struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, LOCAL + 1, 556, 0);
+    side.peer = second;
+    side_install(&side, &session);
+    struct device *device = registry_acquire(side.device);
+    device_stop(device);
+    atomic_store(&strayed, 0);
+    atomic_store(&fd_other, device->workers[0]->pass.sockets[PASS_INET].fd);
+    atomic_store(&fd_own, device->workers[1]->pass.sockets[PASS_INET].fd);
+    send_trains(LOCAL);
+    send_trains(LOCAL + 1);
+    atomic_store(&device->plane.boxes[1].calls, 1); /* worker 0 called while it slept */
+    device_resume(device);
+    registry_release(side.device);
+    side_await(&side, "rx_packets", 2 * TRAIN * TRAINS);
+    atomic_store(&fd_own, -1);
+    atomic_store(&fd_other, -1);
+    assert_int_equal(atomic_load(&strayed), 0);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_that_no_datagram_holds_is_dropped_and_holds_nobody_up),
         cmocka_unit_test(a_partial_checksum_is_completed_once),
+        cmocka_unit_test(a_worker_with_work_of_its_own_does_that_first),
     };
     return cmocka_run_group_tests_name("turns", tests, NULL, NULL);
 }
