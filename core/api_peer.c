@@ -277,8 +277,8 @@ int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct s
     status = (int32_t)route_insert(still.device->plane.routes, prefix, still.peer->slot);
     if (status == SHOAL_E_FULL)
         stats_add(&still.pass->stats, COUNT_routes_refused, 1);
-    if (status == SHOAL_OK)
-        steering_add(&still.device->steering, prefix, still.peer->worker);
+    if (status == SHOAL_OK && !steering_add(&still.device->steering, prefix, still.peer->worker))
+        stats_add(&still.device->stats, COUNT_steering_refused, 1);
     return end(&still, status);
 }
 

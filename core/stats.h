@@ -49,6 +49,7 @@
     X(mail_dropped_edges)         /* edges and news that found the mailbox full; edges ring again */ \
     X(routes_refused)             /* prefixes refused because the table is at its maximum */ \
     X(peers_refused)              /* peers refused for the same reason */ \
+    X(steering_refused)           /* prefixes that the kernel refused: workers hand their packets on */ \
     /* outbound drops */ \
     X(drop_tx_malformed)          /* no IPv4 or IPv6 header, or one that contradicts the frame (R49) */ \
     X(drop_tx_offload)            /* a virtio header that contradicts its frame */ \

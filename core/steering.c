@@ -149,11 +149,11 @@ void steering_close(struct steering *steering) {
     steering_init(steering);
 }
 
-static void change(const struct steering *steering, const struct shoal_prefix *prefix, int command,
+static bool change(const struct steering *steering, const struct shoal_prefix *prefix, int command,
                    uint32_t worker) {
     int trie = steering->tries[prefix->family == SHOAL_AF_INET6];
-    if (trie < 0)
-        return;
+    if (trie < 0) /* there is nothing to tell */
+        return true;
     struct trie_key key = {.length = prefix->length};
     memcpy(key.ip, prefix->ip, sizeof(key.ip));
     union bpf_attr attributes;
@@ -162,13 +162,13 @@ static void change(const struct steering *steering, const struct shoal_prefix *p
     attributes.key = (uint64_t)(uintptr_t)&key;
     if (command == BPF_MAP_UPDATE_ELEM) /* the others want nothing behind the key */
         attributes.value = (uint64_t)(uintptr_t)&worker;
-    bpf(command, &attributes);
+    return bpf(command, &attributes) == 0;
 }
 
-void steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker) {
-    change(steering, prefix, BPF_MAP_UPDATE_ELEM, worker);
+bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker) {
+    return change(steering, prefix, BPF_MAP_UPDATE_ELEM, worker);
 }
 
 void steering_remove(struct steering *steering, const struct shoal_prefix *prefix) {
-    change(steering, prefix, BPF_MAP_DELETE_ELEM, 0);
+    (void)change(steering, prefix, BPF_MAP_DELETE_ELEM, 0); /* one that was refused is not there */
 }

@@ -43,8 +43,9 @@ void steering_init(struct steering *steering);
 bool steering_open(struct steering *steering, int tun, uint32_t routes_max);
 void steering_close(struct steering *steering);
 
-/** A prefix belongs to a worker's peer now. A trie that refuses it costs a hand-off, no packet. */
-void steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker);
+/** A prefix belongs to a worker's peer now. @return false: the kernel refused it, which costs its
+ * packets a hand-off, and none of them is lost. */
+bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker);
 void steering_remove(struct steering *steering, const struct shoal_prefix *prefix);
 
 #endif

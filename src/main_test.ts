@@ -356,6 +356,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
       queues: 1,
       steered: false,
       steer_error: "",
+      steer_refused: 0,
       offloads: { [HOSTILE]: true },
       drops: { [HOSTILE]: 1 },
     },

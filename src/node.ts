@@ -749,11 +749,18 @@ export class MeshNode {
   #dataplane(): DataplaneStatus {
     const { aead, aeadGcm, io, workers, queues, isSteered, steerError, offloads } = this.info;
     const drops: Record<string, number> = {};
-    for (const [name, count] of Object.entries(this.#device.counters())) {
+    const counters = this.#device.counters();
+    for (const [name, count] of Object.entries(counters)) {
       if (name.startsWith("drop_")) drops[name.slice("drop_".length)] = count;
     }
     const aead_gcm = this.#speaksAes() ? aeadGcm : "";
-    const steering = { workers, queues, steered: isSteered, steer_error: steerError };
+    const steering = {
+      workers,
+      queues,
+      steered: isSteered,
+      steer_error: steerError,
+      steer_refused: counters["steering_refused"] ?? 0,
+    };
     return { aead, aead_gcm, io, ...steering, offloads, drops };
   }
 }

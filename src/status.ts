@@ -110,6 +110,7 @@ export const isStatus = having({
     queues: isNumber,
     steered: isFlag,
     steer_error: isText,
+    steer_refused: isNumber,
     offloads: tableOf(isFlag),
     drops: tableOf(isNumber),
   }),

@@ -131,6 +131,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       queues: 1,
       steered: false,
       steer_error: "",
+      steer_refused: 0,
       offloads: { "tun-tso": true, "udp-gso": false },
       drops: { rx_replay: 3, tx_no_route: 0, new_reason: 1 },
     },

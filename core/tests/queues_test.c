@@ -18,7 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "namespace.h"
+#include "registry.h"
 #include "unit.h"
 
 #ifndef UDP_SEGMENT
@@ -167,6 +169,29 @@ static void a_packet_comes_into_the_queue_of_its_peers_worker(void **state) {
     stop();
 }
 
+static void
+a_prefix_that_the_kernel_refuses_is_counted_and_its_packets_are_handed_on(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    start("sh0");
+    struct shoal_prefix wide = {SHOAL_AF_INET, 16, {10, 77}};
+    struct device *device = registry_acquire(side.device);
+    bool steered = device->steering.tries[0] >= 0;
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (steered)
+        assert_int_equal(dup2(nothing, device->steering.tries[0]), device->steering.tries[0]);
+    close(nothing);
+    registry_release(side.device);
+    assert_int_equal(side_counter(&side, "steering_refused"), 0);
+    assert_int_equal(shoal_route_add(side.device, peers[3], &wide, sizeof(wide)), SHOAL_OK);
+    assert_int_equal(side_counter(&side, "steering_refused"), steered);
+    say("10.77.9.9", 5000, "handed on");
+    hears(3, "handed on");
+    assert_int_equal(shoal_route_remove(side.device, peers[3], &wide, sizeof(wide)), SHOAL_OK);
+    assert_int_equal(side_counter(&side, "steering_refused"), steered);
+    stop();
+}
+
 static void where_the_kernel_may_not_be_told_workers_hand_packets_on(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -281,6 +306,7 @@ static void idle_workers_help_to_seal_for_one_peer_and_keep_its_order(void **sta
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_comes_into_the_queue_of_its_peers_worker),
+        cmocka_unit_test(a_prefix_that_the_kernel_refuses_is_counted_and_its_packets_are_handed_on),
         cmocka_unit_test(where_the_kernel_may_not_be_told_workers_hand_packets_on),
         cmocka_unit_test(an_interface_of_one_queue_is_read_by_the_first_worker),
         cmocka_unit_test(a_deleted_interface_stops_every_worker_from_reading),

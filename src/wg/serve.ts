@@ -35,7 +35,13 @@ export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
   try {
     server = await openSocket(settings, device, journal, ending);
     const { aead, io: backend, workers, queues, isSteered, steerError } = device.info;
-    const threads = workersText({ workers, queues, steered: isSteered, steer_error: steerError });
+    const threads = workersText({
+      workers,
+      queues,
+      steered: isSteered,
+      steer_error: steerError,
+      steer_refused: 0, // no route is there yet
+    });
     journal.started(
       denoJson.version,
       `ChaCha20-Poly1305 by ${aead}; ${backend}, ${threads}`,
