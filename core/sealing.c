@@ -112,7 +112,7 @@ static void seal(struct pass *by, struct sealed *turn) {
 
 enum turn_taken sealing_take(struct pass *of, struct pass *by) {
     struct sealing *sealing = &of->sealing;
-    pthread_mutex_lock(&sealing->mutex);
+    turns_mutex_lock(&sealing->mutex);
     uint32_t first = atomic_load_explicit(&sealing->first, memory_order_acquire);
     if (sealing->next - first == SEALING_TURNS) {
         pthread_mutex_unlock(&sealing->mutex);

@@ -66,7 +66,7 @@ void sealing_free(struct sealing *sealing);
 /** Keeps helpers out while sessions change outside of a standstill. */
 static inline void sealing_lock(struct sealing *sealing) {
     if (sealing->ring)
-        pthread_mutex_lock(&sealing->mutex);
+        turns_mutex_lock(&sealing->mutex);
 }
 
 static inline void sealing_unlock(struct sealing *sealing) {

@@ -75,10 +75,15 @@ struct pass;
 bool turns_init(struct turns *turns, uint32_t workers);
 void turns_free(struct turns *turns);
 
+/** Locks a mutex that is held for a system call. Who finds it taken tries again for about as long
+ * as that takes before it sleeps: to sleep and be woken costs more than the call, and whoever
+ * unlocks pays for it as well. */
+void turns_mutex_lock(pthread_mutex_t *mutex);
+
 /** Keeps helpers out while sessions change outside of a standstill. */
 static inline void turns_lock(struct turns *turns) {
     if (turns->size > 1)
-        pthread_mutex_lock(&turns->mutex);
+        turns_mutex_lock(&turns->mutex);
 }
 
 static inline void turns_unlock(struct turns *turns) {
