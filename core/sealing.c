@@ -78,6 +78,8 @@ static bool prepare(struct pass *of, struct pass *by, struct sealed *turn) {
     turn->remote_index = session->remote_index;
     turn->tos = tx_outer_tos(packet.tos);
     turn->lossy = frame->congested && tx_loses(by, frame->bytes);
+    if (frame->congested && !turn->lossy) /* its head was copied before it was marked */
+        (void)segment_begin(segmenter, frame->bytes, frame->length, mtu);
     return true;
 }
 

@@ -16,7 +16,7 @@
 #include "unit.h"
 
 #define MS 1000000ull
-#define SEGMENTS 10u
+#define SEGMENTS 14u /* a frame of them is worth a turn (SEALING_MIN) */
 
 static _Atomic uint64_t later; /* ns by which the machine's clock seems to be ahead */
 
@@ -49,14 +49,16 @@ static struct shoal_address stranger;
 static int fd;
 static uint8_t frame[WORLD_FRAME_MAX], message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX];
 
-static void start(uint32_t offloads_off) {
+static void start_with(uint32_t workers, uint32_t offloads_off) {
     atomic_store(&later, 0);
-    side_open(&side, 1, &(struct world_options){.offloads_off = offloads_off});
+    side_open(&side, 1, &(struct world_options){.offloads_off = offloads_off, .workers = workers});
     fd = stranger_open(SHOAL_AF_INET, &stranger);
     side.peer = side_add_peer(&side, 12, 2, &stranger);
     struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, 100, 555, 0);
     side_install(&side, &session);
 }
+
+static void start(uint32_t offloads_off) { start_with(1, offloads_off); }
 
 static void stop(void) {
     close(fd);
@@ -217,11 +219,13 @@ static uint32_t send_stream(struct pass *pass, uint8_t tos, bool others, uint32_
 static void a_queue_that_keeps_others_waiting_loses_or_marks_before_it_is_sealed(void **state) {
     (void)state;
     static const struct {
+        uint32_t workers; /* of several one seals ahead */
         uint8_t tos;
         bool others, control;
-    } cases[] = {{0, false, true}, {0, true, true}, {2, true, true}, {0, true, false}};
+    } cases[] = {{1, 0, false, true}, {1, 0, true, true}, {1, 2, true, true}, {1, 0, true, false},
+                 {2, 0, false, true}, {2, 0, true, true}, {2, 2, true, true}, {2, 0, true, false}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        start(cases[i].control ? 0 : SHOAL_OFFLOAD_QUEUE_CONTROL);
+        start_with(cases[i].workers, cases[i].control ? 0 : SHOAL_OFFLOAD_QUEUE_CONTROL);
         struct device *device = registry_acquire(side.device);
         device_stop(device);
         struct pass *pass = &device->workers[0]->pass;
