@@ -59,14 +59,16 @@ static bool prepare(struct pass *of, struct pass *by, struct sealed *turn) {
     const struct peer *peer = peer_for(of, frame, &packet);
     struct session *session = peer ? peer->sessions[PEER_CURRENT] : NULL;
     uint32_t most = tx_segments_at_most(frame->bytes, frame->length);
-    if (most > TX_SEGMENTS_MAX || !session_can_send(session, by->now, most) ||
-        frame->length + most * (SEGMENT_HEADERS_MAX + WIRE_DATA_OVERHEAD + PACKET_PADDING) >
-            SEALING_BYTES)
+    if (most > TX_SEGMENTS_MAX || !session_can_send(session, by->now, most))
         return false;
     uint32_t mtu = atomic_load_explicit(&of->plane->mtu, memory_order_relaxed);
     struct segmenter *segmenter = &turn->segmenter;
     if (segment_begin(segmenter, frame->bytes, frame->length, mtu) != SEGMENT_OK)
         return false; /* untouched: what is wrong is found and counted there */
+    /* What each segment adds to its share of the payload, at most. */
+    uint32_t added = segmenter->headers + PACKET_PADDING + WIRE_DATA_OVERHEAD;
+    if (frame->length + segment_count(segmenter) * added > SEALING_BYTES)
+        return false;
     uint32_t size = segment_longest(segmenter, frame->length) + PACKET_PADDING + WIRE_DATA_OVERHEAD;
     if (size > SOCKET_PAYLOAD_MAX || /* no datagram holds it: counted there */
         !session_reserve(session, segment_count(segmenter), size, &turn->counter))

@@ -26,7 +26,7 @@
 
 #define SEALING_TURNS 8u
 #define SEALING_MIN 16384u   /* bytes of a frame from which on it is worth a turn */
-#define SEALING_BYTES 81920u /* of sealed messages: 64 KiB in pieces of 300 bytes and more */
+#define SEALING_BYTES 81920u /* of sealed messages: 64 KiB in pieces of 400 bytes and more */
 
 /* Owner: whoever took it until it is done, then whoever has the pass. */
 struct sealed {
