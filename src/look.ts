@@ -7,12 +7,10 @@
 const LOOK_EVERY_MS = 2_000;
 
 /**
- * Milliseconds from now until the next look.
+ * Milliseconds from now until the next look; the moment after it when that is less than half of the way between two away.
  * @param now milliseconds of a clock that all who look share, as `performance.now()`
- * @param each how many of the moments pass for one look; the first is left out when it is less than half of one away
  */
-export function untilLook(now: number, each = 1): number {
-  const period = LOOK_EVERY_MS * each;
-  const left = period - (now % period);
-  return left < LOOK_EVERY_MS / 2 ? left + period : left;
+export function untilLook(now: number): number {
+  const left = LOOK_EVERY_MS - (now % LOOK_EVERY_MS);
+  return left < LOOK_EVERY_MS / 2 ? left + LOOK_EVERY_MS : left;
 }

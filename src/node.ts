@@ -45,11 +45,11 @@ import denoJson from "../deno.json" with { type: "json" };
 import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
 
 /**
- * How many moments pass between two looks at this machine's own addresses, at what something took off the interface, at
- * the usual port and at a state that could not be written. The kernel's news of links, addresses, routes and rules
- * cause one at once: this is for what has none, and for news that got lost.
+ * How many moments pass between two looks at this machine's own addresses, at what something took off the interface and at
+ * the usual port. The kernel's news of links, addresses, routes and rules cause one at once: this is for what has none,
+ * and for news that got lost. At the state folder, of which there is no news, each moment looks.
  */
-const LOOKS_APART = 5;
+const LOOKS_APART = 3;
 
 /** Places of members that are asked about for one status. */
 const SOUGHT_MAX = 64;
@@ -603,11 +603,20 @@ export class MeshNode {
     );
   }
 
-  #lookLater(): void {
+  #lookLater(moment = 1): void {
     this.#timer = setTimeout(() => {
-      this.#lookAround();
-      if (!this.#isClosed) this.#lookLater();
-    }, untilLook(performance.now(), LOOKS_APART));
+      if (moment % LOOKS_APART === 0) this.#lookAround();
+      else this.#lookAtState();
+      if (!this.#isClosed) this.#lookLater(moment + 1);
+    }, untilLook(performance.now()));
+  }
+
+  #lookAtState(): void {
+    try {
+      this.#state.mend(readClock(), this.#memory);
+    } catch (error) {
+      this.options.onDefect(error);
+    }
   }
 
   /** What nobody tells us of is looked after. */

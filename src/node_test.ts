@@ -231,11 +231,10 @@ Deno.test("a node that finds no descriptor free loses nothing but time, and says
         unsaved().join(),
         /\(EMFILE\): no descriptor is free: raise the limit \(ulimit -n\)/,
       );
-      await new Promise((resolve) => setTimeout(resolve, 2_500)); // a look around
+      const refused = (what: string) => node.status().refused[what] ?? 0;
+      const hasLooked = () => refused("own_addresses") > 0 && refused("state_writes") > 1;
+      await until({ node, events: [], defects }, hasLooked, "it never looked around");
       assert.deepEqual(defects, []);
-      const { refused } = node.status();
-      assert((refused["own_addresses"] ?? 0) > 0, JSON.stringify(refused));
-      assert((refused["state_writes"] ?? 0) > 1, JSON.stringify(refused));
     } finally {
       for (const file of taken) file.close();
       limitDescriptors(before);
