@@ -8,6 +8,7 @@ import { nodeStorm } from "../mesh/sim/node_storm.ts";
 import { scale } from "../mesh/sim/scale.ts";
 import { storm } from "../mesh/sim/storm.ts";
 import { toyCrypto } from "../mesh/sim/toy_crypto.ts";
+import { simulateHistories } from "./histories.ts";
 import { Progress } from "./progress.ts";
 import { simulateTrust } from "./trust.ts";
 
@@ -17,6 +18,8 @@ const USAGE = `usage: ./run lab sim KIND [--seed N] [--seeds COUNT] [--size MEMB
   nodes   the same over whole nodes with tunnels (--real-keys: with real cryptography)
   scale   calm, a crash and a mass restart among --size members (default 1,000)
   trust   who is a member, after histories with thieves and partitions (./run lab sim trust -h)
+  histories
+          random histories of whole nodes and their people (./run lab sim histories -h)
 
 The first seed is --seed (default 1); --seeds plays that many from there on (default 1).
 A failure names the seed that replays it.`;
@@ -33,6 +36,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
 /** @returns the exit code */
 export function simulate(args: string[]): number {
   if (args[0] === "trust") return simulateTrust(args.slice(1));
+  if (args[0] === "histories") return simulateHistories(args.slice(1));
   const options = read(args);
   if (typeof options === "string") {
     console.log(options === "" ? USAGE : `sim: ${options}\n\n${USAGE}`);

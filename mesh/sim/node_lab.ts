@@ -117,6 +117,11 @@ export class Computer {
   readonly delivered: Uint8Array[] = [];
   /** What is on disk. */
   disk: NodeSnapshot | undefined;
+  /**
+   * The power fails at the next write: before it, so that the disk stays as it is, or after it. In both cases nothing of
+   * that step leaves the machine.
+   */
+  failsAtWrite: "before" | "after" | undefined;
   wish: NodeWish;
   identitySeed: Uint8Array;
   #node: Node | undefined;
@@ -179,7 +184,8 @@ export class Computer {
     this.#plane = plane;
     this.disk = onDisk(created.value.snapshot());
     this.step((now, out) => this.node.interfaces(now, [this.endpoint], out));
-    this.step((now, out) => this.node.start(now, out));
+    if (this.#node) this.step((now, out) => this.node.start(now, out));
+    if (!this.#node) return undefined; // The power failed at a write.
     this.host.start({
       deadline: () => this.node.deadline() ?? { at: Infinity, why: "nothing" },
       tick: (now) => this.step((_, out) => this.node.poll(now, out)),
@@ -205,6 +211,9 @@ export class Computer {
     this.lab.current = this;
     const answer = ask(this.now(), effects);
     this.lab.current = before;
+    if (effects.events.some(({ kind }) => kind === "persist") && this.#write() === "failed") {
+      return answer;
+    }
     this.commands.push(...effects.commands);
     for (const command of effects.commands) {
       const refusal = this.#plane?.execute(this.now().boot, command);
@@ -221,10 +230,19 @@ export class Computer {
         if (ip4) this.#plane?.setInner({ address: ip4, length: pool.length });
         if (ip6) this.#plane?.setInner({ address: ip6, length: IP6_LENGTH });
       }
-      if (event.kind === "persist") this.disk = onDisk(this.node.snapshot());
     }
     this.host.arrange();
     return answer;
+  }
+
+  /** As the program does it: within the step, before anything of it leaves. */
+  #write(): "written" | "failed" {
+    const fails = this.failsAtWrite;
+    this.failsAtWrite = undefined;
+    if (fails !== "before") this.disk = onDisk(this.node.snapshot());
+    if (fails === undefined) return "written";
+    this.crash();
+    return "failed";
   }
 
   /** Packets that its core did not deliver, by reason. */

@@ -109,7 +109,7 @@ export interface OracleGuest {
   readonly hasIp4: boolean;
 }
 
-/** Guests that one member serves at most; one, so that there are more. */
+/** Guests that one member serves at most where a history does not say otherwise; one, so that there are more. */
 export const GUESTS_PER_HOST = 1;
 
 /** All that follows from a set of statements at one time. */
@@ -161,6 +161,7 @@ function hasName({ says }: OracleStatement): boolean {
 /**
  * @param keys whose membership is asked for
  * @param ip4Of the address of a key with this counter; equal ones clash
+ * @param guestsPerHost how many guests one member serves
  */
 export function oracle(
   genesis: OracleGenesis,
@@ -168,6 +169,7 @@ export function oracle(
   now: number,
   keys: readonly string[],
   ip4Of: (key: string, counter: number) => number,
+  guestsPerHost = GUESTS_PER_HOST,
 ): Findings {
   // Another mesh's statements, those with a wrong signature and those of a wrong form are none.
   const genuine = all.filter((s) =>
@@ -346,7 +348,7 @@ export function oracle(
     a.certificate.since < b.certificate.since ||
     a.certificate.since === b.certificate.since && a.key < b.key;
   const within = served.filter((one) =>
-    served.filter((o) => o.host === one.host && isEarlier(o, one)).length < GUESTS_PER_HOST
+    served.filter((o) => o.host === one.host && isEarlier(o, one)).length < guestsPerHost
   );
   // Members come first, whatever the time.
   const guests = within.map((one): OracleGuest => {
