@@ -8,9 +8,10 @@ import type { Crypto } from "./crypto.ts";
 import type { Door } from "./door/door.ts";
 import { COOKIE_SIZE, decodeAnswer } from "./door/greeting.ts";
 import { Hellos } from "./door/hellos.ts";
+import { RENEWAL_PACE } from "./door/first_contacts.ts";
 import { backTo } from "./door/joiner.ts";
 import { Refusals } from "./door/refusals.ts";
-import { type Endpoint, sameEndpoint } from "./endpoint.ts";
+import { type Endpoint, formatEndpoint, sameEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { decodeAdmission } from "./membership/admission.ts";
@@ -52,6 +53,11 @@ interface Confirmation {
   at: number;
 }
 
+/** A ping that goes to one place after the other. */
+interface Question extends Ping {
+  readonly places: Map<number, Endpoint>;
+}
+
 export class Talk {
   readonly #pings = new Pings();
   readonly #reflexive = new Reflexive();
@@ -65,6 +71,8 @@ export class Talk {
   readonly #warned = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
+  /** Members that were heard at a place that they have not proven: the last that was asked for a proof, and when. */
+  readonly #sought = new Map<MemberId, { readonly place: string; readonly at: number }>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
   readonly #introduced = new Map<MemberId, { readonly tries: number; readonly at: number }>();
   /** Whom we take for a member and who does not take us for one. */
@@ -125,7 +133,14 @@ export class Talk {
       if (now.boot >= confirmation.at) this.#confirm(now, id, confirmation, out);
     }
     for (
-      const paced of [this.#noticed, this.#warned, this.#greeted, this.#shown, this.#introduced]
+      const paced of [
+        this.#noticed,
+        this.#warned,
+        this.#greeted,
+        this.#shown,
+        this.#sought,
+        this.#introduced,
+      ]
     ) {
       for (const id of paced.keys()) if (!this.mesh.roster.get(id)) paced.delete(id);
     }
@@ -172,6 +187,26 @@ export class Talk {
   renew(now: Now, member: Member, place: Endpoint, out: Outbox<NodeEvent>): void {
     if (!this.mesh.contacts.mustRenew(now, place, member.id)) return;
     this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
+  }
+
+  /**
+   * A member has moved, as it seems. Without a proof of its new place it would get next to nothing there, so it would
+   * seem to be silent, deny that, and seem to be silent again. Only what was sealed leads here: a handshake could be
+   * a copy after our restart, and is answered already.
+   */
+  #seek(now: Now, member: Member, arrival: Arrival, out: Outbox<NodeEvent>): void {
+    const { id } = member;
+    if (this.mesh.contacts.isRemembered(arrival.from, id)) return;
+    const place = formatEndpoint(arrival.from);
+    const last = this.#sought.get(id);
+    if (last && now.boot - last.at < (last.place === place ? RENEWAL_PACE : PACE)) return;
+    const ping = this.#question(now, member, GREETING_TIME, false);
+    const bytes = this.mesh.seal.seal(id, "ping", this.#pingTo(arrival.from, ping, PING_MIN));
+    const datagram = bytes && backTo(arrival, bytes);
+    if (!datagram || !this.mesh.contacts.maySend(now, datagram, id)) return;
+    this.#sought.set(id, { place, at: now.boot });
+    this.#wait(ping, out);
+    out.send(datagram);
   }
 
   #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
@@ -264,7 +299,10 @@ export class Talk {
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
-    if (kind !== "pong") this.renew(now, member, arrival.from, out);
+    if (kind !== "pong") {
+      this.renew(now, member, arrival.from, out);
+      this.#seek(now, member, arrival, out);
+    }
     if (kind === "gossip") this.mesh.gossip(now, from, payload, out);
     else this.mesh.heard(now, from, out);
     switch (kind) {
@@ -367,20 +405,36 @@ export class Talk {
     isAsked: boolean,
     out: Outbox<NodeEvent>,
   ): number {
+    const ping = this.#question(now, member, timeoutMs, isAsked);
+    this.#wait(ping, out);
+    this.mesh.sendEach(now, member.id, "ping", (place) => this.#pingTo(place, ping, size), out);
+    return ping.nonce;
+  }
+
+  #question(now: Now, member: Member, timeoutMs: number, isAsked: boolean): Question {
     let nonce: number;
     do nonce = new Reader(this.random(4)).u32(); while (this.#pings.has(nonce));
-    const until = now.boot + timeoutMs;
-    const places = new Map<number, Endpoint>();
     const who = this.mesh.roster.who(member.id);
-    const ping = { who, nonce, sentAt: now.boot, until, places, isAsked };
+    return {
+      who,
+      nonce,
+      sentAt: now.boot,
+      until: now.boot + timeoutMs,
+      places: new Map(),
+      isAsked,
+    };
+  }
+
+  /** Its answer is waited for from now on. */
+  #wait(ping: Ping, out: Outbox<NodeEvent>): void {
     const lost = this.#pings.add(ping);
     if (lost) this.#lost(lost, out);
-    this.mesh.sendEach(now, member.id, "ping", (place) => {
-      const token = new Reader(this.random(4)).u32();
-      places.set(token, place);
-      return encodePing(nonce, token, size);
-    }, out);
-    return nonce;
+  }
+
+  #pingTo(place: Endpoint, { nonce, places }: Question, size: number): Uint8Array {
+    const token = new Reader(this.random(4)).u32();
+    places.set(token, place);
+    return encodePing(nonce, token, size);
   }
 
   #answer(

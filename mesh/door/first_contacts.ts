@@ -21,6 +21,9 @@
  * ever. From 5 minutes on, whatever is heard from there makes a ping go there, at most one in 15 s:
  * its answer is a new proof, so that whoever is still there never gets to the end.
  *
+ * **A new place** of a member that is heard there is asked for a proof at once, by a ping that counts as an answer or as
+ * one of the three, and again once in 15 s: what gossip sends there would use those up, and prove nothing.
+ *
  * A place is proven **for the member that proved it**, one at a time. To every other that is said, or
  * seems, to be there it is as good as never proven: else any member could write the address of
  * another on what it asks for, and have many times that sent there.
