@@ -80,6 +80,24 @@ Deno.test("item 11: a machine that starts again at another place is no copy", ()
   }
 });
 
+Deno.test("item 11: a first machine that starts anew as its copy goes off is reached within a minute and a half", () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { lab, original, copy, others } = copied(seed);
+    lab.run(50_000);
+    original.crash();
+    assert.equal(original.start(), undefined);
+    lab.run(2_000);
+    copy.crash();
+    lab.run(90_000);
+    for (const other of others) {
+      original.delivered.length = 0;
+      other.say(original);
+      lab.run(6_000);
+      assert.equal(original.delivered.length, 1, `seed ${seed}: ${other.wish.name}`);
+    }
+  }
+});
+
 /** A virtual machine that was copied while it ran, and moved: both go on with the same random numbers and counters. */
 function forked(seed: number): Copied {
   const lab = new NodeLab(crypto, seed);

@@ -297,6 +297,8 @@ export class Talk {
     }
     this.refusals.clear(from);
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
+
+    this.mesh.twins.firstAt(from, arrival.from);
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
     if (kind !== "pong") {

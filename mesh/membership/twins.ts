@@ -119,6 +119,19 @@ export class Twins {
     if (watch) watch.current.seenAt = now.boot;
   }
 
+  /**
+   * The run that is held to is at this place, so the second machine is not: a first machine that starts anew is taken for
+   * a second one, until its new run is held to.
+   */
+  firstAt(id: MemberId, place: Endpoint): void {
+    const watch = this.#watched.get(id);
+    if (!watch?.other) return;
+    const { other, places } = watch;
+    const at = places.findIndex((one) => sameEndpoint(one, place));
+    if (at >= 0) places.splice(at, 1);
+    if (other.endpoint && sameEndpoint(other.endpoint, place)) other.endpoint = places.at(-1);
+  }
+
   /** The other machine was heard, at this place. */
   otherHeard(now: Now, id: MemberId, place: Endpoint): void {
     const watch = this.#watched.get(id);

@@ -226,3 +226,16 @@ Deno.test("item 11: the alarm ends when another member proves to be where the co
   assert.deepEqual(twins.vacate(place(2), "bb"), ["member"]);
   assert.equal(first(), undefined);
 });
+
+Deno.test("where the first machine is heard its second is not, though it was taken for one as it started anew", () => {
+  const { twins, take, first } = alarmed();
+  // Its new run is not held to yet.
+  twins.otherHeard(at(3 * SECOND), "member", place(1));
+  assert.deepEqual(twins.alarm("member")?.places, [place(2), place(1)]);
+  assert.ok(take(40 * SECOND, C));
+  assert.equal(first(), C);
+  twins.firstAt("member", place(1));
+  assert.deepEqual(twins.alarm("member")?.places, [place(2)]);
+  assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
+  twins.firstAt("nobody", place(2));
+});

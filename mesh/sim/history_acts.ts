@@ -93,8 +93,9 @@ const machineActs = {
   freeze: (history, { who, how }) => runner(history, who)?.host.freeze(how % 20_000),
   move: (history, { how }) => {
     // One only: of several that move while nobody hears them none could be found again.
-    const computer = history.machines[2]?.computer;
-    if (computer?.host.isUp) history.lab.move(computer, Uint8Array.of(192, 0, 3, 1 + how % 250));
+    const { computer, role } = history.machines[2] ?? {};
+    if (!computer?.host.isUp || role !== "honest") return;
+    history.lab.move(computer, Uint8Array.of(192, 0, 3, 1 + how % 250));
   },
   backUp: (history, { who }) => {
     const machine = one(history.machines, who);
