@@ -5,7 +5,7 @@ import { identityFromSeed } from "./membership/identity.ts";
 import { openRecord, RUN_SIZE } from "./membership/record.ts";
 import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
-import { village } from "./sim/people.ts";
+import { canTalk, village } from "./sim/people.ts";
 
 const SEEDS = 4;
 
@@ -95,6 +95,22 @@ Deno.test("item 11: a first machine that starts anew as its copy goes off is rea
       lab.run(6_000);
       assert.equal(original.delivered.length, 1, `seed ${seed}: ${other.wish.name}`);
     }
+  }
+});
+
+Deno.test("item 11: when the first of two machines is gone for good the second takes its place within minutes", () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { lab, original, copy, others } = copied(seed);
+    lab.run(60_000);
+    assert.ok(others.every((other) => health(other).includes("used by two machines")));
+    original.crash();
+    const isReplaced = () =>
+      others.every((other) => {
+        const { endpoint, state } = other.sees(copy) ?? {};
+        return endpoint === copy.address && state === "alive";
+      });
+    assert.ok(lab.until(300_000, isReplaced), `seed ${seed}`);
+    assert.ok(canTalk([copy, ...others], 40), `seed ${seed}`);
   }
 });
 

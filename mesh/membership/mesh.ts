@@ -636,6 +636,15 @@ export class Mesh {
   }
 
   /**
+   * The first of two machines that use a key is dead, and the second is at our door: nothing else that it says is
+   * listened to, so it would never take the place of the first.
+   */
+  replaceDeadFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    const isDead = this.swim.member(record.id)?.status === "dead";
+    if (isDead && this.isOfSecond(record)) this.take(now, record, out);
+  }
+
+  /**
    * Whether a peer's handshake from here is of the second machine that uses its key. What a member
    * says of its own key refuses nobody else who is at that place.
    */
