@@ -173,10 +173,11 @@ export class Talk {
     if (this.mesh.isStranger(member)) {
       const known = this.#introduced.get(member.id);
       if (known && now.boot < known.at) return;
+      if (!this.#introduce(now, member, out)) return void this.mesh.unintroduced.add(member.id);
+      this.mesh.unintroduced.delete(member.id);
       const tries = known?.tries ?? 0;
       const wait = INTRODUCTION_WAITS[tries] ?? LONGEST_INTRODUCTION_WAIT;
-      this.#introduced.set(member.id, { tries: tries + 1, at: now.boot + wait });
-      return this.#introduce(now, member, out);
+      return void this.#introduced.set(member.id, { tries: tries + 1, at: now.boot + wait });
     }
     this.#introduced.delete(member.id);
     if (!isPaced(this.#greeted, now, member.id)) return;
@@ -209,8 +210,10 @@ export class Talk {
     out.send(datagram);
   }
 
-  #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+  /** @returns whether it went anywhere */
+  #introduce(now: Now, member: Member, out: Outbox<NodeEvent>): boolean {
     const { record, roster } = this.mesh;
+    let isSent = false;
     // Each is sealed anew: a copy of one that was opened is not looked at.
     for (const place of roster.places(member, now)) {
       if (!this.mesh.contacts.may(now, place.to, member.id)) continue;
@@ -218,8 +221,11 @@ export class Talk {
         id: member.id,
         place: place.to,
       });
-      if (bytes) out.send({ bytes, ...place });
+      if (!bytes) continue;
+      out.send({ bytes, ...place });
+      isSent = true;
     }
+    return isSent;
   }
 
   /** The answer to an introduction. @returns whether our reflexive addresses changed. */

@@ -141,6 +141,11 @@ export class Mesh {
   #hasCompared = false;
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
+  /**
+   * Members whose introduction their places had no room for. Nothing else goes there before it: gossip asks the dead again
+   * and again, and who has forgotten us can open none of that.
+   */
+  readonly unintroduced = new Set<MemberId>();
   /** Whether what is remembered has changed since the last review in what another can change each second. */
   #isDirtyAtReview = false;
   /** Whether what is remembered over restarts has changed, and whether that must be on disk now. */
@@ -928,6 +933,7 @@ export class Mesh {
     this.twins.forget(member.id);
     this.#equivocated.delete(member.id);
     this.forgers.forget(member.id);
+    this.unintroduced.delete(member.id);
     this.#lost.delete(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
@@ -1267,6 +1273,8 @@ export class Mesh {
     out: Outbox<NodeEvent>,
   ): void {
     if (this.isStranger(member)) this.#unheard.add(member);
+    else this.unintroduced.delete(member.id);
+    if (this.unintroduced.has(member.id)) return;
     for (const place of this.roster.places(member, now)) {
       // Whoever was never heard may not know us: the few datagrams that may go there are greetings.
       if (isUnheard(member) && !this.contacts.isRemembered(place.to, member.id)) continue;

@@ -10,7 +10,6 @@ import { decodeStatement, hashOf, isSigned, NUMBER_MAX } from "../membership/sta
 import type { NodeStatus } from "../status.ts";
 import type { History, Machine } from "./history.ts";
 import type { Computer } from "./node_lab.ts";
-import { talk } from "./node_storm.ts";
 import {
   type Findings,
   oracle,
@@ -19,10 +18,15 @@ import {
   type Said,
 } from "./trust_oracle.ts";
 
-/** Virtual ms in which what was begun ends: certificates on sight, an alarm about two machines with one key. */
-const SETTLING = 60_000;
-/** Virtual seconds for which it is counted what the calm costs. */
+/**
+ * Virtual seconds in which a packet has to cross between any two, and between two tries. Two that never met, since they
+ * were apart when one of them came, try each other once in ten minutes (door/first_contacts.ts).
+ */
+const REACHED = 660;
+const PACE = 3;
+/** Virtual seconds for which it is counted what the calm costs, and of how many times one must be quiet. */
 const QUIET = 60;
+const QUIET_WITHIN = 6;
 /**
  * What a node may do in a virtual second of calm, on average. A calm mesh of twelve was measured to cost a quarter of
  * this: one probe, its answer, those of others, a comparison now and then, and 25 events an hour.
@@ -58,12 +62,21 @@ export function whatSettles(history: History): Settled {
 /** The members, by the statements that they hold themselves: what only those know who are out reaches nobody. */
 function community(history: History): { judge: Union; members: readonly Machine[] } {
   let members = history.running().filter(({ computer }) => computer.node.isMember);
+  members = members.filter((one) => knowsSomebody(one, members));
   for (;;) {
     const judge = new Union(history, members);
     const rest = members.filter(({ computer }) => judge.isMember(computer.id));
     if (rest.length === members.length) return { judge, members };
     members = rest;
   }
+}
+
+/** Whoever knew one door alone, which has left for good, must be told of another by a person. */
+function knowsSomebody({ computer }: Machine, members: readonly Machine[]): boolean {
+  const { node, id } = computer;
+  const places = new Set(node.snapshot().seeds.map(({ seed }) => seed));
+  return statusOf(computer).peers.length > 0 || members.length === 1 ||
+    members.some((other) => other.computer.id !== id && places.has(other.computer.address));
 }
 
 function disagreement(history: History, judge: Union, members: readonly Machine[]): string {
@@ -210,15 +223,44 @@ export function* complaintsOf(history: History, { members }: Settled): Generator
   const { lab } = history;
   const { judge } = community(history);
   const computers = members.map(({ computer }) => computer);
-  lab.run(SETTLING);
   const talkers = computers.filter(({ ip4 }) => ip4.length === 4);
-  talk({ computers: talkers, network: lab.network, world: lab.world });
+  yield* unreached(history, talkers);
   yield* unreachedGuests(history, judge, talkers);
   yield* intruders(history, judge, talkers);
-  yield* unrest(history, computers);
+  // Somebody may still be let in, since a door is asked once a minute: what ends by itself is no unrest.
+  let busy: string[] = [];
+  for (let minute = 0; minute < QUIET_WITHIN; minute++) {
+    busy = [...unrest(history, computers)];
+    if (busy.length === 0) break;
+  }
+  yield* busy;
   yield* excesses(history, computers);
-  const settled = whatSettles(history);
-  if (settled.complaint !== "") yield `and later: ${settled.complaint}`;
+  let later = "";
+  for (let second = 0; second < QUIET; second += PACE) {
+    later = whatSettles(history).complaint;
+    if (later === "") return;
+    lab.run(PACE * 1_000);
+  }
+  yield `and later: ${later}`;
+}
+
+/** Pairs of members of which one does not get what the other sends. */
+function* unreached({ lab }: History, computers: readonly Computer[]): Generator<string> {
+  for (const computer of computers) computer.delivered.length = 0;
+  const isHeard = (by: Computer, from: Computer) => hasFrom(by, from.ip4.join("."));
+  let pairs = computers.flatMap((from) =>
+    computers.filter((to) => to !== from).map((to) => ({ from, to }))
+  );
+  for (let second = 0; second < REACHED && pairs.length > 0; second += PACE) {
+    for (const { from, to } of pairs) from.say(to);
+    lab.run(PACE * 1_000);
+    pairs = pairs.filter(({ from, to }) => !isHeard(to, from));
+  }
+  for (const { from, to } of pairs) yield `no packet of ${nameOf(from)} reaches ${nameOf(to)}`;
+}
+
+function hasFrom({ delivered }: Computer, ip4: string): boolean {
+  return delivered.some((packet) => packet.subarray(12, 16).join(".") === ip4);
 }
 
 /** Devices that are guests, whose packets reach nobody. */
@@ -241,7 +283,7 @@ function* unreachedGuests(
     for (let second = 0; second < 40 && !isHeard; second++) {
       device.say(other);
       lab.run(1_000);
-      isHeard = other.delivered.some((packet) => packet.subarray(12, 16).join(".") === from);
+      isHeard = hasFrom(other, from);
     }
     if (!isHeard) yield `the guest ${status?.name} of ${nameOf(host)} reaches nobody`;
   }
@@ -262,9 +304,7 @@ function* intruders(
   const own = new Set(members.map(({ ip4 }) => ip4.join(".")));
   for (const { computer, ip4 } of sources) {
     if (own.has(ip4)) continue;
-    const at = members.find(({ delivered }) =>
-      delivered.some((packet) => packet.subarray(12, 16).join(".") === ip4)
-    );
+    const at = members.find((member) => hasFrom(member, ip4));
     if (at) yield `${nameOf(computer)} was put out, and ${nameOf(at)} gets its packets`;
   }
 }
