@@ -509,6 +509,23 @@ Deno.test("a guest whose IPv6 address is a member's does without it: nothing is 
   assert.ok(talk(lab, phone, oslo));
 });
 
+Deno.test("a guest that is to be served for a part of a second more is served for the whole one, as it is told", () => {
+  const { lab, founder, others: [lyon] } = village(crypto, ["lyon"]);
+  const [phone] = [new GuestDevice(lab, 1)];
+  assert.ok(lyon);
+  const { until } = add(founder, "phone", phone.publicKey, { expiresInS: 600.25 });
+  assert.equal(until, secondsAt(founder) + 601);
+  lab.run(3_000);
+  const expires = guestNamed(lyon, "phone")?.expires;
+  assert.equal(expires, new Date(until * 1000).toISOString().replace(".000", ""));
+  const renewed = done(
+    founder.step((now, out) => founder.node.renewGuest(now, "phone", { expiresInS: 900.5 }, out)),
+  );
+  assert.equal(renewed.until, secondsAt(founder) + 901);
+  lab.run(3_000);
+  assert.equal(Date.parse(guestNamed(lyon, "phone")?.expires ?? ""), renewed.until * 1000);
+});
+
 Deno.test("a stolen admin that certifies thousands of guests costs its host no more than 64, which people see", () => {
   const { lab, founder, others: [lyon, oslo] } = village(crypto, ["lyon", "oslo"]);
   assert.ok(lyon && oslo);

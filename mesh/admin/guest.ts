@@ -102,7 +102,7 @@ export function addGuest(
     ip4Counter: mesh.roster.freeGuestCounter(key, known?.certificate.ip4Counter),
     since: known?.certificate.since ?? secondsOf(now),
   };
-  const until = secondsOf(now) + expiresInS;
+  const until = secondsOf(now) + Math.ceil(expiresInS);
   const draft = { kind: "guest", certificate, until, host: mesh.id } as const;
   const said = mesh.say(now, by.value, draft, out);
   if (!said.ok) return refusal(`guest: ${said.error}`);
@@ -146,7 +146,7 @@ export function renewGuest(
   const { key, certificate, host } = found.value;
   const by = authorityOf(mesh, "guest", options);
   if (!by.ok) return by;
-  const until = secondsOf(now) + expiresInS;
+  const until = secondsOf(now) + Math.ceil(expiresInS);
   const said = mesh.say(now, by.value, { kind: "guest", certificate, until, host }, out);
   const who = { id: key, name: mesh.guests.guests.nameOf(found.value) };
   return said.ok ? { ok: true, value: { who, until } } : refusal(`guest: ${said.error}`);
