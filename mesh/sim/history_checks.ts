@@ -56,12 +56,20 @@ export function isCertain(computer: Computer): boolean {
 /** The first thing that the honest do not agree about. */
 export function whatSettles(history: History): Settled {
   const { judge, members } = community(history);
-  return { complaint: disagreement(history, judge, members), members };
+  const complaint = disagreement(history, judge, members);
+  if (complaint === "") return { complaint, members };
+  const heard = heardCommunity(history, judge, members);
+  return { complaint: disagreement(history, heard.judge, heard.members), members: heard.members };
+}
+
+interface Community {
+  readonly judge: Union;
+  readonly members: readonly Machine[];
 }
 
 /** The members, by the statements that they hold themselves: what only those know who are out reaches nobody. */
-function community(history: History): { judge: Union; members: readonly Machine[] } {
-  let members = history.running().filter(({ computer }) => computer.node.isMember);
+function community(history: History, among = history.running()): Community {
+  let members = among.filter(({ computer }) => computer.node.isMember);
   members = members.filter((one) => knowsSomebody(one, members));
   for (;;) {
     const judge = new Union(history, members);
@@ -69,6 +77,18 @@ function community(history: History): { judge: Union; members: readonly Machine[
     if (rest.length === members.length) return { judge, members };
     members = rest;
   }
+}
+
+/** Without whoever alone knows what speaks against its own end: the others do not listen to it any more. */
+function heardCommunity(history: History, judge: Union, members: readonly Machine[]): Community {
+  const isPutOut = (one: Machine) => {
+    const others = members.filter((other) => other !== one);
+    return others.length > 0 && new Union(history, others).isOut(one.computer.id);
+  };
+  const first = members.find(isPutOut);
+  if (!first) return { judge, members };
+  const rest = community(history, members.filter((one) => one !== first));
+  return heardCommunity(history, rest.judge, rest.members);
 }
 
 /** Whoever knew one door alone, which has left for good, must be told of another by a person. */
@@ -221,7 +241,7 @@ function asOracle(crypto: Crypto, meshId: Uint8Array, text: string): OracleState
 /** What does not hold though all agree. */
 export function* complaintsOf(history: History, { members }: Settled): Generator<string> {
   const { lab } = history;
-  const { judge } = community(history);
+  const judge = new Union(history, members);
   const computers = members.map(({ computer }) => computer);
   const talkers = computers.filter(({ ip4 }) => ip4.length === 4);
   yield* unreached(history, talkers);
@@ -265,7 +285,7 @@ function hasFrom({ delivered }: Computer, ip4: string): boolean {
 
 /** Devices that are guests, whose packets reach nobody. */
 function* unreachedGuests(
-  { devices, lab }: History,
+  { devices, lab, machines }: History,
   judge: Union,
   computers: readonly Computer[],
 ): Generator<string> {
@@ -273,6 +293,11 @@ function* unreachedGuests(
   for (const { device, host, place } of devices) {
     const [other] = computers.filter((one) => one !== host);
     const isServed = served.has(`${device.publicKey.toHex()} ${host.id}`);
+    // It went over to the copy, as it does to whoever has the key, and waits there until its host has something for it.
+    const isCloned = machines.some(({ computer, role }) =>
+      role === "clone" && computer.id === host.id
+    );
+    if (isCloned) continue;
     // Its file names the place of then.
     if (!isServed || !other || !computers.includes(host) || host.address !== place) continue;
     const status = statusOf(host).guests.find(({ key }) => key === device.publicKey.toBase64());

@@ -5,7 +5,7 @@ import { shrunk } from "./history_shrink.ts";
 import { toyCrypto } from "./toy_crypto.ts";
 
 /** Seeds of the fast set; SHOAL_SEEDS=N plays that many of the storms of swim, and this share here. */
-const SEEDS = Math.ceil(Number(Deno.env.get("SHOAL_SEEDS") ?? 1000) / 60);
+const SEEDS = Math.ceil(Number(Deno.env.get("SHOAL_SEEDS") ?? 1000) / 50);
 
 Deno.test("whole nodes: after any history the honest agree with each other and with the oracle, are reached, and are quiet", () => {
   const total = { steps: 0, done: 0, members: 0, virtual: 0 };
