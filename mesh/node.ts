@@ -279,7 +279,7 @@ export class Node {
           this.#meshBehind(now, mesh, out),
           out,
         );
-        if (expected) mesh.replaceDeadFirst(now, expected, out);
+        if (expected) mesh.replaceGoneFirst(now, expected, out);
         // The numbers of a second machine with a member's key would make the first look old.
         if (expected && mesh.isOfSecond(expected)) {
           this.#talk?.warn(now, expected.id, expected.bytes, out);

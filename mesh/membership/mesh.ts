@@ -641,12 +641,13 @@ export class Mesh {
   }
 
   /**
-   * The first of two machines that use a key is dead, and the second is at our door: nothing else that it says is
-   * listened to, so it would never take the place of the first.
+   * The first of two machines that use a key is dead or has said good-bye, and the second is at our door: nothing else that
+   * it says is listened to, so it would never take the place of the first.
    */
-  replaceDeadFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    const isDead = this.swim.member(record.id)?.status === "dead";
-    if (isDead && this.isOfSecond(record)) this.take(now, record, out);
+  replaceGoneFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    const status = this.swim.member(record.id)?.status;
+    const isGone = status === "dead" || status === "left";
+    if (isGone && this.isOfSecond(record)) this.take(now, record, out);
   }
 
   /**
