@@ -6,7 +6,8 @@
  * Who is a guest is a function of the statements and the clock, as everything else (invariant 2): the
  * certificate signed last counts, while nothing has withdrawn its key, it has not ended, and its host is
  * a member that an admin has certified. So a guest ends with its host. Of the guests of one host the
- * {@link GUESTS_PER_HOST} that were certified first count.
+ * {@link GUESTS_PER_HOST} that were certified first count, before all others those that the host itself, or the mesh key,
+ * has certified: the times in certificates are their signer's word, and another admin may be a thief.
  *
  * A guest gets no name and no address that a certified member has (claims.ts).
  */
@@ -145,7 +146,8 @@ export class Guests {
     const surplus = new Map<MemberId, number>();
     for (const [host, guests] of byHost) {
       if (!this.#mayServe(host, now)) continue;
-      guests.sort(byPrecedence);
+      const own = new Set(guests.filter((guest) => this.#isOwn(guest)));
+      guests.sort((a, b) => Number(own.has(b)) - Number(own.has(a)) || byPrecedence(a, b));
       for (const statement of guests.slice(0, this.perHost)) {
         found.set(statement.certificate.key, this.#guest(statement));
       }
@@ -153,6 +155,10 @@ export class Guests {
     }
     this.#surplus = surplus;
     return found;
+  }
+
+  #isOwn({ certificate, host }: StatementOf<"guest">): boolean {
+    return this.judge.statements.isHostsOwn(certificate.key, host);
   }
 
   #certificate(key: string, now: number): StatementOf<"guest"> | undefined {
@@ -179,7 +185,7 @@ export class Guests {
   }
 }
 
-/** The order in which the guests of one host count. */
+/** The order in which the guests of one host count, where all or none are its own. */
 function byPrecedence(
   { certificate: a }: StatementOf<"guest">,
   { certificate: b }: StatementOf<"guest">,

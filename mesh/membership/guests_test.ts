@@ -143,6 +143,35 @@ Deno.test(`of the guests of one host the ${GUESTS_PER_HOST} that were certified 
   }
 });
 
+Deno.test("item 3: guests that another admin dates back have no place of those that the host certified itself", () => {
+  const own = Array.from(
+    { length: 2 },
+    (_, n) => society.sign(anna, guestDraft(device(n), anna, { name: `own${n}`, since: NOW })),
+  );
+  const others = Array.from(
+    { length: GUESTS_PER_HOST + 3 },
+    (_, n) => society.sign(dora, guestDraft(device(100 + n), anna, { name: `g${n}`, since: n })),
+  );
+  // Said anew by the other admin, and last, it is the host's own all the same.
+  const anew = society.sign(dora, guestDraft(device(1), anna, { name: "own1", since: NOW }), {
+    at: NOW + 1,
+  });
+  const all = [
+    society.sign(mesh, adminDraft(dora, { name: "dora" })),
+    ...own,
+    anew,
+    ...others,
+  ];
+  const [office, ...rest] = all;
+  assert.ok(office);
+  for (const order of [rest, rest.toReversed()]) {
+    const { guests, names } = set(office, ...order);
+    assert.equal(names().length, GUESTS_PER_HOST);
+    for (const name of ["own0", "own1"]) assert.ok(names().includes(name), name);
+    assert.deepEqual([...guests.surplus], [[anna.id, 5]]);
+  }
+});
+
 Deno.test("invariant 7: a certified member comes before a guest of an earlier time, in name and address", () => {
   const { roster, guests, names } = set(
     society.sign(anna, guestDraft(device(1), anna, { name: "rome", since: NOW - 1_000 })),

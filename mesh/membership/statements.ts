@@ -281,6 +281,17 @@ export class Statements {
     return this.#latest(key, "guest", before, () => this.#counting(key, "guest"));
   }
 
+  /** Whether the host of a guest, or the mesh key, has certified it for that host itself. */
+  isHostsOwn(key: string, host: MemberId): boolean {
+    return this.#asked(
+      key,
+      `guest of ${host} itself`,
+      (one) =>
+        one.kind === "guest" && one.host === host && this.counts(one) &&
+        (one.signer === host || one.signer === this.meshKey),
+    );
+  }
+
   hasLeft(key: MemberId): boolean {
     return this.#farewells.has(key);
   }

@@ -107,6 +107,8 @@ interface User {
 interface Served extends User {
   readonly host: string;
   readonly until: number;
+  /** Whether its host, or the mesh key, has certified it for that host. */
+  readonly isOwn: boolean;
   readonly certificate: OracleCertificate;
 }
 
@@ -419,11 +421,23 @@ class Model implements TrustSet {
         this.#is("a guest outlives its host");
       if (isEnded || until < now - SKEW || !isHosted) continue;
       const { since } = certificate;
-      byHost.set(host, [...byHost.get(host) ?? [], { key, host, until, since, certificate }]);
+      const isOwn = guest.some((held) =>
+        held.says.kind === "guest" && held.says.host === host && isGoverned(held) &&
+        (held.signer === host || held.signer === this.meshKey())
+      );
+      byHost.set(host, [...byHost.get(host) ?? [], {
+        key,
+        host,
+        until,
+        since,
+        isOwn,
+        certificate,
+      }]);
     }
     const served = [...byHost.values()].flatMap((guests) => {
       const isFirst = this.#is("a guest that arrives first has the host's place");
-      return (isFirst ? guests : guests.sort(bySince)).slice(0, GUESTS_PER_HOST);
+      const byPlace = (a: Served, b: Served) => Number(b.isOwn) - Number(a.isOwn) || bySince(a, b);
+      return (isFirst ? guests : guests.sort(byPlace)).slice(0, GUESTS_PER_HOST);
     });
     const named = new Set<string>();
     const taken = new Set<number>();

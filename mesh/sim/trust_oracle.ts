@@ -347,8 +347,16 @@ export function oracle(
   const isEarlier = (a: typeof served[0], b: typeof served[0]) =>
     a.certificate.since < b.certificate.since ||
     a.certificate.since === b.certificate.since && a.key < b.key;
+  // Those that the host or the mesh key has certified for that host come before those of other admins.
+  const isOwn = ({ key, host }: typeof served[0]) =>
+    counting.some(({ says, signer }) =>
+      says.kind === "guest" && says.certificate.key === key && says.host === host &&
+      (signer === host || signer === meshKey)
+    );
+  const comesBefore = (a: typeof served[0], b: typeof served[0]) =>
+    isOwn(a) === isOwn(b) ? isEarlier(a, b) : isOwn(a);
   const within = served.filter((one) =>
-    served.filter((o) => o.host === one.host && isEarlier(o, one)).length < guestsPerHost
+    served.filter((o) => o.host === one.host && comesBefore(o, one)).length < guestsPerHost
   );
   // Members come first, whatever the time.
   const guests = within.map((one): OracleGuest => {
