@@ -338,11 +338,12 @@ export class Statements {
       const [first] = statements;
       const uses = this.token(token)?.uses ?? first?.token?.uses ?? 0;
       const keys = this.certifiedBy(token);
-      const surplus = keys.filter((key) =>
-        this.isSurplus(key) && !this.isRemoved(key) && !this.hasLeft(key)
+      const surplus = new Set(
+        keys.filter((key) => this.isSurplus(key) && !this.isRemoved(key) && !this.hasLeft(key)),
       );
-      if (surplus.length === 0) continue;
-      yield { token, uses, taken: keys.filter((key) => !surplus.includes(key)), surplus };
+      if (surplus.size === 0) continue;
+      const taken = keys.filter((key) => !surplus.has(key));
+      yield { token, uses, taken, surplus: [...surplus] };
     }
   }
 
