@@ -6,6 +6,8 @@ export interface Outcome {
   readonly code: number;
   /** stdout and stderr as they came. */
   readonly output: string;
+  /** Processor seconds of it and of its children, user and system; 0 when it was killed at its timeout. */
+  readonly cpu: number;
 }
 
 /** Settings of one run. */
@@ -31,14 +33,14 @@ export function endChildrenOnSignals(): void {
 
 /** Runs `argv` to its end. */
 export async function run(argv: readonly string[], settings: Settings): Promise<Outcome> {
-  // Both streams into one pipe, in their order.
+  // Both streams into one pipe, in their order; what the shell itself says is how much processor time that took.
   const merged = [
     "timeout",
     "--kill-after=10",
     String(settings.timeout),
     "sh",
     "-c",
-    'exec "$@" 2>&1',
+    '"$@" 2>&1; code=$?; times >&2; exit $code',
     "sh",
   ];
   const [program = "", ...args] = [...merged, ...argv];
@@ -48,12 +50,21 @@ export async function run(argv: readonly string[], settings: Settings): Promise<
     env: { NO_COLOR: "1", ...settings.env },
     stdin: "null",
     stdout: "piped",
-    stderr: "null",
+    stderr: "piped",
   }).spawn();
   running.add(child);
-  const { code, stdout } = await child.output();
+  const { code, stdout, stderr } = await child.output();
   running.delete(child);
-  return { code, output: new TextDecoder().decode(stdout).trimEnd() };
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trimEnd();
+  return { code, output: text(stdout), cpu: childrensTime(text(stderr)) };
+}
+
+/** Seconds in the last line of what a shell's `times` prints, that of its children: `0m1.250000s 0m0.500000s`. */
+function childrensTime(times: string): number {
+  const last = times.split("\n").at(-1) ?? "";
+  const [user = 0, system = 0] = [...last.matchAll(/(\d+)m([\d.]+)s/g)]
+    .map(([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds));
+  return user + system;
 }
 
 /** On a terminal, names what is running now, in a line that the next line of the report replaces. */

@@ -69,8 +69,33 @@ interface Suite {
 
 const cases: Case[] = [];
 
+/** What a file or program took. */
+interface Cost {
+  /** The part that it belongs to, a name of suites(). */
+  readonly part: string;
+  /** When it began (performance.now()). */
+  readonly start: number;
+  /** Processor seconds. */
+  readonly cpu: number;
+}
+
+/** What each part took; seconds that its files lasted, added up, though some ran beside others. */
+const costs = new Map<string, { tests: number; seconds: number; cpu: number }>();
+
+/** Adds to what a part took. @returns the seconds since it began */
+function spend({ part, start, cpu }: Cost, tests: number): number {
+  const seconds = (performance.now() - start) / 1000;
+  const sum = costs.get(part) ?? { tests: 0, seconds: 0, cpu: 0 };
+  costs.set(part, {
+    tests: sum.tests + tests,
+    seconds: sum.seconds + seconds,
+    cpu: sum.cpu + cpu,
+  });
+  return seconds;
+}
+
 /** Counts what a file or program reported and prints its line; its output only when something is wrong. */
-function tell(title: string, reported: readonly Case[], start: number, output: string): void {
+function tell(title: string, reported: readonly Case[], cost: Cost, output: string): void {
   // A skip without a reason is no skip.
   const found = reported.map((test) =>
     test.result === "skipped" && test.why === ""
@@ -84,15 +109,24 @@ function tell(title: string, reported: readonly Case[], start: number, output: s
   const counts = [`${passed} passed`];
   if (failed.length > 0) counts.push(`${failed.length} FAILED`);
   if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
-  const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
+  const seconds = spend(cost, found.length);
   const mark = failed.length > 0 ? "FAILED" : "ok    ";
   announce("");
-  console.log(`${mark} ${seconds} s  ${title.padEnd(36)} ${counts.join(", ")}`);
+  console.log(
+    `${mark} ${rounded(seconds)} s ${rounded(cost.cpu)} cpu  ${title.padEnd(36)} ${
+      counts.join(", ")
+    }`,
+  );
   for (const { name, why } of skipped) {
     console.log(`        skipped: ${name.replace(/ \(skipped: .*\)$/, "")}: ${why}`);
   }
   for (const { name } of failed) console.log(`        failed: ${name}`);
   if (failed.length > 0) console.log(output.replace(/^/gm, "        | "));
+}
+
+/** Seconds as a column. */
+function rounded(seconds: number): string {
+  return seconds.toFixed(1).padStart(6);
 }
 
 // ---- core
@@ -123,8 +157,10 @@ function make(variant: string, ...targets: string[]): Promise<boolean> {
   }
   announce(`building core ${variant}`);
   const start = performance.now();
-  const built = run(argv, { cwd: ROOT, timeout: TIMEOUT.build }).then(({ code, output }) => {
-    if (code !== 0) tell(`core ${variant}`, [{ name, result: "failed", why: "" }], start, output);
+  const built = run(argv, { cwd: ROOT, timeout: TIMEOUT.build }).then(({ code, output, cpu }) => {
+    const cost = { part: "building core", start, cpu };
+    if (code === 0) spend(cost, 0);
+    else tell(`core ${variant}`, [{ name, result: "failed", why: "" }], cost, output);
     return code === 0;
   });
   builds.set(name, built);
@@ -135,6 +171,7 @@ function make(variant: string, ...targets: string[]): Promise<boolean> {
 function coreSuite(variant: string): Suite {
   const isValgrind = variant === "valgrind";
   const build = isValgrind ? "release" : variant;
+  const part = variant === "release" ? "core" : `core-${variant}`;
   const env = {
     CMOCKA_MESSAGE_OUTPUT: "TAP",
     TSAN_OPTIONS: "halt_on_error=1",
@@ -151,12 +188,12 @@ function coreSuite(variant: string): Suite {
         announce(`core ${variant} ${name}`);
         const start = performance.now();
         const program = `${BUILD}/${build}/tests/${name}`;
-        const { code, output } = await run(isValgrind ? [...VALGRIND, program] : [program], {
+        const { code, output, cpu } = await run(isValgrind ? [...VALGRIND, program] : [program], {
           cwd: ROOT,
           env,
           timeout: TIMEOUT.program,
         });
-        tell(`core ${variant} ${name}`, readTap(name, output, code), start, output);
+        tell(`core ${variant} ${name}`, readTap(name, output, code), { part, start, cpu }, output);
       });
     },
   };
@@ -179,7 +216,7 @@ async function fuzz(name: string): Promise<void> {
   const found = `${BUILD}/fuzz/found/${noun}`;
   const kept = `${ROOT}/core/tests/fuzz/corpus/${noun}`;
   Deno.mkdirSync(found, { recursive: true });
-  const { code, output } = await run([
+  const { code, output, cpu } = await run([
     `${BUILD}/fuzz/tests/fuzz/${name}`,
     `-max_total_time=${FUZZ.seconds}`,
     "-timeout=1",
@@ -192,7 +229,11 @@ async function fuzz(name: string): Promise<void> {
   const inputs = /stat::number_of_executed_units:\s*(\d+)/.exec(output)?.[1] ?? "0";
   const what = `${noun} reads ${code === 0 ? inputs : "some"} inputs without a fault`;
   const result = code === 0 && Number(inputs) > 0 ? "passed" : "failed";
-  tell(`core fuzz ${noun}, ${inputs} inputs`, [{ name: what, result, why: "" }], start, output);
+  tell(`core fuzz ${noun}, ${inputs} inputs`, [{ name: what, result, why: "" }], {
+    part: "fuzz",
+    start,
+    cpu,
+  }, output);
 }
 
 function exists(path: string): boolean {
@@ -223,15 +264,16 @@ function denoSuite(files: readonly string[], variant?: string): Suite {
       const shared = files.filter((file) => SHARED.has(roomOf(file)));
       const apart = files.filter((file) => !shared.includes(file));
       const title = variant === undefined ? "" : ` (${variant})`;
+      const partOf = (room: string) => variant === undefined ? room : `${room}-${variant}`;
       const rooms = [...new Set(shared.map(roomOf))].join(", ");
       const seeds: Record<string, string> = third === undefined ? {} : { SHOAL_THIRD: `${third}` };
-      const together = () => denoTest(shared, `${rooms}${title}`, filter, seeds);
+      const together = () => denoTest(partOf(rooms), shared, `${rooms}${title}`, filter, seeds);
       return [
         ...shared.length > 0 ? [together] : [],
         ...apart.map((file) => async () => {
           if (!await make(variant ?? "release", "lib")) return;
           const env = variant === undefined ? {} : await sanitizerEnv(variant);
-          await denoTest([file], `${file}${title}`, filter, env);
+          await denoTest(partOf(roomOf(file)), [file], `${file}${title}`, filter, env);
         }),
       ];
     },
@@ -244,6 +286,7 @@ function roomOf(file: string): string {
 }
 
 async function denoTest(
+  part: string,
   files: readonly string[],
   title: string,
   filter: string | undefined,
@@ -257,7 +300,7 @@ async function denoTest(
   const argv = ["test", "--quiet", "--no-check", "--no-prompt", "--cached-only", ...RIGHTS];
   if (filter !== undefined) argv.push(`--filter=${filter}`);
   if (files.length > 1) argv.push("--parallel");
-  const { code, output } = await run(
+  const { code, output, cpu } = await run(
     [Deno.execPath(), ...argv, `--junit-path=${junit}`, ...files],
     {
       cwd: ROOT,
@@ -275,7 +318,11 @@ async function denoTest(
     (code !== 0 && !found.some(({ result }) => result === "failed"));
   // Of what Deno printed, the part about failures when there is one.
   const about = /^ ERRORS\s*$[^]*?(?=^ FAILURES\s*$)/m.exec(output)?.[0] ?? output;
-  tell(title, silent ? [...found, { name, result: "failed", why: "" }] : found, start, about);
+  tell(title, silent ? [...found, { name, result: "failed", why: "" }] : found, {
+    part,
+    start,
+    cpu,
+  }, about);
 }
 
 // ---- the battery
@@ -368,7 +415,9 @@ async function main(args: string[]): Promise<number> {
       "on two processors this takes about a quarter of an hour, `./run test quick` a minute",
     );
   }
+  const start = performance.now();
   await runAll(chosen.flatMap((suite) => suite.jobs({ filter, third })));
+  tellCosts(start);
   return close();
 }
 
@@ -378,6 +427,21 @@ async function runAll(queue: Job[]): Promise<void> {
     for (let job = queue.shift(); job !== undefined; job = queue.shift()) await job();
   };
   await Promise.all(Array.from({ length: navigator.hardwareConcurrency }, work));
+}
+
+/** What each part took, so that a person sees what to mend when the tests have become slow. */
+function tellCosts(start: number): void {
+  const row = (cells: readonly string[]) =>
+    console.log(cells.map((cell, i) => i === 0 ? cell.padEnd(16) : cell.padStart(9)).join(""));
+  row(["part", "tests", "seconds", "CPU s"]);
+  let [tests, cpu] = [0, 0];
+  for (const [name, cost] of costs) {
+    row([name, `${cost.tests}`, cost.seconds.toFixed(1), cost.cpu.toFixed(1)]);
+    tests += cost.tests;
+    cpu += cost.cpu;
+  }
+  // Parts run beside each other, so that this is less than the sum.
+  row(["all", `${tests}`, ((performance.now() - start) / 1000).toFixed(1), cpu.toFixed(1)]);
 }
 
 /** The last line, and the exit code: 0 only when something ran and everything passed. */
