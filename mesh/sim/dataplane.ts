@@ -19,6 +19,7 @@ import type {
   Suite,
 } from "../machine.ts";
 import { CookieChecker } from "../noise/cookie.ts";
+import { prefixText } from "../prefix.ts";
 import { originOf } from "../wire/origin.ts";
 import {
   type Arrival,
@@ -113,7 +114,8 @@ export class DataPlane {
   forwarded = 0;
   readonly #peers = new Map<PeerId, PlanePeer>();
   readonly #sessions = new Map<number, { readonly peer: PlanePeer; readonly keys: Keys }>();
-  #routes: { readonly prefix: Prefix; readonly peer: PlanePeer }[] = [];
+  /** By the text of the prefix: thousands of members have thousands of them. */
+  readonly #routes = new Map<string, { readonly prefix: Prefix; readonly peer: PlanePeer }>();
   readonly #workers: number;
   /** By the length of an address: 4 or 16. */
   readonly #inner = new Map<number, Prefix>();
@@ -202,8 +204,8 @@ export class DataPlane {
         }
         return this.#sessions.has(command.session.localIndex) ? "E_EXISTS" : undefined;
       case "addRoute": {
-        const isHeld = this.#routes.some(({ prefix }) => samePrefix(prefix, command.prefix));
-        return !isHeld && this.#routes.length >= this.limits.routes ? "E_FULL" : undefined;
+        const isHeld = this.#routes.has(prefixText(command.prefix));
+        return !isHeld && this.#routes.size >= this.limits.routes ? "E_FULL" : undefined;
       }
       default:
         return undefined;
@@ -214,7 +216,9 @@ export class DataPlane {
     switch (command.kind) {
       case "removePeer":
         this.#clearSessions(peer);
-        this.#routes = this.#routes.filter((route) => route.peer !== peer);
+        for (const [text, route] of this.#routes) {
+          if (route.peer === peer) this.#routes.delete(text);
+        }
         this.#peers.delete(peer.id);
         return;
       case "setEndpoint":
@@ -244,14 +248,13 @@ export class DataPlane {
       case "arm":
         return this.#arm(boot, peer, command.edges);
       case "addRoute":
-        this.#routes = this.#routes.filter((route) => !samePrefix(route.prefix, command.prefix));
-        this.#routes.push({ prefix: command.prefix, peer });
+        this.#routes.set(prefixText(command.prefix), { prefix: command.prefix, peer });
         return;
-      case "removeRoute":
-        this.#routes = this.#routes.filter((route) =>
-          route.peer !== peer || !samePrefix(route.prefix, command.prefix)
-        );
+      case "removeRoute": {
+        const text = prefixText(command.prefix);
+        if (this.#routes.get(text)?.peer === peer) this.#routes.delete(text);
         return;
+      }
     }
   }
 
@@ -509,7 +512,7 @@ export class DataPlane {
   /** Longest prefix over the whole device. */
   #holder(address: Uint8Array): PlanePeer | undefined {
     let best: { readonly prefix: Prefix; readonly peer: PlanePeer } | undefined;
-    for (const route of this.#routes) {
+    for (const route of this.#routes.values()) {
       const isLonger = !best || route.prefix.length > best.prefix.length;
       if (isLonger && contains(route.prefix, address)) best = route;
     }
@@ -599,8 +602,4 @@ function contains(prefix: Prefix, address: Uint8Array): boolean {
     if (((prefix.address[bit >> 3] ?? 0) ^ (address[bit >> 3] ?? 0)) & mask) return false;
   }
   return true;
-}
-
-function samePrefix(a: Prefix, b: Prefix): boolean {
-  return a.length === b.length && sameBytes(a.address, b.address);
 }
