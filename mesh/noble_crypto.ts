@@ -1,7 +1,7 @@
 /**
  * {@link Crypto} from the pure @noble packages, for tests and the simulator only: JavaScript gives
  * no constant-time guarantees, and `wipe` cannot reach copies that the engine made. The program
- * itself runs on libsodium (`ffi/`).
+ * itself runs on libsodium (`ffi/`). What is slow is computed once for the same arguments (sim/remembered.ts).
  */
 import { chacha20poly1305, xchacha20poly1305 } from "npm:@noble/ciphers@2.4.0/chacha.js";
 import { ed25519, x25519 } from "npm:@noble/curves@2.4.0/ed25519.js";
@@ -9,12 +9,15 @@ import { blake2s } from "npm:@noble/hashes@2.4.0/blake2.js";
 import { hmac } from "npm:@noble/hashes@2.4.0/hmac.js";
 import type { Crypto, SigningKey } from "./crypto.ts";
 import { KEY_LENGTH, TAG_LENGTH } from "./crypto.ts";
+import { remembered } from "./sim/remembered.ts";
 
 function requireLength(name: string, bytes: Uint8Array, length: number): void {
   if (bytes.length !== length) {
     throw new RangeError(`${name}: ${bytes.length} bytes, must be ${length}`);
   }
 }
+
+const copied = <T extends Uint8Array | undefined>(bytes: T): T => bytes?.slice() as T;
 
 type Aead = typeof chacha20poly1305 | typeof xchacha20poly1305;
 
@@ -49,9 +52,14 @@ function open(
   }
 }
 
+const sign = remembered(
+  copied,
+  (seed: Uint8Array, message: Uint8Array) => ed25519.sign(message, seed),
+);
+
 /** See the module's note: tests and simulation only. */
 export const nobleCrypto: Crypto = {
-  x25519(secretKey, publicKey) {
+  x25519: remembered(copied, (secretKey, publicKey) => {
     requireLength("secret key", secretKey, KEY_LENGTH);
     requireLength("public key", publicKey, KEY_LENGTH);
     try {
@@ -59,28 +67,29 @@ export const nobleCrypto: Crypto = {
     } catch {
       return undefined; // noble refuses an all-zero result, as R25 asks
     }
-  },
-  x25519PublicKey(secretKey) {
+  }),
+  x25519PublicKey: remembered(copied, (secretKey) => {
     requireLength("secret key", secretKey, KEY_LENGTH);
     return x25519.getPublicKey(secretKey);
-  },
+  }),
 
-  ed25519FromSeed(seed): SigningKey {
-    requireLength("seed", seed, KEY_LENGTH);
-    return { publicKey: ed25519.getPublicKey(seed), seed: seed.slice() };
-  },
-  ed25519Sign(key, message) {
-    return ed25519.sign(message, key.seed);
-  },
-  ed25519Verify(signature, message, publicKey) {
+  ed25519FromSeed: remembered(
+    ({ publicKey, seed }): SigningKey => ({ publicKey: publicKey.slice(), seed: seed.slice() }),
+    (seed) => {
+      requireLength("seed", seed, KEY_LENGTH);
+      return { publicKey: ed25519.getPublicKey(seed), seed: seed.slice() };
+    },
+  ),
+  ed25519Sign: (key, message) => sign(key.seed, message),
+  ed25519Verify: remembered((isGenuine) => isGenuine, (signature, message, publicKey) => {
     if (signature.length !== 64 || publicKey.length !== KEY_LENGTH) return false;
     try {
       return ed25519.verify(signature, message, publicKey, { zip215: false });
     } catch {
       return false;
     }
-  },
-  ed25519ToX25519Public(publicKey) {
+  }),
+  ed25519ToX25519Public: remembered(copied, (publicKey) => {
     requireLength("public key", publicKey, KEY_LENGTH);
     try {
       // toMontgomery alone would accept small-order points; libsodium refuses them.
@@ -91,7 +100,7 @@ export const nobleCrypto: Crypto = {
     } catch {
       return undefined;
     }
-  },
+  }),
   ed25519ToX25519Secret(seed) {
     requireLength("seed", seed, KEY_LENGTH);
     return ed25519.utils.toMontgomerySecret(seed);
