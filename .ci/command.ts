@@ -16,6 +16,8 @@ export interface Settings {
   readonly env?: Record<string, string>;
   /** After so many seconds the program and all its children are killed (exit code 124 or 137). */
   readonly timeout: number;
+  /** Whether it yields the processor to everything else: what only computes disturbs nobody who keeps an eye on a clock. */
+  readonly yields?: boolean;
 }
 
 const running = new Set<Deno.ChildProcess>();
@@ -43,7 +45,8 @@ export async function run(argv: readonly string[], settings: Settings): Promise<
     '"$@" 2>&1; code=$?; times >&2; exit $code',
     "sh",
   ];
-  const [program = "", ...args] = [...merged, ...argv];
+  const priority = settings.yields === true ? ["nice", "-n", "10"] : [];
+  const [program = "", ...args] = [...priority, ...merged, ...argv];
   const child = new Deno.Command(program, {
     args,
     cwd: settings.cwd,

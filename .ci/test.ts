@@ -8,6 +8,7 @@
  *   ./run test core mesh          these suites, all of them (./run test -h lists them)
  *   ./run test src/wg             the test files below a path
  *   ./run test --filter TEXT      only tests whose name contains TEXT (C: whose program's name does)
+ *   ./run test --third 0|1|2|all  of what rotates this third, or all of it
  */
 import { parseArgs } from "node:util";
 import { plain, shown } from "./shown.ts";
@@ -26,6 +27,8 @@ const TIMEOUT = { build: 600, program: 300, file: 900 };
 const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 10) };
 /** Of what takes minutes the battery runs a third, so that three days run all of it. */
 const THIRDS = 3;
+const ROTATING = "core-valgrind, of the storms in mesh and of the fuzzers' searches";
+const LASTS = "six minutes";
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
 const SHARED = new Set(["mesh", ".ci"]);
 
@@ -64,6 +67,8 @@ interface Wanted {
 type Job = () => Promise<void>;
 
 interface Suite {
+  /** Whether it computes most of the time and keeps no eye on a clock: it yields to those that wait for something. */
+  readonly computes: boolean;
   jobs(wanted: Wanted): readonly Job[];
 }
 
@@ -178,6 +183,7 @@ function coreSuite(variant: string): Suite {
     ...isValgrind ? { SHOAL_FEW_ROUNDS: "1" } : {},
   };
   return {
+    computes: isValgrind,
     jobs({ filter, third }) {
       const wanted = programs("tests", "_test").filter((name, i) =>
         name.includes(filter ?? "") && !(isValgrind && NOT_IN_VALGRIND.has(name)) &&
@@ -192,6 +198,7 @@ function coreSuite(variant: string): Suite {
           cwd: ROOT,
           env,
           timeout: TIMEOUT.program,
+          yields: isValgrind,
         });
         tell(`core ${variant} ${name}`, readTap(name, output, code), { part, start, cpu }, output);
       });
@@ -201,31 +208,35 @@ function coreSuite(variant: string): Suite {
 
 /** Each parser's fuzzer for a bounded time, beginning with its kept corpus; what it finds goes to .build only (T16). */
 const fuzzSuite: Suite = {
-  jobs({ filter }) {
+  // An input that takes a second of anybody's time counts as an endless loop.
+  computes: false,
+  jobs({ filter, third }) {
     const wanted = programs("tests/fuzz", "_fuzz").filter((name) => name.includes(filter ?? ""));
-    return wanted.map((name) => async () => {
-      if (await make("fuzz", "fuzz-build")) await fuzz(name);
+    return wanted.map((name, i) => async () => {
+      const seconds = third === undefined || i % THIRDS === third ? FUZZ.seconds : 0;
+      if (await make("fuzz", "fuzz-build")) await fuzz(name, seconds);
     });
   },
 };
 
-async function fuzz(name: string): Promise<void> {
+/** With no seconds only what is kept is read. */
+async function fuzz(name: string, seconds: number): Promise<void> {
   const start = performance.now();
   const noun = name.replace(/_fuzz$/, "");
-  announce(`core fuzz ${noun}, ${FUZZ.seconds} s`);
+  announce(`core fuzz ${noun}, ${seconds} s`);
   const found = `${BUILD}/fuzz/found/${noun}`;
   const kept = `${ROOT}/core/tests/fuzz/corpus/${noun}`;
   Deno.mkdirSync(found, { recursive: true });
   const { code, output, cpu } = await run([
     `${BUILD}/fuzz/tests/fuzz/${name}`,
-    `-max_total_time=${FUZZ.seconds}`,
+    seconds > 0 ? `-max_total_time=${seconds}` : "-runs=0",
     "-timeout=1",
     "-verbosity=1",
     "-print_final_stats=1",
     `-artifact_prefix=${BUILD}/fuzz/crash-${noun}-`,
     found,
     ...exists(kept) ? [kept] : [],
-  ], { cwd: ROOT, timeout: FUZZ.seconds + 120 });
+  ], { cwd: ROOT, timeout: seconds + 120 });
   const inputs = /stat::number_of_executed_units:\s*(\d+)/.exec(output)?.[1] ?? "0";
   const what = `${noun} reads ${code === 0 ? inputs : "some"} inputs without a fault`;
   const result = code === 0 && Number(inputs) > 0 ? "passed" : "failed";
@@ -260,8 +271,11 @@ async function sanitizerEnv(variant: string): Promise<Record<string, string>> {
 /** Test files below a folder; with a variant, against the library of that build. */
 function denoSuite(files: readonly string[], variant?: string): Suite {
   return {
+    computes: files.some((file) => roomOf(file) === "mesh"),
     jobs({ filter, third }) {
-      const shared = files.filter((file) => SHARED.has(roomOf(file)));
+      // The long ones first, so that at the end no processor waits for another.
+      const shared = files.filter((file) => SHARED.has(roomOf(file)))
+        .sort((a, b) => Number(LONG.test(b)) - Number(LONG.test(a)));
       const apart = files.filter((file) => !shared.includes(file));
       const title = variant === undefined ? "" : ` (${variant})`;
       const partOf = (room: string) => variant === undefined ? room : `${room}-${variant}`;
@@ -306,6 +320,7 @@ async function denoTest(
       cwd: ROOT,
       env,
       timeout: TIMEOUT.file,
+      yields: part.includes("mesh"),
     },
   );
   const found = exists(junit) ? readJunit(Deno.readTextFileSync(junit)) : [];
@@ -384,7 +399,11 @@ function choose(args: readonly string[], files: readonly string[]): Suite[] | st
 
 async function main(args: string[]): Promise<number> {
   const files = typescriptFiles(ROOT).filter((file) => file.endsWith("_test.ts"));
-  const options = { filter: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
+  const options = {
+    filter: { type: "string" },
+    third: { type: "string" },
+    help: { type: "boolean", short: "h" },
+  } as const;
   let parsed;
   try {
     parsed = parseArgs({ args, options, allowPositionals: true });
@@ -393,11 +412,11 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   if (parsed.values.help === true) {
-    console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT]\n");
+    console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT] [--third 0|1|2|all]\n");
     console.log(`suites: quick, ${[...suites(files).keys()].join(" ")}\n`);
     console.log(
-      "Without a name all of them run, but of core-valgrind and of the storms in mesh a third, another each day.\n" +
-        "On two processors that takes about a quarter of an hour, quick one minute.",
+      `Without a name all of them run, but of ${ROTATING} a third, another each day (--third\n` +
+        `chooses one, or all). On two processors that takes ${LASTS}, quick one minute.`,
     );
     return 0;
   }
@@ -406,27 +425,53 @@ async function main(args: string[]): Promise<number> {
     console.error(`test: ${chosen}`);
     return 2;
   }
-  endChildrenOnSignals();
   const { filter } = parsed.values;
   const isAll = parsed.positionals.length === 0 && filter === undefined;
-  const third = isAll ? Math.floor(Date.now() / 86_400_000) % THIRDS : undefined;
-  if (isAll) {
+  const third = thirdOf(parsed.values.third ?? (isAll ? undefined : "all"));
+  if (third === "unknown") {
+    console.error(`test: --third takes 0, 1, 2 or all, not ${shown(parsed.values.third ?? "")}`);
+    return 2;
+  }
+  endChildrenOnSignals();
+  if (isAll) console.log(`on two processors this takes ${LASTS}, \`./run test quick\` a minute`);
+  if (third !== undefined) {
     console.log(
-      "on two processors this takes about a quarter of an hour, `./run test quick` a minute",
+      `of ${ROTATING} the third ${third}: --third ${third} runs it again, --third all runs the whole`,
     );
   }
   const start = performance.now();
-  await runAll(chosen.flatMap((suite) => suite.jobs({ filter, third })));
+  const jobsOf = (computes: boolean) =>
+    chosen.filter((suite) => suite.computes === computes)
+      .flatMap((suite) => suite.jobs({ filter, third }));
+  await runAll(jobsOf(false), jobsOf(true));
   tellCosts(start);
   return close();
 }
 
-/** Runs jobs in their order, as many at once as the machine has processors: most of them wait most of the time. */
-async function runAll(queue: Job[]): Promise<void> {
-  const work = async () => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) await job();
+/** Which third is meant, today's when nobody says; undefined: all of it. */
+function thirdOf(argument: string | undefined): number | undefined | "unknown" {
+  if (argument === "all") return undefined;
+  if (argument === undefined) return Math.floor(Date.now() / 86_400_000) % THIRDS;
+  return /^[012]$/.test(argument) ? Number(argument) : "unknown";
+}
+
+/**
+ * Runs jobs in their order: as many that wait as the machine has processors, and beside them one that computes. Whoever
+ * has nothing of its own left takes of the others.
+ */
+async function runAll(waiting: Job[], computing: Job[]): Promise<void> {
+  const work = async (first: Job[], then: Job[]) => {
+    for (;;) {
+      const job = first.shift() ?? then.shift();
+      if (job === undefined) return;
+      await job();
+    }
   };
-  await Promise.all(Array.from({ length: navigator.hardwareConcurrency }, work));
+  const workers = Array.from(
+    { length: navigator.hardwareConcurrency },
+    () => work(waiting, computing),
+  );
+  await Promise.all([...workers, work(computing, waiting)]);
 }
 
 /** What each part took, so that a person sees what to mend when the tests have become slow. */
