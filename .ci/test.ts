@@ -27,7 +27,7 @@ const TIMEOUT = { build: 600, program: 300, file: 900 };
 const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 10) };
 /** Of what takes minutes the battery runs a third, so that three days run all of it. */
 const THIRDS = 3;
-const ROTATING = "core-valgrind, of the storms in mesh and of the fuzzers' searches";
+const ROTATING = "core-valgrind, src-ubsan, the storms in mesh and the fuzzers' searches";
 const LASTS = "six minutes";
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
 const SHARED = new Set(["mesh", ".ci"]);
@@ -268,15 +268,16 @@ async function sanitizerEnv(variant: string): Promise<Record<string, string>> {
   return { ...library, LD_PRELOAD: output, ASAN_OPTIONS: "detect_leaks=0" };
 }
 
-/** Test files below a folder; with a variant, against the library of that build. */
-function denoSuite(files: readonly string[], variant?: string): Suite {
+/** Test files below a folder; with a variant, against the library of that build; where it rotates, a third of the files. */
+function denoSuite(files: readonly string[], variant?: string, rotates = false): Suite {
   return {
     computes: files.some((file) => roomOf(file) === "mesh"),
     jobs({ filter, third }) {
       // The long ones first, so that at the end no processor waits for another.
       const shared = files.filter((file) => SHARED.has(roomOf(file)))
         .sort((a, b) => Number(LONG.test(b)) - Number(LONG.test(a)));
-      const apart = files.filter((file) => !shared.includes(file));
+      const apart = files.filter((file) => !shared.includes(file))
+        .filter((_, i) => !rotates || third === undefined || i % THIRDS === third);
       const title = variant === undefined ? "" : ` (${variant})`;
       const partOf = (room: string) => variant === undefined ? room : `${room}-${variant}`;
       const rooms = [...new Set(shared.map(roomOf))].join(", ");
@@ -357,7 +358,7 @@ function suites(files: readonly string[]): Map<string, Suite> {
     ["ffi-asan", denoSuite(below("ffi"), "asan")],
     ["lxc", denoSuite(below("lxc"))],
     ["src", denoSuite(below("src"))],
-    ["src-ubsan", denoSuite(below("src").filter((file) => !PURE.test(file)), "ubsan")],
+    ["src-ubsan", denoSuite(below("src").filter((file) => !PURE.test(file)), "ubsan", true)],
     ["src-asan", denoSuite(below("src").filter((file) => IN_PROCESS.test(file)), "asan")],
     ["bench", denoSuite(below("bench"))],
     ["fuzz", fuzzSuite],
@@ -415,8 +416,8 @@ async function main(args: string[]): Promise<number> {
     console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT] [--third 0|1|2|all]\n");
     console.log(`suites: quick, ${[...suites(files).keys()].join(" ")}\n`);
     console.log(
-      `Without a name all of them run, but of ${ROTATING} a third, another each day (--third\n` +
-        `chooses one, or all). On two processors that takes ${LASTS}, quick one minute.`,
+      `Without a name all of them run, but a third of ${ROTATING},\n` +
+        `another each day (--third chooses one, or all). On two processors that takes ${LASTS}, quick one minute.`,
     );
     return 0;
   }
@@ -436,7 +437,7 @@ async function main(args: string[]): Promise<number> {
   if (isAll) console.log(`on two processors this takes ${LASTS}, \`./run test quick\` a minute`);
   if (third !== undefined) {
     console.log(
-      `of ${ROTATING} the third ${third}: --third ${third} runs it again, --third all runs the whole`,
+      `a third of ${ROTATING}: --third ${third} plays this one again, --third all the whole`,
     );
   }
   const start = performance.now();
@@ -456,8 +457,8 @@ function thirdOf(argument: string | undefined): number | undefined | "unknown" {
 }
 
 /**
- * Runs jobs in their order: as many that wait as the machine has processors, and beside them one that computes. Whoever
- * has nothing of its own left takes of the others.
+ * Runs jobs in their order: of those that wait one more than the machine has processors, and beside them one that
+ * computes. Whoever has nothing of its own left takes of the others.
  */
 async function runAll(waiting: Job[], computing: Job[]): Promise<void> {
   const work = async (first: Job[], then: Job[]) => {
@@ -468,7 +469,7 @@ async function runAll(waiting: Job[], computing: Job[]): Promise<void> {
     }
   };
   const workers = Array.from(
-    { length: navigator.hardwareConcurrency },
+    { length: navigator.hardwareConcurrency + 1 },
     () => work(waiting, computing),
   );
   await Promise.all([...workers, work(computing, waiting)]);
