@@ -5,6 +5,7 @@ import { Device, makeKeys } from "./device.ts";
 import { dropShare, limitRate } from "./fault.ts";
 import { gaps } from "./gaps.ts";
 import type { Host } from "./host.ts";
+import { idle } from "./idle.ts";
 import { NoLab } from "./keeper.ts";
 import { Lab } from "./lab.ts";
 import { MeshNode } from "./node.ts";
@@ -143,7 +144,7 @@ function usage(): string {
     "",
     "A shell opens inside; with its end everything is gone. `./run lab sim` simulates meshes;",
     "`./run lab arrivals` feeds whole nodes what nobody expects; `./run lab gaps` measures how long traffic",
-    "pauses when something around a node changes.",
+    "pauses when something around a node changes; `./run lab idle` measures what a node costs that does nothing.",
   ].join("\n");
 }
 
@@ -151,6 +152,7 @@ async function main([name, ...more]: string[]): Promise<number> {
   if (name === "sim") return simulate(more);
   if (name === "arrivals") return await arrivals(more);
   if (name === "gaps") return await gaps(more);
+  if (name === "idle") return await idle(more);
   const scene = name !== undefined && Object.hasOwn(SCENES, name) ? SCENES[name] : undefined;
   if (name === undefined || name === "-h" || name === "--help") {
     console.log(usage());
