@@ -5,7 +5,7 @@ import { identityFromSeed } from "./membership/identity.ts";
 import { openRecord, RUN_SIZE } from "./membership/record.ts";
 import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
-import { canTalk, village } from "./sim/people.ts";
+import { areMutual, canTalk, village } from "./sim/people.ts";
 
 const SEEDS = 4;
 
@@ -112,6 +112,18 @@ Deno.test("item 11: when the first of two machines is gone, with a good-bye or w
       });
     assert.ok(lab.until(300_000, isReplaced), `seed ${seed}`);
     assert.ok(canTalk([copy, ...others], 40), `seed ${seed}`);
+  }
+});
+
+Deno.test("item 11: a copy that ran for a moment only does not cut its original off", () => {
+  for (let seed = 1; seed <= 2 * SEEDS; seed++) {
+    const { lab, original, copy, others } = copied(seed);
+    // What it sent at its start alone.
+    copy.crash();
+    lab.run(60_000);
+    assert.ok(lab.until(240_000, () => areMutual([original, ...others])), `seed ${seed}`);
+    lab.run(60_000);
+    assert.ok(areMutual([original, ...others]), `seed ${seed}: and they stay so`);
   }
 });
 

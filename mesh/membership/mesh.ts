@@ -532,6 +532,17 @@ export class Mesh {
     }
   }
 
+  /**
+   * A member knows a later start of ours than this one, which nobody has a record of: a copy of our disk ran for a moment,
+   * or ours is an old one. While somebody listens to us that is no matter, and the member's word would cost sessions.
+   * @param boot the number of that start
+   */
+  catchUp(now: Now, boot: number): void {
+    if (boot <= this.boot || !this.isAlone() || !this.#own.catchUp(now, boot)) return;
+    this.#seal.restart(this.boot);
+    this.mustPersist = true;
+  }
+
   // ---- Members --------------------------------------------------------------------------------
 
   /**

@@ -40,6 +40,8 @@ const PACE = 1_000;
 export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
 /** Milliseconds after which another machine that was not heard of again counts as gone. */
 const TWIN_TIME = 10 * 60_000;
+/** Starts by which we go on at once at a member's word. */
+const WORD_MAX = 16;
 
 /** What a record of ours that others hold has told. */
 export type Recall =
@@ -190,10 +192,22 @@ export class OwnRecord {
     return outcome;
   }
 
+  /**
+   * Somebody says that we had a later start than this one, and shows no record of it: we go on beyond that, by few at
+   * once. @returns whether we did
+   */
+  catchUp(now: Now, boot: number): boolean {
+    return this.#jumpBeyond(now, Math.min(boot, this.#boot + WORD_MAX));
+  }
+
   /** Goes on beyond a sequence that we have not used, if that may be now. */
   #jump(now: Now, sequence: number): boolean {
-    if (bootOf(sequence) >= BOOT_MAX || !this.#jumps.take(now)) return false;
-    this.#boot = Math.max(this.#boot, bootOf(sequence)) + 1;
+    return this.#jumpBeyond(now, bootOf(sequence));
+  }
+
+  #jumpBeyond(now: Now, boot: number): boolean {
+    if (boot >= BOOT_MAX || !this.#jumps.take(now)) return false;
+    this.#boot = Math.max(this.#boot, boot) + 1;
     this.#count = 0;
     this.#isStale = true;
     // Whoever holds the other one must see that we live.

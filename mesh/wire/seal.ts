@@ -78,6 +78,8 @@ export type OpenResult =
     readonly from: MemberId;
     /** The sender's own boot number in it. */
     readonly boot: number;
+    /** The highest boot number of ours that the sender says it knows. */
+    readonly echo: number;
     /** The sender is behind a boot number that it has used: it lost its state. */
     readonly isBehind: boolean;
     readonly isNewStart: boolean;
@@ -227,7 +229,7 @@ export class Seal {
     const isBehind = boot < peer.boot;
     const isNewStart = this.#advance(peer, boot);
     if (echo !== this.boot || isBehind) {
-      return { kind: "stale", from: peer.id, boot, isBehind, isNewStart };
+      return { kind: "stale", from: peer.id, boot, echo, isBehind, isNewStart };
     }
     if (!peer.window.accept(counter)) return dropped("replayed");
     if (kind === undefined) return dropped("malformed");
