@@ -6,6 +6,7 @@ import { openRecord, RUN_SIZE } from "./membership/record.ts";
 import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
 import { areMutual, canTalk, village } from "./sim/people.ts";
+import { toyCrypto } from "./sim/toy_crypto.ts";
 
 const SEEDS = 4;
 
@@ -124,6 +125,28 @@ Deno.test("item 11: a copy that ran for a moment only does not cut its original 
     assert.ok(lab.until(240_000, () => areMutual([original, ...others])), `seed ${seed}`);
     lab.run(60_000);
     assert.ok(areMutual([original, ...others]), `seed ${seed}: and they stay so`);
+  }
+});
+
+Deno.test("item 11: a copy that some members have heard for a moment does not keep those and the original apart", () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const names = Array.from({ length: 12 }, (_, i) => `n${i + 1}`);
+    const { lab, all, others: [original] } = village(toyCrypto, names, seed);
+    assert.ok(original?.disk);
+    const copy = lab.computer({ identitySeed: original.identitySeed, name: "n1" });
+    copy.disk = original.disk;
+    // It greets the first few that it remembers.
+    assert.equal(copy.start(), undefined);
+    copy.crash();
+    lab.run(300_000);
+    const before = original.node.snapshot().incarnation;
+    lab.run(120_000);
+    const { incarnation } = original.node.snapshot();
+    assert.ok(
+      incarnation <= before + 1,
+      `seed ${seed}: it denies its death ${incarnation - before}`,
+    );
+    assert.ok(areMutual(all), `seed ${seed}`);
   }
 });
 

@@ -267,7 +267,7 @@ export class Talk {
       case "stale":
         this.drops.stale++;
         if (result.isNewStart) this.mesh.startedAnew(now, result.from, out);
-        this.mesh.catchUp(now, result.echo);
+        this.mesh.catchUp(now, result.from, result.echo);
         this.#correct(now, result.from, result, arrival, out);
         return false;
       case "twin":

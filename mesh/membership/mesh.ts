@@ -534,11 +534,16 @@ export class Mesh {
 
   /**
    * A member knows a later start of ours than this one, which nobody has a record of: a copy of our disk ran for a moment,
-   * or ours is an old one. While somebody listens to us that is no matter, and the member's word would cost sessions.
+   * or ours is an old one. Then nothing of what it sends can be opened. One that may lie gets it seldom, since a new start
+   * costs sessions.
    * @param boot the number of that start
    */
-  catchUp(now: Now, boot: number): void {
-    if (boot <= this.boot || !this.isAlone() || !this.#own.catchUp(now, boot)) return;
+  catchUp(now: Now, id: MemberId, boot: number): void {
+    if (boot <= this.boot) return;
+    const isAlone = this.isAlone();
+    const heardAt = this.swim.member(id)?.heardAt ?? now.boot;
+    if (!isAlone && now.boot - heardAt < DEAF_AFTER) return;
+    if (!this.#own.catchUp(now, boot, isAlone)) return;
     this.#seal.restart(this.boot);
     this.mustPersist = true;
   }

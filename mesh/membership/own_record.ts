@@ -40,8 +40,9 @@ const PACE = 1_000;
 export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
 /** Milliseconds after which another machine that was not heard of again counts as gone. */
 const TWIN_TIME = 10 * 60_000;
-/** Starts by which we go on at once at a member's word. */
+/** Starts by which we go on at once at a member's word, and how often while others talk to us. */
 const WORD_MAX = 16;
+export const WORDS: Share = { rate: 1 / 600, burst: 1 };
 
 /** What a record of ours that others hold has told. */
 export type Recall =
@@ -66,6 +67,7 @@ export class OwnRecord {
   #record: NodeRecord;
   #renewedAt = -Infinity;
   readonly #jumps = new Allowance({ boot: 0, wall: 0 }, JUMPS);
+  readonly #words = new Allowance({ boot: 0, wall: 0 }, WORDS);
   /** The run of the last record that made us jump, and where it said that it was. */
   #other: Twin | undefined;
   #twin: (Twin & { readonly seenAt: number }) | undefined;
@@ -194,9 +196,12 @@ export class OwnRecord {
 
   /**
    * Somebody says that we had a later start than this one, and shows no record of it: we go on beyond that, by few at
-   * once. @returns whether we did
+   * once.
+   * @param isAlone nobody else talks to us
+   * @returns whether we did
    */
-  catchUp(now: Now, boot: number): boolean {
+  catchUp(now: Now, boot: number, isAlone: boolean): boolean {
+    if (!isAlone && !this.#words.take(now)) return false;
     return this.#jumpBeyond(now, Math.min(boot, this.#boot + WORD_MAX));
   }
 

@@ -217,19 +217,21 @@ Deno.test("invariant 8: who claims the last start of all for our key stops nothi
   assert.ok(own.settle(at(2 * MINUTE)), "and we go on telling what we have to");
 });
 
-Deno.test("invariant 8: who only says that we had a later start moves our number by few, four times at once and then once a minute", () => {
-  const { own } = setUp();
-  own.settle(at(0));
-  assert.ok(own.catchUp(at(0), 6));
-  assert.equal(own.boot, 7);
-  let jumps = 1;
-  for (let ms = 0; ms < 10 * MINUTE; ms += 1_000) {
-    const before: number = own.boot;
-    if (!own.catchUp(at(ms), BOOT_MAX - 1)) continue;
-    jumps++;
-    assert.equal(own.boot, before + 17);
+Deno.test("invariant 8: who only says that we had a later start moves our number by few, and seldom", () => {
+  const isAlone = [[true, JUMPS.burst + 20], [false, 3]] as const;
+  for (const [alone, most] of isAlone) {
+    const { own } = setUp();
+    own.settle(at(0));
+    assert.ok(own.catchUp(at(0), 6, alone));
+    assert.equal(own.boot, 7);
+    let jumps = 1;
+    for (let ms = 1_000; ms < 20 * MINUTE; ms += 1_000) {
+      const before: number = own.boot;
+      if (!own.catchUp(at(ms), BOOT_MAX - 1, alone)) continue;
+      jumps++;
+      assert.equal(own.boot, before + 17);
+    }
+    assert.ok(jumps > 1 && jumps <= most, `${jumps} jumps`);
+    assert.ok(own.boot < 1_000, "the end is not near");
   }
-  assert.ok(jumps <= JUMPS.burst + 10, `${jumps} jumps`);
-  assert.equal(own.catchUp(at(60 * MINUTE), BOOT_MAX), true);
-  assert.ok(own.boot < 1_000, "the end is not near");
 });
