@@ -138,6 +138,13 @@ static void fill_info(struct device *device, struct shoal_device_info *info) {
     info->port = device->plane.port;
     info->fwmark = device->plane.fwmark;
     info->families = binding_families(device);
+    info->connected_max = device->plane.connect_max * device->worker_count;
+    for (uint32_t w = 0; w < device->worker_count; w++) {
+        const struct connected *connected = &device->workers[w]->pass.connected;
+        info->connected += atomic_load_explicit(&connected->count, memory_order_relaxed);
+        int32_t failed = atomic_load_explicit(&connected->error, memory_order_relaxed);
+        info->connected_error = failed ? failed : info->connected_error;
+    }
     info->link_up = atomic_load_explicit(&device->interface.up, memory_order_relaxed);
 }
 
@@ -209,6 +216,7 @@ int32_t shoal_device_set_offloads(shoal_device_t handle, uint32_t mask, uint32_t
         return SHOAL_E_STALE;
     device_stop(device);
     offload_switch(&device->plane.offload, mask, on);
+    binding_open_groups(device);
     device_apply_offloads(device);
     device_resume(device);
     registry_release(handle);

@@ -107,6 +107,7 @@ int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
     if (status != SHOAL_OK)
         return status;
     tx_forget(still.pass, still.peer);
+    connected_forget(still.pass, still.peer);
     discard_staged(&still);
     set_guest(&still, false);
     peer_clear_sessions(still.peer, &still.pass->sessions);
@@ -130,7 +131,7 @@ int32_t shoal_peer_set_endpoint(shoal_device_t handle, shoal_peer_t peer,
     normalise(&normal.remote);
     normalise(&normal.local);
     normal.local.port = 0;
-    peer_set_endpoint(still.peer, &normal);
+    pass_set_endpoint(still.pass, still.peer, &normal);
     return end(&still, SHOAL_OK);
 }
 
@@ -142,7 +143,7 @@ int32_t shoal_peer_clear_source(shoal_device_t handle, shoal_peer_t peer) {
     struct shoal_endpoint endpoint = still.peer->endpoint;
     memset(&endpoint.local, 0, sizeof(endpoint.local));
     endpoint.ifindex = 0;
-    peer_set_endpoint(still.peer, &endpoint);
+    pass_set_endpoint(still.pass, still.peer, &endpoint);
     return end(&still, SHOAL_OK);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +97,16 @@ static void probe_udp(struct device *device) {
         socket_close(&udp);
         return;
     }
+}
+
+/* Of all workers together 256, and no more than a quarter of the descriptors that a process may
+ * have: the host program wants some, too. */
+static uint32_t connect_max(uint32_t workers) {
+    struct rlimit files;
+    uint32_t most = CONNECTED_ALL / workers;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 / workers < most)
+        most = (uint32_t)(files.rlim_cur / 4 / workers);
+    return most < CONNECTED_MAX ? most : CONNECTED_MAX;
 }
 
 /* Which worker has which queue is the order in which they are opened; none closes before all do. */
@@ -228,8 +239,9 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     device->routes.news = device->routes.queries = -1;
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
     device->offloads_off = config->offloads_off;
-    offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL, config->offloads_off);
-    device->receive_buffer = or_default(config->receive_buffer, DEVICE_RECEIVE_BUFFER);
+    offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL | SHOAL_OFFLOAD_CONNECTED,
+                  config->offloads_off);
+    device->plane.receive_buffer = or_default(config->receive_buffer, DEVICE_RECEIVE_BUFFER);
     atomic_store(&device->plane.mtu, or_default(config->mtu, DEVICE_MTU_DEFAULT));
     enum shoal_status status = pick_aead(device, config->aead, error);
     if (status == SHOAL_OK)
@@ -241,6 +253,8 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
         status = open_tun(device, config, error);
     if (status == SHOAL_OK) {
         device->worker_count = worker_count(device, config);
+        device->plane.connect_after = HEAT_BUSY;
+        device->plane.connect_max = connect_max(device->worker_count);
         status = open_queues(device, config, error);
     }
     if (status == SHOAL_OK) {
@@ -322,6 +336,8 @@ void device_resume(struct device *device) {
 
 /* Offload flags are read again while the coalescer is empty, as it is between batches. */
 static void apply_to(struct pass *pass) {
+    if (!offload_has(&pass->plane->offload, SHOAL_OFFLOAD_CONNECTED))
+        connected_close_all(pass);
     bool gro = offload_has(&pass->plane->offload, SHOAL_OFFLOAD_UDP_GRO);
     rx_deliver(pass);
     for (int i = 0; i < PASS_SOCKETS; i++) {

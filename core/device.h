@@ -42,9 +42,8 @@ struct device {
     struct netlink *netlink; /* requests; NULL without interface */
     struct routes routes;    /* questions of the control thread */
     struct around around;    /* ways of what it sends */
-    uint32_t receive_buffer;
-    uint32_t offloads_off; /* switched off at open; what a probe finds later stays off too */
-    struct stats stats;    /* of the control thread */
+    uint32_t offloads_off;   /* switched off at open; what a probe finds later stays off too */
+    struct stats stats;      /* of the control thread */
 };
 
 /** Creates everything and starts the workers. *error says what failed. */

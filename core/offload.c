@@ -39,6 +39,8 @@ const char *offload_name(uint32_t which) {
         return "udp-gro";
     case SHOAL_OFFLOAD_QUEUE_CONTROL:
         return "queue-control";
+    case SHOAL_OFFLOAD_CONNECTED:
+        return "connected-sockets";
     default:
         return NULL;
     }

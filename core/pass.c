@@ -10,24 +10,34 @@ int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t 
     pass->routes.news = pass->routes.queries = -1;
     for (int i = 0; i < PASS_SOCKETS; i++)
         pass->sockets[i].fd = -1;
+    pass->connected.epoll = -1;
+    pass->tx.waiting_for = PASS_SOCKETS;
     pass->staging.bytes_max = staged_bytes_max;
     pass->aead = aead_create(&plane->aead);
     rx_init(&pass->rx, seed);
-    bool made =
-        pass->aead && tx_init(&pass->tx, seed) && session_table_init(&pass->sessions, seed + 16) &&
-        turns_init(&pass->turns, plane->workers) && sealing_init(&pass->sealing, plane->workers);
+    bool made = pass->aead && tx_init(&pass->tx, seed) &&
+                session_table_init(&pass->sessions, seed + 16) &&
+                connected_init(&pass->connected) && turns_init(&pass->turns, plane->workers) &&
+                sealing_init(&pass->sealing, plane->workers);
     return made ? 0 : ENOMEM;
 }
 
 void pass_free(struct pass *pass) {
     for (int i = 0; i < PASS_SOCKETS; i++)
         socket_close(&pass->sockets[i]);
+    connected_free(&pass->connected);
     routes_close(&pass->routes);
     aead_free(pass->aead);
     tx_free(&pass->tx);
     turns_free(&pass->turns);
     sealing_free(&pass->sealing);
     session_table_free(&pass->sessions);
+}
+
+void pass_set_endpoint(struct pass *pass, struct peer *peer,
+                       const struct shoal_endpoint *endpoint) {
+    peer_set_endpoint(peer, endpoint);
+    connected_follow(pass, peer);
 }
 
 void pass_call_help(struct pass *pass) {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "around.h"
+#include "connected.h"
 #include "flush.h"
 #include "plane.h"
 #include "routes.h"
@@ -24,7 +25,12 @@
 #include "turns.h"
 #include "tx.h"
 
-enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS };
+/* The two sockets that everybody may write to, and from PASS_CONNECTED on those of one peer each
+ * (connected.h). */
+enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS, PASS_CONNECTED };
+
+/** What epoll says of a connected socket: this and its place. */
+#define PASS_EVENT_CONNECTED 64u
 
 /* Owner: the worker during a batch, the control thread at a standstill. */
 struct pass {
@@ -36,6 +42,7 @@ struct pass {
     bool reads_tun;    /* it is ours alone; else worker 0 reads it, and all write to it */
     bool tun_gone;     /* a read or a write found it deleted */
     struct udp_socket sockets[PASS_SOCKETS];
+    struct connected connected;    /* of our busiest peers */
     struct routes routes;          /* of the machine: asked about sources */
     struct around around;          /* ways past our own interface */
     struct session_table sessions; /* of our peers */
@@ -76,6 +83,9 @@ static inline void pass_lose_tun(struct pass *pass, bool locked) {
     if (!locked)
         sealing_unlock(&pass->sealing);
 }
+
+/** Sets a peer's endpoint; a socket that is connected to another place leaves. */
+void pass_set_endpoint(struct pass *pass, struct peer *peer, const struct shoal_endpoint *endpoint);
 
 /** Counts n packets that are not delivered, on their peer too where one is known. */
 static inline void pass_drop(struct pass *pass, struct peer *peer, enum counter why, uint32_t n) {

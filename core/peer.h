@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "facts.h"
+#include "heat.h"
 #include "session.h"
 #include "shoal.h"
 #include "staging.h"
@@ -30,6 +31,10 @@ struct peer {
     struct shoal_endpoint endpoint;
     uint32_t routes_seen; /* the device's `route_changes` when source and way were last asked for */
     uint32_t way;         /* past our own interface to the endpoint: around.h */
+    uint32_t connected;   /* place of its socket, counted from 1; 0: it has none (connected.h) */
+    uint64_t connect_again; /* not before: it could not be made */
+    uint64_t refused_told;  /* when the caller was last told of an ICMP error */
+    struct heat heat;
     struct staging staging;
     struct peer *flush_next; /* list of peers whose staged frames may leave */
     bool flush_listed;

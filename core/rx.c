@@ -103,7 +103,7 @@ static void move_endpoint(struct pass *pass, struct peer *peer,
     if (memcmp(&peer->endpoint, endpoint, sizeof(*endpoint)) == 0)
         return;
     bool moved = memcmp(&peer->endpoint.remote, &endpoint->remote, sizeof(endpoint->remote)) != 0;
-    peer_set_endpoint(peer, endpoint);
+    pass_set_endpoint(pass, peer, endpoint);
     peer->routes_seen = atomic_load_explicit(&pass->plane->route_changes, memory_order_relaxed);
     if (!moved)
         return;
@@ -145,6 +145,7 @@ static void account(struct pass *pass, struct peer *peer, uint32_t length) {
     stats_add(&pass->stats, COUNT_rx_packets, 1);
     stats_add(&pass->stats, COUNT_rx_bytes, length);
     facts_add(&facts->rx_packets, 1);
+    connected_note(pass, peer, 1);
     facts_add(&facts->rx_bytes, length);
     facts_set(&facts->last_authenticated_receive, pass->now);
     facts_set(&facts->first_unanswered_data, 0);
@@ -391,7 +392,7 @@ static uint64_t sojourn_of(const struct pass *by, const struct socket_received *
 
 /* Whoever sends little is known by datagrams that are small and come alone. While nobody does, the
  * queue is that of its own stream and harms no other. */
-static bool queue_stands(struct rx *rx, const struct pass *by,
+static bool queue_stands(struct rx *rx, struct codel *codel, const struct pass *by,
                          const struct socket_received *received) {
     if (received->segment == received->length && received->length <= RX_SPARSE_SIZE) {
         rx->sparse_at = by->now;
@@ -400,15 +401,15 @@ static bool queue_stands(struct rx *rx, const struct pass *by,
     if (!offload_has(&by->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL))
         return false;
     bool others_wait = rx->sparse_at && by->now < rx->sparse_at + RX_SPARSE_NS;
-    return codel_leave(&rx->codel, &codel_of_worker, others_wait ? sojourn_of(by, received) : 0,
+    return codel_leave(codel, &codel_of_worker, others_wait ? sojourn_of(by, received) : 0,
                        by->now);
 }
 
 /* The last data message of a buffer goes before it costs an opening; its flow slows down for it.
  * Nothing but data is lost so. */
-bool rx_shorten(struct pass *of, struct pass *by, const uint8_t *buffer,
+bool rx_shorten(struct pass *of, struct pass *by, struct udp_socket *udp, const uint8_t *buffer,
                 struct socket_received *received) {
-    if (!queue_stands(&of->rx, by, received))
+    if (!queue_stands(&of->rx, &udp->codel, by, received))
         return true;
     uint32_t last = received->length ? (received->length - 1) / received->segment : 0;
     uint32_t at = last * received->segment;
@@ -430,8 +431,11 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     for (uint32_t i = 0; i < RX_TURNS && (taken == TURN_FILLED || taken == TURN_OPENED); i++) {
         taken = turns_take(pass, pass, udp);
         filled += taken == TURN_FILLED;
-        if (filled == 2)
+        pass->rx.units += taken == TURN_FILLED ? 16 : 1;
+        if (filled == 2) {
+            atomic_store_explicit(&turns->busy, udp, memory_order_relaxed);
             pass_call_help(pass);
+        }
         turns_put_out(pass);
     }
     atomic_store(&turns->draining, false);

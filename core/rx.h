@@ -15,7 +15,6 @@
 #include <stdint.h>
 
 #include "coalesce.h"
-#include "codel.h"
 #include "socket.h"
 #include "stray.h"
 
@@ -33,7 +32,7 @@ struct rx {
     struct coalesce coalesce;
     struct coalesce_frame frame;
     struct stray stray;
-    struct codel codel; /* of the sockets, which one worker empties in turn */
+    uint32_t units;     /* read since it was last 0: a full buffer counts as 16 */
     uint64_t sparse_at; /* when a small datagram last came alone; 0: never */
 };
 
@@ -65,7 +64,7 @@ void rx_opened_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer
  * @param by  that of the calling thread
  * @return whether anything is left of it
  */
-bool rx_shorten(struct pass *of, struct pass *by, const uint8_t *buffer,
+bool rx_shorten(struct pass *of, struct pass *by, struct udp_socket *udp, const uint8_t *buffer,
                 struct socket_received *received);
 
 /** One data message, or what passes for one, of a session of ours or of another worker's. */

@@ -31,7 +31,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 3u
+#define SHOAL_ABI_VERSION 4u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -86,7 +86,8 @@ struct shoal_prefix {
 
 /* ---- Device ------------------------------------------------------------------------------ */
 
-/** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro queue-control). */
+/** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro queue-control
+ * connected-sockets). */
 enum shoal_offload {
     SHOAL_OFFLOAD_TUN_TSO = 1u << 0, /* TCP super-packets through the TUN, both directions */
     SHOAL_OFFLOAD_TUN_USO = 1u << 1, /* UDP super-packets through the TUN (Linux 6.2) */
@@ -94,8 +95,10 @@ enum shoal_offload {
     SHOAL_OFFLOAD_UDP_GRO = 1u << 3, /* UDP_GRO on receive */
     /* No offload, but switched like one: flows take turns, and queues that stand are shortened. */
     SHOAL_OFFLOAD_QUEUE_CONTROL = 1u << 4,
+    /* No offload either: sockets of their own for the busiest peers. */
+    SHOAL_OFFLOAD_CONNECTED = 1u << 5,
 };
-#define SHOAL_OFFLOAD_ALL 0x1fu
+#define SHOAL_OFFLOAD_ALL 0x3fu
 
 enum shoal_device_flags {
     SHOAL_DEVICE_NO_TUN = 1u << 0,         /* no interface: control datagrams only */
@@ -148,8 +151,12 @@ struct shoal_device_info {
     uint32_t offloads_on;        /* available, not switched off, not demoted */
     uint32_t port;               /* bound UDP port, host order; 0: not bound */
     uint32_t fwmark;
-    uint32_t families; /* bound sockets: bit 0 IPv4, bit 1 IPv6 */
-    uint32_t link_up;  /* 1 while the interface is IFF_UP */
+    uint32_t families;       /* bound sockets: bit 0 IPv4, bit 1 IPv6 */
+    uint32_t link_up;        /* 1 while the interface is IFF_UP */
+    uint32_t connected;      /* sockets of busy peers that are open now */
+    uint32_t connected_max;  /* as many there may be */
+    int32_t connected_error; /* why the last one could not be made: an errno; 0: all could */
+    uint32_t reserved;       /* 0 */
 };
 
 SHOAL_API uint32_t shoal_abi_version(void);
@@ -409,6 +416,9 @@ enum shoal_mail_kind {
     SHOAL_MAIL_ROUTES = 11,        /* addresses, routes, rules or links of the machine changed */
     SHOAL_MAIL_STRAY = 12, /* endpoint: whence data of no session came; ten a second and source */
     SHOAL_MAIL_LOOP = 13, /* endpoint: whither a route leads our own datagrams through the tunnel */
+    SHOAL_MAIL_REFUSED = 14, /* a hint, once a second and peer: the network says by ICMP, which
+                                anybody can forge, that the peer's endpoint takes no datagrams.
+                                value: errno; endpoint: the peer's */
 };
 
 enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };

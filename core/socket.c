@@ -191,14 +191,17 @@ int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, u
     union send_control control = {{0}}; /* no bytes of our stack between the items */
     struct iovec part = {.iov_len = length};
     memcpy(&part.iov_base, &bytes, sizeof(bytes)); /* sendmsg only reads; iovec has no const */
-    struct msghdr message = {.msg_name = &name, .msg_iov = &part, .msg_iovlen = 1};
-    message.msg_namelen = write_address(&name, &to->remote);
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (to) {
+        message.msg_name = &name;
+        message.msg_namelen = write_address(&name, &to->remote);
+    }
     if (segment < length) {
         uint16_t size = (uint16_t)segment;
         memcpy(add_control(&message, &control, SOL_UDP, UDP_SEGMENT, sizeof(size)), &size,
                sizeof(size));
     }
-    if (to->local.family != SHOAL_AF_NONE || ifindex)
+    if (to && (to->local.family != SHOAL_AF_NONE || ifindex))
         add_source(&message, &control, to, ifindex);
     if (tos) {
         int value = tos;
@@ -281,6 +284,7 @@ static void read_control(struct udp_socket *udp, const struct cmsghdr *header,
         struct timespec time;
         memcpy(&time, data, sizeof(time));
         received->arrived = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+        udp->read_till = received->arrived;
     } else if (level == SOL_SOCKET && type == SO_RXQ_OVFL && size >= sizeof(uint32_t)) {
         uint32_t overflow;
         memcpy(&overflow, data, sizeof(overflow));
@@ -325,4 +329,41 @@ int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
         read_control(udp, header, received);
     }
     return 0;
+}
+
+/* ---- Connected --------------------------------------------------------------------------- */
+
+int socket_connect(const struct udp_socket *udp, const struct shoal_address *remote) {
+    union sockaddr_any name;
+    memset(&name, 0, sizeof(name));
+    socklen_t size = write_address(&name, remote);
+    return connect(udp->fd, &name.any, size) == 0 ? 0 : errno;
+}
+
+static int source_of_socket(const struct udp_socket *udp, struct shoal_address *local) {
+    union sockaddr_any name;
+    socklen_t size = sizeof(name);
+    memset(local, 0, sizeof(*local));
+    if (getsockname(udp->fd, &name.any, &size) != 0)
+        return errno;
+    read_address(local, &name);
+    return 0;
+}
+
+int socket_open_connected(struct udp_socket *udp, uint16_t port,
+                          const struct socket_options *options, bool gro,
+                          const struct shoal_address *remote, struct shoal_address *local) {
+    const char *what;
+    int error = socket_open(udp, remote->family, &port, options, &what);
+    if (error)
+        return error;
+    udp->connected = true;
+    error = socket_connect(udp, remote);
+    if (!error)
+        error = source_of_socket(udp, local);
+    if (!error && gro)
+        socket_set_gro(udp, true);
+    if (error)
+        socket_close(udp);
+    return error;
 }

@@ -1,6 +1,7 @@
 /*
- * One unconnected UDP socket of one family: what it is opened with, and one datagram or one train
- * of equal datagrams in and out, with the ancillary data that WireGuard needs (R19, R52, R55).
+ * One UDP socket of one family, unconnected or connected to one place: what it is opened with, and
+ * one datagram or one train of equal datagrams in and out, with the ancillary data that WireGuard
+ * needs (R19, R52, R55).
  *
  * Fragmentation stays allowed. For IPv4 we clear DF as the Linux driver does (its outer packets are
  * sent with df = 0); wireguard-go leaves the socket's default, path MTU discovery, so that an
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codel.h"
 #include "shoal.h"
 
 /** Largest payload of one send, a train included: 65,535 less IPv4 and UDP headers. */
@@ -23,11 +25,18 @@
 /** Most segments of one train (UDP_MAX_SEGMENTS of kernels before 6.9). */
 #define SOCKET_SEGMENTS_MAX 64u
 
-/* Owner: its worker; sends may come from any thread. */
+/** SO_SNDBUF of each, in bytes. */
+#define SOCKET_SEND_BUFFER (1u << 20)
+
+/* Owner: its worker; sends may come from any thread, and what receives from it is under the lock of
+ * the worker's turns. */
 struct udp_socket {
-    int fd;            /* -1: not open */
-    uint16_t family;   /* enum shoal_family */
-    uint32_t overflow; /* SO_RXQ_OVFL's running count as last seen */
+    int fd;             /* -1: not open */
+    uint16_t family;    /* enum shoal_family */
+    bool connected;     /* to one place: it receives from there only */
+    uint32_t overflow;  /* SO_RXQ_OVFL's running count as last seen */
+    uint64_t read_till; /* when the datagram that was last read arrived; CLOCK_REALTIME ns */
+    struct codel codel; /* does its queue stand? */
 };
 
 struct socket_options {
@@ -63,6 +72,19 @@ void socket_close(struct udp_socket *udp);
  * free, so the first of a group asks for it afterwards. 0 or an errno. */
 int socket_open_group(const struct udp_socket *udp);
 
+/**
+ * Opens a socket that joins the group of a port and leaves it again by being connected to a place.
+ * Between the two it belongs to the group, whose program must not choose it (steering.h).
+ * @param local  set to the source that the kernel chose
+ */
+int socket_open_connected(struct udp_socket *udp, uint16_t port,
+                          const struct socket_options *options, bool gro,
+                          const struct shoal_address *remote, struct shoal_address *local);
+
+/** Connects a connected one again; its source stays. What is in its queue stays, too. 0 or an
+ * errno. */
+int socket_connect(const struct udp_socket *udp, const struct shoal_address *remote);
+
 /** 0 or an errno. */
 int socket_set_fwmark(const struct udp_socket *udp, uint32_t fwmark);
 
@@ -74,6 +96,7 @@ uint32_t socket_probe(const struct udp_socket *udp);
 
 /**
  * Sends one datagram, or with `segment` below `length` a train of datagrams of that size.
+ * @param to       NULL: whither the socket is connected, from its own source
  * @param ifindex  the interface by which it has to leave (around.h); 0: routing is the kernel's
  * @return 0 or the errno; never retried here but for EINTR.
  */

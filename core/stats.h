@@ -24,6 +24,7 @@
     X(around_asked)               /* times the kernel was asked for that way */ \
     X(around_cut)                 /* interfaces beyond 64 that it was not asked about */ \
     X(tx_marked)                  /* packets marked because their queue stands (RFC 3168) */ \
+    X(tx_connected)               /* sends by a connected socket of the peer (connected.h) */ \
     X(tx_staged)                  /* frames that waited for a session (R16) */ \
     /* inbound */ \
     X(rx_buffers)                 /* recvmsg calls that returned something */ \
@@ -31,10 +32,20 @@
     X(rx_bytes)                   /* their bytes, header and tag included */ \
     X(rx_keepalives)              /* empty data messages among rx_packets */ \
     X(rx_control_truncated)       /* buffers with MSG_CTRUNC: ancillary data lost */ \
+    X(rx_connected)               /* recvmsg calls at connected sockets among those of rx_buffers */ \
     X(rx_errors)                  /* errors of recvmsg */ \
     X(tun_writes)                 /* frames written to the TUN */ \
     X(tun_gso_refused)            /* super-packets written again singly */ \
     X(tun_unreachable)            /* packets that reach nobody, answered so by ICMP */ \
+    /* connected sockets (connected.h) */ \
+    X(connected_opened)           /* made for a busy peer */ \
+    X(connected_evicted)          /* given up for a busier peer */ \
+    X(connected_idle)             /* given up since its peer was quiet */ \
+    X(connected_moved)            /* given up since endpoint, source, port or mark are others (R53) */ \
+    X(connected_other_source)     /* given up at once: routes choose another source (R55) */ \
+    X(connected_refused)          /* could not be made, or failed twice where the shared one sent */ \
+    X(connected_again)            /* connected again on news of routes */ \
+    X(connected_errors)           /* errors on them, ICMP's most likely: hints and nothing more */ \
     /* between workers (handoff.h) */ \
     X(handoff_messages)           /* data messages that went on to their session's worker */ \
     X(handoff_frames)             /* frames that went on to their peer's worker */ \

@@ -66,7 +66,7 @@ static void clear_source(struct pass *pass, struct peer *peer) {
     struct shoal_endpoint endpoint = peer->endpoint;
     memset(&endpoint.local, 0, sizeof(endpoint.local));
     endpoint.ifindex = 0;
-    peer_set_endpoint(peer, &endpoint);
+    pass_set_endpoint(pass, peer, &endpoint);
     stats_add(&pass->stats, COUNT_tx_source_cleared, 1);
 }
 
@@ -93,7 +93,7 @@ static void demote(struct pass *pass, struct peer *peer, int error) {
 
 /* News of routes came since the last send, or the endpoint is new: does the way there lead past our
  * own interface, and is the source still one that leaves where it was heard? */
-static void reconsider_way(struct pass *pass, struct peer *peer) {
+void train_reconsider_way(struct pass *pass, struct peer *peer) {
     struct plane *plane = pass->plane;
     uint32_t changes = atomic_load_explicit(&plane->route_changes, memory_order_relaxed);
     bool news = peer->routes_seen != changes;
@@ -109,17 +109,18 @@ static void reconsider_way(struct pass *pass, struct peer *peer) {
         clear_source(pass, peer);
 }
 
-static int send_once(struct pass *pass, const struct train *train, uint32_t from, uint32_t length,
-                     uint32_t segment) {
+/* By the shared socket of the family, from a source that may have become wrong. */
+static int send_shared(struct pass *pass, const struct train *train, uint32_t from, uint32_t length,
+                       uint32_t segment) {
     struct peer *peer = train->peer;
-    struct udp_socket *udp = pass_socket_for(pass, peer->endpoint.remote.family);
-    reconsider_way(pass, peer);
-    if (peer->way == AROUND_NONE)
-        return ENETUNREACH;
+    const struct udp_socket *udp = pass_socket_for(pass, peer->endpoint.remote.family);
     uint32_t by = peer->way == AROUND_PLAIN ? 0 : peer->way;
     const uint8_t *bytes = train->arena + from;
     stats_add(&pass->stats, COUNT_tx_around, by != 0);
     int error = socket_send(udp, &peer->endpoint, by, train->tos, bytes, length, segment);
+    if (error == EAGAIN)
+        pass->tx.waiting_for =
+            peer->endpoint.remote.family == SHOAL_AF_INET6 ? PASS_INET6 : PASS_INET;
     if (!socket_source_suspect(error) || peer->endpoint.local.family == SHOAL_AF_NONE)
         return error;
     /* The same answer without a source: something else is to blame (the segments' size, no route at
@@ -131,6 +132,28 @@ static int send_once(struct pass *pass, const struct train *train, uint32_t from
     return without;
 }
 
+/* An error of the peer's own socket is no answer (connected.h): the shared one gives it. */
+static int send_once(struct pass *pass, const struct train *train, uint32_t from, uint32_t length,
+                     uint32_t segment) {
+    struct peer *peer = train->peer;
+    train_reconsider_way(pass, peer);
+    if (peer->way == AROUND_NONE)
+        return ENETUNREACH;
+    const struct udp_socket *own = connected_of(pass, peer);
+    if (!own)
+        return send_shared(pass, train, from, length, segment);
+    int error = socket_send(own, NULL, 0, train->tos, train->arena + from, length, segment);
+    if (error == EAGAIN)
+        pass->tx.waiting_for = PASS_CONNECTED + peer->connected - 1;
+    if (!error)
+        connected_sent(pass, peer);
+    if (!error || error == EAGAIN)
+        return error;
+    int shared = send_shared(pass, train, from, length, segment);
+    connected_failed(pass, peer, error, shared);
+    return shared;
+}
+
 /* What has left counts for the peer's clocks: keepalives answer, data also asks (R57, R60). */
 static void account(struct pass *pass, struct peer *peer, uint32_t messages, uint32_t bytes,
                     uint32_t keepalives) {
@@ -139,6 +162,7 @@ static void account(struct pass *pass, struct peer *peer, uint32_t messages, uin
     stats_add(&pass->stats, COUNT_tx_bytes, bytes);
     stats_add(&pass->stats, COUNT_tx_keepalives, keepalives);
     facts_add(&facts->tx_packets, messages);
+    connected_note(pass, peer, messages);
     facts_add(&facts->tx_bytes, bytes);
     facts_set(&facts->last_authenticated_send, pass->now);
     facts_set(&facts->first_unsent_reply, 0);

@@ -59,4 +59,8 @@ void train_add(struct train *train, struct peer *peer, uint32_t size, uint8_t to
  */
 bool train_send(struct pass *pass, struct train *train, bool may_wait);
 
+/** News of routes came since the last send, or the endpoint is new: asks for the way past our own
+ * interface, and whether the source is still one that leaves where it was heard. */
+void train_reconsider_way(struct pass *pass, struct peer *peer);
+
 #endif

@@ -101,20 +101,23 @@ static void copy_keys(struct pass *of, struct pass *by, struct turn *turn) {
 static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
                         struct udp_socket *udp) {
     uint32_t used = 0;
-    turn->udp = udp;
     turn->parts_count = 0;
     /* Bounded by tries, not by what they bring: an error that stays must not hold the worker. */
-    for (uint32_t tries = 0; tries < TURN_RECEIVES && used < TURN_FULL; tries++) {
+    for (uint32_t tries = 0; udp->fd >= 0 && tries < TURN_RECEIVES && used < TURN_FULL; tries++) {
         struct turn_part *part = &turn->parts[turn->parts_count];
         int error = socket_receive(udp, turn->bytes + used, SOCKET_RECEIVE_MAX, &part->received);
         if (error == EAGAIN)
             break;
         if (error) { /* an error queued on the socket; reading took it away */
             stats_add(&by->stats, COUNT_rx_errors, 1);
+            if (udp->connected)
+                connected_refused(&of->connected, udp);
             continue;
         }
+        if (udp->connected)
+            stats_add(&by->stats, COUNT_rx_connected, 1);
         part->at = used;
-        if (!rx_shorten(of, by, turn->bytes + used, &part->received)) {
+        if (!rx_shorten(of, by, udp, turn->bytes + used, &part->received)) {
             stats_add(&by->stats, COUNT_drop_rx_queue, part->received.overflow);
             continue;
         }
@@ -204,8 +207,10 @@ static void put_out(struct pass *pass, struct turn *turn) {
         struct turn_part *part = &turn->parts[p];
         uint32_t count = datagrams_in(&part->received);
         uint32_t known = number + count <= turn->messages ? count : turn->messages - number;
-        rx_opened_buffer(pass, turn->udp, turn->bytes + part->at, &part->received,
-                         &turn->verdicts[number], known);
+        /* What is answered leaves by the shared socket: another one may be closed by now. */
+        uint16_t family = part->received.endpoint.remote.family;
+        rx_opened_buffer(pass, &pass->sockets[family == SHOAL_AF_INET6 ? PASS_INET6 : PASS_INET],
+                         turn->bytes + part->at, &part->received, &turn->verdicts[number], known);
         number += known;
     }
 }

@@ -47,7 +47,6 @@ struct turn_part {
 /* Owner: whoever took it until it is done, then whoever has the pass. */
 struct turn {
     _Atomic uint32_t state; /* enum turn_state */
-    struct udp_socket *udp; /* that it came from */
     uint32_t parts_count;
     struct turn_part parts[TURN_RECEIVES];
     uint32_t keys_count;
@@ -64,7 +63,8 @@ struct turns {
     uint32_t next;          /* ticket; under the mutex */
     _Atomic uint32_t first; /* the oldest that is not put out; whoever has the pass */
     _Atomic bool draining;  /* the owner is about to look for turns that are done */
-    uint32_t size;          /* of the ring; 1: there is one worker, and no lock */
+    struct udp_socket *_Atomic busy; /* the socket at which help was last called for; NULL: none */
+    uint32_t size;                   /* of the ring; 1: there is one worker, and no lock */
     struct turn *ring;
     uint8_t *memory;
 };

@@ -44,10 +44,7 @@ void tx_use(struct tx *tx, uint32_t bytes, uint32_t messages) {
 
 /* ---- Sending trains ---------------------------------------------------------------------- */
 
-static void wait_for_room(struct pass *pass) {
-    pass->tx.waiting_for = pass->tx.waiting.peer->endpoint.remote.family;
-    stats_add(&pass->stats, COUNT_tx_blocked, 1);
-}
+static void wait_for_room(struct pass *pass) { stats_add(&pass->stats, COUNT_tx_blocked, 1); }
 
 static void send_current(struct pass *pass) {
     struct tx *tx = &pass->tx;

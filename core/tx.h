@@ -36,7 +36,8 @@ struct tx {
     struct fq fq;         /* frames that were read and wait for their turn */
     struct train train;   /* being filled */
     struct train waiting; /* refused once with EAGAIN; count 0: none */
-    uint16_t waiting_for; /* the family of the socket that is full; enum shoal_family */
+    uint32_t waiting_for; /* the socket that is full: enum pass_socket, and behind it the places of
+                             connected ones */
     uint32_t bytes;       /* of frames in this batch */
     uint32_t messages;    /* that they became, at least one each */
     struct icmp_pace icmp_pace;

@@ -27,6 +27,13 @@ enum source {
 };
 
 #define PACKETS (1u << SOURCE_TUN | 1u << SOURCE_INET | 1u << SOURCE_INET6)
+#define EVENTS ((int)SOURCES + (int)CONNECTED_MAX)
+
+/* What a batch is about. */
+struct ready {
+    uint32_t what;      /* mask of 1 << enum source */
+    uint64_t connected; /* places of connected sockets */
+};
 
 static int poll_set(struct worker *worker, int operation, int fd, uint32_t events, uint32_t what) {
     struct epoll_event event = {.events = events, .data = {.u32 = what}};
@@ -48,6 +55,7 @@ struct worker *worker_create(struct plane *plane, uint32_t index, uint64_t stage
     error = !error && worker->wake < 0 ? errno : error;
     int pass_error = pass_init(&worker->pass, plane, index, staged_bytes_max, seed);
     error = error ? error : pass_error;
+    worker->pass.connected.epoll = worker->epoll;
     if (!error)
         error = poll_set(worker, EPOLL_CTL_ADD, worker->wake, EPOLLIN, SOURCE_WAKE);
     if (!error)
@@ -145,7 +153,7 @@ static bool has_frames(struct worker *worker) {
 static int patience(struct worker *worker) {
     if (!tx_is_blocked(&worker->pass.tx) && has_frames(worker))
         return 0;
-    if (is_called(worker))
+    if (is_called(worker) || connected_is_busy(&worker->pass.connected))
         return 0;
     if (worker->pass.routes.paused)
         return (int)(ROUTES_PACE_NS / 1000000);
@@ -167,23 +175,29 @@ static void let_go_of_tun(struct worker *worker) {
     interface_gone(worker->interface, &worker->pass);
 }
 
-static enum pass_socket full_socket(const struct tx *tx) {
-    if (!tx_is_blocked(tx))
-        return PASS_SOCKETS;
-    return tx->waiting_for == SHOAL_AF_INET6 ? PASS_INET6 : PASS_INET;
+/* Of a socket, or of one that is closed: then nothing. */
+static void poll_for_room(struct worker *worker, uint32_t which, bool room) {
+    struct pass *pass = &worker->pass;
+    const struct udp_socket *udp = which < PASS_SOCKETS
+                                       ? &pass->sockets[which]
+                                       : &pass->connected.places[which - PASS_CONNECTED].udp;
+    uint32_t what = which < PASS_SOCKETS ? SOURCE_INET + which
+                                         : PASS_EVENT_CONNECTED + (which - PASS_CONNECTED);
+    if (udp->fd >= 0)
+        poll_set(worker, EPOLL_CTL_MOD, udp->fd, room ? EPOLLIN | EPOLLOUT : EPOLLIN, what);
 }
 
 /* While a train waits for a socket the TUN is left alone, and its room is news. */
 static void watch_for_room(struct worker *worker) {
-    enum pass_socket full = full_socket(&worker->pass.tx);
+    const struct tx *tx = &worker->pass.tx;
+    uint32_t full = tx_is_blocked(tx) ? tx->waiting_for : PASS_SOCKETS;
     if (full == worker->full)
         return;
+    if (worker->full != PASS_SOCKETS)
+        poll_for_room(worker, worker->full, false);
     worker->full = full;
-    for (int i = 0; i < PASS_SOCKETS; i++) {
-        uint32_t events = full == (enum pass_socket)i ? EPOLLIN | EPOLLOUT : EPOLLIN;
-        if (worker->pass.sockets[i].fd >= 0)
-            poll_set(worker, EPOLL_CTL_MOD, worker->pass.sockets[i].fd, events, SOURCE_INET + i);
-    }
+    if (full != PASS_SOCKETS)
+        poll_for_room(worker, full, true);
     watch_tun(worker);
     if (full == PASS_SOCKETS && has_frames(worker))
         ring(worker); /* a command may have made the room, and they were read before */
@@ -194,7 +208,7 @@ void worker_settle(struct worker *worker) {
     if (pass->tun_gone)
         let_go_of_tun(worker);
     watch_for_room(worker);
-    if (pass->flush.first && !tx_is_blocked(&pass->tx))
+    if ((pass->flush.first && !tx_is_blocked(&pass->tx)) || connected_is_busy(&pass->connected))
         ring(worker); /* what one batch did not hold; and the control thread finds us asleep */
 }
 
@@ -264,19 +278,25 @@ static void put_out_for(struct worker *worker, struct worker *other, bool inboun
     quiesce_leave(&other->quiesce);
 }
 
+/* Takes some turns at one socket. @return whether there may be more */
+static bool help_at(struct worker *worker, struct worker *other, struct udp_socket *udp) {
+    enum turn_taken taken = TURN_FILLED;
+    for (uint32_t turn = 0; turn < RX_TURNS && taken == TURN_FILLED; turn++) {
+        taken = turns_take(&other->pass, &worker->pass, udp);
+        if (taken == TURN_OPENED || taken == TURN_FILLED)
+            put_out_for(worker, other, true);
+    }
+    return taken == TURN_FILLED;
+}
+
 /* Takes some turns. @return whether there may be more */
 static bool help_one(struct worker *worker, struct worker *other) {
     bool more = false;
-    for (int i = 0; i < PASS_SOCKETS; i++) {
-        enum turn_taken taken = TURN_FILLED;
-        struct udp_socket *udp = &other->pass.sockets[i];
-        for (uint32_t turn = 0; udp->fd >= 0 && turn < RX_TURNS && taken == TURN_FILLED; turn++) {
-            taken = turns_take(&other->pass, &worker->pass, udp);
-            if (taken == TURN_OPENED || taken == TURN_FILLED)
-                put_out_for(worker, other, true);
-        }
-        more |= udp->fd >= 0 && taken == TURN_FILLED;
-    }
+    for (int i = 0; i < PASS_SOCKETS; i++)
+        more |= help_at(worker, other, &other->pass.sockets[i]);
+    struct udp_socket *busy = atomic_load_explicit(&other->pass.turns.busy, memory_order_relaxed);
+    if (busy && busy != &other->pass.sockets[PASS_INET] && busy != &other->pass.sockets[PASS_INET6])
+        more |= help_at(worker, other, busy);
     enum turn_taken taken = TURN_FILLED;
     for (uint32_t turn = 0; turn < RX_TURNS && taken == TURN_FILLED; turn++) {
         taken = sealing_take(&other->pass, &worker->pass);
@@ -315,7 +335,26 @@ static void set_idle(struct worker *worker, bool idle) {
         atomic_fetch_and(&plane->idle, ~bit);
 }
 
-static void run(struct worker *worker, uint32_t ready) {
+/* What leaves goes first, and what is new last: so each peer's messages keep their order. */
+static void receive(struct worker *worker, const struct ready *ready) {
+    struct pass *pass = &worker->pass;
+    struct connected *connected = &pass->connected;
+    uint32_t wait = connected->leaves ? connected_read_leaving(pass) : 0;
+    for (uint32_t i = 0; i < PASS_SOCKETS; i++) {
+        bool first = connected->waits; /* of which family, it knows */
+        if (pass->sockets[i].fd < 0 || wait & 1u << i ||
+            !(first || ready->what & 1u << (SOURCE_INET + i)))
+            continue;
+        bool more = rx_drain(pass, &pass->sockets[i]);
+        if (connected->waits)
+            connected_shared_read(pass, i, !more);
+    }
+    if (ready->connected)
+        connected_read(pass, ready->connected);
+}
+
+static void run(struct worker *worker, const struct ready *is) {
+    uint32_t ready = is->what;
     struct pass *pass = &worker->pass;
     tx_begin(pass);
     if (ready & 1u << SOURCE_WAKE) {
@@ -331,9 +370,7 @@ static void run(struct worker *worker, uint32_t ready) {
         turns_put_out(pass);
     follow_interface(worker, ready);
     follow_routes(worker, ready & 1u << SOURCE_ROUTES);
-    for (int i = 0; i < PASS_SOCKETS; i++)
-        if (ready & 1u << (SOURCE_INET + i) && pass->sockets[i].fd >= 0)
-            rx_drain(pass, &pass->sockets[i]);
+    receive(worker, is);
     if (pass->flush.first)
         tx_flush_listed(pass);
     if ((ready & 1u << SOURCE_TUN && pass->tun.fd >= 0) || has_frames(worker))
@@ -343,21 +380,25 @@ static void run(struct worker *worker, uint32_t ready) {
      * registered. */
     if (ready & 1u << SOURCE_TUN_LOST && tx_is_blocked(&pass->tx))
         pass_lose_tun(pass, false);
+    connected_settle(pass);
     worker_settle(worker);
     if (is_called(worker))
-        help(worker, (ready & PACKETS) != 0);
+        help(worker, (ready & PACKETS) != 0 || is->connected != 0);
 }
 
-/* What epoll reports, as a mask of 1 << enum source. */
-static uint32_t ready_of(const struct epoll_event *events, int count) {
-    uint32_t ready = 0;
+/* What epoll reports. */
+static struct ready ready_of(const struct epoll_event *events, int count) {
+    struct ready ready = {0};
     for (int i = 0; i < count; i++) {
         uint32_t what = events[i].data.u32;
-        ready |= 1u << what;
+        if (what >= PASS_EVENT_CONNECTED)
+            ready.connected |= 1ull << (what - PASS_EVENT_CONNECTED);
+        else
+            ready.what |= 1u << what;
         if (what == SOURCE_TUN && events[i].events & (EPOLLERR | EPOLLHUP))
-            ready |= 1u << SOURCE_TUN_LOST;
+            ready.what |= 1u << SOURCE_TUN_LOST;
         if (events[i].events & EPOLLOUT)
-            ready |= 1u << (what == SOURCE_TUN ? SOURCE_TUN_UP : SOURCE_ROOM);
+            ready.what |= 1u << (what == SOURCE_TUN ? SOURCE_TUN_UP : SOURCE_ROOM);
     }
     return ready;
 }
@@ -365,11 +406,11 @@ static uint32_t ready_of(const struct epoll_event *events, int count) {
 static void *loop(void *argument) {
     struct worker *worker = argument;
     struct pass *pass = &worker->pass;
-    struct epoll_event events[SOURCES];
+    struct epoll_event events[EVENTS];
     int sleep = 0; /* the first batch finds out */
     while (!atomic_load(&worker->stopping)) {
         set_idle(worker, sleep != 0);
-        int count = epoll_wait(worker->epoll, events, SOURCES, sleep);
+        int count = epoll_wait(worker->epoll, events, EVENTS, sleep);
         int error = count < 0 ? errno : 0;
         set_idle(worker, false);
         quiesce_enter(&worker->quiesce);
@@ -381,7 +422,8 @@ static void *loop(void *argument) {
             quiesce_leave(&worker->quiesce);
             break;
         }
-        run(worker, ready_of(events, count));
+        struct ready ready = ready_of(events, count);
+        run(worker, &ready);
         sleep = patience(worker);
         aead_forget(pass->aead); /* other threads may free the session meanwhile */
         quiesce_leave(&worker->quiesce);

@@ -25,7 +25,8 @@ struct worker {
     int epoll;
     int wake;                    /* eventfd: the control thread rings for stop and staged frames */
     int tun_polled;              /* the descriptor that epoll knows; -1: none */
-    enum pass_socket full;       /* the socket whose room is waited for; PASS_SOCKETS: none */
+    uint32_t full;               /* the socket whose room is waited for, as in struct tx;
+                                    PASS_SOCKETS: none */
     struct interface *interface; /* worker 0 follows the device's; NULL for another */
     struct worker **all;         /* of the device, by number: whom it may help */
     struct pass pass;

@@ -90,6 +90,11 @@ export interface DeviceInfo {
   readonly port: number;
   readonly fwmark: number;
   readonly isLinkUp: boolean;
+  /** Sockets of busy peers that are open now, and as many there may be. */
+  readonly connected: number;
+  readonly connectedMax: number;
+  /** The kernel's name for why the last of them could not be made; "": none was refused. */
+  readonly connectedError: string;
 }
 
 export type PeerHandle = bigint;
@@ -159,7 +164,10 @@ export class Device {
     const u32 = (name: keyof typeof offset) => info.view.getUint32(offset[name], true);
     const text = (name: "ifname" | "aead" | "aead_gcm" | "io") =>
       readText(info, offset[name], fields[name].size);
-    const steerError = info.view.getInt32(offset.steer_error, true);
+    const error = (name: "steer_error" | "connected_error") => {
+      const errno = info.view.getInt32(offset[name], true);
+      return errno === 0 ? "" : errnoName(errno);
+    };
     const offloads: Record<string, boolean> = {};
     for (const [bit, name] of this.core.offloads) {
       if (u32("offloads_available") & bit) offloads[name] = (u32("offloads_on") & bit) !== 0;
@@ -175,11 +183,14 @@ export class Device {
       workers: u32("workers"),
       queues: u32("queues"),
       isSteered: u32("steered") !== 0,
-      steerError: steerError === 0 ? "" : errnoName(steerError),
+      steerError: error("steer_error"),
       offloads,
       port: u32("port"),
       fwmark: u32("fwmark"),
       isLinkUp: u32("link_up") !== 0,
+      connected: u32("connected"),
+      connectedMax: u32("connected_max"),
+      connectedError: error("connected_error"),
     };
   }
 

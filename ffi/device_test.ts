@@ -64,6 +64,7 @@ testUnless(lack, "the library tells its names", () => {
     "udp-gso",
     "udp-gro",
     "queue-control",
+    "connected-sockets",
   ]);
   // The third is there where the machine has its library.
   assert.deepEqual(core.aeads.filter((name) => name !== "ipsec-mb"), ["openssl", "libsodium"]);

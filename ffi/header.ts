@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 export const Status = {
   OK: 0,
@@ -30,6 +30,7 @@ export const Offload = {
   UDP_GSO: 4,
   UDP_GRO: 8,
   QUEUE_CONTROL: 16,
+  CONNECTED: 32,
 } as const;
 export const DeviceFlag = { NO_TUN: 1, TUN_FD: 2, TUN_FD_VNET: 4, WIREGUARD_ONLY: 8 } as const;
 export const EdgeBit = { SESSION_NEEDED: 1, UNANSWERED_DATA: 2, UNSENT_REPLY: 4 } as const;
@@ -50,12 +51,13 @@ export const MailKind = {
   ROUTES: 11,
   STRAY: 12,
   LOOP: 13,
+  REFUSED: 14,
 } as const;
 export const RekeyWhy = { AGE: 1, RECEIVE: 2, MESSAGES: 3 } as const;
 export const LinkNews = { UP: 1, DOWN: 2, MTU: 3, GONE: 4 } as const;
 
 export const Limit = {
-  OFFLOAD_ALL: 31,
+  OFFLOAD_ALL: 63,
   IFNAME_SIZE: 16,
   NAME_SIZE: 32,
   WORDS_SIZE: 80,
@@ -117,6 +119,10 @@ export const DeviceInfoStruct = struct({
   fwmark: u32,
   families: u32,
   link_up: u32,
+  connected: u32,
+  connected_max: u32,
+  connected_error: i32,
+  reserved: u32,
 });
 
 export const SessionStruct = struct({

@@ -94,6 +94,8 @@ function readMail(box: Memory, at: number): Mail {
       return { kind: "workerFailed", errno: value };
     case MailKind.ROUTES:
       return { kind: "routes" };
+    case MailKind.REFUSED:
+      return { kind: "edge", edge: { kind: "refused", peer } };
     case MailKind.LOOP:
       return { kind: "loop", to: readRemote(box, at + offset.endpoint) };
     case MailKind.STRAY:

@@ -757,6 +757,7 @@ export class MeshNode {
 
   #dataplane(): DataplaneStatus {
     const { aead, aeadGcm, io, workers, queues, isSteered, steerError, offloads } = this.info;
+    const { connected, connectedMax, connectedError } = this.info;
     const drops: Record<string, number> = {};
     const counters = this.#device.counters();
     for (const [name, count] of Object.entries(counters)) {
@@ -770,7 +771,12 @@ export class MeshNode {
       steer_error: steerError,
       steer_refused: counters["steering_refused"] ?? 0,
     };
-    return { aead, aead_gcm, io, ...steering, offloads, drops };
+    const sockets = {
+      connected,
+      connected_max: connectedMax,
+      connected_error: connectedError,
+    };
+    return { aead, aead_gcm, io, ...steering, offloads, ...sockets, drops };
   }
 }
 

@@ -32,6 +32,11 @@ export interface DataplaneStatus extends Workers {
   readonly aead_gcm: string;
   readonly io: string;
   readonly offloads: Readonly<Record<string, boolean>>;
+  /** Sockets of busy peers that are open now, and as many there may be. */
+  readonly connected: number;
+  readonly connected_max: number;
+  /** The kernel's name for why the last one could not be made; "" where none was refused. */
+  readonly connected_error: string;
   readonly drops: Readonly<Record<string, number>>;
 }
 
@@ -112,6 +117,9 @@ export const isStatus = having({
     steer_error: isText,
     steer_refused: isNumber,
     offloads: tableOf(isFlag),
+    connected: isNumber,
+    connected_max: isNumber,
+    connected_error: isText,
     drops: tableOf(isNumber),
   }),
   refused: tableOf(isNumber),
@@ -158,6 +166,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
     (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}; `) +
     `${dataplane.io}, ${workersText(dataplane)}, ` +
     `on: ${on.join(" ") || "nothing"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
+    ...connectedLine(dataplane),
     ...countsLine("packets dropped", dataplane.drops, dropWords),
     ...countsLine("not done", status.refused, refusalWords),
   ];
@@ -172,6 +181,14 @@ function meshLine({ id, name, pool }: NodeStatus["mesh"]): string[] {
 /** As a person compares it: the first 16 of 64 digits. */
 export function shortMeshId(id: string): string {
   return id.slice(0, 16);
+}
+
+/** `connected sockets: 3 of 64`; no line where they are switched off, or no peer was ever busy. */
+function connectedLine(dataplane: DataplaneStatus): string[] {
+  const { connected, connected_max: most, connected_error: error } = dataplane;
+  if (!dataplane.offloads["connected-sockets"] || (connected === 0 && error === "")) return [];
+  const refused = error === "" ? "" : `; the last one could not be made (${error})`;
+  return [`connected sockets of busy peers: ${connected} of ${most}${refused}`];
 }
 
 /** Those that are above 0, in words; no line when none is. */

@@ -132,7 +132,10 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       steered: false,
       steer_error: "",
       steer_refused: 0,
-      offloads: { "tun-tso": true, "udp-gso": false },
+      offloads: { "tun-tso": true, "udp-gso": false, "connected-sockets": true },
+      connected: 3,
+      connected_max: 64,
+      connected_error: "EMFILE",
       drops: { rx_replay: 3, tx_no_route: 0, new_reason: 1 },
     },
     refused: { core_commands: 0, caught_exceptions: 0, control_clients: 12 },
@@ -152,7 +155,8 @@ no member any more, since mallory lost its office: eve e7e
 the door is open for 9m: who asks without a token is heard
 health: the certificate ends in 12 days: run shoal invite on an admin
 mesh: lab, 845e2c6c751c3a28, addresses from 100.64.0.0/10
-data plane: ChaCha20-Poly1305 by openssl; AES-256-GCM by libsodium; poll, 1 worker, on: tun-tso; off: udp-gso
+data plane: ChaCha20-Poly1305 by openssl; AES-256-GCM by libsodium; poll, 1 worker, on: tun-tso connected-sockets; off: udp-gso
+connected sockets of busy peers: 3 of 64; the last one could not be made (EMFILE)
 packets dropped: received before, or too late (3); new reason (1)
 not done: clients of the control socket beyond 64 (12)`,
   );

@@ -347,7 +347,7 @@ static void a_source_stays_when_the_kernel_refuses_without_it_too(void **state) 
     write_super();
     expect_super();
     assert_true(side_mail(&side, SHOAL_MAIL_OFFLOAD_DEMOTED, &mail, NULL));
-    plan(&on_send, ENETUNREACH, 2);
+    plan(&on_send, ENETUNREACH, 2 + (int)side_counter(&side, "connected_opened"));
     write_one(1);
     side_await(&side, "drop_tx_unreachable", 1);
     assert_int_equal(side_counter(&side, "tx_source_cleared"), 0);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -12,7 +13,9 @@
 #include <unistd.h>
 
 #include "aead.h"
+#include "device.h"
 #include "offload_model.h"
+#include "registry.h"
 #include "unit.h"
 
 #ifndef UDP_SEGMENT
@@ -45,6 +48,20 @@ static struct shoal_address loopback(uint16_t family, uint16_t port) {
 
 /* ---- Sides ------------------------------------------------------------------------------- */
 
+/* A whole suite with SHOAL_TEST_CONNECT_AFTER=1 meets connected sockets everywhere: peers get them
+ * after so many messages. */
+static void connect_early(const struct side *side) {
+    const char *after = getenv("SHOAL_TEST_CONNECT_AFTER");
+    if (!after)
+        return;
+    struct device *device = registry_acquire(side->device);
+    assert_non_null(device);
+    device_stop(device);
+    device->plane.connect_after = (uint32_t)atoi(after);
+    device_resume(device);
+    registry_release(side->device);
+}
+
 void side_open(struct side *side, uint8_t number, const struct world_options *options) {
     struct shoal_error error;
     int pair[2];
@@ -72,6 +89,7 @@ void side_open(struct side *side, uint8_t number, const struct world_options *op
         fail_msg("open: %d %s errno %d", status, error.what, error.sys_errno);
     assert_int_equal(shoal_device_bind(side->device, 0, 0, &side->port, &error, sizeof(error)),
                      SHOAL_OK);
+    connect_early(side);
     struct shoal_device_info info;
     assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);
     side->doorbell = info.doorbell_fd;

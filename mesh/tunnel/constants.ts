@@ -37,5 +37,11 @@ export const CLOCK_TOLERANCE = 1_000;
 /** T8: a timestamp further ahead than this is worth a word to a person. */
 export const FUTURE_TIMESTAMP = 86_400_000;
 
+/**
+ * Ours, not WireGuard's: how long a peer may yet be heard after the network has said by ICMP that its
+ * endpoint takes nothing. Then a handshake asks the peer itself.
+ */
+export const REFUSED_AFTER = 1_000;
+
 /** Ours, not WireGuard's: how long data may yet come from the old place of a peer that is heard at another. */
 export const ELSEWHERE_AFTER = 1_000;

@@ -13,6 +13,7 @@ import {
   KEEPALIVE_TIMEOUT,
   MAX_RETRIES,
   NO_ANSWER_TIMEOUT,
+  REFUSED_AFTER,
   ZERO_KEYS_AFTER,
 } from "./constants.ts";
 import type { Device, Step } from "./device.ts";
@@ -32,6 +33,7 @@ const DUTIES: Readonly<Record<TimerName, Duty>> = {
   "persistent keepalive": keepAlive,
   "zero keys": zeroKeys,
   "elsewhere": tryElsewhere,
+  "refused": askRefused,
 };
 
 /** Does everything that is due now. */
@@ -88,6 +90,23 @@ function tryElsewhere(device: Device, step: Step, peer: Peer, facts: PeerFacts):
   if (peer.elsewhere === undefined) return;
   if (facts.lastAuthenticatedReceive > peer.elsewhere.since) peer.elsewhere = undefined;
   else wantHandshake(device, step, peer, { kind: "asked" });
+}
+
+/**
+ * The network says that the peer's endpoint takes nothing. Anybody can say so, and nothing changes for
+ * it: who is heard within a second is there, and whoever is not is asked by a handshake, as often as
+ * R38 allows.
+ */
+export function doubt(device: Device, step: Step, peer: Peer): void {
+  if (!device.isUp || device.timers.has(peer.id, "refused")) return;
+  peer.refusedAt = step.boot;
+  device.timers.set(peer.id, "refused", step.boot + REFUSED_AFTER);
+}
+
+function askRefused(device: Device, step: Step, peer: Peer, facts: PeerFacts): void {
+  const since = lastHeard(peer, facts);
+  if (since > peer.refusedAt) return;
+  if (device.maySend(step, peer)) wantHandshake(device, step, peer, { kind: "noAnswer", since });
 }
 
 /** R38 allows it now: does the wish still hold? */

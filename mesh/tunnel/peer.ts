@@ -32,6 +32,8 @@ export class Peer {
   endpoint: Endpoint | undefined;
   /** Where the mesh has heard the peer since boot ms `since`, while a session lives at `endpoint`. */
   elsewhere: { readonly endpoint: Endpoint; readonly since: number } | undefined;
+  /** Boot ms at which the network said that the endpoint takes nothing. */
+  refusedAt = -Infinity;
   /** Our address that the peer wrote to (R55), until a retry forgets it (R54). */
   source: Source | undefined;
   /** Milliseconds; 0: off. */

@@ -1,6 +1,6 @@
 /**
  * Deadlines of all peers in one binary heap: the earliest is at hand, setting and clearing cost
- * the logarithm of how many are set, and nothing is ever scanned. Bounded by seven a peer.
+ * the logarithm of how many are set, and nothing is ever scanned. Bounded by eight a peer.
  */
 import type { PeerId } from "../machine.ts";
 
@@ -13,6 +13,7 @@ const TIMER_NAMES = [
   "persistent keepalive",
   "zero keys",
   "elsewhere",
+  "refused",
 ] as const;
 
 export type TimerName = typeof TIMER_NAMES[number];

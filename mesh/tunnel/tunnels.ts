@@ -13,7 +13,7 @@ import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
 import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS, REKEY_TIMEOUT } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
-import { expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
+import { doubt, expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
 import { handshakeDone, receiveHandshake, setEndpoint, wantHandshake } from "./handshakes.ts";
 import { ALL_EDGES, Peer } from "./peer.ts";
 import type { AddPeerResult, Arrival, Edge, FactReader, PeerView, TunnelEvent } from "./types.ts";
@@ -349,6 +349,8 @@ export class Tunnels {
       case "rekeyDue":
         if (!device.isUp || peer.slots.current?.localIndex !== edge.index) return;
         return wantHandshake(device, step, peer, { kind: "rekey", index: edge.index });
+      case "refused":
+        return doubt(device, step, peer);
       case "endpointMoved":
         peer.endpoint = edge.endpoint;
         peer.source = edge.source;

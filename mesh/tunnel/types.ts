@@ -30,6 +30,8 @@ export type Edge =
     readonly index: number;
     readonly why: "age" | "receive" | "messages";
   }
+  /** The network says by ICMP, which anybody can forge, that the peer's endpoint takes nothing. */
+  | { readonly kind: "refused"; readonly peer: PeerId }
   /** Authenticated data came from elsewhere (R53). */
   | {
     readonly kind: "endpointMoved";

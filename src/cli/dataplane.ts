@@ -11,5 +11,6 @@ export const DATAPLANE_HELP = `data plane
                      processor cores, at least one and at most 8)
   --aead NAME        openssl, libsodium or ipsec-mb (default: the fastest, measured at start)
   --io NAME          poll
-  --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), or queue-control (a
-                     packet of another flow does not wait behind a stream)`;
+  --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), queue-control (a packet
+                     of another flow does not wait behind a stream), or connected-sockets (of the
+                     busiest peers)`;

@@ -1,0 +1,373 @@
+#include "connected.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "heat.h"
+#include "pass.h"
+#include "train.h"
+
+#define CLOSE_TURNS 64 /* of a standstill: more than a receive buffer by default */
+#define FAILURES 2u    /* in a row, after which one is made anew: the first may be ICMP's */
+
+/* What one batch reads from all of them: eight full buffers, or 128 small ones. */
+#define READ_UNITS 128u
+
+bool connected_init(struct connected *connected) {
+    connected->places = calloc(CONNECTED_MAX, sizeof(*connected->places));
+    if (!connected->places)
+        return false;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        connected->places[i].udp.fd = -1;
+    return true;
+}
+
+void connected_free(struct connected *connected) {
+    for (uint32_t i = 0; connected->places && i < CONNECTED_MAX; i++)
+        socket_close(&connected->places[i].udp);
+    free(connected->places);
+}
+
+static uint64_t bit_of(uint32_t place) { return 1ull << place; }
+
+static enum pass_socket shared_of(const struct connected_place *place) {
+    return place->remote.family == SHOAL_AF_INET6 ? PASS_INET6 : PASS_INET;
+}
+
+static void count_places(struct connected *connected) {
+    uint32_t count = (uint32_t)__builtin_popcountll(connected->used);
+    atomic_store_explicit(&connected->count, count, memory_order_relaxed);
+}
+
+/* ---- Leaving ----------------------------------------------------------------------------- */
+
+/* Nothing comes to it from here on, and nobody else's datagrams do. A train that waits for its room
+ * waits for that of the shared socket. */
+static void leave(struct pass *pass, uint32_t i, enum counter why) {
+    struct connected *connected = &pass->connected;
+    struct connected_place *place = &connected->places[i];
+    struct shoal_address ourselves = place->local;
+    ourselves.port = atomic_load_explicit(&pass->plane->port, memory_order_relaxed);
+    (void)socket_connect(&place->udp, &ourselves); /* refused: what comes last is lost */
+    if (place->peer)
+        place->peer->connected = 0;
+    place->peer = NULL;
+    connected->waits &= ~bit_of(i);
+    connected->leaves |= bit_of(i);
+    if (pass->tx.waiting_for == PASS_CONNECTED + i)
+        pass->tx.waiting_for = shared_of(place);
+    stats_add(&pass->stats, why, 1);
+}
+
+static void close_place(struct pass *pass, uint32_t i) {
+    struct connected *connected = &pass->connected;
+    turns_lock(&pass->turns); /* a helper may be about to read it */
+    socket_close(&connected->places[i].udp);
+    turns_unlock(&pass->turns);
+    connected->used &= ~bit_of(i);
+    connected->leaves &= ~bit_of(i);
+    count_places(connected);
+}
+
+void connected_forget(struct pass *pass, struct peer *peer) {
+    if (pass->connected.wish == peer)
+        pass->connected.wish = NULL;
+    if (peer->connected)
+        leave(pass, peer->connected - 1, COUNT_connected_moved);
+}
+
+static bool is_same_ip(const struct shoal_address *one, const struct shoal_address *other) {
+    return one->family == other->family && memcmp(one->ip, other->ip, sizeof(one->ip)) == 0;
+}
+
+static bool fits(const struct connected_place *place, const struct shoal_endpoint *endpoint) {
+    return is_same_ip(&place->remote, &endpoint->remote) &&
+           place->remote.port == endpoint->remote.port &&
+           is_same_ip(&place->local, &endpoint->local);
+}
+
+void connected_follow(struct pass *pass, struct peer *peer) {
+    if (peer->connected && !fits(&pass->connected.places[peer->connected - 1], &peer->endpoint))
+        leave(pass, peer->connected - 1, COUNT_connected_moved);
+}
+
+void connected_close_all(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        if (connected->used & ~connected->leaves & bit_of(i))
+            leave(pass, i, COUNT_connected_moved);
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
+        if (!(connected->used & bit_of(i)))
+            continue;
+        struct udp_socket *udp = &connected->places[i].udp;
+        for (int turn = 0; turn < CLOSE_TURNS && rx_drain(pass, udp); turn++)
+            ;
+        close_place(pass, i);
+    }
+    connected->wish = NULL;
+}
+
+/* ---- Sending ----------------------------------------------------------------------------- */
+
+struct udp_socket *connected_of(struct pass *pass, const struct peer *peer) {
+    return peer->connected ? &pass->connected.places[peer->connected - 1].udp : NULL;
+}
+
+static void tell(struct pass *pass, struct peer *peer, int error) {
+    stats_add(&pass->stats, COUNT_connected_errors, 1);
+    if (peer->refused_told && pass->now - peer->refused_told < CONNECTED_TELL_NS)
+        return;
+    peer->refused_told = pass->now;
+    struct shoal_mail mail = {.kind = SHOAL_MAIL_REFUSED,
+                              .tag = peer->tag,
+                              .value = (uint32_t)error,
+                              .time = pass->now,
+                              .endpoint = peer->endpoint};
+    post_frequent_news(&pass->plane->post, &pass->stats, &mail);
+}
+
+void connected_sent(struct pass *pass, const struct peer *peer) {
+    pass->connected.places[peer->connected - 1].failures = 0;
+    stats_add(&pass->stats, COUNT_tx_connected, 1);
+}
+
+void connected_failed(struct pass *pass, struct peer *peer, int error, int shared) {
+    if (!peer->connected || shared) /* not this socket's fault, or gone already */
+        return;
+    uint32_t i = peer->connected - 1;
+    tell(pass, peer, error);
+    if (++pass->connected.places[i].failures >= FAILURES)
+        leave(pass, i, COUNT_connected_refused);
+}
+
+/* ---- Receiving --------------------------------------------------------------------------- */
+
+void connected_refused(struct connected *connected, const struct udp_socket *udp) {
+    const struct connected_place *place =
+        (const struct connected_place *)(const void *)((const uint8_t *)udp -
+                                                       offsetof(struct connected_place, udp));
+    atomic_fetch_or(&connected->refused, bit_of((uint32_t)(place - connected->places)));
+}
+
+static void tell_refused(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    if (!atomic_load_explicit(&connected->refused, memory_order_relaxed))
+        return;
+    uint64_t refused = atomic_exchange(&connected->refused, 0);
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        if (refused & bit_of(i) && connected->places[i].peer)
+            tell(pass, connected->places[i].peer, ECONNREFUSED);
+}
+
+uint32_t connected_read_leaving(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    uint64_t leaves = connected->leaves;
+    uint32_t wait = 0;
+    for (uint32_t i = 0; leaves >> i; i++) {
+        if (!(leaves & bit_of(i)))
+            continue;
+        if (rx_drain(pass, &connected->places[i].udp))
+            wait |= 1u << shared_of(&connected->places[i]);
+        else
+            close_place(pass, i);
+    }
+    return wait;
+}
+
+void connected_read(struct pass *pass, uint64_t ready) {
+    struct connected *connected = &pass->connected;
+    uint32_t begin = connected->turn;
+    pass->rx.units = 0;
+    for (uint32_t n = 0; n < CONNECTED_MAX; n++) {
+        uint32_t i = (begin + n) % CONNECTED_MAX;
+        if (!(ready & connected->used & ~connected->leaves & bit_of(i)))
+            continue;
+        if (pass->rx.units >= READ_UNITS)
+            break;
+        rx_drain(pass, &connected->places[i].udp);
+        connected->turn = (i + 1) % CONNECTED_MAX;
+    }
+}
+
+static bool poll_place(struct connected *connected, uint32_t i) {
+    struct epoll_event event = {.events = EPOLLIN, .data = {.u32 = PASS_EVENT_CONNECTED + i}};
+    return epoll_ctl(connected->epoll, EPOLL_CTL_ADD, connected->places[i].udp.fd, &event) == 0;
+}
+
+void connected_shared_read(struct pass *pass, uint32_t which, bool dry) {
+    struct connected *connected = &pass->connected;
+    turns_lock(&pass->turns);
+    uint64_t till = pass->sockets[which].read_till;
+    turns_unlock(&pass->turns);
+    for (uint32_t i = 0; connected->waits >> i; i++) {
+        struct connected_place *place = &connected->places[i];
+        if (!(connected->waits & bit_of(i)) || shared_of(place) != which)
+            continue;
+        if (!place->since)
+            place->since = pass->realtime;
+        if (!dry && till < place->since && pass->now - place->opened < CONNECTED_WAIT_NS)
+            continue;
+        connected->waits &= ~bit_of(i);
+        if (!poll_place(connected, i)) {
+            atomic_store_explicit(&connected->error, errno, memory_order_relaxed);
+            leave(pass, i, COUNT_connected_refused);
+        }
+    }
+}
+
+/* ---- Which peers ------------------------------------------------------------------------- */
+
+void connected_note(struct pass *pass, struct peer *peer, uint32_t n) {
+    const struct plane *plane = pass->plane;
+    if (!offload_has(&plane->offload, SHOAL_OFFLOAD_CONNECTED))
+        return;
+    struct peer *wish = pass->connected.wish;
+    uint32_t now = heat_add(&peer->heat, heat_period(pass->now), n);
+    if (!peer->connected && now >= plane->connect_after && (!wish || now > wish->heat.now))
+        pass->connected.wish = peer;
+}
+
+static bool may_connect(struct pass *pass, const struct peer *peer) {
+    const struct plane *plane = pass->plane;
+    const struct shoal_endpoint *endpoint = &peer->endpoint;
+    return !peer->connected && pass->now >= peer->connect_again && peer->way == AROUND_PLAIN &&
+           endpoint->remote.family != SHOAL_AF_NONE &&
+           endpoint->local.family == endpoint->remote.family && !endpoint->remote.scope &&
+           plane->groups[endpoint->remote.family == SHOAL_AF_INET6] &&
+           atomic_load_explicit(&plane->port, memory_order_relaxed);
+}
+
+/* The least busy one of those that do not leave already. */
+static uint32_t coldest(const struct connected *connected, uint64_t period) {
+    uint32_t found = CONNECTED_MAX, least = UINT32_MAX;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
+        if (!connected->places[i].peer)
+            continue;
+        uint32_t heat = heat_of(&connected->places[i].peer->heat, period);
+        if (found == CONNECTED_MAX || heat < least) {
+            found = i;
+            least = heat;
+        }
+    }
+    return found;
+}
+
+/* A place that is free; CONNECTED_MAX: none, and perhaps there will be one. */
+static uint32_t find_place(struct pass *pass, const struct peer *peer) {
+    struct connected *connected = &pass->connected;
+    if ((uint32_t)__builtin_popcountll(connected->used) < pass->plane->connect_max)
+        return (uint32_t)__builtin_ctzll(~connected->used);
+    uint64_t period = heat_period(pass->now);
+    uint32_t cold = coldest(connected, period);
+    if (!connected->leaves && cold != CONNECTED_MAX &&
+        heat_beats(&peer->heat, &connected->places[cold].peer->heat, period))
+        leave(pass, cold, COUNT_connected_evicted);
+    return CONNECTED_MAX;
+}
+
+static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, struct peer *peer,
+                   const struct shoal_address *local) {
+    struct connected *connected = &pass->connected;
+    struct connected_place *place = &connected->places[i];
+    turns_lock(&pass->turns);
+    place->udp = *udp;
+    turns_unlock(&pass->turns);
+    place->peer = peer;
+    place->remote = peer->endpoint.remote;
+    place->local = *local;
+    place->since = 0;
+    place->opened = pass->now;
+    place->failures = 0;
+    peer->connected = i + 1;
+    connected->used |= bit_of(i);
+    connected->waits |= bit_of(i);
+    count_places(connected);
+}
+
+static void promote(struct pass *pass, struct peer *peer) {
+    struct connected *connected = &pass->connected;
+    const struct plane *plane = pass->plane;
+    uint32_t i = find_place(pass, peer);
+    if (i == CONNECTED_MAX)
+        return;
+    struct socket_options options = {.fwmark = plane->fwmark,
+                                     .receive_buffer = plane->receive_buffer,
+                                     .send_buffer = SOCKET_SEND_BUFFER,
+                                     .joins = true};
+    struct udp_socket udp;
+    struct shoal_address local;
+    int error = socket_open_connected(&udp, plane->port, &options,
+                                      offload_has(&plane->offload, SHOAL_OFFLOAD_UDP_GRO),
+                                      &peer->endpoint.remote, &local);
+    if (error) {
+        atomic_store_explicit(&connected->error, error, memory_order_relaxed);
+        stats_add(&pass->stats, COUNT_connected_refused, 1);
+        peer->connect_again = connected->next_try = pass->now + CONNECTED_REST_NS;
+        return;
+    }
+    stats_add(&pass->stats, COUNT_connected_opened, 1);
+    occupy(pass, i, &udp, peer, &local);
+    /* Routes would choose another source than the one that the peer writes to (R55). */
+    if (fits(&connected->places[i], &peer->endpoint))
+        return;
+    peer->connect_again = pass->now + CONNECTED_REST_NS;
+    leave(pass, i, COUNT_connected_other_source);
+}
+
+static void sweep(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    uint64_t period = heat_period(pass->now);
+    if (connected->sweep == period)
+        return;
+    connected->sweep = period;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
+        const struct peer *peer = connected->places[i].peer;
+        if (peer && heat_is_idle(&peer->heat, period))
+            leave(pass, i, COUNT_connected_idle);
+    }
+}
+
+/* ---- News of routes ---------------------------------------------------------------------- */
+
+/* The source is asked about now, not at the next send; and what the kernel remembers of the way is
+ * replaced. */
+static void reconnect(struct pass *pass, uint32_t i) {
+    struct connected_place *place = &pass->connected.places[i];
+    struct peer *peer = place->peer;
+    train_reconsider_way(pass, peer);
+    if (!place->peer) /* it has lost its source */
+        return;
+    if (peer->way != AROUND_PLAIN || socket_connect(&place->udp, &place->remote) != 0)
+        leave(pass, i, COUNT_connected_moved);
+    else
+        stats_add(&pass->stats, COUNT_connected_again, 1);
+}
+
+static void follow_routes(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    uint32_t changes = atomic_load_explicit(&pass->plane->route_changes, memory_order_relaxed);
+    if (connected->routes_seen == changes)
+        return;
+    connected->routes_seen = changes;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        if (connected->places[i].peer)
+            reconnect(pass, i);
+}
+
+void connected_settle(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    struct peer *wish = connected->wish;
+    connected->wish = NULL;
+    if (connected->used) {
+        follow_routes(pass);
+        tell_refused(pass);
+        sweep(pass);
+    }
+    if (!wish || pass->now < connected->next_try || !may_connect(pass, wish))
+        return;
+    if ((uint32_t)__builtin_popcountll(connected->used) >= pass->plane->connect_max)
+        connected->next_try = pass->now + CONNECTED_PACE_NS;
+    promote(pass, wish);
+}
