@@ -7,6 +7,7 @@
 
 #include "heat.h"
 #include "pass.h"
+#include "steering.h"
 #include "train.h"
 
 #define CLOSE_TURNS 64 /* of a standstill: more than a receive buffer by default */
@@ -93,8 +94,17 @@ void connected_follow(struct pass *pass, struct peer *peer) {
         leave(pass, peer->connected - 1, COUNT_connected_moved);
 }
 
+/* What came before they were connected goes first. */
+static void end_waiting(struct pass *pass) {
+    for (int i = 0; i < PASS_SOCKETS && pass->connected.waits; i++)
+        for (int turn = 0; turn < CLOSE_TURNS && pass->sockets[i].fd >= 0; turn++)
+            if (!rx_drain(pass, &pass->sockets[i]))
+                break;
+}
+
 void connected_close_all(struct pass *pass) {
     struct connected *connected = &pass->connected;
+    end_waiting(pass);
     for (uint32_t i = 0; i < CONNECTED_MAX; i++)
         if (connected->used & ~connected->leaves & bit_of(i))
             leave(pass, i, COUNT_connected_moved);
@@ -232,18 +242,18 @@ void connected_note(struct pass *pass, struct peer *peer, uint32_t n) {
 static bool may_connect(struct pass *pass, const struct peer *peer) {
     const struct plane *plane = pass->plane;
     const struct shoal_endpoint *endpoint = &peer->endpoint;
-    return !peer->connected && pass->now >= peer->connect_again && peer->way == AROUND_PLAIN &&
+    return !peer->connected && peer->way == AROUND_PLAIN &&
            endpoint->remote.family != SHOAL_AF_NONE &&
            endpoint->local.family == endpoint->remote.family && !endpoint->remote.scope &&
            plane->groups[endpoint->remote.family == SHOAL_AF_INET6] &&
            atomic_load_explicit(&plane->port, memory_order_relaxed);
 }
 
-/* The least busy one of those that do not leave already. */
+/* The least busy one of those that are open: neither new, nor leaving already. */
 static uint32_t coldest(const struct connected *connected, uint64_t period) {
     uint32_t found = CONNECTED_MAX, least = UINT32_MAX;
     for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
-        if (!connected->places[i].peer)
+        if (!connected->places[i].peer || connected->waits & bit_of(i))
             continue;
         uint32_t heat = heat_of(&connected->places[i].peer->heat, period);
         if (found == CONNECTED_MAX || heat < least) {
@@ -262,8 +272,10 @@ static uint32_t find_place(struct pass *pass, const struct peer *peer) {
     uint64_t period = heat_period(pass->now);
     uint32_t cold = coldest(connected, period);
     if (!connected->leaves && cold != CONNECTED_MAX &&
-        heat_beats(&peer->heat, &connected->places[cold].peer->heat, period))
+        heat_beats(&peer->heat, &connected->places[cold].peer->heat, period)) {
         leave(pass, cold, COUNT_connected_evicted);
+        connected->next_try = pass->now; /* the next batch has the place */
+    }
     return CONNECTED_MAX;
 }
 
@@ -286,6 +298,22 @@ static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, 
     count_places(connected);
 }
 
+/* Until it is connected a socket is one of those that strangers write to. The group's program leads
+ * them elsewhere; where a worker is alone there is a group, and the program, only meanwhile. */
+static int close_window(const struct plane *plane, const struct udp_socket *shared) {
+    if (plane->workers > 1)
+        return 0;
+    int error = socket_open_group(shared);
+    return error ? error : steering_sockets(shared->fd, 1);
+}
+
+static void open_window(const struct plane *plane, const struct udp_socket *shared) {
+    if (plane->workers > 1)
+        return;
+    steering_release(shared->fd);
+    socket_close_group(shared);
+}
+
 static void promote(struct pass *pass, struct peer *peer) {
     struct connected *connected = &pass->connected;
     const struct plane *plane = pass->plane;
@@ -298,9 +326,13 @@ static void promote(struct pass *pass, struct peer *peer) {
                                      .joins = true};
     struct udp_socket udp;
     struct shoal_address local;
-    int error = socket_open_connected(&udp, plane->port, &options,
+    const struct udp_socket *shared = pass_socket_for(pass, peer->endpoint.remote.family);
+    int error = close_window(plane, shared);
+    if (!error)
+        error = socket_open_connected(&udp, plane->port, &options,
                                       offload_has(&plane->offload, SHOAL_OFFLOAD_UDP_GRO),
                                       &peer->endpoint.remote, &local);
+    open_window(plane, shared);
     if (error) {
         atomic_store_explicit(&connected->error, error, memory_order_relaxed);
         stats_add(&pass->stats, COUNT_connected_refused, 1);
@@ -365,7 +397,11 @@ void connected_settle(struct pass *pass) {
         tell_refused(pass);
         sweep(pass);
     }
-    if (!wish || pass->now < connected->next_try || !may_connect(pass, wish))
+    if (!wish || pass->now < connected->next_try || pass->now < wish->connect_again)
+        return;
+    if (wish->endpoint.remote.family != SHOAL_AF_NONE)
+        train_reconsider_way(pass, wish);
+    if (!may_connect(pass, wish))
         return;
     if ((uint32_t)__builtin_popcountll(connected->used) >= pass->plane->connect_max)
         connected->next_try = pass->now + CONNECTED_PACE_NS;

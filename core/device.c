@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,14 +98,10 @@ static void probe_udp(struct device *device) {
     }
 }
 
-/* Of all workers together 256, and no more than a quarter of the descriptors that a process may
- * have: the host program wants some, too. */
+/* Each worker has one at least: what is heavy is rarely more than a few. */
 static uint32_t connect_max(uint32_t workers) {
-    struct rlimit files;
     uint32_t most = CONNECTED_ALL / workers;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 / workers < most)
-        most = (uint32_t)(files.rlim_cur / 4 / workers);
-    return most < CONNECTED_MAX ? most : CONNECTED_MAX;
+    return most < 1 ? 1 : most < CONNECTED_WORKER ? most : CONNECTED_WORKER;
 }
 
 /* Which worker has which queue is the order in which they are opened; none closes before all do. */

@@ -107,6 +107,10 @@ int socket_open_group(const struct udp_socket *udp) {
     return set_int(udp->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
+void socket_close_group(const struct udp_socket *udp) {
+    (void)set_int(udp->fd, SOL_SOCKET, SO_REUSEPORT, 0);
+}
+
 int socket_set_fwmark(const struct udp_socket *udp, uint32_t fwmark) {
     return set_int(udp->fd, SOL_SOCKET, SO_MARK, (int)fwmark);
 }

@@ -72,6 +72,9 @@ void socket_close(struct udp_socket *udp);
  * free, so the first of a group asks for it afterwards. 0 or an errno. */
 int socket_open_group(const struct udp_socket *udp);
 
+/** Lets nobody join any more; those that did stay. */
+void socket_close_group(const struct udp_socket *udp);
+
 /**
  * Opens a socket that joins the group of a port and leaves it again by being connected to a place.
  * Between the two it belongs to the group, whose program must not choose it (steering.h).

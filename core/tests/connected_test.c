@@ -1,120 +1,312 @@
+// LDFLAGS: -Wl,--wrap=clock_boottime
 /* Connected sockets of busy peers: they come and go while packets flow, and nobody can tell but by
- * the counters (T13, T23, T24). Strangers with keys play the peers. */
-#include "world.h"
+ * the counters (T13, T23). The clock by which peers are busy or idle is moved. */
+#include "busy.h"
 
-#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "registry.h"
+#include "clock.h"
+#include "heat.h"
+#include "offload_model.h"
+#include "random.h"
 #include "unit.h"
 
-enum { OURS = 1, FIRST = 2, PEERS = 6, KEY = 2 };
+static _Atomic uint64_t later;
+uint64_t __real_clock_boottime(void);
+uint64_t __wrap_clock_boottime(void);
+uint64_t __wrap_clock_boottime(void) { return __real_clock_boottime() + atomic_load(&later); }
 
-static struct side side;
-static shoal_peer_t peers[256];
-static struct shoal_address places[256];
-static int sockets[256];
-static uint64_t counters[256];
-static uint8_t message[WORLD_FRAME_MAX], plain[WORLD_FRAME_MAX], got[WORLD_FRAME_MAX];
-static uint16_t family = SHOAL_AF_INET;
-static uint32_t workers = 1;
-static uint8_t last_peer;
+static struct busy busy;
+static struct side *const side = &busy.side;
+static const uint16_t families[] = {SHOAL_AF_INET, SHOAL_AF_INET6};
 
-static uint32_t index_of(uint8_t number) { return 0x5a00u | number << 16 | number % workers; }
+#define ONE BUSY_FIRST /* a peer, and others */
+#define TWO (BUSY_FIRST + 1)
+#define THREE (BUSY_FIRST + 2)
 
-/* Sockets from the first message on, so many a worker. */
-static void limit(uint32_t after, uint32_t most) {
-    struct device *device = registry_acquire(side.device);
-    assert_non_null(device);
-    device_stop(device);
-    device->plane.connect_after = after;
-    device->plane.connect_max = most;
-    device_resume(device);
-    registry_release(side.device);
+static struct shoal_address endpoint_of(uint32_t number) {
+    struct shoal_peer_facts facts;
+    side_counter(side, "rx_packets"); /* a standstill */
+    assert_int_equal(shoal_peer_facts(side->device, busy.peers[number], &facts, sizeof(facts)),
+                     SHOAL_OK);
+    return facts.endpoint.remote;
 }
 
-static void start(uint32_t worker_count, uint8_t peer_count) {
-    workers = worker_count;
-    last_peer = (uint8_t)(FIRST + peer_count - 1);
-    memset(counters, 0, sizeof(counters));
-    side_open(&side, OURS, &(struct world_options){.workers = workers, .outer = family});
-    limit(1, 4);
-    for (uint8_t i = FIRST; i <= last_peer; i++) {
-        sockets[i] = stranger_open(family, &places[i]);
-        peers[i] = side_add_peer(&side, i, i, &places[i]);
-        struct shoal_session session =
-            world_session(&side, SHOAL_ROLE_INITIATOR, index_of(i), i, 0);
-        side.peer = peers[i];
-        side_install(&side, &session);
-    }
-}
-
-static void stop(void) {
-    for (uint8_t i = FIRST; i <= last_peer; i++)
-        close(sockets[i]);
-    side_close(&side);
-}
-
-/* One packet from a peer, by any socket. */
-static void send_from(uint8_t number, int by) {
-    size_t length = world_packet(plain, false, number, OURS, 100, (uint8_t)counters[number]);
-    size_t size = forge(message, KEY, index_of(number), counters[number]++, plain, length);
-    stranger_send(by, &side.outer, message, size);
-    side_expect(&side, plain, length);
-}
-
-/* One packet to it, which has to arrive at `at`. */
-static void send_to(uint8_t number, int at) {
-    size_t length = world_packet(plain, false, OURS, number, 100, 7);
-    side_write(&side, plain, length);
-    size_t size = stranger_receive(at, message, sizeof(message), WORLD_PATIENCE_MS);
-    assert_true(size > 0);
-    assert_true(unforge(got, OURS, message, size) >= (long)length);
-    assert_memory_equal(got, plain, length);
-}
-
-/* Keeps a peer busy until its socket is open and used. */
-static void warm(uint8_t number) {
-    uint64_t before = side_counter_now(&side, "connected_opened");
-    for (int i = 0; i < 1000 && side_counter_now(&side, "connected_opened") == before; i++) {
-        send_from(number, sockets[number]);
-        send_to(number, sockets[number]);
-    }
-    assert_int_equal(side_counter_now(&side, "connected_opened"), before + 1);
-}
-
-static uint32_t open_now(void) {
-    struct shoal_device_info info;
-    assert_int_equal(shoal_device_info(side.device, &info, sizeof(info)), SHOAL_OK);
-    return info.connected;
+static bool is_at(uint32_t number, const struct shoal_address *place) {
+    struct shoal_address now = endpoint_of(number);
+    return memcmp(&now, place, sizeof(now)) == 0;
 }
 
 static void a_busy_peer_gets_a_socket_of_its_own(void **state) {
-    for (uint32_t count = 1; count <= 3; count += 2) {
-        (void)state;
-        start(count, PEERS);
-        warm(FIRST);
-        assert_int_equal(open_now(), 1);
-        uint64_t sent = side_counter(&side, "tx_connected");
-        uint64_t received = side_counter(&side, "rx_connected");
-        for (int i = 0; i < 10; i++) {
-            send_from(FIRST, sockets[FIRST]);
-            send_to(FIRST, sockets[FIRST]);
+    (void)state;
+    for (int f = 0; f < 2; f++)
+        for (uint32_t workers = 1; workers <= 3; workers += 2) {
+            busy_open(&busy, families[f], workers, 4, 4);
+            busy_warm(&busy, ONE);
+            assert_int_equal(busy_count(&busy), 1);
+            uint64_t sent = side_counter(side, "tx_connected");
+            uint64_t received = side_counter(side, "rx_connected");
+            for (int i = 0; i < 10; i++) {
+                busy_from(&busy, ONE, busy.sockets[ONE]);
+                busy_to(&busy, ONE, busy.sockets[ONE]);
+            }
+            assert_int_equal(side_counter(side, "tx_connected"), sent + 10);
+            assert_int_equal(side_counter(side, "rx_connected"), received + 10);
+            assert_int_equal(side_counter(side, "handoff_messages"), 0);
+            assert_int_equal(side_drops(side), 0);
+            busy_close(&busy);
         }
-        assert_int_equal(side_counter(&side, "tx_connected"), sent + 10);
-        assert_int_equal(side_counter(&side, "rx_connected"), received + 10);
-        assert_int_equal(side_counter(&side, "handoff_messages"), 0);
-        assert_int_equal(side_drops(&side), 0);
-        stop();
+}
+
+static void switched_off_no_peer_has_one(void **state) {
+    (void)state;
+    struct shoal_device_info info;
+    busy_open(&busy, SHOAL_AF_INET, 1, 2, 4);
+    busy_warm(&busy, ONE);
+    busy_switch(&busy, false);
+    assert_int_equal(busy_count(&busy), 0);
+    for (int i = 0; i < 20; i++) {
+        busy_from(&busy, ONE, busy.sockets[ONE]);
+        busy_to(&busy, ONE, busy.sockets[ONE]);
     }
+    assert_int_equal(side_counter(side, "connected_opened"), 1);
+    assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);
+    assert_false(info.offloads_on & SHOAL_OFFLOAD_CONNECTED);
+    assert_true(info.offloads_available & SHOAL_OFFLOAD_CONNECTED);
+    busy_switch(&busy, true);
+    busy_warm(&busy, ONE);
+    assert_int_equal(side_drops(side), 0);
+    busy_close(&busy);
+}
+
+/* T13: an authentic packet from elsewhere moves the peer, its socket leaves, and another comes. */
+static void a_peer_that_roams_takes_its_socket_along(void **state) {
+    (void)state;
+    for (uint32_t workers = 1; workers <= 3; workers += 2) {
+        struct shoal_address there;
+        busy_open(&busy, SHOAL_AF_INET, workers, 2, 4);
+        busy_warm(&busy, ONE);
+        int fd = stranger_open(SHOAL_AF_INET, &there);
+        busy_from(&busy, ONE, fd);
+        busy_to(&busy, ONE, fd);
+        assert_true(is_at(ONE, &there));
+        assert_true(side_counter(side, "connected_moved") >= 1);
+        for (int i = 0; i < 20; i++) {
+            busy_from(&busy, ONE, fd);
+            busy_to(&busy, ONE, fd);
+        }
+        assert_true(side_counter(side, "connected_opened") >= 2);
+        busy_await(&busy, 1);
+        uint64_t by_it = side_counter(side, "rx_connected");
+        busy_from(&busy, ONE, fd);
+        assert_int_equal(side_counter(side, "rx_connected"), by_it + 1);
+        assert_int_equal(side_drops(side), 0);
+        close(fd);
+        busy_close(&busy);
+    }
+}
+
+static void a_replay_from_elsewhere_moves_nothing(void **state) {
+    (void)state;
+    uint8_t packet[256];
+    struct shoal_address there;
+    busy_open(&busy, SHOAL_AF_INET, 1, 2, 4);
+    busy_warm(&busy, ONE);
+    int fd = stranger_open(SHOAL_AF_INET, &there);
+    busy.counters[ONE]--;
+    busy_send(&busy, ONE, fd, packet);
+    side_await(side, "drop_rx_replay", 1);
+    assert_true(is_at(ONE, &busy.places[ONE]));
+    assert_int_equal(busy_count(&busy), 1);
+    assert_int_equal(side_counter(side, "connected_moved"), 0);
+    busy_to(&busy, ONE, busy.sockets[ONE]);
+    close(fd);
+    busy_close(&busy);
+}
+
+/* What arrives on a connected socket is judged as if it had come to the shared one. */
+static void a_connected_place_may_send_what_anybody_may(void **state) {
+    (void)state;
+    struct shoal_mail mail;
+    busy_open(&busy, SHOAL_AF_INET, 3, 4, 4);
+    busy_warm(&busy, ONE);
+    busy_from(&busy, TWO, busy.sockets[ONE]); /* another peer, of another worker, from there */
+    assert_true(is_at(TWO, &busy.places[ONE]));
+    assert_int_equal(side_counter(side, "handoff_messages"), 1);
+    stranger_send(busy.sockets[ONE], &side->outer, "\1\1 stun", 7);
+    assert_true(side_mail(side, SHOAL_MAIL_DATAGRAM, &mail, NULL));
+    assert_memory_equal(&mail.endpoint.remote, &busy.places[ONE], sizeof(mail.endpoint.remote));
+    assert_int_equal(side_drops(side), 0);
+    busy_close(&busy);
+}
+
+static void a_quiet_peer_loses_its_socket_and_gets_one_again(void **state) {
+    (void)state;
+    busy_open(&busy, SHOAL_AF_INET, 1, 2, 4);
+    busy_warm(&busy, ONE);
+    busy_warm(&busy, TWO);
+    assert_int_equal(busy_count(&busy), 2);
+    atomic_fetch_add(&later, (HEAT_IDLE_PERIODS - 1) * HEAT_PERIOD_NS);
+    busy_from(&busy, TWO, busy.sockets[TWO]);
+    assert_int_equal(busy_count(&busy), 2);
+    atomic_fetch_add(&later, 3 * HEAT_PERIOD_NS);
+    busy_from(&busy, TWO, busy.sockets[TWO]); /* something has to happen */
+    busy_await(&busy, 1);
+    assert_int_equal(side_counter(side, "connected_idle"), 1);
+    busy_warm(&busy, ONE);
+    assert_int_equal(side_drops(side), 0);
+    busy_close(&busy);
+}
+
+static void the_limit_holds_and_only_a_much_busier_peer_takes_a_place(void **state) {
+    (void)state;
+    busy_open(&busy, SHOAL_AF_INET, 1, 3, 2);
+    busy_warm(&busy, ONE);
+    busy_warm(&busy, TWO);
+    for (int i = 0; i < 30; i++)
+        for (uint32_t number = ONE; number <= THREE; number++)
+            busy_from(&busy, number, busy.sockets[number]);
+    assert_int_equal(busy_count(&busy), 2); /* equally busy */
+    assert_int_equal(side_counter(side, "connected_evicted"), 0);
+    for (int i = 0; i < 500 && side_counter_now(side, "connected_evicted") == 0; i++) {
+        atomic_fetch_add(&later, HEAT_PERIOD_NS / 20);
+        busy_from(&busy, THREE, busy.sockets[THREE]);
+    }
+    assert_int_equal(side_counter(side, "connected_evicted"), 1);
+    for (int i = 0; i < 5; i++)
+        busy_from(&busy, THREE, busy.sockets[THREE]);
+    uint64_t by_it = side_counter(side, "rx_connected");
+    busy_from(&busy, THREE, busy.sockets[THREE]);
+    assert_int_equal(side_counter(side, "rx_connected"), by_it + 1);
+    assert_int_equal(busy_count(&busy), 2);
+    assert_int_equal(side_drops(side), 0);
+    busy_close(&busy);
+}
+
+/* Whatever a command changes about the sockets, or the peer, those that do not fit any more are
+ * gone when it returns, and what lay in them has come out. */
+static void commands_leave_no_socket_behind(void **state) {
+    (void)state;
+    uint8_t packet[256];
+    struct shoal_error error;
+    for (int what = 0; what < 5; what++) {
+        busy_open(&busy, SHOAL_AF_INET, 1, 2, 4);
+        busy_warm(&busy, ONE);
+        struct shoal_endpoint nowhere = {.remote.family = SHOAL_AF_NONE};
+        size_t length = busy_send(&busy, ONE, busy.sockets[ONE], packet);
+        int32_t status = SHOAL_E_INVALID;
+        uint16_t port;
+        if (what == 0)
+            status = shoal_device_bind(side->device, 0, 0, &port, &error, sizeof(error));
+        else if (what == 1)
+            status = shoal_device_unbind(side->device);
+        else if (what == 2)
+            status = shoal_device_set_fwmark(side->device, 0);
+        else if (what == 3)
+            status =
+                shoal_peer_set_endpoint(side->device, busy.peers[ONE], &nowhere, sizeof(nowhere));
+        else
+            status = shoal_device_set_offloads(side->device, SHOAL_OFFLOAD_CONNECTED, 0);
+        assert_int_equal(status, SHOAL_OK);
+        if (what != 3)
+            assert_int_equal(busy_count(&busy), 0);
+        side_expect(side, packet, length);
+        assert_int_equal(side_drops(side), 0);
+        busy_close(&busy);
+    }
+}
+
+static void a_peer_that_is_removed_gives_its_place_back(void **state) {
+    (void)state;
+    busy_open(&busy, SHOAL_AF_INET, 1, 2, 1);
+    busy_warm(&busy, ONE);
+    assert_int_equal(shoal_peer_remove(side->device, busy.peers[ONE]), SHOAL_OK);
+    busy_await(&busy, 0);
+    busy_warm(&busy, TWO);
+    assert_int_equal(busy_count(&busy), 1);
+    busy_close(&busy);
+}
+
+/* ---- T23: many come and go while others send --------------------------------------------- */
+
+enum { SENDERS = 6, WINDOW = 100 };
+
+static _Atomic bool enough;
+static _Atomic uint64_t taken; /* packets that came out, of all peers */
+static uint64_t given;
+
+/* Every peer sends its numbered packets, never more than a few before they come out. */
+static void *send_all(void *argument) {
+    (void)argument;
+    uint8_t packet[256];
+    while (!atomic_load(&enough)) {
+        for (uint32_t i = ONE; i < ONE + SENDERS; i++, given++)
+            busy_send(&busy, i, busy.sockets[i], packet);
+        while (given > atomic_load(&taken) + WINDOW && !atomic_load(&enough))
+            usleep(50);
+    }
+    return NULL;
+}
+
+/* One frame: packets of a peer in their order, none missing. */
+static void take_frame(uint8_t *next) {
+    static uint8_t frame[WORLD_FRAME_MAX];
+    size_t got = side_read(side, frame, WORLD_PATIENCE_MS);
+    assert_true(got > WORLD_VNET + 28);
+    uint8_t number = frame[WORLD_VNET + 15];
+    size_t payload = got - WORLD_VNET - 28, packets = payload / 100;
+    for (size_t p = 0; p < packets; p++)
+        assert_int_equal(frame[WORLD_VNET + 28 + p * 100], next[number]++);
+    atomic_fetch_add(&taken, packets);
+}
+
+static void churn(uint32_t workers, uint64_t sockets) {
+    uint8_t next[256] = {0};
+    pthread_t sender;
+    busy_open(&busy, SHOAL_AF_INET, workers, SENDERS, SENDERS);
+    atomic_store(&enough, false);
+    atomic_store(&taken, 0);
+    given = 0;
+    assert_int_equal(pthread_create(&sender, NULL, send_all, NULL), 0);
+    for (uint32_t i = 0; side_counter_now(side, "connected_opened") < sockets; i++) {
+        take_frame(next);
+        if (i % 16 == 0) {
+            busy_switch(&busy, false);
+            busy_switch(&busy, true);
+        }
+    }
+    atomic_store(&enough, true);
+    pthread_join(sender, NULL);
+    while (atomic_load(&taken) < given)
+        take_frame(next);
+    assert_int_equal(side_drops(side), 0);
+    assert_int_equal(side_counter(side, "rx_packets"), given);
+    assert_true(side_counter(side, "rx_connected") > 0);
+    busy_close(&busy);
+}
+
+static void a_thousand_sockets_come_and_go_and_nothing_is_lost_or_reordered(void **state) {
+    (void)state;
+    churn(1, ROUNDS(1000, 200));
+    churn(3, ROUNDS(1000, 200));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_busy_peer_gets_a_socket_of_its_own),
+        cmocka_unit_test(switched_off_no_peer_has_one),
+        cmocka_unit_test(a_peer_that_roams_takes_its_socket_along),
+        cmocka_unit_test(a_replay_from_elsewhere_moves_nothing),
+        cmocka_unit_test(a_connected_place_may_send_what_anybody_may),
+        cmocka_unit_test(a_quiet_peer_loses_its_socket_and_gets_one_again),
+        cmocka_unit_test(the_limit_holds_and_only_a_much_busier_peer_takes_a_place),
+        cmocka_unit_test(commands_leave_no_socket_behind),
+        cmocka_unit_test(a_peer_that_is_removed_gives_its_place_back),
+        cmocka_unit_test(a_thousand_sockets_come_and_go_and_nothing_is_lost_or_reordered),
     };
     return cmocka_run_group_tests_name("connected", tests, NULL, NULL);
 }
