@@ -154,7 +154,8 @@ static void a_quiet_peer_loses_its_socket_and_gets_one_again(void **state) {
     busy_from(&busy, TWO, busy.sockets[TWO]);
     assert_int_equal(busy_count(&busy), 2);
     atomic_fetch_add(&later, 3 * HEAT_PERIOD_NS);
-    busy_from(&busy, TWO, busy.sockets[TWO]); /* something has to happen */
+    for (int i = 0; i < 2; i++) /* the clock of a batch may have been read before */
+        busy_from(&busy, TWO, busy.sockets[TWO]);
     busy_await(&busy, 1);
     assert_int_equal(side_counter(side, "connected_idle"), 1);
     busy_warm(&busy, ONE);

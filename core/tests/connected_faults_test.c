@@ -1,0 +1,332 @@
+// LDFLAGS: -Wl,--wrap=socket -Wl,--wrap=bind -Wl,--wrap=connect -Wl,--wrap=setsockopt
+// LDFLAGS: -Wl,--wrap=sendmsg -Wl,--wrap=recvmsg -Wl,--wrap=epoll_ctl
+/* What the kernel may refuse connected sockets, what forged ICMP makes of them (T24), and the
+ * moment between bind and connect (T23), into which the test puts datagrams. */
+#include "busy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "faults.h"
+#include "unit.h"
+
+#ifndef SO_ATTACH_REUSEPORT_CBPF
+#define SO_ATTACH_REUSEPORT_CBPF 51
+#endif
+
+static struct busy busy;
+static struct side *const side = &busy.side;
+
+#define ONE BUSY_FIRST
+#define TWO (BUSY_FIRST + 1)
+
+static struct fault on_socket, on_bind, on_connect, on_program, on_send, on_receive, on_poll;
+static _Atomic bool intrudes; /* before each connect to a peer */
+static _Atomic uint32_t intruded, seen_inside;
+static _Atomic int poll_out; /* descriptor whose room is waited for; -1: none */
+static _Atomic bool no_room; /* of connected ones it is never told */
+
+/* Only what the worker does: the test's own sockets are left alone. */
+static _Atomic bool armed;
+
+static bool fails(struct fault *fault) { return atomic_load(&armed) && strikes(fault, 0, 0); }
+
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol) {
+    return fails(&on_socket) ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __real_bind(int fd, const struct sockaddr *name, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size) {
+    return fails(&on_bind) ? -1 : __real_bind(fd, name, size);
+}
+
+int __real_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size) {
+    if (level == SOL_SOCKET && option == SO_ATTACH_REUSEPORT_CBPF && fails(&on_program))
+        return -1;
+    return __real_setsockopt(fd, level, option, value, size);
+}
+
+/* A datagram of each of many strangers, so that were the socket one of the group, it would get some
+ * of them; 32 are handshakes that are too short, which are counted and dropped. */
+static void intrude(int fd) {
+    uint8_t bytes[4];
+    for (int i = 0; i < 32; i++) {
+        struct shoal_address place;
+        int stranger = stranger_open(SHOAL_AF_INET, &place);
+        stranger_send(stranger, &side->outer, "\1\0\0\0", 4);
+        close(stranger);
+    }
+    atomic_fetch_add(&intruded, 32);
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 4)
+        atomic_fetch_add(&seen_inside, 1);
+}
+
+int __real_connect(int fd, const struct sockaddr *name, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *name, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *name, socklen_t size) {
+    if (fails(&on_connect))
+        return -1;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)name;
+    if (atomic_load(&armed) && atomic_load(&intrudes) && ntohs(v4->sin_port) != side->port)
+        intrude(fd);
+    return __real_connect(fd, name, size);
+}
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
+    if (!message->msg_name && fails(&on_send)) /* by a connected socket */
+        return -1;
+    return __real_sendmsg(fd, message, flags);
+}
+
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags) {
+    struct sockaddr_storage name;
+    socklen_t size = sizeof(name);
+    if (getpeername(fd, (struct sockaddr *)&name, &size) == 0 && fails(&on_receive))
+        return -1;
+    return __real_recvmsg(fd, message, flags);
+}
+
+int __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
+    if (operation == EPOLL_CTL_ADD && fails(&on_poll))
+        return -1;
+    if (operation == EPOLL_CTL_MOD && event->events & EPOLLOUT)
+        atomic_store(&poll_out, fd);
+    struct sockaddr_storage name;
+    socklen_t size = sizeof(name);
+    if (atomic_load(&no_room) && getpeername(fd, (struct sockaddr *)&name, &size) == 0)
+        event->events &= ~(uint32_t)EPOLLOUT;
+    return __real_epoll_ctl(epoll, operation, fd, event);
+}
+
+static int descriptors(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+    assert_non_null(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static void start(uint32_t workers) {
+    struct fault *const all[] = {&on_socket, &on_bind,    &on_connect, &on_program,
+                                 &on_send,   &on_receive, &on_poll};
+    atomic_store(&armed, false);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        plan(all[i], 0, 0);
+    atomic_store(&no_room, false);
+    atomic_store(&intrudes, false);
+    atomic_store(&intruded, 0);
+    atomic_store(&seen_inside, 0);
+    atomic_store(&poll_out, -1);
+    busy_open(&busy, SHOAL_AF_INET, workers, 3, 4);
+    atomic_store(&armed, true);
+}
+
+static void stop(void) {
+    atomic_store(&armed, false);
+    busy_close(&busy);
+}
+
+static int32_t last_error(void) {
+    struct shoal_device_info info;
+    assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);
+    return info.connected_error;
+}
+
+static void both_ways(int times) {
+    for (int i = 0; i < times; i++) {
+        busy_from(&busy, ONE, busy.sockets[ONE]);
+        busy_to(&busy, ONE, busy.sockets[ONE]);
+    }
+}
+
+static bool has_moved(void) {
+    side->peer = busy.peers[ONE];
+    struct shoal_peer_facts facts = side_facts(side);
+    return memcmp(&facts.endpoint.remote, &busy.places[ONE], sizeof(busy.places[ONE])) != 0;
+}
+
+static void what_cannot_be_made_is_told_and_done_without(void **state) {
+    (void)state;
+    const struct {
+        struct fault *fault;
+        int error;
+    } cases[] = {{&on_socket, EMFILE},         {&on_bind, EADDRINUSE}, {&on_connect, ENETUNREACH},
+                 {&on_connect, EADDRNOTAVAIL}, {&on_program, EPERM},   {&on_poll, ENOSPC}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        start(1);
+        int before = descriptors();
+        plan(cases[i].fault, cases[i].error, 1);
+        both_ways(20);
+        assert_int_equal(side_counter(side, "connected_refused"), 1);
+        assert_int_equal(last_error(), cases[i].error);
+        busy_await(&busy, cases[i].fault == &on_poll ? busy_count(&busy) : 0);
+        if (cases[i].fault != &on_poll) /* that one tries again at once */
+            assert_int_equal(descriptors(), before);
+        assert_int_equal(side_drops(side), 0);
+        stop();
+    }
+}
+
+static void between_bind_and_connect_no_stranger_comes_in(void **state) {
+    (void)state;
+    for (uint32_t workers = 1; workers <= 3; workers += 2) {
+        start(workers);
+        atomic_store(&intrudes, true);
+        busy_warm(&busy, ONE);
+        busy_warm(&busy, TWO);
+        assert_int_equal(atomic_load(&intruded), 64);
+        assert_int_equal(atomic_load(&seen_inside), 0);
+        side_await(side, "drop_handshake_length", 64); /* all came to the shared one */
+        assert_int_equal(side_drops(side), 64);
+        stop();
+    }
+}
+
+/* Forged or not: the packet leaves by the shared socket, the caller has a hint, nothing moves. */
+static void an_error_that_icmp_causes_is_a_hint(void **state) {
+    (void)state;
+    const int errors[] = {ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPROTO, EMSGSIZE};
+    struct shoal_mail mail;
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        start(1);
+        busy_warm(&busy, ONE);
+        both_ways(3);
+        plan(&on_send, errors[i], 1);
+        both_ways(3);
+        assert_true(side_mail(side, SHOAL_MAIL_REFUSED, &mail, NULL));
+        assert_int_equal(mail.tag, ONE);
+        assert_int_equal(mail.value, errors[i]);
+        assert_int_equal(side_counter(side, "connected_errors"), 1);
+        assert_int_equal(busy_count(&busy), 1);
+        assert_false(has_moved());
+        assert_int_equal(side_counter(side, "tx_source_cleared"), 0);
+        assert_int_equal(side_drops(side), 0);
+        stop();
+    }
+}
+
+static void a_socket_that_fails_twice_where_the_shared_one_sends_is_made_anew(void **state) {
+    (void)state;
+    start(1);
+    busy_warm(&busy, ONE);
+    both_ways(3);
+    plan(&on_send, EINVAL, 2);
+    both_ways(10);
+    assert_int_equal(side_counter(side, "connected_refused"), 1);
+    assert_int_equal(side_counter(side, "connected_opened"), 2);
+    assert_false(has_moved());
+    assert_int_equal(side_count_mail(side, SHOAL_MAIL_REFUSED), 1); /* once a second */
+    assert_int_equal(side_drops(side), 0);
+    stop();
+}
+
+static void an_error_that_a_receive_finds_is_a_hint(void **state) {
+    (void)state;
+    struct shoal_mail mail;
+    start(3);
+    busy_warm(&busy, ONE);
+    both_ways(3);
+    plan(&on_receive, ECONNREFUSED, 3);
+    both_ways(3);
+    assert_true(side_mail(side, SHOAL_MAIL_REFUSED, &mail, NULL));
+    assert_int_equal(mail.tag, ONE);
+    assert_true(side_counter(side, "connected_errors") >= 1);
+    assert_int_equal(busy_count(&busy), 1);
+    assert_false(has_moved());
+    assert_int_equal(side_drops(side), 0);
+    stop();
+}
+
+/* The kernel's own: the peer's port is closed for a while, and its ICMP says so. */
+static void a_peer_whose_port_is_closed_for_a_while_is_still_there(void **state) {
+    (void)state;
+    struct shoal_mail mail;
+    uint8_t packet[256];
+    start(1);
+    busy_warm(&busy, ONE);
+    both_ways(3);
+    uint16_t port = busy.places[ONE].port;
+    close(busy.sockets[ONE]);
+    for (int i = 0; i < 5; i++) {
+        uint64_t sent = side_counter(side, "tx_packets");
+        side_write(side, packet, world_packet(packet, false, 1, ONE, 100, 1));
+        side_await(side, "tx_packets", sent + 1);
+    }
+    assert_true(side_mail(side, SHOAL_MAIL_REFUSED, &mail, NULL));
+    assert_int_equal(mail.value, ECONNREFUSED);
+    assert_false(has_moved());
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    atomic_store(&armed, false);
+    busy.sockets[ONE] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(busy.sockets[ONE], (struct sockaddr *)&name, sizeof(name)), 0);
+    both_ways(5);
+    stop();
+}
+
+static void a_train_waits_for_the_room_of_its_own_socket(void **state) {
+    (void)state;
+    start(1);
+    busy_warm(&busy, ONE);
+    both_ways(3);
+    plan(&on_send, EAGAIN, 1);
+    busy_to(&busy, ONE, busy.sockets[ONE]); /* leaves when there is room, which there is */
+    assert_int_equal(side_counter(side, "tx_blocked"), 1);
+    struct sockaddr_in name;
+    socklen_t size = sizeof(name);
+    assert_int_equal(getpeername(atomic_load(&poll_out), (struct sockaddr *)&name, &size), 0);
+    assert_int_equal(ntohs(name.sin_port), busy.places[ONE].port);
+    both_ways(3);
+    assert_int_equal(side_drops(side), 0);
+    stop();
+}
+
+/* The socket that a train waits for leaves: the train goes by the shared one. */
+static void a_train_outlives_the_socket_that_it_waits_for(void **state) {
+    (void)state;
+    uint8_t packet[256], message[512];
+    start(1);
+    busy_warm(&busy, ONE);
+    both_ways(3);
+    atomic_store(&no_room, true);
+    plan(&on_send, EAGAIN, 1);
+    side_write(side, packet, world_packet(packet, false, 1, ONE, 100, 1));
+    side_await(side, "tx_blocked", 1);
+    busy_switch(&busy, false);
+    assert_true(stranger_receive(busy.sockets[ONE], message, sizeof(message), WORLD_PATIENCE_MS));
+    both_ways(3);
+    assert_int_equal(busy_count(&busy), 0);
+    stop();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_cannot_be_made_is_told_and_done_without),
+        cmocka_unit_test(between_bind_and_connect_no_stranger_comes_in),
+        cmocka_unit_test(an_error_that_icmp_causes_is_a_hint),
+        cmocka_unit_test(a_socket_that_fails_twice_where_the_shared_one_sends_is_made_anew),
+        cmocka_unit_test(an_error_that_a_receive_finds_is_a_hint),
+        cmocka_unit_test(a_peer_whose_port_is_closed_for_a_while_is_still_there),
+        cmocka_unit_test(a_train_waits_for_the_room_of_its_own_socket),
+        cmocka_unit_test(a_train_outlives_the_socket_that_it_waits_for),
+    };
+    return cmocka_run_group_tests_name("connected faults", tests, NULL, NULL);
+}
