@@ -216,7 +216,6 @@ int32_t shoal_device_set_offloads(shoal_device_t handle, uint32_t mask, uint32_t
         return SHOAL_E_STALE;
     device_stop(device);
     offload_switch(&device->plane.offload, mask, on);
-    binding_open_groups(device);
     device_apply_offloads(device);
     device_resume(device);
     registry_release(handle);

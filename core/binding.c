@@ -88,52 +88,6 @@ static int open_group(struct device *device, struct pair *pairs, enum pass_socke
     return steering_sockets(pairs[1].of[which].fd, device->worker_count);
 }
 
-/* A worker that is alone has no group, and a connected socket has to join one to have its port.
- * Another socket makes it one, so that it can have the program, and goes. Both are taken off again
- * until somebody joins (connected.c): SO_REUSEPORT costs a datagram 70 ns of 2,500, the program as
- * much. @return an errno */
-static int open_group_of_one(const struct udp_socket *first, const struct socket_options *options,
-                             uint16_t port) {
-    const char *what;
-    struct udp_socket other;
-    int error = socket_open_group(first);
-    if (!error)
-        error = socket_open(&other, first->family, &port, options, &what);
-    if (!error) {
-        error = steering_sockets(other.fd, 1); /* may it be attached? */
-        socket_close(&other);
-        steering_release(first->fd);
-    }
-    socket_close_group(first);
-    return error;
-}
-
-/* Where it fails the peers have no sockets of their own, and status says why. */
-static void open_groups(struct device *device, uint16_t port, struct socket_options options) {
-    struct plane *plane = &device->plane;
-    options.joins = true;
-    for (uint32_t i = 0; i < PASS_SOCKETS; i++) {
-        const struct udp_socket *first = &device->workers[0]->pass.sockets[i];
-        if (first->fd < 0 || plane->groups[i])
-            continue;
-        int error = device->worker_count > 1 ? 0 : open_group_of_one(first, &options, port);
-        plane->groups[i] = !error;
-        if (error)
-            atomic_store(&device->workers[0]->pass.connected.error, error);
-    }
-}
-
-static struct socket_options options_of(const struct device *device, uint32_t fwmark) {
-    return (struct socket_options){.fwmark = fwmark,
-                                   .receive_buffer = device->plane.receive_buffer,
-                                   .send_buffer = SOCKET_SEND_BUFFER};
-}
-
-void binding_open_groups(struct device *device) {
-    if (device->plane.port && offload_has(&device->plane.offload, SHOAL_OFFLOAD_CONNECTED))
-        open_groups(device, device->plane.port, options_of(device, device->plane.fwmark));
-}
-
 static int open_sockets(struct device *device, struct pair *pairs, uint16_t *port,
                         struct socket_options options, const char **what) {
     int error = open_first(&pairs[0], port, &options, what);
@@ -162,9 +116,8 @@ static int swap_pair(struct worker *worker, struct pair *pair, bool gro) {
     return error;
 }
 
-/* Other sockets come, or none: those of peers go first. At a standstill. */
-static void no_groups(struct device *device) {
-    device->plane.groups[PASS_INET] = device->plane.groups[PASS_INET6] = false;
+/* Those of busy peers have the old port or mark, and are made anew. At a standstill. */
+static void close_connected(struct device *device) {
     for (uint32_t w = 0; w < device->worker_count; w++)
         connected_close_all(&device->workers[w]->pass);
 }
@@ -173,7 +126,7 @@ static int swap_sockets(struct device *device, struct pair *pairs) {
     bool gro = offload_has(&device->plane.offload, SHOAL_OFFLOAD_UDP_GRO);
     int error = 0;
     device_stop(device);
-    no_groups(device);
+    close_connected(device);
     for (uint32_t w = 0; w < device->worker_count; w++) {
         int one = swap_pair(device->workers[w], &pairs[w], gro);
         error = error ? error : one;
@@ -184,7 +137,9 @@ static int swap_sockets(struct device *device, struct pair *pairs) {
 
 enum shoal_status binding_move(struct device *device, uint16_t port, uint32_t fwmark,
                                struct shoal_error *error) {
-    struct socket_options options = options_of(device, fwmark);
+    struct socket_options options = {.fwmark = fwmark,
+                                     .receive_buffer = device->plane.receive_buffer,
+                                     .send_buffer = SOCKET_SEND_BUFFER};
     const char *what = "";
     if (port && port == device->plane.port) { /* our own sockets hold it */
         if (fwmark != device->plane.fwmark && binding_set_fwmark(device, fwmark) != SHOAL_OK)
@@ -202,19 +157,16 @@ enum shoal_status binding_move(struct device *device, uint16_t port, uint32_t fw
             swap_sockets(device, pairs);
     }
     close_all(device, pairs);
-    device_stop(device);
-    if (!failed) {
-        device->plane.port = port;
-        device->plane.fwmark = fwmark;
-    }
-    binding_open_groups(device);
-    device_resume(device);
-    return failed ? failure(error, SHOAL_E_SYSTEM, failed, what) : SHOAL_OK;
+    if (failed)
+        return failure(error, SHOAL_E_SYSTEM, failed, what);
+    device->plane.port = port;
+    device->plane.fwmark = fwmark;
+    return SHOAL_OK;
 }
 
 void binding_close(struct device *device) {
     device_stop(device);
-    no_groups(device);
+    close_connected(device);
     for (uint32_t w = 0; w < device->worker_count; w++) {
         struct pair none = {{{.fd = -1}, {.fd = -1}}};
         swap_pair(device->workers[w], &none, false);
@@ -245,9 +197,8 @@ enum shoal_status binding_set_fwmark(struct device *device, uint32_t fwmark) {
         return SHOAL_E_SYSTEM;
     }
     device->plane.fwmark = fwmark;
-    device_stop(device); /* a mark may lead by another source: they are made anew */
-    for (uint32_t w = 0; w < device->worker_count; w++)
-        connected_close_all(&device->workers[w]->pass);
+    device_stop(device);
+    close_connected(device);
     device_resume(device);
     return SHOAL_OK;
 }

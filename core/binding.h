@@ -15,10 +15,6 @@ struct device;
 enum shoal_status binding_move(struct device *device, uint16_t port, uint32_t fwmark,
                                struct shoal_error *error);
 
-/** Lets the sockets of busy peers join the port, where they are switched on. At a
- * standstill. */
-void binding_open_groups(struct device *device);
-
 /** Closes the sockets. */
 void binding_close(struct device *device);
 

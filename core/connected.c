@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "heat.h"
 #include "pass.h"
-#include "steering.h"
 #include "train.h"
 
 #define CLOSE_TURNS 64 /* of a standstill: more than a receive buffer by default */
@@ -49,14 +49,13 @@ static void count_places(struct connected *connected) {
 static void leave(struct pass *pass, uint32_t i, enum counter why) {
     struct connected *connected = &pass->connected;
     struct connected_place *place = &connected->places[i];
-    struct shoal_address ourselves = place->local;
-    ourselves.port = atomic_load_explicit(&pass->plane->port, memory_order_relaxed);
-    (void)socket_connect(&place->udp, &ourselves); /* refused: what comes last is lost */
+    (void)socket_connect(&place->udp, &place->local); /* refused: what comes last is lost */
     if (place->peer)
         place->peer->connected = 0;
     place->peer = NULL;
     connected->waits &= ~bit_of(i);
     connected->leaves |= bit_of(i);
+    place->begun = 0;
     if (pass->tx.waiting_for == PASS_CONNECTED + i)
         pass->tx.waiting_for = shared_of(place);
     stats_add(&pass->stats, why, 1);
@@ -94,29 +93,34 @@ void connected_follow(struct pass *pass, struct peer *peer) {
         leave(pass, peer->connected - 1, COUNT_connected_moved);
 }
 
-/* What came before they were connected goes first. */
-static void end_waiting(struct pass *pass) {
-    for (int i = 0; i < PASS_SOCKETS && pass->connected.waits; i++)
-        for (int turn = 0; turn < CLOSE_TURNS && pass->sockets[i].fd >= 0; turn++)
-            if (!rx_drain(pass, &pass->sockets[i]))
-                break;
+static void drain(struct pass *pass, struct udp_socket *udp) {
+    for (int turn = 0; turn < CLOSE_TURNS && udp->fd >= 0 && rx_drain(pass, udp); turn++)
+        ;
 }
 
+static void linger(void) { nanosleep(&(struct timespec){.tv_nsec = CONNECTED_LINGER_NS}, NULL); }
+
+/* At a standstill, so it lingers twice at most. What came before they were connected goes first. */
 void connected_close_all(struct pass *pass) {
     struct connected *connected = &pass->connected;
-    end_waiting(pass);
+    connected->wish = NULL;
+    if (!connected->used)
+        return;
+    if (connected->waits) {
+        linger();
+        for (int i = 0; i < PASS_SOCKETS; i++)
+            drain(pass, &pass->sockets[i]);
+    }
     for (uint32_t i = 0; i < CONNECTED_MAX; i++)
         if (connected->used & ~connected->leaves & bit_of(i))
             leave(pass, i, COUNT_connected_moved);
+    linger();
     for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
         if (!(connected->used & bit_of(i)))
             continue;
-        struct udp_socket *udp = &connected->places[i].udp;
-        for (int turn = 0; turn < CLOSE_TURNS && rx_drain(pass, udp); turn++)
-            ;
+        drain(pass, &connected->places[i].udp);
         close_place(pass, i);
     }
-    connected->wish = NULL;
 }
 
 /* ---- Sending ----------------------------------------------------------------------------- */
@@ -171,16 +175,27 @@ static void tell_refused(struct pass *pass) {
             tell(pass, connected->places[i].peer, ECONNREFUSED);
 }
 
+/* In the batches after the one in which it was connected, so that what that one took is not
+ * counted. */
+static void begin(const struct pass *pass, struct connected_place *place) {
+    if (place->begun)
+        return;
+    place->begun = pass->now;
+    place->since = pass->realtime;
+}
+
 uint32_t connected_read_leaving(struct pass *pass) {
     struct connected *connected = &pass->connected;
     uint64_t leaves = connected->leaves;
     uint32_t wait = 0;
     for (uint32_t i = 0; leaves >> i; i++) {
+        struct connected_place *place = &connected->places[i];
         if (!(leaves & bit_of(i)))
             continue;
-        if (rx_drain(pass, &connected->places[i].udp))
-            wait |= 1u << shared_of(&connected->places[i]);
-        else
+        begin(pass, place);
+        if (rx_drain(pass, &place->udp))
+            wait |= 1u << shared_of(place);
+        else if (pass->now - place->begun >= CONNECTED_LINGER_NS)
             close_place(pass, i);
     }
     return wait;
@@ -215,9 +230,8 @@ void connected_shared_read(struct pass *pass, uint32_t which, bool dry) {
         struct connected_place *place = &connected->places[i];
         if (!(connected->waits & bit_of(i)) || shared_of(place) != which)
             continue;
-        if (!place->since)
-            place->since = pass->realtime;
-        if (!dry && till < place->since && pass->now - place->opened < CONNECTED_WAIT_NS)
+        begin(pass, place);
+        if (!dry && till < place->since && pass->now - place->begun < CONNECTED_WAIT_NS)
             continue;
         connected->waits &= ~bit_of(i);
         if (!poll_place(connected, i)) {
@@ -245,7 +259,7 @@ static bool may_connect(struct pass *pass, const struct peer *peer) {
     return !peer->connected && peer->way == AROUND_PLAIN &&
            endpoint->remote.family != SHOAL_AF_NONE &&
            endpoint->local.family == endpoint->remote.family && !endpoint->remote.scope &&
-           plane->groups[endpoint->remote.family == SHOAL_AF_INET6] &&
+           pass->sockets[endpoint->remote.family == SHOAL_AF_INET6].fd >= 0 &&
            atomic_load_explicit(&plane->port, memory_order_relaxed);
 }
 
@@ -269,18 +283,19 @@ static uint32_t find_place(struct pass *pass, const struct peer *peer) {
     struct connected *connected = &pass->connected;
     if ((uint32_t)__builtin_popcountll(connected->used) < pass->plane->connect_max)
         return (uint32_t)__builtin_ctzll(~connected->used);
+    if (connected->leaves)
+        return CONNECTED_MAX; /* soon */
     uint64_t period = heat_period(pass->now);
     uint32_t cold = coldest(connected, period);
-    if (!connected->leaves && cold != CONNECTED_MAX &&
-        heat_beats(&peer->heat, &connected->places[cold].peer->heat, period)) {
+    if (cold != CONNECTED_MAX &&
+        heat_beats(&peer->heat, &connected->places[cold].peer->heat, period))
         leave(pass, cold, COUNT_connected_evicted);
-        connected->next_try = pass->now; /* the next batch has the place */
-    }
+    else
+        connected->next_try = pass->now + CONNECTED_PACE_NS;
     return CONNECTED_MAX;
 }
 
-static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, struct peer *peer,
-                   const struct shoal_address *local) {
+static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, struct peer *peer) {
     struct connected *connected = &pass->connected;
     struct connected_place *place = &connected->places[i];
     turns_lock(&pass->turns);
@@ -288,9 +303,9 @@ static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, 
     turns_unlock(&pass->turns);
     place->peer = peer;
     place->remote = peer->endpoint.remote;
-    place->local = *local;
-    place->since = 0;
-    place->opened = pass->now;
+    place->local = peer->endpoint.local;
+    place->local.port = atomic_load_explicit(&pass->plane->port, memory_order_relaxed);
+    place->begun = 0;
     place->failures = 0;
     peer->connected = i + 1;
     connected->used |= bit_of(i);
@@ -298,54 +313,46 @@ static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, 
     count_places(connected);
 }
 
-/* Until it is connected a socket is one of those that strangers write to. The group's program leads
- * them elsewhere; where a worker is alone there is a group, and the program, only meanwhile. */
-static int close_window(const struct plane *plane, const struct udp_socket *shared) {
-    if (plane->workers > 1)
-        return 0;
-    int error = socket_open_group(shared);
-    return error ? error : steering_sockets(shared->fd, 1);
-}
-
-static void open_window(const struct plane *plane, const struct udp_socket *shared) {
-    if (plane->workers > 1)
-        return;
-    steering_release(shared->fd);
-    socket_close_group(shared);
-}
-
-static void promote(struct pass *pass, struct peer *peer) {
-    struct connected *connected = &pass->connected;
+/* Where a worker is alone its socket lets others have the port only meanwhile: SO_REUSEPORT costs
+ * each datagram a hash. */
+static int open_place(struct pass *pass, struct udp_socket *udp, const struct peer *peer) {
     const struct plane *plane = pass->plane;
-    uint32_t i = find_place(pass, peer);
-    if (i == CONNECTED_MAX)
-        return;
+    const struct udp_socket *shared = pass_socket_for(pass, peer->endpoint.remote.family);
     struct socket_options options = {.fwmark = plane->fwmark,
                                      .receive_buffer = plane->receive_buffer,
                                      .send_buffer = SOCKET_SEND_BUFFER,
                                      .joins = true};
-    struct udp_socket udp;
-    struct shoal_address local;
-    const struct udp_socket *shared = pass_socket_for(pass, peer->endpoint.remote.family);
-    int error = close_window(plane, shared);
+    struct shoal_address local = peer->endpoint.local;
+    local.port = plane->port;
+    int error = plane->workers > 1 ? 0 : socket_open_group(shared);
     if (!error)
-        error = socket_open_connected(&udp, plane->port, &options,
-                                      offload_has(&plane->offload, SHOAL_OFFLOAD_UDP_GRO),
-                                      &peer->endpoint.remote, &local);
-    open_window(plane, shared);
-    if (error) {
-        atomic_store_explicit(&connected->error, error, memory_order_relaxed);
-        stats_add(&pass->stats, COUNT_connected_refused, 1);
-        peer->connect_again = connected->next_try = pass->now + CONNECTED_REST_NS;
+        error = socket_open_connected(udp, &options,
+                                      offload_has(&plane->offload, SHOAL_OFFLOAD_UDP_GRO), &local,
+                                      &peer->endpoint.remote);
+    if (plane->workers == 1)
+        socket_close_group(shared);
+    return error;
+}
+
+static void promote(struct pass *pass, struct peer *peer) {
+    struct connected *connected = &pass->connected;
+    uint32_t i = find_place(pass, peer);
+    if (i == CONNECTED_MAX)
+        return;
+    struct udp_socket udp = {.fd = -1};
+    int error = open_place(pass, &udp, peer);
+    if (udp.fd >= 0)
+        occupy(pass, i, &udp, peer);
+    if (!error) {
+        stats_add(&pass->stats, COUNT_connected_opened, 1);
         return;
     }
-    stats_add(&pass->stats, COUNT_connected_opened, 1);
-    occupy(pass, i, &udp, peer, &local);
-    /* Routes would choose another source than the one that the peer writes to (R55). */
-    if (fits(&connected->places[i], &peer->endpoint))
-        return;
-    peer->connect_again = pass->now + CONNECTED_REST_NS;
-    leave(pass, i, COUNT_connected_other_source);
+    atomic_store_explicit(&connected->error, error, memory_order_relaxed);
+    peer->connect_again = connected->next_try = pass->now + CONNECTED_REST_NS;
+    if (udp.fd >= 0) /* bound for a moment: others may have written to it */
+        leave(pass, i, COUNT_connected_refused);
+    else
+        stats_add(&pass->stats, COUNT_connected_refused, 1);
 }
 
 static void sweep(struct pass *pass) {
@@ -403,7 +410,5 @@ void connected_settle(struct pass *pass) {
         train_reconsider_way(pass, wish);
     if (!may_connect(pass, wish))
         return;
-    if ((uint32_t)__builtin_popcountll(connected->used) >= pass->plane->connect_max)
-        connected->next_try = pass->now + CONNECTED_PACE_NS;
     promote(pass, wish);
 }

@@ -12,8 +12,10 @@
  *                  quiet, a busier peer, the endpoint or its source moved, refused twice,
  *                  mark, port or offloads changed
  *
- * One that leaves is connected to ourselves first, so that nothing comes any more, and is read
- * until it is dry, before the shared socket is: nothing is lost, and the order stays.
+ * Between bind and connect it gets what anybody sends to its address, for some microseconds: that
+ * is read like everything else (T23). One that leaves is connected to ourselves first, so that
+ * nothing comes any more, and is read until it is dry, before the shared socket is: nothing is
+ * lost, and the order stays.
  *
  * Errors of a connected socket are what ICMP says, and anybody may say that. They are hints: the
  * same bytes go by the shared socket at once, whose answer counts, and the caller is told
@@ -40,6 +42,9 @@
 #define CONNECTED_REST_NS 5000000000ull
 /** How often a busy peer may look for a place among others that are. */
 #define CONNECTED_PACE_NS 50000000ull
+/** Another processor may have found a socket for a datagram and not put it in yet when it is
+ * connected to another place: it stays open so long. */
+#define CONNECTED_LINGER_NS 200000ull
 /** The longest that one waits for the shared socket, where the kernel dates nothing. */
 #define CONNECTED_WAIT_NS 100000000ull
 /** What a peer's ICMP errors are told of: once in this time. */
@@ -53,9 +58,8 @@ struct connected_place {
     struct udp_socket udp; /* fd -1: the place is free */
     struct peer *peer;     /* NULL: it leaves, or is free */
     struct shoal_address remote, local;
-    uint64_t opened;   /* CLOCK_BOOTTIME */
-    uint64_t since;    /* the first batch after that; CLOCK_REALTIME, as the kernel dates what
-                          arrives. 0: it has not begun */
+    uint64_t begun;    /* the first batch after it was connected, or began to leave; 0: not yet */
+    uint64_t since;    /* the same in CLOCK_REALTIME, as the kernel dates what arrives */
     uint32_t failures; /* sends that failed here and left by the shared socket, in a row */
 };
 

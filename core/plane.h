@@ -33,7 +33,6 @@ struct plane {
     uint32_t receive_buffer;  /* SO_RCVBUF of every socket, in bytes */
     uint32_t connect_after;   /* messages in a period from which on a peer may have a socket */
     uint32_t connect_max;     /* sockets of peers, a worker */
-    bool groups[2];           /* our sockets of this family (IPv4, IPv6) let others join */
     _Atomic uint32_t fwmark;  /* of our sockets; for questions about routes */
     _Atomic uint16_t port;    /* of our sockets; 0: not bound. Both the control thread's */
     _Atomic uint32_t mtu;     /* of the interface. Worker 0's, which follows it */

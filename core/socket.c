@@ -73,22 +73,32 @@ static int bind_port(int fd, uint16_t family, uint16_t *port) {
     return 0;
 }
 
-int socket_open(struct udp_socket *udp, uint16_t family, uint16_t *port,
-                const struct socket_options *options, const char **what) {
+/* Not bound yet. @return a descriptor, or -1 and *error */
+static int open_configured(uint16_t family, const struct socket_options *options, const char **what,
+                           int *error) {
     *what = "socket";
     int fd = socket(family == SHOAL_AF_INET6 ? AF_INET6 : AF_INET,
                     SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
-    if (fd < 0)
-        return errno;
-    int error = configure(fd, family, options, what);
-    if (!error && options->joins) {
+    *error = fd < 0 ? errno : configure(fd, family, options, what);
+    if (fd >= 0 && !*error && options->joins) {
         *what = "SO_REUSEPORT";
-        error = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        *error = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
-    if (!error) {
-        *what = "bind";
-        error = bind_port(fd, family, port);
+    if (fd >= 0 && *error) {
+        close(fd);
+        fd = -1;
     }
+    return fd;
+}
+
+int socket_open(struct udp_socket *udp, uint16_t family, uint16_t *port,
+                const struct socket_options *options, const char **what) {
+    int error;
+    int fd = open_configured(family, options, what, &error);
+    if (fd < 0)
+        return error;
+    *what = "bind";
+    error = bind_port(fd, family, port);
     if (error) {
         close(fd);
         return error;
@@ -344,30 +354,21 @@ int socket_connect(const struct udp_socket *udp, const struct shoal_address *rem
     return connect(udp->fd, &name.any, size) == 0 ? 0 : errno;
 }
 
-static int source_of_socket(const struct udp_socket *udp, struct shoal_address *local) {
-    union sockaddr_any name;
-    socklen_t size = sizeof(name);
-    memset(local, 0, sizeof(*local));
-    if (getsockname(udp->fd, &name.any, &size) != 0)
-        return errno;
-    read_address(local, &name);
-    return 0;
-}
-
-int socket_open_connected(struct udp_socket *udp, uint16_t port,
-                          const struct socket_options *options, bool gro,
-                          const struct shoal_address *remote, struct shoal_address *local) {
+int socket_open_connected(struct udp_socket *udp, const struct socket_options *options, bool gro,
+                          const struct shoal_address *local, const struct shoal_address *remote) {
     const char *what;
-    int error = socket_open(udp, remote->family, &port, options, &what);
-    if (error)
+    int error;
+    int fd = open_configured(remote->family, options, &what, &error);
+    if (fd < 0)
         return error;
-    udp->connected = true;
-    error = socket_connect(udp, remote);
-    if (!error)
-        error = source_of_socket(udp, local);
-    if (!error && gro)
+    *udp = (struct udp_socket){.fd = fd, .family = remote->family, .connected = true};
+    if (gro)
         socket_set_gro(udp, true);
-    if (error)
-        socket_close(udp);
+    union sockaddr_any name;
+    memset(&name, 0, sizeof(name));
+    socklen_t size = write_address(&name, local);
+    error = bind(fd, &name.any, size) == 0 ? 0 : errno;
+    if (!error)
+        error = socket_connect(udp, remote);
     return error;
 }

@@ -42,7 +42,6 @@
     X(connected_evicted)          /* given up for a busier peer */ \
     X(connected_idle)             /* given up since its peer was quiet */ \
     X(connected_moved)            /* given up since endpoint, source, port or mark are others (R53) */ \
-    X(connected_other_source)     /* given up at once: routes choose another source (R55) */ \
     X(connected_refused)          /* could not be made, or failed twice where the shared one sent */ \
     X(connected_again)            /* connected again on news of routes */ \
     X(connected_errors)           /* errors on them, ICMP's most likely: hints and nothing more */ \

@@ -16,11 +16,6 @@
 #define SO_ATTACH_REUSEPORT_CBPF 51 /* asm-generic/socket.h */
 #endif
 
-#ifndef SO_DETACH_REUSEPORT_BPF
-#define SO_DETACH_REUSEPORT_BPF                                                                    \
-    68 /* asm-generic/socket.h; Linux 5.3. Without it the program stays */
-#endif
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- Sockets ----------------------------------------------------------------------------- */
@@ -42,11 +37,6 @@ int steering_sockets(int socket, uint32_t workers) {
     return setsockopt(socket, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) == 0
                ? 0
                : errno;
-}
-
-void steering_release(int socket) {
-    int nothing = 0;
-    (void)setsockopt(socket, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &nothing, sizeof(nothing));
 }
 
 /* ---- TUN --------------------------------------------------------------------------------- */

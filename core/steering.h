@@ -33,9 +33,6 @@ static inline uint32_t steering_owner(uint32_t index, uint32_t workers) {
 /** Attaches the program to the group of a socket. 0 or an errno. */
 int steering_sockets(int socket, uint32_t workers);
 
-/** Takes it off again. */
-void steering_release(int socket);
-
 void steering_init(struct steering *steering);
 
 /**

@@ -83,6 +83,16 @@ void busy_warm(struct busy *busy, uint32_t number) {
     fail_msg("peer %u has no socket of its own", number);
 }
 
+void busy_by_own(struct busy *busy, uint32_t number) {
+    for (int i = 0; i < 1000; i++) {
+        uint64_t before = side_counter(&busy->side, "rx_connected");
+        busy_from(busy, number, busy->sockets[number]);
+        if (side_counter(&busy->side, "rx_connected") > before)
+            return;
+    }
+    fail_msg("peer %u is not heard by a socket of its own", number);
+}
+
 uint32_t busy_count(struct busy *busy) {
     struct shoal_device_info info;
     assert_int_equal(shoal_device_info(busy->side.device, &info, sizeof(info)), SHOAL_OK);

@@ -46,6 +46,9 @@ void busy_to(struct busy *busy, uint32_t number, int at);
 /** Both ways, until the peer has a socket. */
 void busy_warm(struct busy *busy, uint32_t number);
 
+/** The same, until what it sends arrives at its socket. */
+void busy_by_own(struct busy *busy, uint32_t number);
+
 /** Connected sockets now. */
 uint32_t busy_count(struct busy *busy);
 

@@ -1,4 +1,4 @@
-// LDFLAGS: -Wl,--wrap=socket -Wl,--wrap=bind -Wl,--wrap=connect -Wl,--wrap=setsockopt
+// LDFLAGS: -Wl,--wrap=socket -Wl,--wrap=bind -Wl,--wrap=connect
 // LDFLAGS: -Wl,--wrap=sendmsg -Wl,--wrap=recvmsg -Wl,--wrap=epoll_ctl
 /* What the kernel may refuse connected sockets, what forged ICMP makes of them (T24), and the
  * moment between bind and connect (T23), into which the test puts datagrams. */
@@ -15,19 +15,16 @@
 #include "faults.h"
 #include "unit.h"
 
-#ifndef SO_ATTACH_REUSEPORT_CBPF
-#define SO_ATTACH_REUSEPORT_CBPF 51
-#endif
-
 static struct busy busy;
 static struct side *const side = &busy.side;
 
 #define ONE BUSY_FIRST
 #define TWO (BUSY_FIRST + 1)
 
-static struct fault on_socket, on_bind, on_connect, on_program, on_send, on_receive, on_poll;
+static struct fault on_socket, on_bind, on_connect, on_send, on_receive, on_poll;
 static _Atomic bool intrudes; /* before each connect to a peer */
-static _Atomic uint32_t intruded, seen_inside;
+static _Atomic uint32_t intruded;
+static _Atomic bool came_in;
 static _Atomic int poll_out; /* descriptor whose room is waited for; -1: none */
 static _Atomic bool no_room; /* of connected ones it is never told */
 
@@ -48,16 +45,7 @@ int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size) {
     return fails(&on_bind) ? -1 : __real_bind(fd, name, size);
 }
 
-int __real_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
-int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
-int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size) {
-    if (level == SOL_SOCKET && option == SO_ATTACH_REUSEPORT_CBPF && fails(&on_program))
-        return -1;
-    return __real_setsockopt(fd, level, option, value, size);
-}
-
-/* A datagram of each of many strangers, so that were the socket one of the group, it would get some
- * of them; 32 are handshakes that are too short, which are counted and dropped. */
+/* A datagram of each of many strangers: handshakes that are too short, which are counted. */
 static void intrude(int fd) {
     uint8_t bytes[4];
     for (int i = 0; i < 32; i++) {
@@ -67,8 +55,8 @@ static void intrude(int fd) {
         close(stranger);
     }
     atomic_fetch_add(&intruded, 32);
-    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 4)
-        atomic_fetch_add(&seen_inside, 1);
+    if (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) == 4)
+        atomic_store(&came_in, true);
 }
 
 int __real_connect(int fd, const struct sockaddr *name, socklen_t size);
@@ -125,7 +113,7 @@ static int descriptors(void) {
 }
 
 static void start(uint32_t workers) {
-    struct fault *const all[] = {&on_socket, &on_bind,    &on_connect, &on_program,
+    struct fault *const all[] = {&on_socket, &on_bind,    &on_connect,
                                  &on_send,   &on_receive, &on_poll};
     atomic_store(&armed, false);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -133,7 +121,7 @@ static void start(uint32_t workers) {
     atomic_store(&no_room, false);
     atomic_store(&intrudes, false);
     atomic_store(&intruded, 0);
-    atomic_store(&seen_inside, 0);
+    atomic_store(&came_in, false);
     atomic_store(&poll_out, -1);
     busy_open(&busy, SHOAL_AF_INET, workers, 3, 4);
     atomic_store(&armed, true);
@@ -168,8 +156,11 @@ static void what_cannot_be_made_is_told_and_done_without(void **state) {
     const struct {
         struct fault *fault;
         int error;
-    } cases[] = {{&on_socket, EMFILE},         {&on_bind, EADDRINUSE}, {&on_connect, ENETUNREACH},
-                 {&on_connect, EADDRNOTAVAIL}, {&on_program, EPERM},   {&on_poll, ENOSPC}};
+    } cases[] = {{&on_socket, EMFILE},
+                 {&on_bind, EADDRINUSE},
+                 {&on_connect, ENETUNREACH},
+                 {&on_connect, EADDRNOTAVAIL},
+                 {&on_poll, ENOSPC}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         start(1);
         int before = descriptors();
@@ -185,16 +176,17 @@ static void what_cannot_be_made_is_told_and_done_without(void **state) {
     }
 }
 
-static void between_bind_and_connect_no_stranger_comes_in(void **state) {
+/* For a moment the new socket is anybody's: who writes then is heard all the same, each once. */
+static void what_comes_between_bind_and_connect_is_not_lost(void **state) {
     (void)state;
     for (uint32_t workers = 1; workers <= 3; workers += 2) {
         start(workers);
         atomic_store(&intrudes, true);
         busy_warm(&busy, ONE);
         busy_warm(&busy, TWO);
+        side_await(side, "drop_handshake_length", 64);
         assert_int_equal(atomic_load(&intruded), 64);
-        assert_int_equal(atomic_load(&seen_inside), 0);
-        side_await(side, "drop_handshake_length", 64); /* all came to the shared one */
+        assert_true(atomic_load(&came_in));
         assert_int_equal(side_drops(side), 64);
         stop();
     }
@@ -320,7 +312,7 @@ static void a_train_outlives_the_socket_that_it_waits_for(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_made_is_told_and_done_without),
-        cmocka_unit_test(between_bind_and_connect_no_stranger_comes_in),
+        cmocka_unit_test(what_comes_between_bind_and_connect_is_not_lost),
         cmocka_unit_test(an_error_that_icmp_causes_is_a_hint),
         cmocka_unit_test(a_socket_that_fails_twice_where_the_shared_one_sends_is_made_anew),
         cmocka_unit_test(an_error_that_a_receive_finds_is_a_hint),
