@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { benchAead } from "./aead.ts";
+import { benchConnected } from "./connected.ts";
 import { benchFlood } from "./flood.ts";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMesh } from "./mesh.ts";
@@ -57,6 +58,10 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   workers: {
     summary: "two workers beside one, on processors that nobody else wants (3 min)",
     run: benchWorkers,
+  },
+  connected: {
+    summary: "connected sockets of busy peers, and none: the cost of a datagram (3 min)",
+    run: benchConnected,
   },
   profile: {
     summary: "perf of both ends under a stream: a flame graph and a table of functions (1 min)",

@@ -48,6 +48,7 @@ export const CONTENDERS: readonly Contender[] = [
   nebula("nebula-offloads-8m", { ...AES, ...BIG, offloads: true }, { always: false }),
   wireguardMode("shoal-wg"),
   wireguardMode("shoal-wg-unqueued", ["--without", "queue-control"], { always: false }),
+  wireguardMode("shoal-wg-unconnected", ["--without", "connected-sockets"], { always: false }),
   nodeMode("shoal-node"),
   nodeMode("shoal-node-unqueued", ["--without", "queue-control"], { always: false }),
   nodeMode("shoal-node-chacha", ["--suite", "chacha20-poly1305"], { always: false }),

@@ -411,3 +411,43 @@ Deno.test("each deadline has a reason", () => {
   lab.run(20);
   assert.deepEqual(bob.tunnels.deadline, { at: 60_010, why: "passive keepalive of peer 1" });
 });
+
+Deno.test("ICMP that says the endpoint takes nothing makes a handshake after a silent second, and moves nothing", () => {
+  const { lab, alice, bobAtAlice } = connected();
+  const before = alice.tunnels.peer(bobAtAlice)?.endpoint;
+  const refuse = () =>
+    alice.step((now, out) => alice.tunnels.edge(now, { kind: "refused", peer: bobAtAlice }, out));
+  until(lab, 10_000);
+  const known = alice.sentAt(1).length;
+  refuse();
+  until(lab, 10_999);
+  assert.equal(alice.sentAt(1).length, known);
+  until(lab, 11_001);
+  assert.deepEqual(alice.sentAt(1).slice(known), [11_000]);
+  assert.deepEqual(alice.tunnels.peer(bobAtAlice)?.endpoint, before);
+});
+
+Deno.test("ICMP about a peer that is heard all the same changes nothing", () => {
+  const { lab, alice, bob, bobAtAlice } = connected();
+  const known = alice.sentAt(1).length;
+  for (let at = 2_000; at < 20_000; at += 500) {
+    until(lab, at);
+    alice.step((now, out) => alice.tunnels.edge(now, { kind: "refused", peer: bobAtAlice }, out));
+    bob.say(alice);
+  }
+  until(lab, 21_500);
+  assert.equal(alice.sentAt(1).length, known);
+});
+
+Deno.test("R38: a flood of forged ICMP asks a silent peer every 5 s at most", () => {
+  const { lab, alice, bobAtAlice } = connected();
+  const known = alice.sentAt(1).length;
+  lab.isLost = () => true;
+  for (let at = 2_000; at < 62_000; at += 10) {
+    until(lab, at);
+    alice.step((now, out) => alice.tunnels.edge(now, { kind: "refused", peer: bobAtAlice }, out));
+  }
+  const times = alice.sentAt(1).slice(known);
+  assert.ok(times.length >= 10 && times.length <= 13, String(times.length));
+  times.forEach((time, i) => assert.ok(i === 0 || time - (times[i - 1] ?? 0) >= 5_000));
+});
