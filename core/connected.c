@@ -88,9 +88,12 @@ static bool fits(const struct connected_place *place, const struct shoal_endpoin
            is_same_ip(&place->local, &endpoint->local);
 }
 
+/* Whoever moves all the time has no socket made for each place. */
 void connected_follow(struct pass *pass, struct peer *peer) {
-    if (peer->connected && !fits(&pass->connected.places[peer->connected - 1], &peer->endpoint))
-        leave(pass, peer->connected - 1, COUNT_connected_moved);
+    if (!peer->connected || fits(&pass->connected.places[peer->connected - 1], &peer->endpoint))
+        return;
+    leave(pass, peer->connected - 1, COUNT_connected_moved);
+    peer->connect_again = pass->now + CONNECTED_MOVED_NS;
 }
 
 static void drain(struct pass *pass, struct udp_socket *udp) {

@@ -40,6 +40,8 @@
 
 /** When one could not be made, its peer, and when none could, everybody, waits so long. */
 #define CONNECTED_REST_NS 5000000000ull
+/** A peer that has moved waits so long. */
+#define CONNECTED_MOVED_NS 100000000ull
 /** How often a busy peer may look for a place among others that are. */
 #define CONNECTED_PACE_NS 50000000ull
 /** Another processor may have found a socket for a datagram and not put it in yet when it is

@@ -84,7 +84,8 @@ void busy_warm(struct busy *busy, uint32_t number) {
 }
 
 void busy_by_own(struct busy *busy, uint32_t number) {
-    for (int i = 0; i < 1000; i++) {
+    uint64_t until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
+    while (world_now() < until) {
         uint64_t before = side_counter(&busy->side, "rx_connected");
         busy_from(busy, number, busy->sockets[number]);
         if (side_counter(&busy->side, "rx_connected") > before)

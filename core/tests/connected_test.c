@@ -107,6 +107,21 @@ static void a_peer_that_roams_takes_its_socket_along(void **state) {
     }
 }
 
+static void a_peer_that_moves_all_the_time_gets_few_sockets(void **state) {
+    (void)state;
+    struct shoal_address there;
+    busy_open(&busy, SHOAL_AF_INET, 1, 1, 4);
+    int fds[2] = {busy.sockets[ONE], stranger_open(SHOAL_AF_INET, &there)};
+    uint64_t start = world_now();
+    for (int i = 0; i < 500; i++)
+        busy_from(&busy, ONE, fds[i & 1]);
+    uint64_t tenths = (world_now() - start) / 100000000u;
+    assert_in_range(side_counter(side, "connected_opened"), 1, tenths + 2);
+    assert_int_equal(side_drops(side), 0);
+    close(fds[1]);
+    busy_close(&busy);
+}
+
 static void a_replay_from_elsewhere_moves_nothing(void **state) {
     (void)state;
     uint8_t packet[256];
@@ -315,6 +330,7 @@ int main(void) {
         cmocka_unit_test(a_busy_peer_gets_a_socket_of_its_own),
         cmocka_unit_test(switched_off_no_peer_has_one),
         cmocka_unit_test(a_peer_that_roams_takes_its_socket_along),
+        cmocka_unit_test(a_peer_that_moves_all_the_time_gets_few_sockets),
         cmocka_unit_test(a_replay_from_elsewhere_moves_nothing),
         cmocka_unit_test(a_connected_place_may_send_what_anybody_may),
         cmocka_unit_test(a_quiet_peer_loses_its_socket_and_gets_one_again),
