@@ -4,8 +4,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "registry.h"
 #include "unit.h"
 
 enum { OURS = 1, KEY = 2, PAYLOAD = 100 };
@@ -14,23 +12,13 @@ uint32_t busy_index(const struct busy *busy, uint32_t number) {
     return 0x5a00u | number << 16 | number % busy->workers;
 }
 
-void busy_limit(struct busy *busy, uint32_t after, uint32_t most) {
-    struct device *device = registry_acquire(busy->side.device);
-    assert_non_null(device);
-    device_stop(device);
-    device->plane.connect_after = after;
-    device->plane.connect_max = most;
-    device_resume(device);
-    registry_release(busy->side.device);
-}
-
 void busy_open(struct busy *busy, uint16_t family, uint32_t workers, uint32_t peers,
                uint32_t most) {
     memset(busy, 0, sizeof(*busy));
     busy->workers = workers;
     busy->last = BUSY_FIRST + peers - 1;
     side_open(&busy->side, OURS, &(struct world_options){.workers = workers, .outer = family});
-    busy_limit(busy, 1, most);
+    side_connect(&busy->side, 1, most);
     for (uint32_t i = BUSY_FIRST; i <= busy->last; i++) {
         busy->sockets[i] = stranger_open(family, &busy->places[i]);
         busy->peers[i] = side_add_peer(&busy->side, i, (uint8_t)i, &busy->places[i]);

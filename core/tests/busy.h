@@ -27,9 +27,6 @@ struct busy {
 void busy_open(struct busy *busy, uint16_t family, uint32_t workers, uint32_t peers, uint32_t most);
 void busy_close(struct busy *busy);
 
-/** After so many messages in a period a peer may have a socket, so many a worker. */
-void busy_limit(struct busy *busy, uint32_t after, uint32_t most);
-
 /** The session's receiver index of a peer. */
 uint32_t busy_index(const struct busy *busy, uint32_t number);
 

@@ -223,11 +223,12 @@ static void a_frame_for_a_peer_that_went_reaches_nobody(void **state) {
 
 /* One peer sends more than its worker can open at once: others take turns, and its packets come out
  * in order, each once; sessions that change meanwhile cost none. */
-static void idle_workers_help_with_one_peer_and_keep_its_order(void **state) {
-    (void)state;
+static void help_with_one_peer(bool connected) {
     enum { TRAIN = 40, TRAINS = 4, MESSAGES = TRAIN * TRAINS, MOST = 2000 };
     static uint8_t trains[TRAINS][WORLD_FRAME_MAX];
     start();
+    if (connected)
+        side_connect(&side, 1, 1);
     uint32_t index = index_of(2);
     uint8_t key = 2;
     for (int round = 0;
@@ -266,7 +267,19 @@ static void idle_workers_help_with_one_peer_and_keep_its_order(void **state) {
     assert_true(side_counter(&side, "turns_helped") > 0);
     assert_int_equal(side_counter(&side, "handoff_frames"), 0);
     assert_int_equal(side_drops(&side), 0);
+    if (connected) /* most of it came by a socket of its own */
+        assert_true(side_counter(&side, "rx_connected") > side_counter(&side, "rx_buffers") / 2);
     stop();
+}
+
+static void idle_workers_help_with_one_peer_and_keep_its_order(void **state) {
+    (void)state;
+    help_with_one_peer(false);
+}
+
+static void idle_workers_help_at_the_connected_socket_of_a_peer(void **state) {
+    (void)state;
+    help_with_one_peer(true);
 }
 
 int main(void) {
@@ -280,6 +293,7 @@ int main(void) {
         cmocka_unit_test(a_session_of_another_workers_index_is_refused),
         cmocka_unit_test(a_frame_for_a_peer_that_went_reaches_nobody),
         cmocka_unit_test(idle_workers_help_with_one_peer_and_keep_its_order),
+        cmocka_unit_test(idle_workers_help_at_the_connected_socket_of_a_peer),
     };
     return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
 }

@@ -48,18 +48,21 @@ static struct shoal_address loopback(uint16_t family, uint16_t port) {
 
 /* ---- Sides ------------------------------------------------------------------------------- */
 
-/* A whole suite with SHOAL_TEST_CONNECT_AFTER=1 meets connected sockets everywhere: peers get them
- * after so many messages. */
-static void connect_early(const struct side *side) {
-    const char *after = getenv("SHOAL_TEST_CONNECT_AFTER");
-    if (!after)
-        return;
+void side_connect(const struct side *side, uint32_t after, uint32_t most) {
     struct device *device = registry_acquire(side->device);
     assert_non_null(device);
     device_stop(device);
-    device->plane.connect_after = (uint32_t)atoi(after);
+    device->plane.connect_after = after;
+    device->plane.connect_max = most ? most : device->plane.connect_max;
     device_resume(device);
     registry_release(side->device);
+}
+
+/* A whole suite with SHOAL_TEST_CONNECT_AFTER=1 meets connected sockets everywhere. */
+static void connect_early(const struct side *side) {
+    const char *after = getenv("SHOAL_TEST_CONNECT_AFTER");
+    if (after)
+        side_connect(side, (uint32_t)atoi(after), 0);
 }
 
 void side_open(struct side *side, uint8_t number, const struct world_options *options) {

@@ -53,6 +53,10 @@ struct world_options {
 void side_open(struct side *side, uint8_t number, const struct world_options *options);
 void side_close(struct side *side);
 
+/** Peers get connected sockets after so many messages in a period, so many a worker; 0: as it is.
+ */
+void side_connect(const struct side *side, uint32_t after, uint32_t most);
+
 /** Two sides that know each other's endpoint and inner addresses, without sessions. */
 void world_open(struct world *world, const struct world_options *options);
 void world_close(struct world *world);
