@@ -9,10 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api.h"
 #include "clock.h"
 #include "heat.h"
-#include "offload_model.h"
 #include "random.h"
+#include "registry.h"
 #include "unit.h"
 
 static _Atomic uint64_t later;
@@ -241,6 +242,48 @@ static void a_peer_that_is_removed_gives_its_place_back(void **state) {
     busy_close(&busy);
 }
 
+/* ---- A flood ----------------------------------------------------------------------------- */
+
+/* Messages of a peer that come out, of 20 sent while a flood of strangers fills the shared socket,
+ * whose worker is too slow for it. */
+static uint64_t heard_under_flood(bool connected) {
+    enum { FLOOD = 30000, MESSAGES = 20 };
+    static uint8_t junk[300] = {4};
+    uint8_t packet[256];
+    struct shoal_address place;
+    busy_open(&busy, SHOAL_AF_INET, 1, 1, 4);
+    busy_switch(&busy, connected);
+    for (int i = 0; i < 5; i++)
+        busy_from(&busy, ONE, busy.sockets[ONE]);
+    if (connected)
+        busy_by_own(&busy, ONE);
+    int fd = stranger_open(SHOAL_AF_INET, &place);
+    struct device *device = registry_acquire(side->device);
+    assert_non_null(device);
+    uint64_t before = stats_get(&device->workers[0]->pass.stats, COUNT_rx_packets);
+    device_stop(device);
+    for (int i = 0; i < FLOOD; i++)
+        stranger_send(fd, &side->outer, junk, sizeof(junk));
+    for (int i = 0; i < MESSAGES; i++)
+        busy_send(&busy, ONE, busy.sockets[ONE], packet);
+    device_resume(device);
+    registry_release(side->device);
+    while (side_counter_now(side, "control_received") == 0) { /* behind all of it */
+        stranger_send(fd, &side->outer, "\1\1 the end", 10);
+        usleep(1000);
+    }
+    uint64_t heard = side_counter(side, "rx_packets") - before;
+    close(fd);
+    busy_close(&busy);
+    return heard;
+}
+
+static void a_flood_that_fills_the_shared_socket_costs_a_connected_peer_nothing(void **state) {
+    (void)state;
+    assert_int_equal(heard_under_flood(true), 20);
+    assert_true(heard_under_flood(false) < 20); /* or it did not fill it */
+}
+
 /* ---- T23: many come and go while others send --------------------------------------------- */
 
 enum { SENDERS = 6, WINDOW = 100 };
@@ -337,6 +380,7 @@ int main(void) {
         cmocka_unit_test(the_limit_holds_and_only_a_much_busier_peer_takes_a_place),
         cmocka_unit_test(commands_leave_no_socket_behind),
         cmocka_unit_test(a_peer_that_is_removed_gives_its_place_back),
+        cmocka_unit_test(a_flood_that_fills_the_shared_socket_costs_a_connected_peer_nothing),
         cmocka_unit_test(a_thousand_sockets_come_and_go_and_nothing_is_lost),
     };
     return cmocka_run_group_tests_name("connected", tests, NULL, NULL);
