@@ -328,9 +328,9 @@ static int open_place(struct pass *pass, struct udp_socket *udp, const struct pe
     struct shoal_address local = peer->endpoint.local;
     local.port = plane->port;
     int error = plane->workers > 1 ? 0 : socket_open_group(shared);
+    pass->connected.gro = offload_has(&plane->offload, SHOAL_OFFLOAD_UDP_GRO);
     if (!error)
-        error = socket_open_connected(udp, &options,
-                                      offload_has(&plane->offload, SHOAL_OFFLOAD_UDP_GRO), &local,
+        error = socket_open_connected(udp, &options, pass->connected.gro, &local,
                                       &peer->endpoint.remote);
     if (plane->workers == 1)
         socket_close_group(shared);

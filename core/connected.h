@@ -69,6 +69,7 @@ struct connected_place {
 struct connected {
     int epoll; /* of the worker */
     uint64_t used, waits, leaves;
+    bool gro;                 /* they were opened with UDP_GRO */
     struct peer *wish;        /* the busiest of this batch that has none */
     uint64_t next_try;        /* no place is looked for earlier */
     uint64_t sweep;           /* period in which idle ones were last looked for */

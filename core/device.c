@@ -331,9 +331,9 @@ void device_resume(struct device *device) {
 
 /* Offload flags are read again while the coalescer is empty, as it is between batches. */
 static void apply_to(struct pass *pass) {
-    if (!offload_has(&pass->plane->offload, SHOAL_OFFLOAD_CONNECTED))
-        connected_close_all(pass);
     bool gro = offload_has(&pass->plane->offload, SHOAL_OFFLOAD_UDP_GRO);
+    if (!offload_has(&pass->plane->offload, SHOAL_OFFLOAD_CONNECTED) || pass->connected.gro != gro)
+        connected_close_all(pass); /* those that come again gather, or do not */
     rx_deliver(pass);
     for (int i = 0; i < PASS_SOCKETS; i++) {
         struct udp_socket *udp = &pass->sockets[i];

@@ -19,7 +19,8 @@
  *     and the frame or receive that crossed that line (what is forwarded is sealed again, beside
  *     these); about a millisecond. Longer take open and
  *     close, shoal_link_* (the kernel's own lock) and switching UDP_GRO off (it reads the sockets
- *     empty). Staged frames leave in as many batches as they need.
+ *     empty); closing connected sockets (another port or mark, switching them off) adds 0.4 ms.
+ * Staged frames leave in as many batches as they need.
  *   - R.. are the rules of the WireGuard rule list, quoted in the tests by the same numbers.
  */
 #ifndef SHOAL_H

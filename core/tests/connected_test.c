@@ -203,7 +203,7 @@ static void commands_leave_no_socket_behind(void **state) {
     (void)state;
     uint8_t packet[256];
     struct shoal_error error;
-    for (int what = 0; what < 5; what++) {
+    for (int what = 0; what < 6; what++) {
         busy_open(&busy, SHOAL_AF_INET, 1, 2, 4);
         busy_warm(&busy, ONE);
         struct shoal_endpoint nowhere = {.remote.family = SHOAL_AF_NONE};
@@ -220,7 +220,8 @@ static void commands_leave_no_socket_behind(void **state) {
             status =
                 shoal_peer_set_endpoint(side->device, busy.peers[ONE], &nowhere, sizeof(nowhere));
         else
-            status = shoal_device_set_offloads(side->device, SHOAL_OFFLOAD_CONNECTED, 0);
+            status = shoal_device_set_offloads(
+                side->device, what == 4 ? SHOAL_OFFLOAD_CONNECTED : SHOAL_OFFLOAD_UDP_GRO, 0);
         assert_int_equal(status, SHOAL_OK);
         side_expect(side, packet, length);
         assert_true(side_counter(side, "connected_moved") >= 1);
