@@ -5,6 +5,7 @@ import { benchAead } from "./aead.ts";
 import { benchConnected } from "./connected.ts";
 import { benchFlood } from "./flood.ts";
 import { benchHandshakes } from "./handshakes.ts";
+import { benchMany } from "./many.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchPeers } from "./peers.ts";
 import { benchProfile } from "./profile.ts";
@@ -58,6 +59,10 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   workers: {
     summary: "two workers beside one, on processors that nobody else wants (3 min)",
     run: benchWorkers,
+  },
+  many: {
+    summary: "a thousand peers beside one, and what core keeps of each (2 min)",
+    run: benchMany,
   },
   connected: {
     summary: "connected sockets of busy peers, and none: the cost of a datagram (3 min)",

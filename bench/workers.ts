@@ -24,7 +24,7 @@ const METHOD = [
 ];
 
 /** One line of the program. */
-interface Measured {
+export interface Measured {
   readonly direction: typeof DIRECTIONS[number];
   readonly suite: typeof SUITES[number];
   readonly peers: number;

@@ -1,8 +1,11 @@
 /*
- * What a device moves when nobody else wants the processors: `./run bench workers` runs this and
- * reads its line, "direction suite peers workers gigabits".
+ * What a device moves when nobody else wants the processors: `./run bench workers` and `many` run
+ * this and read its line, "direction suite peers workers gigabits".
  *
- *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS
+ *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES]
+ *
+ * Peers have their turns one after the other, each with one gathered buffer or super-packet of so
+ * many messages: as many as one holds, where MESSAGES is left out.
  *
  * One-sided: what is to be moved lies in the kernel's queues before the clock starts (in the
  * receive buffers of the sockets, or in the rings of the TUN), and ends in a sink of the kernel
@@ -31,21 +34,23 @@
 #define UDP_SEGMENT 103
 #endif
 
-#define PEERS_MAX 32u
+#define PEERS_MAX 1000u
 #define INNER 1400u /* bytes of an inner packet: TCP with 1,360 of payload */
 #define MESSAGE (INNER + 8u + WIRE_DATA_OVERHEAD) /* padded to 16 */
 #define TRAIN 45u
-#define TRAINS 448u
-#define QUEUE 500u /* of the TUN: super-packets */
+#define RECEIVED (448u * TRAIN) /* messages of a slice */
+#define QUEUE 500u              /* of the TUN: super-packets */
 #define SLICES 15
 #define BUFFER (256u << 20)
 #define UDP_PAYLOAD 1372u
-#define SEND_SEGMENTS 44u
+#define SEND_SEGMENTS 44u /* of a super-packet at most */
 
 static shoal_device_t handle;
 static struct device *device;
 static shoal_peer_t peers[PEERS_MAX];
 static uint32_t peer_count, worker_count;
+static uint32_t together; /* messages of one peer's turn */
+static uint32_t turn;     /* the peer whose turn is next */
 static uint64_t counters[PEERS_MAX];
 static enum aead_suite suite;
 static struct aead *aead;
@@ -70,6 +75,12 @@ static uint64_t now(void) {
 /* Indexes as the peers' workers want them. */
 static uint32_t index_of(uint32_t peer) { return 0x100u * (peer + 1) + peer % worker_count; }
 
+/* The last two bytes of a peer's addresses, inside (10.9.x.y) and outside (10.1.x.y). */
+static uint8_t high(uint32_t peer) { return (uint8_t)(1 + peer / 250); }
+static uint8_t low(uint32_t peer) { return (uint8_t)(1 + peer % 250); }
+
+static uint32_t next_peer(void) { return turn++ % peer_count; }
+
 static void open_device(void) {
     struct shoal_device_config config = {.abi_version = SHOAL_ABI_VERSION,
                                          .ifname = "bench0",
@@ -85,10 +96,10 @@ static void open_device(void) {
     shell("ip link set bench0 txqueuelen 500 up && ip addr add 10.9.0.1/16 dev bench0");
     for (uint32_t i = 0; i < peer_count; i++) {
         must(shoal_peer_add(handle, i, &peers[i]) == SHOAL_OK, "peer");
-        struct shoal_prefix prefix = {SHOAL_AF_INET, 32, {10, 9, 1, (uint8_t)(i + 1)}};
+        struct shoal_prefix prefix = {SHOAL_AF_INET, 32, {10, 9, high(i), low(i)}};
         must(shoal_route_add(handle, peers[i], &prefix, sizeof(prefix)) == SHOAL_OK, "route");
         struct shoal_endpoint endpoint = {
-            .remote = {SHOAL_AF_INET, 6000, 0, {10, 1, 0, (uint8_t)(i + 2)}}};
+            .remote = {SHOAL_AF_INET, 6000, 0, {10, 1, high(i), low(i)}}};
         must(shoal_peer_set_endpoint(handle, peers[i], &endpoint, sizeof(endpoint)) == SHOAL_OK,
              "endpoint");
         struct shoal_session session = {.role = SHOAL_ROLE_INITIATOR,
@@ -134,8 +145,8 @@ static void segment(uint8_t *packet, uint32_t peer, uint64_t number) {
                               0,
                               10,
                               9,
-                              1,
-                              (uint8_t)(peer + 1),
+                              high(peer),
+                              low(peer),
                               192,
                               0,
                               2,
@@ -167,7 +178,7 @@ static void segment(uint8_t *packet, uint32_t peer, uint64_t number) {
 
 static void fill_train(uint32_t peer) {
     static uint8_t plain[INNER + 8];
-    for (uint32_t i = 0; i < TRAIN; i++) {
+    for (uint32_t i = 0; i < together; i++) {
         uint8_t *message = train + i * MESSAGE;
         uint64_t counter = counters[peer]++;
         segment(plain, peer, counter);
@@ -192,11 +203,12 @@ static void send_segments(int fd, const struct sockaddr_in *to, const uint8_t *b
 static uint64_t fill_sockets(int fd) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5000)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (uint32_t i = 0; i < TRAINS; i++) {
-        fill_train(i % peer_count);
-        send_segments(fd, &to, train, sizeof(train), MESSAGE);
+    uint32_t trains = RECEIVED / together;
+    for (uint32_t i = 0; i < trains; i++) {
+        fill_train(next_peer());
+        send_segments(fd, &to, train, (size_t)together * MESSAGE, MESSAGE);
     }
-    return TRAINS * TRAIN;
+    return (uint64_t)trains * together;
 }
 
 /* ---- Send -------------------------------------------------------------------------------- */
@@ -204,12 +216,14 @@ static uint64_t fill_sockets(int fd) {
 static uint64_t fill_tun(int fd) {
     static const uint8_t payload[SEND_SEGMENTS * UDP_PAYLOAD];
     uint32_t frames = QUEUE - 20;
+    uint32_t segments = together < SEND_SEGMENTS ? together : SEND_SEGMENTS;
     for (uint32_t i = 0; i < frames; i++) {
         struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000)};
-        to.sin_addr.s_addr = htonl(0x0a090101u + i % peer_count);
-        send_segments(fd, &to, payload, sizeof(payload), UDP_PAYLOAD);
+        uint32_t peer = next_peer();
+        to.sin_addr.s_addr = htonl(0x0a090000u + 256u * high(peer) + low(peer));
+        send_segments(fd, &to, payload, (size_t)segments * UDP_PAYLOAD, UDP_PAYLOAD);
     }
-    return (uint64_t)frames * SEND_SEGMENTS;
+    return (uint64_t)frames * segments;
 }
 
 /* ---- Slices ------------------------------------------------------------------------------ */
@@ -235,25 +249,28 @@ static int compare(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    must(argc == 5, "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS");
+    must(argc == 5 || argc == 6,
+         "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES]");
     bool receives = strcmp(argv[1], "receive") == 0;
     suite = strcmp(argv[2], "aes-gcm") == 0 ? AEAD_AES_256_GCM : AEAD_CHACHA20_POLY1305;
     peer_count = (uint32_t)atoi(argv[3]);
     worker_count = (uint32_t)atoi(argv[4]);
+    together = argc == 6 ? (uint32_t)atoi(argv[5]) : TRAIN;
     must(peer_count >= 1 && peer_count <= PEERS_MAX && worker_count >= 1, "PEERS, WORKERS");
+    must(together >= 1 && together <= TRAIN, "MESSAGES");
     /* Whatever else runs on this machine waits meanwhile. */
     struct sched_param first = {.sched_priority = 50};
     must(sched_setscheduler(0, SCHED_FIFO, &first) == 0, "SCHED_FIFO (as root)");
     must(sodium_init() >= 0 && unshare(CLONE_NEWNET) == 0, "namespace (as root)");
     /* What leaves has nobody's hardware address: the far end drops it at its door. */
     shell("ip link set lo up && ip link add sink type veth peer name far && ip link set sink up && "
-          "ip link set far up && ip addr add 10.1.0.1/24 dev sink");
-    char line[128];
-    for (uint32_t i = 0; i < peer_count; i++) {
-        snprintf(line, sizeof(line),
-                 "ip neigh add 10.1.0.%u lladdr 02:00:00:00:00:01 dev sink nud permanent", i + 2);
-        shell(line);
-    }
+          "ip link set far up && ip addr add 10.1.0.1/16 dev sink");
+    FILE *lines = popen("ip -batch -", "w");
+    must(lines != NULL, "ip");
+    for (uint32_t i = 0; i < peer_count; i++)
+        fprintf(lines, "neigh add 10.1.%u.%u lladdr 02:00:00:00:00:01 dev sink nud permanent\n",
+                high(i), low(i));
+    must(pclose(lines) == 0, "ip neigh");
     open_device();
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     must(setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int)) == 0, "SO_SNDBUF");
