@@ -144,6 +144,8 @@ export class Node {
   #hasStarted = false;
   #hasLeft = false;
   #isOut = false;
+  /** We have no membership, as far as we know. */
+  #isNone = false;
   #reviewAt = -Infinity;
   #persistedAt = -Infinity;
   #mustPersist = false;
@@ -884,11 +886,12 @@ export class Node {
 
   #tellWhetherOut(now: Now, mesh: Mesh, out: Outbox<NodeEvent>): void {
     const isOut = mesh.isRemoved;
-    if (isOut && !this.#isOut) {
-      out.event({ kind: "revoked" });
-      this.#keepDoors(now, mesh);
-    }
+    if (isOut && !this.#isOut) out.event({ kind: "revoked" });
     this.#isOut = isOut;
+    // Where the word of whoever certified us and others ended, those are forgotten, too, unless it is signed anew soon.
+    const isNone = isOut || mesh.membership(now) === undefined;
+    if (isNone && !this.#isNone) this.#keepDoors(now, mesh);
+    this.#isNone = isNone;
   }
 
   /**

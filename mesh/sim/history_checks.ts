@@ -246,7 +246,7 @@ export function* complaintsOf(history: History, { members }: Settled): Generator
   const talkers = computers.filter(({ ip4 }) => ip4.length === 4);
   yield* unreached(history, talkers);
   yield* unreachedGuests(history, judge, talkers);
-  yield* intruders(history, judge, talkers);
+  yield* intruders(history, talkers);
   // Somebody may still be let in, since a door is asked once a minute: what ends by itself is no unrest.
   let busy: string[] = [];
   for (let minute = 0; minute < QUIET_WITHIN; minute++) {
@@ -256,7 +256,7 @@ export function* complaintsOf(history: History, { members }: Settled): Generator
   yield* busy;
   yield* excesses(history, computers);
   let later = "";
-  for (let second = 0; second < QUIET; second += PACE) {
+  for (let second = 0; second < 3 * QUIET; second += PACE) {
     later = whatSettles(history).complaint;
     if (later === "") return;
     lab.run(PACE * 1_000);
@@ -315,11 +315,8 @@ function* unreachedGuests(
 }
 
 /** Those that were put out and whose packets arrive all the same. */
-function* intruders(
-  history: History,
-  judge: Union,
-  members: readonly Computer[],
-): Generator<string> {
+function* intruders(history: History, members: readonly Computer[]): Generator<string> {
+  const { judge } = community(history);
   const out = history.running().map(({ computer }) => computer)
     .filter((computer) => judge.isOut(computer.id) && computer.ip4.length === 4);
   for (const member of members) member.delivered.length = 0;
@@ -327,8 +324,10 @@ function* intruders(
   for (const one of out) for (const member of members) one.say(member);
   history.lab.run(8_000);
   const own = new Set(members.map(({ ip4 }) => ip4.join(".")));
+  // Somebody may have come meanwhile who knows that an end does not count any more.
+  const later = community(history).judge;
   for (const { computer, ip4 } of sources) {
-    if (own.has(ip4)) continue;
+    if (own.has(ip4) || !later.isOut(computer.id)) continue;
     const at = members.find((member) => hasFrom(member, ip4));
     if (at) yield `${nameOf(computer)} was put out, and ${nameOf(at)} gets its packets`;
   }
