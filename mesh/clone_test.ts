@@ -100,11 +100,11 @@ Deno.test("item 11: a first machine that starts anew as its copy goes off is rea
 });
 
 Deno.test("item 11: when the first of two machines is gone, with a good-bye or without, the second takes its place within minutes", () => {
-  for (let seed = 1; seed <= 2 * SEEDS; seed++) {
+  for (let seed = 1; seed <= SEEDS; seed++) {
     const { lab, original, copy, others } = copied(seed);
     lab.run(60_000);
     assert.ok(others.every((other) => health(other).includes("used by two machines")));
-    if (seed > SEEDS) original.step((now, out) => original.node.leave(now, out));
+    if (seed % 2 === 0) original.step((now, out) => original.node.leave(now, out));
     original.crash();
     const isReplaced = () =>
       others.every((other) => {
@@ -117,7 +117,7 @@ Deno.test("item 11: when the first of two machines is gone, with a good-bye or w
 });
 
 Deno.test("item 11: a copy that ran for a moment only does not cut its original off", () => {
-  for (let seed = 1; seed <= 2 * SEEDS; seed++) {
+  for (let seed = 1; seed <= SEEDS; seed++) {
     const { lab, original, copy, others } = copied(seed);
     // What it sent at its start alone.
     copy.crash();

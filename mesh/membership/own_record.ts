@@ -42,7 +42,7 @@ export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
 const TWIN_TIME = 10 * 60_000;
 /** Starts by which we go on at once at a member's word, and how often while others talk to us. */
 const WORD_MAX = 16;
-export const WORDS: Share = { rate: 1 / 600, burst: 1 };
+const WORDS: Share = { rate: 1 / 600, burst: 1 };
 
 /** What a record of ours that others hold has told. */
 export type Recall =
