@@ -88,7 +88,14 @@ Deno.test("a restart of the receiver opens no gap for what was sent before it", 
   const recorded = sealed(a, bert.id);
   assert.equal(b.open(recorded).kind, "opened");
   const { a: a2, b: restarted } = pair(1, 2, 1, 1);
-  const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: false, isNewStart: false };
+  const stale = {
+    kind: "stale",
+    from: anna.id,
+    boot: 1,
+    echo: 1,
+    isBehind: false,
+    isNewStart: false,
+  };
   assert.deepEqual(restarted.open(recorded), stale);
   assert.deepEqual(restarted.open(sealed(a2, bert.id)), stale, "a does not know of the restart");
   const notice = restarted.seal(anna.id, "notice", new Uint8Array(0), 1);
@@ -106,7 +113,14 @@ Deno.test("a restart of the sender begins a new count, and the old one ends", ()
     b.open(bytes)
   );
   assert.deepEqual(news.map((one) => one.kind === "opened" && one.isNewStart), [true, false]);
-  const stale = { kind: "stale", from: anna.id, boot: 1, isBehind: true, isNewStart: false };
+  const stale = {
+    kind: "stale",
+    from: anna.id,
+    boot: 1,
+    echo: 1,
+    isBehind: true,
+    isNewStart: false,
+  };
   assert.deepEqual(b.open(old), stale);
 });
 
@@ -117,6 +131,7 @@ Deno.test("a sender that lost its state is told so by being behind", () => {
     kind: "stale",
     from: anna.id,
     boot: 1,
+    echo: 1,
     isBehind: true,
     isNewStart: false,
   });
