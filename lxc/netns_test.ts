@@ -81,9 +81,16 @@ function ping(to: string, count = 1): string[] {
   return ["ping", "-c", String(count), "-i", "0.05", "-W", "1", to];
 }
 
-/** UDP both small and full-size through iperf3; most of it must arrive, since nothing on the way is slow. */
+/** Datagrams a second; the receiver's socket holds more than a tenth of a second of small ones, in which it may wait. */
+const UDP_RATE = 2000;
+
+/**
+ * UDP both small and full-size through iperf3; most of it must arrive, since nothing on the way is slow, and nothing comes
+ * faster than a receiver on a busy machine takes it.
+ */
 async function udp(from: End, to: End, address: string): Promise<void> {
   for (const length of [64, MTU - 48]) {
+    const bits = Math.min(20_000_000, UDP_RATE * 8 * length);
     const server = to.host.spawn(["iperf3", "-s", "-1", "-B", address], { stdout: "null" });
     await until("iperf3 listens", 5000, async () => {
       const { stdout } = await to.host.run(["ss", "-ltnH", "sport = 5201"]);
@@ -95,7 +102,7 @@ async function udp(from: End, to: End, address: string): Promise<void> {
       address,
       "-u",
       "-b",
-      "20M",
+      String(bits),
       "-k",
       "1000",
       "-l",
