@@ -100,6 +100,27 @@ class Service {
   }
 }
 
+/** A machine on a wire of its own, on which a systemd has booted and the service `lab` is installed. */
+class Alone implements AsyncDisposable {
+  private constructor(
+    readonly guest: Guest,
+    readonly lyon: Service,
+    private readonly opened: AsyncDisposableStack,
+  ) {}
+
+  static async open(options: Readonly<Record<string, string>> = {}): Promise<Alone> {
+    await using opened = new AsyncDisposableStack();
+    const machines = opened.use(await Machines.open());
+    const guest = opened.use(await Guest.boot((await machines.add("lyon")).host, ROOT));
+    const lyon = await Service.install(guest, "lab", { options });
+    return new Alone(guest, lyon, opened.move());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.opened.disposeAsync();
+  }
+}
+
 testUnless(
   lack,
   "a service is ready when its addresses can be bound, without the checkout and without a network, and reaches members",
@@ -150,9 +171,8 @@ testUnless(
   lack,
   "a service runs as a user of its own, with three capabilities, at an exposure of 2.1 at the most",
   async () => {
-    await using machines = await Machines.open();
-    await using guest = await Guest.boot((await machines.add("lyon")).host, ROOT);
-    const lyon = await Service.install(guest, "lab");
+    await using alone = await Alone.open();
+    const { guest, lyon } = alone;
     await lyon.systemctl("start");
 
     const said = await guest.sh(`systemd-analyze security --no-pager ${lyon.unit}.service`);
@@ -204,9 +224,8 @@ testUnless(
   lack,
   "no token goes into the journal: the founder says which command prints one; each line has its priority",
   async () => {
-    await using machines = await Machines.open();
-    await using guest = await Guest.boot((await machines.add("lyon")).host, ROOT);
-    const lyon = await Service.install(guest, "lab", { options: { LOG_LEVEL: "trace" } });
+    await using alone = await Alone.open({ LOG_LEVEL: "trace" });
+    const { guest, lyon } = alone;
     await lyon.systemctl("start");
     await lyon.systemctl("restart");
     assert.match(await lyon.invite(), TOKEN);
@@ -235,9 +254,8 @@ testUnless(
   lack,
   "a service that stands still or is killed is started again; one that was told to stop, or has a wrong option, is not",
   async () => {
-    await using machines = await Machines.open();
-    await using guest = await Guest.boot((await machines.add("lyon")).host, ROOT);
-    const lyon = await Service.install(guest, "lab");
+    await using alone = await Alone.open();
+    const { guest, lyon } = alone;
     await lyon.edit("WatchdogSec=2s", "RestartSec=100ms");
     await lyon.systemctl("start");
     const { key } = (await lyon.status()).self;
@@ -408,9 +426,8 @@ testUnless(
   lack,
   "a service whose state is damaged stops and says what to do, and is not started again and again",
   async () => {
-    await using machines = await Machines.open();
-    await using guest = await Guest.boot((await machines.add("lyon")).host, ROOT);
-    const lyon = await Service.install(guest, "lab");
+    await using alone = await Alone.open();
+    const { guest, lyon } = alone;
     await lyon.systemctl("start");
     await lyon.systemctl("stop");
     const state = "/var/lib/shoal/lab/state.json";

@@ -53,6 +53,23 @@ class Provider implements AsyncDisposable {
   }
 }
 
+/** A mesh that the first machine founds and the others join; it is whole when this returns. */
+async function meshOf(first: Host, ...others: Host[]) {
+  const founder = MeshNode.start(first, "--listen", String(PORT), "--pool", POOL);
+  await founder.statusWhen("founds a mesh", START, () => true);
+  const { token } = await founder.invite(others.length);
+  const joiners = others.map((host) => MeshNode.start(host, "--token", token));
+  const all = await meet([founder, ...joiners], others.length);
+  return { founder, joiners, all };
+}
+
+/** Such a mesh of two, in which the second has this address. */
+async function pairOf(lyon: Host, oslo: Host) {
+  const { founder, joiners: [joiner], all: [, status] } = await meshOf(lyon, oslo);
+  assert.ok(joiner && status);
+  return { founder, joiner, ip4: status.self.ip4 };
+}
+
 testUnless(
   { right },
   "members and a seed with addresses of the pool, each behind a gateway, are a mesh whose packets cross",
@@ -63,11 +80,7 @@ testUnless(
       provider.add("oslo", "100.99.0"),
       provider.add("rome", "100.101.7"),
     ]);
-    const founder = MeshNode.start(lyon, "--listen", String(PORT), "--pool", POOL);
-    await founder.statusWhen("founds a mesh", START, () => true);
-    const { token } = await founder.invite(2);
-    const nodes = [founder, ...[oslo, rome].map((host) => MeshNode.start(host, "--token", token))];
-    const all = await meet(nodes, 2);
+    const { founder, all } = await meshOf(lyon, oslo, rome);
     for (const [i, host] of [lyon, oslo, rome].entries()) {
       for (const { self } of all.filter((_, j) => j !== i)) {
         await host.run(["ping", "-c", "1", "-w", "5", "-W", "1", self.ip4]);
@@ -123,14 +136,9 @@ testUnless(
       provider.add("lyon", "100.72.0"),
       provider.add("oslo", "100.99.0"),
     ]);
-    const founder = MeshNode.start(lyon, "--listen", String(PORT), "--pool", POOL);
-    await founder.statusWhen("founds a mesh", START, () => true);
-    const { token } = await founder.invite();
-    const joiner = MeshNode.start(oslo, "--token", token);
-    await meet([founder, joiner], 1);
-    const { self } = await joiner.status();
+    const { founder, joiner, ip4 } = await pairOf(lyon, oslo);
     await provider.plug(lyon, "100.80.0");
-    const pinger = await Pinger.open(lyon, self.ip4);
+    const pinger = await Pinger.open(lyon, ip4);
     await lyon.ip("route replace default via 100.80.0.1");
     await lyon.ip("link set dev eth0 down");
     await pinger.more(50);
@@ -155,12 +163,7 @@ testUnless(
       provider.add("oslo", "100.99.0"),
     ]);
     await lyon.sysctl({ "net.ipv4.conf.all.rp_filter": 0 });
-    const founder = MeshNode.start(lyon, "--listen", String(PORT), "--pool", POOL);
-    await founder.statusWhen("founds a mesh", START, () => true);
-    const { token } = await founder.invite();
-    const joiner = MeshNode.start(oslo, "--token", token);
-    await meet([founder, joiner], 1);
-    const { self } = await joiner.status();
+    const { founder, joiner, ip4 } = await pairOf(lyon, oslo);
     await lyon.sysctl({ "net.ipv4.conf.eth0.rp_filter": 1 });
     const says = (what: string, pattern: RegExp) =>
       founder.statusWhen(
@@ -174,7 +177,7 @@ testUnless(
     );
     await lyon.sysctl({ "net.ipv4.conf.eth0.rp_filter": 2 });
     await meet([founder, joiner], 1);
-    await lyon.run(["ping", "-c", "1", "-w", "5", "-W", "1", self.ip4]);
+    await lyon.run(["ping", "-c", "1", "-w", "5", "-W", "1", ip4]);
     await lyon.ip("route delete default");
     await says("names the place", /^no interface but shoal0 leads to 100\.99\.0\.2, /);
     await lyon.ip("route add default via 100.72.0.1");

@@ -32,6 +32,22 @@ function alarmOf(computer: Computer): string {
   return healthOf(computer).filter((line) => line.startsWith("key: ")).join("\n");
 }
 
+/** A copy that has run beside its original until others noticed. */
+function noticedCopy(lab: NodeLab, original: Computer, witness: Computer): Computer {
+  const clone = copyOf(lab, original);
+  clone.start();
+  lab.run(15_000);
+  assert.match(alarmOf(witness), /is used by two machines/);
+  return clone;
+}
+
+/** It starts with an identity of its own, and asks at the door. */
+function startsAnew(clone: Computer): void {
+  renewIdentity(clone);
+  assert.equal(clone.start(), undefined);
+  clone.lab.run(15_000);
+}
+
 /** Inner packets from one to another in so many seconds, one every 200 ms. */
 function packets(from: Computer, to: Computer, at: Computer, seconds: number): number {
   const before = at.delivered.length;
@@ -101,13 +117,8 @@ Deno.test("item 11: after `shoal identity renew` one approve makes the clone a m
   const { lab, founder, others: [original, third] } = village(crypto, ["original", "third"], 54);
   assert.ok(original && third);
   lab.run(20_000);
-  const clone = copyOf(lab, original);
-  clone.start();
-  lab.run(15_000);
-  assert.match(alarmOf(third), /is used by two machines/);
-  renewIdentity(clone);
-  assert.equal(clone.start(), undefined);
-  lab.run(15_000);
+  const clone = noticedCopy(lab, original, third);
+  startsAnew(clone);
   assert.equal(founder.sees(clone), undefined);
   const { name } = done(
     founder.step((now, out) => founder.node.approve(now, clone.id, out, { name: "copy" })),
@@ -126,14 +137,9 @@ Deno.test("item 11: the clone of a founder, which never had a seed, asks the mem
   const { lab, founder, others: [second, third] } = village(crypto, ["second", "third"], 56);
   assert.ok(second && third);
   lab.run(20_000);
-  const clone = copyOf(lab, founder);
-  assert.deepEqual(clone.disk?.seeds, []);
-  clone.start();
-  lab.run(15_000);
-  assert.match(alarmOf(third), /is used by two machines/);
-  renewIdentity(clone);
-  assert.equal(clone.start(), undefined);
-  lab.run(15_000);
+  assert.deepEqual(founder.disk?.seeds, []);
+  const clone = noticedCopy(lab, founder, third);
+  startsAnew(clone);
   done(founder.step((now, out) => founder.node.approve(now, clone.id, out, { name: "copy" })));
   assert.ok(lab.until(120_000, () => areMutual([founder, second, third, clone])));
 });
