@@ -14,7 +14,8 @@ import { parseArgs } from "node:util";
 import { plain, shown } from "./shown.ts";
 import { announce, endChildrenOnSignals, run } from "./command.ts";
 import { type Case, readJunit, readTap } from "./reports.ts";
-import { typescriptFiles } from "./tree.ts";
+import { mayRunCore } from "./reach.ts";
+import { readTree, typescriptFiles } from "./tree.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const BUILD = `${ROOT}/.build/core`;
@@ -22,7 +23,7 @@ const RESULTS = `${ROOT}/.build/test`;
 // Laboratories run programs and read /proc, which Deno gives only to those who may do all.
 const RIGHTS = ["--allow-all"];
 /** Seconds; a bound on a hang, not on speed. */
-const TIMEOUT = { build: 600, program: 300, file: 900 };
+const TIMEOUT = { build: 600, program: 300, file: 900, yielding: 1800 };
 /** Seconds that each fuzzer runs (T16). */
 const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 10) };
 /** Of what takes minutes the battery runs a third, so that three days run all of it. */
@@ -47,7 +48,7 @@ const VALGRIND = [
  */
 const NOT_IN_VALGRIND = new Set(["storm_test", "tun_test", "wipe_test", "cost_test"]);
 
-/** Tests of src/ without core, which a sanitizer would tell nothing new. */
+/** Of the tests of src/ that start programs those that start none with core: a sanitizer would tell nothing new. */
 const PURE = /(?:config|control|log|main|outside|status|store|server|uapi)_test\.ts$/;
 /** Those that load core themselves: the address sanitizer is preloaded, and other programs must not get it. */
 const IN_PROCESS = /(?:driver|embedding)_test\.ts$/;
@@ -315,20 +316,22 @@ async function denoTest(
   const argv = ["test", "--quiet", "--no-check", "--no-prompt", "--cached-only", ...RIGHTS];
   if (filter !== undefined) argv.push(`--filter=${filter}`);
   if (files.length > 1) argv.push("--parallel");
+  const yields = part.includes("mesh");
+  const timeout = yields ? TIMEOUT.yielding : TIMEOUT.file;
   const { code, output, cpu } = await run(
     [Deno.execPath(), ...argv, `--junit-path=${junit}`, ...files],
     {
       cwd: ROOT,
       env,
-      timeout: TIMEOUT.file,
-      yields: part.includes("mesh"),
+      timeout,
+      yields,
     },
   );
   const found = exists(junit) ? readJunit(Deno.readTextFileSync(junit)) : [];
   // Filtered tests are not reported; a crash leaves no report, an error outside a test no failed case.
   if (filter !== undefined && found.length === 0 && code === 0) return;
   const name = code === 124 || code === 137
-    ? `${title}: not done after ${TIMEOUT.file} s`
+    ? `${title}: not done after ${timeout} s`
     : `${title}: exit code ${code}${found.length === 0 ? ", no test ran" : " outside a test"}`;
   const silent = found.length === 0 ||
     (code !== 0 && !found.some(({ result }) => result === "failed"));
@@ -346,6 +349,8 @@ async function denoTest(
 /** Every suite by its name, in the order in which they run: quick answers first. */
 function suites(files: readonly string[]): Map<string, Suite> {
   const below = (folder: string) => files.filter((file) => file.startsWith(`${folder}/`));
+  const modules = readTree(ROOT);
+  const native = below("src").filter((file) => !PURE.test(file) && mayRunCore(file, modules));
   return new Map<string, Suite>([
     [".ci", denoSuite(below(".ci"))],
     ["core", coreSuite("release")],
@@ -358,7 +363,7 @@ function suites(files: readonly string[]): Map<string, Suite> {
     ["ffi-asan", denoSuite(below("ffi"), "asan")],
     ["lxc", denoSuite(below("lxc"))],
     ["src", denoSuite(below("src"))],
-    ["src-ubsan", denoSuite(below("src").filter((file) => !PURE.test(file)), "ubsan", true)],
+    ["src-ubsan", denoSuite(native, "ubsan", true)],
     ["src-asan", denoSuite(below("src").filter((file) => IN_PROCESS.test(file)), "asan")],
     ["bench", denoSuite(below("bench"))],
     ["fuzz", fuzzSuite],
