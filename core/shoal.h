@@ -419,7 +419,8 @@ enum shoal_mail_kind {
     SHOAL_MAIL_LOOP = 13, /* endpoint: whither a route leads our own datagrams through the tunnel */
     SHOAL_MAIL_REFUSED = 14, /* a hint, once a second and peer: the network says by ICMP, which
                                 anybody can forge, that the peer's endpoint takes no datagrams.
-                                value: errno; endpoint: the peer's */
+                                value: the errno of a send, or ECONNREFUSED where a receive found
+                                it; endpoint: the peer's */
 };
 
 enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };
