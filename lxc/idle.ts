@@ -72,7 +72,7 @@ export async function idle(args: string[]): Promise<number> {
 }
 
 /** @throws NoLab where this machine or this user cannot have a laboratory */
-export async function measureIdle(count: number, seconds: number): Promise<Cost[]> {
+async function measureIdle(count: number, seconds: number): Promise<Cost[]> {
   await using lab = await Lab.open();
   const wire = await lab.bridge("wire");
   const nodes: MeshNode[] = [];
