@@ -10,6 +10,7 @@ import { benchMesh } from "./mesh.ts";
 import { benchPeers } from "./peers.ts";
 import { benchProfile } from "./profile.ts";
 import { benchWorkers } from "./workers.ts";
+import { benchStages } from "./stages.ts";
 import { benchTrust } from "./trust.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
@@ -68,6 +69,11 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
     summary: "connected sockets of busy peers, and none: the cost of a datagram (3 min)",
     run: benchConnected,
   },
+  stages: {
+    summary: "where a ping spends its time in a tunnel, idle and beside a stream (2 min)",
+    run: ({ repetitions, seconds, only }, command) =>
+      benchStages({ repetitions, seconds: seconds ?? SECONDS, only }, command),
+  },
   profile: {
     summary: "perf of both ends under a stream: a flame graph and a table of functions (1 min)",
     write: ({ seconds, only }, command, folder) =>
@@ -104,7 +110,8 @@ ${
   --seconds N      length of each stream, default 10; of peers 3, with --full 5
   --pings N        pings of each repetition, default 500 (not of peers)
   --full           of peers: every contender, and floods of every size and rate
-  --only NAME,…    of peers: only these contenders; of profile: this one (default shoal-wg)
+  --only NAME,…    of peers: only these contenders; of profile: this one (default shoal-wg);
+                   of stages: one or two of them (default shoal-wg,wireguard-go)
   --json           prints the data instead of the table
   --out FOLDER     where the data, the plot and the table go; default bench/results/NAME`;
 
