@@ -44,11 +44,19 @@ static void count_places(struct connected *connected) {
 
 /* ---- Leaving ----------------------------------------------------------------------------- */
 
+/* Whoever helps passes by a socket that is held: what came before lies in another one. */
+static void hold(struct pass *pass, struct udp_socket *udp, bool held) {
+    turns_lock(&pass->turns);
+    udp->held += held ? 1u : UINT32_MAX;
+    turns_unlock(&pass->turns);
+}
+
 /* Nothing comes to it from here on, and nobody else's datagrams do. A train that waits for its room
  * waits for that of the shared socket. */
 static void leave(struct pass *pass, uint32_t i, enum counter why) {
     struct connected *connected = &pass->connected;
     struct connected_place *place = &connected->places[i];
+    hold(pass, &pass->sockets[shared_of(place)], true);
     (void)socket_connect(&place->udp, &place->local); /* refused: what comes last is lost */
     if (place->peer)
         place->peer->connected = 0;
@@ -66,6 +74,7 @@ static void close_place(struct pass *pass, uint32_t i) {
     turns_lock(&pass->turns); /* a helper may be about to read it */
     socket_close(&connected->places[i].udp);
     turns_unlock(&pass->turns);
+    hold(pass, &pass->sockets[shared_of(&connected->places[i])], false);
     connected->used &= ~bit_of(i);
     connected->leaves &= ~bit_of(i);
     count_places(connected);
@@ -82,9 +91,12 @@ static bool is_same_ip(const struct shoal_address *one, const struct shoal_addre
     return one->family == other->family && memcmp(one->ip, other->ip, sizeof(one->ip)) == 0;
 }
 
+static bool is_same(const struct shoal_address *one, const struct shoal_address *other) {
+    return is_same_ip(one, other) && one->port == other->port;
+}
+
 static bool fits(const struct connected_place *place, const struct shoal_endpoint *endpoint) {
-    return is_same_ip(&place->remote, &endpoint->remote) &&
-           place->remote.port == endpoint->remote.port &&
+    return is_same(&place->remote, &endpoint->remote) &&
            is_same_ip(&place->local, &endpoint->local);
 }
 
@@ -94,6 +106,42 @@ void connected_follow(struct pass *pass, struct peer *peer) {
         return;
     leave(pass, peer->connected - 1, COUNT_connected_moved);
     peer->connect_again = pass->now + CONNECTED_MOVED_NS;
+}
+
+bool connected_has(const struct pass *pass, const struct shoal_address *remote) {
+    const struct connected *connected = &pass->connected;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        if (connected->places[i].peer && is_same(&connected->places[i].remote, remote))
+            return true;
+    return false;
+}
+
+static bool is_shared(const struct pass *pass, const struct shoal_address *remote) {
+    for (uint32_t i = 0; i < CONNECTED_SHARED; i++) {
+        const struct connected_shared *shared = &pass->connected.shared[i];
+        if (shared->at && pass->now - shared->at < CONNECTED_SHARED_NS &&
+            is_same(&shared->remote, remote))
+            return true;
+    }
+    return false;
+}
+
+void connected_share(struct pass *pass, const struct shoal_address *remote) {
+    struct connected *connected = &pass->connected;
+    struct connected_shared *place = &connected->shared[0];
+    for (uint32_t i = 0; i < CONNECTED_SHARED; i++) {
+        struct connected_shared *shared = &connected->shared[i];
+        if (shared->at && is_same(&shared->remote, remote)) {
+            place = shared;
+            break;
+        }
+        if (shared->at < place->at)
+            place = shared;
+    }
+    *place = (struct connected_shared){*remote, pass->now};
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        if (connected->places[i].peer && is_same(&connected->places[i].remote, remote))
+            leave(pass, i, COUNT_connected_shared);
 }
 
 static void drain(struct pass *pass, struct udp_socket *udp) {
@@ -191,15 +239,16 @@ uint32_t connected_read_leaving(struct pass *pass) {
     struct connected *connected = &pass->connected;
     uint64_t leaves = connected->leaves;
     uint32_t wait = 0;
-    for (uint32_t i = 0; leaves >> i; i++) {
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
         struct connected_place *place = &connected->places[i];
         if (!(leaves & bit_of(i)))
             continue;
         begin(pass, place);
-        if (rx_drain(pass, &place->udp))
-            wait |= 1u << shared_of(place);
-        else if (pass->now - place->begun >= CONNECTED_LINGER_NS)
+        bool more = rx_drain(pass, &place->udp);
+        if (!more && pass->now - place->begun >= CONNECTED_LINGER_NS)
             close_place(pass, i);
+        else
+            wait |= 1u << shared_of(place);
     }
     return wait;
 }
@@ -229,14 +278,17 @@ void connected_shared_read(struct pass *pass, uint32_t which, bool dry) {
     turns_lock(&pass->turns);
     uint64_t till = pass->sockets[which].read_till;
     turns_unlock(&pass->turns);
-    for (uint32_t i = 0; connected->waits >> i; i++) {
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
         struct connected_place *place = &connected->places[i];
         if (!(connected->waits & bit_of(i)) || shared_of(place) != which)
             continue;
         begin(pass, place);
-        if (!dry && till < place->since && pass->now - place->begun < CONNECTED_WAIT_NS)
+        uint64_t waited = pass->now - place->begun;
+        bool later = till >= place->since + CONNECTED_LINGER_NS;
+        if (waited < CONNECTED_LINGER_NS || (!dry && !later && waited < CONNECTED_WAIT_NS))
             continue;
         connected->waits &= ~bit_of(i);
+        hold(pass, &place->udp, false);
         if (!poll_place(connected, i)) {
             atomic_store_explicit(&connected->error, errno, memory_order_relaxed);
             leave(pass, i, COUNT_connected_refused);
@@ -262,6 +314,7 @@ static bool may_connect(struct pass *pass, const struct peer *peer) {
     return !peer->connected && peer->way == AROUND_PLAIN &&
            endpoint->remote.family != SHOAL_AF_NONE &&
            endpoint->local.family == endpoint->remote.family && !endpoint->remote.scope &&
+           !is_shared(pass, &endpoint->remote) &&
            pass->sockets[endpoint->remote.family == SHOAL_AF_INET6].fd >= 0 &&
            atomic_load_explicit(&plane->port, memory_order_relaxed);
 }
@@ -303,6 +356,7 @@ static void occupy(struct pass *pass, uint32_t i, const struct udp_socket *udp, 
     struct connected_place *place = &connected->places[i];
     turns_lock(&pass->turns);
     place->udp = *udp;
+    place->udp.held = 1; /* until the shared one has given what came before */
     turns_unlock(&pass->turns);
     place->peer = peer;
     place->remote = peer->endpoint.remote;

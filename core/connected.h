@@ -42,6 +42,10 @@
 #define CONNECTED_REST_NS 5000000000ull
 /** A peer that has moved waits so long. */
 #define CONNECTED_MOVED_NS 100000000ull
+/** Where peers of several workers are, nobody has one for so long; so many such places are known.
+ */
+#define CONNECTED_SHARED_NS 60000000000ull
+#define CONNECTED_SHARED 8u
 /** How often a busy peer may look for a place among others that are. */
 #define CONNECTED_PACE_NS 50000000ull
 /** Another processor may have found a socket for a datagram and not put it in yet when it is
@@ -65,16 +69,23 @@ struct connected_place {
     uint32_t failures; /* sends that failed here and left by the shared socket, in a row */
 };
 
+/* A place at which several peers are, behind one relay. */
+struct connected_shared {
+    struct shoal_address remote;
+    uint64_t at; /* when one was last seen; 0: none */
+};
+
 /* Owner: whoever has the pass. */
 struct connected {
     int epoll; /* of the worker */
     uint64_t used, waits, leaves;
-    bool gro;                 /* they were opened with UDP_GRO */
-    struct peer *wish;        /* the busiest of this batch that has none */
-    uint64_t next_try;        /* no place is looked for earlier */
-    uint64_t sweep;           /* period in which idle ones were last looked for */
-    uint32_t routes_seen;     /* the plane's `route_changes` */
-    uint32_t turn;            /* place that is read first */
+    bool gro;             /* they were opened with UDP_GRO */
+    struct peer *wish;    /* the busiest of this batch that has none */
+    uint64_t next_try;    /* no place is looked for earlier */
+    uint64_t sweep;       /* period in which idle ones were last looked for */
+    uint32_t routes_seen; /* the plane's `route_changes` */
+    uint32_t turn;        /* place that is read first */
+    struct connected_shared shared[CONNECTED_SHARED];
     _Atomic uint64_t refused; /* places at which a receive found an error; anybody sets */
     _Atomic uint32_t count;   /* places in use; anybody reads */
     _Atomic int32_t error;    /* why the last one could not be made: an errno; anybody reads */
@@ -93,6 +104,17 @@ struct udp_socket *connected_of(struct pass *pass, const struct peer *peer);
 
 /** The peer's endpoint may be another one: then its socket leaves. */
 void connected_follow(struct pass *pass, struct peer *peer);
+
+/** Whether some peer's socket is connected to this place. */
+bool connected_has(const struct pass *pass, const struct shoal_address *remote);
+
+/**
+ * Peers of several workers are at a place, as behind a relay. A connected socket would bring what
+ * is theirs to its own worker, past the steering: so none has one, and one that is there leaves. By
+ * what was not authenticated yet: whoever forges it costs a peer its own socket, and nothing else.
+ * At the limit the place that was seen least lately is forgotten.
+ */
+void connected_share(struct pass *pass, const struct shoal_address *remote);
 
 /** The peer goes. */
 void connected_forget(struct pass *pass, struct peer *peer);

@@ -365,6 +365,10 @@ void rx_opened_buffer(struct pass *pass, struct udp_socket *udp, uint8_t *buffer
         stats_add(&pass->stats, COUNT_drop_rx_inside, datagrams_in(received));
         return;
     }
+    bool is_data = received->length >= WIRE_DATA_HEADER && wire_get_le32(buffer) == WIRE_DATA;
+    pass->rx.leads =
+        is_data ? steering_owner(wire_get_le32(buffer + WIRE_DATA_INDEX), pass->plane->workers)
+                : pass->worker;
     uint32_t at = 0, number = 0;
     do {
         uint32_t left = received->length - at;

@@ -33,6 +33,7 @@ struct rx {
     struct coalesce_frame frame;
     struct stray stray;
     uint32_t units;     /* read since it was last 0: a full buffer counts as 16 */
+    uint32_t leads;     /* worker of the session that a buffer's first message names */
     uint64_t sparse_at; /* when a small datagram last came alone; 0: never */
 };
 

@@ -35,6 +35,7 @@ struct udp_socket {
     uint16_t family;    /* enum shoal_family */
     bool connected;     /* to one place: it receives from there only */
     uint32_t overflow;  /* SO_RXQ_OVFL's running count as last seen */
+    uint32_t held;      /* reasons for which only its owner may read it; under the turns' lock */
     uint64_t read_till; /* when the datagram that was last read arrived; CLOCK_REALTIME ns */
     struct codel codel; /* does its queue stand? */
 };

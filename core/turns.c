@@ -181,6 +181,10 @@ enum turn_taken turns_take(struct pass *of, struct pass *by, struct udp_socket *
         turns_unlock(turns);
         return TURN_NO_ROOM;
     }
+    if (by != of && udp->held) {
+        turns_unlock(turns);
+        return TURN_DRY;
+    }
     struct turn *turn = &turns->ring[turns->next % turns->size];
     uint32_t bytes = receive(of, by, turn, udp);
     bool got = turn->parts_count > 0;

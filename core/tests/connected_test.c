@@ -108,6 +108,51 @@ static void a_peer_that_roams_takes_its_socket_along(void **state) {
     }
 }
 
+/* As behind a relay: the kernel would give the one's socket what is the other's, past the steering.
+ */
+static void where_peers_of_several_workers_are_none_has_a_socket(void **state) {
+    (void)state;
+    busy_open(&busy, SHOAL_AF_INET, 2, 2, 4);
+    busy_warm(&busy, ONE);
+    busy_by_own(&busy, ONE);
+    busy_from(&busy, TWO, busy.sockets[ONE]); /* its socket brings it to the wrong worker */
+    side_await(side, "connected_shared", 1);
+    busy_await(&busy, 0);
+    for (int i = 0; i < 20; i++) {
+        busy_from(&busy, ONE, busy.sockets[ONE]);
+        busy_to(&busy, ONE, busy.sockets[ONE]);
+    }
+    assert_int_equal(side_counter(side, "connected_opened"), 1);
+    atomic_fetch_add(&later, CONNECTED_SHARED_NS + 1);
+    busy_warm(&busy, ONE);
+    assert_int_equal(side_drops(side), 0);
+    busy_close(&busy);
+}
+
+static void of_places_with_several_peers_the_least_late_is_forgotten(void **state) {
+    (void)state;
+    busy_open(&busy, SHOAL_AF_INET, 1, 1, 4);
+    struct device *device = registry_acquire(side->device);
+    struct pass *pass = &device->workers[0]->pass;
+    device_stop(device);
+    struct shoal_address remote = busy.places[ONE];
+    pass->now = 1000;
+    connected_share(pass, &remote);
+    for (uint32_t i = 1; i <= CONNECTED_SHARED; i++, pass->now++) {
+        remote.port = (uint16_t)(busy.places[ONE].port + i);
+        connected_share(pass, &remote);
+    }
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < CONNECTED_SHARED; i++) {
+        assert_true(pass->connected.shared[i].at >= 1000);
+        known += pass->connected.shared[i].remote.port == busy.places[ONE].port;
+    }
+    assert_int_equal(known, 0);
+    device_resume(device);
+    registry_release(side->device);
+    busy_close(&busy);
+}
+
 static void a_peer_that_moves_all_the_time_gets_few_sockets(void **state) {
     (void)state;
     struct shoal_address there;
@@ -374,6 +419,8 @@ int main(void) {
         cmocka_unit_test(a_busy_peer_gets_a_socket_of_its_own),
         cmocka_unit_test(switched_off_no_peer_has_one),
         cmocka_unit_test(a_peer_that_roams_takes_its_socket_along),
+        cmocka_unit_test(where_peers_of_several_workers_are_none_has_a_socket),
+        cmocka_unit_test(of_places_with_several_peers_the_least_late_is_forgotten),
         cmocka_unit_test(a_peer_that_moves_all_the_time_gets_few_sockets),
         cmocka_unit_test(a_replay_from_elsewhere_moves_nothing),
         cmocka_unit_test(a_connected_place_may_send_what_anybody_may),
