@@ -20,7 +20,6 @@ export function mayRunCore(path: string, modules: readonly Module[]): boolean {
     seen.add(next);
     if (next === CORE || module.code.some((line) => STARTS.test(line))) return true;
     for (const edge of module.imports) {
-      if (STARTS.test(edge.specifier)) return true;
       if (edge.path !== undefined && !edge.typeOnly) queue.push(edge.path);
     }
   }
