@@ -237,7 +237,6 @@ export const UNREACHABLE: Readonly<Record<string, string>> = {
   "control admissions": HUGE,
   "control statements": HUGE,
   "control contact_full": HUGE,
-  "control contact_unearned": "every answer here is shorter than what it answers",
   "control untimely": "fewer memberships end in an episode than its table holds; untimely_test.ts",
   "control swim_evictedMembers": ROSTER,
   "control swim_refusedMembers": ROSTER,
