@@ -308,7 +308,10 @@ async function goOn(story: Story, nodes: MeshNode[], host: Host): Promise<MeshNo
         node.statusWhen(
           "sees the two others",
           WAIT.join,
-          ({ self, peers }) => self.standing !== "provisional" && alive(peers).length === 2,
+          // Who has just come in learns a little later which address is its own.
+          ({ self, peers }) =>
+            self.standing !== "provisional" && self.ip4 !== "" &&
+            alive(peers).filter(({ ip4 }) => ip4 !== "").length === 2,
         )
       ),
     ),
