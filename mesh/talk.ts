@@ -308,15 +308,15 @@ export class Talk {
     this.mesh.twins.firstAt(from, arrival.from);
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
-    if (kind !== "pong") {
-      this.renew(now, member, arrival.from, out);
-      this.#seek(now, member, arrival, out);
-    }
+    if (kind !== "pong") this.renew(now, member, arrival.from, out);
+    if (kind !== "pong" && kind !== "ping") this.#seek(now, member, arrival, out);
     if (kind === "gossip") this.mesh.gossip(now, from, payload, out);
     else this.mesh.heard(now, from, out);
     switch (kind) {
       case "ping":
         this.#answer(now, payload, member, arrival, out);
+        // After the answer, which a person may wait for: a question to a new place would use up what it may cost.
+        this.#seek(now, member, arrival, out);
         return false;
       case "pong":
         return this.#ponged(now, member, payload, arrival, out);
