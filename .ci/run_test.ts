@@ -253,10 +253,10 @@ Deno.test("install and uninstall: what stands behind the prefix has to be known,
 Deno.test("install: a service that cannot be is refused before the program is put anywhere", async () => {
   await inFolder(async (prefix) => {
     const wrong: [readonly string[], RegExp][] = [
-      [["lab", "two"], /^unexpected argument 'two'/],
-      [["x/y"], /^'x\/y' cannot be a service's name/],
-      [["lab", "--encrypt"], /^install: --encrypt is about an invite/],
-      [["lab", "--token-file", `${prefix}/none`], /^--token-file '\S+' cannot be read/],
+      [["lab", "two"], /^unexpected argument 'two'/m],
+      [["x/y"], /^'x\/y' cannot be a service's name/m],
+      [["lab", "--encrypt"], /^install: --encrypt is about an invite/m],
+      [["lab", "--token-file", `${prefix}/none`], /^--token-file '\S+' cannot be read/m],
     ];
     for (const [args, why] of wrong) {
       const { code, err } = await runScript(["install", prefix, "--service", ...args]);
