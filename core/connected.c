@@ -144,6 +144,27 @@ void connected_share(struct pass *pass, const struct shoal_address *remote) {
             leave(pass, i, COUNT_connected_shared);
 }
 
+uint64_t connected_place_of(const struct shoal_address *remote) {
+    uint64_t hash = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
+    if (remote->family == SHOAL_AF_NONE)
+        return 0;
+    for (uint32_t i = 0; i < sizeof(remote->ip); i++)
+        hash = (hash ^ remote->ip[i]) * 0x100000001b3;
+    hash = (hash ^ (uint64_t)remote->family << 16 ^ remote->port) * 0x100000001b3;
+    return hash ? hash : 1;
+}
+
+/* Whether another peer is at its place, as behind a relay. */
+static bool is_crowded(const struct pass *pass, const struct peer *peer) {
+    const struct peer_table *table = &pass->plane->peers;
+    uint64_t place = connected_place_of(&peer->endpoint.remote);
+    for (uint32_t i = 0; i < table->used; i++)
+        if (i != peer->slot &&
+            atomic_load_explicit(&table->entries[i].place, memory_order_relaxed) == place)
+            return true;
+    return false;
+}
+
 static void drain(struct pass *pass, struct udp_socket *udp) {
     for (int turn = 0; turn < CLOSE_TURNS && udp->fd >= 0 && rx_drain(pass, udp); turn++)
         ;
@@ -467,5 +488,10 @@ void connected_settle(struct pass *pass) {
         train_reconsider_way(pass, wish);
     if (!may_connect(pass, wish))
         return;
+    if (is_crowded(pass, wish)) {
+        connected_share(pass, &wish->endpoint.remote);
+        connected->next_try = pass->now + CONNECTED_PACE_NS;
+        return;
+    }
     promote(pass, wish);
 }

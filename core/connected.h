@@ -105,6 +105,10 @@ struct udp_socket *connected_of(struct pass *pass, const struct peer *peer);
 /** The peer's endpoint may be another one: then its socket leaves. */
 void connected_follow(struct pass *pass, struct peer *peer);
 
+/** A hash of an address and its port, by which peers of one place are found; 0: no address. Two
+ * places with one hash have no connected socket, and lose nothing else. */
+uint64_t connected_place_of(const struct shoal_address *remote);
+
 /** Whether some peer's socket is connected to this place. */
 bool connected_has(const struct pass *pass, const struct shoal_address *remote);
 

@@ -37,6 +37,8 @@ void pass_free(struct pass *pass) {
 void pass_set_endpoint(struct pass *pass, struct peer *peer,
                        const struct shoal_endpoint *endpoint) {
     peer_set_endpoint(peer, endpoint);
+    atomic_store_explicit(&pass->plane->peers.entries[peer->slot].place,
+                          connected_place_of(&endpoint->remote), memory_order_relaxed);
     connected_follow(pass, peer);
 }
 

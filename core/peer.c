@@ -124,6 +124,7 @@ struct peer *peer_table_find(const struct peer_table *table, shoal_peer_t handle
 void peer_table_remove(struct peer_table *table, struct peer *peer) {
     struct peer_entry *entry = &table->entries[peer->slot];
     entry->peer = NULL;
+    atomic_store_explicit(&entry->place, 0, memory_order_relaxed);
     if (++entry->generation == 0)
         entry->generation = 1; /* handle 0 is never valid */
     entry->next_free = table->free_list;

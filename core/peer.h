@@ -62,7 +62,8 @@ static inline void peer_publish_staged(struct peer *peer) {
 struct peer_table {
     struct peer_entry {
         struct peer *peer;
-        uint32_t generation; /* of the handle that is valid, or of the next one */
+        _Atomic uint64_t place; /* hash of its endpoint's address; 0: none. Its worker writes */
+        uint32_t generation;    /* of the handle that is valid, or of the next one */
         uint32_t next_free;
     } * entries;
     uint32_t max;

@@ -110,7 +110,7 @@ static void a_peer_that_roams_takes_its_socket_along(void **state) {
 
 /* As behind a relay: the kernel would give the one's socket what is the other's, past the steering.
  */
-static void where_peers_of_several_workers_are_none_has_a_socket(void **state) {
+static void where_several_peers_are_none_has_a_socket(void **state) {
     (void)state;
     busy_open(&busy, SHOAL_AF_INET, 2, 2, 4);
     busy_warm(&busy, ONE);
@@ -124,6 +124,11 @@ static void where_peers_of_several_workers_are_none_has_a_socket(void **state) {
     }
     assert_int_equal(side_counter(side, "connected_opened"), 1);
     atomic_fetch_add(&later, CONNECTED_SHARED_NS + 1);
+    for (int i = 0; i < 20; i++)
+        busy_from(&busy, ONE, busy.sockets[ONE]);
+    assert_int_equal(side_counter(side, "connected_opened"), 1); /* it is crowded still */
+    atomic_fetch_add(&later, CONNECTED_SHARED_NS + 1);
+    busy_from(&busy, TWO, busy.sockets[TWO]);
     busy_warm(&busy, ONE);
     assert_int_equal(side_drops(side), 0);
     busy_close(&busy);
@@ -419,7 +424,7 @@ int main(void) {
         cmocka_unit_test(a_busy_peer_gets_a_socket_of_its_own),
         cmocka_unit_test(switched_off_no_peer_has_one),
         cmocka_unit_test(a_peer_that_roams_takes_its_socket_along),
-        cmocka_unit_test(where_peers_of_several_workers_are_none_has_a_socket),
+        cmocka_unit_test(where_several_peers_are_none_has_a_socket),
         cmocka_unit_test(of_places_with_several_peers_the_least_late_is_forgotten),
         cmocka_unit_test(a_peer_that_moves_all_the_time_gets_few_sockets),
         cmocka_unit_test(a_replay_from_elsewhere_moves_nothing),
