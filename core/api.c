@@ -73,7 +73,7 @@ static enum shoal_status check_config(const struct shoal_device_config *config,
     if (!terminated(config->aead, sizeof(config->aead)) ||
         !terminated(config->io, sizeof(config->io)))
         return refuse(error, "aead, io: NUL missing");
-    if (config->io[0] && strcmp(config->io, "poll") != 0)
+    if (config->io[0] && strcmp(config->io, "poll") != 0 && strcmp(config->io, "uring") != 0)
         return failure(error, SHOAL_E_UNKNOWN, 0, config->io);
     return check_tun(config, error);
 }
@@ -125,7 +125,9 @@ static void fill_info(struct device *device, struct shoal_device_info *info) {
     memcpy(info->ifname, device->tun.name, sizeof(info->ifname));
     aead_describe(&device->plane.aead, AEAD_CHACHA20_POLY1305, info->aead, sizeof(info->aead));
     aead_describe(&device->plane.aead, AEAD_AES_256_GCM, info->aead_gcm, sizeof(info->aead_gcm));
-    strncpy(info->io, "poll", sizeof(info->io) - 1);
+    info->io_error = atomic_load_explicit(&device->plane.uring_refused, memory_order_relaxed);
+    bool uring = device->plane.uring && !info->io_error;
+    strncpy(info->io, uring ? "uring" : "poll", sizeof(info->io) - 1);
     info->doorbell_fd = device->plane.post.far_bell;
     info->mtu = atomic_load_explicit(&device->plane.mtu, memory_order_relaxed);
     info->workers = device->worker_count;

@@ -97,11 +97,20 @@ static int open_sockets(struct device *device, struct pair *pairs, uint16_t *por
     return error;
 }
 
+/* What io_uring received for a socket that goes is opened before. At a standstill nobody fills the
+ * list again, and each drain takes one at least. */
+static void take_ahead(struct pass *pass, struct udp_socket *udp) {
+    for (uint32_t i = 0; udp->ahead && i < URING_BUFFERS; i++)
+        rx_drain(pass, udp);
+    uring_forget(&pass->uring, udp);
+}
+
 /* Puts the sockets of a worker in place of the present ones, which it gives back. */
 static int swap_pair(struct worker *worker, struct pair *pair, bool gro) {
     struct pass *pass = &worker->pass;
     int error = 0;
     for (int i = 0; i < PASS_SOCKETS; i++) {
+        take_ahead(pass, &pass->sockets[i]);
         struct udp_socket old = pass->sockets[i];
         pass->sockets[i] = pair->of[i];
         pair->of[i] = old;

@@ -72,6 +72,7 @@ static void leave(struct pass *pass, uint32_t i, enum counter why) {
 static void close_place(struct pass *pass, uint32_t i) {
     struct connected *connected = &pass->connected;
     turns_lock(&pass->turns); /* a helper may be about to read it */
+    uring_forget(&pass->uring, &connected->places[i].udp);
     socket_close(&connected->places[i].udp);
     turns_unlock(&pass->turns);
     hold(pass, &pass->sockets[shared_of(&connected->places[i])], false);

@@ -177,6 +177,8 @@ static enum shoal_status open_workers(struct device *device,
             return failure(error, SHOAL_E_SYSTEM, errno, "worker");
         device->workers[i]->all = device->workers;
     }
+    /* What is refused here the caller reads when the device is open. */
+    atomic_store(&device->plane.uring_told, atomic_load(&device->plane.uring_refused) != 0);
     if (!open_boxes(device))
         return failure(error, SHOAL_E_MEMORY, ENOMEM, "boxes of the workers");
     give_queues(device);
@@ -234,6 +236,7 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     device->routes.news = device->routes.queries = -1;
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
     device->offloads_off = config->offloads_off;
+    device->plane.uring = strcmp(config->io, "uring") == 0;
     offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL | SHOAL_OFFLOAD_CONNECTED,
                   config->offloads_off);
     device->plane.receive_buffer = or_default(config->receive_buffer, DEVICE_RECEIVE_BUFFER);

@@ -10,11 +10,13 @@ int pass_init(struct pass *pass, struct plane *plane, uint32_t worker, uint64_t 
     pass->routes.news = pass->routes.queries = -1;
     for (int i = 0; i < PASS_SOCKETS; i++)
         pass->sockets[i].fd = -1;
-    pass->connected.epoll = -1;
+    pass->connected.epoll = pass->uring.fd = -1;
     pass->tx.waiting_for = PASS_SOCKETS;
     pass->staging.bytes_max = staged_bytes_max;
     pass->aead = aead_create(&plane->aead);
     rx_init(&pass->rx, seed);
+    if (plane->uring)
+        uring_open(&pass->uring, plane->workers > 1, &plane->uring_refused);
     bool made = pass->aead && tx_init(&pass->tx, seed) &&
                 session_table_init(&pass->sessions, seed + 16) &&
                 connected_init(&pass->connected) && turns_init(&pass->turns, plane->workers) &&
@@ -30,6 +32,7 @@ void pass_free(struct pass *pass) {
     aead_free(pass->aead);
     tx_free(&pass->tx);
     turns_free(&pass->turns);
+    uring_close(&pass->uring);
     sealing_free(&pass->sealing);
     session_table_free(&pass->sessions);
 }

@@ -24,6 +24,7 @@
 #include "tun.h"
 #include "turns.h"
 #include "tx.h"
+#include "uring.h"
 
 /* The two sockets that everybody may write to, and from PASS_CONNECTED on those of one peer each
  * (connected.h). */
@@ -53,6 +54,7 @@ struct pass {
     struct tx tx;
     struct rx rx;
     struct turns turns;            /* at our sockets */
+    struct uring uring;            /* by which our thread receives; fd -1: by plain calls */
     struct sealing sealing;        /* at our TUN queue */
     struct icmp_pace forward_pace; /* of errors about what is forwarded */
 };

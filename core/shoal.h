@@ -32,7 +32,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 4u
+#define SHOAL_ABI_VERSION 5u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -129,7 +129,7 @@ struct shoal_device_config {
     uint32_t staged_bytes_max;  /* 0: 8 MiB over all peers (128 packets a peer, R16) */
     uint32_t receive_buffer;    /* SO_RCVBUF(FORCE) per UDP socket in bytes; 0: the default */
     char aead[SHOAL_NAME_SIZE]; /* "": calibrate; else a name of shoal_aead_name */
-    char io[SHOAL_NAME_SIZE];   /* "" or "poll" */
+    char io[SHOAL_NAME_SIZE];   /* "" or "poll", or "uring": where the kernel grants it */
     uint8_t seed[32];           /* random bytes: hash keys of the tables */
 };
 
@@ -138,7 +138,7 @@ struct shoal_device_info {
     char aead[SHOAL_WORDS_SIZE];     /* what seals and opens ChaCha20-Poly1305: "openssl", or
                                         "libsodium up to 320 bytes, openssl above" */
     char aead_gcm[SHOAL_WORDS_SIZE]; /* AES-256-GCM; "" where the CPU has no instructions for it */
-    char io[SHOAL_NAME_SIZE];
+    char io[SHOAL_NAME_SIZE];        /* "poll" or "uring": how is received now */
     int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it
                             (and closes it, after shoal_device_close) */
     uint32_t ifindex;    /* 0 without TUN, and while it is in another network namespace */
@@ -157,7 +157,8 @@ struct shoal_device_info {
     uint32_t connected;      /* sockets of busy peers that are open now */
     uint32_t connected_max;  /* as many there may be */
     int32_t connected_error; /* why the last one could not be made: an errno; 0: all could */
-    uint32_t reserved;       /* 0 */
+    int32_t io_error;        /* why "uring" was asked for and is not used: an errno; 0: it is, or
+                                was not */
 };
 
 SHOAL_API uint32_t shoal_abi_version(void);
@@ -417,10 +418,11 @@ enum shoal_mail_kind {
     SHOAL_MAIL_ROUTES = 11,        /* addresses, routes, rules or links of the machine changed */
     SHOAL_MAIL_STRAY = 12, /* endpoint: whence data of no session came; ten a second and source */
     SHOAL_MAIL_LOOP = 13, /* endpoint: whither a route leads our own datagrams through the tunnel */
-    SHOAL_MAIL_REFUSED = 14, /* a hint, once a second and peer: the network says by ICMP, which
-                                anybody can forge, that the peer's endpoint takes no datagrams.
-                                value: the errno of a send, or ECONNREFUSED where a receive found
-                                it; endpoint: the peer's */
+    SHOAL_MAIL_REFUSED = 14,    /* a hint, once a second and peer: the network says by ICMP, which
+                                   anybody can forge, that the peer's endpoint takes no datagrams.
+                                   value: the errno of a send, or ECONNREFUSED where a receive found
+                                   it; endpoint: the peer's */
+    SHOAL_MAIL_IO_REFUSED = 15, /* value: errno; io_uring was given up, plain calls go on */
 };
 
 enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };

@@ -307,6 +307,24 @@ static void read_control(struct udp_socket *udp, const struct cmsghdr *header,
     }
 }
 
+void socket_read_message(struct udp_socket *udp, struct msghdr *message, uint32_t length,
+                         struct socket_received *received) {
+    memset(received, 0, sizeof(*received));
+    received->length = length;
+    received->segment = length;
+    received->truncated = message->msg_flags & MSG_TRUNC;
+    received->control_truncated = message->msg_flags & MSG_CTRUNC;
+    read_address(&received->endpoint.remote, message->msg_name);
+    const char *control = message->msg_control;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        size_t room = message->msg_controllen - (size_t)((char *)header - control);
+        if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > room)
+            break;
+        read_control(udp, header, received);
+    }
+}
+
 int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
                    struct socket_received *received) {
     union sockaddr_any name;
@@ -329,19 +347,7 @@ int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
     while (length < 0 && errno == EINTR);
     if (length < 0)
         return errno;
-    memset(received, 0, sizeof(*received));
-    received->length = (uint32_t)length;
-    received->segment = (uint32_t)length;
-    received->truncated = message.msg_flags & MSG_TRUNC;
-    received->control_truncated = message.msg_flags & MSG_CTRUNC;
-    read_address(&received->endpoint.remote, &name);
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header;
-         header = CMSG_NXTHDR(&message, header)) {
-        size_t room = message.msg_controllen - (size_t)((char *)header - control.bytes);
-        if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > room)
-            break;
-        read_control(udp, header, received);
-    }
+    socket_read_message(udp, &message, (uint32_t)length, received);
     return 0;
 }
 

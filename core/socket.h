@@ -38,6 +38,8 @@ struct udp_socket {
     uint32_t held;      /* reasons for which only its owner may read it; under the turns' lock */
     uint64_t read_till; /* when the datagram that was last read arrived; CLOCK_REALTIME ns */
     struct codel codel; /* does its queue stand? */
+    /* Buffers that io_uring received and nobody has taken yet: uring.h. */
+    uint8_t ahead, ahead_first, ahead_last;
 };
 
 struct socket_options {
@@ -115,6 +117,15 @@ int socket_send(const struct udp_socket *udp, const struct shoal_endpoint *to, u
  * no longer ours, and no route where there is one from another address.
  */
 bool socket_source_suspect(int error);
+
+struct msghdr;
+
+/**
+ * What a received message's name and ancillary data say.
+ * @param length  bytes of its payload
+ */
+void socket_read_message(struct udp_socket *udp, struct msghdr *message, uint32_t length,
+                         struct socket_received *received);
 
 /** 0 or an errno (EAGAIN: dry). */
 int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,

@@ -34,6 +34,10 @@
     X(rx_control_truncated)       /* buffers with MSG_CTRUNC: ancillary data lost */ \
     X(rx_connected)               /* recvmsg calls at connected sockets among those of rx_buffers */ \
     X(rx_errors)                  /* errors of recvmsg */ \
+    X(uring_receives)             /* receives by io_uring, of up to 64 buffers each (uring.h) */ \
+    X(uring_buffers)              /* buffers that they filled */ \
+    X(uring_short)                /* those that ended because no buffer was offered any more */ \
+    X(uring_plain)                /* plain calls in the place of one that could not be made */ \
     X(tun_writes)                 /* frames written to the TUN */ \
     X(tun_gso_refused)            /* super-packets written again singly */ \
     X(tun_unreachable)            /* packets that reach nobody, answered so by ICMP */ \

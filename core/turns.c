@@ -90,41 +90,93 @@ static void copy_keys(struct pass *of, struct pass *by, struct turn *turn) {
         for (uint32_t i = 0; i < count && turn->messages < TURN_MESSAGES; i++) {
             uint32_t left = part->received.length - at;
             uint32_t length = left < part->received.segment ? left : part->received.segment;
-            turn->key_of[turn->messages++] =
-                key_of(of, by, turn, turn->bytes + part->at + at, length);
+            turn->key_of[turn->messages++] = key_of(of, by, turn, part->bytes + at, length);
             at += length;
         }
     }
 }
 
+/* What its last use held. Nobody points there any more, since its place in the ring is free. */
+static void give_back(struct uring *uring, struct turn *turn) {
+    while (turn->held_count)
+        uring_give_back(uring, turn->held[--turn->held_count]);
+}
+
+/* Small ones lie close together afterwards, and their buffer may be filled again at once. */
+static void take_ahead(struct uring *uring, struct udp_socket *udp, struct turn *turn,
+                       struct turn_part *part, uint8_t *room) {
+    struct uring_taken taken = uring_take(uring, udp, &part->received);
+    if (part->received.length > TURN_COPY) {
+        part->bytes = taken.bytes;
+        turn->held[turn->held_count++] = taken.place;
+        return;
+    }
+    memcpy(room, taken.bytes, part->received.length);
+    part->bytes = room;
+    uring_give_back(uring, taken.place);
+}
+
+/* An error that was queued on the socket; reading took it away. */
+static void note_error(struct pass *of, struct pass *by, const struct udp_socket *udp) {
+    stats_add(&by->stats, COUNT_rx_errors, 1);
+    if (udp->connected)
+        connected_refused(&of->connected, udp);
+}
+
+/* One receive: what io_uring brought ahead, by it, or by a plain call. @return 0 or an errno */
+static int receive_part(struct pass *of, struct pass *by, struct turn *turn, struct udp_socket *udp,
+                        uint8_t *room, bool *dry) {
+    struct turn_part *part = &turn->parts[turn->parts_count];
+    if (!udp->ahead && !*dry && by == of && uring_is_ours(&of->uring)) {
+        int error = uring_receive(&of->uring, udp, &by->stats, dry);
+        if (error && !udp->ahead)
+            return error;
+        if (error)
+            note_error(of, by, udp);
+    }
+    if (udp->ahead) {
+        take_ahead(&of->uring, udp, turn, part, room);
+        return 0;
+    }
+    if (*dry)
+        return EAGAIN;
+    part->bytes = room;
+    return socket_receive(udp, room, SOCKET_RECEIVE_MAX, &part->received);
+}
+
 /* Receives what fits into a turn. @return bytes; 0 with no part: dry */
 static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
                         struct udp_socket *udp) {
-    uint32_t used = 0;
+    uint32_t used = 0, filled = 0;
+    bool dry = false;
     turn->parts_count = 0;
+    give_back(&of->uring, turn);
     /* Bounded by tries, not by what they bring: an error that stays must not hold the worker. */
-    for (uint32_t tries = 0; udp->fd >= 0 && tries < TURN_RECEIVES && used < TURN_FULL; tries++) {
+    for (uint32_t tries = 0; udp->fd >= 0 && tries < TURN_RECEIVES && filled < TURN_FULL; tries++) {
         struct turn_part *part = &turn->parts[turn->parts_count];
-        int error = socket_receive(udp, turn->bytes + used, SOCKET_RECEIVE_MAX, &part->received);
+        uint32_t held = turn->held_count;
+        int error = receive_part(of, by, turn, udp, turn->bytes + used, &dry);
         if (error == EAGAIN)
             break;
-        if (error) { /* an error queued on the socket; reading took it away */
-            stats_add(&by->stats, COUNT_rx_errors, 1);
-            if (udp->connected)
-                connected_refused(&of->connected, udp);
+        if (error) {
+            note_error(of, by, udp);
             continue;
         }
         if (udp->connected)
             stats_add(&by->stats, COUNT_rx_connected, 1);
-        part->at = used;
-        if (!rx_shorten(of, by, udp, turn->bytes + used, &part->received)) {
+        uint32_t size = (part->received.length + 63) & ~63u;
+        if (!rx_shorten(of, by, udp, part->bytes, &part->received)) {
             stats_add(&by->stats, COUNT_drop_rx_queue, part->received.overflow);
+            if (turn->held_count > held)
+                uring_give_back(&of->uring, turn->held[--turn->held_count]);
             continue;
         }
-        used += (part->received.length + 63) & ~63u;
+        filled += size;
+        if (turn->held_count == held)
+            used += size;
         turn->parts_count++;
     }
-    return used;
+    return filled;
 }
 
 /* ---- Opening ----------------------------------------------------------------------------- */
@@ -159,7 +211,7 @@ static void open_ahead(struct aead *aead, struct turn *turn) {
             if (key == TURN_KEYS) {
                 turn->verdicts[number] = (struct turn_verdict){0};
             } else {
-                uint8_t *message = turn->bytes + part->at + at, *plain = message + WIRE_DATA_HEADER;
+                uint8_t *message = part->bytes + at, *plain = message + WIRE_DATA_HEADER;
                 packets[run++] =
                     (struct aead_packet){.out = plain,
                                          .in = plain,
@@ -214,7 +266,7 @@ static void put_out(struct pass *pass, struct turn *turn) {
         /* What is answered leaves by the shared socket: another one may be closed by now. */
         uint16_t family = part->received.endpoint.remote.family;
         rx_opened_buffer(pass, &pass->sockets[family == SHOAL_AF_INET6 ? PASS_INET6 : PASS_INET],
-                         turn->bytes + part->at, &part->received, &turn->verdicts[number], known);
+                         part->bytes, &part->received, &turn->verdicts[number], known);
         number += known;
     }
 }

@@ -29,6 +29,9 @@
 #define TURN_KEYS 8u       /* different ones; likewise */
 #define TURN_FULL 32768u   /* bytes from which on a turn receives no more */
 #define TURN_BYTES (TURN_FULL + SOCKET_RECEIVE_MAX)
+#define TURN_COPY                                                                                  \
+    4096u /* up to this what io_uring received is copied, beyond it stays where it is */
+#define TURN_HELD (TURN_FULL / TURN_COPY + 1u)
 
 enum turn_state { TURN_FREE, TURN_TAKEN, TURN_DONE };
 
@@ -41,7 +44,7 @@ struct turn_verdict {
 /* One receive of a turn. */
 struct turn_part {
     struct socket_received received;
-    uint32_t at; /* where it begins in `bytes` */
+    uint8_t *bytes; /* in those of the turn, or in a buffer of io_uring's that the turn holds */
 };
 
 /* Owner: whoever took it until it is done, then whoever has the pass. */
@@ -54,6 +57,8 @@ struct turn {
     uint32_t messages;             /* with a place in `key_of` */
     uint8_t key_of[TURN_MESSAGES]; /* place in `keys`; TURN_KEYS: none */
     struct turn_verdict verdicts[TURN_MESSAGES];
+    uint32_t held_count;
+    uint8_t held[TURN_HELD]; /* buffers of io_uring's; given back when the turn is taken anew */
     uint8_t *bytes;
 };
 

@@ -153,7 +153,8 @@ static bool has_frames(struct worker *worker) {
 static int patience(struct worker *worker) {
     if (!tx_is_blocked(&worker->pass.tx) && has_frames(worker))
         return 0;
-    if (is_called(worker) || connected_is_busy(&worker->pass.connected))
+    if (is_called(worker) || connected_is_busy(&worker->pass.connected) ||
+        uring_waits(&worker->pass.uring))
         return 0;
     if (worker->pass.routes.paused)
         return (int)(ROUTES_PACE_NS / 1000000);
@@ -335,6 +336,32 @@ static void set_idle(struct worker *worker, bool idle) {
         atomic_fetch_and(&plane->idle, ~bit);
 }
 
+/* What io_uring received and no batch has taken: its sockets may be dry by now, and epoll says
+ * nothing. */
+static void add_ahead(struct pass *pass, struct ready *ready) {
+    if (!uring_waits(&pass->uring))
+        return;
+    turns_lock(&pass->turns);
+    for (uint32_t i = 0; i < PASS_SOCKETS; i++)
+        ready->what |= pass->sockets[i].ahead ? 1u << (SOURCE_INET + i) : 0;
+    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
+        ready->connected |= pass->connected.places[i].udp.ahead ? 1ull << i : 0;
+    turns_unlock(&pass->turns);
+}
+
+/* Once, whichever worker finds it first. */
+static void tell_uring(struct pass *pass) {
+    struct plane *plane = pass->plane;
+    int32_t error = atomic_load_explicit(&plane->uring_refused, memory_order_relaxed);
+    if (!error || atomic_load_explicit(&plane->uring_told, memory_order_relaxed) ||
+        atomic_exchange(&plane->uring_told, true))
+        return;
+    struct shoal_mail mail = {
+        .kind = SHOAL_MAIL_IO_REFUSED, .value = (uint32_t)error, .time = pass->now};
+    if (!pass_news(pass, &mail))
+        atomic_store(&plane->uring_told, false);
+}
+
 /* What leaves goes first, and what is new last: so each peer's messages keep their order. */
 static void receive(struct worker *worker, const struct ready *ready) {
     struct pass *pass = &worker->pass;
@@ -353,9 +380,10 @@ static void receive(struct worker *worker, const struct ready *ready) {
         connected_read(pass, ready->connected);
 }
 
-static void run(struct worker *worker, const struct ready *is) {
-    uint32_t ready = is->what;
+static void run(struct worker *worker, struct ready *is) {
     struct pass *pass = &worker->pass;
+    add_ahead(pass, is);
+    uint32_t ready = is->what;
     tx_begin(pass);
     if (ready & 1u << SOURCE_WAKE) {
         uint64_t rings;
@@ -371,6 +399,7 @@ static void run(struct worker *worker, const struct ready *is) {
     follow_interface(worker, ready);
     follow_routes(worker, ready & 1u << SOURCE_ROUTES);
     receive(worker, is);
+    tell_uring(pass);
     if (pass->flush.first)
         tx_flush_listed(pass);
     if ((ready & 1u << SOURCE_TUN && pass->tun.fd >= 0) || has_frames(worker))
@@ -403,11 +432,19 @@ static struct ready ready_of(const struct epoll_event *events, int count) {
     return ready;
 }
 
+/* Its ring belongs to the thread that enables it. */
+static void enable_uring(struct worker *worker) {
+    quiesce_enter(&worker->quiesce);
+    (void)uring_enable(&worker->pass.uring); /* refused: the plane says so */
+    quiesce_leave(&worker->quiesce);
+}
+
 static void *loop(void *argument) {
     struct worker *worker = argument;
     struct pass *pass = &worker->pass;
     struct epoll_event events[EVENTS];
     int sleep = 0; /* the first batch finds out */
+    enable_uring(worker);
     while (!atomic_load(&worker->stopping)) {
         set_idle(worker, sleep != 0);
         int count = epoll_wait(worker->epoll, events, EVENTS, sleep);

@@ -68,6 +68,7 @@ static void open_side(void) {
         .abi_version = SHOAL_ABI_VERSION, .ifname = "sh0", .aead = "openssl"};
     struct shoal_device_info info;
     memset(&a, 0, sizeof(a));
+    world_choose_io(&config);
     assert_int_equal(shoal_device_open(&config, sizeof(config), &a.device, &error, sizeof(error)),
                      SHOAL_OK);
     assert_int_equal(shoal_device_info(a.device, &info, sizeof(info)), SHOAL_OK);

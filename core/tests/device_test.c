@@ -463,7 +463,7 @@ static void a_configuration_out_of_range_is_refused_by_name(void **state) {
          SHOAL_E_INVALID,
          "receive_buffer"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .aead = "rot13"}, SHOAL_E_UNKNOWN, "rot13"},
-        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .io = "uring"}, SHOAL_E_UNKNOWN, "uring"},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .io = "epoll"}, SHOAL_E_UNKNOWN, "epoll"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 2, .tun_fd = -1}, SHOAL_E_INVALID, "tun_fd"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 2, .tun_fd = 0}, SHOAL_E_SYSTEM, "TUNGETIFF"},
     };

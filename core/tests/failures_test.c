@@ -127,6 +127,7 @@ static bool open_one(struct side *side) {
     config.tun_fd = pair[1];
     side->tun = pair[0];
     atomic_store(&fault.left, left);
+    world_choose_io(&config);
     int32_t status =
         shoal_device_open(&config, sizeof(config), &side->device, &error, sizeof(error));
     expect_told(status, "open");

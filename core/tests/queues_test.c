@@ -65,6 +65,7 @@ static void start(const char *name) {
         .abi_version = SHOAL_ABI_VERSION, .workers = WORKERS, .aead = "openssl"};
     memset(&side, 0, sizeof(side));
     strcpy(config.ifname, name);
+    world_choose_io(&config);
     assert_int_equal(
         shoal_device_open(&config, sizeof(config), &side.device, &error, sizeof(error)), SHOAL_OK);
     assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),

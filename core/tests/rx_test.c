@@ -477,6 +477,7 @@ static void without_a_tun_data_authenticates_and_goes_nowhere(void **state) {
         .abi_version = SHOAL_ABI_VERSION, .flags = SHOAL_DEVICE_NO_TUN, .aead = "openssl"};
     struct shoal_error error;
     memset(&side, 0, sizeof(side));
+    world_choose_io(&config);
     assert_int_equal(
         shoal_device_open(&config, sizeof(config), &side.device, &error, sizeof(error)), SHOAL_OK);
     assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),

@@ -51,6 +51,7 @@ static int32_t open_tun(struct side *side, const char *name, uint8_t number, uin
         .abi_version = SHOAL_ABI_VERSION, .mtu = mtu, .aead = "openssl"};
     memset(side, 0, sizeof(*side));
     strcpy(config.ifname, name);
+    world_choose_io(&config);
     int32_t status =
         shoal_device_open(&config, sizeof(config), &side->device, &error, sizeof(error));
     if (status != SHOAL_OK)
@@ -276,6 +277,7 @@ static void adopt(int fd) {
                                          .tun_fd = fd,
                                          .aead = "openssl"};
     memset(&a, 0, sizeof(a));
+    world_choose_io(&config);
     assert_int_equal(shoal_device_open(&config, sizeof(config), &a.device, &error, sizeof(error)),
                      SHOAL_OK);
     assert_int_equal(shoal_device_bind(a.device, 0, 0, &a.port, &error, sizeof(error)), SHOAL_OK);
@@ -355,6 +357,7 @@ static void a_descriptor_that_we_cannot_read_stays_its_owners(void **state) {
     struct shoal_device_config config = {
         .abi_version = SHOAL_ABI_VERSION, .flags = SHOAL_DEVICE_TUN_FD, .aead = "openssl"};
     config.tun_fd = foreign_tun("given", IFF_TAP | IFF_NO_PI); /* Ethernet frames */
+    world_choose_io(&config);
     assert_int_equal(shoal_device_open(&config, sizeof(config), &a.device, &error, sizeof(error)),
                      SHOAL_E_SYSTEM);
     assert_memory_equal(error.what, "tun_fd", 6);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -65,6 +66,20 @@ static void connect_early(const struct side *side) {
         side_connect(side, (uint32_t)atoi(after), 0);
 }
 
+void world_choose_io(struct shoal_device_config *config) {
+    const char *io = getenv("SHOAL_TEST_IO");
+    if (io)
+        snprintf(config->io, sizeof(config->io), "%s", io);
+}
+
+/* A suite that means to test io_uring must not pass because the kernel refused it. */
+static void check_io(shoal_device_t device, const struct shoal_device_config *config) {
+    struct shoal_device_info info;
+    assert_int_equal(shoal_device_info(device, &info, sizeof(info)), SHOAL_OK);
+    if (config->io[0] && info.io_error)
+        fail_msg("io %s: errno %d", config->io, info.io_error);
+}
+
 void side_open(struct side *side, uint8_t number, const struct world_options *options) {
     struct shoal_error error;
     int pair[2];
@@ -86,12 +101,17 @@ void side_open(struct side *side, uint8_t number, const struct world_options *op
     };
     strcpy(config.aead, options->aead ? options->aead : "openssl");
     memset(config.seed, 77, sizeof(config.seed));
+    world_choose_io(&config);
+    if (options->io)
+        snprintf(config.io, sizeof(config.io), "%s", options->io);
     int32_t status =
         shoal_device_open(&config, sizeof(config), &side->device, &error, sizeof(error));
     if (status != SHOAL_OK)
         fail_msg("open: %d %s errno %d", status, error.what, error.sys_errno);
     assert_int_equal(shoal_device_bind(side->device, 0, 0, &side->port, &error, sizeof(error)),
                      SHOAL_OK);
+    if (!options->io)
+        check_io(side->device, &config);
     connect_early(side);
     struct shoal_device_info info;
     assert_int_equal(shoal_device_info(side->device, &info, sizeof(info)), SHOAL_OK);

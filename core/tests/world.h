@@ -47,7 +47,11 @@ struct world_options {
     uint32_t routes_max;
     uint32_t workers; /* 0: one */
     const char *aead;
+    const char *io; /* NULL: what world_choose_io says */
 };
+
+/** The back-end that SHOAL_TEST_IO names ("uring"), so that a whole suite runs with it. */
+void world_choose_io(struct shoal_device_config *config);
 
 /** Opens one side, bound to a port, with no peer. */
 void side_open(struct side *side, uint8_t number, const struct world_options *options);
