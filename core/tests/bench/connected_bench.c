@@ -2,7 +2,7 @@
  * What a datagram costs with connected sockets and without: `./run bench connected` runs this and
  * reads its line, "case places fill drain opened": nanoseconds of one datagram.
  *
- *     connected_bench CASE PLACES
+ *     connected_bench CASE PLACES [poll|uring]
  *
  * PLACES is how many peers may have a connected socket, 64 at most; `off`: they are switched off.
  *
@@ -137,7 +137,7 @@ static void add_peer(uint32_t i) {
          "peer");
 }
 
-static void open_device(bool connects, uint32_t places) {
+static void open_device(bool connects, uint32_t places, const char *io) {
     struct shoal_device_config config = {.abi_version = SHOAL_ABI_VERSION,
                                          .ifname = "bench0",
                                          .workers = 1,
@@ -145,6 +145,7 @@ static void open_device(bool connects, uint32_t places) {
                                          .receive_buffer = BUFFER};
     if (!connects)
         config.offloads_off |= SHOAL_OFFLOAD_CONNECTED;
+    snprintf(config.io, sizeof(config.io), "%s", io);
     struct shoal_error error = {0};
     uint16_t port;
     must(shoal_device_open(&config, sizeof(config), &handle, &error, sizeof(error)) == SHOAL_OK &&
@@ -305,15 +306,16 @@ static void open_namespace(void) {
 }
 
 int main(int argc, char **argv) {
-    for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+    for (size_t i = 0; (argc == 3 || argc == 4) && i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strcmp(argv[1], kinds[i].name) == 0)
             kind = &kinds[i];
-    must(kind != NULL, "usage: connected_bench CASE PLACES|off");
+    must(kind != NULL, "usage: connected_bench CASE PLACES|off [poll|uring]");
     bool connects = strcmp(argv[2], "off") != 0;
     uint32_t places = connects ? (uint32_t)atoi(argv[2]) : 0;
     must(places <= CONNECTED_MAX, "PLACES");
     open_namespace();
-    open_device(connects, places);
+    open_device(connects, places, argc == 4 ? argv[3] : "poll");
+    must(device->plane.uring_refused == 0, "io_uring");
     messages = malloc((size_t)kind->sends * kind->together * (LARGE + WIRE_DATA_OVERHEAD));
     must(messages != NULL, "memory");
     for (uint32_t i = 0; kind->strangers && i < STRANGERS; i++) {

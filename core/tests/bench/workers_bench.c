@@ -81,13 +81,14 @@ static uint8_t low(uint32_t peer) { return (uint8_t)(1 + peer % 250); }
 
 static uint32_t next_peer(void) { return turn++ % peer_count; }
 
-static void open_device(void) {
+static void open_device(const char *io) {
     struct shoal_device_config config = {.abi_version = SHOAL_ABI_VERSION,
                                          .ifname = "bench0",
                                          .workers = worker_count,
                                          /* it would lose packets of a queue that stands */
                                          .offloads_off = SHOAL_OFFLOAD_QUEUE_CONTROL,
                                          .receive_buffer = BUFFER};
+    snprintf(config.io, sizeof(config.io), "%s", io);
     struct shoal_error error = {0};
     uint16_t port;
     must(shoal_device_open(&config, sizeof(config), &handle, &error, sizeof(error)) == SHOAL_OK,
@@ -271,7 +272,8 @@ int main(int argc, char **argv) {
         fprintf(lines, "neigh add 10.1.%u.%u lladdr 02:00:00:00:00:01 dev sink nud permanent\n",
                 high(i), low(i));
     must(pclose(lines) == 0, "ip neigh");
-    open_device();
+    open_device(argc == 6 ? argv[5] : "poll");
+    must(device->plane.uring_refused == 0, "io_uring");
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     must(setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int)) == 0, "SO_SNDBUF");
     double rates[SLICES];
