@@ -40,6 +40,7 @@ struct udp_socket {
     struct codel codel; /* does its queue stand? */
     /* Buffers that io_uring received and nobody has taken yet: uring.h. */
     uint8_t ahead, ahead_first, ahead_last;
+    bool gathers; /* what was last received is a gathered buffer */
 };
 
 struct socket_options {

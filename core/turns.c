@@ -127,7 +127,7 @@ static void note_error(struct pass *of, struct pass *by, const struct udp_socket
 static int receive_part(struct pass *of, struct pass *by, struct turn *turn, struct udp_socket *udp,
                         uint8_t *room, bool *dry) {
     struct turn_part *part = &turn->parts[turn->parts_count];
-    if (!udp->ahead && !*dry && by == of && uring_is_ours(&of->uring)) {
+    if (!udp->ahead && !*dry && by == of && uring_serves(&of->uring, udp)) {
         int error = uring_receive(&of->uring, udp, &by->stats, dry);
         if (error && !udp->ahead)
             return error;
@@ -164,6 +164,7 @@ static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
         }
         if (udp->connected)
             stats_add(&by->stats, COUNT_rx_connected, 1);
+        udp->gathers = part->received.length >= URING_GATHERED;
         uint32_t size = (part->received.length + 63) & ~63u;
         if (!rx_shorten(of, by, udp, part->bytes, &part->received)) {
             stats_add(&by->stats, COUNT_drop_rx_queue, part->received.overflow);

@@ -12,9 +12,8 @@
 #define REQUESTS 4u /* one at a time is submitted */
 /* All that one receive may complete, and what an earlier one left: it never overflows. */
 #define COMPLETIONS (2u * URING_BUFFERS)
-#define SMALL 4096u  /* mean bytes of a receive from which on buffers are not worth more */
-#define LARGE 16384u /* and of one that gathered */
-#define ROUNDS 80u   /* of reading completions of one receive, when they overflow */
+#define SMALL 4096u /* mean bytes of a receive up to which more buffers are worth it */
+#define ROUNDS 80u  /* of reading completions of one receive, when they overflow */
 
 enum uring_state { FREE, OFFERED, AHEAD, TAKEN };
 
@@ -102,7 +101,8 @@ static int open_ring(struct uring *uring) {
 
 void uring_open(struct uring *uring, bool shared, _Atomic int32_t *refused) {
     uring->refused = refused;
-    uring->few = uring->want = shared ? URING_FEW_SHARED : URING_FEW;
+    uring->shared = shared;
+    uring->want = URING_FEW;
     for (uint32_t i = URING_BUFFERS; i-- > 0;)
         uring->frees[uring->free++] = (uint8_t)i;
     int error = open_ring(uring);
@@ -289,20 +289,14 @@ static int collect(struct uring *uring, struct udp_socket *udp, struct outcome *
  * are in the cache. */
 static void adapt(struct uring *uring, const struct outcome *outcome) {
     uint64_t payload = outcome->bytes - (uint64_t)outcome->count * URING_HEAD;
-    if (outcome->count && payload >= (uint64_t)outcome->count * LARGE)
-        uring->want = uring->few;
+    if (outcome->count && payload >= (uint64_t)outcome->count * URING_GATHERED)
+        uring->want = URING_FEW;
     else if (outcome->result == -ENOBUFS && payload <= (uint64_t)outcome->count * SMALL)
         uring->want = uring->want * 2 < URING_BUFFERS ? uring->want * 2 : URING_BUFFERS;
 }
 
 static bool is_temporary(int error) {
     return error == EAGAIN || error == EBUSY || error == ENOMEM || error == EINTR;
-}
-
-/* Not what the socket says, but what io_uring does. */
-static bool is_refusal(int error) {
-    return error == EINVAL || error == EOPNOTSUPP || error == ENOSYS || error == EACCES ||
-           error == EPERM;
 }
 
 static void fail(struct uring *uring, int error) {
@@ -333,7 +327,9 @@ int uring_receive(struct uring *uring, struct udp_socket *udp, struct stats *sta
     *dry = said == EAGAIN && outcome.count < URING_SURE;
     if (said == ENOBUFS)
         stats_add(stats, COUNT_uring_short, 1);
-    if (said == ENOMEM || said == ECANCELED || is_refusal(said)) {
+    /* What io_uring says and not the socket. EACCES and EOPNOTSUPP are not among it: a socket says
+     * them for ICMP, which anybody can forge. */
+    if (said == ENOMEM || said == ECANCELED || said == EINVAL) {
         fail(uring, said == ECANCELED ? EAGAIN : said);
         stats_add(stats, COUNT_uring_plain, !outcome.count);
         return 0;

@@ -38,10 +38,11 @@
 #define URING_HEAD (16u + URING_NAME + URING_CONTROL)
 /** Not a power of two: the heads of all buffers would fall into the same sets of the caches. */
 #define URING_STRIDE (URING_HEAD + SOCKET_RECEIVE_MAX + 64u)
-/** Buffers offered while what comes is large; small datagrams raise it up to all. */
-#define URING_FEW 4u
-/** The same where helpers wait for the lock that a receive is made under. */
-#define URING_FEW_SHARED 2u
+/** Buffers offered at first, and again when what came was gathered; small datagrams that take all
+ * of them double the number, up to all. */
+#define URING_FEW 8u
+/** Mean bytes from which on a receive counts as gathered. */
+#define URING_GATHERED 16384u
 /** A receive that brought fewer than this and ended with EAGAIN found its socket dry. The kernel
  * also ends one with EAGAIN after some 32. */
 #define URING_SURE 8u
@@ -53,9 +54,8 @@ struct uring {
     int fd;                         /* -1: there is none */
     pthread_t thread;               /* who may enter it, */
     bool enabled;                   /* from when this is set, under the worker's mutex */
-    bool open;                      /* its memory is mapped: also after it was given up */
-    uint32_t few;                   /* buffers to offer at least */
-    uint32_t want;                  /* to offer now: few to URING_BUFFERS */
+    bool shared;                    /* helpers wait for the lock that a receive is made under */
+    uint32_t want;                  /* buffers to offer now: URING_FEW to URING_BUFFERS */
     uint32_t offered;               /* in the kernel's ring */
     uint32_t free;                  /* in `frees` */
     uint32_t failures;              /* of calls, in a row */
@@ -94,9 +94,14 @@ void uring_close(struct uring *uring);
 /** The calling thread is who enters it from here on. @return 0 or an errno: it was given up */
 int uring_enable(struct uring *uring);
 
-/** May the calling thread receive by it now? */
-static inline bool uring_is_ours(const struct uring *uring) {
-    return uring->enabled && pthread_equal(uring->thread, pthread_self()) &&
+/**
+ * May, and should, the calling thread receive by it now? Several gathered buffers in one call keep
+ * the lock for 9 us each, in which a helper has nothing to open: two workers lost a fifth of their
+ * rate by that, so there such buffers come one by one.
+ */
+static inline bool uring_serves(const struct uring *uring, const struct udp_socket *udp) {
+    return uring->enabled && !(uring->shared && udp->gathers) &&
+           pthread_equal(uring->thread, pthread_self()) &&
            !atomic_load_explicit(uring->refused, memory_order_relaxed);
 }
 

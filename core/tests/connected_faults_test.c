@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -233,6 +234,8 @@ static void a_socket_that_fails_twice_where_the_shared_one_sends_is_made_anew(vo
 static void an_error_that_a_receive_finds_is_a_hint(void **state) {
     (void)state;
     struct shoal_mail mail;
+    if (getenv("SHOAL_TEST_IO"))
+        skip(); /* recvmsg is asked nothing; uring_test.c has the kernel's own error */
     start(3);
     busy_warm(&busy, ONE);
     both_ways(3);

@@ -2,7 +2,7 @@
  * What a device moves when nobody else wants the processors: `./run bench workers` and `many` run
  * this and read its line, "direction suite peers workers gigabits".
  *
- *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES]
+ *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES [poll|uring]]
  *
  * Peers have their turns one after the other, each with one gathered buffer or super-packet of so
  * many messages: as many as one holds, where MESSAGES is left out.
@@ -250,13 +250,13 @@ static int compare(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    must(argc == 5 || argc == 6,
-         "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES]");
+    must(argc >= 5 && argc <= 7, "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS "
+                                 "[MESSAGES [poll|uring]]");
     bool receives = strcmp(argv[1], "receive") == 0;
     suite = strcmp(argv[2], "aes-gcm") == 0 ? AEAD_AES_256_GCM : AEAD_CHACHA20_POLY1305;
     peer_count = (uint32_t)atoi(argv[3]);
     worker_count = (uint32_t)atoi(argv[4]);
-    together = argc == 6 ? (uint32_t)atoi(argv[5]) : TRAIN;
+    together = argc >= 6 ? (uint32_t)atoi(argv[5]) : TRAIN;
     must(peer_count >= 1 && peer_count <= PEERS_MAX && worker_count >= 1, "PEERS, WORKERS");
     must(together >= 1 && together <= TRAIN, "MESSAGES");
     /* Whatever else runs on this machine waits meanwhile. */
@@ -272,7 +272,7 @@ int main(int argc, char **argv) {
         fprintf(lines, "neigh add 10.1.%u.%u lladdr 02:00:00:00:00:01 dev sink nud permanent\n",
                 high(i), low(i));
     must(pclose(lines) == 0, "ip neigh");
-    open_device(argc == 6 ? argv[5] : "poll");
+    open_device(argc == 7 ? argv[6] : "poll");
     must(device->plane.uring_refused == 0, "io_uring");
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     must(setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int)) == 0, "SO_SNDBUF");
