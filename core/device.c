@@ -177,8 +177,6 @@ static enum shoal_status open_workers(struct device *device,
             return failure(error, SHOAL_E_SYSTEM, errno, "worker");
         device->workers[i]->all = device->workers;
     }
-    /* What is refused here the caller reads when the device is open. */
-    atomic_store(&device->plane.uring_told, atomic_load(&device->plane.uring_refused) != 0);
     if (!open_boxes(device))
         return failure(error, SHOAL_E_MEMORY, ENOMEM, "boxes of the workers");
     give_queues(device);

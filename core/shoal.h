@@ -422,7 +422,7 @@ enum shoal_mail_kind {
                                    anybody can forge, that the peer's endpoint takes no datagrams.
                                    value: the errno of a send, or ECONNREFUSED where a receive found
                                    it; endpoint: the peer's */
-    SHOAL_MAIL_IO_REFUSED = 15, /* value: errno; io_uring was given up, plain calls go on */
+    SHOAL_MAIL_IO_REFUSED = 15, /* value: errno; io_uring was asked for; plain calls do it */
 };
 
 enum shoal_rekey_why { SHOAL_REKEY_AGE = 1, SHOAL_REKEY_RECEIVE = 2, SHOAL_REKEY_MESSAGES = 3 };

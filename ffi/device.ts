@@ -72,7 +72,10 @@ export interface DeviceInfo {
   readonly aead: string;
   /** The same of AES-256-GCM; "" where the CPU has no instructions for it. */
   readonly aeadGcm: string;
+  /** By what is received now: "poll" or "uring". */
   readonly io: string;
+  /** Why "uring" was asked for and is not used; "" where it is, or was not. */
+  readonly ioError: string;
   /** Ours to read and to close. */
   readonly doorbellFd: number;
   readonly ifindex: number;
@@ -164,7 +167,7 @@ export class Device {
     const u32 = (name: keyof typeof offset) => info.view.getUint32(offset[name], true);
     const text = (name: "ifname" | "aead" | "aead_gcm" | "io") =>
       readText(info, offset[name], fields[name].size);
-    const error = (name: "steer_error" | "connected_error") => {
+    const error = (name: "steer_error" | "connected_error" | "io_error") => {
       const errno = info.view.getInt32(offset[name], true);
       return errno === 0 ? "" : errnoName(errno);
     };
@@ -177,6 +180,7 @@ export class Device {
       aead: text("aead"),
       aeadGcm: text("aead_gcm"),
       io: text("io"),
+      ioError: error("io_error"),
       doorbellFd: info.view.getInt32(offset.doorbell_fd, true),
       ifindex: u32("ifindex"),
       mtu: u32("mtu"),

@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 
 export const Status = {
   OK: 0,
@@ -52,6 +52,7 @@ export const MailKind = {
   STRAY: 12,
   LOOP: 13,
   REFUSED: 14,
+  IO_REFUSED: 15,
 } as const;
 export const RekeyWhy = { AGE: 1, RECEIVE: 2, MESSAGES: 3 } as const;
 export const LinkNews = { UP: 1, DOWN: 2, MTU: 3, GONE: 4 } as const;
@@ -122,7 +123,7 @@ export const DeviceInfoStruct = struct({
   connected: u32,
   connected_max: u32,
   connected_error: i32,
-  reserved: u32,
+  io_error: i32,
 });
 
 export const SessionStruct = struct({

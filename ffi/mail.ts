@@ -13,6 +13,8 @@ export type Mail =
   | { readonly kind: "link"; readonly news: LinkState; readonly mtu: number }
   /** The kernel refused an offload; core goes on without it. */
   | { readonly kind: "offloadDemoted"; readonly offload: number; readonly errno: number }
+  /** io_uring was asked for and is not used; plain calls go on. */
+  | { readonly kind: "ioRefused"; readonly errno: number }
   /** The data plane stands still. */
   | { readonly kind: "workerFailed"; readonly errno: number }
   /** Addresses, routes, rules or links of the machine changed. */
@@ -90,6 +92,8 @@ function readMail(box: Memory, at: number): Mail {
       return { kind: "link", news: known(linkStates, value), mtu: index };
     case MailKind.OFFLOAD_DEMOTED:
       return { kind: "offloadDemoted", offload: value, errno: index };
+    case MailKind.IO_REFUSED:
+      return { kind: "ioRefused", errno: value };
     case MailKind.WORKER_FAILED:
       return { kind: "workerFailed", errno: value };
     case MailKind.ROUTES:

@@ -201,7 +201,8 @@ MAIL(.kind = SHOAL_MAIL_LINK, .value = SHOAL_LINK_MTU, .index = 9000);
 MAIL(.kind = SHOAL_MAIL_LINK, .value = SHOAL_LINK_GONE, .index = 0);
 MAIL(.kind = SHOAL_MAIL_OFFLOAD_DEMOTED, .value = SHOAL_OFFLOAD_UDP_GSO, .index = 5);
 MAIL(.kind = SHOAL_MAIL_WORKER_FAILED, .value = 12);
-MAIL(.kind = SHOAL_MAIL_ROUTES);`);
+MAIL(.kind = SHOAL_MAIL_ROUTES);
+MAIL(.kind = SHOAL_MAIL_IO_REFUSED, .value = 1);`);
   assert.deepEqual(mails, [
     { kind: "edge", edge: { kind: "sessionNeeded", peer: 1 } },
     { kind: "edge", edge: { kind: "unansweredData", peer: 2, at: 2.5 } },
@@ -218,6 +219,7 @@ MAIL(.kind = SHOAL_MAIL_ROUTES);`);
     { kind: "offloadDemoted", offload: 4, errno: 5 },
     { kind: "workerFailed", errno: 12 },
     { kind: "routes" },
+    { kind: "ioRefused", errno: 1 },
   ]);
 });
 

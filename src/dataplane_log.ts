@@ -7,6 +7,7 @@ import { errnoName } from "../ffi/errno.ts";
 import { formatEndpoint } from "../mesh/endpoint.ts";
 import type { TunnelEvent } from "../mesh/tunnel/types.ts";
 import type { CoreNews } from "./driver.ts";
+import { refusedText } from "./receiving.ts";
 
 /** @param peer what a person calls it: the name of a member, else its public key */
 export function logTunnel(log: Logger, peer: string, event: TunnelEvent): void {
@@ -56,6 +57,10 @@ export function logCore(log: Logger, news: CoreNews): void {
     case "offloadDemoted":
       return log.warn("{offload} is off now: the kernel refused it ({errno})", {
         offload: news.offload,
+        errno: errnoName(news.errno),
+      });
+    case "ioRefused":
+      return log.warn(refusedText("{errno}"), {
         errno: errnoName(news.errno),
       });
     case "loop":

@@ -56,6 +56,8 @@ export interface Driven<E> {
 export type CoreNews =
   | { readonly kind: "link"; readonly news: LinkState; readonly mtu: number }
   | { readonly kind: "offloadDemoted"; readonly offload: string; readonly errno: number }
+  /** io_uring was asked for and is not used; plain calls go on. */
+  | { readonly kind: "ioRefused"; readonly errno: number }
   /** The data plane stands still. */
   | { readonly kind: "workerFailed"; readonly errno: number }
   | { readonly kind: "routes" }
@@ -258,6 +260,7 @@ export class Driver<E> {
         if (!isAnswerable(mail.from)) return void this.unanswerable++;
         this.#attempt(mail, (out) => machine.stray?.(this.#clock(), mail.from, out));
         return;
+      case "ioRefused":
       case "link":
       case "loop":
       case "routes":

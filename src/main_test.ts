@@ -352,6 +352,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
       aead: HOSTILE,
       aead_gcm: HOSTILE,
       io: HOSTILE,
+      io_error: HOSTILE,
       workers: 1,
       queues: 1,
       steered: false,

@@ -756,7 +756,8 @@ export class MeshNode {
   }
 
   #dataplane(): DataplaneStatus {
-    const { aead, aeadGcm, io, workers, queues, isSteered, steerError, offloads } = this.info;
+    const { aead, aeadGcm, io, ioError, workers, queues, isSteered, steerError, offloads } =
+      this.info;
     const { connected, connectedMax, connectedError } = this.info;
     const drops: Record<string, number> = {};
     const counters = this.#device.counters();
@@ -776,7 +777,7 @@ export class MeshNode {
       connected_max: connectedMax,
       connected_error: connectedError,
     };
-    return { aead, aead_gcm, io, ...steering, offloads, ...sockets, drops };
+    return { aead, aead_gcm, io, io_error: ioError, ...steering, offloads, ...sockets, drops };
   }
 }
 

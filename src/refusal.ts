@@ -4,6 +4,7 @@ import { CoreError } from "../ffi/core_error.ts";
 import type { DataplaneConfig } from "./config.ts";
 import { lackOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
+import { IOS } from "./receiving.ts";
 
 /** Names are checked before anything is made, so that a typing error costs nothing. */
 export function checkDataplane(
@@ -19,7 +20,7 @@ export function checkDataplane(
     );
   };
   if (aead !== "" && !core.aeads.includes(aead)) refuse("--aead", aead, core.aeads);
-  if (io !== "" && io !== "poll") refuse("--io", io, ["poll"]);
+  if (io !== "" && !IOS.includes(io)) refuse("--io", io, IOS);
   const offloads = [...core.offloads.values()];
   for (const name of without) if (!offloads.includes(name)) refuse("--without", name, offloads);
 }

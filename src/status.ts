@@ -4,6 +4,7 @@ import type { GuestStatus, NodeStatus, PeerStatus, SelfStatus } from "../mesh/st
 import { having, isFlag, isNumber, isText, listOf, orNull, tableOf } from "./shape.ts";
 import { dropWords, refusalWords } from "./counter_words.ts";
 import { duration, size } from "./words.ts";
+import { type Receiving, receivingText } from "./receiving.ts";
 import { type Workers, workersText } from "./workers.ts";
 
 /** Sizes in bytes, times in the unit of the name. Fields may be added, never renamed. */
@@ -25,12 +26,11 @@ export interface NamesStatus {
   readonly answered: number;
 }
 
-export interface DataplaneStatus extends Workers {
+export interface DataplaneStatus extends Workers, Receiving {
   /** What computes ChaCha20-Poly1305. */
   readonly aead: string;
   /** What computes AES-256-GCM; "" where that is not spoken. */
   readonly aead_gcm: string;
-  readonly io: string;
   readonly offloads: Readonly<Record<string, boolean>>;
   /** Sockets of busy peers that are open now, and as many there may be. */
   readonly connected: number;
@@ -111,6 +111,7 @@ export const isStatus = having({
     aead: isText,
     aead_gcm: isText,
     io: isText,
+    io_error: isText,
     workers: isNumber,
     queues: isNumber,
     steered: isFlag,
@@ -164,7 +165,7 @@ export function statusText(status: StatusDocument, color: boolean): string {
     ...meshLine(status.mesh),
     `data plane: ChaCha20-Poly1305 by ${dataplane.aead}; ` +
     (dataplane.aead_gcm === "" ? "" : `AES-256-GCM by ${dataplane.aead_gcm}; `) +
-    `${dataplane.io}, ${workersText(dataplane)}, ` +
+    `${receivingText(dataplane)}, ${workersText(dataplane)}, ` +
     `on: ${on.join(" ") || "nothing"}` + (off.length > 0 ? `; off: ${off.join(" ")}` : ""),
     ...connectedLine(dataplane),
     ...countsLine("packets dropped", dataplane.drops, dropWords),

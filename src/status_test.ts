@@ -127,6 +127,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       aead: "openssl",
       aead_gcm: "libsodium",
       io: "poll",
+      io_error: "",
       workers: 1,
       queues: 1,
       steered: false,

@@ -142,6 +142,9 @@ static void what_is_refused_at_open_is_told_and_plain_calls_do_it(void **state) 
             is_by("poll", of[f] == &on_map ? ENOMEM : errors[i]);
             cross(0, 3);
             assert_int_equal(side_counter(&side, "uring_receives"), 0);
+            struct shoal_mail mail;
+            assert_true(side_mail(&side, SHOAL_MAIL_IO_REFUSED, &mail, NULL));
+            assert_int_equal(mail.value, of[f] == &on_map ? ENOMEM : errors[i]);
             assert_true(side_no_mail(&side, SHOAL_MAIL_IO_REFUSED));
             stop();
         }

@@ -10,7 +10,7 @@ export const DATAPLANE_HELP = `data plane
   --workers N        worker threads, up to 64, each with peers of its own (default: half of the
                      processor cores, at least one and at most 8)
   --aead NAME        openssl, libsodium or ipsec-mb (default: the fastest, measured at start)
-  --io NAME          poll
+  --io NAME          poll or uring (io_uring, where the kernel grants it; default: poll)
   --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), queue-control (a packet
                      of another flow does not wait behind a stream), or connected-sockets (of the
                      busiest peers)`;
