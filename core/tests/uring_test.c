@@ -36,8 +36,10 @@ static struct uring uring;
 static void (*doctor)(struct io_uring_cqe *last);
 
 static void change_last(void) {
+    if (!doctor) /* another ring, of a worker */
+        return;
     uint32_t tail = *uring.cq_tail;
-    if (doctor && tail != *uring.cq_head)
+    if (tail != *uring.cq_head)
         doctor((struct io_uring_cqe *)uring.cqes + ((tail - 1) & uring.cq_mask));
 }
 
