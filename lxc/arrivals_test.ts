@@ -50,7 +50,7 @@ testUnless(
 function whereFired(instead: (bytes: Uint8Array) => void): () => void {
   const { datagram } = Node.prototype;
   Node.prototype.datagram = function (this: Node, now, arrival, out) {
-    if (this.status(now).self.name === "victim") instead(arrival.bytes);
+    if (this.status(now).self.name.startsWith("victim")) instead(arrival.bytes);
     datagram.call(this, now, arrival, out);
   };
   return () => Node.prototype.datagram = datagram;
@@ -78,7 +78,8 @@ testUnless(
 testUnless(lack, "a node that would end is found", async () => {
   const { poll } = Node.prototype;
   Node.prototype.poll = function (this: Node, now, out) {
-    if (this.status(now).self.name === "victim") throw new Error("a defect");
+    // It may be called victim-2: an insider takes its name now and then.
+    if (this.status(now).self.name.startsWith("victim")) throw new Error("a defect");
     poll.call(this, now, out);
   };
   try {
