@@ -10,7 +10,7 @@
 #include "pass.h"
 #include "train.h"
 
-#define CLOSE_TURNS 64 /* of a standstill: more than a receive buffer by default */
+#define CLOSE_TURNS 64 /* of 256 KiB: more than a receive buffer by default */
 #define FAILURES 2u    /* in a row, after which one is made anew: the first may be ICMP's */
 
 /* What one batch reads from all of them: eight full buffers, or 128 small ones. */
@@ -51,22 +51,34 @@ static void hold(struct pass *pass, struct udp_socket *udp, bool held) {
     turns_unlock(&pass->turns);
 }
 
-/* Nothing comes to it from here on, and nobody else's datagrams do. A train that waits for its room
- * waits for that of the shared socket. */
-static void leave(struct pass *pass, uint32_t i, enum counter why) {
+/* Nothing comes to it from here on, and nobody else's datagrams do. */
+static void begin_to_leave(struct pass *pass, uint32_t i) {
     struct connected *connected = &pass->connected;
     struct connected_place *place = &connected->places[i];
     hold(pass, &pass->sockets[shared_of(place)], true);
     (void)socket_connect(&place->udp, &place->local); /* refused: what comes last is lost */
+    connected->waits &= ~bit_of(i);
+    connected->goes &= ~bit_of(i);
+    connected->leaves |= bit_of(i);
+    place->begun = 0;
+}
+
+/* One that waits goes on waiting: what lies in the shared socket is older than what lies in it, and
+ * what would come there from here on is newer. A train that waits for its room waits for that of
+ * the shared socket. */
+static void leave(struct pass *pass, uint32_t i, enum counter why) {
+    struct connected *connected = &pass->connected;
+    struct connected_place *place = &connected->places[i];
     if (place->peer)
         place->peer->connected = 0;
     place->peer = NULL;
-    connected->waits &= ~bit_of(i);
-    connected->leaves |= bit_of(i);
-    place->begun = 0;
     if (pass->tx.waiting_for == PASS_CONNECTED + i)
         pass->tx.waiting_for = shared_of(place);
     stats_add(&pass->stats, why, 1);
+    if (connected->waits & bit_of(i))
+        connected->goes |= bit_of(i);
+    else
+        begin_to_leave(pass, i);
 }
 
 static void close_place(struct pass *pass, uint32_t i) {
@@ -166,34 +178,50 @@ static bool is_crowded(const struct pass *pass, const struct peer *peer) {
     return false;
 }
 
+static void linger(void) { nanosleep(&(struct timespec){.tv_nsec = CONNECTED_LINGER_NS}, NULL); }
+
 static void drain(struct pass *pass, struct udp_socket *udp) {
-    for (int turn = 0; turn < CLOSE_TURNS && udp->fd >= 0 && rx_drain(pass, udp); turn++)
+    for (int turn = 0; turn < CLOSE_TURNS && rx_drain(pass, udp); turn++)
         ;
 }
 
-static void linger(void) { nanosleep(&(struct timespec){.tv_nsec = CONNECTED_LINGER_NS}, NULL); }
+/* By what is read here others may begin to leave. */
+static void close_leaving(struct pass *pass) {
+    struct connected *connected = &pass->connected;
+    while (connected->leaves) {
+        uint64_t leaves = connected->leaves;
+        linger();
+        for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
+            if (!(leaves & bit_of(i)))
+                continue;
+            drain(pass, &connected->places[i].udp);
+            close_place(pass, i);
+        }
+    }
+}
 
-/* At a standstill, so it lingers twice at most. What came before they were connected goes first. */
+void connected_drain_shared(struct pass *pass, uint32_t which) {
+    struct udp_socket *udp = &pass->sockets[which];
+    close_leaving(pass);
+    for (int turn = 0; turn < CLOSE_TURNS && udp->fd >= 0 && rx_drain(pass, udp); turn++)
+        close_leaving(pass);
+}
+
 void connected_close_all(struct pass *pass) {
     struct connected *connected = &pass->connected;
     connected->wish = NULL;
-    if (!connected->used)
-        return;
-    if (connected->waits) {
+    if (connected->waits) { /* what came before they were connected goes first */
         linger();
-        for (int i = 0; i < PASS_SOCKETS; i++)
-            drain(pass, &pass->sockets[i]);
+        for (uint32_t i = 0; i < PASS_SOCKETS; i++)
+            connected_drain_shared(pass, i);
     }
-    for (uint32_t i = 0; i < CONNECTED_MAX; i++)
-        if (connected->used & ~connected->leaves & bit_of(i))
-            leave(pass, i, COUNT_connected_moved);
-    linger();
     for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
-        if (!(connected->used & bit_of(i)))
-            continue;
-        drain(pass, &connected->places[i].udp);
-        close_place(pass, i);
+        if (connected->places[i].peer)
+            leave(pass, i, COUNT_connected_moved);
+        if (connected->used & ~connected->leaves & bit_of(i))
+            begin_to_leave(pass, i);
     }
+    close_leaving(pass);
 }
 
 /* ---- Sending ----------------------------------------------------------------------------- */
@@ -311,7 +339,9 @@ void connected_shared_read(struct pass *pass, uint32_t which, bool dry) {
             continue;
         connected->waits &= ~bit_of(i);
         hold(pass, &place->udp, false);
-        if (!poll_place(connected, i)) {
+        if (connected->goes & bit_of(i)) {
+            begin_to_leave(pass, i);
+        } else if (!poll_place(connected, i)) {
             atomic_store_explicit(&connected->error, errno, memory_order_relaxed);
             leave(pass, i, COUNT_connected_refused);
         }
@@ -359,6 +389,8 @@ static uint32_t coldest(const struct connected *connected, uint64_t period) {
 /* A place that is free; CONNECTED_MAX: none, and perhaps there will be one. */
 static uint32_t find_place(struct pass *pass, const struct peer *peer) {
     struct connected *connected = &pass->connected;
+    if (connected->goes) /* that may be connected to the place where the peer is */
+        return CONNECTED_MAX;
     if ((uint32_t)__builtin_popcountll(connected->used) < pass->plane->connect_max)
         return (uint32_t)__builtin_ctzll(~connected->used);
     if (connected->leaves)
@@ -428,9 +460,10 @@ static void promote(struct pass *pass, struct peer *peer) {
     }
     atomic_store_explicit(&connected->error, error, memory_order_relaxed);
     peer->connect_again = connected->next_try = pass->now + CONNECTED_REST_NS;
-    if (udp.fd >= 0) /* bound for a moment: others may have written to it */
+    if (udp.fd >= 0) { /* bound for a moment: others have written to it, and would go on */
+        connected->waits &= ~bit_of(i);
         leave(pass, i, COUNT_connected_refused);
-    else
+    } else
         stats_add(&pass->stats, COUNT_connected_refused, 1);
 }
 

@@ -15,7 +15,8 @@
  * Between bind and connect it gets what anybody sends to its address, for some microseconds: that
  * is read like everything else (T23). One that leaves is connected to ourselves first, so that
  * nothing comes any more, and is read until it is dry, before the shared socket is: nothing is
- * lost, and the order stays.
+ * lost, and the order stays. What leaves while it WAITS stays connected until it would be opened:
+ * what came to the shared socket before it is older.
  *
  * Errors of a connected socket are what ICMP says, and anybody may say that. They are hints: the
  * same bytes go by the shared socket at once, whose answer counts, and the caller is told
@@ -79,6 +80,7 @@ struct connected_shared {
 struct connected {
     int epoll; /* of the worker */
     uint64_t used, waits, leaves;
+    uint64_t goes;        /* of those that wait: they leave when they would be opened */
     bool gro;             /* they were opened with UDP_GRO */
     struct peer *wish;    /* the busiest of this batch that has none */
     uint64_t next_try;    /* no place is looked for earlier */
@@ -150,6 +152,10 @@ void connected_settle(struct pass *pass);
 static inline bool connected_is_busy(const struct connected *connected) {
     return (connected->waits | connected->leaves) != 0;
 }
+
+/** Reads the shared socket of a family until nothing is left, and before it those that leave. At a
+ * standstill. */
+void connected_drain_shared(struct pass *pass, uint32_t which);
 
 /** Reads all dry and closes them. At a standstill. */
 void connected_close_all(struct pass *pass);

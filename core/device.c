@@ -17,8 +17,6 @@
 #include "topology.h"
 #include "worker.h"
 
-#define DRAIN_TURNS 64 /* of 256 KiB: more than a receive buffer by default */
-
 static void fill_random(void *context, uint8_t *buffer, size_t length) {
     (void)context;
     randombytes_buf(buffer, length); /* getrandom(2) */
@@ -336,13 +334,13 @@ static void apply_to(struct pass *pass) {
     if (!offload_has(&pass->plane->offload, SHOAL_OFFLOAD_CONNECTED) || pass->connected.gro != gro)
         connected_close_all(pass); /* those that come again gather, or do not */
     rx_deliver(pass);
-    for (int i = 0; i < PASS_SOCKETS; i++) {
+    for (uint32_t i = 0; i < PASS_SOCKETS; i++) {
         struct udp_socket *udp = &pass->sockets[i];
         if (udp->fd < 0)
             continue;
         /* What was gathered already loses its segment size together with the option. */
-        for (int turn = 0; !gro && turn < DRAIN_TURNS && rx_drain(pass, udp); turn++)
-            ;
+        if (!gro)
+            connected_drain_shared(pass, i);
         socket_set_gro(udp, gro);
     }
 }

@@ -430,9 +430,12 @@ bool rx_shorten(struct pass *of, struct pass *by, struct udp_socket *udp, const 
 bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     struct turns *turns = &pass->turns;
     enum turn_taken taken = TURN_FILLED;
-    uint32_t filled = 0;
+    uint32_t filled = 0, held = udp->held;
     atomic_store(&turns->draining, true);
-    for (uint32_t i = 0; i < RX_TURNS && (taken == TURN_FILLED || taken == TURN_OPENED); i++) {
+    /* By what was read a connected socket may have begun to leave: from then on its peer's messages
+     * come here, and those that lie there are older. */
+    for (uint32_t i = 0;
+         i < RX_TURNS && (taken == TURN_FILLED || taken == TURN_OPENED) && udp->held == held; i++) {
         taken = turns_take(pass, pass, udp);
         filled += taken == TURN_FILLED;
         pass->rx.units += taken == TURN_FILLED ? 16 : 1;

@@ -40,12 +40,6 @@ int __wrap_socket(int domain, int type, int protocol) {
     return fails(&on_socket) ? -1 : __real_socket(domain, type, protocol);
 }
 
-int __real_bind(int fd, const struct sockaddr *name, socklen_t size);
-int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size);
-int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size) {
-    return fails(&on_bind) ? -1 : __real_bind(fd, name, size);
-}
-
 /* A datagram of each of many strangers: handshakes that are too short, which are counted. */
 static void intrude(int fd) {
     uint8_t bytes[4];
@@ -60,15 +54,80 @@ static void intrude(int fd) {
         atomic_store(&came_in, true);
 }
 
+/* What one peer sends while its socket is made, before bind and after connect, or while it leaves,
+ * before and after that is connected to ourselves; in this order. */
+struct scene {
+    bool leaves; /* at which of both moments */
+    bool waits;  /* the batch goes on when somebody had time to ask for a standstill */
+    int there;   /* another place of the peer; -1: it does not move */
+    uint32_t count;
+    size_t lengths[4];
+    uint8_t packets[4][256];
+};
+static struct scene *_Atomic scene; /* of the next moment of its kind */
+static _Atomic bool played;
+
+static void send_next(struct scene *of, int by) {
+    of->lengths[of->count] = busy_send(&busy, ONE, by, of->packets[of->count]);
+    of->count++;
+}
+
+/* As many as one turn takes, of the peer's session and forged. */
+static void send_forged(void) {
+    uint8_t message[64] = {4}; /* data, by a key that nobody has */
+    uint32_t index = busy_index(&busy, ONE);
+    memcpy(message + 4, &index, sizeof(index));
+    for (int i = 0; i < 64; i++)
+        stranger_send(busy.sockets[ONE], &side->outer, message, sizeof(message));
+}
+
+static struct scene *scene_of(bool leaves) {
+    struct scene *now = atomic_load(&armed) ? atomic_load(&scene) : NULL;
+    return now && now->leaves == leaves ? now : NULL;
+}
+
+static void play_before(struct scene *of) {
+    if (of->there >= 0) {
+        send_next(of, of->there);
+        send_forged();
+    }
+    send_next(of, busy.sockets[ONE]);
+}
+
+static void play_after(struct scene *of) {
+    send_next(of, busy.sockets[ONE]);
+    atomic_store(&scene, NULL);
+    atomic_store(&played, true);
+    if (of->waits)
+        usleep(100000);
+}
+
+int __real_bind(int fd, const struct sockaddr *name, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *name, socklen_t size) {
+    if (fails(&on_bind))
+        return -1;
+    if (scene_of(false))
+        play_before(scene_of(false));
+    return __real_bind(fd, name, size);
+}
+
 int __real_connect(int fd, const struct sockaddr *name, socklen_t size);
 int __wrap_connect(int fd, const struct sockaddr *name, socklen_t size);
 int __wrap_connect(int fd, const struct sockaddr *name, socklen_t size) {
     if (fails(&on_connect))
         return -1;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)name;
-    if (atomic_load(&armed) && atomic_load(&intrudes) && ntohs(v4->sin_port) != side->port)
+    bool leaves = ntohs(v4->sin_port) == side->port;
+    if (atomic_load(&armed) && atomic_load(&intrudes) && !leaves)
         intrude(fd);
-    return __real_connect(fd, name, size);
+    struct scene *now = scene_of(leaves);
+    if (now && leaves)
+        play_before(now);
+    int result = __real_connect(fd, name, size);
+    if (now)
+        play_after(now);
+    return result;
 }
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
@@ -124,6 +183,8 @@ static void start(uint32_t workers) {
     atomic_store(&intruded, 0);
     atomic_store(&came_in, false);
     atomic_store(&poll_out, -1);
+    atomic_store(&scene, NULL);
+    atomic_store(&played, false);
     busy_open(&busy, SHOAL_AF_INET, workers, 3, 4);
     atomic_store(&armed, true);
 }
@@ -312,6 +373,75 @@ static void a_train_outlives_the_socket_that_it_waits_for(void **state) {
     stop();
 }
 
+static void await_played(void) {
+    uint64_t until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
+    while (!atomic_load(&played)) {
+        assert_true(world_now() < until);
+        usleep(1000);
+    }
+}
+
+static void expect_in_order(const struct scene *of) {
+    for (uint32_t i = 0; i < of->count; i++)
+        side_expect(side, of->packets[i], of->lengths[i]);
+}
+
+/* By what the shared socket gives: what is sent from then on comes there as well, and later than
+ * what lies in the own one. */
+static void what_lies_in_a_socket_that_leaves_comes_before_what_is_sent_then(void **state) {
+    (void)state;
+    for (uint32_t workers = 1; workers <= 3; workers += 2) {
+        struct scene leaving = {.leaves = true, .there = -1};
+        start(workers);
+        busy_by_own(&busy, ONE);
+        atomic_store(&scene, &leaving);
+        struct shoal_address place;
+        int there = stranger_open(SHOAL_AF_INET, &place);
+        busy_from(&busy, ONE, there);
+        await_played();
+        expect_in_order(&leaving);
+        close(there);
+        stop();
+    }
+}
+
+/* A standstill reads the shared socket when nothing is gathered: not before what leaves. */
+static void a_standstill_reads_a_socket_that_leaves_before_the_shared_one(void **state) {
+    (void)state;
+    const uint32_t queue = SHOAL_OFFLOAD_QUEUE_CONTROL;
+    struct scene leaving = {.leaves = true, .there = -1, .waits = true};
+    start(1);
+    assert_int_equal(shoal_device_set_offloads(side->device, SHOAL_OFFLOAD_UDP_GRO, 0), SHOAL_OK);
+    busy_by_own(&busy, ONE);
+    atomic_store(&scene, &leaving);
+    struct shoal_address place;
+    uint8_t first[256];
+    int there = stranger_open(SHOAL_AF_INET, &place);
+    size_t length = busy_send(&busy, ONE, there, first);
+    await_played();
+    assert_int_equal(shoal_device_set_offloads(side->device, queue, 0), SHOAL_OK);
+    side_expect(side, first, length);
+    expect_in_order(&leaving);
+    close(there);
+    stop();
+}
+
+/* Its peer moves before the shared socket has given what came earlier. */
+static void a_socket_that_leaves_before_it_is_read_gives_nothing_too_early(void **state) {
+    (void)state;
+    struct scene opening = {.leaves = false};
+    struct shoal_address place;
+    start(3);
+    assert_int_equal(shoal_device_set_offloads(side->device, SHOAL_OFFLOAD_TUN_USO, 0), SHOAL_OK);
+    opening.there = stranger_open(SHOAL_AF_INET, &place);
+    atomic_store(&scene, &opening);
+    busy_from(&busy, ONE, busy.sockets[ONE]); /* the first message of a peer gives it a socket */
+    await_played();
+    expect_in_order(&opening);
+    close(opening.there);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_made_is_told_and_done_without),
@@ -322,6 +452,9 @@ int main(void) {
         cmocka_unit_test(a_peer_whose_port_is_closed_for_a_while_is_still_there),
         cmocka_unit_test(a_train_waits_for_the_room_of_its_own_socket),
         cmocka_unit_test(a_train_outlives_the_socket_that_it_waits_for),
+        cmocka_unit_test(what_lies_in_a_socket_that_leaves_comes_before_what_is_sent_then),
+        cmocka_unit_test(a_standstill_reads_a_socket_that_leaves_before_the_shared_one),
+        cmocka_unit_test(a_socket_that_leaves_before_it_is_read_gives_nothing_too_early),
     };
     return cmocka_run_group_tests_name("connected faults", tests, NULL, NULL);
 }
