@@ -27,16 +27,36 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** 2^48 - 1: the largest integer of {@link Writer.u48}, exact in a JavaScript number. */
 export const U48_MAX = 0xffff_ffff_ffff;
 
+const NO_DIGIT = 0x80;
+/** By character code: the value of a hexadecimal digit. */
+const DIGITS = Uint8Array.from(
+  { length: 128 },
+  (_, code) => {
+    const value = "0123456789abcdef".indexOf(String.fromCharCode(code));
+    return value < 0 ? NO_DIGIT : value;
+  },
+);
+
 /** The bytes of hexadecimal text; undefined for anything else than pairs of lower-case digits. */
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined;
   return Uint8Array.fromHex(text);
 }
 
+/** What writers begin in: a new buffer for each of them costs more than what most of them write. */
+const scratch = new Uint8Array(4096);
+/** Who writes there; another one that begins sends it into a buffer of its own. */
+let scratchOf: Writer | undefined;
+
 /** Appends values to a buffer. Values out of range are misuse and throw a RangeError. */
 export class Writer {
-  #buffer = new Uint8Array(256);
+  #buffer = scratch;
   #length = 0;
+
+  constructor() {
+    if (scratchOf !== undefined) scratchOf.#leaveScratch();
+    scratchOf = this;
+  }
 
   get length(): number {
     return this.#length;
@@ -66,6 +86,22 @@ export class Writer {
     return this;
   }
 
+  /** The bytes alone, of text as {@link fromHex} takes it. */
+  hex(text: string): this {
+    const size = text.length / 2;
+    this.#reserve(Math.ceil(size));
+    let wrong = 0;
+    for (let i = 0; i < size; i++) { // a digit alone at the end is half of a byte, and wrong
+      const high = DIGITS[text.charCodeAt(2 * i)] ?? NO_DIGIT;
+      const low = DIGITS[text.charCodeAt(2 * i + 1)] ?? NO_DIGIT;
+      wrong |= (high | low) & NO_DIGIT;
+      this.#buffer[this.#length + i] = high << 4 | low;
+    }
+    if (wrong) throw new RangeError(`codec: ${text} is no text of hexadecimal digits`);
+    this.#length += size;
+    return this;
+  }
+
   /** At most 255 bytes, with their number in front. */
   short(bytes: Uint8Array): this {
     return this.u8(bytes.length).bytes(bytes);
@@ -83,7 +119,12 @@ export class Writer {
 
   /** A copy of what was written so far. */
   finish(): Uint8Array {
-    return this.#buffer.slice(0, this.#length);
+    const written = this.#buffer.slice(0, this.#length);
+    if (scratchOf === this) {
+      scratchOf = undefined;
+      this.#buffer = written; // it is full: whatever is written next begins with another copy
+    }
+    return written;
   }
 
   #integer(value: number, size: number): this {
@@ -100,7 +141,16 @@ export class Writer {
 
   #reserve(more: number): void {
     if (this.#length + more <= this.#buffer.length) return;
-    const grown = new Uint8Array(Math.max(2 * this.#buffer.length, this.#length + more));
+    if (scratchOf === this) scratchOf = undefined;
+    this.#grow(Math.max(2 * this.#buffer.length, this.#length + more));
+  }
+
+  #leaveScratch(): void {
+    this.#grow(Math.max(256, 2 * this.#length));
+  }
+
+  #grow(capacity: number): void {
+    const grown = new Uint8Array(capacity);
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }

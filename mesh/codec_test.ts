@@ -88,3 +88,25 @@ Deno.test("hexadecimal text is lower case, whole bytes, nothing else", () => {
   assert.deepEqual(fromHex("00ab"), Uint8Array.of(0, 0xab));
   for (const text of ["0", "0G", "AB", " 00"]) assert.equal(fromHex(text), undefined);
 });
+
+Deno.test("writers that are used at the same time, or go on after finish, keep apart what they write", () => {
+  const [first, second] = [new Writer().u8(1), new Writer().u8(2)];
+  first.bytes(Uint8Array.of(3, 4));
+  const long = new Writer().bytes(new Uint8Array(10_000).fill(5));
+  second.hex("0a0b");
+  const early = first.finish();
+  first.u16(0x0607);
+  const third = new Writer().u8(9);
+  assert.deepEqual(early, Uint8Array.of(1, 3, 4));
+  assert.deepEqual(first.finish(), Uint8Array.of(1, 3, 4, 6, 7));
+  assert.deepEqual(second.finish(), Uint8Array.of(2, 10, 11));
+  assert.deepEqual(long.finish(), new Uint8Array(10_000).fill(5));
+  assert.deepEqual(third.finish(), Uint8Array.of(9));
+  assert.deepEqual(third.u8(8).finish(), Uint8Array.of(9, 8));
+});
+
+Deno.test("hexadecimal text that is no text of whole bytes is misuse", () => {
+  for (const text of ["0", "0A", "0g", "0x", "\u0141\u0141", "001"]) {
+    assert.throws(() => new Writer().hex(text), RangeError);
+  }
+});

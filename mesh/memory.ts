@@ -10,7 +10,7 @@ import { encodeGenesis } from "./membership/genesis.ts";
 import type { Mesh } from "./membership/mesh.ts";
 import type { Member } from "./membership/roster.ts";
 import { openRecord } from "./membership/record.ts";
-import { type Kind, kindIn } from "./membership/statement.ts";
+import { type Kind, kindIn, type Statement } from "./membership/statement.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
 /** What the node remembers beside its mesh. */
@@ -18,6 +18,17 @@ export interface OwnMemory {
   readonly name: string;
   readonly boot: number;
   readonly seeds: readonly (Partial<Place> & { readonly seed: string })[];
+}
+
+/** Statements never change, and all of them are written each time that one is added. */
+const texts = new WeakMap<Statement, string>();
+
+function textOf(statement: Statement): string {
+  const known = texts.get(statement);
+  if (known !== undefined) return known;
+  const text = toBase64url(statement.bytes);
+  texts.set(statement, text);
+  return text;
 }
 
 /** @param mesh undefined while the node asks for admission. */
@@ -53,7 +64,7 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
     // What lost its number comes last, and loses it again when it is read.
     statements: Array.from(
       [...mesh.statements.all(), ...mesh.statements.outranked()],
-      ({ statement, seen }) => ({ bytes: toBase64url(statement.bytes), seen }),
+      ({ statement, seen }) => ({ bytes: textOf(statement), seen }),
     ),
     admissions: Array.from(
       mesh.judge.provisional.all(),

@@ -115,8 +115,9 @@ export class Computer {
   readonly commands: Command[] = [];
   /** Inner packets that came out of the tunnels. */
   readonly delivered: Uint8Array[] = [];
-  /** What is on disk. */
-  disk: NodeSnapshot | undefined;
+  /** What is on disk: text, which is read when somebody asks for it. */
+  #disk: string | undefined;
+  #read: NodeSnapshot | undefined;
   /**
    * The power fails at the next write: before it, so that the disk stays as it is, or after it. In both cases nothing of
    * that step leaves the machine.
@@ -140,6 +141,16 @@ export class Computer {
     this.identitySeed = wish.identitySeed ?? lab.random(32);
   }
 
+  get disk(): NodeSnapshot | undefined {
+    if (this.#disk !== undefined) this.#read ??= JSON.parse(this.#disk);
+    return this.#read;
+  }
+
+  set disk(snapshot: NodeSnapshot | undefined) {
+    this.#disk = snapshot === undefined ? undefined : JSON.stringify(snapshot);
+    this.#read = undefined;
+  }
+
   get node(): Node {
     if (!this.#node) throw new Error(`${this.address} is switched off`);
     return this.#node;
@@ -156,6 +167,7 @@ export class Computer {
   /** Starts from what is on disk. @returns why it could not. */
   start(): string | undefined {
     const { crypto, random } = this.lab;
+    const snapshot = this.disk;
     const plane = new DataPlane(crypto, random, {
       datagram: (datagram) => this.#send(datagram),
       mail: (arrival) => this.step((now, out) => this.node.datagram(now, arrival, out)),
@@ -176,13 +188,13 @@ export class Computer {
       identitySeed: this.identitySeed,
       crypto,
       random,
-      ...(this.disk ? { snapshot: this.disk } : {}),
+      ...(snapshot ? { snapshot } : {}),
       facts: plane.facts,
     });
     if (!created.ok) return created.error;
     this.#node = created.value;
     this.#plane = plane;
-    this.disk = onDisk(created.value.snapshot());
+    this.disk = created.value.snapshot();
     this.step((now, out) => this.node.interfaces(now, [this.endpoint], out));
     if (this.#node) this.step((now, out) => this.node.start(now, out));
     if (!this.#node) return undefined; // The power failed at a write.
@@ -239,7 +251,7 @@ export class Computer {
   #write(): "written" | "failed" {
     const fails = this.failsAtWrite;
     this.failsAtWrite = undefined;
-    if (fails !== "before") this.disk = onDisk(this.node.snapshot());
+    if (fails !== "before") this.disk = this.node.snapshot();
     if (fails === undefined) return "written";
     this.crash();
     return "failed";
@@ -304,9 +316,4 @@ export function packetOf(from: readonly number[], to: readonly number[]): Uint8A
   packet.set(from, 12);
   packet.set(to, 16);
   return packet;
-}
-
-/** What JSON keeps of it. */
-function onDisk(snapshot: NodeSnapshot): NodeSnapshot {
-  return JSON.parse(JSON.stringify(snapshot));
 }

@@ -17,19 +17,21 @@ const IMAGE = label("image");
 
 /** A digest of so many bytes over all parts and their lengths. */
 function digest(length: number, ...parts: readonly Uint8Array[]): Uint8Array {
+  // Written out three times: as a function that changes two variables around it, it took twice as long.
   let a = 0x9e3779b9;
   let b = 0x85ebca6b;
-  const mix = (word: number) => {
-    a = Math.imul(a ^ word, 0x01000193) ^ b >>> 15;
-    b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
-  };
   for (const part of parts) {
-    mix(part.length);
-    for (let i = 0; i < part.length; i++) mix(part[i] ?? 0);
+    a = Math.imul(a ^ part.length, 0x01000193) ^ b >>> 15;
+    b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
+    for (let i = 0; i < part.length; i++) {
+      a = Math.imul(a ^ (part[i] ?? 0), 0x01000193) ^ b >>> 15;
+      b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
+    }
   }
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) {
-    mix(i);
+    a = Math.imul(a ^ i, 0x01000193) ^ b >>> 15;
+    b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
     bytes[i] = b >>> 16;
   }
   return bytes;
@@ -37,7 +39,9 @@ function digest(length: number, ...parts: readonly Uint8Array[]): Uint8Array {
 
 /** The public key of a secret, and the other way round: what makes it a toy. */
 function mirrored(key: Uint8Array): Uint8Array {
-  return key.map((byte) => byte ^ 0xa5);
+  const other = new Uint8Array(key.length);
+  for (let i = 0; i < key.length; i++) other[i] = (key[i] ?? 0) ^ 0xa5;
+  return other;
 }
 
 function isZero(bytes: Uint8Array): boolean {
@@ -59,7 +63,9 @@ function open(key: Uint8Array, nonce: Uint8Array, data: Uint8Array, sealed: Uint
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** See the module's note: simulations of honest nodes only. */

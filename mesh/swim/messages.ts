@@ -221,7 +221,7 @@ export function encode(message: Message, limit: number): Uint8Array {
   }
   w.u8(message.rumours.length);
   for (const rumour of message.rumours) {
-    w.u8(rumour.kind).short(fromHex(rumour.key) ?? new Uint8Array(0)).u48(rumour.version);
+    w.u8(rumour.kind).u8(rumour.key.length / 2).hex(rumour.key).u48(rumour.version);
     w.long(rumour.bytes);
   }
   if (w.length > limit) {
@@ -273,9 +273,10 @@ function encodeBody(w: Writer, body: Body): void {
 }
 
 function tag(w: Writer, digits: Tag): Writer {
-  const bytes = fromHex(digits);
-  if (bytes?.length !== TAG_BYTES) throw new RangeError(`swim: ${digits} is not a tag of 16 bytes`);
-  return w.bytes(bytes);
+  if (digits.length !== 2 * TAG_BYTES) {
+    throw new RangeError(`swim: ${digits} is not a tag of 16 bytes`);
+  }
+  return w.hex(digits);
 }
 
 function cursor(w: Writer, at: Cursor | undefined): void {
