@@ -252,7 +252,6 @@ export class Node {
     const mesh = this.#mesh;
     if (mesh) {
       if (this.#o.snapshot) restoreMesh(now, this.#o.crypto, mesh, this.#o.snapshot, out);
-      this.#isRestored = true;
       mesh.noteStart();
       mesh.review(now, out);
       const isThere = ({ id }: Member) => mesh.swim.member(id)?.status === "alive";
@@ -262,6 +261,7 @@ export class Node {
       // Whoever has a new key knows members, and a founder that has one never had a seed.
       else this.#keepDoors(now, mesh);
     }
+    this.#isRestored = true; // of a mesh that lets us in later nothing is remembered
     this.#finish(now, out);
   }
 

@@ -6,7 +6,7 @@ import { identityFromSeed } from "../membership/identity.ts";
 import { NO_PROOF, sequenceOf, signRecord } from "../membership/record.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { type Computer, NodeLab } from "../sim/node_lab.ts";
-import { done, healthOf, promote, village } from "../sim/people.ts";
+import { done, healthOf, invite, promote, village } from "../sim/people.ts";
 import { sealAsk } from "../wire/ask.ts";
 import { doorKeyOf, sealHello } from "../wire/contact.ts";
 
@@ -248,4 +248,33 @@ Deno.test("invariant 11: a former member knows the doors, and learns from their 
   lab.run(30_000);
   assert.equal(bad.sees(newcomer), undefined);
   assert.match(healthOf(bad).join("\n"), /^revoked: /m);
+});
+
+Deno.test("invariant 13: who was restarted while it waited for approval keeps what it learns and signs from then on", () => {
+  const lab = new NodeLab(crypto, 64);
+  const founder = lab.founder();
+  openDoor(founder);
+  const guest = lab.computer({ name: "guest", seeds: [founder.address] });
+  guest.start();
+  assert.ok(lab.until(10_000, () => requestsOf(founder).length === 1));
+  guest.crash();
+  guest.start();
+  lab.run(5_000);
+  done(founder.step((now, out) => founder.node.approve(now, guest.id, out)));
+  assert.ok(lab.until(30_000, () => guest.node.isMember));
+  promote(founder, guest);
+  lab.run(5_000);
+  invite(guest);
+  const { numbers, statements, members } = guest.node.snapshot();
+  assert.ok(numbers.own > 0, "the invite has a number");
+  assert.deepEqual(guest.disk?.numbers, numbers);
+  assert.ok(statements.length >= 3, "its certificate, its office, its invite");
+  assert.equal(members.length, 1);
+  guest.crash();
+  guest.start();
+  lab.run(5_000);
+  invite(guest);
+  assert.ok((guest.disk?.numbers.own ?? 0) > numbers.own, "no number is used twice");
+  lab.run(30_000);
+  assert.doesNotMatch(healthOf(founder).join(), /twice/);
 });
