@@ -91,12 +91,20 @@ function heardCommunity(history: History, judge: Union, members: readonly Machin
   return heardCommunity(history, rest.judge, rest.members);
 }
 
-/** Whoever knew one door alone, which has left for good, must be told of another by a person. */
+/**
+ * Whoever knew one door alone, which has left for good, must be told of another by a person, and so must whoever knows
+ * others by places at which none of them is any more: all of those have moved, or were copies that are off.
+ */
 function knowsSomebody({ computer }: Machine, members: readonly Machine[]): boolean {
-  const { node, id } = computer;
-  const places = new Set(node.snapshot().seeds.map(({ seed }) => seed));
-  return statusOf(computer).peers.length > 0 || members.length === 1 ||
-    members.some((other) => other.computer.id !== id && places.has(other.computer.address));
+  const { peers } = statusOf(computer);
+  if (members.length === 1 || peers.some(({ state }) => state === "alive")) return true;
+  const places = new Set([
+    ...computer.node.snapshot().seeds.map(({ seed }) => seed),
+    ...peers.map(({ endpoint }) => endpoint),
+  ]);
+  return members.some((other) =>
+    other.computer.id !== computer.id && places.has(other.computer.address)
+  );
 }
 
 function disagreement(history: History, judge: Union, members: readonly Machine[]): string {
