@@ -234,3 +234,30 @@ for (const act of ["demote", "revoke", "recover"] as const) {
     }
   });
 }
+
+Deno.test("T30: who was approved by a clock a year ahead, and recovers the mesh by one an hour ahead, is believed at once", () => {
+  const recovery = new Uint8Array(32).fill(79);
+  const recoveryKey = nobleCrypto.ed25519FromSeed(recovery).publicKey;
+  const names = ["lyon", "other"];
+  const { lab, founder, others: [lyon, other] } = village(nobleCrypto, names, 11, { recoveryKey });
+  assert.ok(lyon && other);
+  promote(founder, lyon);
+  lab.run(60_000);
+  lyon.host.skew = 400 * DAY;
+  done(lyon.step((now, out) => lyon.node.approve(now, other.id, out)));
+  lab.run(30_000);
+  lyon.crash();
+  lyon.host.skew = 0;
+  other.host.skew = 3_600_000;
+  const seeds = { recovery, meshKey: new Uint8Array(32).fill(80) };
+  done(other.step((now, out) => other.node.recover(now, seeds, { yes: true }, out)));
+  lab.run(30_000);
+  other.host.skew = 0;
+  lyon.start();
+  lab.run(120_000);
+  for (const by of [founder, lyon, other]) {
+    assert.equal(by.node.status(by.now()).self.admin, true, by.address);
+    const isAlive = (of: Computer) => by === of || by.sees(of)?.state === "alive";
+    assert.ok([founder, lyon, other].every(isAlive), health(by));
+  }
+});

@@ -20,6 +20,15 @@ export function signedAnew(statement: StatementOf<"member">): Anew {
   return { draft: { kind: "member", certificate, until, token }, since: at };
 }
 
+/**
+ * When the certificate that counts for a key by our clock was signed, unix seconds. One that was signed by a clock that
+ * was ahead has not begun: dated as that, or by our clock where that is ahead as well, a new one would not count either.
+ */
+export function signedAt({ statements }: Mesh, key: MemberId, now: Now): number | undefined {
+  const counts = statements.certificate(key, secondsOf(now)) ?? statements.certificate(key);
+  return counts?.at;
+}
+
 /** A certificate without a token, by a person's word, for somebody who is a member already. */
 export function certificateOf(
   mesh: Mesh,

@@ -25,6 +25,7 @@ import {
   lastGuests,
   saidBy,
   signedAnew,
+  signedAt,
   untilOf,
 } from "./certificates.ts";
 import { counted, type Planned, type Wish } from "./plan.ts";
@@ -148,7 +149,7 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     if (own) kept.set(mesh.id, own);
   }
   for (const [key, certificate] of kept) {
-    say({ kind: "admin", certificate }, statements.certificate(key)?.at);
+    say({ kind: "admin", certificate }, signedAt(mesh, key, now));
   }
   // Whose office is not kept can vouch for nobody any more: what it signed in time is signed anew, too.
   const ended = [...statements.admins()].filter((id) => !kept.has(id));
@@ -188,7 +189,7 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     const certificate = isOut(id) ? undefined : certificateBefore(mesh, id, since);
     if (!certificate) continue;
     const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
-    say(draft, statements.certificate(id)?.at);
+    say(draft, signedAt(mesh, id, now));
   }
   return {
     wishes,

@@ -13,7 +13,7 @@ import { isKey } from "../membership/roster.ts";
 import { signStatement } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
-import { certificateOf, keysOf, untilOf, voidMembers } from "./certificates.ts";
+import { certificateOf, keysOf, signedAt, untilOf, voidMembers } from "./certificates.ts";
 import {
   carryOut,
   counted,
@@ -68,8 +68,8 @@ function heirOf(
 }
 
 /** When the certificate that a key has now was signed. */
-function sinceOf({ statements }: Mesh, id: MemberId): Pick<Wish, "since"> {
-  const at = statements.certificate(id)?.at;
+function sinceOf(mesh: Mesh, id: MemberId, now: Now): Pick<Wish, "since"> {
+  const at = signedAt(mesh, id, now);
   return at === undefined ? {} : { since: at };
 }
 
@@ -109,7 +109,7 @@ export function demote(
     stays.push({
       by: heir,
       draft: { kind: "member", certificate, until: untilOf(now), token: undefined },
-      ...sinceOf(mesh, id),
+      ...sinceOf(mesh, id, now),
     });
   }
   const plan: Plan = {
