@@ -261,3 +261,19 @@ Deno.test("T30: who was approved by a clock a year ahead, and recovers the mesh 
     assert.ok([founder, lyon, other].every(isAlive), health(by));
   }
 });
+
+Deno.test("T30: who was approved anew by a clock a year ahead is still a door at which somebody can join", () => {
+  const { lab, founder, others: [lyon, other] } = village(nobleCrypto, ["lyon", "other"], 12);
+  assert.ok(lyon && other);
+  promote(founder, lyon);
+  lab.run(60_000);
+  const token = other.step((now, out) => founder.node.invite(now, {}, out));
+  lab.run(5_000);
+  lyon.host.skew = 400 * DAY;
+  done(lyon.step((now, out) => lyon.node.approve(now, other.id, out)));
+  lab.run(30_000);
+  for (const one of [lyon, founder]) one.crash();
+  const guest = lab.computer({ name: "guest", token: done(token).token, seeds: [other.address] });
+  guest.start();
+  assert.ok(lab.until(60_000, () => guest.node.isMember), health(guest));
+});

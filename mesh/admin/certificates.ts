@@ -21,12 +21,11 @@ export function signedAnew(statement: StatementOf<"member">): Anew {
 }
 
 /**
- * When the certificate that counts for a key by our clock was signed, unix seconds. One that was signed by a clock that
- * was ahead has not begun: dated as that, or by our clock where that is ahead as well, a new one would not count either.
+ * When the certificate that counts for a key by our clock was signed, unix seconds. By one that has not begun a new one
+ * would be dated as that, or by our clock where that is ahead as well, and would not count either.
  */
-export function signedAt({ statements }: Mesh, key: MemberId, now: Now): number | undefined {
-  const counts = statements.certificate(key, secondsOf(now)) ?? statements.certificate(key);
-  return counts?.at;
+export function signedAt({ judge }: Mesh, key: MemberId, now: Now): number | undefined {
+  return judge.certificate(key, secondsOf(now))?.at;
 }
 
 /** A certificate without a token, by a person's word, for somebody who is a member already. */

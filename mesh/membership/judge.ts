@@ -220,9 +220,16 @@ export class Judge {
   #bySignature(id: MemberId, now: number): Judgement | undefined {
     if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
     if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
-    const certificate = this.statements.certificate(id, now + CLOCK_SKEW) ??
-      this.statements.certificate(id);
+    const certificate = this.certificate(id, now);
     return certificate && this.#certified(certificate, now);
+  }
+
+  /**
+   * The certificate that counts for a key by this clock. One that was signed by a clock that was ahead has not begun, and
+   * is what there is where no earlier one counts.
+   */
+  certificate(id: MemberId, now: number): CertificateStatement | undefined {
+    return this.statements.certificate(id, now + CLOCK_SKEW) ?? this.statements.certificate(id);
   }
 
   #certified(certificate: CertificateStatement, now: number): Judgement {

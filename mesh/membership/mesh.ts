@@ -420,7 +420,7 @@ export class Mesh {
 
   /** Sends a member what proves what it is, when its record does not show it. */
   sendProof(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
-    const certificate = this.statements.certificate(id);
+    const certificate = this.judge.certificate(id, secondsOf(now));
     if (!certificate) return;
     const proof = encodeStatements(this.statements.proofOf(certificate), PAYLOAD_MAX);
     this.send(now, id, "statements", proof, out);
@@ -464,8 +464,8 @@ export class Mesh {
   }
 
   /** What proves that we are a member, as far as we know. */
-  #proof(): Proof {
-    const certificate = this.statements.certificate(this.id);
+  #proof(now: Now): Proof {
+    const certificate = this.judge.certificate(this.id, secondsOf(now));
     if (certificate) {
       const statements = this.statements.proofOf(certificate).map(({ bytes }) => bytes);
       return { statements, admission: undefined };
@@ -484,7 +484,7 @@ export class Mesh {
     const membership = this.membership(now);
     if (membership) this.roster.claim(membership);
     this.guests.touch();
-    const proof = this.#proof();
+    const proof = this.#proof(now);
     if (!isSameProof(proof, this.self.proof)) {
       this.describe({ proof });
       this.#own.hurry();
