@@ -277,3 +277,27 @@ Deno.test("T30: who was approved anew by a clock a year ahead is still a door at
   guest.start();
   assert.ok(lab.until(60_000, () => guest.node.isMember), health(guest));
 });
+
+Deno.test("T30: a recovery by a clock a year ahead counts at once, also where no certificate counted before", () => {
+  const [recovery, meshSeed] = [81, 82].map((byte) => new Uint8Array(32).fill(byte));
+  assert.ok(recovery && meshSeed);
+  const { publicKey: recoveryKey } = nobleCrypto.ed25519FromSeed(recovery);
+  const wish = { recoveryKey, meshSeed };
+  const { lab, founder, others } = village(nobleCrypto, ["lyon", "other", "third"], 13, wish);
+  const [lyon, other] = others;
+  assert.ok(lyon && other);
+  done(lyon.step((now, out) => lyon.node.setMeshKey(now, meshSeed, out)));
+  revoke(lyon, founder, 1);
+  lab.run(30_000);
+  founder.crash();
+  other.host.skew = 400 * DAY;
+  const seeds = { recovery, meshKey: new Uint8Array(32).fill(83) };
+  done(other.step((now, out) => other.node.recover(now, seeds, { yes: true }, out)));
+  lab.run(30_000);
+  other.host.skew = 0;
+  lab.run(60_000);
+  assert.equal(other.node.status(other.now()).self.standing, "admin");
+  const rest = others.filter((one) => one !== other);
+  for (const { id } of rest) done(other.step((now, out) => other.node.approve(now, id, out)));
+  assert.ok(lab.until(60_000, () => areMutual(others)), rest.map(health).join());
+});

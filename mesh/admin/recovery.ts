@@ -148,8 +148,10 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     const own = certificateBefore(mesh, mesh.id, since);
     if (own) kept.set(mesh.id, own);
   }
-  for (const [key, certificate] of kept) {
-    say({ kind: "admin", certificate }, signedAt(mesh, key, now));
+  // Where none counts any more, its first one: whoever recovers may do it by a clock that is ahead.
+  const sinceOf = ({ key, since }: Certificate) => signedAt(mesh, key, now) ?? since;
+  for (const certificate of kept.values()) {
+    say({ kind: "admin", certificate }, sinceOf(certificate));
   }
   // Whose office is not kept can vouch for nobody any more: what it signed in time is signed anew, too.
   const ended = [...statements.admins()].filter((id) => !kept.has(id));
@@ -189,7 +191,7 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     const certificate = isOut(id) ? undefined : certificateBefore(mesh, id, since);
     if (!certificate) continue;
     const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
-    say(draft, signedAt(mesh, id, now));
+    say(draft, sinceOf(certificate));
   }
   return {
     wishes,
