@@ -17,8 +17,11 @@ import { type Computer, NodeLab, type NodeWish } from "./node_lab.ts";
 import { areMutual, promote, revoke } from "./people.ts";
 import { Seeded } from "./random.ts";
 
-/** Virtual ms that the honest have to agree in, once everything is well. */
-const CALMING = 600_000;
+/**
+ * Virtual ms that the honest have to agree in, once everything is well. Two whose places nobody has proven try each other
+ * once in ten minutes (door/first_contacts.ts), and what they hear then has to come to the others.
+ */
+const CALMING = 720_000;
 /** Virtual ms between the calm's beginning and what people do about a thief. */
 const NOTICED = 60_000;
 /** Datagrams of the past that can be sent again. */
