@@ -70,10 +70,10 @@ interface Community {
 /** The members, by the statements that they hold themselves: what only those know who are out reaches nobody. */
 function community(history: History, among = history.running()): Community {
   let members = among.filter(({ computer }) => computer.node.isMember);
-  members = members.filter((one) => knowsSomebody(one, members));
   for (;;) {
     const judge = new Union(history, members);
-    const rest = members.filter(({ computer }) => judge.isMember(computer.id));
+    const rest = members.filter(({ computer }) => judge.isMember(computer.id))
+      .filter((one, _, all) => knowsSomebody(one, all));
     if (rest.length === members.length) return { judge, members };
     members = rest;
   }
@@ -93,7 +93,8 @@ function heardCommunity(history: History, judge: Union, members: readonly Machin
 
 /**
  * Whoever knew one door alone, which has left for good, must be told of another by a person, and so must whoever knows
- * others by places at which none of them is any more: all of those have moved, or were copies that are off.
+ * others by places at which none of them is any more, and is known to nobody: all of those have moved, were put out, or
+ * were copies that are off.
  */
 function knowsSomebody({ computer }: Machine, members: readonly Machine[]): boolean {
   const { peers } = statusOf(computer);
@@ -102,8 +103,9 @@ function knowsSomebody({ computer }: Machine, members: readonly Machine[]): bool
     ...computer.node.snapshot().seeds.map(({ seed }) => seed),
     ...peers.map(({ endpoint }) => endpoint),
   ]);
-  return members.some((other) =>
-    other.computer.id !== computer.id && places.has(other.computer.address)
+  return members.map((one) => one.computer).some((other) =>
+    other.id !== computer.id &&
+    (places.has(other.address) || other.sees(computer)?.endpoint === computer.address)
   );
 }
 
@@ -254,7 +256,7 @@ export function* complaintsOf(history: History, { members }: Settled): Generator
   const talkers = computers.filter(({ ip4 }) => ip4.length === 4);
   yield* unreached(history, talkers);
   yield* unreachedGuests(history, judge, talkers);
-  yield* intruders(history, talkers);
+  yield* intruders(history, judge, talkers);
   // Somebody may still be let in, since a door is asked once a minute: what ends by itself is no unrest.
   let busy: string[] = [];
   for (let minute = 0; minute < QUIET_WITHIN; minute++) {
@@ -323,8 +325,11 @@ function* unreachedGuests(
 }
 
 /** Those that were put out and whose packets arrive all the same. */
-function* intruders(history: History, members: readonly Computer[]): Generator<string> {
-  const { judge } = community(history);
+function* intruders(
+  history: History,
+  judge: Union,
+  members: readonly Computer[],
+): Generator<string> {
   const out = history.running().map(({ computer }) => computer)
     .filter((computer) => judge.isOut(computer.id) && computer.ip4.length === 4);
   for (const member of members) member.delivered.length = 0;
@@ -333,7 +338,7 @@ function* intruders(history: History, members: readonly Computer[]): Generator<s
   history.lab.run(8_000);
   const own = new Set(members.map(({ ip4 }) => ip4.join(".")));
   // Somebody may have come meanwhile who knows that an end does not count any more.
-  const later = community(history).judge;
+  const later = new Union(history, whatSettles(history).members);
   for (const { computer, ip4 } of sources) {
     if (own.has(ip4) || !later.isOut(computer.id)) continue;
     const at = members.find((member) => hasFrom(member, ip4));
