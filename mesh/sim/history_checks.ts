@@ -72,8 +72,7 @@ function community(history: History, among = history.running()): Community {
   let members = among.filter(({ computer }) => computer.node.isMember);
   for (;;) {
     const judge = new Union(history, members);
-    const rest = members.filter(({ computer }) => judge.isMember(computer.id))
-      .filter((one, _, all) => knowsSomebody(one, all));
+    const rest = acquainted(members.filter(({ computer }) => judge.isMember(computer.id)));
     if (rest.length === members.length) return { judge, members };
     members = rest;
   }
@@ -92,20 +91,33 @@ function heardCommunity(history: History, judge: Union, members: readonly Machin
 }
 
 /**
- * Whoever knew one door alone, which has left for good, must be told of another by a person, and so must whoever knows
- * others by places at which none of them is any more, and is known to nobody: all of those have moved, were put out, or
- * were copies that are off.
+ * The most of them that can find each other. Where nobody here knows a place at which somebody there still is, since all
+ * of whom they knew have moved, left, were put out or took new keys, a person must tell them of a door.
  */
-function knowsSomebody({ computer }: Machine, members: readonly Machine[]): boolean {
-  const { peers } = statusOf(computer);
-  if (members.length === 1 || peers.some(({ state }) => state === "alive")) return true;
-  const places = new Set([
-    ...computer.node.snapshot().seeds.map(({ seed }) => seed),
-    ...peers.map(({ endpoint }) => endpoint),
-  ]);
-  return members.map((one) => one.computer).some((other) =>
-    other.id !== computer.id &&
-    (places.has(other.address) || other.sees(computer)?.endpoint === computer.address)
+function acquainted(members: readonly Machine[]): Machine[] {
+  let most: readonly Machine[] = [];
+  for (let rest = members; rest.length > most.length;) {
+    const group = rest.slice(0, 1);
+    // It grows while it is walked.
+    for (const one of group) {
+      group.push(
+        ...rest.filter((other) =>
+          !group.includes(other) && (knows(one, other) || knows(other, one))
+        ),
+      );
+    }
+    if (group.length > most.length) most = group;
+    rest = rest.filter((one) => !group.includes(one));
+  }
+  return members.filter((one) => most.includes(one));
+}
+
+/** Whether one knows where the other is, by the key that it has. */
+function knows({ computer }: Machine, { computer: other }: Machine): boolean {
+  const seen = computer.sees(other);
+  if (seen?.state === "alive" || seen?.endpoint === other.address) return true;
+  return computer.node.snapshot().seeds.some(({ seed, key = other.id }) =>
+    seed === other.address && key === other.id
   );
 }
 
