@@ -200,6 +200,22 @@ Deno.test("item 12: a key that one node trusts is a member for this node alone, 
   assert.ok(lab.until(70_000, () => other.sees(guest)?.state === "alive"));
 });
 
+Deno.test("T38: to whom the others do not answer, since one member alone trusts it, nobody denies that it is dead", () => {
+  const names = ["other", "third", "a", "b", "c", "d", "e"];
+  const { lab, founder, others: [other, third] } = village(crypto, names);
+  assert.ok(other && third);
+  const guest = lab.computer({ name: "guest", seeds: [founder.address] });
+  guest.start();
+  done(founder.step((now, out) => founder.node.trust(now, guest.id, "pal", out)));
+  assert.ok(lab.until(70_000, () => founder.sees(guest)?.state === "alive"));
+  assert.ok(lab.until(60_000, () => guest.sees(other) !== undefined));
+  for (const one of [founder, third]) one.events.length = 0;
+  const before = other.node.snapshot().incarnation;
+  lab.run(600_000);
+  for (const one of [founder, third]) assert.equal(told(one, "memberSuspected"), 0);
+  assert.equal(other.node.snapshot().incarnation, before);
+});
+
 Deno.test("a request is gone once its key is decided: trusted here, or approved on another admin", () => {
   const { lab, founder, others: [door] } = village(crypto, ["door"]);
   assert.ok(door);

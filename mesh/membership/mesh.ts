@@ -54,7 +54,7 @@ import {
   subjectOf,
 } from "./statement.ts";
 import type { Added } from "./statements.ts";
-import { decode, encode, type View } from "../swim/messages.ts";
+import { decode, encode, type Message, type Status, type View } from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
@@ -152,7 +152,7 @@ export class Mesh {
   isDirty = true;
   mustPersist = false;
   /** What was not believed, had no room, or was not signed on sight yet. */
-  readonly drops = { rumour: 0, gossip: 0, unsigned: 0 };
+  readonly drops = { rumour: 0, gossip: 0, unsigned: 0, individual: 0 };
 
   constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
     const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
@@ -1174,9 +1174,25 @@ export class Mesh {
 
   gossip(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
     const message = decode(payload, PAYLOAD_MAX);
-    if (message.ok) this.swim.receive(now, from, message.value, this.#swimOut(now, out));
-    else this.drops.gossip++;
+    if (message.ok) {
+      this.swim.receive(now, from, this.#believed(from, message.value), this.#swimOut(now, out));
+    } else this.drops.gossip++;
     this.#compare(now, from, out);
+  }
+
+  /**
+   * Whoever is trusted here alone gets no answer from the others. That they are silent towards it says nothing about
+   * them, and passed on they would deny it for ever.
+   */
+  #believed(from: MemberId, message: Message): Message {
+    if (this.roster.get(from)?.membership.standing !== "individual") return message;
+    const claims = message.claims.filter(({ status }) => !isOfSilence(status));
+    this.drops.individual += message.claims.length - claims.length;
+    const { body } = message;
+    if (body.kind !== "page") return { ...message, claims };
+    const items = body.items.filter((item) => !("status" in item && isOfSilence(item.status)));
+    this.drops.individual += body.items.length - items.length;
+    return { ...message, claims, body: { ...body, items } };
   }
 
   heard(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
@@ -1384,3 +1400,7 @@ const MEMBER_EVENTS = {
   died: "memberDied",
   departed: "memberLeft",
 } as const;
+
+function isOfSilence(status: Status): boolean {
+  return status === "suspect" || status === "dead";
+}
