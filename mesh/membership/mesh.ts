@@ -28,7 +28,7 @@ import {
 import type { NodeEvent } from "../event.ts";
 import type { Genesis } from "./genesis.ts";
 import type { MemberId } from "./identity.ts";
-import { Judge, type Judgement, type Membership } from "./judge.ts";
+import { Judge, type Judgement, type Membership, type Refusal } from "./judge.ts";
 import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour } from "./news.ts";
@@ -594,7 +594,7 @@ export class Mesh {
         break;
       case "refused":
         // A member that we remember; who is new to us is told at the door.
-        if (this.#isQuiet && isOfClock(acceptance.why)) this.untimely.keep(record);
+        if (this.#isQuiet && this.#mayComeBack(id, acceptance.why)) this.untimely.keep(record);
         // Why its token does not do says more than that it has no certificate.
         if (acceptance.why === "stranger" && admitted?.kind === "refused") return admitted;
         break;
@@ -972,7 +972,8 @@ export class Mesh {
     }
     const judge = ({ id }: NodeRecord) => this.judge.judge(id, seconds);
     const judgeEarlier = ({ id }: NodeRecord) => this.judge.judge(id, seconds - KEPT);
-    const back = this.untimely.review(judge, isTimely ? judgeEarlier : undefined);
+    const wasMember = (id: MemberId) => this.judge.wasMember(id);
+    const back = this.untimely.review(judge, isTimely ? judgeEarlier : undefined, wasMember);
     for (const record of back) this.take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#reviewSurplus(now, id, out);
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
@@ -1012,6 +1013,7 @@ export class Mesh {
     this.#lost.delete(member.id);
     const who = this.roster.who(member.id);
     if (!isOfClock(judgement.why)) {
+      if (this.#mayComeBack(member.id, judgement.why)) this.untimely.keep(member.record);
       this.#remove(now, member, out);
       // Whoever has not met it refuses it, and can say by this record who had used the token.
       if (judgement.why === "tokenUsedUp") this.#keepSurplus(now, member.record, out);
@@ -1021,6 +1023,11 @@ export class Mesh {
       this.#remove(now, member, out);
       out.event({ kind: "memberExpired", who });
     }
+  }
+
+  /** Whether another time, or another's signature, makes somebody a member again without its doing. */
+  #mayComeBack(id: MemberId, why: Refusal): boolean {
+    return isOfClock(why) || why === "stranger" && this.judge.wasMember(id);
   }
 
   /** Its record goes on travelling, so no news of it would bring it back. */

@@ -1,7 +1,9 @@
 /**
- * Members that are out by the clock alone: their certificate is not valid at our time. A machine
- * without a battery starts in 1970, and a wrong time server costs a minute of the next century; when
- * the clock is right again they are members as before, without anybody's help.
+ * Members that are out and may come back without doing anything: by the clock alone, since their certificate is not valid
+ * at our time, or since the office of whoever signed it ended. A machine without a battery starts in 1970, and a wrong
+ * time server costs a minute of the next century; when the clock is right again they are members as before, without
+ * anybody's help. And when somebody signs anew what a former admin signed, they do not know that they should look for us:
+ * we know where they were.
  */
 import type { NodeRecord } from "./record.ts";
 import type { MemberId } from "./identity.ts";
@@ -48,16 +50,19 @@ export class Untimely {
    * Takes out whoever is a member at this time, and forgets those that never will be again.
    * @param judge at our time
    * @param judgeEarlier at {@link KEPT} before it; undefined while our own clock is in doubt
+   * @param wasMember whether a certificate of it is held that does not count
    * @returns the members
    */
   review(
     judge: (record: NodeRecord) => Judgement,
     judgeEarlier: ((record: NodeRecord) => Judgement) | undefined,
+    wasMember: (id: MemberId) => boolean,
   ): NodeRecord[] {
     const members: NodeRecord[] = [];
     for (const record of this.#records.values()) {
       const judgement = judge(record);
       if (judgement.kind === "member") members.push(record);
+      else if (judgement.why === "stranger" && wasMember(record.id)) continue;
       else if (isOfClock(judgement.why)) {
         const earlier = judgeEarlier?.(record);
         const isOver = earlier?.kind === "refused" && earlier.why === "expired";

@@ -7,9 +7,16 @@ import { toyCrypto } from "./toy_crypto.ts";
 /** Seeds of the fast set; SHOAL_SEEDS=N plays that many of the storms of swim, and this share here. */
 const SEEDS = Math.ceil(Number(Deno.env.get("SHOAL_SEEDS") ?? 1000) / 50);
 
+/**
+ * Seeds that found something once: approvals and recoveries by clocks that are ahead, a newcomer whose door shows a
+ * certificate to come, members that nobody looks for, a key that one member alone trusts.
+ */
+const FOUND = [2210, 5660, 8607, 9061, 20020, 20181, 21143, 30042, 30300, 30519, 30703];
+
 Deno.test("whole nodes: after any history the honest agree with each other and with the oracle, are reached, and are quiet", () => {
   const total = { steps: 0, done: 0, members: 0, virtual: 0 };
-  for (let seed = 1; seed <= SEEDS; seed++) {
+  const seeds = [...Array.from({ length: SEEDS }, (_, i) => i + 1), ...FOUND];
+  for (const seed of seeds) {
     try {
       const { steps, done, members, virtual } = playHistory(toyCrypto, planOf(seed));
       total.steps += steps;
@@ -22,10 +29,10 @@ Deno.test("whole nodes: after any history the honest agree with each other and w
     }
   }
   // Histories in which nobody does anything, or nobody is left, would find nothing.
-  assert.ok(total.done > 4 * SEEDS, `${total.done} acts of people`);
-  assert.ok(total.members > 2 * SEEDS, `${total.members} members at the end`);
+  assert.ok(total.done > 4 * seeds.length, `${total.done} acts of people`);
+  assert.ok(total.members > 2 * seeds.length, `${total.members} members at the end`);
   const hours = (total.virtual / 3_600_000).toFixed(1);
-  console.log(`${SEEDS} histories, ${total.steps} steps, ${hours} virtual hours`);
+  console.log(`${seeds.length} histories, ${total.steps} steps, ${hours} virtual hours`);
 });
 
 Deno.test("one seed gives one history, another seed another", () => {
