@@ -13,8 +13,10 @@ import type { Identity, MemberId } from "../membership/identity.ts";
 import { GUESTS_PER_HOST } from "../membership/guests.ts";
 import { CLOCK_SKEW, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import type { NodeRecord } from "../membership/record.ts";
 import { RESERVE } from "../membership/sight.ts";
 import { subjectOf } from "../membership/statement.ts";
+import { isOfClock } from "../membership/untimely.ts";
 import type { OtherVersion } from "../wire/other_versions.ts";
 import type { JoinState } from "../status.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
@@ -299,12 +301,17 @@ function numbers(_now: Now, mesh: Mesh): string[] {
 }
 
 function untimely(now: Now, mesh: Mesh): string[] {
-  const { size } = mesh.untimely;
-  if (size === 0) return [];
-  const whose = size === 1
+  const seconds = secondsOf(now);
+  const isOut = ({ id }: NodeRecord) => {
+    const judgement = mesh.judge.judge(id, seconds);
+    return judgement.kind === "refused" && isOfClock(judgement.why);
+  };
+  const count = [...mesh.untimely.records()].filter(isOut).length;
+  if (count === 0) return [];
+  const whose = count === 1
     ? "the certificate of a member is"
-    : `the certificates of ${size} members are`;
-  const here = rfc3339(secondsOf(now));
+    : `the certificates of ${count} members are`;
+  const here = rfc3339(seconds);
   return [`clock: ${whose} not valid at this machine's time, ${here}: compare the clocks`];
 }
 

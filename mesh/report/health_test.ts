@@ -4,6 +4,7 @@ import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { RESERVE } from "../membership/sight.ts";
 import { NUMBER_MAX } from "../membership/statement.ts";
 import { NodeLab } from "../sim/node_lab.ts";
+import { healthOf, promote, revoke, village } from "../sim/people.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import { PLACES_MAX } from "../wire/other_versions.ts";
 
@@ -60,4 +61,26 @@ Deno.test("invariant 13: an admin that has numbers for people alone says that it
   founder.disk = { ...founder.disk, numbers };
   founder.start();
   assert.ok(isSaid());
+});
+
+Deno.test("whose signer's office ended is no matter of clocks, and is met again as soon as somebody approves it", () => {
+  const { lab, founder, others: [lyon] } = village(toyCrypto, ["lyon"], 6);
+  assert.ok(lyon);
+  promote(founder, lyon);
+  lab.run(10_000);
+  founder.crash(); // so that the other admin certifies it
+  const one = lab.joiner(lyon, { name: "one" });
+  lab.run(30_000);
+  founder.start();
+  assert.ok(lab.until(60_000, () => founder.sees(one)?.state === "alive"));
+  revoke(founder, lyon, 1);
+  assert.ok(lab.until(60_000, () => founder.sees(one) === undefined));
+  const health = healthOf(founder).join("\n");
+  assert.match(health, /^the certificate.* of one do(es)? not count any more/m);
+  assert.doesNotMatch(health, /clock/);
+  assert.equal(founder.node.snapshot().members.length, 1, "its record is remembered");
+  one.crash(); // so that it does not knock itself
+  const approved = founder.step((now, out) => founder.node.approve(now, one.id, out));
+  assert.ok(approved.ok);
+  assert.ok(founder.sees(one), "where it was is known");
 });
