@@ -279,3 +279,35 @@ Deno.test("T38: invented acks, nacks, forwards and pages change nobody's view", 
     if (id !== victim.id) assert.equal(swim.member(victim.id)?.status, "dead");
   }
 });
+
+/** A mesh in which a member crashes, and another says of it, whenever it is asked to probe it, that it answers. */
+function stillAliveFor(size: number): number {
+  const world = new World(38);
+  const mesh = new SwimMesh(world, { size, conditions: CALM });
+  world.run(5_000);
+  const [victim, ...others] = mesh.members;
+  const liar = others.pop();
+  assert.ok(victim && liar);
+  mesh.onMessage = (from, to, { body }) => {
+    if (body.kind !== "ask" || to !== liar.id || body.target !== tagOf(victim.id)) return;
+    const { seq, target } = body;
+    mesh.forge(liar, from, {
+      incarnation: liar.swim.incarnation,
+      view: undefined,
+      body: { kind: "forward", seq, target, incarnation: victim.swim.incarnation },
+      claims: [],
+      rumours: [],
+    });
+  };
+  mesh.crash(victim);
+  world.run(300_000);
+  return others.filter(({ swim }) => swim.member(victim.id)?.status !== "dead").length;
+}
+
+Deno.test("T38: a helper that lies keeps a dead member alive where it is asked each time: in a mesh of five and less", () => {
+  assert.deepEqual([3, 4, 5].map(stillAliveFor), [1, 2, 3]);
+});
+
+Deno.test("T38: a helper that lies keeps no dead member alive in a mesh of six and more", () => {
+  assert.deepEqual([6, 7, 9, 12, 30].map(stillAliveFor), [0, 0, 0, 0, 0]);
+});
