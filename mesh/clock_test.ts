@@ -1,10 +1,21 @@
 /** Whole nodes whose wall clock is wrong for a while (T30): nobody is lost by it. */
 import assert from "node:assert/strict";
+import { fromBase64url } from "./base64url.ts";
 import { nobleCrypto } from "./noble_crypto.ts";
+import { openRecord } from "./membership/record.ts";
 import { decodeStatement, hashOf, subjectOf } from "./membership/statement.ts";
 import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
-import { areMutual, demote, done, promote, revoke, secondsAt, village } from "./sim/people.ts";
+import {
+  areMutual,
+  demote,
+  done,
+  promote,
+  revoke,
+  secondsAt,
+  told,
+  village,
+} from "./sim/people.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -300,4 +311,30 @@ Deno.test("T30: a recovery by a clock a year ahead counts at once, also where no
   const rest = others.filter((one) => one !== other);
   for (const { id } of rest) done(other.step((now, out) => other.node.approve(now, id, out)));
   assert.ok(lab.until(60_000, () => areMutual(others)), rest.map(health).join());
+});
+
+Deno.test("T30: a certificate that begins while a record is passed on changes name and routes like any other", () => {
+  const { lab, founder, others } = village(nobleCrypto, ["lyon", "x", "mole"], 14);
+  const [lyon, x, mole] = others;
+  assert.ok(lyon && x && mole);
+  promote(founder, lyon);
+  lab.run(10_000);
+  lyon.host.skew = 600_000;
+  done(lyon.step((now, out) => lyon.node.approve(now, x.id, out, { name: "y" })));
+  lab.run(10_000);
+  assert.equal(founder.sees(x)?.name, "x", "it has not begun here");
+  founder.events.length = 0;
+  const insider = new Insider(mole);
+  const records = founder.disk?.members.map(({ record }) => fromBase64url(record)) ?? [];
+  const copy = records.find((bytes) => {
+    const opened = bytes && openRecord(nobleCrypto, insider.meshId, bytes);
+    return opened?.ok && opened.value.id === x.id;
+  });
+  assert.ok(copy);
+  for (let second = 0; second < 420; second++) {
+    insider.send(founder, "record", copy);
+    lab.run(1_000);
+  }
+  assert.equal(founder.sees(x)?.name, "y");
+  assert.equal(told(founder, "renamed"), 1);
 });

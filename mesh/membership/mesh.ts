@@ -578,6 +578,9 @@ export class Mesh {
     if (isFull && this.roster.judge(record, now).kind === "member") this.#makeRoom(now, out);
     const isNewRun = record.sequence > (held?.record.sequence ?? -1);
     if (held && isNewRun && !this.#isFirst(now, record, out)) return { kind: "old", member: held };
+    // Before the roster takes it: of what changes there nobody would be told.
+    const judgement = held && this.roster.judge(record, now);
+    if (held && judgement?.kind === "member") this.#renew(now, held, judgement.membership, out);
     const acceptance = this.roster.accept(record, now);
     switch (acceptance.kind) {
       case "new":
@@ -991,19 +994,7 @@ export class Mesh {
   #reviewOne(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {
     const judgement = this.judge.judge(member.id, secondsOf(now));
     if (judgement.kind === "member") {
-      const before = [member.id, ...this.roster.rivals(member.id)];
-      const name = this.roster.nameOf(member.id);
-      const address = this.roster.claimedIp4(member.id);
-      if (this.roster.renew(member, judgement.membership)) {
-        const held = this.roster.ip4(member.id);
-        const isKept = address && held && sameBytes(address, held);
-        if (address && !isKept) this.tunnels.withdraw(now, member, address, out);
-        this.tunnels.route(now, [...before, ...this.roster.rivals(member.id)], out);
-        this.guests.touch();
-        const who = this.roster.who(member.id);
-        if (who.name !== name) out.event({ kind: "renamed", who, before: name });
-        this.isDirty = true;
-      }
+      this.#renew(now, member, judgement.membership, out);
       this.#lost.delete(member.id);
       if (!this.#isQuiet) this.#certify(now, member, out);
       return;
@@ -1023,6 +1014,22 @@ export class Mesh {
       this.#remove(now, member, out);
       out.event({ kind: "memberExpired", who });
     }
+  }
+
+  /** What a member is by its certificate may have changed, by the clock as well: everything that follows from it. */
+  #renew(now: Now, member: Member, membership: Membership, out: Outbox<NodeEvent>): void {
+    const before = [member.id, ...this.roster.rivals(member.id)];
+    const name = this.roster.nameOf(member.id);
+    const address = this.roster.claimedIp4(member.id);
+    if (!this.roster.renew(member, membership)) return;
+    const held = this.roster.ip4(member.id);
+    const isKept = address && held && sameBytes(address, held);
+    if (address && !isKept) this.tunnels.withdraw(now, member, address, out);
+    this.tunnels.route(now, [...before, ...this.roster.rivals(member.id)], out);
+    this.guests.touch();
+    const who = this.roster.who(member.id);
+    if (who.name !== name) out.event({ kind: "renamed", who, before: name });
+    this.isDirty = true;
   }
 
   /** Whether another time, or another's signature, makes somebody a member again without its doing. */
