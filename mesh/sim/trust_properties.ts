@@ -11,7 +11,7 @@
  */
 import type { History } from "./trust_history.ts";
 import { ip4Of } from "./trust_history.ts";
-import { type Findings, oracle, type Said, type Verdict } from "./trust_oracle.ts";
+import { type Findings, GUESTS_PER_HOST, oracle, type Said, type Verdict } from "./trust_oracle.ts";
 import type { Shown, TrustSet, TrustUnderTest } from "./trust_subject.ts";
 
 interface Property {
@@ -184,6 +184,9 @@ function guestsEnd(history: History, product: TrustUnderTest): void {
       const isOfKey = (what === "endGuest" || what === "withdraw") && guest.key === key;
       const isEnded = isOfKey || !isHosted;
       const isServed = is.some((one) => one.key === guest.key && one.host === guest.host);
+      // One that came first may be back at this host, whose places are few.
+      const isCrowded = is.filter(({ host }) => host === guest.host).length >= GUESTS_PER_HOST;
+      if (!isEnded && isOffice && isCrowded) continue;
       demand(isServed !== isEnded, `${what} of ${key}: ${guest.key} of ${guest.host}: ${isServed}`);
     }
   }
