@@ -23,9 +23,10 @@ bool strikes(struct fault *fault, bool train, bool sourced) {
         (atomic_load(&fault->only_sourced) && !sourced))
         return false;
     int left = atomic_load(&fault->times);
-    if (left <= 0)
-        return false;
-    atomic_store(&fault->times, left - 1);
+    do { /* several workers may be struck at once, each by a fault of its own */
+        if (left <= 0)
+            return false;
+    } while (!atomic_compare_exchange_weak(&fault->times, &left, left - 1));
     errno = atomic_load(&fault->error);
     return true;
 }
