@@ -49,3 +49,8 @@ bool codel_leave(struct codel *codel, const struct codel_terms *terms, uint64_t 
     codel->drop_next = next_after(terms, now, codel->count);
     return true;
 }
+
+void codel_dry(struct codel *codel) {
+    codel->first_above = 0;
+    codel->dropping = false;
+}

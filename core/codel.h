@@ -40,4 +40,10 @@ struct codel {
 bool codel_leave(struct codel *codel, const struct codel_terms *terms, uint64_t sojourn,
                  uint64_t now);
 
+/**
+ * Nothing is left behind the item that leaves: it waited for the processor, not behind others, and
+ * the queue does not stand (RFC 8289, dodequeue(): what is left is at most one packet).
+ */
+void codel_dry(struct codel *codel);
+
 #endif

@@ -159,6 +159,10 @@ struct fq_frame *fq_pop(struct fq *fq, uint64_t now) {
     fq->count--;
     uint64_t sojourn = others_wait && now > frame->since ? now - frame->since : 0;
     frame->congested = codel_leave(&flow->codel, &codel_of_worker, sojourn, now);
+    if (frame->congested && !fq->count) {
+        codel_dry(&flow->codel);
+        frame->congested = false;
+    }
     return frame;
 }
 

@@ -395,8 +395,10 @@ static uint64_t sojourn_of(const struct pass *by, const struct socket_received *
 }
 
 /* Whoever sends little is known by datagrams that are small and come alone. While nobody does, the
- * queue is that of its own stream and harms no other. */
-static bool queue_stands(struct rx *rx, struct codel *codel, const struct pass *by,
+ * queue is that of its own stream and harms no other. On a busy machine the worker itself waits
+ * longer than CoDel's target, again and again: then each datagram is old and none stands behind
+ * another. Whether one does is asked only when something would be lost, since it costs a call. */
+static bool queue_stands(struct rx *rx, struct udp_socket *udp, const struct pass *by,
                          const struct socket_received *received) {
     if (received->segment == received->length && received->length <= RX_SPARSE_SIZE) {
         rx->sparse_at = by->now;
@@ -405,15 +407,20 @@ static bool queue_stands(struct rx *rx, struct codel *codel, const struct pass *
     if (!offload_has(&by->plane->offload, SHOAL_OFFLOAD_QUEUE_CONTROL))
         return false;
     bool others_wait = rx->sparse_at && by->now < rx->sparse_at + RX_SPARSE_NS;
-    return codel_leave(codel, &codel_of_worker, others_wait ? sojourn_of(by, received) : 0,
-                       by->now);
+    uint64_t sojourn = others_wait ? sojourn_of(by, received) : 0;
+    if (!codel_leave(&udp->codel, &codel_of_worker, sojourn, by->now))
+        return false;
+    if (socket_waits(udp))
+        return true;
+    codel_dry(&udp->codel);
+    return false;
 }
 
 /* The last data message of a buffer goes before it costs an opening; its flow slows down for it.
  * Nothing but data is lost so. */
 bool rx_shorten(struct pass *of, struct pass *by, struct udp_socket *udp, const uint8_t *buffer,
                 struct socket_received *received) {
-    if (!queue_stands(&of->rx, &udp->codel, by, received))
+    if (!queue_stands(&of->rx, udp, by, received))
         return true;
     uint32_t last = received->length ? (received->length - 1) / received->segment : 0;
     uint32_t at = last * received->segment;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -349,6 +350,11 @@ int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
         return errno;
     socket_read_message(udp, &message, (uint32_t)length, received);
     return 0;
+}
+
+bool socket_waits(const struct udp_socket *udp) {
+    struct pollfd waits = {.fd = udp->fd, .events = POLLIN};
+    return udp->ahead || poll(&waits, 1, 0) > 0;
 }
 
 /* ---- Connected --------------------------------------------------------------------------- */

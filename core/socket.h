@@ -132,4 +132,7 @@ void socket_read_message(struct udp_socket *udp, struct msghdr *message, uint32_
 int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
                    struct socket_received *received);
 
+/** Is there something to receive? Costs a system call, unless io_uring has received it already. */
+bool socket_waits(const struct udp_socket *udp);
+
 #endif

@@ -64,6 +64,14 @@ static void one_that_was_emptied_begins_anew(void **state) {
     assert_int_equal(first, 60100 * MS);
 }
 
+static void one_that_is_dry_behind_what_leaves_does_not_stand(void **state) {
+    (void)state;
+    assert_int_equal(leave(1000 * MS, 102, 6 * MS, NULL), 1);
+    codel_dry(&codel);
+    assert_int_equal(leave(1102 * MS, 100, 6 * MS, NULL), 0); /* an interval anew */
+    assert_int_equal(leave(1202 * MS, 2, 6 * MS, NULL), 1);
+}
+
 static void one_that_stands_again_soon_goes_on_where_it_was(void **state) {
     (void)state;
     uint32_t anew = leave(1000 * MS, 1000, 6 * MS, NULL);
@@ -98,6 +106,7 @@ int main(void) {
         TEST(a_burst_of_less_than_an_interval_is_left_alone),
         TEST(a_queue_that_stands_loses_one_after_an_interval_and_then_by_the_root_of_how_many),
         TEST(one_that_was_emptied_begins_anew),
+        TEST(one_that_is_dry_behind_what_leaves_does_not_stand),
         TEST(one_that_stands_again_soon_goes_on_where_it_was),
         TEST(losses_never_come_faster_than_the_root_allows),
     };

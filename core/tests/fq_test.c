@@ -210,6 +210,21 @@ static void a_frame_that_was_read_by_a_clock_ahead_has_not_stood(void **state) {
     }
 }
 
+/* The stream's own frames have to wait, too, or nobody is kept waiting by them. */
+static void a_frame_behind_which_nothing_waits_is_not_congested_however_old_it_is(void **state) {
+    (void)state;
+    uint16_t ping = other_port();
+    for (uint64_t now = 1000 * MS; now < 1100 * MS; now += MS) {
+        assert_true(push(1, 0, 60000, now - 20 * MS) && push(ping, 0, 84, now - 20 * MS));
+        for (int n = 0; n < 2; n++) {
+            struct fq_frame *frame = fq_pop(&fq, now);
+            assert_true(!frame->congested || fq.count);
+            fq_release(&fq, frame);
+        }
+        assert_int_equal(fq.count, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_packet_of_another_flow_waits_for_one_frame_at_most),
@@ -218,6 +233,7 @@ int main(void) {
         TEST(whatever_comes_each_frame_comes_out_once_and_in_order_within_its_flow),
         TEST(a_queue_in_which_only_its_own_flow_waits_may_be_longer),
         TEST(a_frame_that_was_read_by_a_clock_ahead_has_not_stood),
+        TEST(a_frame_behind_which_nothing_waits_is_not_congested_however_old_it_is),
     };
     return cmocka_run_group_tests_name("fq", tests, NULL, NULL);
 }
