@@ -597,7 +597,9 @@ export class Mesh {
         break;
       case "refused":
         // A member that we remember; who is new to us is told at the door.
-        if (this.#isQuiet && this.#mayComeBack(id, acceptance.why)) this.untimely.keep(record);
+        if (this.#isQuiet && this.#mayComeBack(id, acceptance.why)) {
+          this.untimely.keep(record, acceptance.why, secondsOf(now));
+        }
         // Why its token does not do says more than that it has no certificate.
         if (acceptance.why === "stranger" && admitted?.kind === "refused") return admitted;
         break;
@@ -976,7 +978,12 @@ export class Mesh {
     const judge = ({ id }: NodeRecord) => this.judge.judge(id, seconds);
     const judgeEarlier = ({ id }: NodeRecord) => this.judge.judge(id, seconds - KEPT);
     const wasMember = (id: MemberId) => this.judge.wasMember(id);
-    const back = this.untimely.review(judge, isTimely ? judgeEarlier : undefined, wasMember);
+    const back = this.untimely.review(
+      judge,
+      isTimely ? judgeEarlier : undefined,
+      wasMember,
+      seconds,
+    );
     for (const record of back) this.take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#reviewSurplus(now, id, out);
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
@@ -1004,13 +1011,15 @@ export class Mesh {
     this.#lost.delete(member.id);
     const who = this.roster.who(member.id);
     if (!isOfClock(judgement.why)) {
-      if (this.#mayComeBack(member.id, judgement.why)) this.untimely.keep(member.record);
+      if (this.#mayComeBack(member.id, judgement.why)) {
+        this.untimely.keep(member.record, judgement.why, secondsOf(now));
+      }
       this.#remove(now, member, out);
       // Whoever has not met it refuses it, and can say by this record who had used the token.
       if (judgement.why === "tokenUsedUp") this.#keepSurplus(now, member.record, out);
       if (judgement.why !== "left") out.event({ kind: "memberOut", who, why: judgement.why });
     } else if (isTimely) {
-      this.untimely.keep(member.record);
+      this.untimely.keep(member.record, judgement.why, secondsOf(now));
       this.#remove(now, member, out);
       out.event({ kind: "memberExpired", who });
     }

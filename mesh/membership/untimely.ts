@@ -9,41 +9,73 @@ import type { NodeRecord } from "./record.ts";
 import type { MemberId } from "./identity.ts";
 import type { Judgement, Refusal } from "./judge.ts";
 
-/** Seconds for which a certificate may have ended before its holder is forgotten. */
+/** Seconds for which a certificate may have ended, or have been void, before its holder is forgotten. */
 export const KEPT = 30 * 86_400;
+/** Whoever held an office for an hour may have signed as many as it liked: they take this part of the places. */
+const VOID_SHARE = 1 / 4;
 
 /** Whether another time would bring another verdict. */
 export function isOfClock(why: Refusal): boolean {
   return why === "notYetValid" || why === "expired";
 }
 
+interface Kept {
+  readonly record: NodeRecord;
+  /** Unix seconds at which nobody's office stood behind its certificate any more; undefined: it is out by the clock. */
+  readonly voidSince: number | undefined;
+}
+
 export class Untimely {
-  readonly #records = new Map<MemberId, NodeRecord>();
-  /** Records that the limit has cost: the one kept longest makes room. */
+  readonly #byClock = new Map<MemberId, Kept>();
+  readonly #void = new Map<MemberId, Kept>();
+  readonly #voidLimit: number;
+  /** Records that the limits have cost: a void one makes room first, and of its kind the one kept longest. */
   dropped = 0;
 
-  constructor(private readonly limit: number) {}
+  constructor(private readonly limit: number) {
+    this.#voidLimit = Math.max(1, Math.floor(limit * VOID_SHARE));
+  }
 
   get size(): number {
-    return this.#records.size;
+    return this.#byClock.size + this.#void.size;
   }
 
   has(id: MemberId): boolean {
-    return this.#records.has(id);
+    return this.#byClock.has(id) || this.#void.has(id);
   }
 
-  records(): IterableIterator<NodeRecord> {
-    return this.#records.values();
+  *records(): IterableIterator<NodeRecord> {
+    for (const { record } of this.#byClock.values()) yield record;
+    for (const { record } of this.#void.values()) yield record;
   }
 
-  keep(record: NodeRecord): void {
-    this.#records.delete(record.id);
-    const oldest = this.#records.keys().next().value;
-    if (this.#records.size >= this.limit && oldest !== undefined) {
-      this.#records.delete(oldest);
-      this.dropped++;
+  /**
+   * @param why it is no member
+   * @param seconds Unix time
+   */
+  keep(record: NodeRecord, why: Refusal, seconds: number): void {
+    const since = this.#void.get(record.id)?.voidSince;
+    this.#forget(record.id);
+    if (isOfClock(why)) {
+      if (this.size >= this.limit) this.#makeRoom();
+      this.#byClock.set(record.id, { record, voidSince: undefined });
+      return;
     }
-    this.#records.set(record.id, record);
+    if (this.#void.size >= this.#voidLimit || this.size >= this.limit) this.#makeRoom();
+    this.#void.set(record.id, { record, voidSince: since ?? seconds });
+  }
+
+  #makeRoom(): void {
+    const places = this.#void.size > 0 ? this.#void : this.#byClock;
+    const [oldest] = places.keys();
+    if (oldest === undefined) return;
+    places.delete(oldest);
+    this.dropped++;
+  }
+
+  #forget(id: MemberId): void {
+    this.#byClock.delete(id);
+    this.#void.delete(id);
   }
 
   /**
@@ -51,25 +83,35 @@ export class Untimely {
    * @param judge at our time
    * @param judgeEarlier at {@link KEPT} before it; undefined while our own clock is in doubt
    * @param wasMember whether a certificate of it is held that does not count
+   * @param seconds Unix time
    * @returns the members
    */
   review(
     judge: (record: NodeRecord) => Judgement,
     judgeEarlier: ((record: NodeRecord) => Judgement) | undefined,
     wasMember: (id: MemberId) => boolean,
+    seconds: number,
   ): NodeRecord[] {
     const members: NodeRecord[] = [];
-    for (const record of this.#records.values()) {
+    for (const { record, voidSince } of [...this.#byClock.values(), ...this.#void.values()]) {
       const judgement = judge(record);
-      if (judgement.kind === "member") members.push(record);
-      else if (judgement.why === "stranger" && wasMember(record.id)) continue;
-      else if (isOfClock(judgement.why)) {
-        const earlier = judgeEarlier?.(record);
-        const isOver = earlier?.kind === "refused" && earlier.why === "expired";
-        if (!isOver) continue;
+      if (judgement.kind === "member") {
+        members.push(record);
+        this.#forget(record.id);
+        continue;
       }
-      this.#records.delete(record.id);
+      const isClock = isOfClock(judgement.why);
+      const isVoid = judgement.why === "stranger" && wasMember(record.id);
+      if (!(isClock ? !hasLongEnded(judgeEarlier?.(record)) : isVoid)) this.#forget(record.id);
+      else if (isClock !== (voidSince === undefined)) this.keep(record, judgement.why, seconds);
+      else if (isVoid && judgeEarlier && seconds - (voidSince ?? seconds) > KEPT) {
+        this.#forget(record.id);
+      }
     }
     return members;
   }
+}
+
+function hasLongEnded(earlier: Judgement | undefined): boolean {
+  return earlier?.kind === "refused" && earlier.why === "expired";
 }
