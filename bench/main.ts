@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { benchAead } from "./aead.ts";
 import { benchConnected } from "./connected.ts";
 import { benchFlood } from "./flood.ts";
+import { benchFourWay } from "./four_way.ts";
 import { benchHandshakes } from "./handshakes.ts";
 import { benchMany } from "./many.ts";
 import { benchMesh } from "./mesh.ts";
@@ -52,6 +53,11 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   peers: {
     summary: "Shoal beside other tunnels: TCP, UDP, ping, CPU, losses (15 min; --full about 2 h)",
     run: benchPeers,
+  },
+  "four-way": {
+    summary:
+      "the WireGuards of kernel, wireguard-go, boringtun and Shoal, in LXC containers (10 min)",
+    run: benchFourWay,
   },
   aead: {
     summary: "sealing and opening a packet: suites, back-ends, sizes, batches (10 s)",
@@ -107,10 +113,10 @@ ${
 }
 
   --repetitions N  default 5
-  --seconds N      length of each stream, default 10; of peers 3, with --full 5
-  --pings N        pings of each repetition, default 500 (not of peers)
-  --full           of peers: every contender, and floods of every size and rate
-  --only NAME,…    of peers: only these contenders; of profile: this one (default shoal-wg);
+  --seconds N      length of each stream, default 10; of peers and four-way 3, with --full 5
+  --pings N        pings of each repetition, default 500 (not of peers and four-way)
+  --full           of peers: every contender, and floods of every size and rate; of four-way: the floods
+  --only NAME,…    of peers and four-way: only these contenders; of profile: this one (default shoal-wg);
                    of stages: one or two of them (default shoal-wg,wireguard-go)
   --json           prints the data instead of the table
   --out FOLDER     where the data, the plot and the table go; default bench/results/NAME`;

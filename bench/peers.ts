@@ -7,7 +7,8 @@ import { chosen, CONTENDERS, type Found } from "./peers/contender.ts";
 import { floodRefusal } from "./peers/iperf.ts";
 import { type Measure, measures, POOLED } from "./peers/measures.ts";
 import { tails } from "./peers/ping.ts";
-import { MTU, ready, WIRE } from "./peers/tunnel.ts";
+import { NAMESPACES, type Place } from "./peers/place.ts";
+import { MTU, ready } from "./peers/tunnel.ts";
 import { Refusal } from "./refusal.ts";
 import type { Absence, Result, Series } from "./result.ts";
 
@@ -49,8 +50,8 @@ export function planOf(options: PeersOptions): Plan {
   };
 }
 
-const METHOD = [
-  `Two network namespaces joined by a veth pair, MTU ${MTU} inside (the wire itself: 1500), IPv4 inside and outside. ` +
+const method = ({ words }: Place) => [
+  `${words}, MTU ${MTU} inside (the wire itself: 1500), IPv4 inside and outside. ` +
   "Everything (both ends of the tunnel, both ends of the traffic, the kernel) shares the machine's cores. The contenders " +
   "take turns: each repetition measures all of them, each with a new tunnel, and begins with another one. " +
   "*Ratios* are of medians; in brackets the smallest and the largest ratio of two that were measured in the same " +
@@ -72,7 +73,24 @@ interface Row {
   readonly raw: unknown;
 }
 
-export async function benchPeers(options: PeersOptions, command: string): Promise<Result> {
+/** What is compared: a name for the result, and where. */
+export interface Comparison {
+  readonly name: string;
+  readonly title: string;
+  readonly place: Place;
+}
+
+export function benchPeers(options: PeersOptions, command: string): Promise<Result> {
+  const peers = { name: "peers", title: "Shoal beside other tunnels", place: NAMESPACES };
+  return compare(peers, options, command);
+}
+
+/** @throws Refusal when a name is none of the table's, or the machine cannot flood */
+export async function compare(
+  { name, title, place }: Comparison,
+  options: PeersOptions,
+  command: string,
+): Promise<Result> {
   const plan = planOf(options);
   const refusal = floodRefusal(
     await sizeLimit("rmem_max"),
@@ -101,7 +119,7 @@ export async function benchPeers(options: PeersOptions, command: string): Promis
       };
       const one = found.get(contender);
       if (one === undefined) continue;
-      for await (const each of measureAll(one, plan, note)) {
+      for await (const each of measureAll(one, plan, place, note)) {
         raw.push({ contender, repetition, measure: each.measure, raw: each.raw });
         for (const [key, value] of Object.entries(each.values)) {
           const own = values.get(contender)?.[key];
@@ -119,9 +137,9 @@ export async function benchPeers(options: PeersOptions, command: string): Promis
     CONTENDERS.filter((one) => one.role === wanted && found.has(one.name)).map(({ name }) => name);
   return {
     v: 1,
-    name: "peers",
-    title: "Shoal beside other tunnels",
-    method: METHOD,
+    name,
+    title,
+    method: method(place),
     command,
     machine: await describeMachine(),
     parameters: {
@@ -181,14 +199,13 @@ function empty({ measures, repetitions }: Plan): Record<string, number[]> {
 async function* measureAll(
   contender: Found,
   { measures, seconds }: Plan,
+  place: Place,
   note: (measure: string, why: unknown) => void,
 ) {
   await using lab = await Lab.open();
   let doing = "the making of the tunnel";
   try {
-    const hosts = [await lab.host("a"), await lab.host("b")] as const;
-    await lab.link(...hosts, WIRE);
-    const tunnel = await ready(await contender.open(hosts));
+    const tunnel = await ready(await contender.open(await place.make(lab)));
     for (const { name, run } of measures) {
       doing = name;
       yield { measure: name, ...await run(tunnel, seconds) };

@@ -1,4 +1,7 @@
-/** A host of a laboratory: a network namespace with its own loopback, interfaces, routes and `/run`. */
+/**
+ * A host of a laboratory: a network namespace with its own loopback, interfaces, routes and `/run`, by itself or as that
+ * of an LXC container.
+ */
 
 import type { Keeper } from "./keeper.ts";
 import { type Output, Process, run, type RunOptions, type SpawnOptions } from "./process.ts";
@@ -9,33 +12,46 @@ const NAME = /^[a-z][a-z0-9-]{0,11}$/;
 // every host a /run of its own: two of them can have a wg0, and socket files do not meet.
 const OWN_RUN = 'mount --bind "/run/lab/$0" /run && exec "$@"';
 
+/** How a program gets into a host. */
+export interface Entrance {
+  /** argv, inside the keeper's namespaces, to put before a command. */
+  readonly argv: readonly string[];
+  /** The host's own `/run`, as a program outside reads it. */
+  readonly run: string;
+  /** Processes that `argv` leaves between the keeper's door and the command, which wait for it. */
+  readonly waiting: number;
+}
+
 /** Owner: its `Lab`. */
 export class Host {
   readonly name: string;
   readonly #keeper: Keeper;
+  readonly #entrance: Entrance;
   readonly #processes = new Set<Process>();
   #devices = 0;
 
-  private constructor(keeper: Keeper, name: string) {
+  /** @param name that of a network namespace (ip-netns(8)) of the keeper's, too */
+  constructor(keeper: Keeper, name: string, entrance: Entrance) {
     this.#keeper = keeper;
+    this.#entrance = entrance;
     this.name = name;
   }
 
   /** Makes the namespace. Throws on a name that is no host name or is taken. */
   static async make(keeper: Keeper, name: string): Promise<Host> {
-    if (!NAME.test(name)) {
-      throw new TypeError(
-        `host name '${name}': use a lower-case letter, then at most 11 of a-z 0-9 -`,
-      );
-    }
+    checkName(name);
     const script = 'mkdir "/run/lab/$0" && ip netns add "$0" && ip -n "$0" link set lo up';
     await keeper.run(["sh", "-c", script, name]);
-    return new Host(keeper, name);
+    return new Host(keeper, name, {
+      argv: ["ip", "netns", "exec", name, "sh", "-c", OWN_RUN, name],
+      run: `/proc/${keeper.pid}/root/run/lab/${name}`,
+      waiting: 0,
+    });
   }
 
   /** Starts a program and returns at once; it ends with the laboratory at the latest. */
   spawn(argv: readonly string[], options: SpawnOptions = {}): Process {
-    const process = new Process(this.#inside(argv, options.cwd), options);
+    const process = new Process(this.#inside(argv, options.cwd), options, this.#entrance.waiting);
     this.#processes.add(process);
     process.status.then(() => this.#processes.delete(process));
     return process;
@@ -43,7 +59,8 @@ export class Host {
 
   /** Runs a program to its end. Throws `CommandFailed` on another exit code than 0, unless `check` is false. */
   run(argv: readonly string[], options: RunOptions = {}): Promise<Output> {
-    return run(this.name, this.#inside(argv, options.cwd), argv, options);
+    const { waiting } = this.#entrance;
+    return run(this.name, this.#inside(argv, options.cwd), argv, options, waiting);
   }
 
   /** Runs a program on this program's own terminal and returns its exit code. */
@@ -78,7 +95,7 @@ export class Host {
   /** The path by which a program outside reaches a file that this host has below `/run`. */
   outside(path: string): string {
     if (!path.startsWith("/run/")) throw new TypeError(`path '${path}': only /run is a host's own`);
-    return `/proc/${this.#keeper.pid}/root/run/lab/${this.name}/${path.slice("/run/".length)}`;
+    return `${this.#entrance.run}/${path.slice("/run/".length)}`;
   }
 
   /** A name for the next interface: eth0, eth1 and so on. */
@@ -92,7 +109,12 @@ export class Host {
   }
 
   #inside(argv: readonly string[], cwd = Deno.cwd()): string[] {
-    const own = ["ip", "netns", "exec", this.name, "sh", "-c", OWN_RUN, this.name];
-    return [...this.#keeper.enter, ...own, "env", "-C", cwd, ...argv];
+    return [...this.#keeper.enter, ...this.#entrance.argv, "env", "-C", cwd, ...argv];
   }
+}
+
+/** @throws TypeError when it is no host name */
+export function checkName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new TypeError(`host name '${name}': use a lower-case letter, then at most 11 of a-z 0-9 -`);
 }

@@ -13,6 +13,7 @@
  * All hosts share the file system but for `/run`; programs that keep state elsewhere must be given separate folders.
  */
 
+import { Containers } from "./container.ts";
 import { Host } from "./host.ts";
 import { Keeper } from "./keeper.ts";
 import { Bridge, type End, type EndOptions, link } from "./link.ts";
@@ -23,9 +24,11 @@ const MAX_HOSTS = 256;
 export class Lab implements AsyncDisposable {
   readonly #keeper: Keeper;
   readonly #hosts = new Map<string, Host>();
+  readonly #containers: Containers;
 
   private constructor(keeper: Keeper) {
     this.#keeper = keeper;
+    this.#containers = new Containers(keeper);
   }
 
   /** Makes an empty laboratory. Throws `NoLab` when this machine or this user cannot have one. */
@@ -34,10 +37,19 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Makes a host, with nothing but its loopback. Throws when the name is taken or there are too many. */
-  async host(name: string): Promise<Host> {
+  host(name: string): Promise<Host> {
+    return this.#add(name, () => Host.make(this.#keeper, name));
+  }
+
+  /** The same as an LXC container. Throws `NoLab`, too, where there is no LXC. */
+  container(name: string): Promise<Host> {
+    return this.#add(name, () => this.#containers.make(name));
+  }
+
+  async #add(name: string, make: () => Promise<Host>): Promise<Host> {
     if (this.#hosts.has(name)) throw new TypeError(`host name '${name}': taken in this laboratory`);
     if (this.#hosts.size >= MAX_HOSTS) throw new RangeError(`more than ${MAX_HOSTS} hosts`);
-    const host = await Host.make(this.#keeper, name);
+    const host = await make();
     this.#hosts.set(name, host);
     return host;
   }

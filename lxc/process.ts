@@ -41,11 +41,14 @@ export class Process {
   readonly status: Promise<Deno.CommandStatus>;
   readonly #child: Deno.ChildProcess;
   readonly #piped: { readonly out: boolean; readonly err: boolean };
+  readonly #waiting: number;
   #ended = false;
 
-  constructor(argv: readonly string[], options: SpawnOptions) {
+  /** @param waiting processes between `nsenter`, which is our own child, and the program */
+  constructor(argv: readonly string[], options: SpawnOptions, waiting = 0) {
     const [program = "", ...args] = argv;
     const { stdin = "null", stdout = "null", stderr = "inherit" } = options;
+    this.#waiting = waiting;
     this.#piped = { out: stdout === "piped", err: stderr === "piped" };
     this.#child = new Deno.Command(program, {
       args,
@@ -75,11 +78,12 @@ export class Process {
 
   /**
    * pid of the program itself as seen from outside, undefined when it has ended. Our own child is the `nsenter`
-   * that waits for it: a signal to that one would leave the program running.
+   * that waits for it, as those behind it do: a signal to one of them would leave the program running.
    */
   async pid(): Promise<number | undefined> {
     while (!this.#ended) {
-      const pid = await childOf(this.#child.pid);
+      let pid = await childOf(this.#child.pid);
+      for (let i = 0; i < this.#waiting && pid !== undefined; i++) pid = await childOf(pid);
       if (pid !== undefined) return pid;
       await new Promise((wake) => setTimeout(wake, 2)); // between nsenter's start and its fork
     }
@@ -114,19 +118,27 @@ export class Process {
   }
 }
 
-/** Runs a command to its end and returns what it said. `where` names the place in errors, `shown` the command. */
+/**
+ * Runs a command to its end and returns what it said. `where` names the place in errors, `shown` the command, `waiting`
+ * as of a {@link Process}.
+ */
 export async function run(
   where: string,
   argv: readonly string[],
   shown: readonly string[],
   options: RunOptions,
+  waiting = 0,
 ): Promise<Output> {
-  const process = new Process(argv, {
-    stdin: options.stdin === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-    ...(options.env && { env: options.env }),
-  });
+  const process = new Process(
+    argv,
+    {
+      stdin: options.stdin === undefined ? "null" : "piped",
+      stdout: "piped",
+      stderr: "piped",
+      ...(options.env && { env: options.env }),
+    },
+    waiting,
+  );
   const timeout = options.timeout ?? 30_000;
   let late = false;
   const timer = setTimeout(() => {
