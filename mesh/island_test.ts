@@ -26,7 +26,7 @@ Deno.test("two members that were revoked while both were off are told so, though
     done(founder.step((now, out) => founder.node.revoke(now, gone.id, {}, out)));
   }
   lab.run(5_000);
-  areTold(lab, [one, two], "our key, or our token, was revoked: with `shoal identity renew`");
+  areTold(lab, [one, two], "our key was revoked: with `shoal identity renew`");
   for (const gone of [one, two]) {
     for (const line of refusals(gone)) {
       assert.match(line, /^(?:(?:founder|third|fourth)(?:, )?)+ refuses? us: /);

@@ -191,6 +191,12 @@ class Front {
     const { self, mesh } = node.status();
     const addresses = [self.ip4, self.ip6].filter((ip) => ip !== "").join(", ");
     this.io.out(`${self.name} is ${addresses} in mesh ${shortMeshId(mesh.id)} (${mesh.name})`);
+    if (self.name !== node.wantedName && node.isFirstStart) {
+      this.io.out(
+        `another has the name ${node.wantedName}: an admin's node gives this one the next that is free, and ` +
+          `on an admin  ${programName(this.io, "approve")} --name NAME ${self.key}  any other`,
+      );
+    }
     if (!node.isFounder) return;
     if (!node.isFirstStart) {
       this.io.out(`another machine joins with the line that  ${this.#typed("invite")}  prints`);

@@ -14,6 +14,7 @@ const WHY_OUT: Partial<Record<Refusal, string>> = {
   left: "it has left the mesh for good",
   stranger: "whoever certified it has lost its office",
   tokenUsedUp: "its invite was used by others before",
+  tokenRevoked: "its invite was revoked",
   expired: "nobody certified it in time",
 };
 

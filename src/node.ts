@@ -133,6 +133,8 @@ export class MeshNode {
   /** This node holds the mesh key. */
   readonly isFounder: boolean;
   /** There was no state before. */
+  /** What it asked to be called; another may have that name. */
+  readonly wantedName: string;
   readonly isFirstStart: boolean;
 
   readonly #state: NodeState;
@@ -180,6 +182,7 @@ export class MeshNode {
     );
     this.isFounder = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
+    this.wantedName = options.name ?? state.snapshot?.name ?? hostName();
     this.#refuseUsualPool();
     this.#device = openDevice(core, options);
     this.#mtu = this.#device.info().mtu;
@@ -475,7 +478,7 @@ export class MeshNode {
     const crypto = loadSodium();
     const recoveryKey = recoverySeed && crypto.ed25519FromSeed(recoverySeed).publicKey;
     const { tun, open, join, token, meshName, pool } = this.options;
-    const name = this.options.name ?? snapshot?.name ?? hostName();
+    const name = this.wantedName;
     const made = Machine.create(readClock(), {
       crypto,
       random,

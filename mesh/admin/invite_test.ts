@@ -71,7 +71,7 @@ Deno.test("item 12: an invite that was revoked lets nobody in; whom it has let i
   const failure = late.events.find((event) => event.kind === "joinFailed");
   assert.match(
     failure?.kind === "joinFailed" ? failure.why : "",
-    /refused us: our key, or our token, was revoked/,
+    /refused us: the token was revoked: ask an admin for a new one/,
   );
   assert.equal(listOf(lyon).find((one) => one.id === id)?.state, "revoked");
 });

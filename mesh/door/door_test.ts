@@ -176,7 +176,7 @@ Deno.test("a token that is used up, expired or revoked is refused with its reaso
   assert.equal(judge.used(usedUp.id), 1);
   assert.equal(verdictOn(joiner, withToken(joiner, usedUp)), "tokenUsedUp");
   assert.equal(verdictOn(joiner, withToken(joiner, expired)), "tokenExpired");
-  assert.equal(verdictOn(joiner, withToken(joiner, revoked)), "removed");
+  assert.equal(verdictOn(joiner, withToken(joiner, revoked)), "tokenRevoked");
 });
 
 Deno.test("who was a member hears why it is none any more", () => {

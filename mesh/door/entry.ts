@@ -254,12 +254,13 @@ const REFUSED: Partial<Record<Refusal, (key: MemberId) => string>> = {
     "our certificate has not begun yet by its clock: compare the clocks of both machines",
   expired: (key) => `our membership has ended: an admin renews it with \`shoal approve ${key}\``,
   removed: () =>
-    "our key, or our token, was revoked: with `shoal identity renew` this machine can come " +
+    "our key was revoked: with `shoal identity renew` this machine can come " +
     "back as a new node",
   left: () =>
     "our key has left the mesh: with another state folder and a new token this machine can come " +
     "back as a new node",
   tokenExpired: () => "the token has expired: ask an admin for a new one (`shoal invite`)",
+  tokenRevoked: () => "the token was revoked: ask an admin for a new one (`shoal invite`)",
   tokenUsedUp: () => "the token is used up: ask an admin for a new one (`shoal invite`)",
   full: () => "one of its tables is full",
 };

@@ -77,7 +77,7 @@ export function parseToken(crypto: Crypto, text: string): Decoded<Token> {
   }
   const damaged = (why: string) =>
     refusal(
-      `token: ${line.length} characters were altered or cut short (${why}): copy the token again`,
+      `token: what was given, ${line.length} characters, was altered or cut short (${why}): copy the token again`,
     );
   if (line.length > TEXT_MAX) return damaged(`a token has at most ${TEXT_MAX}`);
   const bytes = fromBase64url(line.slice(TOKEN_PREFIX.length));

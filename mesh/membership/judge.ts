@@ -22,6 +22,7 @@ export const REFUSALS = [
   "tokenExpired",
   "tokenUsedUp",
   "full",
+  "tokenRevoked",
 ] as const;
 export type Refusal = typeof REFUSALS[number];
 
@@ -156,7 +157,7 @@ export class Judge {
     if (!token || !token.doors.includes(door) || !this.isDoor(door, now)) {
       return refused("stranger", "its token is not for this door");
     }
-    if (this.statements.isWithdrawn(token.key)) return refused("removed", "its token was revoked");
+    if (this.statements.isWithdrawn(token.key)) return refused("tokenRevoked", "its token was revoked");
     if (now > token.until) {
       return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);
     }
@@ -292,7 +293,9 @@ export class Judge {
     const { token: key, endorsement } = admission;
     const token = this.statements.token(key);
     if (!token) return refused("stranger", `nobody made the token ${key}`);
-    if (this.statements.isWithdrawn(key)) return refused("removed", `the token ${key} was revoked`);
+    if (this.statements.isWithdrawn(key)) {
+      return refused("tokenRevoked", `the token ${key} was revoked`);
+    }
     if (!endorsement) return refused("stranger", "no door has let it in");
     const { door, at } = endorsement;
     if (at > token.until) return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);

@@ -140,6 +140,7 @@ function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[]
       ];
     case "stranger":
     case "tokenUsedUp":
+    case "tokenRevoked":
       // Who has a token in hand, or is trusted by one member alone, waits for something else.
       return state === "member" || mesh.admission === undefined && mesh.roster.size > 0
         ? [

@@ -32,8 +32,8 @@ export const node: Command = {
   usage:
     "node [--join HOST:PORT]... [--token T | --token-file FILE] [--name N] [--interface IF] [--listen PORT] [--state DIR] [--no-tun] ...",
   help: `Runs a mesh node in the foreground until SIGINT or SIGTERM. The first start without
---join makes a new mesh and prints the line that lets the next machine join; a node
-that is a member already needs no option at all.
+--join and without a token makes a new mesh and prints the line that lets the next machine
+join; a node that is a member already needs no option at all.
 
   --join HOST:PORT   a member to ask (:51820 may be left out); may stand several times
   --token T          the invite; without one the request waits for approve on a member.
