@@ -87,13 +87,13 @@ export class GuestTunnels {
     if (!this.#isStale || !isAsked && now.boot < this.#due) return;
     this.#isStale = false;
     this.#reviewedAt = now.boot;
-    const { came, went, rivals } = this.guests.review(secondsOf(now));
+    const { came, went } = this.guests.review(secondsOf(now));
     // First what ends: nothing is taken from a member that has it meanwhile.
     for (const [key, reach] of this.#reached) {
       const guest = this.guests.get(key);
       if (!guest || this.#peerFor(guest) !== reach.peer) this.#end(now, key, reach, out);
     }
-    this.members.route(now, rivals, out);
+    this.members.reroute(now, out);
     for (const guest of this.guests.all()) this.#reach(now, guest, out);
     if (!this.#isFirst) this.#tell(came, went, out);
     this.#isFirst = false;

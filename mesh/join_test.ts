@@ -321,7 +321,10 @@ Deno.test("a token that is altered or for another mesh changes nothing and says 
     /^token: it is for the mesh [0-9a-f]{16} \(\S+\) and this node belongs to [0-9a-f]{16} \(\S+\): use another state/,
   );
   const altered = lab.computer({ token: token.slice(0, -9) });
-  assert.match(altered.start() ?? "", /^token: what was given, \d+ characters, was altered or cut short/);
+  assert.match(
+    altered.start() ?? "",
+    /^token: what was given, \d+ characters, was altered or cut short/,
+  );
   assert.equal(altered.disk, undefined);
 });
 

@@ -80,27 +80,33 @@ export class MemberTunnels {
     if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(now, out));
   }
 
-  /** Gives these members' tunnels their IPv4 addresses, or takes them away while others hold them. */
-  route(now: Now, members: Iterable<MemberId>, out: Outbox<NodeEvent>): void {
-    for (const id of members) {
-      const member = this.roster.get(id);
-      if (member?.peer === undefined) continue;
-      const address = this.roster.ip4(id);
-      if (address) {
-        this.tunnels.addRoute(member.peer, { address, length: 32 }, this.outbox(now, out));
-      } else this.withdraw(now, member, this.roster.claimedIp4(id), out);
-    }
+  /** Gives a member's tunnel, which may be new, its IPv4 address. */
+  route(now: Now, { id, peer }: Member, out: Outbox<NodeEvent>): void {
+    const address = this.roster.ip4(id);
+    if (peer === undefined || address === undefined) return;
+    this.tunnels.addRoute(peer, { address, length: 32 }, this.outbox(now, out));
   }
 
-  /** Takes away an IPv4 address that a member claims, or had. */
-  withdraw(
-    now: Now,
-    member: Member,
-    address: Uint8Array | undefined,
-    out: Outbox<NodeEvent>,
-  ): void {
-    if (member.peer === undefined || address === undefined) return;
-    this.tunnels.removeRoute(member.peer, { address, length: 32 }, this.outbox(now, out));
+  /**
+   * Takes the IPv4 addresses that have changed hands from the tunnels of those that had them, and gives them to those
+   * that have them. What it costs does not grow with the number of those that claim one in vain: a thief can make thousands.
+   */
+  reroute(now: Now, out: Outbox<NodeEvent>): void {
+    const moved = this.roster.movedIp4();
+    const peerOf = (id: MemberId | undefined) =>
+      id === undefined ? undefined : this.roster.get(id)?.peer;
+    for (const { address, before } of moved) {
+      const peer = peerOf(before);
+      if (peer !== undefined) {
+        this.tunnels.removeRoute(peer, { address, length: 32 }, this.outbox(now, out));
+      }
+    }
+    for (const { address, after } of moved) {
+      const peer = peerOf(after);
+      if (peer !== undefined) {
+        this.tunnels.addRoute(peer, { address, length: 32 }, this.outbox(now, out));
+      }
+    }
   }
 
   /** Where a member's tunnel leads now. */

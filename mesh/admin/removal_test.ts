@@ -120,7 +120,10 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
   thief.start();
   lab.run(12_000);
   assert.equal(founder.sees(thief), undefined);
-  assert.match(failures(thief)[0] ?? "", /refused us: our key was revoked: with `shoal identity renew`/);
+  assert.match(
+    failures(thief)[0] ?? "",
+    /refused us: our key was revoked: with `shoal identity renew`/,
+  );
   // A restart of the others forgets nothing.
   friend.crash();
   friend.start();

@@ -53,7 +53,10 @@ Deno.test("T41: a token with any character altered, missing or added is refused 
     const altered = text.slice(0, i) + other + text.slice(i + 1);
     assert.match(errorOf(altered), /altered or cut short.*copy the token again/, `character ${i}`);
   }
-  assert.match(errorOf(text.slice(0, -1)), new RegExp(`token: what was given, ${text.length - 1} characters`));
+  assert.match(
+    errorOf(text.slice(0, -1)),
+    new RegExp(`token: what was given, ${text.length - 1} characters`),
+  );
   assert.match(errorOf(text + "A"), /altered or cut short/);
   assert.match(errorOf(text.slice(0, -1) + last), /altered or cut short/);
   assert.match(errorOf(text + "=".repeat(3)), /not base64url/);

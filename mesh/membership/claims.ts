@@ -6,6 +6,7 @@
  * signed; then the lower key (invariant 7). So nothing that a member says of itself takes anything
  * from another.
  */
+import { Heap } from "../heap.ts";
 import type { MemberId } from "./identity.ts";
 
 export interface Claim {
@@ -27,37 +28,103 @@ function isSame(a: Claim, b: Claim): boolean {
   return a.rank === b.rank && a.since === b.since && a.wish === b.wish;
 }
 
+/** Everybody that claims one thing. */
+class Claimants {
+  /** How many there are. */
+  count = 0;
+  readonly #heap = new Heap<Claim>(hasPrecedence);
+  /** In the heap, those that were given up among them. */
+  #kept = 0;
+
+  constructor(private readonly counts: (claim: Claim) => boolean) {}
+
+  add(claim: Claim): void {
+    this.count++;
+    this.#push(claim);
+    // Whoever claims and gives up again and again leaves nothing behind that grows.
+    if (this.#kept > 2 * this.count + 8) this.#compact();
+  }
+
+  #push(claim: Claim): void {
+    this.#kept++;
+    this.#heap.push(claim);
+  }
+
+  #compact(): void {
+    const all = [...this.#heap].filter(this.counts);
+    this.#heap.clear();
+    this.#kept = 0;
+    for (const claim of all) this.#push(claim);
+  }
+
+  /** Whoever has it: thousands can claim one thing, and leave one after the other. */
+  first(): Claim | undefined {
+    for (;;) {
+      const first = this.#heap.peek();
+      if (first === undefined || this.counts(first)) return first;
+      this.#heap.pop();
+      this.#kept--;
+    }
+  }
+}
+
+/** Something that another has now. */
+export interface Move {
+  readonly wish: string;
+  readonly before: MemberId | undefined;
+  readonly after: MemberId | undefined;
+}
+
 /** One claim a member. As large as the member table that feeds it. */
 export class Claims {
   readonly #claims = new Map<MemberId, Claim>();
-  readonly #wanted = new Map<string, Set<MemberId>>();
-  /** Who has what, as far as it was asked for: thousands can claim one name. */
-  readonly #holders = new Map<string, Claim>();
+  readonly #wanted = new Map<string, Claimants>();
+  /** Who had what was claimed or given up since somebody asked. */
+  readonly #touched = new Map<string, MemberId | undefined>();
   /** How often something was claimed or given up: while it stays the same, everybody has what they had. */
   revision = 0;
+
+  /** @param isFollowed whether somebody asks for {@link moves} after each change */
+  constructor(private readonly isFollowed = false) {}
 
   /** A member's claim, in place of its earlier one. */
   claim(claim: Claim): void {
     const before = this.#claims.get(claim.id);
     if (before && isSame(before, claim)) return;
     this.release(claim.id);
+    this.#touch(claim.wish);
     this.revision++;
     this.#claims.set(claim.id, claim);
-    const wanting = this.#wanted.get(claim.wish) ?? new Set();
-    this.#wanted.set(claim.wish, wanting.add(claim.id));
-    const holder = this.#holders.get(claim.wish);
-    if (holder && hasPrecedence(claim, holder)) this.#holders.set(claim.wish, claim);
+    const isIts = (one: Claim) => this.#claims.get(one.id) === one;
+    const wanting = this.#wanted.get(claim.wish) ?? new Claimants(isIts);
+    this.#wanted.set(claim.wish, wanting);
+    wanting.add(claim);
   }
 
   release(id: MemberId): void {
     const old = this.#claims.get(id);
     if (old === undefined) return;
+    this.#touch(old.wish);
     this.#claims.delete(id);
     this.revision++;
-    if (this.#holders.get(old.wish) === old) this.#holders.delete(old.wish);
     const wanting = this.#wanted.get(old.wish);
-    wanting?.delete(id);
-    if (wanting?.size === 0) this.#wanted.delete(old.wish);
+    if (wanting && --wanting.count === 0) this.#wanted.delete(old.wish);
+  }
+
+  #touch(wish: string): void {
+    if (this.isFollowed && !this.#touched.has(wish)) this.#touched.set(wish, this.holder(wish));
+  }
+
+  /** What changed hands since this was asked last. */
+  moves(): Move[] {
+    if (this.#touched.size === 0) return [];
+    const moves = Array.from(this.#touched, ([wish, before]) => ({
+      wish,
+      before,
+      after: this.holder(wish),
+    })).filter(({ before, after }) => before !== after);
+    this.#touched.clear();
+    return moves;
   }
 
   /** How many things are claimed, each by one member or by several. */
@@ -69,23 +136,9 @@ export class Claims {
     return this.#claims.get(id);
   }
 
-  /** Who else claims what this member does. */
-  rivals(id: MemberId): MemberId[] {
-    const wish = this.#claims.get(id)?.wish;
-    if (wish === undefined) return [];
-    return [...this.#wanted.get(wish) ?? []].filter((other) => other !== id);
-  }
-
   /** The one member that has it. */
   holder(wish: string): MemberId | undefined {
-    let best = this.#holders.get(wish);
-    if (best) return best.id;
-    for (const id of this.#wanted.get(wish) ?? []) {
-      const claim = this.#claims.get(id);
-      if (claim && (best === undefined || hasPrecedence(claim, best))) best = claim;
-    }
-    if (best) this.#holders.set(wish, best);
-    return best?.id;
+    return this.#wanted.get(wish)?.first()?.id;
   }
 
   /** Whether a member has what it claims. */

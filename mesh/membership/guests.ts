@@ -40,8 +40,6 @@ export interface Guest {
 export interface GuestChanges {
   readonly came: readonly Guest[];
   readonly went: readonly Guest[];
-  /** Members whose claim to an address a guest has won, or lost. */
-  readonly rivals: readonly MemberId[];
 }
 
 export class Guests {
@@ -110,13 +108,8 @@ export class Guests {
     const found = this.#found(now);
     const came: Guest[] = [];
     const went: Guest[] = [];
-    const rivals = new Set<string>();
-    const noteRivals = (key: string) => {
-      for (const rival of this.roster.rivals(guestClaim(key))) rivals.add(rival);
-    };
     for (const guest of this.#current.values()) {
       if (found.has(guest.key)) continue;
-      noteRivals(guest.key);
       this.roster.releaseGuest(guest.key);
       this.#current.delete(guest.key);
       went.push(guest);
@@ -124,13 +117,11 @@ export class Guests {
     for (const guest of found.values()) {
       const before = this.#current.get(guest.key);
       if (before?.hash === guest.hash) continue;
-      noteRivals(guest.key);
       this.roster.claimGuest(guest.certificate);
-      noteRivals(guest.key);
       this.#current.set(guest.key, guest);
       if (!before) came.push(guest);
     }
-    return { came, went, rivals: [...rivals].filter((id) => this.roster.get(id) !== undefined) };
+    return { came, went };
   }
 
   #found(now: number): Map<string, Guest> {

@@ -157,7 +157,9 @@ export class Judge {
     if (!token || !token.doors.includes(door) || !this.isDoor(door, now)) {
       return refused("stranger", "its token is not for this door");
     }
-    if (this.statements.isWithdrawn(token.key)) return refused("tokenRevoked", "its token was revoked");
+    if (this.statements.isWithdrawn(token.key)) {
+      return refused("tokenRevoked", "its token was revoked");
+    }
     if (now > token.until) {
       return refused("tokenExpired", `the token ended ${rfc3339(token.until)}`);
     }

@@ -480,7 +480,6 @@ export class Mesh {
 
   /** Our own certificate may have changed. */
   #claimOwn(now: Now, out?: Outbox<NodeEvent>): void {
-    const before = this.roster.rivals(this.id);
     const membership = this.membership(now);
     if (membership) this.roster.claim(membership);
     this.guests.touch();
@@ -489,7 +488,7 @@ export class Mesh {
       this.describe({ proof });
       this.#own.hurry();
     }
-    if (out) this.tunnels.route(now, [...before, ...this.roster.rivals(this.id)], out);
+    if (out) this.tunnels.reroute(now, out);
   }
 
   /** Says our own good-bye for good. */
@@ -642,7 +641,7 @@ export class Mesh {
     member.observed = undefined;
     this.tunnels.remove(now, member, out);
     this.tunnels.add(now, member, out);
-    this.tunnels.route(now, [member.id], out);
+    this.tunnels.route(now, member, out);
     this.guests.touch();
   }
 
@@ -721,7 +720,8 @@ export class Mesh {
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const boot = bootOf(member.record.sequence);
     const isNewStart = this.#seal.know(member.id, member.record.key, boot);
-    this.tunnels.route(now, [member.id, ...this.roster.rivals(member.id)], out);
+    this.tunnels.reroute(now, out);
+    this.tunnels.route(now, member, out);
     this.guests.touch();
     this.tunnels.suit(member);
     this.tunnels.aim(now, member, out);
@@ -948,7 +948,6 @@ export class Mesh {
 
   /** Takes a member out of every part. */
   #remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const rivals = this.roster.rivals(member.id);
     this.swim.forget(now, member.id, this.#swimOut(now, out));
     this.swim.retract(KIND.record, member.id);
     this.#seal.forget(member.id);
@@ -959,7 +958,7 @@ export class Mesh {
     this.#lost.delete(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
-    this.tunnels.route(now, rivals, out);
+    this.tunnels.reroute(now, out);
     this.guests.touch();
     this.isDirty = true;
   }
@@ -1027,14 +1026,9 @@ export class Mesh {
 
   /** What a member is by its certificate may have changed, by the clock as well: everything that follows from it. */
   #renew(now: Now, member: Member, membership: Membership, out: Outbox<NodeEvent>): void {
-    const before = [member.id, ...this.roster.rivals(member.id)];
     const name = this.roster.nameOf(member.id);
-    const address = this.roster.claimedIp4(member.id);
     if (!this.roster.renew(member, membership)) return;
-    const held = this.roster.ip4(member.id);
-    const isKept = address && held && sameBytes(address, held);
-    if (address && !isKept) this.tunnels.withdraw(now, member, address, out);
-    this.tunnels.route(now, [...before, ...this.roster.rivals(member.id)], out);
+    this.tunnels.reroute(now, out);
     this.guests.touch();
     const who = this.roster.who(member.id);
     if (who.name !== name) out.event({ kind: "renamed", who, before: name });

@@ -98,7 +98,7 @@ export class Roster {
   readonly #members = new Map<MemberId, Member>();
   readonly #byPeer = new Map<PeerId, Member>();
   readonly #guestsByPeer = new Map<PeerId, string>();
-  readonly #addresses = new Claims();
+  readonly #addresses = new Claims(true);
   readonly #names = new Claims();
   readonly meshId: Uint8Array;
   /** Who is where, and when (boot ms) all members were looked at for it. */
@@ -278,15 +278,12 @@ export class Roster {
     return this.#addresses.wanted >= hostsOf(poolOf(this.meshId));
   }
 
-  /** The IPv4 address that a member claims. */
-  claimedIp4(id: MemberId): Uint8Array | undefined {
-    const claim = this.#addresses.get(id);
-    return claim && parseAddress(claim.wish);
-  }
-
-  /** Who else claims a member's address. */
-  rivals(id: MemberId): MemberId[] {
-    return this.#addresses.rivals(id);
+  /** The addresses that have changed hands since this was asked last; of guests as well ({@link guestClaim}). */
+  movedIp4(): { address: Uint8Array; before: MemberId | undefined; after: MemberId | undefined }[] {
+    return this.#addresses.moves().flatMap(({ wish, before, after }) => {
+      const address = parseAddress(wish);
+      return address ? [{ address, before, after }] : [];
+    });
   }
 
   /**

@@ -186,12 +186,14 @@ Deno.test("invariant 7: who loses an address has none, and nothing that a member
   taken(roster, recordOf(bert));
   assert.ok(roster.ip4(anna.id));
   assert.equal(roster.ip4(bert.id), undefined);
-  assert.deepEqual(roster.claimedIp4(bert.id), roster.ip4(anna.id));
-  assert.deepEqual(roster.rivals(bert.id), [anna.id]);
+  const address = roster.ip4(anna.id);
+  assert.deepEqual(roster.movedIp4(), [{ address, before: undefined, after: anna.id }]);
   for (let count = 2; count < 5; count++) roster.accept(recordOf(bert, count), now);
   assert.equal(roster.ip4(bert.id), undefined);
+  assert.deepEqual(roster.movedIp4(), []);
   roster.remove(anna.id);
-  assert.ok(roster.ip4(bert.id));
+  assert.deepEqual(roster.ip4(bert.id), address);
+  assert.deepEqual(roster.movedIp4(), [{ address, before: anna.id, after: bert.id }]);
 });
 
 Deno.test("a membership that changed moves the claims, and says so", () => {
