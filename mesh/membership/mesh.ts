@@ -704,6 +704,7 @@ export class Mesh {
     }
     this.tunnels.add(now, member, out);
     this.tunnels.setOffline(now, member, member.isToldGone, out);
+    this.guests.touch(); // It may be the host of some.
     this.isDirty = true;
     this.#refresh(now, member, out);
     if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
@@ -722,7 +723,6 @@ export class Mesh {
     const isNewStart = this.#seal.know(member.id, member.record.key, boot);
     this.tunnels.reroute(now, out);
     this.tunnels.route(now, member, out);
-    this.guests.touch();
     this.tunnels.suit(member);
     this.tunnels.aim(now, member, out);
     if (isNewStart) this.startedAnew(now, member.id, out);
