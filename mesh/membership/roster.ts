@@ -39,6 +39,8 @@ const FRESH = 30_000;
 const TRIES_EACH = 14;
 /** A counter is 16 bits on the wire. */
 const COUNTERS = 65_536;
+/** `lyon`, `lyon-2` … that are tried: more machines than people give one name, and work that is soon done. */
+const NAMES_TRIED = 256;
 /** The rank of a claim that yields to every certificate: see claims.ts. */
 const PROVISIONAL = RANKS.indexOf("provisional");
 /** Places that are tried at once for a member that has not been heard of lately. */
@@ -320,13 +322,17 @@ export class Roster {
     }
   }
 
-  /** `lyon`, or the first of `lyon-2`, `lyon-3`, ... that is free. */
+  /**
+   * `lyon`, or the first of `lyon-2`, `lyon-3`, ... that is free. Where many are taken, as by a thief that certifies
+   * thousands, digits of the key, which nobody can take beforehand for each key.
+   */
   freeName(name: string, by: MemberId): string {
-    let free = name;
-    for (let n = 2; this.isNameTaken(free, by); n++) {
-      free = `${name.slice(0, 62 - String(n).length).replace(/-+$/, "")}-${n}`;
+    const tailed = (tail: string) => `${name.slice(0, 63 - tail.length).replace(/-+$/, "")}${tail}`;
+    for (let n = 1; n <= NAMES_TRIED; n++) {
+      const free = n === 1 ? name : tailed(`-${n}`);
+      if (!this.isNameTaken(free, by)) return free;
     }
-    return free;
+    return tailed(`-${this.#marked(by)}`);
   }
 
   /**

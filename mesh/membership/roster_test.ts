@@ -223,6 +223,17 @@ Deno.test("a free name has the lowest number from 2 on, and is a DNS label; one'
   assert.equal(roster.freeName(long, "x"), `${"a".repeat(61)}-2`);
 });
 
+Deno.test("where thousands were certified under one name the next one is found without counting them", () => {
+  const names = ["lyon", ...Array.from({ length: 299 }, (_, i) => `lyon-${i + 2}`)];
+  const { roster } = setUp(names.map((name) => ({ name })));
+  const people = names.map((_, n) => society.person(2 + n));
+  for (const who of people.slice(0, 255)) taken(roster, recordOf(who));
+  assert.equal(roster.freeName("lyon", "ab".repeat(32)), "lyon-256");
+  for (const who of people.slice(255)) taken(roster, recordOf(who));
+  assert.equal(roster.freeName("lyon", "ab".repeat(32)), `lyon-${"ab".repeat(16)}`);
+  assert.equal(roster.freeName(names[299] ?? "", people[299]?.id ?? ""), "lyon-300");
+});
+
 Deno.test("names and addresses of members without a certificate are free to be certified for others", () => {
   const { judge, roster } = setUp([]);
   judge.trust(anna.id, "lyon");
