@@ -32,6 +32,8 @@ function configuration(name: string): string {
     "lxc.apparmor.profile = unchanged",
     "lxc.autodev = 0", // The files of this machine, /dev/net/tun among them.
     "lxc.tty.max = 0",
+    // With terminals of its own LXC replaces /dev/ptmx, which is this machine's.
+    "lxc.pty.max = 0",
     "lxc.console.path = none",
     "",
   ].join("\n");

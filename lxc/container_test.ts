@@ -65,6 +65,19 @@ containerTest("a name that is no host name, or is taken, is refused", async (lab
   await assert.rejects(lab.container("../a"), /host name '..\/a'/);
 });
 
+testUnless(lack, "containers: the devices of this machine stay what they were", async () => {
+  const devices = async () => {
+    const list = ["/dev", "-maxdepth", "2", "-printf", "%p %i %m %y %s\n"];
+    const { stdout } = await new Deno.Command("find", { args: list }).output();
+    return new TextDecoder().decode(stdout).split("\n")
+      .filter((line) => /^\/dev\/(?:ptmx|net\/tun|null|pts|console|tty|shm) /.test(line)).sort();
+  };
+  const before = await devices();
+  await using lab = await Lab.open();
+  await lab.container("a");
+  assert.deepEqual(await devices(), before);
+});
+
 testUnless(lack, "containers: close leaves no process and no control group", async () => {
   const groups = await groupsOfLxc();
   const lab = await Lab.open();
