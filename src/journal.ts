@@ -197,6 +197,18 @@ export function noteNews(news: NodeNews): void {
           "members anew (`shoal approve --name {wanted} {name}` there)",
         { wanted: news.wanted, name: news.name },
       );
+    case "portTaken":
+      return log.warn(
+        "UDP port {usual} is another program's: this node listens on {port} until that one is free, " +
+          "or choose one by --listen",
+        { usual: news.usual, port: news.port },
+      );
+    case "joinIgnored":
+      return log.warn(
+        "--join has no effect: this machine founded the mesh {mesh}, which nobody has joined: " +
+          "with another --state it joins another one",
+        { mesh: news.mesh },
+      );
     case "foundingIgnored":
       return log.warn(
         "{option} {wanted} has no effect: the mesh was founded with {founded}, which never changes",

@@ -65,6 +65,10 @@ export type NodeNews =
   | StateNews
   /** The usual UDP port, which was taken as the node started, is free and ours. */
   | { readonly kind: "portRegained"; readonly port: number }
+  /** The usual UDP port was another program's as the node started. */
+  | { readonly kind: "portTaken"; readonly usual: number; readonly port: number }
+  /** This node founded a mesh that nobody has joined: it asks no other one to let it in. */
+  | { readonly kind: "joinIgnored"; readonly mesh: string }
   /** This node has another name than the one that it was started with. */
   | { readonly kind: "nameIgnored"; readonly wanted: string; readonly name: string }
   /** The mesh was founded with another name or pool than this start asks for. */
@@ -231,6 +235,7 @@ export class MeshNode {
       this.#meshKey.finish();
       this.#checkName();
       this.#checkFounding();
+      this.#checkPort();
     } catch (error) {
       this.#driver.close();
       this.#device.close();
@@ -645,7 +650,7 @@ export class MeshNode {
 
   /** Nor does what a mesh was founded with change. */
   #checkFounding(): void {
-    const { meshName, pool, onNews } = this.options;
+    const { meshName, pool, join, onNews } = this.options;
     const genesis = this.#machine.genesis;
     if (!genesis) return;
     const tell = (option: "--mesh-name" | "--pool", wanted: string, founded: string) => {
@@ -653,6 +658,17 @@ export class MeshNode {
     };
     if (meshName !== undefined) tell("--mesh-name", meshName, genesis.name);
     if (pool !== undefined) tell("--pool", formatPool(pool), formatPool(genesis.pool));
+    const isAlone = this.#machine.status(readClock()).peers.length === 0;
+    if (join.length > 0 && !this.isFirstStart && isAlone && this.#state.meshSeed !== undefined) {
+      onNews({ kind: "joinIgnored", mesh: genesis.name });
+    }
+  }
+
+  #checkPort(): void {
+    const { usualPort: usual } = this.#state;
+    const { port } = this.info;
+    if (this.options.listen !== undefined || port === usual) return;
+    this.options.onNews({ kind: "portTaken", usual, port });
   }
 
   /** A machine inside the usual pool would lose its own network by founding a mesh with it. */

@@ -263,6 +263,8 @@ Deno.test("a port that was taken as the node started is taken as soon as it is f
       onNews: (one) => news.push(one),
     });
     assert.notEqual(node.info.port, port);
+    const [taken] = news.filter((one) => one.kind === "portTaken");
+    assert.deepEqual(taken, { kind: "portTaken", usual: port, port: node.info.port });
     assert.match(node.status().health.join("\n"), new RegExp(`UDP port ${port} was taken`));
     await new Promise<void>((resolve) => other.close(() => resolve()));
     await until({ node, events: [], defects: [] }, () => node.info.port === port, "never regained");
@@ -270,6 +272,20 @@ Deno.test("a port that was taken as the node started is taken as soon as it is f
     assert.doesNotMatch(node.status().health.join("\n"), /was taken/);
     assert.ok(news.some((one) => one.kind === "portRegained" && one.port === port));
     node.close();
+  }));
+
+Deno.test("a founder that nobody has joined yet is told that it asks no other mesh", () =>
+  inFolder((dir) => {
+    const told = (join: MeshNodeOptions["join"]) => {
+      const news: NodeNews[] = [];
+      const { node } = open(dir, "founder", { join, onNews: (one) => news.push(one) });
+      node.close();
+      return news.filter(({ kind }) => kind === "joinIgnored").length;
+    };
+    open(dir, "founder").node.close();
+    assert.equal(told([]), 0);
+    assert.equal(told([{ host: "127.0.0.1", port: 9 }]), 1);
+    return Promise.resolve();
   }));
 
 Deno.test("a name that a member is started with, and does not get, is no silent wish", () =>

@@ -88,7 +88,14 @@ export function addGuest(
     return refusal(`guest: this key is that of the guest ${called}: remove that one first`);
   }
   if (!known && mesh.roster.isNameTaken(name, guestClaim(key))) {
-    return refusal(`guest: ${name} is the name of a member or guest: choose another`);
+    const isGuest = guests.find(name).length > 0;
+    return refusal(
+      `guest: ${name} is the name of a ${isGuest ? "guest" : "member"}: choose another` +
+        (isGuest
+          ? `; \`shoal guest renew ${name}\` makes that one longer, and where its file is lost ` +
+            `\`shoal guest remove ${name}\` lets its name be given anew`
+          : ""),
+    );
   }
   const count = [...guests.of(mesh.id)].length;
   if (known?.host !== mesh.id && count >= GUESTS_PER_HOST) {

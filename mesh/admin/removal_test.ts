@@ -159,6 +159,7 @@ Deno.test("item 3, invariant 4: a demoted admin stays a member; what it signed i
     "2 members and 1 removal of f are signed anew by you",
     "1 invite of f ends",
     "f stays a member",
+    "an office ends for good: only with a new identity can it be an admin again",
   ]);
   lab.run(60_000);
   assert.deepEqual(outs(all), [], "nobody was out for a moment");

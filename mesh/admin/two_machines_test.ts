@@ -94,3 +94,18 @@ Deno.test("invariant 6: who was beyond an invite's uses, since two admins certif
     assert.equal(by.sees(second)?.standing, "certified", `${by.wish.name} takes it in again`);
   }
 });
+
+Deno.test("whoever ends the membership or the office of a machine that has the mesh key is told that the key stays in its hands", () => {
+  const { lab, founder, lyon, others: [oslo] } = twoKeepers(["oslo"], 86);
+  assert.ok(oslo);
+  promote(founder, oslo);
+  lab.run(5_000);
+  const demoted = (who: Computer) =>
+    done(founder.step((now, out) => founder.node.demote(now, who.id, {}, out))).lines.join("\n");
+  const told = /^\S+ has the mesh key, and this does not end that: .*`shoal recover`/m;
+  assert.doesNotMatch(demoted(oslo), told);
+  assert.match(demoted(lyon), told);
+  lab.run(5_000);
+  // A member by now, and no admin.
+  assert.match(revoke(founder, lyon).lines.join("\n"), told);
+});

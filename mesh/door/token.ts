@@ -72,7 +72,7 @@ export function parseToken(crypto: Crypto, text: string): Decoded<Token> {
     const start = line.slice(0, TOKEN_PREFIX.length);
     const why = start === "shoal1" || start === "shoal2"
       ? "it was made by an older version: update shoal there and make a new one"
-      : `it starts with "${start}" instead of "${TOKEN_PREFIX}": paste the whole token`;
+      : `it starts with "${start}" instead of "${TOKEN_PREFIX}": paste the whole token, and nothing before it`;
     return refusal(`token: ${why}`);
   }
   const damaged = (why: string) =>

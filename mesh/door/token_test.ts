@@ -65,7 +65,7 @@ Deno.test("T41: a token with any character altered, missing or added is refused 
 Deno.test("something else than a token is told by its beginning, and one of an older version by its number", () => {
   assert.equal(
     errorOf("tskey-abcdef"),
-    'token: it starts with "tskey-" instead of "shoal3": paste the whole token',
+    'token: it starts with "tskey-" instead of "shoal3": paste the whole token, and nothing before it',
   );
   assert.equal(
     errorOf(`shoal1${text.slice(6)}`),

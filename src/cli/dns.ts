@@ -1,9 +1,11 @@
 /** `shoal dns`: how this machine comes to use the names of the mesh. */
 import { lookup } from "node:dns/promises";
+import { isName } from "../../mesh/membership/statement.ts";
 import { Exit, Failure } from "../exit.ts";
 import { Outside } from "../outside.ts";
 import { having, isFlag, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
+import { serversIn } from "../underlay.ts";
 import { counted, printable } from "../words.ts";
 import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText, type Options } from "./client.ts";
 import { type Command, type Io, misuse, parseOptions, programName } from "./command.ts";
@@ -19,6 +21,9 @@ const START_MS = 5_000;
 const ASK_EVERY_MS = 200;
 /** Zones that a person wants to see; more are only counted. */
 const ZONES_SHOWN = 4;
+/** Members and guests whose names this machine is asked for, and how many of those that it does not know are named. */
+const UNKNOWN_SOUGHT = 16;
+const UNKNOWN_SHOWN = 3;
 
 export const dns: Command = {
   usage: "dns [--shell | --dnsmasq | --hosts] [--interface IF | --state DIR] [--json]",
@@ -60,7 +65,16 @@ ${INSTANCE_HELP}`,
     for (const line of status.health.filter(isAboutNames)) io.err(line);
     io.out(`${setup.self} and the other members are answered at ${both(setup)}, port 53:`);
     io.out(`  dig @${setup.servers[0]} ${setup.self}`);
-    if (isAsked) io.out("this machine asks there");
+    const unasked = isAsked ? await unknownHere(status, setup) : [];
+    if (unasked.length > 0) {
+      io.out(
+        `this machine does not ask there: it knows names from /etc/hosts, and not ${
+          unasked.slice(0, UNKNOWN_SHOWN).join(", ")
+        }${unasked.length > UNKNOWN_SHOWN ? " …" : ""}: append what ${
+          programName(io, `dns --hosts${meant.asking}`)
+        } prints anew`,
+      );
+    } else if (isAsked) io.out("this machine finds the names of the mesh");
     else for (const line of advice(setup, io, meant)) io.out(line);
     return Exit.done;
   },
@@ -138,6 +152,10 @@ function advice(setup: Setup, io: Io, meant: Meant): string[] {
       `  ${typed("--dnsmasq")} | sudo tee /etc/dnsmasq.d/shoal.conf && ${restart}`,
       "which writes:",
       ...dnsmasqLines(setup).map((line) => `  ${line}`),
+      ...leadsHere() ? [] : [
+        "and /etc/resolv.conf leads elsewhere: put `nameserver 127.0.0.1` in its place, and the servers " +
+        "that stand there now into /etc/dnsmasq.d, each as `server=ADDRESS`",
+      ],
       "with another resolver: let it forward these zones and networks in its own words",
       `without any: ${typed("--hosts")} prints the names of now for /etc/hosts`,
     ];
@@ -164,9 +182,35 @@ function both({ servers }: Setup): string {
 
 /** Whether this machine's own resolver, whatever it is, finds our name where we are. */
 async function asksHere({ self, servers }: Setup): Promise<boolean> {
+  return (await lookUp(self)).some((address) => servers.includes(address));
+}
+
+/** What this machine's resolver finds in time. */
+async function lookUp(name: string): Promise<string[]> {
   const silence = new Promise<[]>((resolve) => setTimeout(() => resolve([]), LOOKUP_MS));
-  const found = await Promise.race([lookup(self, { all: true }).catch(() => []), silence]);
-  return found.some(({ address }) => servers.includes(address));
+  const found = await Promise.race([lookup(name, { all: true }).catch(() => []), silence]);
+  return found.map(({ address }) => address);
+}
+
+/** Whether /etc/resolv.conf leads to a program of this machine. */
+function leadsHere(): boolean {
+  let text = "";
+  try {
+    text = Deno.readTextFileSync("/etc/resolv.conf");
+  } catch {
+    // Then the resolver asks 127.0.0.1 (resolv.conf(5)).
+  }
+  const servers = serversIn(text);
+  return servers.length === 0 || servers.some((server) => /^(?:127\.|::1$)/.test(server));
+}
+
+/** Names of members and guests of now that this machine does not find, though it finds our own. */
+async function unknownHere(status: StatusDocument, { zones: [apex] }: Setup): Promise<string[]> {
+  const named = [...status.peers ?? [], ...status.guests ?? []]
+    .filter(({ name, ip4, ip6 }) => isName(name) && (ip4 !== "" || ip6 !== ""));
+  const sought = named.slice(-UNKNOWN_SOUGHT).map(({ name }) => `${name}.${apex}`);
+  const found = await Promise.all(sought.map(lookUp));
+  return sought.filter((_, i) => found[i]?.length === 0);
 }
 
 function hasResolved(): boolean {
