@@ -39,7 +39,7 @@ const FRESH = 30_000;
 const TRIES_EACH = 14;
 /** A counter is 16 bits on the wire. */
 const COUNTERS = 65_536;
-/** `lyon`, `lyon-2` … that are tried: more machines than people give one name, and work that is soon done. */
+/** `lyon`, `lyon-2` and so on that are tried: more machines than people give one name, and work that is soon done. */
 const NAMES_TRIED = 256;
 /** The rank of a claim that yields to every certificate: see claims.ts. */
 const PROVISIONAL = RANKS.indexOf("provisional");

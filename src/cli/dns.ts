@@ -70,7 +70,7 @@ ${INSTANCE_HELP}`,
       io.out(
         `this machine does not ask there: it knows names from /etc/hosts, and not ${
           unasked.slice(0, UNKNOWN_SHOWN).join(", ")
-        }${unasked.length > UNKNOWN_SHOWN ? " …" : ""}: append what ${
+        }${unasked.length > UNKNOWN_SHOWN ? " ..." : ""}: append what ${
           programName(io, `dns --hosts${meant.asking}`)
         } prints anew`,
       );
