@@ -184,3 +184,40 @@ Deno.test("invariant 13: of false records under the seal of a member's second ru
   }
   assert.ok(checked <= 10, `${checked} signatures were checked`);
 });
+
+Deno.test("invariant 14: a removal and a death arrive as fast among hundreds of members that a thief made and nobody ever heard", () => {
+  const names = ["admin", "out", "dies", "a", "b", "c", "d"];
+  const { lab, founder, others } = village(toyCrypto, names, 4);
+  const [admin, out, dies, ...rest] = others;
+  assert.ok(admin && out && dies);
+  promote(founder, admin);
+  lab.run(30_000);
+  const thief = new Insider(admin);
+  const since = secondsAt(founder);
+  for (let n = 0; n < 200; n++) {
+    const puppet = thief.newIdentity();
+    const certificate = {
+      key: puppet.id,
+      name: `puppet-${n}`,
+      groups: [],
+      relay: false,
+      ip4Counter: 0,
+      since,
+    };
+    const until = since + 1e8;
+    const { bytes } = thief.sign({ kind: "member", certificate, until, token: undefined });
+    const proof = { statements: [bytes], admission: undefined };
+    const record = thief.describe({ proof, endpoints: [] }, puppet);
+    for (const one of [founder, out, dies, ...rest]) thief.send(one, "record", record.bytes);
+    lab.run(1);
+  }
+  lab.run(10_000);
+  const honest = [founder, ...rest];
+  assert.ok(founder.node.status(founder.now()).peers.length > 200);
+  dies.crash();
+  revoke(founder, out);
+  const isOut = () => honest.every((one) => one.sees(out) === undefined);
+  assert.ok(lab.until(5_000, isOut), "within five seconds");
+  const isDead = () => honest.every((one) => one.sees(dies)?.state === "dead");
+  assert.ok(lab.until(40_000, isDead), "within 40 seconds");
+});

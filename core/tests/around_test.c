@@ -365,10 +365,12 @@ static void a_cookie_reply_goes_back_by_where_the_handshake_came_from(void **sta
     assert_int_equal(shoal_device_set_identity(a.device, identity, sizeof(identity)), SHOAL_OK);
     initiation(message);
     int crowd = stranger_open(SHOAL_AF_INET, &local);
-    while (side_counter(&a, "cookies_sent") == 0)
-        stranger_send(crowd, &us, message, sizeof(message));
     uint64_t asked = side_counter(&a, "around_asked");
     for (int v6 = 0; v6 < 2; v6++) {
+        /* A load is over after a second, which a busy machine may need for a lap. */
+        for (uint64_t sent = side_counter(&a, "cookies_sent"), wanted = sent + 1; sent < wanted;
+             sent = side_counter(&a, "cookies_sent"))
+            stranger_send(crowd, &us, message, sizeof(message));
         assert_int_equal(v6 ? sendto(far_socket[1], message, sizeof(message), 0,
                                      (struct sockaddr *)&to6, sizeof(to6))
                             : sendto(far_socket[0], message, sizeof(message), 0,

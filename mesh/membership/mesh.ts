@@ -53,9 +53,10 @@ import {
   type Statement,
   subjectOf,
 } from "./statement.ts";
-import type { Added } from "./statements.ts";
+import { type Added, STATEMENTS_ROOM } from "./statements.ts";
 import { decode, encode, type Message, type Status, type View } from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
+import { hasBeenHeard } from "../swim/membership.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
@@ -87,6 +88,8 @@ export interface MeshOptions {
 
 /** How many members hear at once of what cannot wait, from each that learns of it. */
 const FANOUT = 4;
+/** Members that hear of an end from whoever signed it, beside those. */
+const OLD = 16;
 /** Members that hear our own farewell from ourselves. */
 const FAREWELLS = 128;
 /** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
@@ -190,6 +193,8 @@ export class Mesh {
       limit: PAYLOAD_MAX,
       incarnation,
       membersMax: membersMax + 1, // Swim counts ourselves too.
+      // All that can travel: what found no room would be held here alone, with nobody to ask for it.
+      rumoursMax: STATEMENTS_ROOM + membersMax + 1 + SURPLUS_KEPT,
     }, now);
     this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
     this.#claimOwn(now);
@@ -332,6 +337,25 @@ export class Mesh {
       this.send(now, subject, "statements", payload, out);
     }
     for (const id of this.#some(FANOUT)) this.send(now, id, "statements", payload, out);
+    const { signer } = statement;
+    const isOurs = signer === this.id ||
+      this.signer.hasMeshKey && signer === this.statements.meshKey;
+    if (!isOurs) return;
+    for (const id of this.#longestKnown(OLD)) this.send(now, id, "statements", payload, out);
+  }
+
+  /**
+   * Those that are there of the members that came to us first: however many a thief makes later, and lets answer, they
+   * are not among these.
+   */
+  #longestKnown(count: number): MemberId[] {
+    const known: MemberId[] = [];
+    for (const { id } of this.roster.members()) {
+      if (known.length === count) break;
+      const view = this.swim.member(id);
+      if (view?.status === "alive" && hasBeenHeard(view)) known.push(id);
+    }
+    return known;
   }
 
   /** Whether it was signed before this node was a member: whoever joins learns of all that at once. */
@@ -711,10 +735,10 @@ export class Mesh {
     return true;
   }
 
-  /** True with probability count / size: so many members of the whole mesh do it, on average. */
+  /** True with probability count / those that were heard: so many of the whole mesh do it, on average. */
   #isOneOf(count: number): boolean {
     const [draw = 0] = this.#o.random(1);
-    return draw * this.roster.size < 256 * count;
+    return draw * Math.max(1, this.swim.heardMembers) < 256 * count;
   }
 
   /** A member's record changed: everything that follows from it. */
@@ -1125,10 +1149,12 @@ export class Mesh {
   #some(count: number): MemberId[] {
     const live = [...this.swim.members()].filter(({ status }) => status === "alive");
     const chosen: MemberId[] = [];
-    while (chosen.length < count && live.length > 0) {
-      const [high = 0, low = 0] = this.#o.random(2);
-      const [one] = live.splice((high * 256 + low) % live.length, 1);
-      if (one) chosen.push(one.id);
+    for (const group of [live.filter(hasBeenHeard), live.filter((one) => !hasBeenHeard(one))]) {
+      while (chosen.length < count && group.length > 0) {
+        const [high = 0, low = 0] = this.#o.random(2);
+        const [one] = group.splice((high * 256 + low) % group.length, 1);
+        if (one) chosen.push(one.id);
+      }
     }
     return chosen;
   }

@@ -38,6 +38,7 @@ import {
   hashOf,
   isSigned,
   type Kind,
+  NUMBER_MAX,
   numberIn,
   signerOf,
   type Statement,
@@ -49,6 +50,8 @@ import {
 export const ADMINS_ROOM = 65_536;
 /** Farewells; at the limit a further one is refused. */
 export const FAREWELLS_ROOM = 16_384;
+/** Most statements of all kinds: those of admins, the mesh key's, its successor, farewells. */
+export const STATEMENTS_ROOM = ADMINS_ROOM + NUMBER_MAX + 1 + FAREWELLS_ROOM;
 /** Pairs of statements with one number that are shown. */
 export const PAIRS_SHOWN = 16;
 /** Statements that lost their number to another and are remembered; at the limit a further one is not. */

@@ -1,7 +1,7 @@
 /** What is said to others: builds messages, and lets claims and rumours ride along on them. */
 import type { Answers } from "./answers.ts";
 import { Broadcast, transmissions } from "./broadcast.ts";
-import { claimOf, type Member, type Membership } from "./membership.ts";
+import { claimOf, hasBeenHeard, type Member, type Membership } from "./membership.ts";
 import {
   type Body,
   bodySize,
@@ -77,6 +77,8 @@ export class Gossip {
   send(to: Member, body: Body): void {
     const carrier = body.kind !== "digest" && body.kind !== "page" && body.kind !== "want";
     if (!carrier || !this.answers.allows(to)) return this.#emit(to, body, [], []);
+    // What rides along counts as sent, and whom we have never heard may not be there.
+    if (!hasBeenHeard(to)) return this.#emit(to, body, this.#owed(to), []);
     const room = this.options.limit - bodySize(body);
     const times = transmissions(this.members.live);
     const first = this.#owed(to);

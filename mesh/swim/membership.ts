@@ -74,6 +74,11 @@ export function isLive(member: Member): boolean {
   return member.status === "alive" || member.status === "suspect";
 }
 
+/** Whether anything authenticated has come from it since this node was started. */
+export function hasBeenHeard({ heardAt }: Pick<Member, "heardAt">): boolean {
+  return heardAt !== -Infinity;
+}
+
 const RANK: Record<Status, number> = { alive: 0, suspect: 1, dead: 2, left: 2 };
 
 export class Membership {
