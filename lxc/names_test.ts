@@ -137,6 +137,17 @@ testUnless(
     const done = await run(own);
     assert.match(done.stdout, /\nthis machine asks there\n$/);
     assert.equal(JSON.parse((await run(own, "--json")).stdout).asked, true);
+
+    const elsewhere =
+      "rm -rf /run/systemd/resolve; echo nameserver 192.0.2.1 > /run/resolv.conf; " +
+      "mount --bind /run/resolv.conf /etc/resolv.conf";
+    assert.match((await run(elsewhere)).stdout, /\nand \/etc\/resolv.conf leads elsewhere: put /);
+    const copied =
+      `echo ${self.ip4} lyon.lab.internal > /run/hosts; mount --bind /run/hosts /etc/hosts`;
+    assert.match(
+      (await run(copied)).stdout,
+      /\nthis machine does not ask there: it has names in \/etc\/hosts, all of now; /,
+    );
   },
 );
 

@@ -139,7 +139,7 @@ export function serversIn(text: string): string[] {
 }
 
 /** "" where there is no such file, or this program may not read it. */
-function readIfThere(path: string): string {
+export function readIfThere(path: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch {

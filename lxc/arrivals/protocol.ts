@@ -237,7 +237,6 @@ export const UNREACHABLE: Readonly<Record<string, string>> = {
   "control admissions": HUGE,
   "control statements": HUGE,
   "control contact_full": HUGE,
-  "control untimely": "fewer memberships end in an episode than its table holds; untimely_test.ts",
   "control swim_evictedMembers": ROSTER,
   "control swim_refusedMembers": ROSTER,
   "control swim_strangers": ROSTER,

@@ -1,11 +1,10 @@
 /** `shoal dns`: how this machine comes to use the names of the mesh. */
 import { lookup } from "node:dns/promises";
-import { isName } from "../../mesh/membership/statement.ts";
 import { Exit, Failure } from "../exit.ts";
 import { Outside } from "../outside.ts";
 import { having, isFlag, isText, listOf } from "../shape.ts";
 import type { StatusDocument } from "../status.ts";
-import { serversIn } from "../underlay.ts";
+import { readIfThere, serversIn } from "../underlay.ts";
 import { counted, printable } from "../words.ts";
 import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText, type Options } from "./client.ts";
 import { type Command, type Io, misuse, parseOptions, programName } from "./command.ts";
@@ -21,9 +20,8 @@ const START_MS = 5_000;
 const ASK_EVERY_MS = 200;
 /** Zones that a person wants to see; more are only counted. */
 const ZONES_SHOWN = 4;
-/** Members and guests whose names this machine is asked for, and how many of those that it does not know are named. */
-const UNKNOWN_SOUGHT = 16;
-const UNKNOWN_SHOWN = 3;
+/** Names that a person wants to see of those that are missing. */
+const NAMES_SHOWN = 3;
 
 export const dns: Command = {
   usage: "dns [--shell | --dnsmasq | --hosts] [--interface IF | --state DIR] [--json]",
@@ -65,16 +63,14 @@ ${INSTANCE_HELP}`,
     for (const line of status.health.filter(isAboutNames)) io.err(line);
     io.out(`${setup.self} and the other members are answered at ${both(setup)}, port 53:`);
     io.out(`  dig @${setup.servers[0]} ${setup.self}`);
-    const unasked = isAsked ? await unknownHere(status, setup) : [];
-    if (unasked.length > 0) {
+    const unknown = isAsked ? missingInHosts(status, setup) : undefined;
+    if (unknown !== undefined) {
+      const missing = unknown.length === 0 ? "all of now" : `all of now but ${some(unknown)}`;
       io.out(
-        `this machine does not ask there: it knows names from /etc/hosts, and not ${
-          unasked.slice(0, UNKNOWN_SHOWN).join(", ")
-        }${unasked.length > UNKNOWN_SHOWN ? " ..." : ""}: append what ${
-          programName(io, `dns --hosts${meant.asking}`)
-        } prints anew`,
+        `this machine does not ask there: it has names in /etc/hosts, ${missing}; when members come, ` +
+          `append what ${programName(io, `dns --hosts${meant.asking}`)} prints anew`,
       );
-    } else if (isAsked) io.out("this machine finds the names of the mesh");
+    } else if (isAsked) io.out("this machine asks there");
     else for (const line of advice(setup, io, meant)) io.out(line);
     return Exit.done;
   },
@@ -182,35 +178,33 @@ function both({ servers }: Setup): string {
 
 /** Whether this machine's own resolver, whatever it is, finds our name where we are. */
 async function asksHere({ self, servers }: Setup): Promise<boolean> {
-  return (await lookUp(self)).some((address) => servers.includes(address));
-}
-
-/** What this machine's resolver finds in time. */
-async function lookUp(name: string): Promise<string[]> {
   const silence = new Promise<[]>((resolve) => setTimeout(() => resolve([]), LOOKUP_MS));
-  const found = await Promise.race([lookup(name, { all: true }).catch(() => []), silence]);
-  return found.map(({ address }) => address);
+  const found = await Promise.race([lookup(self, { all: true }).catch(() => []), silence]);
+  return found.some(({ address }) => servers.includes(address));
 }
 
 /** Whether /etc/resolv.conf leads to a program of this machine. */
 function leadsHere(): boolean {
-  let text = "";
-  try {
-    text = Deno.readTextFileSync("/etc/resolv.conf");
-  } catch {
-    // Then the resolver asks 127.0.0.1 (resolv.conf(5)).
-  }
-  const servers = serversIn(text);
+  const servers = serversIn(readIfThere("/etc/resolv.conf"));
+  // Without any the resolver asks 127.0.0.1 (resolv.conf(5)).
   return servers.length === 0 || servers.some((server) => /^(?:127\.|::1$)/.test(server));
 }
 
-/** Names of members and guests of now that this machine does not find, though it finds our own. */
-async function unknownHere(status: StatusDocument, { zones: [apex] }: Setup): Promise<string[]> {
-  const named = [...status.peers ?? [], ...status.guests ?? []]
-    .filter(({ name, ip4, ip6 }) => isName(name) && (ip4 !== "" || ip6 !== ""));
-  const sought = named.slice(-UNKNOWN_SOUGHT).map(({ name }) => `${name}.${apex}`);
-  const found = await Promise.all(sought.map(lookUp));
-  return sought.filter((_, i) => found[i]?.length === 0);
+/** Names of now that /etc/hosts has not; undefined: it has not even ours, so somebody was asked for that. */
+function missingInHosts(status: StatusDocument, setup: Setup): string[] | undefined {
+  const listed = new Set(
+    readIfThere("/etc/hosts").split("\n").flatMap((line) =>
+      (line.split("#")[0] ?? "").split(/\s+/)
+    ),
+  );
+  if (!listed.has(setup.self)) return undefined;
+  const names = hostsLines(setup, status).flatMap((line) => line.split(" ").slice(1));
+  return [...new Set(names)].filter((name) => !listed.has(name));
+}
+
+/** `a, b, c ...` */
+function some(names: readonly string[]): string {
+  return names.slice(0, NAMES_SHOWN).join(", ") + (names.length > NAMES_SHOWN ? " ..." : "");
 }
 
 function hasResolved(): boolean {
