@@ -52,7 +52,8 @@ export function adminToAsk(mesh: Mesh, who: string): MemberId | undefined {
 
 /**
  * Who signs anew what an admin has signed: this node as an admin, or the mesh key, which is here. It
- * does also where this admin has not got the numbers: the end of a thief must not fail by that.
+ * does also where this admin has not got the numbers, or thieves have filled the room that admins have: their end must
+ * not fail by that.
  */
 function heirOf(
   mesh: Mesh,
@@ -64,7 +65,8 @@ function heirOf(
   if (!mesh.statements.isAdmin(mesh.id) || mesh.id === admin) return "mesh";
   const { wishes } = estateOf(mesh, now, admin, "own", isKept, isExpelled);
   // One more, since whoever is demoted is certified as a member.
-  return wishes.length + 1 <= mesh.signer.numbersLeft("own") ? "own" : "mesh";
+  const left = Math.min(mesh.signer.numbersLeft("own"), mesh.statements.roomOfAdmins);
+  return wishes.length + 1 <= left ? "own" : "mesh";
 }
 
 /** When the certificate that a key has now was signed. */

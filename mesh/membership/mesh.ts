@@ -649,7 +649,10 @@ export class Mesh {
     if (alarm && !had) {
       const who = this.roster.who(record.id);
       const endpoint = alarm.otherPlace;
-      out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}) });
+      // Two that are of one mind can begin and end it as often as they like; status shows it each time.
+      if (this.twins.isWorthTelling(now, record.id)) {
+        out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}) });
+      }
       const member = this.roster.get(record.id);
       if (member) this.#holdToFirst(now, member, out);
     }

@@ -155,9 +155,7 @@ export class Provisional {
     for (const [token, { uses, taken, surplus }] of this.#tokens) {
       const certified = certifiedBy(token);
       const isOver = this.used(token, certified) > uses;
-      const beyond = isOver
-        ? [...taken.keys()].filter((id) => !this.isWithin(id, token, uses, certified))
-        : [];
+      const beyond = isOver ? beyondUses(taken.keys(), uses, certified) : [];
       const refused = new Set([...surplus, ...beyond]);
       if (refused.size === 0) continue;
       const kept = new Set([...certified, ...taken.keys()]).difference(refused);
@@ -178,4 +176,20 @@ export class Provisional {
       }
     }
   }
+}
+
+/** Of identities that were taken, in their order, those that certified ones and earlier ones leave no use. */
+function beyondUses(
+  taken: Iterable<MemberId>,
+  uses: number,
+  certified: readonly MemberId[],
+): MemberId[] {
+  const isCertified = new Set(certified);
+  const beyond: MemberId[] = [];
+  let before = isCertified.size;
+  for (const id of taken) {
+    if (before >= uses) beyond.push(id);
+    if (!isCertified.has(id)) before++;
+  }
+  return beyond;
 }

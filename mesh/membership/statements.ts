@@ -634,6 +634,11 @@ export class Statements {
     return false;
   }
 
+  /** How many statements of admins there is room for, without any that does not count making it. */
+  get roomOfAdmins(): number {
+    return Math.max(0, ADMINS_ROOM - this.#ofAdmins);
+  }
+
   /**
    * At the limit one makes room of whose signer no certificate counts any more: what a thief's keys have
    * said must not keep a member from leaving.

@@ -598,6 +598,11 @@ Deno.test("invariant 13: all admins together have 65,536 places, and the mesh ke
   const next = society.sign(last, draft, { number: 2 });
   assert.equal(why(add(next)), "full");
   assert.equal(statements.refused, 1);
+  assert.equal(
+    statements.roomOfAdmins,
+    0,
+    "so that the mesh key signs anew what a thief has signed",
+  );
   assert.equal(why(add(society.sign(mesh, memberDraft(dora)))), "new");
   const again = society.sign(first, { kind: "withdrawn", key: token.id }, { number: 1 });
   assert.equal(why(add(again)), "outranked", "a number that is taken costs no room");

@@ -8,7 +8,7 @@ import type { Member } from "./roster.ts";
  * any member can say every second that another does not answer, and that one refutes it, and can
  * leave and return itself as often. Its death is told each time, since that takes a suspicion's time.
  */
-const TELLING_PACE = 600_000;
+export const TELLING_PACE = 600_000;
 
 /** What happens to one member, as swim says it. */
 export type MemberEvent = Exclude<SwimEvent, { readonly kind: "levelled" | "refuted" }>;

@@ -8,6 +8,7 @@ import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
 import type { MemberId } from "./identity.ts";
 import type { NodeRecord } from "./record.ts";
+import { TELLING_PACE } from "./telling.ts";
 
 /** Milliseconds within which records of two runs have to take turns. */
 const TURNS = 60_000;
@@ -34,6 +35,8 @@ interface Watch {
   other: Run | undefined;
   /** Where the other was seen to be. */
   readonly places: Endpoint[];
+  /** Boot ms at which people last heard of an alarm; -Infinity: never. */
+  toldAt: number;
 }
 
 /** A key that two machines use. */
@@ -67,6 +70,14 @@ export class Twins {
     };
   }
 
+  /** Whether people hear of an alarm that begins: of one key once in {@link TELLING_PACE}. */
+  isWorthTelling(now: Now, id: MemberId): boolean {
+    const watch = this.#watched.get(id);
+    if (!watch || now.boot - watch.toldAt < TELLING_PACE) return false;
+    watch.toldAt = now.boot;
+    return true;
+  }
+
   *alarms(): Generator<Alarm> {
     for (const id of this.#watched.keys()) {
       const alarm = this.alarm(id);
@@ -84,7 +95,7 @@ export class Twins {
     const declared = twin && { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot };
     if (watch === undefined) {
       const fresh = { current: seen, before: undefined, changedAt: -Infinity, other: undefined };
-      const started: Watch = { ...fresh, places: [] };
+      const started: Watch = { ...fresh, places: [], toldAt: -Infinity };
       this.#watched.set(id, started);
       if (declared) this.#sound(started, declared);
       return true;

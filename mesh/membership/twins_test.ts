@@ -239,3 +239,16 @@ Deno.test("where the first machine is heard its second is not, though it was tak
   assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
   twins.firstAt("nobody", place(2));
 });
+
+Deno.test("people hear of the alarms of one key once in ten minutes, however often they begin", () => {
+  const { twins, take } = setUp();
+  let told = 0;
+  for (let round = 0; round < 60; round++) {
+    const start = round * 33 * SECOND;
+    const [one, two] = round % 2 === 0 ? [A, B] : [B, A];
+    for (const [n, run] of [one, two, one].entries()) take(start + 300 * n, run);
+    if (twins.alarm("member") && twins.isWorthTelling(at(start + SECOND), "member")) told++;
+  }
+  assert.ok(told >= 2 && told <= 4, `${told} in 33 minutes`);
+  assert.equal(twins.isWorthTelling(at(0), "somebody else"), false);
+});
