@@ -10,7 +10,7 @@ import { NO_PROOF, sequenceOf, signRecord } from "./membership/record.ts";
 import { signStatement, type StatementOf } from "./membership/statement.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
-import { healthOf, promote, refusalOf } from "./sim/people.ts";
+import { done, healthOf, promote, refusalOf, village } from "./sim/people.ts";
 import { doorKeyOf, openHello, readHello, sealAnswer } from "./wire/contact.ts";
 
 const DAY = 86_400_000;
@@ -478,6 +478,28 @@ Deno.test("who has a new key and remembers nobody says so, and does not wait for
   founder.identitySeed = lab.random(32);
   founder.disk = { ...founder.disk, boot: 0, members: [], seeds: [] };
   assert.match(founder.start() ?? "", /^state: it knows no other member and no seed: .*mesh key/);
+});
+
+Deno.test("who has a new key waits for an admin: its status says that, and blames neither network nor port", () => {
+  const { lab, founder, others: [lyon, oslo] } = village(crypto, ["lyon", "oslo"], 12);
+  assert.ok(lyon && oslo);
+  lab.run(10_000);
+  lyon.crash();
+  assert.ok(lyon.disk);
+  lyon.identitySeed = lab.random(32);
+  lyon.wish = { name: "lyon" };
+  lyon.disk = { ...lyon.disk, boot: 0, admissions: [] };
+  assert.equal(lyon.start(), undefined);
+  for (let n = 0; n < 6; n++) {
+    lab.run(10_000);
+    const [first, ...more] = healthOf(lyon);
+    assert.match(first ?? "", /^out: .*`shoal approve --name lyon [0-9a-f]{64}`$/);
+    assert.doesNotMatch(more.join("\n"), /did not answer|no member answers|no seed/);
+  }
+  done(founder.step((now, out) => founder.node.approve(now, lyon.id, out, { name: "lyon-new" })));
+  assert.ok(lab.until(120_000, () => lyon.node.status(lyon.now()).self.standing === "certified"));
+  assert.doesNotMatch(healthOf(lyon).join("\n"), /^out:/m);
+  assert.ok(lab.until(30_000, () => founder.sees(lyon)?.state === "alive"));
 });
 
 Deno.test("T34: strangers get nothing, whatever they send", () => {

@@ -49,10 +49,27 @@ export interface ReportSources {
 
 export function health(now: Now, sources: ReportSources): string[] {
   const { mesh } = sources;
-  const lines = [...laboratory(sources), ...sources.complaints, ...joining(sources)];
-  if (mesh) { for (const check of CHECKS) lines.push(...check(now, mesh, sources)); }
+  const isOut = mesh !== undefined && waitsForAdmin(now, mesh, sources);
+  // Nobody answers who takes us for a stranger: neither the network nor a port is to blame then.
+  const seeds = isOut ? [] : [...sources.complaints, ...joining(sources)];
+  const lines = [...laboratory(sources), ...seeds];
+  if (mesh) {
+    for (const check of CHECKS) {
+      if (!(isOut && check === alone)) lines.push(...check(now, mesh, sources));
+    }
+  }
   return [...lines, ...strangers(sources)];
 }
+
+/** Whether no certificate of this node counts, and a person has to give it one. */
+function waitsForAdmin(now: Now, mesh: Mesh, { state }: ReportSources): boolean {
+  const judgement = mesh.judge.judge(mesh.id, secondsOf(now));
+  if (judgement.kind === "member" || !NO_CERTIFICATE.includes(judgement.why)) return false;
+  // Who has a token in hand, or is trusted by one member alone, waits for something else.
+  return state === "member" || mesh.admission === undefined && mesh.roster.size > 0;
+}
+
+const NO_CERTIFICATE: readonly Refusal[] = ["stranger", "tokenUsedUp", "tokenRevoked"];
 
 type MeshCheck = (now: Now, mesh: Mesh, sources: ReportSources) => string[];
 
@@ -109,7 +126,7 @@ function requests(_now: Now, mesh: Mesh, { door }: ReportSources): string[] {
   ];
 }
 
-function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[] {
+function ownMembership(now: Now, mesh: Mesh, sources: ReportSources): string[] {
   const { id } = mesh;
   const judgement = mesh.judge.judge(id, secondsOf(now));
   if (judgement.kind === "member") {
@@ -128,6 +145,12 @@ function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[]
       `an admin renews it with \`shoal approve ${id}\``,
     ];
   }
+  if (waitsForAdmin(now, mesh, sources)) {
+    return [
+      "out: no certificate of this node counts: an admin gives it one: " +
+      `\`shoal approve --name ${sources.name} ${id}\``,
+    ];
+  }
   switch (judgement.why) {
     case "removed":
       return [
@@ -138,15 +161,6 @@ function ownMembership(now: Now, mesh: Mesh, { state }: ReportSources): string[]
       return [
         `expired: ${judgement.detail}: an admin renews it with \`shoal approve ${id}\``,
       ];
-    case "stranger":
-    case "tokenUsedUp":
-    case "tokenRevoked":
-      // Who has a token in hand, or is trusted by one member alone, waits for something else.
-      return state === "member" || mesh.admission === undefined && mesh.roster.size > 0
-        ? [
-          `out: no certificate of this node counts: an admin gives it one: \`shoal approve ${id}\``,
-        ]
-        : [];
     default:
       return [];
   }
