@@ -285,10 +285,9 @@ static void begin(const struct pass *pass, struct connected_place *place) {
     place->since = pass->realtime;
 }
 
-uint32_t connected_read_leaving(struct pass *pass) {
+void connected_read_leaving(struct pass *pass) {
     struct connected *connected = &pass->connected;
     uint64_t leaves = connected->leaves;
-    uint32_t wait = 0;
     for (uint32_t i = 0; i < CONNECTED_MAX; i++) {
         struct connected_place *place = &connected->places[i];
         if (!(leaves & bit_of(i)))
@@ -297,10 +296,7 @@ uint32_t connected_read_leaving(struct pass *pass) {
         bool more = rx_drain(pass, &place->udp);
         if (!more && pass->now - place->begun >= CONNECTED_LINGER_NS)
             close_place(pass, i);
-        else
-            wait |= 1u << shared_of(place);
     }
-    return wait;
 }
 
 void connected_read(struct pass *pass, uint64_t ready) {
@@ -318,8 +314,12 @@ void connected_read(struct pass *pass, uint64_t ready) {
     }
 }
 
-static bool poll_place(struct connected *connected, uint32_t i) {
-    struct epoll_event event = {.events = EPOLLIN, .data = {.u32 = PASS_EVENT_CONNECTED + i}};
+/* A train may wait for its room already: it is sent by before it is read. */
+static bool poll_place(struct pass *pass, uint32_t i) {
+    struct connected *connected = &pass->connected;
+    bool full = tx_is_blocked(&pass->tx) && pass->tx.waiting_for == PASS_CONNECTED + i;
+    struct epoll_event event = {.events = full ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                                .data = {.u32 = PASS_EVENT_CONNECTED + i}};
     return epoll_ctl(connected->epoll, EPOLL_CTL_ADD, connected->places[i].udp.fd, &event) == 0;
 }
 
@@ -341,7 +341,7 @@ void connected_shared_read(struct pass *pass, uint32_t which, bool dry) {
         hold(pass, &place->udp, false);
         if (connected->goes & bit_of(i)) {
             begin_to_leave(pass, i);
-        } else if (!poll_place(connected, i)) {
+        } else if (!poll_place(pass, i)) {
             atomic_store_explicit(&connected->error, errno, memory_order_relaxed);
             leave(pass, i, COUNT_connected_refused);
         }

@@ -137,9 +137,10 @@ void connected_failed(struct pass *pass, struct peer *peer, int error, int share
 /** A receive found an error; under the lock of the turns. Any thread that took one. */
 void connected_refused(struct connected *connected, const struct udp_socket *udp);
 
-/** Reads what is ready, those that leave first. @param ready  places
- * @return families whose shared socket has to wait, as a mask of 1 << enum pass_socket */
-uint32_t connected_read_leaving(struct pass *pass);
+/** Reads those that leave. The shared socket of their family waits for them: it is held meanwhile. */
+void connected_read_leaving(struct pass *pass);
+
+/** Reads what is ready. @param ready  places */
 void connected_read(struct pass *pass, uint64_t ready);
 
 /** The shared socket of a family was read. @param dry  until nothing was left */

@@ -366,10 +366,11 @@ static void tell_uring(struct pass *pass) {
 static void receive(struct worker *worker, const struct ready *ready) {
     struct pass *pass = &worker->pass;
     struct connected *connected = &pass->connected;
-    uint32_t wait = connected->leaves ? connected_read_leaving(pass) : 0;
+    if (connected->leaves)
+        connected_read_leaving(pass);
     for (uint32_t i = 0; i < PASS_SOCKETS; i++) {
         bool first = connected->waits; /* of which family, it knows */
-        if (pass->sockets[i].fd < 0 || wait & 1u << i ||
+        if (pass->sockets[i].fd < 0 || pass->sockets[i].held ||
             !(first || ready->what & 1u << (SOURCE_INET + i)))
             continue;
         bool more = rx_drain(pass, &pass->sockets[i]);

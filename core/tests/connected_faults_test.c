@@ -13,7 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "faults.h"
+#include "registry.h"
 #include "unit.h"
 
 static struct busy busy;
@@ -29,6 +31,7 @@ static _Atomic bool came_in;
 static _Atomic int poll_out; /* descriptor whose room is waited for; -1: none */
 static _Atomic bool no_room; /* of connected ones it is never told */
 
+static _Atomic bool full_at_once;
 /* Only what the worker does: the test's own sockets are left alone. */
 static _Atomic bool armed;
 
@@ -125,6 +128,11 @@ int __wrap_connect(int fd, const struct sockaddr *name, socklen_t size) {
     if (now && leaves)
         play_before(now);
     int result = __real_connect(fd, name, size);
+    if (!leaves && atomic_exchange(&full_at_once, false)) {
+        static uint8_t packet[256];
+        plan(&on_send, EAGAIN, 1);
+        side_write(side, packet, world_packet(packet, false, 1, ONE, 100, 1));
+    }
     if (now)
         play_after(now);
     return result;
@@ -355,6 +363,17 @@ static void a_train_waits_for_the_room_of_its_own_socket(void **state) {
     stop();
 }
 
+static void a_train_waits_for_the_room_of_a_socket_that_is_not_read_yet(void **state) {
+    (void)state;
+    uint8_t message[512];
+    start(1);
+    atomic_store(&full_at_once, true);
+    busy_from(&busy, ONE, busy.sockets[ONE]);
+    side_await(side, "tx_blocked", 1);
+    assert_true(stranger_receive(busy.sockets[ONE], message, sizeof(message), WORLD_PATIENCE_MS));
+    stop();
+}
+
 /* The socket that a train waits for leaves: the train goes by the shared one. */
 static void a_train_outlives_the_socket_that_it_waits_for(void **state) {
     (void)state;
@@ -405,6 +424,44 @@ static void what_lies_in_a_socket_that_leaves_comes_before_what_is_sent_then(voi
     }
 }
 
+static void a_socket_that_leaves_by_the_other_family_is_read_before_the_shared_one(void **state) {
+    (void)state;
+    struct scene leaving = {.leaves = true, .there = -1};
+    struct shoal_address place, to4 = {.family = SHOAL_AF_INET, .ip = {127, 0, 0, 1}};
+    uint8_t first[256], message[512], none[256];
+    struct fault *const all[] = {&on_socket, &on_bind,    &on_connect,
+                                 &on_send,   &on_receive, &on_poll};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        plan(all[i], 0, 0);
+    atomic_store(&armed, false);
+    atomic_store(&played, false);
+    busy_open(&busy, SHOAL_AF_INET6, 1, 3, 4);
+    to4.port = side->port;
+    busy_by_own(&busy, ONE);
+    int there = stranger_open(SHOAL_AF_INET, &place);
+    uint64_t counter = busy.counters[ONE]++;
+    size_t length = world_packet(first, false, ONE, 1, 100, (uint8_t)counter);
+    size_t size = forge(message, 2, busy_index(&busy, ONE), counter, first, length);
+    struct device *device = registry_acquire(side->device);
+    device_stop(device);
+    memset(none, 0, sizeof(none));
+    side_write(side, none, 40); /* no packet: it wakes */
+    usleep(50000);
+    stranger_send(there, &to4, message, size);
+    int other = stranger_open(SHOAL_AF_INET6, &place);
+    stranger_send(other, &side->outer, "\1\0\0\0", 4);
+    atomic_store(&scene, &leaving);
+    atomic_store(&armed, true);
+    device_resume(device);
+    registry_release(side->device);
+    await_played();
+    side_expect(side, first, length);
+    expect_in_order(&leaving);
+    close(there);
+    close(other);
+    stop();
+}
+
 /* A standstill reads the shared socket when nothing is gathered: not before what leaves. */
 static void a_standstill_reads_a_socket_that_leaves_before_the_shared_one(void **state) {
     (void)state;
@@ -451,8 +508,10 @@ int main(void) {
         cmocka_unit_test(an_error_that_a_receive_finds_is_a_hint),
         cmocka_unit_test(a_peer_whose_port_is_closed_for_a_while_is_still_there),
         cmocka_unit_test(a_train_waits_for_the_room_of_its_own_socket),
+        cmocka_unit_test(a_train_waits_for_the_room_of_a_socket_that_is_not_read_yet),
         cmocka_unit_test(a_train_outlives_the_socket_that_it_waits_for),
         cmocka_unit_test(what_lies_in_a_socket_that_leaves_comes_before_what_is_sent_then),
+        cmocka_unit_test(a_socket_that_leaves_by_the_other_family_is_read_before_the_shared_one),
         cmocka_unit_test(a_standstill_reads_a_socket_that_leaves_before_the_shared_one),
         cmocka_unit_test(a_socket_that_leaves_before_it_is_read_gives_nothing_too_early),
     };
