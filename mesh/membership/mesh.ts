@@ -621,7 +621,7 @@ export class Mesh {
       case "refused":
         // A member that we remember; who is new to us is told at the door.
         if (this.#isQuiet && this.#mayComeBack(id, acceptance.why)) {
-          this.untimely.keep(record, acceptance.why, secondsOf(now));
+          this.untimely.keep(now, record, acceptance.why);
         }
         // Why its token does not do says more than that it has no certificate.
         if (acceptance.why === "stranger" && admitted?.kind === "refused") return admitted;
@@ -1004,12 +1004,8 @@ export class Mesh {
     const judge = ({ id }: NodeRecord) => this.judge.judge(id, seconds);
     const judgeEarlier = ({ id }: NodeRecord) => this.judge.judge(id, seconds - KEPT);
     const wasMember = (id: MemberId) => this.judge.wasMember(id);
-    const back = this.untimely.review(
-      judge,
-      isTimely ? judgeEarlier : undefined,
-      wasMember,
-      seconds,
-    );
+    const earlier = isTimely ? judgeEarlier : undefined;
+    const back = this.untimely.review(now, judge, earlier, wasMember);
     for (const record of back) this.take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#reviewSurplus(now, id, out);
     for (const id of this.twins.expire(now)) this.#seal.unpin(id);
@@ -1038,14 +1034,14 @@ export class Mesh {
     const who = this.roster.who(member.id);
     if (!isOfClock(judgement.why)) {
       if (this.#mayComeBack(member.id, judgement.why)) {
-        this.untimely.keep(member.record, judgement.why, secondsOf(now));
+        this.untimely.keep(now, member.record, judgement.why);
       }
       this.#remove(now, member, out);
       // Whoever has not met it refuses it, and can say by this record who had used the token.
       if (judgement.why === "tokenUsedUp") this.#keepSurplus(now, member.record, out);
       if (judgement.why !== "left") out.event({ kind: "memberOut", who, why: judgement.why });
     } else if (isTimely) {
-      this.untimely.keep(member.record, judgement.why, secondsOf(now));
+      this.untimely.keep(now, member.record, judgement.why);
       this.#remove(now, member, out);
       out.event({ kind: "memberExpired", who });
     }

@@ -5,11 +5,12 @@
  * anybody's help. And when somebody signs anew what a former admin signed, they do not know that they should look for us:
  * we know where they were.
  */
+import type { Now } from "../machine.ts";
 import type { NodeRecord } from "./record.ts";
 import type { MemberId } from "./identity.ts";
 import type { Judgement, Refusal } from "./judge.ts";
 
-/** Seconds for which a certificate may have ended, or have been void, before its holder is forgotten. */
+/** Seconds for which a certificate may have ended before its holder is forgotten, or have been void since this start. */
 export const KEPT = 30 * 86_400;
 /** Whoever held an office for an hour may have signed as many as it liked: they take this part of the places. */
 const VOID_SHARE = 1 / 4;
@@ -21,7 +22,10 @@ export function isOfClock(why: Refusal): boolean {
 
 interface Kept {
   readonly record: NodeRecord;
-  /** Unix seconds at which nobody's office stood behind its certificate any more; undefined: it is out by the clock. */
+  /**
+   * Boot ms at which this node saw that nobody's office stands behind its certificate; undefined: it is out by the clock.
+   * Not by the clock, which may have been wrong then.
+   */
   readonly voidSince: number | undefined;
 }
 
@@ -49,28 +53,25 @@ export class Untimely {
     for (const { record } of this.#void.values()) yield record;
   }
 
-  /**
-   * @param why it is no member
-   * @param seconds Unix time
-   */
-  keep(record: NodeRecord, why: Refusal, seconds: number): void {
+  /** @param why it is no member */
+  keep(now: Now, record: NodeRecord, why: Refusal): void {
     const since = this.#void.get(record.id)?.voidSince;
     this.#forget(record.id);
-    if (isOfClock(why)) {
-      if (this.size >= this.limit) this.#makeRoom();
-      this.#byClock.set(record.id, { record, voidSince: undefined });
-      return;
-    }
-    if (this.#void.size >= this.#voidLimit || this.size >= this.limit) this.#makeRoom();
-    this.#void.set(record.id, { record, voidSince: since ?? seconds });
+    const isByClock = isOfClock(why);
+    const hasPlace = this.size < this.limit && (isByClock || this.#void.size < this.#voidLimit);
+    if (!hasPlace && !this.#makeRoom(isByClock)) return;
+    if (isByClock) this.#byClock.set(record.id, { record, voidSince: undefined });
+    else this.#void.set(record.id, { record, voidSince: since ?? now.boot });
   }
 
-  #makeRoom(): void {
-    const places = this.#void.size > 0 ? this.#void : this.#byClock;
-    const [oldest] = places.keys();
-    if (oldest === undefined) return;
-    places.delete(oldest);
+  /** @returns false: all places are those of others that the clock keeps out, and a void one gets none of them */
+  #makeRoom(isByClock: boolean): boolean {
     this.dropped++;
+    const places = this.#void.size > 0 ? this.#void : isByClock ? this.#byClock : undefined;
+    const [oldest] = places?.keys() ?? [];
+    if (places === undefined || oldest === undefined) return false;
+    places.delete(oldest);
+    return true;
   }
 
   #forget(id: MemberId): void {
@@ -83,14 +84,13 @@ export class Untimely {
    * @param judge at our time
    * @param judgeEarlier at {@link KEPT} before it; undefined while our own clock is in doubt
    * @param wasMember whether a certificate of it is held that does not count
-   * @param seconds Unix time
    * @returns the members
    */
   review(
+    now: Now,
     judge: (record: NodeRecord) => Judgement,
     judgeEarlier: ((record: NodeRecord) => Judgement) | undefined,
     wasMember: (id: MemberId) => boolean,
-    seconds: number,
   ): NodeRecord[] {
     const members: NodeRecord[] = [];
     for (const { record, voidSince } of [...this.#byClock.values(), ...this.#void.values()]) {
@@ -103,10 +103,8 @@ export class Untimely {
       const isClock = isOfClock(judgement.why);
       const isVoid = judgement.why === "stranger" && wasMember(record.id);
       if (!(isClock ? !hasLongEnded(judgeEarlier?.(record)) : isVoid)) this.#forget(record.id);
-      else if (isClock !== (voidSince === undefined)) this.keep(record, judgement.why, seconds);
-      else if (isVoid && judgeEarlier && seconds - (voidSince ?? seconds) > KEPT) {
-        this.#forget(record.id);
-      }
+      else if (isClock !== (voidSince === undefined)) this.keep(now, record, judgement.why);
+      else if (now.boot - (voidSince ?? now.boot) > KEPT * 1_000) this.#forget(record.id);
     }
     return members;
   }

@@ -5,11 +5,12 @@ import { KEPT, Untimely } from "./untimely.ts";
 
 const record = (id: string) => ({ id }) as NodeRecord;
 const refused = (why: Refusal): Judgement => ({ kind: "refused", why, detail: "" });
+const at = (boot: number) => ({ boot, wall: 0 });
 const member = { kind: "member" } as Judgement;
 
 Deno.test("at the limit the one kept longest makes room, and is counted", () => {
   const untimely = new Untimely(2);
-  for (const id of ["a", "b", "a", "c"]) untimely.keep(record(id), "expired", 0);
+  for (const id of ["a", "b", "a", "c"]) untimely.keep(at(0), record(id), "expired");
   assert.deepEqual([...untimely.records()].map(({ id }) => id), ["a", "c"]);
   assert.equal(untimely.dropped, 1);
 });
@@ -17,41 +18,50 @@ Deno.test("at the limit the one kept longest makes room, and is counted", () => 
 Deno.test("whoever is void takes a quarter of the places, and none of one that the clock keeps out", () => {
   const untimely = new Untimely(8);
   const kept = () => [...untimely.records()].map(({ id }) => id);
-  for (const id of ["a", "b", "c"]) untimely.keep(record(id), "stranger", 0);
+  for (const id of ["a", "b", "c"]) untimely.keep(at(0), record(id), "stranger");
   assert.deepEqual(kept(), ["b", "c"]);
-  for (let i = 0; i < 8; i++) untimely.keep(record(`${i}`), "notYetValid", 0);
+  for (let i = 0; i < 8; i++) untimely.keep(at(0), record(`${i}`), "notYetValid");
   assert.deepEqual(kept(), Array.from({ length: 8 }, (_, i) => `${i}`));
   assert.equal(untimely.dropped, 3);
 });
 
-Deno.test("whoever is void for a month is forgotten, by a clock that is not in doubt", () => {
+Deno.test("where all places are those of whom the clock keeps out a void one gets none", () => {
+  const untimely = new Untimely(4);
+  for (const id of ["a", "b", "c", "d"]) untimely.keep(at(0), record(id), "expired");
+  untimely.keep(at(0), record("void"), "stranger");
+  assert.deepEqual([...untimely.records()].map(({ id }) => id), ["a", "b", "c", "d"]);
+  assert.equal(untimely.dropped, 1);
+  untimely.keep(at(0), record("e"), "expired");
+  assert.deepEqual([...untimely.records()].map(({ id }) => id), ["b", "c", "d", "e"]);
+});
+
+Deno.test("whoever is void for a month is forgotten, whatever the clock was when that was seen", () => {
   const untimely = new Untimely(9);
   const judge = () => refused("stranger");
-  const review = (seconds: number, isTimely: boolean) => {
-    untimely.review(judge, isTimely ? judge : undefined, () => true, seconds);
+  const review = (ms: number) => {
+    untimely.review(at(ms), judge, judge, () => true);
     return untimely.size;
   };
-  untimely.keep(record("a"), "stranger", 1000);
-  untimely.keep(record("a"), "stranger", 2000); // A newer record: void since the same time.
-  assert.equal(review(1000 + KEPT, true), 1);
-  assert.equal(review(1001 + KEPT, false), 1);
-  assert.equal(review(1001 + KEPT, true), 0);
+  untimely.keep({ boot: 1_000, wall: 0 }, record("a"), "stranger");
+  untimely.keep({ boot: 2_000, wall: 2 ** 42 }, record("a"), "stranger"); // A newer record.
+  assert.equal(review(1_000 + KEPT * 1_000), 1);
+  assert.equal(review(1_001 + KEPT * 1_000), 0);
 });
 
 Deno.test("whose clock is out may become void as well, and the other way round", () => {
   const untimely = new Untimely(8);
-  untimely.keep(record("a"), "expired", 0);
-  untimely.keep(record("b"), "stranger", 0);
+  untimely.keep(at(0), record("a"), "expired");
+  untimely.keep(at(0), record("b"), "stranger");
   const now: Record<string, Judgement> = { a: refused("stranger"), b: refused("expired") };
-  untimely.review(({ id }) => now[id] ?? member, undefined, () => true, 0);
-  for (const id of ["c", "d"]) untimely.keep(record(id), "stranger", 0);
+  untimely.review(at(0), ({ id }) => now[id] ?? member, undefined, () => true);
+  for (const id of ["c", "d"]) untimely.keep(at(0), record(id), "stranger");
   assert.deepEqual([...untimely.records()].map(({ id }) => id), ["b", "c", "d"]);
 });
 
 Deno.test("members are handed out once; the removed, the long ended and strangers are forgotten", () => {
   const untimely = new Untimely(9);
   const all = ["member", "early", "ended", "long ended", "removed", "void", "stranger"];
-  for (const id of all) untimely.keep(record(id), "expired", 0);
+  for (const id of all) untimely.keep(at(0), record(id), "expired");
   const now: Record<string, Judgement> = {
     member,
     early: refused("notYetValid"),
@@ -65,10 +75,10 @@ Deno.test("members are handed out once; the removed, the long ended and stranger
   const earlier: Record<string, Judgement> = { ...now, ended: member };
   const judge = ({ id }: NodeRecord) => now[id] ?? member;
   const judgeEarlier = ({ id }: NodeRecord) => earlier[id] ?? member;
-  const back = untimely.review(judge, undefined, wasMember, 0);
+  const back = untimely.review(at(0), judge, undefined, wasMember);
   assert.deepEqual(back.map(({ id }) => id), ["member"]);
   const kept = () => [...untimely.records()].map(({ id }) => id);
   assert.deepEqual(kept(), ["early", "ended", "long ended", "void"], "our own clock is in doubt");
-  assert.deepEqual(untimely.review(judge, judgeEarlier, wasMember, 0), []);
+  assert.deepEqual(untimely.review(at(0), judge, judgeEarlier, wasMember), []);
   assert.deepEqual(kept(), ["early", "ended", "void"]);
 });
