@@ -28,7 +28,8 @@ const TIMEOUT = { build: 600, program: 300, file: 900, yielding: 1800 };
 const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 10) };
 /** Of what takes minutes the battery runs a third, so that three days run all of it. */
 const THIRDS = 3;
-const ROTATING = "core-valgrind, src-ubsan, the storms in mesh and the fuzzers' searches";
+const ROTATING =
+  "core-valgrind, core-uring, src-ubsan, the storms in mesh and the fuzzers' searches";
 /** Measured: 766 s of processor time; 578 s on two processors that others used as well. */
 const LASTS = "seven to ten minutes";
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
@@ -174,35 +175,57 @@ function make(variant: string, ...targets: string[]): Promise<boolean> {
   return built;
 }
 
-/** The C tests in one variant of the build, or the release build's under valgrind. */
-function coreSuite(variant: string): Suite {
-  const isValgrind = variant === "valgrind";
-  const build = isValgrind ? "release" : variant;
-  const part = variant === "release" ? "core" : `core-${variant}`;
-  const env = {
-    CMOCKA_MESSAGE_OUTPUT: "TAP",
-    TSAN_OPTIONS: "halt_on_error=1",
-    ...isValgrind ? { SHOAL_FEW_ROUNDS: "1" } : {},
-  };
+/** How all C tests are run. */
+interface CoreRun {
+  /** A variant of the build. */
+  readonly build: string;
+  /** What each program runs under. */
+  readonly under?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Programs that mean nothing so. */
+  readonly without?: ReadonlySet<string>;
+  /** Whether a third of the programs runs each day. */
+  readonly rotates?: boolean;
+}
+
+const CORE_RUNS = {
+  release: { build: "release" },
+  asan: { build: "asan" },
+  tsan: { build: "tsan" },
+  /** Everything is received by io_uring, where the kernel grants it. */
+  uring: { build: "release", env: { SHOAL_TEST_IO: "uring" }, rotates: true },
+  valgrind: {
+    build: "release",
+    under: VALGRIND,
+    env: { SHOAL_FEW_ROUNDS: "1" },
+    without: NOT_IN_VALGRIND,
+    rotates: true,
+  },
+} satisfies Readonly<Record<string, CoreRun>>;
+
+function coreSuite(how: keyof typeof CORE_RUNS): Suite {
+  const { build, under = [], env = {}, without, rotates = false }: CoreRun = CORE_RUNS[how];
+  const part = how === "release" ? "core" : `core-${how}`;
+  const computes = under.length > 0;
   return {
-    computes: isValgrind,
+    computes,
     jobs({ filter, third }) {
       const wanted = programs("tests", "_test").filter((name, i) =>
-        name.includes(filter ?? "") && !(isValgrind && NOT_IN_VALGRIND.has(name)) &&
-        (!isValgrind || third === undefined || i % THIRDS === third)
+        name.includes(filter ?? "") && without?.has(name) !== true &&
+        (!rotates || third === undefined || i % THIRDS === third)
       );
       return wanted.map((name) => async () => {
         if (!await make(build, "tests")) return;
-        announce(`core ${variant} ${name}`);
+        announce(`core ${how} ${name}`);
         const start = performance.now();
         const program = `${BUILD}/${build}/tests/${name}`;
-        const { code, output, cpu } = await run(isValgrind ? [...VALGRIND, program] : [program], {
+        const { code, output, cpu } = await run([...under, program], {
           cwd: ROOT,
-          env,
+          env: { CMOCKA_MESSAGE_OUTPUT: "TAP", TSAN_OPTIONS: "halt_on_error=1", ...env },
           timeout: TIMEOUT.program,
-          yields: isValgrind,
+          yields: computes,
         });
-        tell(`core ${variant} ${name}`, readTap(name, output, code), { part, start, cpu }, output);
+        tell(`core ${how} ${name}`, readTap(name, output, code), { part, start, cpu }, output);
       });
     },
   };
@@ -359,6 +382,7 @@ function suites(files: readonly string[]): Map<string, Suite> {
     ["core-tsan", coreSuite("tsan")],
     ["mesh", denoSuite(below("mesh"))],
     ["core-valgrind", coreSuite("valgrind")],
+    ["core-uring", coreSuite("uring")],
     ["ffi", denoSuite(below("ffi"))],
     ["ffi-ubsan", denoSuite(below("ffi"), "ubsan")],
     ["ffi-asan", denoSuite(below("ffi"), "asan")],
