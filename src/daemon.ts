@@ -191,7 +191,7 @@ class Front {
     const { self, mesh } = node.status();
     const addresses = [self.ip4, self.ip6].filter((ip) => ip !== "").join(", ");
     this.io.out(`${self.name} is ${addresses} in mesh ${shortMeshId(mesh.id)} (${mesh.name})`);
-    if (self.name !== node.wantedName && node.isFirstStart) {
+    if (node.isFirstStart && isInPlaceOf(self.name, node.wantedName)) {
       this.io.out(
         `another has the name ${node.wantedName}: an admin's node gives this one the next that is free, and ` +
           `on an admin  ${programName(this.io, "approve")} --name NAME ${self.key}  any other`,
@@ -234,4 +234,10 @@ function controlCounts(server: ControlServer | undefined): Readonly<Record<strin
   return Object.fromEntries(
     Object.entries(server?.refused ?? {}).map(([limit, count]) => [`control_${limit}`, count]),
   );
+}
+
+/** Whether a name is one that is given where somebody else has the wanted one: by the key, or the next that is free. */
+function isInPlaceOf(name: string, wanted: string): boolean {
+  const [, begin = "", tail] = /^(.*)-([0-9a-f]{32}|[0-9]{1,3})$/.exec(name) ?? [];
+  return name !== wanted && tail !== undefined && begin !== "" && wanted.startsWith(begin);
 }

@@ -205,8 +205,8 @@ export function noteNews(news: NodeNews): void {
       );
     case "joinIgnored":
       return log.warn(
-        "--join has no effect: this machine founded the mesh {mesh}, which nobody has joined: " +
-          "with another --state it joins another one",
+        "--join has no effect: this machine has the mesh key of {mesh}, of which it knows no other " +
+          "member: with another --state it joins another mesh",
         { mesh: news.mesh },
       );
     case "foundingIgnored":

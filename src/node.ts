@@ -67,7 +67,7 @@ export type NodeNews =
   | { readonly kind: "portRegained"; readonly port: number }
   /** The usual UDP port was another program's as the node started. */
   | { readonly kind: "portTaken"; readonly usual: number; readonly port: number }
-  /** This node founded a mesh that nobody has joined: it asks no other one to let it in. */
+  /** This node has the mesh key of a mesh of which it knows no other member: it asks no other mesh to let it in. */
   | { readonly kind: "joinIgnored"; readonly mesh: string }
   /** This node has another name than the one that it was started with. */
   | { readonly kind: "nameIgnored"; readonly wanted: string; readonly name: string }
@@ -136,9 +136,9 @@ type PongEvent = Extract<NodeEvent, { kind: "pong" | "pingLost" }>;
 export class MeshNode {
   /** This node holds the mesh key. */
   readonly isFounder: boolean;
-  /** There was no state before. */
   /** What it asked to be called; another may have that name. */
   readonly wantedName: string;
+  /** There was no state before. */
   readonly isFirstStart: boolean;
 
   readonly #state: NodeState;
@@ -664,6 +664,7 @@ export class MeshNode {
     }
   }
 
+  /** Firewalls and invites name the usual port. */
   #checkPort(): void {
     const { usualPort: usual } = this.#state;
     const { port } = this.info;

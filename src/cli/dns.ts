@@ -54,7 +54,9 @@ ${INSTANCE_HELP}`,
       for (const line of maker(setup, status)) io.out(line);
       return Exit.done;
     }
-    const isAsked = await asksHere(setup);
+    const isFound = await finds(setup);
+    const unknown = isFound ? missingInHosts(status, setup) : undefined;
+    const isAsked = isFound && unknown === undefined;
     if (values.json) {
       const { interface: ifname, servers, zones } = setup;
       io.out(jsonText({ v: 1, zones, servers, interface: ifname, asked: isAsked }));
@@ -63,7 +65,6 @@ ${INSTANCE_HELP}`,
     for (const line of status.health.filter(isAboutNames)) io.err(line);
     io.out(`${setup.self} and the other members are answered at ${both(setup)}, port 53:`);
     io.out(`  dig @${setup.servers[0]} ${setup.self}`);
-    const unknown = isAsked ? missingInHosts(status, setup) : undefined;
     if (unknown !== undefined) {
       const missing = unknown.length === 0 ? "all of now" : `all of now but ${some(unknown)}`;
       io.out(
@@ -177,7 +178,7 @@ function both({ servers }: Setup): string {
 }
 
 /** Whether this machine's own resolver, whatever it is, finds our name where we are. */
-async function asksHere({ self, servers }: Setup): Promise<boolean> {
+async function finds({ self, servers }: Setup): Promise<boolean> {
   const silence = new Promise<[]>((resolve) => setTimeout(() => resolve([]), LOOKUP_MS));
   const found = await Promise.race([lookup(self, { all: true }).catch(() => []), silence]);
   return found.some(({ address }) => servers.includes(address));

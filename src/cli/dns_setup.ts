@@ -11,7 +11,7 @@ import { formatPool, readPool } from "../../mesh/membership/genesis.ts";
 import { isName } from "../../mesh/membership/statement.ts";
 import type { Prefix } from "../../mesh/machine.ts";
 import { networkOf } from "../../mesh/prefix.ts";
-import { Zone } from "../dns/zone.ts";
+import { mayBeFound, Zone } from "../dns/zone.ts";
 import { isObject } from "../shape.ts";
 import { quoted } from "./typed.ts";
 
@@ -83,14 +83,15 @@ export function resolvedLines({ interface: ifname, servers, zones }: Setup): [st
 
 /**
  * Lines for /etc/hosts with everybody who has a name now: for a machine without a resolver that could forward. Whoever is
- * called by something that is no word of one mesh, or has an address of another network, is left out.
+ * called by something that is no word of one mesh, or that machines look for by themselves, or has an address of another
+ * network, is left out.
  */
 export function hostsLines({ zones: [apex], networks }: Setup, status: unknown): string[] {
   const all = isObject(status)
     ? [status["self"], status["peers"], status["guests"]].flat().filter(isObject)
     : [];
   return all.flatMap(({ name, ip4, ip6 }) => {
-    if (typeof name !== "string" || !isName(name)) return [];
+    if (typeof name !== "string" || !isName(name) || !mayBeFound(name)) return [];
     const own = [ip4, ip6].filter((text) => isAmong(parseAddress(String(text)), networks));
     return own.map((address) => `${address} ${name}.${apex}`);
   });

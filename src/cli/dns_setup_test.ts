@@ -67,6 +67,15 @@ Deno.test("lines for a file of hosts name everybody of the mesh, and nobody and 
     "10.77.0.9 phone.lab.internal",
   ]);
   assert.deepEqual(hostsLines(setupOf(STATUS), undefined), []);
+  const baits = ["wpad", "isatap", "localhost"].map((name) => ({
+    name,
+    ip4: "10.77.0.7",
+    ip6: "",
+  }));
+  const self = { name: "oslo", ip4: "10.77.0.2", ip6: "" };
+  assert.deepEqual(hostsLines(setupOf(STATUS), { self, peers: baits, guests: baits }), [
+    "10.77.0.2 oslo.lab.internal",
+  ]);
 });
 
 Deno.test("no line for a root shell is made of what no node of a mesh says", () => {

@@ -26,6 +26,11 @@ export const SUFFIX = "internal";
  */
 const NOBODYS = ["wpad", "isatap", "localhost"];
 
+/** Whether a member or guest may be found by its name, which whoever joins by an invite chooses. */
+export function mayBeFound(label: string): boolean {
+  return !NOBODYS.includes(label);
+}
+
 /** Transfers of a whole zone, which are for secondary servers: there are none (RFC 5936, section 2.2.1; RFC 1995). */
 const TRANSFERS = ["AXFR", "IXFR"];
 
@@ -65,7 +70,7 @@ export class Zone {
 
   #forward(question: Question, name: string): Answer {
     const label = name.slice(0, -this.apex.length - 1);
-    const entry = NOBODYS.includes(label) ? undefined : this.#entries.get(label);
+    const entry = mayBeFound(label) ? this.#entries.get(label) : undefined;
     if (!entry) return this.#negative(Rcode.noSuchName, this.apex);
     const record = (type: "A" | "AAAA", data: string | undefined): DnsRecord[] =>
       data === undefined || !asks(question, type)
