@@ -137,7 +137,8 @@ void connected_failed(struct pass *pass, struct peer *peer, int error, int share
 /** A receive found an error; under the lock of the turns. Any thread that took one. */
 void connected_refused(struct connected *connected, const struct udp_socket *udp);
 
-/** Reads those that leave. The shared socket of their family waits for them: it is held meanwhile. */
+/** Reads those that leave. The shared socket of their family waits for them: it is held meanwhile.
+ */
 void connected_read_leaving(struct pass *pass);
 
 /** Reads what is ready. @param ready  places */
