@@ -57,6 +57,26 @@ export class Broadcast<T> {
 
   /** Up to `count` entries that fit into `bytes`, for one message; each may be sent `times` times. */
   take(bytes: number, count: number, times: number): T[] {
+    const taken = this.#first(bytes, count);
+    for (const { key, entry, level } of taken) {
+      this.#at(level).delete(key);
+      if (level + 1 >= times) {
+        this.#level.delete(key);
+        this.#bytes -= this.size(entry);
+      } else {
+        this.#level.set(key, level + 1);
+        this.#at(level + 1).set(key, entry);
+      }
+    }
+    return taken.map((one) => one.entry);
+  }
+
+  /** The same for somebody who may not be there: none of them counts as sent. */
+  peek(bytes: number, count: number): T[] {
+    return this.#first(bytes, count).map((one) => one.entry);
+  }
+
+  #first(bytes: number, count: number): { key: string; entry: T; level: number }[] {
     const taken: { key: string; entry: T; level: number }[] = [];
     let left = bytes;
     let misses = 0;
@@ -72,17 +92,7 @@ export class Broadcast<T> {
         taken.push({ key, entry, level });
       }
     }
-    for (const { key, entry, level } of taken) {
-      this.#at(level).delete(key);
-      if (level + 1 >= times) {
-        this.#level.delete(key);
-        this.#bytes -= this.size(entry);
-      } else {
-        this.#level.set(key, level + 1);
-        this.#at(level + 1).set(key, entry);
-      }
-    }
-    return taken.map((one) => one.entry);
+    return taken;
   }
 
   #dropMostSent(): void {

@@ -76,9 +76,9 @@ export class Gossip {
   /** Sends a body, and what fits beside it. */
   send(to: Member, body: Body): void {
     const carrier = body.kind !== "digest" && body.kind !== "page" && body.kind !== "want";
-    if (!carrier || !this.answers.allows(to)) return this.#emit(to, body, [], []);
-    // What rides along counts as sent, and whom we have never heard may not be there.
-    if (!hasBeenHeard(to)) return this.#emit(to, body, this.#owed(to), []);
+    if (!carrier || !this.answers.allows(to)) {
+      return this.#emit(to, body, body.kind === "leave" ? this.#owed(to) : [], []);
+    }
     const room = this.options.limit - bodySize(body);
     const times = transmissions(this.members.live);
     const first = this.#owed(to);
@@ -86,9 +86,14 @@ export class Gossip {
     for (const claim of first) left -= claimSize(claim);
     // Claims come first, but never leave a waiting rumour without room.
     const share = this.#rumours.length > 0 ? 0.5 * left : left;
-    const claims = this.#claims.take(share, COUNT_MAX - first.length, times);
+    // Whom we have never heard may not be there: what goes to it does not count as sent.
+    const counts = hasBeenHeard(to);
+    const most = COUNT_MAX - first.length;
+    const claims = counts ? this.#claims.take(share, most, times) : this.#claims.peek(share, most);
     for (const claim of claims) left -= claimSize(claim);
-    const rumours = this.#rumours.take(left, COUNT_MAX, times);
+    const rumours = counts
+      ? this.#rumours.take(left, COUNT_MAX, times)
+      : this.#rumours.peek(left, COUNT_MAX);
     for (const rumour of rumours) left -= rumourSize(rumour);
     this.answers.spend(to, room - left);
     const others = claims.filter(({ subject }) => first.every((one) => one.subject !== subject));

@@ -109,6 +109,15 @@ export class Opinion {
     this.#revive(member, incarnation);
   }
 
+  /**
+   * A member is about to leave with this incarnation, whose signature may be among the claims: it is checked, however
+   * soon after another. Without it the member could not be shown how it is held, should it be back and have forgotten
+   * that. Each of these ends in a farewell, so who wants more of them has to return in between.
+   */
+  leaves(member: Member, incarnation: number): void {
+    if (isLive(member) && incarnation > member.incarnation) member.proofsPaid = -Infinity;
+  }
+
   /** What a member says when it leaves. What it said before it came back is void. */
   ownFarewell(member: Member, incarnation: number): void {
     if (incarnation < member.incarnation || !isLive(member)) return;
@@ -162,12 +171,14 @@ export class Opinion {
 
   /**
    * Checks a signature. That is not cheap: so those about one subject are checked once a period, as
-   * often as it may announce, and one more; and those from a forger not at all for a while.
+   * often as it may announce, and one more; and those from a forger not at all for a while, but for its own, of which
+   * false ones count like true ones: else nobody could be shown with what it has left.
    */
   #check(from: Member | undefined, member: Member, incarnation: number, proof: Uint8Array) {
     const { now } = this.moment;
     const { period } = this.options;
-    const isForger = from !== undefined && now - from.forgedAt < FORGER_REST;
+    const isOwn = from === member;
+    const isForger = !isOwn && from !== undefined && now - from.forgedAt < FORGER_REST;
     if (isForger || !mayTake(member.proofsPaid, now, period)) {
       this.counters.uncheckedProofs++;
       return false;
@@ -175,6 +186,7 @@ export class Opinion {
     if (!this.announcements.isSigned(member.id, incarnation, proof)) {
       this.counters.forgedProofs++;
       if (from !== undefined) from.forgedAt = now;
+      if (isOwn) member.proofsPaid = take(member.proofsPaid, now, period);
       return false;
     }
     member.proofsPaid = take(member.proofsPaid, now, period);

@@ -349,6 +349,7 @@ export class Swim {
       sender.holdsUs = message.view.incarnation;
       this.#opinion.refute(sender, message.view);
     }
+    if (message.body.kind === "leave") this.#opinion.leaves(sender, message.incarnation);
     for (const claim of message.claims) this.#opinion.hear(sender, claim, true);
     // Last, since the signature of the incarnation with which it leaves may be among the claims.
     if (message.body.kind === "leave") this.#opinion.ownFarewell(sender, message.incarnation);
@@ -398,7 +399,8 @@ export class Swim {
       isLive(member) && !(lifeguard && quiet && this.#moment.now - member.heardAt < period)
     );
     if (target !== undefined) this.#probe(target);
-    const unheard = this.#acquaintances.nextUnheard(isLive);
+    // A suspect is asked once more when its time is over, and nobody is asked twice at once.
+    const unheard = this.#acquaintances.nextUnheard(({ status }) => status === "alive");
     if (unheard !== undefined) this.#probe(unheard);
     if (++this.#periods % DEAD_PERIODS === 0 && this.#members.dead > 0) {
       const dead = this.#acquaintances.oneOfEach((member) => member.status === "dead");
