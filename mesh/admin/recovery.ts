@@ -43,6 +43,8 @@ interface Recovered {
   readonly admins: string[];
   readonly out: string[];
   readonly members: number;
+  /** Names of former admins. */
+  readonly stays: string[];
   readonly cutOff: string[];
   readonly removals: number;
   readonly guests: number;
@@ -90,6 +92,9 @@ export function recover(
     `${counted(plan.members - late.length, "member")} and ${
       counted(plan.removals, "removal")
     } signed anew`,
+    ...(plan.stays.length > 0
+      ? [`${namesOf(plan.stays, "")}: no admin any more, a member still`]
+      : []),
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
@@ -145,7 +150,8 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   const sayAnew = ({ draft, since }: ReturnType<typeof signedAnew>) => say(draft, since);
   const kept = keptAdmins(mesh, without, since);
   if (!kept.has(mesh.id)) {
-    const own = certificateBefore(mesh, mesh.id, since);
+    // Whoever has the words may have been let in since.
+    const own = certificateBefore(mesh, mesh.id, since) ?? statements.lastCertificate(mesh.id);
     if (own) kept.set(mesh.id, own);
   }
   // Where none counts any more, its first one: whoever recovers may do it by a clock that is ahead.
@@ -186,27 +192,35 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   }
   for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
   for (const key of without) say({ kind: "demoted", key });
-  // Offices that are not kept and were not put out: their holders stay members.
+  // Offices that are not kept and were not put out: whoever was known before stays a member; whom the thief has promoted
+  // out of nothing, under whatever name, does not.
+  const stays: MemberId[] = [];
+  const unknown: MemberId[] = [];
   for (const id of statements.admins()) {
-    const certificate = isOut(id) ? undefined : certificateBefore(mesh, id, since);
-    if (!certificate) continue;
-    const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
-    say(draft, sinceOf(certificate));
+    if (isOut(id)) continue;
+    const certificate = certificateBefore(mesh, id, since);
+    if (certificate === undefined) unknown.push(id);
+    else if (!members.has(id)) {
+      stays.push(id);
+      const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
+      say(draft, sinceOf(certificate));
+    }
   }
   return {
     wishes,
     admins: [...kept.keys()].map((id) => nameOf(mesh, id)).sort(),
     out: [...without].map((id) => nameOf(mesh, id)).sort(),
     members: members.size,
-    cutOff: [...certifiedBy(mesh, lost)].filter((key) =>
-      !isOut(key) && !members.has(key) && !statements.isRemoved(key)
+    stays: stays.map((id) => nameOf(mesh, id)).sort(),
+    cutOff: [...new Set([...certifiedBy(mesh, lost), ...unknown])].filter((key) =>
+      !isOut(key) && !members.has(key) && !stays.includes(key) && !statements.isRemoved(key)
     ).map((key) => nameOf(mesh, key)).sort(),
     removals: removed.size,
     guests: guests.size,
   };
 }
 
-/** What a key was certified as last before `since`, or ever, where it was not before. */
+/** What a key was certified as last by what this node heard before `since`. */
 function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificate | undefined {
   const { statements } = mesh;
   let last: Statement | undefined;
@@ -219,7 +233,7 @@ function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificat
     if (statement.at >= (last?.at ?? 0)) last = statement;
   }
   if (last?.kind === "admin" || last?.kind === "member") return last.certificate;
-  return statements.lastCertificate(key);
+  return undefined;
 }
 
 /** Keys whose certificate of now is by one of these. */

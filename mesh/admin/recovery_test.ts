@@ -281,3 +281,34 @@ Deno.test("item 3, invariants 4 and 5: whom an admin certified whose office is n
   done(third.step((now, out) => third.node.approve(now, "late", out)));
   assert.ok(lab.until(120_000, () => areMutual([second, third, late])));
 });
+
+Deno.test("invariant 5: whom a thief of the mesh key promoted out of nothing is no member after a recovery, whatever its name", () => {
+  const { lab, founder, others: [second, third] } = hamlet(["second", "third"], 27);
+  assert.ok(second && third);
+  promote(founder, second);
+  lab.run(20_000);
+  const since = secondsAt(second);
+  lab.run(5_000);
+  assert.ok(founder.wish.meshSeed);
+  const thief = new Insider(founder);
+  const meshKey = crypto.ed25519FromSeed(founder.wish.meshSeed);
+  const puppet = thief.newIdentity();
+  const certificate = {
+    key: puppet.id,
+    name: "third",
+    groups: ["root"],
+    relay: false,
+    ip4Counter: 0,
+    since: 1,
+  };
+  thief.tell(second, thief.sign({ kind: "admin", certificate }, meshKey));
+  lab.run(5_000);
+  const plan = done(recover(second, { since, yes: true }));
+  assert.match(plan.lines.join("\n"), /^1 member out until you `shoal approve` each: third/m);
+  lab.run(60_000);
+  assert.equal(third.node.status(third.now()).self.name, "third");
+  for (const one of [second, third]) {
+    const seen = one.node.status(one.now()).peers.find(({ key }) => key === puppet.id);
+    assert.notEqual(seen?.standing, "certified");
+  }
+});
