@@ -7,6 +7,7 @@ import type { NodeEvent } from "../event.ts";
 import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import { BURST } from "../membership/sight.ts";
 import {
   canonicalGroups,
   DOORS_MAX,
@@ -199,8 +200,11 @@ export function revokeInvite(
   if (others.length > 0) {
     return refusal(`invite: ${keys.size} invites begin with ${id}: name more of its digits`);
   }
-  // Whom it has let in and nobody has certified yet would be out with it.
+  // Whom it has let in and nobody has certified yet would be out with it. More than a node certifies at once on sight are
+  // the machines of nobody that anybody knows: they would cost the numbers by which their maker is put out.
+  let certified = 0;
   for (const draft of provisionalDrafts(mesh, now, (token) => token === key)) {
+    if (certified++ >= BURST) break;
     mesh.say(now, by.value, draft, out);
   }
   if (!mesh.statements.isWithdrawn(key)) {

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import type { InviteStatus } from "./invite.ts";
+import { BURST } from "../membership/sight.ts";
+import { Insider } from "../sim/insider.ts";
 import type { Computer } from "../sim/node_lab.ts";
 import {
   areMutual,
@@ -11,8 +13,10 @@ import {
   invite,
   promote,
   refusalOf,
+  secondsAt,
   village,
 } from "../sim/people.ts";
+import { toyCrypto } from "../sim/toy_crypto.ts";
 
 const DAY = 86_400_000;
 
@@ -182,4 +186,37 @@ Deno.test("item 6: an invite names other members where they have answered, and n
   lab.run(10_000);
   assert.equal(founder.sees(mole)?.state, "alive");
   assert.deepEqual(invite(founder).seeds, [founder.address, mole.address]);
+});
+
+Deno.test("revoking an invite certifies no more of those that it let in than a node does on sight, and ends it in any case", () => {
+  const { lab, founder, others: [admin, door] } = village(toyCrypto, ["admin", "door"], 19);
+  assert.ok(admin && door);
+  promote(founder, admin);
+  lab.run(30_000);
+  const thief = new Insider(admin);
+  const secret = thief.newIdentity().signing;
+  const until = secondsAt(founder) + 1e6;
+  const token = thief.sign({
+    kind: "token",
+    key: secret.publicKey.toHex(),
+    uses: 1_000,
+    groups: [],
+    relay: false,
+    until,
+    memberUntil: until,
+    doors: [admin.id],
+  });
+  for (let n = 0; n < 300; n++) {
+    const puppet = thief.newIdentity();
+    const proof = { statements: [token.bytes], admission: thief.admit(puppet, secret, `p${n}`) };
+    thief.send(founder, "record", thief.describe({ proof, endpoints: [] }, puppet).bytes);
+    lab.run(1);
+  }
+  const before = founder.disk?.numbers.own ?? 0;
+  const id = secret.publicKey.toHex().slice(0, 8);
+  const revoked = done(founder.step((now, out) => founder.node.revokeInvite(now, id, {}, out)));
+  assert.equal(revoked.state, "revoked");
+  lab.run(5_000);
+  const spent = (founder.disk?.numbers.own ?? 0) - before;
+  assert.ok(spent <= BURST + 1, `${spent} numbers`);
 });
