@@ -354,7 +354,7 @@ int socket_receive(struct udp_socket *udp, uint8_t *buffer, size_t capacity,
 
 bool socket_waits(const struct udp_socket *udp) {
     struct pollfd waits = {.fd = udp->fd, .events = POLLIN};
-    return udp->ahead || poll(&waits, 1, 0) > 0;
+    return udp->ahead || (poll(&waits, 1, 0) > 0 && waits.revents & POLLIN);
 }
 
 /* ---- Connected --------------------------------------------------------------------------- */

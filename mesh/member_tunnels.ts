@@ -7,7 +7,6 @@ import { type Endpoint, sameEndpoint } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { FirstContacts } from "./door/first_contacts.ts";
 import type { Datagram, Now, Outbox } from "./machine.ts";
-import type { MemberId } from "./membership/identity.ts";
 import type { Member, Roster } from "./membership/roster.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
@@ -92,20 +91,13 @@ export class MemberTunnels {
    * that have them. What it costs does not grow with the number of those that claim one in vain: a thief can make thousands.
    */
   reroute(now: Now, out: Outbox<NodeEvent>): void {
-    const moved = this.roster.movedIp4();
-    const peerOf = (id: MemberId | undefined) =>
-      id === undefined ? undefined : this.roster.get(id)?.peer;
-    for (const { address, before } of moved) {
-      const peer = peerOf(before);
-      if (peer !== undefined) {
-        this.tunnels.removeRoute(peer, { address, length: 32 }, this.outbox(now, out));
-      }
-    }
-    for (const { address, after } of moved) {
-      const peer = peerOf(after);
-      if (peer !== undefined) {
-        this.tunnels.addRoute(peer, { address, length: 32 }, this.outbox(now, out));
-      }
+    for (const { address, before, after } of this.roster.movedIp4()) {
+      const [had, has] = [before, after].map((id) =>
+        id === undefined ? undefined : this.roster.get(id)?.peer
+      );
+      const route = { address, length: 32 };
+      if (had !== undefined) this.tunnels.removeRoute(had, route, this.outbox(now, out));
+      if (has !== undefined) this.tunnels.addRoute(has, route, this.outbox(now, out));
     }
   }
 

@@ -236,8 +236,13 @@ function controlCounts(server: ControlServer | undefined): Readonly<Record<strin
   );
 }
 
+/** Characters to which a name is cut at most, with 32 digits behind it. */
+const SHORTENED = 29;
+
 /** Whether a name is one that is given where somebody else has the wanted one: by the key, or the next that is free. */
 function isInPlaceOf(name: string, wanted: string): boolean {
   const [, begin = "", tail] = /^(.*)-([0-9a-f]{32}|[0-9]{1,3})$/.exec(name) ?? [];
-  return name !== wanted && tail !== undefined && begin !== "" && wanted.startsWith(begin);
+  // A long name is cut where something is put behind it.
+  return tail !== undefined && wanted.startsWith(begin) &&
+    begin.length >= Math.min(wanted.length, SHORTENED);
 }

@@ -190,6 +190,41 @@ static void many_small_ones_come_by_few_calls(void **state) {
     stop();
 }
 
+/* More gathered buffers are received ahead than one batch opens, and nothing comes after them. */
+static void what_was_received_ahead_is_opened_though_nothing_more_comes(void **state) {
+    (void)state;
+    side_open(&side, 1, &(struct world_options){.io = "uring", .workers = 1});
+    fd = stranger_open(SHOAL_AF_INET, &stranger);
+    side.peer = side_add_peer(&side, 12, 2, &stranger);
+    struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, 256, 555, 0);
+    side_install(&side, &session);
+    static uint8_t train[WORLD_FRAME_MAX];
+    struct device *device = registry_acquire(side.device);
+    device_stop(device);
+    uint64_t counter = 0;
+    for (int t = 0; t < 8; t++) {
+        size_t used = 0, one = 0;
+        for (int i = 0; i < 40; i++) {
+            uint8_t packet[1500];
+            size_t length = world_packet(packet, false, 2, 1, 1200, (uint8_t)counter);
+            one = forge(train + used, 2, 256, counter, packet, length);
+            used += one;
+            counter++;
+        }
+        stranger_send_train(fd, &side.outer, train, used, (uint16_t)one);
+    }
+    device_resume(device);
+    registry_release(side.device);
+    for (int i = 0; i < 200 && side_counter(&side, "rx_packets") < counter; i++) {
+        while (side_read(&side, frame, 0))
+            ;
+        usleep(1000);
+    }
+    assert_int_equal(side_counter(&side, "rx_packets"), counter);
+    assert_true(side_counter(&side, "uring_buffers") >= 8);
+    stop();
+}
+
 static void a_call_that_fails_is_replaced_and_after_three_given_up(void **state) {
     (void)state;
     struct shoal_mail mail;
@@ -559,6 +594,7 @@ int main(void) {
         cmocka_unit_test(what_is_refused_at_open_is_told_and_plain_calls_do_it),
         cmocka_unit_test(one_worker_that_is_refused_speaks_for_all),
         cmocka_unit_test(many_small_ones_come_by_few_calls),
+        cmocka_unit_test(what_was_received_ahead_is_opened_though_nothing_more_comes),
         cmocka_unit_test(a_call_that_fails_is_replaced_and_after_three_given_up),
         cmocka_unit_test(an_interrupted_call_is_made_again),
         cmocka_unit_test(what_is_refused_while_running_is_given_up_at_once),
