@@ -189,9 +189,8 @@ export class Detector {
     const probe = this.#pending.get(seq);
     if (probe?.kind !== "probe") return;
     const helpers = this.acquaintances.some(HELPERS, (one) => isLive(one) && one !== probe.target);
-    const heard = helpers.filter(hasBeenHeard);
     const rest = this.awareness.stretch(this.#rest(wait));
-    probe.timer = this.#after(rest, "probe failed", () => this.#failed(seq, heard));
+    probe.timer = this.#after(rest, "probe failed", () => this.#failed(seq, helpers.length));
     const patience = Math.min(0xffff, Math.round(rest / 2));
     for (const helper of helpers) {
       probe.helpers.add(helper.tag);
@@ -205,14 +204,14 @@ export class Detector {
     probe.done(true);
   }
 
-  #failed(seq: number, asked: readonly Member[]): void {
+  #failed(seq: number, asked: number): void {
     const probe = this.#pending.get(seq);
     if (probe?.kind !== "probe") return;
     this.#close(seq);
     // If one helper's nack came in time, so would have the others': their silence is their trouble.
     // The silence of whom nobody has heard says nothing about us.
-    const isOurs = hasBeenHeard(probe.target) && asked.every(({ tag }) => probe.helpers.has(tag));
-    if (this.lifeguard && isOurs) this.awareness.note(asked.length);
+    const isOurs = probe.helpers.size === asked && hasBeenHeard(probe.target);
+    if (this.lifeguard && isOurs) this.awareness.note(asked);
     probe.done(false);
   }
 

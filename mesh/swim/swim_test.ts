@@ -799,16 +799,3 @@ Deno.test("an incarnation that a signed record announces counts as the member's 
   bench.swim.announced(bench.now(), SELF, 40, bench.out);
   assert.equal(bench.swim.incarnation, 40);
 });
-
-Deno.test("the silence of helpers that nobody ever heard is no doubt in ourselves", () => {
-  const bench = new Bench(100);
-  bench.hear(name(1), { kind: "news" });
-  bench.swim.spread(bench.now(), rumour(7), bench.out);
-  let most = 0;
-  for (let period = 0; period < 20; period++) {
-    bench.pass(1_000);
-    bench.sent.splice(0); // The one that was heard is off now, and the others never were.
-    most = Math.max(most, bench.swim.health);
-  }
-  assert.equal(most, 0);
-});
