@@ -11,7 +11,7 @@ import { type Now, secondsOf } from "../machine.ts";
 import { formatPool } from "../membership/genesis.ts";
 import type { Identity, MemberId } from "../membership/identity.ts";
 import { GUESTS_PER_HOST } from "../membership/guests.ts";
-import { CLOCK_SKEW, type Refusal, rfc3339 } from "../membership/judge.ts";
+import { CLOCK_SKEW, type Judgement, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { NodeRecord } from "../membership/record.ts";
 import { RESERVE } from "../membership/sight.ts";
@@ -49,7 +49,8 @@ export interface ReportSources {
 
 export function health(now: Now, sources: ReportSources): string[] {
   const { mesh } = sources;
-  const isOut = mesh !== undefined && waitsForAdmin(now, mesh, sources);
+  const isOut = mesh !== undefined && waitsForAdmin(now, mesh, sources) &&
+    isStranger(mesh.judge.judge(mesh.id, secondsOf(now)));
   // Nobody answers who takes us for a stranger: neither the network nor a port is to blame then.
   const seeds = isOut ? [] : [...sources.complaints, ...joining(sources)];
   const lines = [...laboratory(sources), ...seeds];
@@ -67,6 +68,10 @@ function waitsForAdmin(now: Now, mesh: Mesh, { state }: ReportSources): boolean 
   if (judgement.kind === "member" || !NO_CERTIFICATE.includes(judgement.why)) return false;
   // Who has a token in hand, or is trusted by one member alone, waits for something else.
   return state === "member" || mesh.admission === undefined && mesh.roster.size > 0;
+}
+
+function isStranger(judgement: Judgement): boolean {
+  return judgement.kind === "refused" && judgement.why === "stranger";
 }
 
 const NO_CERTIFICATE: readonly Refusal[] = ["stranger", "tokenUsedUp", "tokenRevoked"];
