@@ -16,6 +16,8 @@ const TURNS = 60_000;
 const SILENT = 30_000;
 /** Milliseconds without a sign of the second machine after which the alarm ends. */
 const ALARM = 10 * 60_000;
+/** Milliseconds for which the second machine has to be silent after somebody else was at its place. */
+const VACANT = 5_000;
 /** Places of a second machine from which handshakes are refused. */
 export const PLACES_MAX = 8;
 
@@ -37,6 +39,8 @@ interface Watch {
   readonly places: Endpoint[];
   /** Boot ms at which people last heard of an alarm; -Infinity: never. */
   toldAt: number;
+  /** Boot ms at which another has proven to be where the second machine was, and nothing has come from that since. */
+  vacatedAt: number;
 }
 
 /** A key that two machines use. */
@@ -52,6 +56,8 @@ export interface Alarm {
 export class Twins {
   /** As large as the member table. */
   readonly #watched = new Map<MemberId, Watch>();
+  /** Whose second machine's place was proven by somebody else. */
+  readonly #vacated = new Set<MemberId>();
 
   forget(id: MemberId): void {
     this.#watched.delete(id);
@@ -95,7 +101,7 @@ export class Twins {
     const declared = twin && { run: twin.run, endpoint: twin.endpoint, seenAt: now.boot };
     if (watch === undefined) {
       const fresh = { current: seen, before: undefined, changedAt: -Infinity, other: undefined };
-      const started: Watch = { ...fresh, places: [], toldAt: -Infinity };
+      const started: Watch = { ...fresh, places: [], toldAt: -Infinity, vacatedAt: Infinity };
       this.#watched.set(id, started);
       if (declared) this.#sound(started, declared);
       return true;
@@ -148,22 +154,39 @@ export class Twins {
     const watch = this.#watched.get(id);
     if (!watch?.other) return;
     watch.other.seenAt = now.boot;
+    watch.vacatedAt = Infinity;
     watch.other.endpoint = place;
     note(watch.places, place);
   }
 
   /**
-   * A member has proven to be at this place: who was there with the key of another has it no more,
-   * as after `shoal identity renew`. @returns whose alarms ended
+   * A member has proven to be at this place: who was there with the key of another has it no more, as after `shoal
+   * identity renew`, unless something comes from it in the {@link VACANT} after that: an accomplice behind the same place
+   * would end each alarm.
    */
-  vacate(place: Endpoint, by: MemberId): MemberId[] {
-    const ended: MemberId[] = [];
+  vacate(now: Now, place: Endpoint, by: MemberId): void {
     for (const [id, watch] of this.#watched) {
       if (!watch.other || id === by) continue;
-      const at = watch.places.findIndex((one) => sameEndpoint(one, place));
-      if (at >= 0) watch.places.splice(at, 1);
-      if (!watch.other.endpoint || !sameEndpoint(watch.other.endpoint, place)) continue;
+      const { endpoint } = watch.other;
+      if (endpoint && sameEndpoint(endpoint, place) && watch.vacatedAt === Infinity) {
+        watch.vacatedAt = now.boot;
+        this.#vacated.add(id);
+      }
+    }
+  }
+
+  /** Ends alarms whose second machine has been silent since its place was another's. @returns whose ended */
+  endVacant(now: Now): MemberId[] {
+    const ended: MemberId[] = [];
+    for (const id of this.#vacated) {
+      const watch = this.#watched.get(id);
+      const isOver = !watch?.other || watch.vacatedAt === Infinity;
+      if (!isOver && now.boot - watch.vacatedAt < VACANT) continue;
+      this.#vacated.delete(id);
+      if (isOver) continue;
       watch.other = undefined;
+      watch.vacatedAt = Infinity;
+      watch.places.length = 0;
       ended.push(id);
     }
     return ended;
@@ -194,6 +217,7 @@ export class Twins {
   #sound(watch: Watch, other: Run): void {
     if (other.run === watch.current.run) return;
     watch.other = other;
+    watch.vacatedAt = Infinity;
     if (other.endpoint) note(watch.places, other.endpoint);
   }
 

@@ -218,13 +218,30 @@ Deno.test("a copy that says later that the machine known before it lives is not 
   assert.ok(take(3 * SECOND, A));
 });
 
-Deno.test("item 11: the alarm ends when another member proves to be where the copy was", () => {
+Deno.test("item 11: the alarm ends when another member proves to be where the copy was, and the copy is silent then", () => {
   const { twins, first } = alarmed();
-  assert.deepEqual(twins.vacate(place(2), "member"), [], "its own key is no other member");
-  assert.deepEqual(twins.vacate(place(1), "bb"), []);
+  const ends = (ms: number) => twins.endVacant(at(MINUTE + ms));
+  twins.vacate(at(MINUTE), place(2), "member"); // Its own key is no other member.
+  twins.vacate(at(MINUTE), place(1), "bb");
+  assert.deepEqual(ends(10 * SECOND), []);
+  twins.vacate(at(MINUTE + 10 * SECOND), place(2), "bb");
+  assert.deepEqual(ends(14 * SECOND), []);
   assert.equal(first(), A);
-  assert.deepEqual(twins.vacate(place(2), "bb"), ["member"]);
+  assert.deepEqual(ends(15 * SECOND), ["member"]);
   assert.equal(first(), undefined);
+});
+
+Deno.test("an accomplice that proves the place of a copy again and again ends no alarm while the copy is heard", () => {
+  const { twins, take, first } = alarmed();
+  for (let second = 10; second < 300; second++) {
+    const now = second * SECOND;
+    twins.vacate(at(now), place(2), "bb");
+    if (second % 2 === 0) twins.otherHeard(at(now + 1), "member", place(2));
+    else take(now + 1, B);
+    twins.heard(at(now + 2), "member");
+    assert.deepEqual(twins.endVacant(at(now + 900)), []);
+    assert.equal(first(), A);
+  }
 });
 
 Deno.test("where the first machine is heard its second is not, though it was taken for one as it started anew", () => {
