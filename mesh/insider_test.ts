@@ -5,7 +5,7 @@ import { ip4Of } from "./membership/address.ts";
 import { announcements } from "./membership/announcement.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
 import { KIND, recordRumour, statementRumour } from "./membership/news.ts";
-import { sequenceOf } from "./membership/record.ts";
+import { NO_PROOF, sequenceOf } from "./membership/record.ts";
 import { decodeStatement, hashOf } from "./membership/statement.ts";
 import { nobleCrypto as crypto } from "./noble_crypto.ts";
 import { flipped } from "./sim/forgery.ts";
@@ -531,4 +531,28 @@ Deno.test("invariant 13: who passes on made-up keys with false proofs is blamed,
   assert.equal(controls(founder)["forged"], 0, "it was not passed on");
   lab.run(60_000);
   assert.deepEqual(show([], sequence + 1), [true, true], "without it, it is one");
+});
+
+Deno.test("invariant 13: records of keys that nobody certified cost a few signatures a second, however many a member shows", () => {
+  let verified = 0;
+  const counting = {
+    ...toyCrypto,
+    ed25519Verify: (...args: Parameters<typeof toyCrypto.ed25519Verify>) => {
+      verified++;
+      return toyCrypto.ed25519Verify(...args);
+    },
+  };
+  const { lab, founder, others: [mole, friend] } = village(counting, ["mole", "friend"], 4);
+  assert.ok(mole && friend);
+  lab.run(20_000);
+  const insider = new Insider(mole);
+  const records = Array.from({ length: 2_000 }, () => {
+    const nobody = insider.newIdentity();
+    return insider.describe({ proof: NO_PROOF, endpoints: [] }, nobody);
+  });
+  verified = 0;
+  for (const record of records) insider.spread(founder, record);
+  assert.ok(verified < 50, `${verified} signatures for ${records.length} records`);
+  const newcomer = lab.joiner(founder, { name: "newcomer" });
+  assert.ok(lab.until(20_000, () => friend.sees(newcomer)?.state === "alive"));
 });

@@ -35,6 +35,7 @@ import { KIND, recordRumour, statementRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import {
   bootOf,
+  hasProof,
   NO_PROOF,
   type NodeRecord,
   openRecord,
@@ -54,7 +55,15 @@ import {
   subjectOf,
 } from "./statement.ts";
 import { type Added, STATEMENTS_ROOM } from "./statements.ts";
-import { decode, encode, type Message, type Status, type View } from "../swim/messages.ts";
+import { mayTake, take } from "../swim/allowance.ts";
+import {
+  decode,
+  encode,
+  type Message,
+  type Rumour,
+  type Status,
+  type View,
+} from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
 import { hasBeenHeard } from "../swim/membership.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
@@ -88,6 +97,9 @@ export interface MeshOptions {
 
 /** How many members hear at once of what cannot wait, from each that learns of it. */
 const FANOUT = 4;
+/** Records of keys that nobody has heard of: so many at once from one member, then one in so many ms. */
+const STRANGE_BURST = 16;
+const STRANGE_COST = 250;
 /** Members that hear of an end from whoever signed it, beside those. */
 const OLD = 16;
 /** Members that hear our own farewell from ourselves. */
@@ -129,6 +141,8 @@ export class Mesh {
   readonly #seal: Seal;
   readonly #inbox: Heard[] = [];
   readonly #unproven = new Unproven();
+  /** Boot ms up to which each member has paid for records of keys that nobody has heard of. */
+  readonly #strange = new Map<MemberId, number>();
   readonly #own: OwnRecord;
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
@@ -710,7 +724,7 @@ export class Mesh {
   /** A member at this place has repeated something that was sent to it alone. */
   proven(now: Now, place: Endpoint, id: MemberId): void {
     this.contacts.proven(now, place, id);
-    for (const ended of this.twins.vacate(place, id)) this.#seal.unpin(ended);
+    this.twins.vacate(now, place, id);
     this.#own.vacate(place);
   }
 
@@ -983,6 +997,7 @@ export class Mesh {
     this.forgers.forget(member.id);
     this.unintroduced.delete(member.id);
     this.#lost.delete(member.id);
+    this.#strange.delete(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
     this.tunnels.reroute(now, out);
@@ -1189,7 +1204,7 @@ export class Mesh {
       if (added.kind !== "refused") return "believed";
       return added.why === "unentitled" ? "unproven" : "refused";
     }
-    if (kind !== KIND.record) return "refused";
+    if (kind !== KIND.record || !this.#mayOpen(now, from, rumour)) return "refused";
     const record = this.openFrom(now, from, bytes);
     if (!record) return "refused";
     const own = recordRumour(record);
@@ -1208,9 +1223,26 @@ export class Mesh {
     return acceptance.why === "stranger" ? "unproven" : "refused";
   }
 
+  /**
+   * Records of keys of which nobody here has heard, and which prove nothing themselves, may be a member's whose certificate
+   * is on its way, and cost a signature each: anybody can make as many as it likes. From one member a few are looked at.
+   */
+  #mayOpen(now: Now, from: MemberId, { key, bytes }: Rumour): boolean {
+    const isHeardOf = this.roster.get(key) !== undefined || this.judge.wasMember(key);
+    if (isHeardOf || hasProof(bytes)) return true;
+    const paid = this.#strange.get(from) ?? -Infinity;
+    if (!mayTake(paid, now.boot, (STRANGE_BURST - 1) * STRANGE_COST)) {
+      this.#unproven.dropped++;
+      return false;
+    }
+    this.#strange.set(from, take(paid, now.boot, STRANGE_COST));
+    return true;
+  }
+
   // ---- Swim -----------------------------------------------------------------------------------
 
   tick(now: Now, out: Outbox<NodeEvent>): void {
+    for (const ended of this.twins.endVacant(now)) this.#seal.unpin(ended);
     this.swim.tick(now, this.#swimOut(now, out));
   }
 

@@ -141,6 +141,13 @@ export function subjectIn(bytes: Uint8Array): MemberId {
   return bytes.subarray(0, KEY_LENGTH).toHex();
 }
 
+/** Whether it says by what its subject is a member; the signature is not looked at. */
+export function hasProof(bytes: Uint8Array): boolean {
+  if (bytes.length > RECORD_MAX || bytes.length <= 64) return false;
+  const body = decodeBody(bytes.subarray(0, -64));
+  return body.ok && (body.value.proof.statements.length > 0 || !!body.value.proof.admission);
+}
+
 /**
  * Reads a record and verifies its subject's signature. What its proof is worth is the judge's.
  * @returns `isForged` where it is the signature that does not fit
