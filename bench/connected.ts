@@ -35,7 +35,7 @@ const METHOD = [
 ];
 
 /** One line of the program. */
-interface Measured {
+export interface Measured {
   readonly name: Case;
   readonly places: Places;
   readonly fill: number;

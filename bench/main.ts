@@ -13,6 +13,7 @@ import { benchProfile } from "./profile.ts";
 import { benchWorkers } from "./workers.ts";
 import { benchStages } from "./stages.ts";
 import { benchTrust } from "./trust.ts";
+import { benchUring } from "./uring.ts";
 import { benchWireguard } from "./wireguard.ts";
 import { keep } from "./archive.ts";
 import { printable } from "../src/words.ts";
@@ -74,6 +75,10 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   connected: {
     summary: "connected sockets of busy peers, and none: the cost of a datagram (3 min)",
     run: benchConnected,
+  },
+  uring: {
+    summary: "receiving by io_uring beside plain calls: the cost of a datagram (1 min)",
+    run: benchUring,
   },
   stages: {
     summary: "where a ping spends its time in a tunnel, idle and beside a stream (2 min)",
