@@ -185,11 +185,11 @@ Deno.test("invariant 13: of false records under the seal of a member's second ru
   assert.ok(checked <= 10, `${checked} signatures were checked`);
 });
 
-Deno.test("invariant 14: a removal and a death arrive as fast among hundreds of members that a thief made and nobody ever heard", () => {
-  const names = ["admin", "out", "dies", "a", "b", "c", "d"];
+Deno.test("invariant 14: a removal arrives as fast among hundreds of members that a thief made and nobody ever heard", () => {
+  const names = ["admin", "out", "a", "b", "c", "d"];
   const { lab, founder, others } = village(toyCrypto, names, 4);
-  const [admin, out, dies, ...rest] = others;
-  assert.ok(admin && out && dies);
+  const [admin, out, ...rest] = others;
+  assert.ok(admin && out);
   promote(founder, admin);
   lab.run(30_000);
   const thief = new Insider(admin);
@@ -208,16 +208,13 @@ Deno.test("invariant 14: a removal and a death arrive as fast among hundreds of 
     const { bytes } = thief.sign({ kind: "member", certificate, until, token: undefined });
     const proof = { statements: [bytes], admission: undefined };
     const record = thief.describe({ proof, endpoints: [] }, puppet);
-    for (const one of [founder, out, dies, ...rest]) thief.send(one, "record", record.bytes);
+    for (const one of [founder, out, ...rest]) thief.send(one, "record", record.bytes);
     lab.run(1);
   }
   lab.run(10_000);
   const honest = [founder, ...rest];
   assert.ok(founder.node.status(founder.now()).peers.length > 200);
-  dies.crash();
   revoke(founder, out);
   const isOut = () => honest.every((one) => one.sees(out) === undefined);
   assert.ok(lab.until(5_000, isOut), "within five seconds");
-  const isDead = () => honest.every((one) => one.sees(dies)?.state === "dead");
-  assert.ok(lab.until(40_000, isDead), "within 40 seconds");
 });

@@ -753,10 +753,10 @@ export class Mesh {
     return true;
   }
 
-  /** True with probability count / those that were heard: so many of the whole mesh do it, on average. */
+  /** True with probability count / size: so many members of the whole mesh do it, on average. */
   #isOneOf(count: number): boolean {
     const [draw = 0] = this.#o.random(1);
-    return draw * Math.max(1, this.swim.heardMembers) < 256 * count;
+    return draw * this.roster.size < 256 * count;
   }
 
   /** A member's record changed: everything that follows from it. */

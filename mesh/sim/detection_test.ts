@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { CALM, ROUGH } from "./network.ts";
-import type { SwimOutbox } from "../swim/outbox.ts";
 import { storm } from "./storm.ts";
 import { SwimMesh } from "./swim_mesh.ts";
 import { World } from "./world.ts";
@@ -9,8 +8,6 @@ import { World } from "./world.ts";
 const SEEDS = Number(Deno.env.get("SHOAL_SEEDS") ?? 1000);
 /** Of the storms those whose number divided by three leaves this; all of them where nobody says. */
 const THIRD = Deno.env.get("SHOAL_THIRD");
-
-const NOWHERE: SwimOutbox = { message: () => {}, rumour: () => {}, event: () => {} };
 
 interface Detection {
   /** In which period after the crash the first probe of the crashed member began: 1 is the first. */
@@ -23,10 +20,6 @@ interface Detection {
 function crashOne(seed: number, size: number): Detection {
   const world = new World(seed);
   const mesh = new SwimMesh(world, { size, conditions: CALM });
-  // All have been heard: whoever has not is probed beside the others.
-  for (const { swim, host } of mesh.members) {
-    for (const { id } of swim.members()) swim.heard(host.now(), id, NOWHERE);
-  }
   world.run(world.random.between(2000, 3000));
   const victim = mesh.members[world.random.below(size)];
   assert.ok(victim);

@@ -7,13 +7,13 @@
  * way over helpers, so that all of it ends within a period; all stretched by our own health.
  */
 import type { Random } from "../machine.ts";
-import type { Acquaintances } from "./acquaintances.ts";
 import type { Agenda, Entry } from "./agenda.ts";
 import type { Awareness } from "./awareness.ts";
 import { below } from "./chance.ts";
-import { hasBeenHeard, isLive, type Member } from "./membership.ts";
+import { isLive, type Member } from "./membership.ts";
 import type { Body, Tag } from "./messages.ts";
 import { Patience } from "./patience.ts";
+import type { Ring } from "./ring.ts";
 
 /** How many helpers a late probe asks: SWIM's k. */
 const HELPERS = 3;
@@ -66,7 +66,7 @@ export class Detector {
 
   constructor(
     private readonly link: DetectorLink,
-    private readonly acquaintances: Acquaintances,
+    private readonly ring: Ring,
     private readonly agenda: Agenda,
     private readonly awareness: Awareness,
     random: Random,
@@ -188,7 +188,7 @@ export class Detector {
   #askHelpers(seq: number, wait: number): void {
     const probe = this.#pending.get(seq);
     if (probe?.kind !== "probe") return;
-    const helpers = this.acquaintances.some(HELPERS, (one) => isLive(one) && one !== probe.target);
+    const helpers = this.ring.some(HELPERS, (one) => isLive(one) && one !== probe.target);
     const rest = this.awareness.stretch(this.#rest(wait));
     probe.timer = this.#after(rest, "probe failed", () => this.#failed(seq, helpers.length));
     const patience = Math.min(0xffff, Math.round(rest / 2));
@@ -209,9 +209,7 @@ export class Detector {
     if (probe?.kind !== "probe") return;
     this.#close(seq);
     // If one helper's nack came in time, so would have the others': their silence is their trouble.
-    // The silence of whom nobody has heard says nothing about us.
-    const isOurs = probe.helpers.size === asked && hasBeenHeard(probe.target);
-    if (this.lifeguard && isOurs) this.awareness.note(asked);
+    if (this.lifeguard && probe.helpers.size === asked) this.awareness.note(asked);
     probe.done(false);
   }
 

@@ -9,14 +9,7 @@ import type { Announcements } from "./announcement.ts";
 import type { Awareness } from "./awareness.ts";
 import { below } from "./chance.ts";
 import type { Gossip } from "./gossip.ts";
-import {
-  type Accusation,
-  claimOf,
-  hasBeenHeard,
-  isLive,
-  type Member,
-  type Membership,
-} from "./membership.ts";
+import { type Accusation, claimOf, isLive, type Member, type Membership } from "./membership.ts";
 import { type Claim, INCARNATION_MAX, type Status, type Tag, type View } from "./messages.ts";
 import type { Moment } from "./outbox.ts";
 import { suspicionOf, suspicionTimeout } from "./suspicion.ts";
@@ -45,8 +38,6 @@ export interface OpinionLink {
   readonly probeTime: (member: Member) => number;
   /** A member that was dead or had left is back. */
   readonly returned: (member: Member) => void;
-  /** A member was heard for the first time. */
-  readonly met: (member: Member) => void;
 }
 
 export class Opinion {
@@ -78,9 +69,7 @@ export class Opinion {
 
   /** A sign of life: a suspicion starts again, until the suspect has refuted it. */
   heard(member: Member): void {
-    const isFirst = !hasBeenHeard(member);
     member.heardAt = this.moment.now;
-    if (isFirst) this.link.met(member);
     if (member.accusation !== undefined && this.options.lifeguard) {
       member.accusation.began = this.moment.now;
     }
@@ -140,7 +129,7 @@ export class Opinion {
       return this.doubt(member, from);
     }
     if (isHigher) member.proof = proof;
-    const isNew = isHigher && !hasBeenHeard(member);
+    const isNew = isHigher && member.heardAt === -Infinity;
     if (isNew && (status === "dead" || status === "left")) {
       return this.#believe(member, status, incarnation);
     }

@@ -13,10 +13,6 @@ export class Ring {
 
   constructor(private readonly random: Random) {}
 
-  get size(): number {
-    return this.#list.length;
-  }
-
   insert(member: Member): void {
     this.#list.push(member);
     const ahead = this.#list.length - this.#position;

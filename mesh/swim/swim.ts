@@ -1,7 +1,7 @@
 /**
  * SWIM with Lifeguard's extensions, as a machine: who of the mesh is alive, and news for everybody.
  *
- * Once a period one member is probed (detector.ts), and one of those that were never heard. Silence makes it suspect, which is gossiped, so
+ * Once a period one member is probed (detector.ts). Silence makes it suspect, which is gossiped, so
  * that the suspect can refute it with a higher incarnation; a suspicion that nobody refutes ends in
  * death. What others say counts only at incarnations that the subject has announced (membership.ts),
  * and nobody is declared dead on hearsay: when a suspicion ends we probe the suspect once more
@@ -16,7 +16,6 @@
  * {@link Swim.spread} for a verified rumour. Outbox functions must not call back into swim.
  */
 import type { Deadline, Now, Random } from "../machine.ts";
-import { Acquaintances } from "./acquaintances.ts";
 import { Agenda, type Entry } from "./agenda.ts";
 import type { Announcements } from "./announcement.ts";
 import { Answers } from "./answers.ts";
@@ -40,6 +39,7 @@ import {
 import { Opinion } from "./opinion.ts";
 import type { Moment, SwimOutbox } from "./outbox.ts";
 import { PushPull, type PushPullLink } from "./pushpull.ts";
+import { Ring } from "./ring.ts";
 import { Rumours } from "./rumours.ts";
 
 /** One dead member is asked this rarely, in periods. */
@@ -107,7 +107,7 @@ export class Swim {
   readonly #fingerprint = new Buckets();
   readonly #members: Membership;
   readonly #rumours: Rumours;
-  readonly #acquaintances: Acquaintances;
+  readonly #ring: Ring;
   readonly #agenda = new Agenda();
   readonly #awareness = new Awareness();
   readonly #gossip: Gossip;
@@ -137,7 +137,7 @@ export class Swim {
     const send = (to: Member, body: Body) => gossip.send(to, body);
     this.#members = members;
     this.#rumours = new Rumours(this.#fingerprint, o.rumoursMax);
-    this.#acquaintances = new Acquaintances(o.random);
+    this.#ring = new Ring(o.random);
     this.#detector = new Detector(
       {
         now: () => moment.now,
@@ -145,7 +145,7 @@ export class Swim {
         vouched: (from, { tag: subject }, incarnation) =>
           this.#opinion.hear(from, { subject, status: "alive", incarnation }, true),
       },
-      this.#acquaintances,
+      this.#ring,
       this.#agenda,
       this.#awareness,
       o.random,
@@ -165,7 +165,6 @@ export class Swim {
         probe: (member, done) => this.#detector.probe(member, done),
         probeTime: (member) => this.#detector.probeTime(member),
         returned: (member) => this.#welcome(member),
-        met: (member) => this.#acquaintances.meet(member),
       },
     );
     const link: PushPullLink = {
@@ -199,11 +198,6 @@ export class Swim {
   /** Living members, ourselves included. */
   get live(): number {
     return this.#members.live;
-  }
-
-  /** Members that have been heard since this node was started, ourselves excluded. */
-  get heardMembers(): number {
-    return this.#acquaintances.heard;
   }
 
   /** Our doubt in our own health, 0 to 8. */
@@ -250,7 +244,7 @@ export class Swim {
       return false;
     }
     const member = this.#members.add(id, known?.incarnation ?? 0, now.boot);
-    this.#acquaintances.insert(member);
+    this.#ring.insert(member);
     if (known?.status === "dead" || known?.status === "left") {
       this.#members.set(member, known.status, known.incarnation, now.boot);
       this.#opinion.doubt(member); // it may be back since
@@ -312,7 +306,7 @@ export class Swim {
   /** Says good-bye; nothing is done or answered afterwards. */
   leave(now: Now, out: SwimOutbox): void {
     this.#step(now, out);
-    for (const member of this.#acquaintances.some(FAREWELLS, isLive)) {
+    for (const member of this.#ring.some(FAREWELLS, isLive)) {
       this.#gossip.send(member, { kind: "leave" });
     }
     this.#left = true;
@@ -395,16 +389,13 @@ export class Swim {
     );
     if (this.#gossip.isBehind) this.#hasten();
     const quiet = this.#gossip.isIdle;
-    const target = this.#acquaintances.next((member) =>
+    const target = this.#ring.next((member) =>
       isLive(member) && !(lifeguard && quiet && this.#moment.now - member.heardAt < period)
     );
     if (target !== undefined) this.#probe(target);
-    // A suspect is asked once more when its time is over, and nobody is asked twice at once.
-    const unheard = this.#acquaintances.nextUnheard(({ status }) => status === "alive");
-    if (unheard !== undefined) this.#probe(unheard);
     if (++this.#periods % DEAD_PERIODS === 0 && this.#members.dead > 0) {
-      const dead = this.#acquaintances.oneOfEach((member) => member.status === "dead");
-      for (const one of dead) this.#detector.glance(one);
+      const [dead] = this.#ring.some(1, (member) => member.status === "dead");
+      if (dead !== undefined) this.#detector.glance(dead);
     }
     for (const [member, speaker] of this.#opinion.takeDoubts(DOUBTS_PER_PERIOD)) {
       this.#detector.glance(member);
@@ -463,7 +454,7 @@ export class Swim {
   }
 
   #takeTurn(): void {
-    const [partner] = this.#acquaintances.some(
+    const [partner] = this.#ring.some(
       1,
       (member) => member.status === "alive" && member !== this.#welcomes.partner,
     );
@@ -504,7 +495,7 @@ export class Swim {
 
   #remove(member: Member): void {
     this.#members.remove(member);
-    this.#acquaintances.remove(member);
+    this.#ring.remove(member);
     this.#detector.forget(member);
     this.#opinion.forget(member);
     this.#turns.forget(member);

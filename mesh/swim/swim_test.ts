@@ -12,7 +12,6 @@ import {
   type Rumour,
 } from "./messages.ts";
 import type { SwimEvent, SwimOutbox } from "./outbox.ts";
-import { transmissions } from "./broadcast.ts";
 import { Swim, type SwimOptions } from "./swim.ts";
 
 /** The name of the n-th member: digits that spread over the buckets. */
@@ -100,11 +99,6 @@ class Bench {
     this.swim.receive(this.now(), from, message, this.out);
   }
 
-  /** Something comes from every member. */
-  meetAll(): void {
-    for (let n = 1; n <= this.others; n++) this.hear(name(n), { kind: "news" });
-  }
-
   /** A member announces an incarnation of its own. */
   announce(from: MemberId, incarnation: number): void {
     const claims = [announcementOf(from, incarnation)];
@@ -135,7 +129,6 @@ function announcementOf(id: MemberId, incarnation: number): Claim & { readonly p
 
 Deno.test("one member is probed each period, and the deadline says why", () => {
   const bench = new Bench(5);
-  bench.meetAll();
   assert.equal(bench.swim.deadline().why, "period");
   const first = bench.until("ping");
   assert.equal(bench.swim.deadline().why, "probe late");
@@ -225,34 +218,12 @@ Deno.test("a helper that does not know the target says so at once", () => {
 Deno.test("silence of all helpers is our own trouble, one nack clears us", () => {
   for (const nacks of [0, 1]) {
     const bench = new Bench(10);
-    bench.meetAll();
     const { body: { seq } } = bench.until("ping");
     const helper = bench.until("ask").to;
     if (nacks > 0) bench.hear(helper, { kind: "nack", seq });
     bench.pass(900);
     assert.equal(bench.swim.health, nacks > 0 ? 0 : 3);
   }
-});
-
-Deno.test("whom nobody ever heard is probed beside the others, at no cost of news, and its silence is no doubt in ourselves", () => {
-  const bench = new Bench(100);
-  bench.hear(name(1), { kind: "news" });
-  bench.swim.spread(bench.now(), rumour(7), bench.out);
-  const times = transmissions(bench.swim.live);
-  let pings = 0;
-  let told = 0;
-  for (let period = 0; period < 60; period++) {
-    bench.pass(1_000);
-    for (const { to, message } of bench.sent.splice(0)) {
-      if (to === name(1)) told += message.rumours.length;
-      if (message.body.kind !== "ping" || to !== name(1)) continue;
-      pings++;
-      bench.hear(to, { kind: "ack", seq: message.body.seq });
-    }
-  }
-  assert.equal(told, times, "as often as if there were nobody else");
-  assert.ok(pings > 25, `the one that answers is probed ${pings} times a minute`);
-  assert.equal(bench.swim.health, 0);
 });
 
 Deno.test("a member that sends anything authenticated needs no probe, unless gossip waits", () => {
