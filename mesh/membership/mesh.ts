@@ -156,7 +156,7 @@ export class Mesh {
   readonly #surplus = new Map<MemberId, NodeRecord>();
   readonly #pace = new SightPace();
   #isQuiet = false;
-  readonly #comparison = new Comparison();
+  #comparison = new Comparison();
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
   /**
@@ -803,6 +803,7 @@ export class Mesh {
     const isThere = this.roster.members().some(({ id, membership }) =>
       isCertified(membership) && this.swim.member(id)?.status !== "left"
     );
+    this.#comparison = new Comparison();
     if (!isThere) this.#comparison.settle();
   }
 
