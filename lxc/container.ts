@@ -59,7 +59,7 @@ export class Containers {
     this.#keeper = keeper;
   }
 
-  /** Makes and starts one. Throws `NoLab` when it does not start; `CommandFailed` with what LXC said. */
+  /** Makes and starts one. Throws `NoLab` when it does not start, with what LXC said. */
   async make(name: string): Promise<Host> {
     checkName(name);
     const missing = await missingForContainers();
@@ -69,12 +69,18 @@ export class Containers {
     const file = `${FOLDER}/${name}.conf`;
     await this.#keeper.run(["sh", "-c", 'printf %s "$1" > "$0"', file, configuration(name)]);
     const lxc = (tool: string) => [`lxc-${tool}`, "-P", FOLDER, "-n", name];
+    const log = `${FOLDER}/${name}.log`;
     // lxc-execute waits for the container's first process, and that one for the sleep.
-    const argv = [...lxc("execute"), "-f", file, "--", "sleep", "infinity"];
+    const files = [`--rcfile=${file}`, `--logfile=${log}`, "--logpriority=ERROR"];
+    const argv = [...lxc("execute"), ...files, "--", "sleep", "infinity"];
     const first = new Process([...this.#keeper.enter, ...argv], { stderr: "null" }, 1);
-    await this.#keeper.run([...lxc("wait"), "-s", "RUNNING", "-t", String(START_S)]);
-    const pid = await first.pid();
-    if (pid === undefined) throw new NoLab(`the LXC container ${name} ended as it started`);
+    const wait = [...lxc("wait"), "-s", "RUNNING", "-t", String(START_S)];
+    const isUp = (await this.#keeper.run(wait, { check: false })).code === 0;
+    const pid = isUp ? await first.pid() : undefined;
+    if (pid === undefined) {
+      const { stdout: why } = await this.#keeper.run(["cat", log], { check: false });
+      throw new NoLab(`the LXC container ${name} did not start: ${why.trim()}`);
+    }
     const { stdout } = await this.#keeper.run([...lxc("info"), "-p", "-H"]);
     const attach = ["ip", "netns", "attach", name, stdout.trim()];
     await this.#keeper.run(attach);

@@ -13,7 +13,7 @@
  * where it is.
  */
 
-import { childOf, type Output, run } from "./process.ts";
+import { childOf, type Output, run, type RunOptions } from "./process.ts";
 import { missingRight, type Right, rightToLab } from "./right.ts";
 
 /** Raised when this machine or this user cannot have network namespaces; `message` says why. */
@@ -63,9 +63,9 @@ export class Keeper {
     return new Keeper(process, pid, right);
   }
 
-  /** Runs a command inside, in no host. Throws `CommandFailed`. */
-  run(argv: readonly string[]): Promise<Output> {
-    return run("lab", [...this.enter, ...argv], argv, {});
+  /** Runs a command inside, in no host. Throws `CommandFailed`, unless `check` is false. */
+  run(argv: readonly string[], options: RunOptions = {}): Promise<Output> {
+    return run("lab", [...this.enter, ...argv], argv, options);
   }
 
   /** Ends every process inside and with them the namespaces; returns when they are gone. */
