@@ -148,6 +148,7 @@ testUnless(
       (await run(copied)).stdout,
       /\nthis machine does not ask there: it has names in \/etc\/hosts, all of now; /,
     );
+    assert.match((await run(`${copied}; ${own}`)).stdout, /\nthis machine asks there\n$/);
   },
 );
 

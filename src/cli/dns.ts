@@ -55,7 +55,8 @@ ${INSTANCE_HELP}`,
       return Exit.done;
     }
     const isFound = await finds(setup);
-    const unknown = isFound ? missingInHosts(status, setup) : undefined;
+    const listed = isFound ? missingInHosts(status, setup) : undefined;
+    const unknown = listed && await asksForZone(setup) ? undefined : listed;
     const isAsked = isFound && unknown === undefined;
     if (values.json) {
       const { interface: ifname, servers, zones } = setup;
@@ -184,6 +185,12 @@ async function finds({ self, servers }: Setup): Promise<boolean> {
   return found.some(({ address }) => servers.includes(address));
 }
 
+/** Whether who is asked by /etc/resolv.conf knows the zone, in which /etc/hosts has no part. */
+function asksForZone({ zones: [apex] }: Setup): Promise<boolean> {
+  const signal = AbortSignal.timeout(LOOKUP_MS);
+  return Deno.resolveDns(apex, "SOA", { signal }).then((found) => found.length > 0, () => false);
+}
+
 /** Whether /etc/resolv.conf leads to a program of this machine. */
 function leadsHere(): boolean {
   const servers = serversIn(readIfThere("/etc/resolv.conf"));
@@ -191,7 +198,7 @@ function leadsHere(): boolean {
   return servers.length === 0 || servers.some((server) => /^(?:127\.|::1$)/.test(server));
 }
 
-/** Names of now that /etc/hosts has not; undefined: it has not even ours, so somebody was asked for that. */
+/** Names of now that /etc/hosts has not; undefined: it has not even ours. */
 function missingInHosts(status: StatusDocument, setup: Setup): string[] | undefined {
   const listed = new Set(
     readIfThere("/etc/hosts").split("\n").flatMap((line) =>
