@@ -51,7 +51,7 @@ export function meshKeyOf(mesh: Mesh, what: string, { yes = false }: Insistence 
 function comparisonFault(mesh: Mesh, what: string, yes: boolean) {
   if (yes || mesh.hasCompared) return undefined;
   return refusal(
-    `${what}: no member has answered since this node was started, so it may not know of everything ` +
+    `${what}: no member has answered since this node was started, or not each of the first three, so it may not know of everything ` +
       `that was signed before: try again when one does, or insist with --yes`,
   );
 }

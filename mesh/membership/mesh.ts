@@ -71,6 +71,7 @@ import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
 import { Twins } from "./twins.ts";
 import { isWorthTelling, type MemberEvent } from "./telling.ts";
+import { Comparison } from "./comparison.ts";
 import { type Heard, Unproven } from "./unproven.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
 
@@ -155,7 +156,7 @@ export class Mesh {
   readonly #surplus = new Map<MemberId, NodeRecord>();
   readonly #pace = new SightPace();
   #isQuiet = false;
-  #hasCompared = false;
+  #comparison = new Comparison();
   /** Members to whom something was sent and who may not know us yet. */
   readonly #unheard = new Set<Member>();
   /**
@@ -789,25 +790,34 @@ export class Mesh {
   }
 
   /**
-   * Whether statements were exchanged with a certified member since the start, or there is none: a
+   * Whether statements were exchanged with certified members since the start, or there is none: a
    * disk that was restored must not sign with numbers, or against removals, that it has forgotten
    * (invariant 14).
    */
   get hasCompared(): boolean {
-    return this.#hasCompared;
+    return this.#comparison.isDone;
   }
 
   /** What is remembered was taken in: whoever knows nobody then has nobody to compare with. */
   noteStart(): void {
-    this.#hasCompared = !this.roster.members().some(({ id, membership }) =>
+    const isThere = this.roster.members().some(({ id, membership }) =>
       isCertified(membership) && this.swim.member(id)?.status !== "left"
     );
+    this.#comparison = new Comparison();
+    if (!isThere) this.#comparison.settle();
   }
 
-  /** A start is compared with the first that answers, and not only when gossip gets round to it. */
+  /** A start is compared with those that answer first, and not only when gossip gets round to it. */
   #compare(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
-    const membership = this.#hasCompared ? undefined : this.roster.get(id)?.membership;
+    if (this.#comparison.isDone || this.#comparison.has(id)) return;
+    const membership = this.roster.get(id)?.membership;
     if (membership && isCertified(membership)) this.level(now, id, out);
+  }
+
+  *#certifiedThere(): Generator<MemberId> {
+    for (const { id, membership } of this.roster.members()) {
+      if (isCertified(membership) && this.swim.member(id)?.status === "alive") yield id;
+    }
   }
 
   /**
@@ -1244,6 +1254,8 @@ export class Mesh {
   tick(now: Now, out: Outbox<NodeEvent>): void {
     for (const ended of this.twins.endVacant(now)) this.#seal.unpin(ended);
     this.swim.tick(now, this.#swimOut(now, out));
+    // Whoever was awaited may be dead by now.
+    if (!this.#comparison.isDone) this.#comparison.review(now, this.#certifiedThere());
   }
 
   gossip(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
@@ -1402,7 +1414,8 @@ export class Mesh {
   #hear(now: Now, event: SwimEvent, out: Outbox<NodeEvent>): void {
     if (event.kind === "levelled") {
       const membership = this.roster.get(event.id)?.membership;
-      if (membership && isCertified(membership)) this.#hasCompared = true;
+      if (membership && isCertified(membership)) this.#comparison.levelled(now, event.id);
+      this.#comparison.review(now, this.#certifiedThere());
       if (membership) out.event({ kind: "compared", who: this.roster.who(event.id) });
       return;
     }
