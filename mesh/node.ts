@@ -283,7 +283,7 @@ export class Node {
         );
         if (expected) mesh.replaceGoneFirst(now, expected, out);
         // The numbers of a second machine with a member's key would make the first look old.
-        if (expected && mesh.isOfSecond(expected)) {
+        if (expected && mesh.copies.isOfSecond(expected)) {
           this.#talk?.warn(now, expected.id, expected.bytes, out);
         } else if (expected) mesh.expect(now, expected, out);
         if (dropped) mesh.release(dropped);
@@ -304,7 +304,7 @@ export class Node {
         mesh?.contacts.owe(now, arrival.from, arrival.bytes.length);
         // WireGuard cannot tell two machines with one key apart: the place can.
         const peer = this.#tunnels.receive(now, arrival, this.#tunnelOut(now, out), (peer) => {
-          const isOfTwin = mesh?.isOfTwin(peer, arrival.from) ?? false;
+          const isOfTwin = mesh?.copies.isAtSecond(peer, arrival.from) ?? false;
           if (isOfTwin) this.#drops.twin_handshake++;
           return isOfTwin;
         });

@@ -30,7 +30,7 @@ import {
 } from "./pings.ts";
 import { Reflexive } from "./reflexive.ts";
 import type { Arrival } from "./tunnel/types.ts";
-import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
+import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX, type Unsure } from "./wire/seal.ts";
 
 /** Milliseconds for the answer to a ping of our own. */
 const GREETING_TIME = 5_000;
@@ -267,16 +267,14 @@ export class Talk {
       case "stale":
         this.drops.stale++;
         if (result.isNewStart) this.mesh.startedAnew(now, result.from, out);
+        if (result.isBehind) this.mesh.stale(now, result.value, out);
         this.mesh.catchUp(now, result.from, result.echo);
         this.#correct(now, result.from, result, arrival, out);
         return false;
       case "twin":
         this.drops.twin++;
-        this.mesh.twins.otherHeard(now, result.from, arrival.from);
-        if (result.value.kind === "gossip") {
-          const record = this.mesh.recordInGossip(now, result.from, result.value.payload);
-          if (record) this.warn(now, result.from, record, out);
-        }
+        this.mesh.copies.twins.otherHeard(now, result.from, arrival.from);
+        this.#warnFirst(now, result.value, out);
         // It has the same key, so it can read what its first machine has said of itself.
         this.#correct(now, result.from, { boot: result.boot, isBehind: true }, arrival, out);
         return false;
@@ -287,6 +285,11 @@ export class Talk {
         return changed;
       }
     }
+  }
+
+  #warnFirst(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
+    const record = this.mesh.recordOfSecond(now, sent);
+    if (record) this.warn(now, sent.from, record, out);
   }
 
   /** Shows the first of two machines with one key what the second has signed: the proof that it lives. */
@@ -305,7 +308,7 @@ export class Talk {
     this.refusals.clear(from);
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
 
-    this.mesh.twins.firstAt(from, arrival.from);
+    this.mesh.copies.twins.firstAt(from, arrival.from);
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
     if (kind !== "pong") this.renew(now, member, arrival.from, out);

@@ -8,30 +8,25 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import type { Decoded } from "../codec.ts";
-import { PAYLOAD_MAX, type PayloadKind, Seal } from "../wire/seal.ts";
+import { PAYLOAD_MAX, type PayloadKind, Seal, type Unsure } from "../wire/seal.ts";
 import { type Admission, encodeAdmission, endorse } from "./admission.ts";
 import { ip6Of } from "./address.ts";
 import { announcements } from "./announcement.ts";
 import { Approvals } from "./approvals.ts";
+import { Copies } from "./copies.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import { Forgers } from "./forgers.ts";
 import { GuestTunnels } from "../guest_tunnels.ts";
 import { Guests } from "./guests.ts";
 import { certifyOnSight, corrected, RESERVE, SightPace } from "./sight.ts";
-import {
-  type Endpoint,
-  formatAddress,
-  parseAddress,
-  sameBytes,
-  sameEndpoint,
-} from "../endpoint.ts";
+import { type Endpoint, formatAddress, parseAddress, sameBytes } from "../endpoint.ts";
 import type { NodeEvent } from "../event.ts";
 import type { Genesis } from "./genesis.ts";
 import type { MemberId } from "./identity.ts";
 import { Judge, type Judgement, type Membership, type Refusal } from "./judge.ts";
-import { type Now, type Outbox, type PeerId, type Random, secondsOf } from "../machine.ts";
+import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
-import { KIND, recordRumour, statementRumour } from "./news.ts";
+import { KIND, recordRumour, statementRumour, twinRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import {
   bootOf,
@@ -69,7 +64,6 @@ import { hasBeenHeard } from "../swim/membership.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
-import { Twins } from "./twins.ts";
 import { isWorthTelling, type MemberEvent } from "./telling.ts";
 import { Comparison } from "./comparison.ts";
 import { type Heard, Unproven } from "./unproven.ts";
@@ -127,7 +121,7 @@ export class Mesh {
   readonly tunnels: MemberTunnels;
   readonly guests: GuestTunnels;
   readonly signer: Signer;
-  readonly twins = new Twins();
+  readonly copies: Copies;
   /** What may go to places that have not proven that they hear us. */
   readonly contacts = new FirstContacts();
   /** Out by the clock alone. */
@@ -193,6 +187,7 @@ export class Mesh {
     const { meshId } = this.judge;
     this.ip6 = ip6Of(crypto, meshId, identity.signing.publicKey);
     this.#seal = new Seal(crypto, random, meshId, identity, boot, options.run);
+    const { roster, tunnels, guests } = this;
     this.signer = new Signer(
       crypto,
       this.judge.statements,
@@ -209,9 +204,12 @@ export class Mesh {
       incarnation,
       membersMax: membersMax + 1, // Swim counts ourselves too.
       // All that can travel: what found no room would be held here alone, with nobody to ask for it.
-      rumoursMax: STATEMENTS_ROOM + membersMax + 1 + SURPLUS_KEPT,
+      rumoursMax: STATEMENTS_ROOM + 2 * (membersMax + 1) + SURPLUS_KEPT,
     }, now);
     this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
+    const { swim } = this;
+    const swimOut = (now: Now, out: Outbox<NodeEvent>) => this.#swimOut(now, out);
+    this.copies = new Copies({ roster, seal: this.#seal, swim, tunnels, guests, swimOut });
     this.#claimOwn(now);
   }
 
@@ -552,7 +550,16 @@ export class Mesh {
     }
     const record = this.#own.settle(now);
     if (this.boot !== boot) this.#seal.restart(this.boot);
-    if (record) this.#spreadRecord(now, record, out);
+    if (!record) return;
+    this.#spreadRecord(now, record, out);
+    if (record.twin) this.#warnOfTwin(now, record, out);
+  }
+
+  /** Another machine uses our key: nothing of ours may be the newest that others hold, so this travels by itself, too. */
+  #warnOfTwin(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    this.swim.retract(KIND.twin, this.id);
+    this.swim.spread(now, twinRumour(record), this.#swimOut(now, out));
+    for (const id of this.#some(FANOUT)) this.send(now, id, "record", record.bytes, out);
   }
 
   /** Our own record as others hold it: proof of what we once said, or of another with our key. */
@@ -603,7 +610,10 @@ export class Mesh {
   ): Acceptance {
     const { id, proof } = record;
     const held = this.roster.get(id);
-    if (held && record.sequence < held.record.sequence) return { kind: "old", member: held };
+    if (held && record.sequence < held.record.sequence) {
+      this.copies.declared(now, record, out);
+      return { kind: "old", member: held };
+    }
     const unchecked = this.#learnProof(now, record, out, from);
     if (!unchecked) return FALSE_PROOF;
     const admitted = proof.admission?.subject === id
@@ -615,14 +625,16 @@ export class Mesh {
     // Only a member is worth another one's place.
     if (isFull && this.roster.judge(record, now).kind === "member") this.#makeRoom(now, out);
     const isNewRun = record.sequence > (held?.record.sequence ?? -1);
-    if (held && isNewRun && !this.#isFirst(now, record, out)) return { kind: "old", member: held };
+    if (held && isNewRun && !this.copies.isFirst(now, record, out)) {
+      return { kind: "old", member: held };
+    }
     // Before the roster takes it: of what changes there nobody would be told.
     const judgement = held && this.roster.judge(record, now);
     if (held && judgement?.kind === "member") this.#renew(now, held, judgement.membership, out);
     const acceptance = this.roster.accept(record, now);
     switch (acceptance.kind) {
       case "new":
-        this.twins.record(now, record);
+        this.copies.twins.record(now, record);
         return this.#enter(now, acceptance.member, known, out)
           ? acceptance
           : { kind: "refused", why: "full", detail: "the member table is full" };
@@ -654,52 +666,23 @@ export class Mesh {
     out.event({ kind: "equivocation", who: this.roster.who(id) });
   }
 
-  /** Whether a newer record may stand for its subject: two machines may use its key. */
-  #isFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): boolean {
-    const had = this.twins.alarm(record.id);
-    const isFirst = this.twins.record(now, record);
-    const alarm = this.twins.alarm(record.id);
-    if (alarm) this.#seal.pin(record.id, alarm.first);
-    else if (had) this.#seal.unpin(record.id);
-    if (alarm && !had) {
-      const who = this.roster.who(record.id);
-      const endpoint = alarm.otherPlace;
-      // Two that are of one mind can begin and end it as often as they like; status shows it each time.
-      if (this.twins.isWorthTelling(now, record.id)) {
-        out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}) });
-      }
-      const member = this.roster.get(record.id);
-      if (member) this.#holdToFirst(now, member, out);
-    }
-    return isFirst;
+  /** The record of its own that the second machine of a key has sent. */
+  recordOfSecond(now: Now, sent: Unsure): Uint8Array | undefined {
+    const bytes = ownRecordIn(sent, KIND.record);
+    if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return undefined;
+    const record = this.openFrom(now, sent.from, bytes);
+    return record?.id === sent.from && this.copies.isOfSecond(record) ? bytes : undefined;
   }
 
-  /** A tunnel that leads to the second machine is made anew: it stays with the first. */
-  #holdToFirst(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const alarm = this.twins.alarm(member.id);
-    const place = this.tunnels.endpoint(member);
-    const isOther = alarm?.places.some((one) => place && sameEndpoint(one, place));
-    if (!isOther) return;
-    member.observed = undefined;
-    this.tunnels.remove(now, member, out);
-    this.tunnels.add(now, member, out);
-    this.tunnels.route(now, member, out);
-    this.guests.touch();
-  }
-
-  /** The record of its own that the second machine of a key has in a message of gossip. */
-  recordInGossip(now: Now, id: MemberId, payload: Uint8Array): Uint8Array | undefined {
-    const message = decode(payload, PAYLOAD_MAX);
-    const rumours = message.ok ? message.value.rumours : [];
-    const bytes = rumours.find(({ kind, key }) => kind === KIND.record && key === id)?.bytes;
-    const record = bytes && this.openFrom(now, id, bytes);
-    return record && record.id === id && this.isOfSecond(record) ? bytes : undefined;
-  }
-
-  /** Whether a record is of the second of two machines that use its key. */
-  isOfSecond({ id, run }: NodeRecord): boolean {
-    const alarm = this.twins.alarm(id);
-    return alarm !== undefined && alarm.first !== run;
+  /**
+   * A member's datagram could not be delivered, since another machine with its key is ahead in numbers, or it has forgotten
+   * its own. It may be a copy of one that was sent once. What it signed about the other machine is true in any case.
+   */
+  stale(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
+    const bytes = ownRecordIn(sent, KIND.twin);
+    if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return;
+    const record = this.openFrom(now, sent.from, bytes);
+    if (record?.id === sent.from) this.copies.declared(now, record, out);
   }
 
   /**
@@ -709,23 +692,13 @@ export class Mesh {
   replaceGoneFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
     const status = this.swim.member(record.id)?.status;
     const isGone = status === "dead" || status === "left";
-    if (isGone && this.isOfSecond(record)) this.take(now, record, out);
-  }
-
-  /**
-   * Whether a peer's handshake from here is of the second machine that uses its key. What a member
-   * says of its own key refuses nobody else who is at that place.
-   */
-  isOfTwin(peer: PeerId, from: Endpoint): boolean {
-    const member = this.roster.byPeer(peer);
-    const alarm = member && this.twins.alarm(member.id);
-    return alarm?.places.some((place) => sameEndpoint(place, from)) ?? false;
+    if (isGone && this.copies.isOfSecond(record)) this.take(now, record, out);
   }
 
   /** A member at this place has repeated something that was sent to it alone. */
   proven(now: Now, place: Endpoint, id: MemberId): void {
     this.contacts.proven(now, place, id);
-    this.twins.vacate(now, place, id);
+    this.copies.twins.vacate(now, place, id);
     this.#own.vacate(place);
   }
 
@@ -738,7 +711,7 @@ export class Mesh {
     const { id, record } = member;
     // Whoever is remembered as gone: people heard of that in an earlier run.
     member.isToldGone = known?.status === "dead" || known?.status === "left";
-    this.#seal.know(id, record.key, bootOf(record.sequence));
+    this.#seal.know(id, record.key, bootOf(record.sequence), record.run);
     if (!this.swim.admit(now, id, this.#swimOut(now, out), known)) {
       this.roster.remove(id);
       this.#seal.forget(id);
@@ -761,8 +734,8 @@ export class Mesh {
 
   /** A member's record changed: everything that follows from it. */
   #refresh(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const boot = bootOf(member.record.sequence);
-    const isNewStart = this.#seal.know(member.id, member.record.key, boot);
+    const { key, sequence, run } = member.record;
+    const isNewStart = this.#seal.know(member.id, key, bootOf(sequence), run);
     this.tunnels.reroute(now, out);
     this.tunnels.route(now, member, out);
     this.tunnels.suit(member);
@@ -1002,7 +975,7 @@ export class Mesh {
     this.swim.forget(now, member.id, this.#swimOut(now, out));
     this.swim.retract(KIND.record, member.id);
     this.#seal.forget(member.id);
-    this.twins.forget(member.id);
+    this.copies.forget(member.id);
     this.#equivocated.delete(member.id);
     this.forgers.forget(member.id);
     this.unintroduced.delete(member.id);
@@ -1033,7 +1006,7 @@ export class Mesh {
     const back = this.untimely.review(now, judge, earlier, wasMember);
     for (const record of back) this.take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#reviewSurplus(now, id, out);
-    for (const id of this.twins.expire(now)) this.#seal.unpin(id);
+    this.copies.review(now);
     this.#claimOwn(now, out);
     // By a clock that is wrong at a first join our own token would go, too.
     if (!isTimely || !this.isProven(now)) return;
@@ -1154,8 +1127,9 @@ export class Mesh {
 
   /** Somebody was answered at the door: its confirmation can be opened. */
   expect(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    const isNewStart = this.#seal.know(record.id, record.key, bootOf(record.sequence));
-    if (isNewStart) this.startedAnew(now, record.id, out);
+    const { id, key, sequence, run } = record;
+    const isNewStart = this.#seal.know(id, key, bootOf(sequence), run);
+    if (isNewStart) this.startedAnew(now, id, out);
   }
 
   /** By its signed record or its seal, a member has started anew. */
@@ -1214,10 +1188,11 @@ export class Mesh {
       if (added.kind !== "refused") return "believed";
       return added.why === "unentitled" ? "unproven" : "refused";
     }
-    if (kind !== KIND.record || !this.#mayOpen(now, from, rumour)) return "refused";
+    const isTwin = kind === KIND.twin;
+    if (kind !== KIND.record && !isTwin || !this.#mayOpen(now, from, rumour)) return "refused";
     const record = this.openFrom(now, from, bytes);
     if (!record) return "refused";
-    const own = recordRumour(record);
+    const own = isTwin ? twinRumour(record) : recordRumour(record);
     if (own.key !== key || own.version !== rumour.version) {
       // A higher version than its own would make a record news that everybody has.
       this.#blame(now, from, record.id);
@@ -1227,6 +1202,7 @@ export class Mesh {
       this.recall(now, bytes, out);
       return "believed";
     }
+    if (isTwin) return this.copies.declared(now, record, out) ? "believed" : "refused";
     const acceptance = this.take(now, record, out, undefined, from);
     if (acceptance.kind !== "refused") return "believed";
     if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
@@ -1252,7 +1228,8 @@ export class Mesh {
   // ---- Swim -----------------------------------------------------------------------------------
 
   tick(now: Now, out: Outbox<NodeEvent>): void {
-    for (const ended of this.twins.endVacant(now)) this.#seal.unpin(ended);
+    this.copies.tick(now, out);
+    for (const record of this.copies.twins.takeSuccessors(now)) this.take(now, record, out);
     this.swim.tick(now, this.#swimOut(now, out));
     // Whoever was awaited may be dead by now.
     if (!this.#comparison.isDone) this.#comparison.review(now, this.#certifiedThere());
@@ -1282,7 +1259,7 @@ export class Mesh {
   }
 
   heard(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
-    this.twins.heard(now, id);
+    this.copies.twins.heard(now, id);
     this.swim.heard(now, id, this.#swimOut(now, out));
     this.#compare(now, id, out);
   }
@@ -1468,6 +1445,14 @@ const FALSE_PROOF = {
   why: "invalid",
   detail: "its record shows a statement with a false signature",
 } as const;
+
+/** A record of the sender's own in what it has sealed. @param kind of the rumour, where it is gossip */
+function ownRecordIn({ from, kind, payload }: Unsure, rumourKind: number): Uint8Array | undefined {
+  if (kind === "record") return payload;
+  const message = kind === "gossip" ? decode(payload, PAYLOAD_MAX) : undefined;
+  const rumours = message?.ok ? message.value.rumours : [];
+  return rumours.find((one) => one.kind === rumourKind && one.key === from)?.bytes;
+}
 
 function isCertified({ standing }: Membership): boolean {
   return standing === "admin" || standing === "certified";

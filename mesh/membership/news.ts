@@ -8,7 +8,7 @@ import type { NodeRecord } from "./record.ts";
 import type { Statement } from "./statement.ts";
 
 /** Numbers of the kinds, on the wire. */
-export const KIND = { record: 1, statement: 2 } as const;
+export const KIND = { record: 1, statement: 2, twin: 3 } as const;
 
 export function recordRumour(record: NodeRecord): Rumour {
   // A byte of the signature stands in the version, so that two records with one sequence meet. Who
@@ -17,6 +17,14 @@ export function recordRumour(record: NodeRecord): Rumour {
   const [salt = 0] = record.bytes.subarray(-64);
   const version = record.sequence * 256 + salt;
   return { kind: KIND.record, key: record.id, version, bytes: record.bytes };
+}
+
+/**
+ * A record that names another machine with its key, beside the member's newest: the other one may sign newer records
+ * than that for as long as it likes.
+ */
+export function twinRumour(record: NodeRecord): Rumour {
+  return { ...recordRumour(record), kind: KIND.twin };
 }
 
 /**

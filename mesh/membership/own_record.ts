@@ -40,6 +40,8 @@ const PACE = 1_000;
 export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
 /** Milliseconds after which another machine that was not heard of again counts as gone. */
 const TWIN_TIME = 10 * 60_000;
+/** Milliseconds after which it is said again that another machine uses our key, while it does. */
+const TWIN_PACE = 60_000;
 /** Starts by which we go on at once at a member's word, and how often while others talk to us. */
 const WORD_MAX = 16;
 const WORDS: Share = { rate: 1 / 600, burst: 1 };
@@ -174,24 +176,26 @@ export class OwnRecord {
     const isBeyond = sequence > own ||
       sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
     if (run === this.#run) {
-      if (!isBeyond || !this.#jump(now, sequence)) return "known";
+      if (!isBeyond) return "known";
       // Who goes on in our run may take the next one as well: the record names it by a run of nobody's.
       const named = this.crypto.blake2s(Uint8Array.fromHex(run)).subarray(0, RUN_SIZE).toHex();
-      this.#twin = { run: named, endpoint: endpoints[0], seenAt: now.boot };
-      return "forked";
+      this.#noteTwin(now, { run: named, endpoint: endpoints[0] });
+      return this.#jump(now, sequence) ? "forked" : "twin";
     }
     const other: Twin = { run, endpoint: endpoints[0] };
     const hasFollowed = this.#other?.run === run && sequence > own;
-    if (hasFollowed || this.#twin?.run === run) {
-      const isNew = this.#twin?.run !== run;
-      this.#twin = { ...other, seenAt: now.boot };
-      if (isNew) this.#isStale = true;
-    }
-    if (!isBeyond) return this.#twin?.run === run ? "twin" : "known";
-    const outcome = this.#twin?.run === run ? "twin" : "jumped";
-    if (!this.#jump(now, sequence)) return outcome === "twin" ? outcome : "known";
-    this.#other = other;
-    return outcome;
+    if (hasFollowed || this.#twin?.run === run) this.#noteTwin(now, other);
+    if (isBeyond && this.#jump(now, sequence)) this.#other = other;
+    // So many that are ahead of us are not what an earlier start has left: somebody makes them now.
+    else if (isBeyond) this.#noteTwin(now, other);
+    if (this.#twin?.run === run) return "twin";
+    return isBeyond ? "jumped" : "known";
+  }
+
+  #noteTwin(now: Now, twin: Twin): void {
+    const isNew = this.#twin?.run !== twin.run;
+    this.#twin = { ...twin, seenAt: now.boot };
+    if (isNew || now.boot - this.#renewedAt >= TWIN_PACE) this.#isStale = true;
   }
 
   /**

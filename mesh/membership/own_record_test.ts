@@ -162,8 +162,23 @@ Deno.test("a record with our run that we have not made makes us go on in another
   own.settle(at(2));
   assert.equal(own.recall(at(3), beyond(THIRD)), "forked", "the fourth jump");
   own.settle(at(3));
-  assert.equal(own.recall(at(4), beyond(THIRD)), "known");
+  assert.equal(
+    own.recall(at(4), beyond(THIRD)),
+    "twin",
+    "named, though we cannot go beyond it yet",
+  );
   assert.equal(own.boot, 9);
+});
+
+Deno.test("item 11: one that is ahead of us in another run each time is named as soon as we cannot go beyond it", () => {
+  const { own, foreign } = setUp();
+  own.settle(at(0));
+  const runs = ["44", "55", "66", "77", "88"].map((byte) => byte.repeat(8));
+  const told = runs.map((run, i) =>
+    own.recall(at(i), foreign(own.record.sequence + 2 ** 21, run).bytes)
+  );
+  assert.deepEqual(told, ["jumped", "jumped", "jumped", "jumped", "twin"]);
+  assert.deepEqual(own.settle(at(1_000))?.twin?.endpoint, place(9));
 });
 
 Deno.test("a third run is no sign of the second", () => {
@@ -182,6 +197,10 @@ Deno.test("another machine that is silent for ten minutes is gone, and our recor
   own.settle(at(0));
   const old = foreign(sequenceOf(1, 0)).bytes;
   assert.equal(own.recall(at(5 * MINUTE), old), "twin", "an old record is a sign of life as well");
+  assert.ok(own.settle(at(5 * MINUTE))?.twin, "said again, since others forget it, too");
+  assert.equal(own.recall(at(5 * MINUTE + 59_000), old), "twin");
+  assert.equal(own.settle(at(5 * MINUTE + 59_000)), undefined, "once a minute");
+  assert.equal(own.recall(at(5 * MINUTE), old), "twin");
   assert.equal(own.settle(at(15 * MINUTE)), undefined);
   assert.ok(own.twin);
   const renewed = own.settle(at(15 * MINUTE + 1));
@@ -208,12 +227,13 @@ Deno.test("two machines do not chase each other: four jumps at once, then one a 
 Deno.test("invariant 8: who claims the last start of all for our key stops nothing", () => {
   const { own, foreign } = setUp();
   const last = foreign(sequenceOf(BOOT_MAX, 7)).bytes;
-  assert.equal(own.recall(at(0), last), "known");
+  assert.equal(own.recall(at(0), last), "twin", "no start of ours goes there");
   assert.equal(own.boot, 5);
-  assert.equal(own.recall(at(0), foreign(sequenceOf(BOOT_MAX - 1, 7)).bytes), "jumped");
+  assert.equal(own.recall(at(0), foreign(sequenceOf(BOOT_MAX - 1, 7)).bytes), "twin");
   assert.equal(bootOf(own.settle(at(0))?.sequence ?? 0), BOOT_MAX);
   assert.equal(own.recall(at(MINUTE), last), "twin", "it goes on where we cannot");
   assert.equal(own.boot, BOOT_MAX);
+  own.describe({ version: "2" });
   assert.ok(own.settle(at(2 * MINUTE)), "and we go on telling what we have to");
 });
 

@@ -184,6 +184,12 @@ export class Roster {
     return { kind: "equivocation", member: known, before, isTaken: order > 0 };
   }
 
+  /** Of two machines with a member's key this one's record counts, however far the other's numbers have gone. */
+  holdTo(member: Member, record: NodeRecord, now: Now): void {
+    member.record = record;
+    this.#occupyClaimed(member, now);
+  }
+
   remove(id: MemberId): void {
     const member = this.#members.get(id);
     if (member === undefined) return;

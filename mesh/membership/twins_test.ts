@@ -28,6 +28,11 @@ function recordOf(run: string, declares?: string): NodeRecord {
   return { id: "member", run, endpoints, twin } as unknown as NodeRecord;
 }
 
+/** With a sequence, which matters only to what is said about another machine. */
+function declaration(run: string, of: string, sequence = 1): NodeRecord {
+  return { ...recordOf(run, of), sequence };
+}
+
 function setUp() {
   const twins = new Twins();
   const take = (ms: number, run: string, declares?: string) =>
@@ -62,6 +67,7 @@ Deno.test("records of two runs that take turns within a minute are two machines,
   assert.deepEqual(alarm, {
     id: "member",
     first: A,
+    record: recordOf(A),
     firstPlace: place(1),
     otherPlace: place(2),
     places: [place(2)],
@@ -87,17 +93,37 @@ Deno.test("while the first lives, records of the other are not taken", () => {
   assert.ok(take(5 * MINUTE, A), "the first's own are");
 });
 
-Deno.test("when the first is silent for 30 s the other takes its place, and the alarm ends", () => {
+Deno.test("when the first is silent for 30 s and does not answer either, the other takes its place, and the alarm ends", () => {
   const { twins, take, first } = alarmed();
   assert.equal(take(2 * SECOND + 30 * SECOND - 1, B), false);
-  assert.ok(take(2 * SECOND + 30 * SECOND, B));
+  assert.deepEqual(twins.takeSilent(), []);
+  assert.equal(take(2 * SECOND + 30 * SECOND, B), false);
+  assert.deepEqual(twins.takeSilent(), ["member"]);
+  assert.equal(take(2 * SECOND + 33 * SECOND, B), false);
+  assert.deepEqual(twins.takeSilent(), [], "it was asked");
+  assert.deepEqual(twins.takeSuccessors(at(2 * SECOND + 35 * SECOND - 1)), []);
+  const [successor] = twins.takeSuccessors(at(2 * SECOND + 35 * SECOND));
+  assert.equal(successor?.run, B);
+  assert.ok(take(2 * SECOND + 35 * SECOND, B));
   assert.equal(first(), undefined);
   assert.deepEqual([...twins.alarms()], []);
 });
 
+Deno.test("a first that answers when it is asked stays the first, however seldom it is heard otherwise", () => {
+  const { twins, take, first } = alarmed();
+  for (let ms = 2 * MINUTE; ms < 60 * MINUTE; ms += MINUTE) {
+    assert.equal(take(ms, B), false);
+    assert.deepEqual(twins.takeSilent(), ["member"]);
+    twins.heard(at(ms + SECOND), "member");
+    assert.deepEqual(twins.takeSuccessors(at(ms + 5 * SECOND)), []);
+    assert.equal(first(), A);
+  }
+});
+
 Deno.test("a first that was started anew is another run, and the alarm about the second stays", () => {
   const { take, first } = alarmed();
-  assert.ok(take(2 * MINUTE, C));
+  assert.equal(take(2 * MINUTE, C), false);
+  assert.ok(take(2 * MINUTE + 5 * SECOND, C));
   assert.equal(first(), C);
 });
 
@@ -110,11 +136,15 @@ Deno.test("a newcomer that declares the run that we hear is the second machine",
   assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
 });
 
-Deno.test("a newcomer that declares a run that is silent is believed, and the other one watched", () => {
-  const { take, first } = setUp();
+Deno.test("a newcomer that declares a run that was not heard for long is the second machine until that does not answer", () => {
+  const { twins, take, first } = setUp();
   take(0, A);
-  assert.ok(take(30 * SECOND, B, A));
-  assert.equal(first(), B);
+  assert.equal(take(10 * MINUTE, B, A), false);
+  assert.equal(first(), A);
+  assert.equal(take(10 * MINUTE + SECOND, B, A), false);
+  assert.deepEqual(twins.takeSilent(), ["member"]);
+  assert.equal(take(10 * MINUTE + 6 * SECOND, B, A), true);
+  assert.equal(first(), undefined);
 });
 
 Deno.test("the run that is held to may declare another machine, and so may the first record of all", () => {
@@ -125,6 +155,44 @@ Deno.test("the run that is held to may declare another machine, and so may the f
     assert.equal(first(), A);
     assert.deepEqual(twins.alarm("member")?.places, [place(2)]);
   }
+});
+
+Deno.test("item 11: who names another machine with its key is believed, however low its numbers are", () => {
+  // Whichever of the two is known here, and whichever of them says it.
+  for (const [known, by, of] of [[A, A, B], [A, B, A], [A, B, C]] as const) {
+    const { twins, take, first } = setUp();
+    take(0, known);
+    assert.equal(twins.declared(at(SECOND), declaration(by, of)), false);
+    assert.equal(first(), A, `${by} says it of ${of}`);
+    assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
+  }
+});
+
+Deno.test("item 11: where the first was taken to have started anew, it is the first again by what it says", () => {
+  const { twins, take, first } = setUp();
+  take(0, A);
+  take(MINUTE, B);
+  take(MINUTE + SECOND, C);
+  assert.equal(first(), undefined);
+  assert.equal(twins.declared(at(MINUTE + 2 * SECOND), declaration(A, B)), true);
+  assert.equal(first(), A, "of the two that followed it within a minute the first did");
+  assert.equal(take(MINUTE + 3 * SECOND, C), false);
+});
+
+Deno.test("item 11: what was said of another machine begins no alarm again that is over", () => {
+  const { twins, take, first } = setUp();
+  take(0, A);
+  twins.declared(at(0), declaration(A, B, 7));
+  assert.deepEqual(twins.expire(at(10 * MINUTE)), ["member"]);
+  for (const sequence of [6, 7]) {
+    twins.declared(at(11 * MINUTE), declaration(A, B, sequence));
+    assert.equal(first(), undefined);
+  }
+  twins.declared(at(11 * MINUTE), declaration(A, B, 8));
+  assert.equal(first(), A);
+  twins.declared(at(15 * MINUTE), declaration(A, B, 9));
+  assert.deepEqual(twins.expire(at(21 * MINUTE)), [], "it lasts from the last time on");
+  assert.equal(twins.declared(at(0), { ...declaration(A, B), id: "nobody" }), false);
 });
 
 Deno.test("a run that declares itself is no alarm", () => {
@@ -249,7 +317,8 @@ Deno.test("where the first machine is heard its second is not, though it was tak
   // Its new run is not held to yet.
   twins.otherHeard(at(3 * SECOND), "member", place(1));
   assert.deepEqual(twins.alarm("member")?.places, [place(2), place(1)]);
-  assert.ok(take(40 * SECOND, C));
+  assert.equal(take(40 * SECOND, C), false);
+  assert.ok(take(45 * SECOND, C));
   assert.equal(first(), C);
   twins.firstAt("member", place(1));
   assert.deepEqual(twins.alarm("member")?.places, [place(2)]);

@@ -205,12 +205,14 @@ function ownTwin(_now: Now, mesh: Mesh): string[] {
 }
 
 function twins(_now: Now, mesh: Mesh): string[] {
-  return [...mesh.twins.alarms()].slice(0, LINES_EACH).map(({ id, firstPlace, otherPlace }) => {
-    const name = mesh.roster.nameOf(id) || id.slice(0, 16);
-    return `key: the key of ${name} is used by two machines, ${placeOf(firstPlace)} and ` +
-      `${placeOf(otherPlace)}: a disk was copied; tunnels stay with the first: on the copy, ` +
-      "`shoal identity renew` makes it a node of its own, which one `shoal approve` admits";
-  });
+  return [...mesh.copies.twins.alarms()].slice(0, LINES_EACH).map(
+    ({ id, firstPlace, otherPlace }) => {
+      const name = mesh.roster.nameOf(id) || id.slice(0, 16);
+      return `key: the key of ${name} is used by two machines, ${placeOf(firstPlace)} and ` +
+        `${placeOf(otherPlace)}: a disk was copied; tunnels stay with the first: on the copy, ` +
+        "`shoal identity renew` makes it a node of its own, which one `shoal approve` admits";
+    },
+  );
 }
 
 function placeOf(place: Endpoint | undefined): string {

@@ -270,6 +270,13 @@ export class Swim {
     if (!isLive(member)) this.#opinion.doubt(member);
   }
 
+  /** Asks a member within a period whether it is there; nothing follows from its silence. */
+  ask(now: Now, id: MemberId, out: SwimOutbox): void {
+    this.#step(now, out);
+    const member = this.#find(id);
+    if (member !== undefined) this.#opinion.doubt(member);
+  }
+
   /**
    * A member, or we ourselves, have announced this incarnation in something signed that is no
    * message of swim: a record, which spreads by itself.

@@ -19,7 +19,8 @@
  * sender learns the number.
  *
  * **Two machines with one key** cannot be told apart by their seals, but by the run in them: a random
- * number of each start. While both live, the run that was first is the one that counts (twins.ts).
+ * number of each start. While both live, the run that was first is the one that counts (twins.ts), from
+ * its own boot number on: the other may have gone on to any.
  */
 import type { Crypto } from "../crypto.ts";
 import { Reader, Writer } from "../codec.ts";
@@ -80,18 +81,22 @@ export type OpenResult =
     readonly boot: number;
     /** The highest boot number of ours that the sender says it knows. */
     readonly echo: number;
-    /** The sender is behind a boot number that it has used: it lost its state. */
+    /** The sender is behind a boot number that it has used: it lost its state, or another machine has its key. */
     readonly isBehind: boolean;
     readonly isNewStart: boolean;
+    readonly value: Unsure;
   }
-  /** Authentic, of a second machine that uses the sender's key; it may be a copy. */
+  /** Authentic, of a second machine that uses the sender's key. */
   | {
     readonly kind: "twin";
     readonly from: MemberId;
     readonly boot: number;
-    readonly value: Omit<Opened, "kind"> & { readonly kind: PayloadKind | undefined };
+    readonly value: Unsure;
   }
   | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
+
+/** What a member's key has sealed at some time: it may be a copy of that. */
+export type Unsure = Omit<Opened, "kind"> & { readonly kind: PayloadKind | undefined };
 
 interface Peer {
   readonly id: MemberId;
@@ -102,7 +107,7 @@ interface Peer {
   boot: number;
   /** Of that boot number. */
   window: ReplayWindow;
-  /** The one run that counts while two machines use the key; undefined: any. */
+  /** The one run that counts while two machines use the key, as it stands in datagrams; undefined: any. */
   run: string | undefined;
 }
 
@@ -142,11 +147,15 @@ export class Seal {
 
   /**
    * Knows a member from now on; a boot number from its signed record is proof of that number.
+   * @param run of that record, hexadecimal
    * @returns whether a member that was known has started anew
    */
-  know(id: MemberId, key: Uint8Array, boot: number): boolean {
+  know(id: MemberId, key: Uint8Array, boot: number, run?: string): boolean {
     const peer = this.#peers.get(id);
-    if (peer !== undefined) return this.#advance(peer, boot);
+    if (peer !== undefined) {
+      const isOther = run !== undefined && peer.run !== undefined && inSeal(run) !== peer.run;
+      return !isOther && this.#advance(peer, boot);
+    }
     const hint = this.#hint(key, this.self.signing.publicKey);
     const window = new ReplayWindow();
     const fresh: Peer = { id, key, hint, keys: undefined, boot, window, run: undefined };
@@ -155,10 +164,16 @@ export class Seal {
     return false;
   }
 
-  /** From now on only this run of a member counts: another machine uses its key, too. */
-  pin(id: MemberId, run: string): void {
+  /**
+   * From now on only this run of a member counts: another machine uses its key, too.
+   * @param boot where its numbers are, by its record, however far the other machine's have gone
+   */
+  pin(id: MemberId, run: string, boot: number): void {
     const peer = this.#peers.get(id);
-    if (peer) peer.run = run.slice(0, 2 * RUN_SIZE);
+    if (!peer || peer.run === inSeal(run)) return;
+    peer.run = inSeal(run);
+    // Its own window may be gone with the other's numbers. What is replayed from then says nothing new.
+    if (boot < peer.boot) Object.assign(peer, { boot, window: new ReplayWindow() });
   }
 
   unpin(id: MemberId): void {
@@ -223,17 +238,18 @@ export class Seal {
     const run = reader.bytes(RUN_SIZE).toHex();
     const kind = PAYLOADS[reader.u8()];
     const payload = reader.bytes(reader.left);
+    const value = { from: peer.id, kind, payload };
     if (peer.run !== undefined && peer.run !== run) {
-      return { kind: "twin", from: peer.id, boot, value: { from: peer.id, kind, payload } };
+      return { kind: "twin", from: peer.id, boot, value };
     }
     const isBehind = boot < peer.boot;
     const isNewStart = this.#advance(peer, boot);
     if (echo !== this.boot || isBehind) {
-      return { kind: "stale", from: peer.id, boot, echo, isBehind, isNewStart };
+      return { kind: "stale", from: peer.id, boot, echo, isBehind, isNewStart, value };
     }
     if (!peer.window.accept(counter)) return dropped("replayed");
     if (kind === undefined) return dropped("malformed");
-    return { kind: "opened", value: { from: peer.id, kind, payload }, isNewStart };
+    return { kind: "opened", value: { ...value, kind }, isNewStart };
   }
 
   #advance(peer: Peer, boot: number): boolean {
@@ -252,6 +268,11 @@ export class Seal {
   #hint(from: Uint8Array, to: Uint8Array): string {
     return this.crypto.blake2sMac(this.meshId, HINT, from, to).subarray(0, HINT_SIZE).toHex();
   }
+}
+
+/** How a run stands in datagrams. */
+function inSeal(run: string): string {
+  return run.slice(0, 2 * RUN_SIZE);
 }
 
 /** Both directions' keys between us and the holder of an Ed25519 key. */

@@ -95,6 +95,7 @@ Deno.test("a restart of the receiver opens no gap for what was sent before it", 
     echo: 1,
     isBehind: false,
     isNewStart: false,
+    value: { from: anna.id, kind: "ping", payload: TEXT },
   };
   assert.deepEqual(restarted.open(recorded), stale);
   assert.deepEqual(restarted.open(sealed(a2, bert.id)), stale, "a does not know of the restart");
@@ -120,6 +121,7 @@ Deno.test("a restart of the sender begins a new count, and the old one ends", ()
     echo: 1,
     isBehind: true,
     isNewStart: false,
+    value: { from: anna.id, kind: "ping", payload: TEXT },
   };
   assert.deepEqual(b.open(old), stale);
 });
@@ -134,6 +136,7 @@ Deno.test("a sender that lost its state is told so by being behind", () => {
     echo: 1,
     isBehind: true,
     isNewStart: false,
+    value: { from: anna.id, kind: "ping", payload: TEXT },
   });
   a.restart(10);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
@@ -171,7 +174,7 @@ Deno.test("while two machines use a key, only datagrams of the run that was firs
   const copy = new Seal(crypto, random, meshId, anna, 1, OTHER_RUN);
   copy.know(bert.id, bert.signing.publicKey, 1);
   const [ofFirst, ofCopy] = [sealed(a, bert.id), sealed(copy, bert.id)];
-  b.pin(anna.id, RUN);
+  b.pin(anna.id, RUN, 1);
   const value = { from: anna.id, kind: "ping", payload: TEXT };
   assert.deepEqual(b.open(ofCopy), { kind: "twin", from: anna.id, boot: 1, value });
   assert.equal(b.open(ofFirst).kind, "opened", "the copy has not used its number up");
@@ -183,15 +186,29 @@ Deno.test("a second machine that has started more often does not mute the first"
   const { a, b } = pair();
   const copy = new Seal(crypto, random, meshId, anna, 9, OTHER_RUN);
   copy.know(bert.id, bert.signing.publicKey, 1);
-  b.pin(anna.id, RUN);
+  b.pin(anna.id, RUN, 1);
   const opened = b.open(sealed(copy, bert.id));
   assert.ok(opened.kind === "twin" && opened.boot === 9);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
 });
 
+Deno.test("a second machine that was taken for the first, and is ahead in numbers, mutes it no longer than that", () => {
+  const { a, b } = pair();
+  const copy = new Seal(crypto, random, meshId, anna, 900, OTHER_RUN);
+  copy.know(bert.id, bert.signing.publicKey, 1);
+  assert.equal(b.open(sealed(copy, bert.id)).kind, "opened");
+  const stale = b.open(sealed(a, bert.id));
+  assert.ok(stale.kind === "stale" && stale.isBehind);
+  b.pin(anna.id, RUN, 1);
+  assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
+  assert.equal(b.open(sealed(copy, bert.id)).kind, "twin");
+  assert.equal(b.know(anna.id, anna.signing.publicKey, 901, OTHER_RUN), false);
+  assert.equal(b.open(sealed(a, bert.id)).kind, "opened", "its record at a door moves nothing");
+});
+
 Deno.test("nobody can be held to a run that is not known", () => {
   const { a, b } = pair();
-  b.pin(carl.id, RUN);
+  b.pin(carl.id, RUN, 1);
   b.unpin(carl.id);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
 });

@@ -1,0 +1,189 @@
+/**
+ * Somebody with a copy of a member's folder, and a program of its own, signs newer and newer records, so that none of the
+ * first machine's is ever the newest (issue 7, item 11).
+ */
+import assert from "node:assert/strict";
+import type { Endpoint } from "./endpoint.ts";
+import { announcements } from "./membership/announcement.ts";
+import { type Identity, identityFromSeed } from "./membership/identity.ts";
+import {
+  bootOf,
+  type NodeRecord,
+  openRecord,
+  sequenceOf,
+  signRecord,
+} from "./membership/record.ts";
+import type { NodeSnapshot } from "./snapshot.ts";
+import { decodePing, encodePong } from "./pings.ts";
+import type { Computer } from "./sim/node_lab.ts";
+import { healthOf, village } from "./sim/people.ts";
+import { toyCrypto } from "./sim/toy_crypto.ts";
+import { type Body, type Claim, decode, encode } from "./swim/messages.ts";
+import { PAYLOAD_MAX, type PayloadKind, Seal } from "./wire/seal.ts";
+
+const PLACE: Endpoint = { address: Uint8Array.of(198, 51, 100, 7), port: 4000, scope: 0 };
+const ADDRESS = "198.51.100.7:4000";
+const BASE64URL = { alphabet: "base64url" } as const;
+/** First byte of messages of a tunnel, at most. */
+const WIREGUARD_MAX = 4;
+
+type Riding = readonly Claim[];
+
+class Copyist {
+  /** Tunnel messages that came to it in place of the first machine. */
+  packets = 0;
+  readonly #identity: Identity;
+  readonly #own: NodeRecord;
+  readonly #members = new Map<string, { readonly record: NodeRecord; readonly at: string }>();
+  #seal!: Seal;
+  #run: string;
+  #boot: number;
+  #incarnation: number;
+
+  constructor(
+    private readonly victim: Computer,
+    private readonly meshId: Uint8Array,
+    others: readonly Computer[],
+  ) {
+    const { lab, disk, identitySeed } = victim;
+    assert.ok(disk && others[0]?.disk);
+    this.#identity = identityFromSeed(toyCrypto, identitySeed);
+    this.#run = lab.random(8).toHex();
+    this.#boot = disk.boot;
+    this.#incarnation = disk.incarnation + 1;
+    for (const one of others) {
+      const record = recordIn(disk, one.id, meshId);
+      this.#members.set(one.id, { record, at: one.address });
+    }
+    this.#own = recordIn(others[0].disk, victim.id, meshId);
+    lab.attach(PLACE, (bytes, from) => this.#receive(bytes, from));
+  }
+
+  /** Says to each that it is the member, with numbers that nobody has used. @param run 8 bytes, hexadecimal */
+  step(run = this.#run): void {
+    this.#boot += 2;
+    this.#run = run;
+    const { lab } = this.victim;
+    this.#seal = new Seal(toyCrypto, lab.random, this.meshId, this.#identity, this.#boot, run);
+    for (const [id, { record }] of this.#members) {
+      this.#seal.know(id, record.key, bootOf(record.sequence));
+    }
+    const { id: _, bytes: __, ...body } = this.#own;
+    const record = signRecord(toyCrypto, this.meshId, this.#identity.signing, {
+      ...body,
+      twin: undefined,
+      sequence: sequenceOf(this.#boot, 1),
+      run,
+      endpoints: [PLACE],
+    });
+    for (const id of this.#members.keys()) {
+      this.#send(id, "record", record.bytes);
+      this.#gossip(id, { kind: "news" });
+    }
+  }
+
+  #send(id: string, kind: PayloadKind, payload: Uint8Array): void {
+    const bytes = this.#seal.seal(id, kind, payload);
+    const to = this.#members.get(id)?.at;
+    if (bytes && to) this.victim.lab.network.send(ADDRESS, to, bytes, bytes.length);
+  }
+
+  #gossip(id: string, body: Body, claims: Riding = []): void {
+    const message = { incarnation: this.#incarnation, view: undefined, body, claims, rumours: [] };
+    this.#send(id, "gossip", encode(message, PAYLOAD_MAX));
+  }
+
+  /** Answers probes, denies its death, and learns which numbers the first machine has gone on to. */
+  #receive(bytes: Uint8Array, from: Endpoint): void {
+    if ((bytes[0] ?? 0) <= WIREGUARD_MAX) return void this.packets++;
+    const result = this.#seal.open(bytes);
+    if (result.kind !== "opened") return;
+    const { from: id, kind, payload } = result.value;
+    if (kind === "record") this.#outdo(payload);
+    const ping = kind === "ping" ? decodePing(payload) : undefined;
+    if (ping?.ok) this.#send(id, "pong", encodePong(ping.value.nonce, ping.value.token, from));
+    const message = kind === "gossip" ? decode(payload, PAYLOAD_MAX) : undefined;
+    if (!message?.ok) return;
+    const { body, view, rumours } = message.value;
+    for (const rumour of rumours) this.#outdo(rumour.bytes);
+    if (body.kind === "ping") this.#gossip(id, { kind: "ack", seq: body.seq });
+    if (!view || view.status === "alive" && view.incarnation <= this.#incarnation) return;
+    this.#incarnation = Math.max(this.#incarnation, view.incarnation) + 1;
+    const proof = announcements(toyCrypto, this.meshId, this.#identity).sign(this.#incarnation);
+    const subject = this.victim.id.slice(0, 32);
+    const alive = { subject, status: "alive", incarnation: this.#incarnation, proof } as const;
+    this.#gossip(id, { kind: "news" }, [alive]);
+  }
+
+  #outdo(bytes: Uint8Array): void {
+    const opened = openRecord(toyCrypto, this.meshId, bytes);
+    if (!opened.ok || opened.value.id !== this.victim.id) return;
+    this.#boot = Math.max(this.#boot, bootOf(opened.value.sequence));
+  }
+}
+
+function setUp() {
+  const { lab, founder, others } = village(toyCrypto, ["victim", "a", "b", "c"], 4);
+  const [victim, ...rest] = others;
+  assert.ok(victim);
+  lab.run(60_000);
+  const honest = [founder, ...rest];
+  const meshId = Uint8Array.fromHex(founder.node.status(founder.now()).mesh?.id ?? "");
+  return { lab, victim, honest, meshId, copyist: new Copyist(victim, meshId, honest) };
+}
+
+/** What a member holds of another. */
+function recordIn(
+  { members }: Pick<NodeSnapshot, "members">,
+  id: string,
+  meshId: Uint8Array,
+): NodeRecord {
+  for (const { record } of members) {
+    const opened = openRecord(toyCrypto, meshId, Uint8Array.fromBase64(record, BASE64URL));
+    if (opened.ok && opened.value.id === id) return opened.value;
+  }
+  throw new Error(`no record of ${id}`);
+}
+
+function isNamed(by: Computer): boolean {
+  return healthOf(by).some((line) => line.includes("the key of victim is used by two machines"));
+}
+
+const KINDS = [
+  ["in one run", () => undefined],
+  ["each in a run of its own", (random: (length: number) => Uint8Array) => random(8).toHex()],
+] as const;
+
+for (const [how, runOf] of KINDS) {
+  for (const pace of [100, 300, 1_000]) {
+    Deno.test(`item 11: a copy that signs a newer record every ${pace} ms, ${how}, is named by all within 10 s, and tunnels stay with the first`, () => {
+      const { lab, victim, honest, copyist } = setUp();
+      for (let ms = 0; ms < 120_000; ms += pace) {
+        copyist.step(runOf(lab.random));
+        lab.run(pace);
+        if (ms < 10_000) continue;
+        for (const one of honest) {
+          assert.ok(isNamed(one), `${one.wish.name} at ${ms} ms`);
+          assert.equal(one.sees(victim)?.endpoint, victim.address, `${one.wish.name} at ${ms} ms`);
+        }
+        const own = healthOf(victim).join("\n");
+        assert.match(own, /^key: another machine at .* uses this node's key, too/m);
+      }
+      for (const one of honest) one.say(victim);
+      lab.run(2_000);
+      assert.equal(victim.delivered.length, honest.length);
+      assert.equal(copyist.packets, 0);
+    });
+  }
+}
+
+Deno.test("item 11: a copy that hurries, and takes the run of the first machine each time, is named by all within 10 s", () => {
+  const { lab, victim, honest, copyist, meshId } = setUp();
+  const [founder] = honest;
+  assert.ok(founder);
+  for (let ms = 0; ms < 60_000; ms += 100) {
+    copyist.step(recordIn(founder.node.snapshot(), victim.id, meshId).run);
+    lab.run(100);
+    if (ms >= 10_000) assert.ok(honest.every(isNamed), `${ms} ms`);
+  }
+});

@@ -1,0 +1,157 @@
+/**
+ * What follows from it that two machines use one key (twins.ts): its datagrams, its record and its tunnel stay with the
+ * machine that was first, and every member hears of it.
+ */
+import { type Endpoint, sameEndpoint } from "../endpoint.ts";
+import type { NodeEvent } from "../event.ts";
+import type { GuestTunnels } from "../guest_tunnels.ts";
+import type { Now, Outbox, PeerId } from "../machine.ts";
+import type { MemberTunnels } from "../member_tunnels.ts";
+import type { SwimOutbox } from "../swim/outbox.ts";
+import type { Swim } from "../swim/swim.ts";
+import type { Seal } from "../wire/seal.ts";
+import type { MemberId } from "./identity.ts";
+import { KIND, recordRumour, twinRumour } from "./news.ts";
+import { bootOf, type NodeRecord } from "./record.ts";
+import type { Member, Roster } from "./roster.ts";
+import { type Alarm, Twins } from "./twins.ts";
+
+/** Milliseconds between two records of one member that are looked at though they could not be delivered. */
+const OPENING_PACE = 1_000;
+
+interface Links {
+  readonly roster: Roster;
+  readonly seal: Seal;
+  readonly swim: Swim;
+  readonly tunnels: MemberTunnels;
+  readonly guests: GuestTunnels;
+  readonly swimOut: (now: Now, out: Outbox<NodeEvent>) => SwimOutbox;
+}
+
+export class Copies {
+  readonly twins = new Twins();
+  /** Boot ms at which a record of each that could not be delivered was opened last; never more than the members. */
+  readonly #opened = new Map<MemberId, number>();
+
+  constructor(private readonly links: Links) {}
+
+  forget(id: MemberId): void {
+    this.#end(id);
+    this.twins.forget(id);
+    this.#opened.delete(id);
+  }
+
+  /** Whether a newer record may stand for its subject: two machines may use its key. */
+  isFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): boolean {
+    const member = this.links.roster.get(record.id);
+    let isFirst = true;
+    this.#watch(now, record.id, out, () => {
+      isFirst = this.twins.record(now, record);
+    });
+    if (!isFirst && member) this.#holdRecord(now, member, out);
+    return isFirst;
+  }
+
+  /**
+   * A member's record names another machine with its key, whatever its sequence. @returns whether it is believed, and passed
+   * on
+   */
+  declared(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): boolean {
+    const { id, twin } = record;
+    const { roster, swim, swimOut } = this.links;
+    const member = roster.get(id);
+    if (!member || !twin) return false;
+    this.#watch(now, id, out, () => this.twins.declared(now, record));
+    if (!this.twins.alarm(id)) return false;
+    this.#holdRecord(now, member, out);
+    swim.spread(now, twinRumour(record), swimOut(now, out));
+    return true;
+  }
+
+  /** Whether a record that could not be delivered is worth a look: it costs a signature, and anybody can repeat it. */
+  isWorthOpening(now: Now, id: MemberId): boolean {
+    if (now.boot - (this.#opened.get(id) ?? -Infinity) < OPENING_PACE) return false;
+    this.#opened.set(id, now.boot);
+    return true;
+  }
+
+  /** Whether a record is of the second of two machines that use its key. */
+  isOfSecond({ id, run }: NodeRecord): boolean {
+    const alarm = this.twins.alarm(id);
+    return alarm !== undefined && alarm.first !== run;
+  }
+
+  /**
+   * Whether a peer's handshake from here is of the second machine that uses its key. What a member
+   * says of its own key refuses nobody else who is at that place.
+   */
+  isAtSecond(peer: PeerId, from: Endpoint): boolean {
+    const member = this.links.roster.byPeer(peer);
+    const alarm = member && this.twins.alarm(member.id);
+    return alarm?.places.some((place) => sameEndpoint(place, from)) ?? false;
+  }
+
+  tick(now: Now, out: Outbox<NodeEvent>): void {
+    const { swim, swimOut } = this.links;
+    for (const id of this.twins.endVacant(now)) this.#end(id);
+    for (const id of this.twins.takeSilent()) swim.ask(now, id, swimOut(now, out));
+  }
+
+  review(now: Now): void {
+    for (const id of this.twins.expire(now)) this.#end(id);
+  }
+
+  #end(id: MemberId): void {
+    this.links.seal.unpin(id);
+    this.links.swim.retract(KIND.twin, id);
+  }
+
+  /** Does what may begin or end an alarm, and what follows from that. */
+  #watch(now: Now, id: MemberId, out: Outbox<NodeEvent>, step: () => void): void {
+    const had = this.twins.alarm(id);
+    step();
+    const alarm = this.twins.alarm(id);
+    if (!alarm) {
+      if (had) this.#end(id);
+      return;
+    }
+    this.links.seal.pin(id, alarm.first, bootOf(alarm.record.sequence));
+    if (!had) this.#sound(now, alarm, out);
+  }
+
+  #sound(now: Now, alarm: Alarm, out: Outbox<NodeEvent>): void {
+    const { id, otherPlace: endpoint } = alarm;
+    // Two that are of one mind can begin and end it as often as they like; status shows it each time.
+    if (this.twins.isWorthTelling(now, id)) {
+      const who = this.links.roster.who(id);
+      out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}) });
+    }
+    const member = this.links.roster.get(id);
+    if (member) this.#holdTunnel(now, member, alarm, out);
+  }
+
+  /** The record that stands for a member is of its first machine. */
+  #holdRecord(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const { id } = member;
+    const alarm = this.twins.alarm(id);
+    if (!alarm || member.record.run === alarm.first) return;
+    const { roster, swim, swimOut, tunnels } = this.links;
+    roster.holdTo(member, alarm.record, now);
+    member.observed = undefined;
+    swim.retract(KIND.record, id);
+    swim.spread(now, recordRumour(alarm.record), swimOut(now, out));
+    tunnels.aim(now, member, out);
+  }
+
+  /** A tunnel that leads to the second machine is made anew: it stays with the first. */
+  #holdTunnel(now: Now, member: Member, { places }: Alarm, out: Outbox<NodeEvent>): void {
+    const { tunnels, guests } = this.links;
+    const at = tunnels.endpoint(member);
+    if (!places.some((place) => at && sameEndpoint(place, at))) return;
+    member.observed = undefined;
+    tunnels.remove(now, member, out);
+    tunnels.add(now, member, out);
+    tunnels.route(now, member, out);
+    guests.touch();
+  }
+}
