@@ -9,7 +9,7 @@ import {
   peerCredentials,
 } from "../ffi/libc.ts";
 import type { NodeEvent } from "../mesh/event.ts";
-import { type Io, joinLine, programName } from "./cli/command.ts";
+import { type Io, joinLine, joinLineAt, programName } from "./cli/command.ts";
 import { inWordsOf, type Meant, meantAs } from "./cli/typed.ts";
 import type { NodeConfig } from "./config.ts";
 import { ControlServer, type Document } from "./control.ts";
@@ -217,6 +217,14 @@ class Front {
       });
       this.io.out("on the next machine (one machine, within 24 hours), run:");
       this.io.out(joinLine(this.io, token));
+      // In brackets, as in IPv6, it would need quotes in some shells.
+      const seed = seeds.find((one) => !one.startsWith("["));
+      if (seed !== undefined) {
+        const line = joinLineAt(this.io, seed, token);
+        this.io.out(
+          `where that reaches this one at another place than ${seed}, put that in:  ${line}`,
+        );
+      }
       const warning = reachOf(seeds);
       if (warning !== "") this.io.err(warning);
       this.io.out(

@@ -72,7 +72,10 @@ Deno.test("T44: a token typed behind ./run node and an installed shoal node stan
       ...["--name", name, "--state", join(dir, name)],
     ];
     const founder = new Running(RUN, ...node("founder"), "--advertise", "127.0.0.1");
-    await founder.until(/^\.\/run node --token (\S+)$/m);
+    // The line to paste, and the same where a person knows a better place.
+    await founder.until(
+      /^\.\/run node --token (\S+)\n.*: {2}\.\/run node --join \S+:\d+ --token \1$/m,
+    );
     const invite = async () => {
       const args = ["shoal", "invite", "--json", "--state", join(dir, "founder")];
       const { stdout } = await new Deno.Command(RUN, { args }).output();

@@ -89,6 +89,11 @@ export function joinLine(io: Io, token: string): string {
   return `${programName(io, "node")} --token ${token}`;
 }
 
+/** The same for a machine that reaches the seed at another place than the token says, which is put in by hand. */
+export function joinLineAt(io: Io, seed: string, token: string): string {
+  return `${programName(io, "node")} --join ${seed} --token ${token}`;
+}
+
 /** `A,B` of an option as a list; nothing between two commas is left to whoever reads the names. */
 export function namesOf(text: string): string[] {
   return text === "" ? [] : text.split(",").map((item) => item.trim());
