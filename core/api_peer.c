@@ -169,6 +169,17 @@ int32_t shoal_peer_set_guest(shoal_device_t handle, shoal_peer_t peer, uint32_t 
     return end(&still, SHOAL_OK);
 }
 
+int32_t shoal_peer_set_staying(shoal_device_t handle, shoal_peer_t peer, uint32_t staying) {
+    if (staying > 1)
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    still.peer->staying = staying;
+    return end(&still, SHOAL_OK);
+}
+
 int32_t shoal_peer_arm(shoal_device_t handle, shoal_peer_t peer, uint32_t edges) {
     if (edges & ~SHOAL_EDGE_ALL)
         return SHOAL_E_INVALID;

@@ -27,6 +27,8 @@ struct peer {
     bool gso_told;      /* that was mailed */
     bool offline;       /* the caller knows that it is not there */
     bool guest;         /* what it and other peers send each other goes through us: forward.h */
+    bool staying;       /* its endpoint moves by shoal_peer_set_endpoint alone */
+    uint64_t elsewhere_told; /* when the caller was last told that it was heard elsewhere */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
     uint32_t routes_seen; /* the device's `route_changes` when source and way were last asked for */

@@ -96,22 +96,38 @@ void rx_deliver(struct pass *pass) {
 
 /* ---- Data messages ----------------------------------------------------------------------- */
 
-/* The endpoint is the outer source of the latest authenticated packet (R53), and we answer from the
- * address that it came to (R55). Only another remote is news. */
-static void move_endpoint(struct pass *pass, struct peer *peer,
-                          const struct shoal_endpoint *endpoint) {
-    if (memcmp(&peer->endpoint, endpoint, sizeof(*endpoint)) == 0)
-        return;
-    bool moved = memcmp(&peer->endpoint.remote, &endpoint->remote, sizeof(endpoint->remote)) != 0;
-    pass_set_endpoint(pass, peer, endpoint);
-    peer->routes_seen = atomic_load_explicit(&pass->plane->route_changes, memory_order_relaxed);
-    if (!moved)
-        return;
+/* How often the caller is told that a peer that stays is heard elsewhere: it asks there, and a lost
+ * answer is asked for again. */
+#define ELSEWHERE_PACE (100 * UINT64_C(1000000))
+
+static void tell_moved(struct pass *pass, const struct peer *peer,
+                       const struct shoal_endpoint *endpoint) {
     struct shoal_mail mail = {.kind = SHOAL_MAIL_ENDPOINT_MOVED,
                               .tag = peer->tag,
                               .time = pass->now,
                               .endpoint = *endpoint};
     post_frequent_news(&pass->plane->post, &pass->stats, &mail); /* facts know the endpoint, too */
+}
+
+/* The endpoint is the outer source of the latest authenticated packet (R53), and we answer from the
+ * address that it came to (R55). Only another remote is news, and a peer that stays is not followed
+ * there. */
+static void move_endpoint(struct pass *pass, struct peer *peer,
+                          const struct shoal_endpoint *endpoint) {
+    if (memcmp(&peer->endpoint, endpoint, sizeof(*endpoint)) == 0)
+        return;
+    bool moved = memcmp(&peer->endpoint.remote, &endpoint->remote, sizeof(endpoint->remote)) != 0;
+    if (moved && peer->staying && peer->endpoint.remote.family) {
+        if (peer->elsewhere_told && pass->now - peer->elsewhere_told < ELSEWHERE_PACE)
+            return;
+        peer->elsewhere_told = pass->now;
+        tell_moved(pass, peer, endpoint);
+        return;
+    }
+    pass_set_endpoint(pass, peer, endpoint);
+    peer->routes_seen = atomic_load_explicit(&pass->plane->route_changes, memory_order_relaxed);
+    if (moved)
+        tell_moved(pass, peer, endpoint);
 }
 
 static void confirm(struct pass *pass, struct peer *peer, const struct session *session) {

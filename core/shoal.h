@@ -312,6 +312,16 @@ SHOAL_API int32_t shoal_peer_set_offline(shoal_device_t device, shoal_peer_t pee
  */
 SHOAL_API int32_t shoal_peer_set_guest(shoal_device_t device, shoal_peer_t peer, uint32_t guest);
 
+/**
+ * Says whether the peer's endpoint stays where the caller has set it. R53 lets authentic data from
+ * another place move it, and so whoever has the keys leads what is sent to it to a third party, by
+ * one packet with an invented source. With this the data counts, and where it came from is mailed
+ * (SHOAL_MAIL_ENDPOINT_MOVED, at most ten times a second and peer): the caller finds out whether
+ * the peer is there. Without an endpoint the first packet sets it.
+ */
+SHOAL_API int32_t shoal_peer_set_staying(shoal_device_t device, shoal_peer_t peer,
+                                         uint32_t staying);
+
 /** Drops what waits for a session (R62). */
 SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t peer);
 
@@ -410,7 +420,8 @@ enum shoal_mail_kind {
     SHOAL_MAIL_UNSENT_REPLY = 4,      /* edge; time: when the first unreplied data arrived */
     SHOAL_MAIL_SESSION_CONFIRMED = 5, /* index: local index of what is current now (R43) */
     SHOAL_MAIL_REKEY_DUE = 6,         /* index; value: enum shoal_rekey_why; once per session */
-    SHOAL_MAIL_ENDPOINT_MOVED = 7,    /* endpoint: from authenticated data (R53) */
+    SHOAL_MAIL_ENDPOINT_MOVED = 7,    /* endpoint: from authenticated data (R53); of a peer that
+                                         stays where it was set nothing has moved */
     SHOAL_MAIL_LINK = 8,              /* value: enum shoal_link_news; index: MTU */
     SHOAL_MAIL_OFFLOAD_DEMOTED =
         9, /* value: enum shoal_offload; index: errno; tag not 0: only towards this peer */

@@ -408,6 +408,11 @@ export class Device {
     ensure("peer_set_guest", this.core.calls.shoal_peer_set_guest(this.handle, peer, 1));
   }
 
+  /** The peer's endpoint moves by {@link setEndpoint} alone. */
+  setStaying(peer: PeerHandle): void {
+    ensure("peer_set_staying", this.core.calls.shoal_peer_set_staying(this.handle, peer, 1));
+  }
+
   dropStaged(peer: PeerHandle): void {
     ensure("peer_drop_staged", this.core.calls.shoal_peer_drop_staged(this.handle, peer));
   }

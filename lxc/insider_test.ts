@@ -235,3 +235,46 @@ testUnless(
     );
   },
 );
+
+testUnless(
+  { right },
+  "item 6, T34: a member whose datagrams leave with another's address has nothing of its download sent there",
+  async () => {
+    await using machines = await Machines.open();
+    const lyon = await machines.found("lyon");
+    const [mole] = await machines.join(lyon, "mole") as [MeshNode];
+    const victim = await machines.add("victim");
+    await victim.host.ip("address add 10.0.0.66/24 dev eth0");
+    await meet([lyon, mole], 1);
+    const { self } = await mole.status();
+    // Big echo requests of lyon's are what it sends to the mole; a few of the mole's make its tunnel seem to be elsewhere.
+    const flood = lyon.host.spawn([
+      "ping",
+      "-q",
+      "-i",
+      "0.002",
+      "-s",
+      "1200",
+      "-w",
+      "12",
+      self.ip4,
+    ]);
+    await new Promise((wake) => setTimeout(wake, 2_000));
+    const capture = await Capture.open(machines.wire.host, victim.port);
+    await mole.host.run(["nft", "-f", "-"], {
+      stdin: `table ip lie {
+  chain out {
+    type filter hook postrouting priority 0;
+    udp sport 51820 ip saddr set 10.0.0.66
+  }
+}
+`,
+    });
+    await flood.status;
+    const seen = udpOf(await capture.close()).filter(({ to }) => to === "10.0.0.66");
+    const data = seen.filter(({ payload }) => payload[0] === 4);
+    assert.deepEqual(data.map(({ payload }) => payload.length), [], "data at the victim");
+    // Questions for a proof, and answers no longer than what the mole says of itself.
+    assert.ok(seen.length >= 1 && seen.length <= 40, `${seen.length} datagrams at the victim`);
+  },
+);

@@ -447,6 +447,34 @@ Deno.test("T38: suspicions that are always refuted fill no journal and no disk",
   assert.equal(told(founder, "memberDied"), 1);
 });
 
+Deno.test("item 6, T34: a member that writes another's address on its data has nothing of a download sent there but three questions", () => {
+  const { lab, founder, others: [mole] } = village(crypto, ["mole"], 4);
+  assert.ok(mole);
+  mole.say(founder);
+  lab.run(2_000);
+  founder.say(mole);
+  lab.run(2_000);
+  mole.delivered.length = 0;
+  const victim = { address: Uint8Array.of(198, 51, 100, 66), port: 4444, scope: 0 };
+  const atVictim: number[] = [];
+  lab.attach(victim, ({ length }) => void atVictim.push(length));
+  const { network } = lab;
+  const send = network.send.bind(network);
+  // Data and handshakes of the mole's leave with the victim's address.
+  const spoof: typeof send = (from, to, bytes, size) => {
+    if (from !== mole.address || (bytes[0] ?? 0) > 4) send(from, to, bytes, size);
+    else founder.inject(bytes, victim);
+  };
+  Object.defineProperty(network, "send", { value: spoof, configurable: true });
+  for (let ms = 0; ms < 60_000; ms += 20) {
+    founder.say(mole);
+    if (ms % 100 === 0) mole.say(founder);
+    lab.run(20);
+  }
+  assert.ok(atVictim.length <= 3, `${atVictim.length} datagrams`);
+  assert.ok(mole.delivered.length >= 2_990, `${mole.delivered.length} packets stay its own`);
+});
+
 Deno.test("T38: who leaves and returns once a period fills no journal and no disk", () => {
   const { lab, founder, others: [mole, ...rest] } = village(crypto, ["mole", "a", "b", "c"], 4);
   assert.ok(mole);

@@ -114,6 +114,8 @@ export type Command =
   | { readonly kind: "setOffline"; readonly peer: PeerId; readonly isOffline: boolean }
   /** A peer that knows nobody but us: what it and other peers send each other goes through us. */
   | { readonly kind: "setGuest"; readonly peer: PeerId }
+  /** Its endpoint moves by `setEndpoint` alone; authentic data from elsewhere is told all the same. */
+  | { readonly kind: "setStaying"; readonly peer: PeerId }
   /** Drops what waits for a session (R62). */
   | { readonly kind: "dropStaged"; readonly peer: PeerId }
   /** Arms edges again; one whose condition holds already rings at once. */

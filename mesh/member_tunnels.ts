@@ -3,15 +3,25 @@
  * known place as its endpoint. Data-plane facts come back from here as signs of life.
  */
 import type { Crypto } from "./crypto.ts";
-import { type Endpoint, sameEndpoint } from "./endpoint.ts";
+import { type Endpoint, sameEndpoint, type Source } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { FirstContacts } from "./door/first_contacts.ts";
 import type { Datagram, Now, Outbox } from "./machine.ts";
+import type { MemberId } from "./membership/identity.ts";
 import type { Member, Roster } from "./membership/roster.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
 import type { FactReader, TunnelEvent } from "./tunnel/types.ts";
 
+/** Where a tunnel would lead if its member proved to be there. */
+interface Candidate {
+  readonly endpoint: Endpoint;
+  readonly source: Source | undefined;
+}
+
 export class MemberTunnels {
+  /** Of members whose data came from elsewhere: the last such place. */
+  readonly #candidates = new Map<MemberId, Candidate>();
+
   constructor(
     private readonly crypto: Crypto,
     private readonly roster: Roster,
@@ -49,6 +59,7 @@ export class MemberTunnels {
     const added = image && this.tunnels.addPeer(now, image, this.outbox(now, out));
     if (added?.kind !== "added" && added?.kind !== "exists") return;
     this.roster.bind(member, added.peer);
+    this.tunnels.stay(added.peer, this.outbox(now, out));
     this.suit(member);
     this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(now, out));
   }
@@ -76,6 +87,7 @@ export class MemberTunnels {
   }
 
   remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    this.#candidates.delete(member.id);
     if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(now, out));
   }
 
@@ -99,6 +111,35 @@ export class MemberTunnels {
       if (had !== undefined) this.tunnels.removeRoute(had, route, this.outbox(now, out));
       if (has !== undefined) this.tunnels.addRoute(has, route, this.outbox(now, out));
     }
+  }
+
+  /**
+   * Authentic data of a member came from another place than its tunnel leads to. It leads there once the member has
+   * proven that it receives there: whoever writes an invented source on a packet would have its downloads sent to that.
+   * @returns whether that is known already
+   */
+  heardElsewhere(
+    now: Now,
+    { id, peer }: Member,
+    endpoint: Endpoint,
+    source: Source | undefined,
+    out: Outbox<NodeEvent>,
+  ): boolean {
+    if (peer === undefined) return true;
+    if (this.contacts.isProven(now, endpoint, id)) {
+      this.tunnels.move(now, peer, endpoint, source, this.outbox(now, out));
+      return true;
+    }
+    this.#candidates.set(id, { endpoint, source });
+    return false;
+  }
+
+  /** A member has proven to be at a place. */
+  proven(now: Now, { id, peer }: Member, place: Endpoint, out: Outbox<NodeEvent>): void {
+    const candidate = this.#candidates.get(id);
+    if (!candidate || peer === undefined || !sameEndpoint(candidate.endpoint, place)) return;
+    this.#candidates.delete(id);
+    this.tunnels.move(now, peer, place, candidate.source, this.outbox(now, out));
   }
 
   /** Where a member's tunnel leads now. */

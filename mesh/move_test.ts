@@ -22,3 +22,23 @@ Deno.test("a member that moves in a mesh of eight proves its new place, and is s
     }
   }
 });
+
+Deno.test("a member that moves while data goes both ways is followed within a fraction of a second", () => {
+  const { lab, founder, others: [moved] } = village(toyCrypto, ["n1", "n2"], 5);
+  assert.ok(moved);
+  founder.say(moved);
+  lab.run(61_000);
+  founder.say(moved);
+  lab.run(1_000);
+  lab.move(moved, Uint8Array.of(198, 51, 100, 22));
+  moved.delivered.length = 0;
+  let sent = 0;
+  for (let ms = 0; ms < 3_000; ms += 10, sent++) {
+    founder.say(moved);
+    if (ms % 50 === 0) moved.say(founder);
+    lab.run(10);
+  }
+  lab.run(100);
+  const lost = sent - moved.delivered.length;
+  assert.ok(lost <= 20, `${lost} packets of 10 ms each`);
+});

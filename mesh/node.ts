@@ -334,6 +334,7 @@ export class Node {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
       const { endpoint, source } = edge;
       roster.heardAt(member, { endpoint, source, at: now.boot }, now);
+      this.#talk?.heardElsewhere(now, member, endpoint, source, out);
     }
     if (edge.kind === "sessionConfirmed") {
       const isNews = this.#mesh?.guests.confirmed(now, edge.peer, edge.index) ?? false;
@@ -810,7 +811,7 @@ export class Node {
     const { member } = acceptance;
     const { from: endpoint, source } = arrival;
     mesh.roster.heardAt(member, { endpoint, source, at: now.boot }, now);
-    if (outcome.isThere) mesh.proven(now, arrival.from, member.id);
+    if (outcome.isThere) mesh.proven(now, arrival.from, member.id, out);
     mesh.tunnels.aim(now, member, out);
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();

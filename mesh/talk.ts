@@ -11,7 +11,7 @@ import { Hellos } from "./door/hellos.ts";
 import { RENEWAL_PACE } from "./door/first_contacts.ts";
 import { backTo } from "./door/joiner.ts";
 import { Refusals } from "./door/refusals.ts";
-import { type Endpoint, formatEndpoint, sameEndpoint } from "./endpoint.ts";
+import { type Endpoint, formatEndpoint, sameEndpoint, type Source } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { decodeAdmission } from "./membership/admission.ts";
@@ -66,11 +66,12 @@ export class Talk {
   /** To whom each was sent, and where: its answer proves that place alone. */
   readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
-  /** Boot ms of the last notice, warning, greeting and proof of membership; never more than the members. */
+  /** Boot ms of the last notice, warning, greeting, proof of membership and question at a new place; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
   readonly #warned = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
+  readonly #asked = new Map<MemberId, number>();
   /** Members that were heard at a place that they have not proven: the last that was asked for a proof, and when. */
   readonly #sought = new Map<MemberId, { readonly place: string; readonly at: number }>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
@@ -138,6 +139,7 @@ export class Talk {
         this.#warned,
         this.#greeted,
         this.#shown,
+        this.#asked,
         this.#sought,
         this.#introduced,
       ]
@@ -201,13 +203,39 @@ export class Talk {
     const place = formatEndpoint(arrival.from);
     const last = this.#sought.get(id);
     if (last && now.boot - last.at < (last.place === place ? RENEWAL_PACE : PACE)) return;
+    if (this.#askAt(now, member, arrival, out)) this.#sought.set(id, { place, at: now.boot });
+  }
+
+  /**
+   * Data of a member came from another place than its tunnel leads to: where it has not proven that place, it is asked
+   * there, at once and then each second as long as data comes from there, since the tunnel does not follow it before.
+   */
+  heardElsewhere(
+    now: Now,
+    member: Member,
+    from: Endpoint,
+    source: Source | undefined,
+    out: Outbox<NodeEvent>,
+  ): void {
+    if (this.mesh.tunnels.heardElsewhere(now, member, from, source, out)) return;
+    if (!isPaced(this.#asked, now, member.id)) return;
+    this.#askAt(now, member, source ? { from, source } : { from }, out);
+  }
+
+  /** Asks a member for a proof that it receives at a place. @returns whether that may be sent there */
+  #askAt(
+    now: Now,
+    member: Member,
+    at: Pick<Arrival, "from" | "source">,
+    out: Outbox<NodeEvent>,
+  ): boolean {
     const ping = this.#question(now, member, GREETING_TIME, false);
-    const bytes = this.mesh.seal.seal(id, "ping", this.#pingTo(arrival.from, ping, PING_MIN));
-    const datagram = bytes && backTo(arrival, bytes);
-    if (!datagram || !this.mesh.contacts.maySend(now, datagram, id)) return;
-    this.#sought.set(id, { place, at: now.boot });
+    const bytes = this.mesh.seal.seal(member.id, "ping", this.#pingTo(at.from, ping, PING_MIN));
+    const datagram = bytes && backTo(at, bytes);
+    if (!datagram || !this.mesh.contacts.maySend(now, datagram, member.id)) return false;
     this.#wait(ping, out);
     out.send(datagram);
+    return true;
   }
 
   /** @returns whether it went anywhere */
@@ -243,7 +271,7 @@ export class Talk {
       return false;
     }
     this.refusals.clear(id);
-    if (sameEndpoint(place, arrival.from)) this.mesh.proven(now, place, id);
+    if (sameEndpoint(place, arrival.from)) this.mesh.proven(now, place, id, out);
     this.#place(now, member, arrival, out);
     this.#record(now, id, verdict.record, out);
     this.confirm(now, member.id, cookie, out);
@@ -367,7 +395,7 @@ export class Talk {
     const acceptance = this.mesh.letIn(now, record, out);
     if (acceptance.kind === "refused") return this.mesh.release(from);
     const { member } = acceptance;
-    this.mesh.proven(now, arrival.from, from);
+    this.mesh.proven(now, arrival.from, from, out);
     this.#place(now, member, arrival, out);
     if (acceptance.kind === "old" && member.record.sequence > record.sequence) {
       this.mesh.send(now, from, "record", member.record.bytes, out); // it has lost its state
@@ -481,7 +509,7 @@ export class Talk {
     if (!pong.ok || !ping) return false;
     const asked = ping.places.get(pong.value.token);
     if (asked && sameEndpoint(asked, arrival.from)) {
-      this.mesh.proven(now, arrival.from, member.id);
+      this.mesh.proven(now, arrival.from, member.id, out);
     }
     const rttMs = now.boot - ping.sentAt;
     member.rtt = rttMs;

@@ -417,6 +417,8 @@ export class Driver<E> {
         return device.setOffline(peer, command.isOffline);
       case "setGuest":
         return device.setGuest(peer);
+      case "setStaying":
+        return device.setStaying(peer);
       case "dropStaged":
         return device.dropStaged(peer);
       case "arm":

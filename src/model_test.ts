@@ -169,6 +169,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ kind: fc.constant("sendKeepalive"), peer, unlessSent: fc.boolean() }),
   fc.record({ kind: fc.constant("setOffline"), peer, isOffline: fc.boolean() }),
   fc.record({ kind: fc.constant("setGuest"), peer }),
+  fc.record({ kind: fc.constant("setStaying"), peer }),
   fc.record({ kind: fc.constant("dropStaged"), peer }),
   fc.record({
     kind: fc.constant("arm"),

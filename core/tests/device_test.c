@@ -335,6 +335,45 @@ static void the_endpoint_follows_the_latest_authenticated_packet(void **state) {
     world_close(&w);
 }
 
+/* Whoever has the keys writes any source on its packets: what it asks for would go there. */
+static void a_peer_that_stays_is_followed_only_where_the_caller_says(void **state) {
+    (void)state;
+    struct shoal_mail mail;
+    struct shoal_address stranger;
+    open_pair(&(struct world_options){0});
+    assert_int_equal(shoal_peer_set_staying(w.a.device, w.a.peer, 2), SHOAL_E_INVALID);
+    assert_int_equal(shoal_peer_set_staying(w.a.device, w.a.peer + 1, 1), SHOAL_E_STALE);
+    assert_int_equal(shoal_peer_set_staying(w.a.device, w.a.peer, 1), SHOAL_OK);
+    int fd = stranger_open(SHOAL_AF_INET, &stranger);
+    uint64_t began = world_now();
+    enum { MANY = 200 };
+    for (uint64_t i = 0; i < MANY; i++)
+        stranger_send(fd, &w.a.outer, frame,
+                      forge(frame, 2, 100, 1000 + i, (const uint8_t *)"", 0));
+    side_await(&w.a, "rx_packets", MANY);
+    assert_true(side_mail(&w.a, SHOAL_MAIL_ENDPOINT_MOVED, &mail, NULL));
+    assert_memory_equal(&mail.endpoint.remote, &stranger, sizeof(stranger));
+    uint32_t told = 1 + side_count_mail(&w.a, SHOAL_MAIL_ENDPOINT_MOVED);
+    assert_true(told <= 1 + (world_now() - began) / (100 * 1000000ull));
+    struct shoal_endpoint now = side_facts(&w.a).endpoint;
+    assert_memory_equal(&now.remote, &w.b.outer, sizeof(w.b.outer));
+    cross(&w.a, &w.b, false, 10, 1); /* where it was */
+    now.remote = stranger;
+    assert_int_equal(shoal_peer_set_endpoint(w.a.device, w.a.peer, &now, sizeof(now)), SHOAL_OK);
+    side_write(&w.a, packet, world_packet(packet, false, 1, 2, 100, 1));
+    assert_int_equal(stranger_receive(fd, frame, sizeof(frame), WORLD_PATIENCE_MS), 128 + 32);
+    /* What comes from where it stays is no news, and gives it our address there. */
+    memset(&now.local, 0, sizeof(now.local));
+    assert_int_equal(shoal_peer_set_endpoint(w.a.device, w.a.peer, &now, sizeof(now)), SHOAL_OK);
+    stranger_send(fd, &w.a.outer, frame, forge(frame, 2, 100, 5000, (const uint8_t *)"", 0));
+    side_await(&w.a, "rx_packets", MANY + 1);
+    assert_true(side_no_mail(&w.a, SHOAL_MAIL_ENDPOINT_MOVED));
+    now = side_facts(&w.a).endpoint;
+    assert_memory_equal(now.local.ip, "\x7f\0\0\1", 4); /* R55 */
+    close(fd);
+    world_close(&w);
+}
+
 static void a_device_moves_between_ports_and_closes_them(void **state) {
     (void)state;
     struct shoal_error error;
@@ -589,6 +628,7 @@ int main(void) {
         cmocka_unit_test(a_rekey_is_due_once_at_its_age_its_count_and_on_receiving_late),
         cmocka_unit_test(a_keepalive_unless_sent_is_sent_once),
         cmocka_unit_test(the_endpoint_follows_the_latest_authenticated_packet),
+        cmocka_unit_test(a_peer_that_stays_is_followed_only_where_the_caller_says),
         cmocka_unit_test(bytes_that_an_address_does_not_use_move_no_endpoint),
         cmocka_unit_test(a_device_moves_between_ports_and_closes_them),
         cmocka_unit_test(datagrams_that_are_not_data_reach_the_mailbox_with_their_source),

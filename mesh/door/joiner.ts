@@ -344,6 +344,6 @@ function reportAt(seed: Target): number {
 }
 
 /** A datagram to where another came from, from the address that it came to. */
-export function backTo({ from, source }: Arrival, bytes: Uint8Array) {
+export function backTo({ from, source }: Pick<Arrival, "from" | "source">, bytes: Uint8Array) {
   return { bytes, to: from, ...(source ? { from: source } : {}) };
 }

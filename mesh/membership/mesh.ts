@@ -696,8 +696,10 @@ export class Mesh {
   }
 
   /** A member at this place has repeated something that was sent to it alone. */
-  proven(now: Now, place: Endpoint, id: MemberId): void {
+  proven(now: Now, place: Endpoint, id: MemberId, out: Outbox<NodeEvent>): void {
     this.contacts.proven(now, place, id);
+    const member = this.roster.get(id);
+    if (member) this.tunnels.proven(now, member, place, out);
     this.copies.twins.vacate(now, place, id);
     this.#own.vacate(place);
   }

@@ -64,6 +64,9 @@ interface PlanePeer {
   source: Source | undefined;
   isOffline: boolean;
   isGuest: boolean;
+  isStaying: boolean;
+  /** Boot ms at which it was last told that it was heard elsewhere. */
+  elsewhereToldAt: number;
   previous: Keys | undefined;
   current: Keys | undefined;
   next: Keys | undefined;
@@ -79,6 +82,8 @@ const COUNTER_LIMIT = 2n ** 64n - 2n ** 13n - 1n; // R2
 /** Boot milliseconds between two strays of one source that are told of, and sources that are counted. */
 const STRAY_PACE = 100;
 const STRAY_SOURCES = 128;
+/** Boot milliseconds between two words that a peer that stays is heard elsewhere. */
+const ELSEWHERE_PACE = 100;
 /** Boot milliseconds within which who gets data has answered (R57). */
 const ANSWER_MAX = 11_000;
 const HEADER = 16;
@@ -241,6 +246,9 @@ export class DataPlane {
         return;
       case "setGuest":
         peer.isGuest = true;
+        return;
+      case "setStaying":
+        peer.isStaying = true;
         return;
       case "dropStaged":
         peer.staged.length = 0;
@@ -439,9 +447,14 @@ export class DataPlane {
 
     if (peer.next === keys) this.#confirm(boot, peer, keys);
     const isSame = peer.endpoint !== undefined && sameEndpoint(peer.endpoint, normal(from));
-    peer.endpoint = normal(from);
-    peer.source = source;
-    if (!isSame) {
+    const isElsewhere = !isSame && peer.isStaying && peer.endpoint !== undefined;
+    if (!isElsewhere) {
+      peer.endpoint = normal(from);
+      peer.source = source;
+    }
+    const isTold = isElsewhere ? boot - peer.elsewhereToldAt >= ELSEWHERE_PACE : !isSame;
+    if (isTold) {
+      peer.elsewhereToldAt = boot;
       this.out.edge({
         kind: "endpointMoved",
         peer: peer.id,
@@ -531,6 +544,8 @@ function newPeer(id: PeerId): PlanePeer {
     source: undefined,
     isOffline: false,
     isGuest: false,
+    isStaying: false,
+    elsewhereToldAt: -Infinity,
     previous: undefined,
     current: undefined,
     next: undefined,

@@ -77,10 +77,10 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
   }
   device.dropPending(peer);
   const localIndex = device.allocateIndex(peer);
-  peer.pending = { initiation: initiation.pending, localIndex };
   const { elsewhere, retries } = peer;
   // In turns: whoever answers is where the peer is (R53).
   const endpoint = elsewhere && retries % 2 === 0 ? elsewhere.endpoint : peer.endpoint;
+  peer.pending = { initiation: initiation.pending, localIndex, to: endpoint };
   sendHandshake(step, peer, encodeInitiation(localIndex, initiation.parts), endpoint);
   device.counters.initiationsSent++;
   step.out.event({ kind: "handshakeSent", peer: peer.id, attempt: retries + 1, endpoint });
@@ -174,8 +174,14 @@ function receiveInitiation(
   counters.initiationsTaken++;
   peer.lastHandshakeReceived = step.boot;
   peer.handshakeBytes.received += arrival.bytes.length;
-  moveEndpoint(step, peer, arrival.from, arrival.source);
   const localIndex = device.allocateIndex(peer);
+  const { from: endpoint, source } = arrival;
+  const isThere = peer.endpoint && sameEndpoint(peer.endpoint, endpoint);
+  // Without a session nothing is sent there that it has not asked for.
+  if (!peer.isStaying || isThere || !device.maySend(step, peer)) {
+    moveEndpoint(step, peer, endpoint, source);
+    peer.offered = undefined;
+  } else peer.offered = { localIndex, endpoint, ...(source && { source }) };
   install(device, step, peer, "responder", localIndex, message.sender, response.finished);
   const bytes = encodeResponse(localIndex, message.sender, response.parts);
   sendHandshake(step, peer, bytes, arrival.from);
@@ -197,7 +203,7 @@ function receiveResponse(
     return undefined;
   }
   if (isRefused(peer.id)) return undefined;
-  const { initiation, localIndex } = peer.pending;
+  const { initiation, localIndex, to } = peer.pending;
   const finished = initiation.finish(keys, peer.presharedKey, message);
   if (!finished) {
     counters.dropUnauthentic++;
@@ -207,7 +213,9 @@ function receiveResponse(
   device.dropPending(peer); // its index lives on as the session's
   peer.lastHandshakeReceived = step.boot;
   peer.handshakeBytes.received += arrival.bytes.length;
-  moveEndpoint(step, peer, arrival.from, arrival.source);
+  // What it answers has reached it where that went, whatever address it writes on the answer.
+  if (peer.isStaying && !sameEndpoint(arrival.from, to)) moveEndpoint(step, peer, to, undefined);
+  else moveEndpoint(step, peer, arrival.from, arrival.source);
   install(device, step, peer, "initiator", localIndex, message.sender, finished);
   // R41: what was staged left with the installation; if nothing was, this confirms the session.
   step.out.command({ kind: "sendKeepalive", peer: peer.id, unlessSent: true });
@@ -256,7 +264,12 @@ function idleEdges(device: Device, peer: Peer) {
 }
 
 /** R53: an authentic message moves the endpoint; answers leave from where it came to (R55). */
-function moveEndpoint(step: Step, peer: Peer, to: Endpoint, source: Source | undefined): void {
+export function moveEndpoint(
+  step: Step,
+  peer: Peer,
+  to: Endpoint,
+  source: Source | undefined,
+): void {
   const hasMoved = !peer.endpoint || !sameEndpoint(peer.endpoint, to);
   if (!hasMoved && sameSource(peer.source, source)) return;
   setEndpoint(step, peer, to, source);

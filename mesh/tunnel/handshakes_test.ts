@@ -292,6 +292,48 @@ Deno.test("R53: types 1 and 2 move the endpoint once authentic, and data does th
   assert.deepEqual(endpoint(), place(4), "a replay does not");
 });
 
+Deno.test("R53, T34: a peer that stays is followed to where it has received something of ours, and nowhere else", () => {
+  const { lab, alice, bob, bobAtAlice, aliceAtBob } = two();
+  const place = (n: number) => ({ address: Uint8Array.of(203, 0, 113, n), port: n, scope: 0 });
+  const ofAlice = () => bob.tunnels.peer(aliceAtBob)?.endpoint;
+  bob.step((_, out) => bob.tunnels.stay(aliceAtBob, out));
+  alice.step((_, out) => alice.tunnels.stay(bobAtAlice, out));
+  alice.say(bob);
+  lab.run(30);
+  assert.deepEqual(
+    ofAlice(),
+    alice.endpoint,
+    "without a session nothing is sent that it has not asked for",
+  );
+
+  alice.say(bob);
+  lab.run(10);
+  const data = alice.sent.at(-1)?.bytes ?? new Uint8Array();
+  bob.arrive(data, place(4));
+  lab.run(0);
+  assert.deepEqual(ofAlice(), alice.endpoint, "type 4 does not move it");
+
+  lab.run(10_000);
+  lab.isLost = ({ bytes }) => (bytes[0] ?? 0) < 4;
+  alice.step((now, out) => alice.tunnels.startHandshake(now, bobAtAlice, out));
+  lab.run(20);
+  const asked = alice.sent.at(-1)?.bytes ?? new Uint8Array();
+  bob.arrive(asked, place(1));
+  const response = bob.sent.at(-1);
+  assert.deepEqual([response?.bytes[0], response?.to], [2, place(1)]);
+  assert.deepEqual(ofAlice(), alice.endpoint, "nor does type 1");
+  alice.arrive(response?.bytes ?? new Uint8Array(), place(3));
+  assert.deepEqual(
+    alice.tunnels.peer(bobAtAlice)?.endpoint,
+    bob.endpoint,
+    "of type 2 the question went elsewhere",
+  );
+  lab.run(30);
+  assert.deepEqual(ofAlice(), place(1), "who confirms the session has received its response there");
+  bob.step((now, out) => bob.tunnels.move(now, aliceAtBob, alice.endpoint, undefined, out));
+  assert.deepEqual(ofAlice(), alice.endpoint, "and where its caller says");
+});
+
 Deno.test("R53: with a live session a hint moves nothing; without one it does", () => {
   const { lab, alice, bob, bobAtAlice } = two();
   const hint = { address: Uint8Array.of(203, 0, 113, 7), port: 7, scope: 0 };

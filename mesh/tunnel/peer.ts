@@ -32,6 +32,12 @@ export class Peer {
   endpoint: Endpoint | undefined;
   /** Where the mesh has heard the peer since boot ms `since`, while a session lives at `endpoint`. */
   elsewhere: { readonly endpoint: Endpoint; readonly since: number } | undefined;
+  /** Its endpoint moves where its caller says, and to where it has answered: see {@link Tunnels.stay}. */
+  isStaying = false;
+  /** Where our response of this session went while it stayed elsewhere: who confirms the session has received it there. */
+  offered:
+    | { readonly localIndex: number; readonly endpoint: Endpoint; readonly source?: Source }
+    | undefined;
   /** Boot ms at which the network said that the endpoint takes nothing. */
   refusedAt = -Infinity;
   /** Our address that the peer wrote to (R55), until a retry forgets it (R54). */
@@ -62,7 +68,14 @@ export class Peer {
    * peers that start at the same moment both get a session: other implementations keep one state
    * for both roles, drop each other's response, and stand still until a retry.
    */
-  pending: { readonly initiation: PendingInitiation; readonly localIndex: number } | undefined;
+  pending:
+    | {
+      readonly initiation: PendingInitiation;
+      readonly localIndex: number;
+      /** Where it went. */
+      readonly to: Endpoint;
+    }
+    | undefined;
   /** Retries of the present attempt (R5). */
   retries = 0;
   /** What is to be done when R38 allows it again. */

@@ -7,14 +7,20 @@
  * they decide; those about single packets live in core.
  */
 import type { Crypto } from "../crypto.ts";
-import { type Endpoint, sameEndpoint } from "../endpoint.ts";
+import { type Endpoint, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random, Suite } from "../machine.ts";
 import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
 import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS, REKEY_TIMEOUT } from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { doubt, expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
-import { handshakeDone, receiveHandshake, setEndpoint, wantHandshake } from "./handshakes.ts";
+import {
+  handshakeDone,
+  moveEndpoint,
+  receiveHandshake,
+  setEndpoint,
+  wantHandshake,
+} from "./handshakes.ts";
 import { ALL_EDGES, Peer } from "./peer.ts";
 import type { AddPeerResult, Arrival, Edge, FactReader, PeerView, TunnelEvent } from "./types.ts";
 
@@ -172,6 +178,24 @@ export class Tunnels {
   /** Says that a peer is a guest: what it and other peers send each other goes through us. */
   setGuest(id: PeerId, out: Out): void {
     if (this.#device.peers.has(id)) out.command({ kind: "setGuest", peer: id });
+  }
+
+  /**
+   * From now on the peer's endpoint moves by {@link move}, and to a place where it has received something of ours: R53
+   * lets whoever has its keys lead what is sent to it to a third party, by a message with an invented source.
+   */
+  stay(id: PeerId, out: Out): void {
+    const peer = this.#device.peers.get(id);
+    if (!peer || peer.isStaying) return;
+    peer.isStaying = true;
+    out.command({ kind: "setStaying", peer: id });
+  }
+
+  /** A peer that stays is here: it has said something that only who receives here can know. */
+  move(now: Now, id: PeerId, endpoint: Endpoint, source: Source | undefined, out: Out): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (peer) moveEndpoint(step, peer, endpoint, source);
   }
 
   /** Takes effect with the next handshake: what it asks for, where we speak that too. */
@@ -352,6 +376,7 @@ export class Tunnels {
       case "refused":
         return doubt(device, step, peer);
       case "endpointMoved":
+        if (peer.isStaying && peer.endpoint) return; // It was heard there: no more is known.
         peer.endpoint = edge.endpoint;
         peer.source = edge.source;
         return out.event({ kind: "endpointMoved", peer: peer.id, endpoint: edge.endpoint });
@@ -424,6 +449,8 @@ export class Tunnels {
     const change = peer.slots.confirm(index);
     if (!change) return;
     this.#device.applySlots(peer, change);
+    const { offered } = peer;
+    if (offered?.localIndex === index) moveEndpoint(step, peer, offered.endpoint, offered.source);
     handshakeDone(this.#device, step, peer, "responder");
   }
 
