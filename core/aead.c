@@ -7,19 +7,21 @@
 
 #include <sodium.h>
 
-#define CALIBRATION_BATCH 8u
 #define CALIBRATION_LONGEST 1424u /* a full packet at MTU 1420, padded */
 
 static const uint32_t class_length[AEAD_CLASSES] = {64, 576, CALIBRATION_LONGEST};
 static const uint32_t class_max[AEAD_CLASSES] = {AEAD_SMALL_MAX, AEAD_MEDIUM_MAX, AEAD_LENGTH_MAX};
+static const uint32_t count_min[AEAD_COUNTS] = {1, AEAD_FEW_MIN, AEAD_MANY_MIN};
 
-static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium, &aead_ipsecmb};
+static const struct aead_backend *const backends[] = {&aead_openssl, &aead_sodium, &aead_ipsecmb,
+                                                      &aead_lanes_512, &aead_lanes_256};
 #define BACKENDS (sizeof(backends) / sizeof(*backends))
 
 struct aead {
     struct aead_choice choice;
     void *ciphers[BACKENDS]; /* of those that were chosen; in the order of `backends` */
-    uint8_t place[AEAD_SUITES][AEAD_CLASSES]; /* where the chosen one's are */
+    uint8_t place[AEAD_SUITES][AEAD_COUNTS][AEAD_CLASSES]; /* where the chosen one's are */
+    bool counts[AEAD_SUITES]; /* the choice depends on how many packets there are */
 };
 
 /* ---- Choice ---- */
@@ -49,51 +51,72 @@ struct aead_choice aead_prefer(const struct aead_backend *backend,
     struct aead_choice preferred = {0};
     if (choice)
         preferred = *choice;
-    for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
-        for (int class = 0; class < AEAD_CLASSES && aead_has(backend, suite); class ++)
-            preferred.of[suite][class] = backend;
+    for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++) {
+        if (aead_has(backend, suite))
+            aead_choose(&preferred, suite, backend);
+    }
     return preferred;
 }
 
-/* "openssl", or "libsodium up to 320 bytes, openssl above". */
-void aead_describe(const struct aead_choice *choice, enum aead_suite suite, char *text,
-                   size_t size) {
-    const struct aead_backend *const *of = choice->of[suite];
-    size_t used = 0;
-    text[0] = 0;
-    for (int class = 0; class < AEAD_CLASSES && of[0] && used < size; class ++) {
+/* Adds "openssl", or "libsodium up to 320 bytes, openssl above". @return where the text ends */
+static size_t describe(const struct aead_backend *const of[AEAD_CLASSES], char *text, size_t size,
+                       size_t used) {
+    bool first = true;
+    for (int class = 0; class < AEAD_CLASSES && used < size; class ++) {
         bool last = class == AEAD_CLASSES - 1;
         if (!last && of[class] == of[class + 1])
             continue;
-        const char *comma = used ? ", " : "";
+        const char *comma = first ? "" : ", ";
         int n = !last ? snprintf(text + used, size - used, "%s%s up to %u bytes", comma,
                                  of[class]->name, class_max[class])
                       : snprintf(text + used, size - used, "%s%s%s", comma, of[class]->name,
-                                 used ? " above" : "");
+                                 first ? "" : " above");
         used += (size_t)n;
+        first = false;
     }
+    return used;
 }
 
-/** Nanoseconds of one batch, UINT64_MAX when it fails. */
-static uint64_t time_batch(const struct aead_backend *backend, void *ciphers,
-                           const struct aead_key *key, uint32_t length, uint64_t (*clock)(void)) {
+/* The one for many packets, and ", alone" the one for a single one, where that is another. */
+void aead_describe(const struct aead_choice *choice, enum aead_suite suite, char *text,
+                   size_t size) {
+    static const char alone[] = ", alone ";
+    const struct aead_backend *const(*of)[AEAD_CLASSES] = choice->of[suite];
+    text[0] = 0;
+    if (!of[AEAD_MANY][0])
+        return;
+    size_t used = describe(of[AEAD_MANY], text, size, 0);
+    if (memcmp(of[AEAD_MANY], of[AEAD_LONE], sizeof(of[AEAD_LONE])) == 0 || used >= size)
+        return;
+    used += (size_t)snprintf(text + used, size - used, "%s", alone);
+    describe(of[AEAD_LONE], text, size, used);
+}
+
+/** Nanoseconds of sealing AEAD_MANY_MIN packets, so many at a time; UINT64_MAX when it fails. */
+static uint64_t time_batches(const struct aead_backend *backend, void *ciphers,
+                             const struct aead_key *key, uint32_t length, uint32_t count,
+                             uint64_t (*clock)(void)) {
     static const uint8_t in[CALIBRATION_LONGEST];
-    uint8_t out[CALIBRATION_LONGEST + AEAD_TAG_SIZE];
-    struct aead_packet packets[CALIBRATION_BATCH];
-    for (uint32_t i = 0; i < CALIBRATION_BATCH; i++)
-        packets[i] = (struct aead_packet){out, in, i, length, false};
+    uint8_t out[AEAD_MANY_MIN][CALIBRATION_LONGEST + AEAD_TAG_SIZE];
+    struct aead_packet packets[AEAD_MANY_MIN];
+    for (uint32_t i = 0; i < AEAD_MANY_MIN; i++)
+        packets[i] = (struct aead_packet){out[i], in, i, length, false};
     uint64_t start = clock();
-    return backend->seal(ciphers, key, packets, CALIBRATION_BATCH, NULL) ? clock() - start
-                                                                         : UINT64_MAX;
+    for (uint32_t i = 0; i < AEAD_MANY_MIN; i += count)
+        if (!backend->seal(ciphers, key, packets + i, count, NULL))
+            return UINT64_MAX;
+    return clock() - start;
 }
 
-/* One measurement of each back-end for a suite and size; `best` keeps the fastest. */
+/* One measurement of each back-end for a suite, number and size; `best` keeps the fastest. */
 static void measure(void *const ciphers[BACKENDS], const struct aead_key *key,
-                    enum aead_class class, uint64_t (*clock)(void), uint64_t best[BACKENDS]) {
+                    enum aead_count count, enum aead_class class, uint64_t (*clock)(void),
+                    uint64_t best[BACKENDS]) {
     for (size_t i = 0; i < BACKENDS; i++) {
         if (!ciphers[i] || !aead_has(backends[i], key->suite))
             continue;
-        uint64_t taken = time_batch(backends[i], ciphers[i], key, class_length[class], clock);
+        uint64_t taken = time_batches(backends[i], ciphers[i], key, class_length[class],
+                                      count_min[count], clock);
         best[i] = taken < best[i] ? taken : best[i];
     }
 }
@@ -109,7 +132,7 @@ static const struct aead_backend *fastest(const uint64_t best[BACKENDS]) {
 struct aead_choice aead_calibrate(uint64_t (*clock)(void), uint64_t budget) {
     static const uint8_t zero[AEAD_KEY_SIZE]; /* seals nothing that leaves this function */
     uint64_t start = clock();
-    uint64_t best[AEAD_SUITES][AEAD_CLASSES][BACKENDS];
+    uint64_t best[AEAD_SUITES][AEAD_COUNTS][AEAD_CLASSES][BACKENDS];
     struct aead_key keys[AEAD_SUITES];
     struct aead_choice choice = {0};
     void *ciphers[BACKENDS];
@@ -122,15 +145,17 @@ struct aead_choice aead_calibrate(uint64_t (*clock)(void), uint64_t budget) {
      * One round is always made. */
     do {
         for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
-            for (enum aead_class class = 0; class < AEAD_CLASSES; class ++)
-                measure(ciphers, &keys[suite], class, clock, best[suite][class]);
+            for (enum aead_count count = 0; count < AEAD_COUNTS; count++)
+                for (enum aead_class class = 0; class < AEAD_CLASSES; class ++)
+                    measure(ciphers, &keys[suite], count, class, clock, best[suite][count][class]);
     } while (clock() - start < budget);
     for (size_t i = 0; i < BACKENDS; i++)
         if (ciphers[i])
             backends[i]->free(ciphers[i]);
     for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++)
-        for (int class = 0; class < AEAD_CLASSES; class ++)
-            choice.of[suite][class] = fastest(best[suite][class]);
+        for (int count = 0; count < AEAD_COUNTS; count++)
+            for (int class = 0; class < AEAD_CLASSES; class ++)
+                choice.of[suite][count][class] = fastest(best[suite][count][class]);
     return choice;
 }
 
@@ -144,17 +169,26 @@ void aead_key_init(struct aead_key *key, enum aead_suite suite,
     memcpy(key->bytes, bytes, AEAD_KEY_SIZE);
 }
 
-static bool make_ciphers(struct aead *aead, size_t i) {
-    const struct aead_backend *const *chosen = aead->choice.of[0];
-    for (uint32_t k = 0; k < AEAD_SUITES * AEAD_CLASSES; k++) {
-        if (chosen[k] != backends[i])
-            continue;
-        aead->place[k / AEAD_CLASSES][k % AEAD_CLASSES] = (uint8_t)i;
-        if (!aead->ciphers[i])
-            aead->ciphers[i] = backends[i]->create();
-        if (!aead->ciphers[i])
-            return false;
-    }
+/* Of one place in the choice; the same ciphers serve all places of a back-end. */
+static bool make_ciphers(struct aead *aead, enum aead_suite suite, int count, int class) {
+    const struct aead_backend *chosen = aead->choice.of[suite][count][class];
+    size_t i = 0;
+    while (i < BACKENDS && backends[i] != chosen)
+        i++;
+    if (i == BACKENDS)
+        return true; /* none */
+    aead->place[suite][count][class] = (uint8_t)i;
+    if (!aead->ciphers[i])
+        aead->ciphers[i] = chosen->create();
+    return aead->ciphers[i] != NULL;
+}
+
+static bool make_all_ciphers(struct aead *aead) {
+    for (int suite = 0; suite < AEAD_SUITES; suite++)
+        for (int count = 0; count < AEAD_COUNTS; count++)
+            for (int class = 0; class < AEAD_CLASSES; class ++)
+                if (!make_ciphers(aead, suite, count, class))
+                    return false;
     return true;
 }
 
@@ -163,13 +197,14 @@ struct aead *aead_create(const struct aead_choice *choice) {
     if (!aead)
         return NULL;
     aead->choice = *choice;
-    for (size_t i = 0; i < BACKENDS; i++) {
-        if (make_ciphers(aead, i))
-            continue;
-        aead_free(aead);
-        return NULL;
-    }
-    return aead;
+    for (int suite = 0; suite < AEAD_SUITES; suite++)
+        for (int count = 1; count < AEAD_COUNTS; count++)
+            aead->counts[suite] |= memcmp(choice->of[suite][count], choice->of[suite][0],
+                                          sizeof(choice->of[suite][0])) != 0;
+    if (make_all_ciphers(aead))
+        return aead;
+    aead_free(aead);
+    return NULL;
 }
 
 void aead_free(struct aead *aead) {
@@ -202,10 +237,11 @@ struct run {
     size_t n;
 };
 
-/* @param overhead  what `length` of a packet counts beside the plaintext: none, or the tag. */
-static struct run run_of(const struct aead *aead, const struct aead_key *key,
+/* Of what is chosen for a number of packets.
+ * @param overhead  what `length` of a packet counts beside the plaintext: none, or the tag. */
+static struct run run_in(const struct aead *aead, const struct aead_key *key, enum aead_count count,
                          const struct aead_packet *packets, size_t n, uint32_t overhead) {
-    const struct aead_backend *const *of = aead->choice.of[key->suite];
+    const struct aead_backend *const *of = aead->choice.of[key->suite][count];
     struct run run = {.n = 0};
     for (; run.n < n; run.n++) {
         uint32_t plain = packets[run.n].length - overhead; /* wraps above the maximum when short */
@@ -213,13 +249,29 @@ static struct run run_of(const struct aead *aead, const struct aead_key *key,
             break;
         enum aead_class class = class_of(plain);
         if (run.n == 0)
-            run = (struct run){of[class], aead->ciphers[aead->place[key->suite][class]], 0};
+            run = (struct run){of[class], aead->ciphers[aead->place[key->suite][count][class]], 0};
         if (!run.backend || of[class] != run.backend)
             break;
     }
     if (run.n == 0)
         run.backend = NULL;
     return run;
+}
+
+/* As many as there are in a row; many go in whole groups, and what is left over is few or one. */
+static struct run run_of(const struct aead *aead, const struct aead_key *key,
+                         const struct aead_packet *packets, size_t n, uint32_t overhead) {
+    for (enum aead_count count = AEAD_MANY; aead->counts[key->suite] && count > AEAD_LONE;
+         count--) {
+        if (n < count_min[count])
+            continue;
+        struct run run = run_in(aead, key, count, packets, n, overhead);
+        if (run.n < count_min[count])
+            continue;
+        run.n -= count == AEAD_MANY ? run.n % AEAD_MANY_MIN : 0;
+        return run;
+    }
+    return run_in(aead, key, AEAD_LONE, packets, n, overhead);
 }
 
 static bool seal_batch(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,

@@ -2,9 +2,9 @@
  * Two suites behind one batch interface: ChaCha20-Poly1305 (RFC 8439), which WireGuard has, and
  * AES-256-GCM (NIST SP 800-38D), for sessions between nodes of ours whose CPUs have instructions
  * for it. Nonce of both: four zero bytes, then the counter little-endian (R23); no additional data.
- * Back-ends: OpenSSL's libcrypto, libsodium (the first suite only) and, where the machine has it,
- * intel-ipsec-mb; a calibration of a few milliseconds finds the fastest one for each suite and size
- * of packet.
+ * Back-ends: OpenSSL's libcrypto, libsodium (the first suite only), where the machine has it
+ * intel-ipsec-mb, and code of our own for batches of the first suite (aead_lanes.c); a calibration
+ * of a few milliseconds finds the fastest one for each suite, size and number of packets.
  *
  * A session holds its keys raw, 48 bytes each, and any thread may use them. What a library needs to
  * work with a key (a cipher context, a key schedule) belongs to the thread: one for sealing and one
@@ -35,11 +35,17 @@ enum aead_class { AEAD_SMALL, AEAD_MEDIUM, AEAD_LARGE, AEAD_CLASSES };
 #define AEAD_SMALL_MAX 320u /* plaintext bytes */
 #define AEAD_MEDIUM_MAX 1000u
 
+/* And numbers of packets at once: what works on several of them side by side is slow with one.
+ * Measured with 1, 4 and 8. */
+enum aead_count { AEAD_LONE, AEAD_FEW, AEAD_MANY, AEAD_COUNTS };
+#define AEAD_FEW_MIN 4u
+#define AEAD_MANY_MIN 8u
+
 struct aead_backend;
 
 /** Which back-end does what; NULL in all classes of a suite that this machine lacks. */
 struct aead_choice {
-    const struct aead_backend *of[AEAD_SUITES][AEAD_CLASSES];
+    const struct aead_backend *of[AEAD_SUITES][AEAD_COUNTS][AEAD_CLASSES];
 };
 
 /* One session key in one direction. Owner: the session; any thread may read it. */
@@ -65,7 +71,7 @@ struct aead_packet {
 /** The i-th back-end that has ChaCha20-Poly1305 on this machine, NULL past the last. */
 const struct aead_backend *aead_backend(size_t i);
 
-/** "openssl", "libsodium" or "ipsec-mb". */
+/** "openssl", "libsodium", "ipsec-mb", "shoal-avx512" or "shoal-avx2". */
 const char *aead_name(const struct aead_backend *backend);
 
 /** The back-end of that name, NULL for one that this build or this machine lacks. */
@@ -82,7 +88,8 @@ bool aead_suite_here(enum aead_suite suite);
 bool aead_has(const struct aead_backend *backend, enum aead_suite suite);
 
 /**
- * Seals packets of each size with each back-end in turn and picks those with the best single run.
+ * Seals packets of each size, in each number, with each back-end in turn and picks those with the
+ * best single run.
  * @param clock   monotonic nanoseconds.
  * @param budget  nanoseconds to spend in all, 5,000,000 at start-up.
  */
@@ -92,7 +99,8 @@ struct aead_choice aead_calibrate(uint64_t (*clock)(void), uint64_t budget);
 struct aead_choice aead_prefer(const struct aead_backend *backend,
                                const struct aead_choice *choice);
 
-/** The choice for a suite in words, "" for a suite that this machine lacks; always terminated. */
+/** The choice for a suite in words, for many packets and, where it differs, for one; "" for a suite
+ * that this machine lacks; always terminated. */
 void aead_describe(const struct aead_choice *choice, enum aead_suite suite, char *text,
                    size_t size);
 

@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define AEAD_BATCH 70u /* more than a back-end takes in one burst */
-#define AEAD_BACKENDS 3u
+#define AEAD_BACKENDS 5u
 #define AEAD_TEXT 2047u
 
 enum { AEAD_LEFT_ALONE, AEAD_FLIPPED, AEAD_CUT, AEAD_SHORT, AEAD_FATES };
