@@ -60,8 +60,7 @@ struct aead;
 
 /** One packet of a batch. */
 struct aead_packet {
-    uint8_t
-        *out; /* seal: length + 16 bytes, not overlapping `in`; open: length - 16, may be `in` */
+    uint8_t *out;      /* seal: length + 16 bytes; open: length - 16; may be `in` */
     const uint8_t *in; /* seal: plaintext; open: ciphertext and tag */
     uint64_t counter;  /* nonce */
     uint32_t length;   /* of `in` */
@@ -115,6 +114,9 @@ void aead_free(struct aead *aead);
 
 /** Clears every key that the ciphers hold (R65): after a batch, and before a key ends. */
 void aead_forget(struct aead *aead);
+
+/** Does it pay to seal several packets of a suite at once? */
+bool aead_gains_by_numbers(const struct aead *aead, enum aead_suite suite);
 
 /** Seals n packets; false when the library failed, then no `out` may be sent. */
 bool aead_seal(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,

@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include "bundle.h"
 #include "packet.h"
 #include "pass.h"
 #include "wire.h"
@@ -85,8 +86,21 @@ static bool prepare(struct pass *of, struct pass *by, struct sealed *turn) {
     return true;
 }
 
+/* @param bytes  in the arena, without the bundle */
+static void seal_bundle(struct pass *by, struct sealed *turn, struct bundle *bundle,
+                        uint32_t bytes) {
+    uint32_t count = bundle->count;
+    if (!count || bundle_seal(bundle, by->aead, &turn->key))
+        return;
+    turn->bytes = bytes;
+    turn->stride = bytes ? turn->stride : 0;
+    pass_drop(by, NULL, COUNT_drop_tx_seal, count);
+}
+
 static void seal(struct pass *by, struct sealed *turn) {
     struct segment segment;
+    struct bundle bundle = {.count = 0};
+    uint32_t sealed = 0;
     turn->bytes = turn->sent = turn->stride = 0;
     while (segment_next(&turn->segmenter, &segment)) {
         uint64_t counter = turn->counter++;
@@ -95,22 +109,17 @@ static void seal(struct pass *by, struct sealed *turn) {
             turn->lossy = false;
             continue;
         }
-        uint8_t *message = turn->arena + turn->bytes;
         uint32_t size = WIRE_DATA_OVERHEAD + segment.padded;
-        wire_put_le32(message, WIRE_DATA);
-        wire_put_le32(message + WIRE_DATA_INDEX, turn->remote_index);
-        wire_put_le64(message + WIRE_DATA_COUNTER, counter);
-        struct aead_packet packet = {.out = message + WIRE_DATA_HEADER,
-                                     .in = segment.data,
-                                     .counter = counter,
-                                     .length = segment.padded};
-        if (!aead_seal(by->aead, &turn->key, &packet, 1)) {
-            pass_drop(by, NULL, COUNT_drop_tx_seal, 1);
-            continue;
-        }
+        if (!bundle.count)
+            sealed = turn->bytes;
+        bool now = bundle_add(&bundle, by->aead, &turn->key, turn->arena + turn->bytes,
+                              turn->remote_index, counter, segment.data, segment.padded);
         turn->stride = turn->stride ? turn->stride : size;
         turn->bytes += size;
+        if (now)
+            seal_bundle(by, turn, &bundle, sealed);
     }
+    seal_bundle(by, turn, &bundle, sealed);
     sodium_memzero(&turn->key, sizeof(turn->key));
 }
 

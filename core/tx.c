@@ -100,23 +100,33 @@ void tx_forget(struct pass *pass, const struct peer *peer) {
 
 /* ---- Filling a train --------------------------------------------------------------------- */
 
+/* A library that failed has perhaps sealed some of them; which ones nobody knows. */
+static void seal_bundle(struct pass *pass, struct peer *peer, const struct session *session) {
+    struct tx *tx = &pass->tx;
+    uint32_t count = tx->bundle.count;
+    if (!count || bundle_seal(&tx->bundle, pass->aead, &session->send))
+        return;
+    tx->train = tx->sealed;
+    pass_drop(pass, peer, COUNT_drop_tx_seal, count);
+}
+
+/* The caller calls seal_bundle in the end. */
 static void append(struct pass *pass, struct peer *peer, struct session *session, uint64_t counter,
                    const uint8_t *plain, uint32_t padded, uint8_t tos) {
-    struct train *train = &pass->tx.train;
+    struct tx *tx = &pass->tx;
     uint32_t size = WIRE_DATA_OVERHEAD + padded;
-    if (!train_fits(train, peer, size, tos))
+    if (!train_fits(&tx->train, peer, size, tos)) {
+        seal_bundle(pass, peer, session);
         tx_resume(pass);
-    uint8_t *message = train->arena + train->bytes;
-    wire_put_le32(message, WIRE_DATA);
-    wire_put_le32(message + WIRE_DATA_INDEX, session->remote_index);
-    wire_put_le64(message + WIRE_DATA_COUNTER, counter);
-    struct aead_packet packet = {
-        .out = message + WIRE_DATA_HEADER, .in = plain, .counter = counter, .length = padded};
-    if (!aead_seal(pass->aead, &session->send, &packet, 1)) {
-        pass_drop(pass, peer, COUNT_drop_tx_seal, 1);
-        return;
     }
-    train_add(train, peer, size, tos);
+    if (!tx->bundle.count)
+        tx->sealed = tx->train;
+    bool now =
+        bundle_add(&tx->bundle, pass->aead, &session->send, tx->train.arena + tx->train.bytes,
+                   session->remote_index, counter, plain, padded);
+    train_add(&tx->train, peer, size, tos);
+    if (now)
+        seal_bundle(pass, peer, session);
 }
 
 /* Sending on this session at or after these marks asks for a new one, once (R1, R3). */
@@ -144,6 +154,7 @@ bool tx_keepalive(struct pass *pass, struct peer *peer, struct session *session)
     if (!session_reserve(session, 1, WIRE_DATA_OVERHEAD, &counter))
         return false;
     append(pass, peer, session, counter, (const uint8_t *)"", 0, 0);
+    seal_bundle(pass, peer, session);
     tx_check_rekey(pass, peer, session, counter + 1);
     return true;
 }
@@ -205,6 +216,7 @@ static void seal(struct pass *pass, struct peer *peer, struct session *session, 
         lossy = false;
         counter++;
     }
+    seal_bundle(pass, peer, session);
 }
 
 static void victim_dropped(struct peer *victim) {

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bundle.h"
 #include "fq.h"
 #include "icmp.h"
 #include "peer.h"
@@ -35,6 +36,8 @@
 struct tx {
     struct fq fq;         /* frames that were read and wait for their turn */
     struct train train;   /* being filled */
+    struct bundle bundle; /* its last messages, which are not sealed yet */
+    struct train sealed;  /* what it was without them */
     struct train waiting; /* refused once with EAGAIN; count 0: none */
     uint32_t waiting_for; /* the socket that is full: enum pass_socket, and behind it the places of
                              connected ones */

@@ -302,7 +302,9 @@ static void expect_batch(struct tool *tool, struct random *random, uint32_t n, b
     for (uint32_t k = 0; k < n; k++) {
         uint32_t length = lengths.least + random_below(random, lengths.most - lengths.least + 1);
         random_fill(random, text[k], length);
-        packets[k] = packet_of(sealed[k], text[k], random_next(random), length);
+        memcpy(sealed[k], text[k], length);
+        packets[k] =
+            packet_of(sealed[k], in_place ? sealed[k] : text[k], random_next(random), length);
     }
     assert_true(aead_seal(tool->aead, &tool->key, packets, n));
     for (uint32_t k = 0; k < n; k++) {
