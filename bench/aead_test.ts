@@ -4,12 +4,12 @@ import { parse } from "./aead.ts";
 Deno.test("each line of the program is one measurement", () => {
   assert.deepEqual(
     parse(
-      "ChaCha20-Poly1305 ipsec-mb seal 64 1 152.40\nAES-256-GCM openssl open 1424 45 490.00\n",
+      "ChaCha20-Poly1305 shoal-avx512 seal 64 1 152.40\nAES-256-GCM openssl open 1424 45 490.00\n",
     ),
     [
       {
         suite: "ChaCha20-Poly1305",
-        backend: "ipsec-mb",
+        backend: "shoal-avx512",
         direction: "seal",
         bytes: 64,
         batch: 1,

@@ -12,6 +12,7 @@
 #define BATCH_MAX 45u /* what one UDP_SEGMENT message holds */
 #define LENGTH_MAX 1424u
 #define SLICES 15u
+#define CONTENDERS_MAX 8u
 #define SLICE_NS 1000000u
 
 static const uint32_t lengths[] = {64, 576, LENGTH_MAX};
@@ -48,35 +49,39 @@ static int by_size(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* The median of short slices: what disturbs one of them does not show. */
-static double measure(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,
-                      uint32_t n, bool seals) {
-    double taken[SLICES];
-    for (uint32_t slice = 0; slice < SLICES; slice++) {
-        uint64_t start = now(), end, rounds = 0;
-        do {
-            for (uint32_t i = 0; i < 1 + 64 / n; i++, rounds++)
-                must(seals ? aead_seal(aead, key, packets, n)
-                           : aead_open(aead, key, packets, n) == n);
-            end = now();
-        } while (end - start < SLICE_NS);
-        taken[slice] = (double)(end - start) / (double)(rounds * n);
-    }
-    qsort(taken, SLICES, sizeof(*taken), by_size);
-    return taken[SLICES / 2];
+struct contender {
+    const struct aead_backend *backend;
+    struct aead *aead;
+    double taken[SLICES]; /* nanoseconds a packet */
+};
+
+static double slice(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,
+                    uint32_t n, bool seals) {
+    uint64_t start = now(), end, rounds = 0;
+    do {
+        for (uint32_t i = 0; i < 1 + 64 / n; i++, rounds++)
+            must(seals ? aead_seal(aead, key, packets, n) : aead_open(aead, key, packets, n) == n);
+        end = now();
+    } while (end - start < SLICE_NS);
+    return (double)(end - start) / (double)(rounds * n);
 }
 
-static void each_size(const char *suite, const struct aead_backend *backend, struct aead *aead,
-                      const struct aead_key *key) {
+/* The medians of short slices, which the contenders have in turn: what disturbs one of them does
+ * not show, and what lasts hits all. */
+static void measure(const char *suite, struct contender *contenders, size_t count,
+                    const struct aead_key *key, uint32_t length, uint32_t n, bool seals) {
     struct aead_packet packets[BATCH_MAX];
-    for (size_t l = 0; l < sizeof(lengths) / sizeof(*lengths); l++) {
-        for (size_t b = 0; b < sizeof(batches) / sizeof(*batches); b++) {
-            for (int seals = 1; seals >= 0; seals--) {
-                fill(packets, batches[b], lengths[l], seals);
-                printf("%s %s %s %u %u %.2f\n", suite, aead_name(backend), seals ? "seal" : "open",
-                       lengths[l], batches[b], measure(aead, key, packets, batches[b], seals));
-            }
-        }
+    fill(packets, n, length, true);
+    must(aead_seal(contenders[0].aead, key, packets, n)); /* what is opened */
+    fill(packets, n, length, seals);
+    for (uint32_t s = 0; s < SLICES; s++)
+        for (size_t c = 0; c < count; c++)
+            contenders[c].taken[s] = slice(contenders[c].aead, key, packets, n, seals);
+    for (size_t c = 0; c < count; c++) {
+        double *taken = contenders[c].taken;
+        qsort(taken, SLICES, sizeof(*taken), by_size);
+        printf("%s %s %s %u %u %.2f\n", suite, aead_name(contenders[c].backend),
+               seals ? "seal" : "open", length, n, taken[SLICES / 2]);
     }
 }
 
@@ -85,17 +90,24 @@ int main(void) {
     static const uint8_t bytes[AEAD_KEY_SIZE] = {1};
     memset(plain, 0x5a, sizeof(plain));
     for (enum aead_suite suite = 0; suite < AEAD_SUITES; suite++) {
+        struct contender contenders[CONTENDERS_MAX];
+        struct aead_key key;
+        size_t count = 0;
+        aead_key_init(&key, suite, bytes);
         for (size_t i = 0; aead_backend(i); i++) {
+            struct aead_choice choice = aead_prefer(aead_backend(i), NULL);
             if (!aead_has(aead_backend(i), suite))
                 continue;
-            struct aead_choice choice = aead_prefer(aead_backend(i), NULL);
-            struct aead *aead = aead_create(&choice);
-            struct aead_key key;
-            must(aead != NULL);
-            aead_key_init(&key, suite, bytes);
-            each_size(names[suite], aead_backend(i), aead, &key);
-            aead_free(aead);
+            must(count < CONTENDERS_MAX);
+            contenders[count] = (struct contender){aead_backend(i), aead_create(&choice), {0}};
+            must(contenders[count++].aead != NULL);
         }
+        for (size_t l = 0; l < sizeof(lengths) / sizeof(*lengths); l++)
+            for (size_t b = 0; b < sizeof(batches) / sizeof(*batches) && count; b++)
+                for (int seals = 1; seals >= 0; seals--)
+                    measure(names[suite], contenders, count, &key, lengths[l], batches[b], seals);
+        for (size_t c = 0; c < count; c++)
+            aead_free(contenders[c].aead);
     }
     return 0;
 }
