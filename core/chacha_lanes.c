@@ -29,9 +29,10 @@ static void plan(struct chacha_lanes *lanes, uint32_t lane, uint32_t width) {
     }
 }
 
-/* The words of four quarter rounds (RFC 8439 section 2.1), which go side by side: down the columns
- * of the state v where b, c, d are 0, 0, 0, down its diagonals where they are 1, 2, 3. */
-#define EACH_QUARTER _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)
+/* The words of four quarter rounds (RFC 8439 section 2.1), which go side by side, or some of them:
+ * down the columns of the state v where b, c, d are 0, 0, 0, down its diagonals where they are 1,
+ * 2, 3. */
+#define EACH_QUARTER(from, to) _Pragma("GCC unroll 4") for (int k = (from); k < (to); k++)
 #define A v[k]
 #define B v[4 + ((k + b) & 3)]
 #define C v[8 + ((k + c) & 3)]
@@ -43,14 +44,14 @@ static void plan(struct chacha_lanes *lanes, uint32_t lane, uint32_t width) {
 #define WIDE_INLINE WIDE static inline __attribute__((always_inline))
 
 WIDE_INLINE void quarters_512(__m512i v[16], int b, int c, int d) {
-    EACH_QUARTER A = _mm512_add_epi32(A, B);
-    EACH_QUARTER D = _mm512_rol_epi32(_mm512_xor_si512(D, A), 16);
-    EACH_QUARTER C = _mm512_add_epi32(C, D);
-    EACH_QUARTER B = _mm512_rol_epi32(_mm512_xor_si512(B, C), 12);
-    EACH_QUARTER A = _mm512_add_epi32(A, B);
-    EACH_QUARTER D = _mm512_rol_epi32(_mm512_xor_si512(D, A), 8);
-    EACH_QUARTER C = _mm512_add_epi32(C, D);
-    EACH_QUARTER B = _mm512_rol_epi32(_mm512_xor_si512(B, C), 7);
+    EACH_QUARTER(0, 4) A = _mm512_add_epi32(A, B);
+    EACH_QUARTER(0, 4) D = _mm512_rol_epi32(_mm512_xor_si512(D, A), 16);
+    EACH_QUARTER(0, 4) C = _mm512_add_epi32(C, D);
+    EACH_QUARTER(0, 4) B = _mm512_rol_epi32(_mm512_xor_si512(B, C), 12);
+    EACH_QUARTER(0, 4) A = _mm512_add_epi32(A, B);
+    EACH_QUARTER(0, 4) D = _mm512_rol_epi32(_mm512_xor_si512(D, A), 8);
+    EACH_QUARTER(0, 4) C = _mm512_add_epi32(C, D);
+    EACH_QUARTER(0, 4) B = _mm512_rol_epi32(_mm512_xor_si512(B, C), 7);
 }
 
 /* Block numbers and nonces of all lanes: words 12 to 15 of the state. */
@@ -171,15 +172,21 @@ NARROW_INLINE __m256i rotate_256(__m256i x, int bits) {
     return _mm256_or_si256(_mm256_slli_epi32(x, bits), _mm256_srli_epi32(x, 32 - bits));
 }
 
+/* Two of them, since there are 16 registers, and all hold the state. */
+NARROW_INLINE void pair_256(__m256i v[16], int pair, int b, int c, int d) {
+    EACH_QUARTER(pair, pair + 2) A = _mm256_add_epi32(A, B);
+    EACH_QUARTER(pair, pair + 2) D = rotate_256(_mm256_xor_si256(D, A), 16);
+    EACH_QUARTER(pair, pair + 2) C = _mm256_add_epi32(C, D);
+    EACH_QUARTER(pair, pair + 2) B = rotate_256(_mm256_xor_si256(B, C), 12);
+    EACH_QUARTER(pair, pair + 2) A = _mm256_add_epi32(A, B);
+    EACH_QUARTER(pair, pair + 2) D = rotate_256(_mm256_xor_si256(D, A), 8);
+    EACH_QUARTER(pair, pair + 2) C = _mm256_add_epi32(C, D);
+    EACH_QUARTER(pair, pair + 2) B = rotate_256(_mm256_xor_si256(B, C), 7);
+}
+
 NARROW_INLINE void quarters_256(__m256i v[16], int b, int c, int d) {
-    EACH_QUARTER A = _mm256_add_epi32(A, B);
-    EACH_QUARTER D = rotate_256(_mm256_xor_si256(D, A), 16);
-    EACH_QUARTER C = _mm256_add_epi32(C, D);
-    EACH_QUARTER B = rotate_256(_mm256_xor_si256(B, C), 12);
-    EACH_QUARTER A = _mm256_add_epi32(A, B);
-    EACH_QUARTER D = rotate_256(_mm256_xor_si256(D, A), 8);
-    EACH_QUARTER C = _mm256_add_epi32(C, D);
-    EACH_QUARTER B = rotate_256(_mm256_xor_si256(B, C), 7);
+    pair_256(v, 0, b, c, d);
+    pair_256(v, 2, b, c, d);
 }
 
 NARROW_INLINE void inputs_256(const struct chacha_lanes *lanes, bool first, __m256i words[4]) {
@@ -252,7 +259,7 @@ NARROW void chacha_lanes_pass_256(struct chacha_lanes *lanes, bool first) {
         v[8 + i] = _mm256_set1_epi32((int)lanes->key[4 + i]);
         v[12 + i] = words[i];
     }
-    _Pragma("GCC unroll 10") for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++) {
         quarters_256(v, 0, 0, 0);
         quarters_256(v, 1, 2, 3);
     }
