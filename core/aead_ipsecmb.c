@@ -1,7 +1,7 @@
 /*
- * intel-ipsec-mb, the fastest here in both suites: a packet of ChaCha20-Poly1305 costs half of what
- * OpenSSL's does, one of AES-256-GCM a third or less. It is no dependency: built where its header
- * is, used where the library is.
+ * intel-ipsec-mb, the fastest library in both suites: a packet of ChaCha20-Poly1305 costs half of
+ * what OpenSSL's does, one of AES-256-GCM a third or less. It is no dependency: built where its
+ * header is, used where the library is.
  *
  * The header is the vendor's, not declarations of ours: a job has 32 fields and the manager 140
  * function pointers by place, which differ between versions, and a wrong place is a call to

@@ -106,7 +106,7 @@ static bool tag_with(struct lanes *lanes, const struct width *width, const uint8
 static bool tag_all(struct lanes *lanes, const struct width *width, bool sealed,
                     const struct aead_extra *extra) {
     const struct chacha_lanes *chacha = &lanes->chacha;
-    struct poly_text texts[POLY_LANES_MAX];
+    struct poly_text texts[POLY_LANES_MAX] = {{0}};
     for (uint32_t i = 0; i < chacha->count; i++) {
         const struct chacha_text *text = &chacha->texts[i];
         texts[i] =

@@ -96,7 +96,7 @@ WIDE_INLINE void add_product_512(struct sum_512 *sum, const struct number_512 *a
     multiply_add(sum, 2, a->limb[2], b->limb[0]);
 }
 
-/* The limbs get their bits again, the second one up to 15 more. Above, there is room for the
+/* The limbs get their bits again, the second one up to 2^15 more. Above, there is room for the
  * products of a step: 12 of at most 2^46 times 2^49 add up to 2^99 in two words of 52 bits. */
 WIDE_INLINE struct number_512 carry_512(const struct sum_512 *sum) {
     struct number_512 n;

@@ -136,7 +136,8 @@ struct shoal_device_config {
 struct shoal_device_info {
     char ifname[SHOAL_IFNAME_SIZE];  /* as it is called now, or was last at home; "" without TUN */
     char aead[SHOAL_WORDS_SIZE];     /* what seals and opens ChaCha20-Poly1305: "openssl", or
-                                        "libsodium up to 320 bytes, openssl above" */
+                                        "libsodium up to 320 bytes, openssl above", and where
+                                        one packet is another's: ", alone ipsec-mb" */
     char aead_gcm[SHOAL_WORDS_SIZE]; /* AES-256-GCM; "" where the CPU has no instructions for it */
     char io[SHOAL_NAME_SIZE];        /* "poll" or "uring": how is received now */
     int32_t doorbell_fd; /* our end of a socketpair: readable when mail waits. The caller owns it

@@ -9,7 +9,8 @@ export const DATAPLANE_OPTIONS = {
 export const DATAPLANE_HELP = `data plane
   --workers N        worker threads, up to 64, each with peers of its own (default: half of the
                      processor cores, at least one and at most 8)
-  --aead NAME        openssl, libsodium or ipsec-mb (default: the fastest, measured at start)
+  --aead NAME        openssl, libsodium, ipsec-mb, shoal-avx512 or shoal-avx2 (default: the fastest
+                     ones for one packet and for many, measured at start)
   --io NAME          poll or uring (io_uring, where the kernel grants it; default: poll)
   --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), queue-control (a packet
                      of another flow does not wait behind a stream), or connected-sockets (of the
