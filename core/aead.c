@@ -22,6 +22,7 @@ struct aead {
     void *ciphers[BACKENDS]; /* of those that were chosen; in the order of `backends` */
     uint8_t place[AEAD_SUITES][AEAD_COUNTS][AEAD_CLASSES]; /* where the chosen one's are */
     bool counts[AEAD_SUITES]; /* the choice depends on how many packets there are */
+    bool gains[AEAD_SUITES];  /* of many at once, in some size */
 };
 
 /* ---- Choice ---- */
@@ -201,6 +202,10 @@ struct aead *aead_create(const struct aead_choice *choice) {
         for (int count = 1; count < AEAD_COUNTS; count++)
             aead->counts[suite] |= memcmp(choice->of[suite][count], choice->of[suite][0],
                                           sizeof(choice->of[suite][0])) != 0;
+    for (int suite = 0; suite < AEAD_SUITES; suite++)
+        for (int class = 0; class < AEAD_CLASSES; class ++)
+            aead->gains[suite] |= choice->of[suite][AEAD_MANY][class] &&
+                                  choice->of[suite][AEAD_MANY][class]->gains_by_numbers;
     if (make_all_ciphers(aead))
         return aead;
     aead_free(aead);
@@ -304,7 +309,7 @@ static size_t open_batch(struct aead *aead, const struct aead_key *key, struct a
 }
 
 bool aead_gains_by_numbers(const struct aead *aead, enum aead_suite suite) {
-    return aead->counts[suite];
+    return aead->gains[suite];
 }
 
 bool aead_seal(struct aead *aead, const struct aead_key *key, struct aead_packet *packets,

@@ -18,6 +18,7 @@ struct aead_extra {
 
 struct aead_backend {
     const char *name;
+    bool gains_by_numbers; /* it works on several packets side by side */
     /** Has it this suite, which the machine has? Loads and tests what has to be, once. */
     bool (*has)(enum aead_suite suite);
     /** The ciphers of one thread, NULL when out of memory or the library refuses. */

@@ -184,6 +184,7 @@ static void lanes_open(struct lanes *lanes, const struct width *width, const str
     }                                                                                              \
     const struct aead_backend aead_lanes_##bits = {                                                \
         .name = name_,                                                                             \
+        .gains_by_numbers = true,                                                                  \
         .has = has_##bits,                                                                         \
         .create = lanes_create,                                                                    \
         .free = lanes_free,                                                                        \

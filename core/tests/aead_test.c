@@ -471,6 +471,29 @@ static void packets_go_to_the_back_end_of_their_number(void **state) {
     }
 }
 
+static bool gains(struct aead_choice choice) {
+    struct aead *aead = aead_create(&choice);
+    assert_non_null(aead);
+    bool gains = aead_gains_by_numbers(aead, AEAD_CHACHA20_POLY1305);
+    assert_false(aead_gains_by_numbers(aead, AEAD_AES_256_GCM));
+    aead_free(aead);
+    return gains;
+}
+
+/* Not where the choice depends on numbers by chance. */
+static void only_lanes_gain_by_numbers(void **state) {
+    (void)state;
+    const struct aead_backend *openssl = aead_find("openssl"), *sodium = aead_find("libsodium");
+    assert_false(gains(by_count(sodium, openssl, openssl)));
+    for (size_t i = 0; aead_backend(i); i++) {
+        const struct aead_backend *backend = aead_backend(i);
+        bool lanes = strncmp(aead_name(backend), "shoal-", 6) == 0;
+        assert_int_equal(gains(by_count(backend, backend, backend)), lanes);
+        assert_int_equal(gains(by_count(openssl, openssl, backend)), lanes);
+        assert_false(gains(by_count(backend, backend, openssl)));
+    }
+}
+
 static void a_batch_of_any_number_is_sealed_and_opened_whoever_does_its_parts(void **state) {
     (void)state;
     struct random random = {12};
@@ -764,6 +787,7 @@ int main(void) {
         cmocka_unit_test(a_batch_of_mixed_sizes_goes_to_the_back_end_of_each),
         cmocka_unit_test(a_packet_goes_to_the_back_end_of_its_size_and_to_no_other),
         cmocka_unit_test(packets_go_to_the_back_end_of_their_number),
+        cmocka_unit_test(only_lanes_gain_by_numbers),
         cmocka_unit_test(a_batch_of_any_number_is_sealed_and_opened_whoever_does_its_parts),
         cmocka_unit_test(packets_of_many_keys_in_any_order_are_each_sealed_with_their_own),
         cmocka_unit_test(many_threads_seal_with_one_key),
