@@ -48,7 +48,11 @@ static bool compare_unknown(struct aead *aead) {
 static int child(const char *what) {
     struct aead_choice choice = aead_prefer(aead_find("shoal-avx2"), NULL);
     struct aead *aead = aead_create(&choice);
-    bool done = aead && (strcmp(what, "seal") == 0 ? seal_unknown(aead) : compare_unknown(aead));
+    bool done = aead != NULL;
+    if (strcmp(what, "seal") == 0)
+        done = done && seal_unknown(aead);
+    if (strcmp(what, "open") == 0)
+        done = done && compare_unknown(aead);
     aead_free(aead);
     return done ? 0 : 1;
 }
@@ -81,8 +85,8 @@ int main(int argc, char **argv) {
     if (argc == 2)
         return child(argv[1]);
     self = argv[0];
-    if (system("valgrind --version >/dev/null 2>&1") != 0 || !aead_find("shoal-avx2")) {
-        printf("no valgrind, or no AVX2\n");
+    if (!aead_find("shoal-avx2") || under_valgrind("nothing") != 0) {
+        printf("no AVX2, or no valgrind that can read this build\n");
         return SKIPPED;
     }
     return cmocka_run_group_tests_name("constant_time", tests, NULL, NULL);
