@@ -60,7 +60,7 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
     genesis: toBase64url(encodeGenesis(mesh.genesis)),
     ...(mesh.admission ? { admission: toBase64url(encodeAdmission(mesh.admission)) } : {}),
     incarnation: mesh.swim.incarnation,
-    numbers: mesh.signer.numbers,
+    numbers: { ...mesh.signer.numbers },
     // What lost its number comes last, and loses it again when it is read.
     statements: Array.from(
       [...mesh.statements.all(), ...mesh.statements.outranked()],

@@ -163,6 +163,9 @@ function difference(a: readonly string[], b: readonly string[]): string | undefi
   return lines.length === 0 ? undefined : lines.slice(0, 4).join(" | ");
 }
 
+/** The statements that were read in a history, by their text: every machine holds the same, and each is asked often. */
+const READ = new WeakMap<History, Map<string, OracleStatement>>();
+
 /** All statements that those machines hold, judged by the oracle. */
 class Union {
   readonly #genesis: OracleGenesis;
@@ -175,10 +178,14 @@ class Union {
     const { meshId, genesis } = foundation(history);
     this.#genesis = genesis;
     const statements = new Map<string, OracleStatement>();
+    const known = READ.get(history) ?? new Map<string, OracleStatement>();
+    READ.set(history, known);
     for (const { computer } of members) {
       for (const { bytes } of computer.node.snapshot().statements) {
-        const one = asOracle(crypto, meshId, bytes);
-        if (one) statements.set(one.hash, one);
+        const one = known.get(bytes) ?? asOracle(crypto, meshId, bytes);
+        if (!one) continue;
+        known.set(bytes, one);
+        statements.set(one.hash, one);
       }
     }
     const all = [...statements.values()];

@@ -26,6 +26,8 @@ export class NodeLab {
   readonly computers: Computer[] = [];
   readonly #byAddress = new Map<string, Computer>();
   readonly #attached = new Map<string, (bytes: Uint8Array, from: Endpoint) => void>();
+  /** Each text of a place that datagrams came from, read once: every datagram has one. */
+  readonly #places = new Map<string, Endpoint | undefined>();
   /** Whose step it is now, if it is anybody's. */
   current: Computer | undefined;
   /** Everything that was sent, for those who listen in. */
@@ -35,11 +37,20 @@ export class NodeLab {
   constructor(readonly crypto: Crypto, seed = 1, conditions: Conditions = CALM) {
     this.world = new World(seed);
     this.network = new Network(this.world, conditions, (to, from, bytes) => {
-      const origin = parseEndpoint(from);
+      const origin = this.place(from);
       if (!origin) return;
-      this.#byAddress.get(to)?.host.deliver(formatEndpoint(origin), bytes);
+      this.#byAddress.get(to)?.host.deliver(from, bytes);
       this.#attached.get(to)?.(bytes, origin);
     });
+  }
+
+  /** The place that a text names; undefined: none. */
+  place(text: string): Endpoint | undefined {
+    const known = this.#places.get(text);
+    if (known !== undefined) return known;
+    const place = parseEndpoint(text);
+    this.#places.set(text, place);
+    return place;
   }
 
   /** Bytes that follow from the seed. */
@@ -115,8 +126,8 @@ export class Computer {
   readonly commands: Command[] = [];
   /** Inner packets that came out of the tunnels. */
   readonly delivered: Uint8Array[] = [];
-  /** What is on disk: text, which is read when somebody asks for it. */
-  #disk: string | undefined;
+  /** What was written last, and the same as it is read from text; most of what is written nobody ever reads. */
+  #disk: NodeSnapshot | undefined;
   #read: NodeSnapshot | undefined;
   /**
    * The power fails at the next write: before it, so that the disk stays as it is, or after it. In both cases nothing of
@@ -142,12 +153,12 @@ export class Computer {
   }
 
   get disk(): NodeSnapshot | undefined {
-    if (this.#disk !== undefined) this.#read ??= JSON.parse(this.#disk);
+    if (this.#disk !== undefined) this.#read ??= JSON.parse(JSON.stringify(this.#disk));
     return this.#read;
   }
 
   set disk(snapshot: NodeSnapshot | undefined) {
-    this.#disk = snapshot === undefined ? undefined : JSON.stringify(snapshot);
+    this.#disk = snapshot;
     this.#read = undefined;
   }
 
@@ -202,7 +213,7 @@ export class Computer {
       deadline: () => this.node.deadline() ?? { at: Infinity, why: "nothing" },
       tick: (now) => this.step((_, out) => this.node.poll(now, out)),
       receive: (now, from, bytes) => {
-        const origin = parseEndpoint(from);
+        const origin = this.lab.place(from);
         if (origin) plane.receive(now.boot, bytes, origin, this.#source());
       },
     });

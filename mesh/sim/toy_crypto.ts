@@ -9,7 +9,6 @@ import type { Crypto } from "../crypto.ts";
 const label = (text: string): Uint8Array => new TextEncoder().encode(text);
 const HASH = label("hash");
 const MAC = label("mac");
-const AEAD = label("aead");
 const SHARED = label("shared");
 const SIGN = label("sign");
 const VERIFY = label("verify");
@@ -37,6 +36,38 @@ function digest(length: number, ...parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
+/**
+ * Sixteen bytes over all parts and their lengths, four bytes at a time: of what a simulation computes most goes over
+ * whole datagrams, and nothing but equality is asked of these.
+ */
+function tagOver(...parts: readonly Uint8Array[]): Uint8Array {
+  let a = 0x9e3779b9;
+  let b = 0x85ebca6b;
+  for (const part of parts) {
+    const { length } = part;
+    a = Math.imul(a ^ length, 0x01000193) ^ b >>> 15;
+    b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
+    let i = 0;
+    for (; i + 4 <= length; i += 4) {
+      const low = (part[i] ?? 0) | (part[i + 1] ?? 0) << 8;
+      const high = (part[i + 2] ?? 0) | (part[i + 3] ?? 0) << 8;
+      a = Math.imul(a ^ low ^ high << 16, 0x01000193) ^ b >>> 15;
+      b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
+    }
+    for (; i < length; i++) {
+      a = Math.imul(a ^ (part[i] ?? 0), 0x01000193) ^ b >>> 15;
+      b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
+    }
+  }
+  const bytes = new Uint8Array(16);
+  for (let i = 0; i < 16; i++) {
+    a = Math.imul(a ^ i, 0x01000193) ^ b >>> 15;
+    b = Math.imul(b ^ a, 0xc2b2ae35) ^ a >>> 13;
+    bytes[i] = b >>> 16;
+  }
+  return bytes;
+}
+
 /** The public key of a secret, and the other way round: what makes it a toy. */
 function mirrored(key: Uint8Array): Uint8Array {
   const other = new Uint8Array(key.length);
@@ -51,14 +82,14 @@ function isZero(bytes: Uint8Array): boolean {
 function seal(key: Uint8Array, nonce: Uint8Array, data: Uint8Array, plain: Uint8Array): Uint8Array {
   const sealed = new Uint8Array(plain.length + 16);
   sealed.set(plain);
-  sealed.set(digest(16, AEAD, key, nonce, data, plain), plain.length);
+  sealed.set(tagOver(key, nonce, data, plain), plain.length);
   return sealed;
 }
 
 function open(key: Uint8Array, nonce: Uint8Array, data: Uint8Array, sealed: Uint8Array) {
   if (sealed.length < 16) return undefined;
   const plain = sealed.slice(0, -16);
-  const tag = digest(16, AEAD, key, nonce, data, plain);
+  const tag = tagOver(key, nonce, data, plain);
   return equal(tag, sealed.subarray(-16)) ? plain : undefined;
 }
 

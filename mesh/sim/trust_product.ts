@@ -69,9 +69,17 @@ function sign(
   return signStatement(forger, meshId, named, said, { number, at });
 }
 
+/** The product's own tables of who is there. */
+interface People {
+  readonly roster: Roster;
+  readonly guests: Guests;
+}
+
 class Product implements TrustSet {
   readonly #crypto: Crypto;
   readonly #judge: Judge;
+  /** Who is there by what is known, and when: members and guests are asked for one after the other. */
+  #asked: { readonly now: number; readonly people: People } | undefined;
 
   constructor(crypto: Crypto, genesis: OracleGenesis, ip4Of: Ip4Of) {
     this.#crypto = {
@@ -88,6 +96,7 @@ class Product implements TrustSet {
   }
 
   add(bytes: Uint8Array): boolean {
+    this.#asked = undefined;
     const added = this.#judge.statements.add(bytes, 0);
     return added.kind !== "refused" || added.why !== "unentitled";
   }
@@ -141,8 +150,13 @@ class Product implements TrustSet {
     }));
   }
 
+  #people(now: number): People {
+    if (this.#asked?.now !== now) this.#asked = { now, people: this.#gathered(now) };
+    return this.#asked.people;
+  }
+
   /** Guests claim what they claim beside the members. */
-  #people(now: number): { roster: Roster; guests: Guests } {
+  #gathered(now: number): People {
     const roster = new Roster(this.#crypto, this.#judge);
     const keys = new Set<string>();
     for (const { statement } of this.#judge.statements.all()) {

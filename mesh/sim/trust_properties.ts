@@ -300,7 +300,7 @@ function named(history: History, product: TrustUnderTest): void {
   const members = [...shown].map(([key, bears]) => {
     const verdict = set.judge(key, now);
     if (verdict.kind !== "member") throw new Error(`${key} is shown and is ${text(verdict)}`);
-    return { key, bears, verdict };
+    return { key, bears, verdict, ip4: ip4Of(key, verdict.ip4Counter) };
   });
   for (const one of members) {
     const isBefore = (other: typeof one) => {
@@ -320,8 +320,7 @@ function named(history: History, product: TrustUnderTest): void {
         !isSame || one.bears.name !== one.verdict.name,
         `${one.key} has the name of ${other.key}, which comes first`,
       );
-      const isSameIp4 = ip4Of(other.key, other.verdict.ip4Counter) ===
-        ip4Of(one.key, one.verdict.ip4Counter);
+      const isSameIp4 = other.ip4 === one.ip4;
       demand(!(isSameIp4 && one.bears.hasIp4), `${one.key} has the address of ${other.key}`);
     }
   }
