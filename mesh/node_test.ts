@@ -4,10 +4,11 @@ import { formatEndpoint, parseAddress } from "./endpoint.ts";
 import { ROUGH } from "./sim/network.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
 import { areMutual, told } from "./sim/people.ts";
+import { toyCrypto } from "./sim/toy_crypto.ts";
 
 /** A founder and members that all see each other. */
 function village(size: number, seed = 1): { lab: NodeLab; all: Computer[] } {
-  const lab = new NodeLab(nobleCrypto, seed);
+  const lab = new NodeLab(toyCrypto, seed);
   const founder = lab.founder();
   const token = founder.token({ uses: size });
   const all = [founder];

@@ -24,7 +24,8 @@ Deno.test("T37: halves that were apart for ten minutes see each other within 60 
     const mesh = new SwimMesh(world, {
       size,
       conditions: { ...CALM, delay: 10, jitter: 20 },
-      wire: true,
+      // Real bytes take half of the time, and are the same in a mesh of any size.
+      wire: size < 100,
     });
     const ids = mesh.members.map(({ id }) => id);
     world.run(10_000);
