@@ -1,8 +1,10 @@
+// LDFLAGS: -Wl,--wrap=pthread_create
 /* The internet checksum against a byte-by-byte model, at every length and alignment. */
 #include "checksum.h"
 
 #include <stdlib.h>
 
+#include "no_threads.h"
 #include "random.h"
 #include "unit.h"
 

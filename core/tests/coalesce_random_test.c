@@ -1,5 +1,7 @@
+// LDFLAGS: -Wl,--wrap=pthread_create
 /* T19, second half: a million random packets through the coalescer and the naive segmentation. */
 #include "coalesce_batch.h"
+#include "no_threads.h"
 #include "random.h"
 #include "unit.h"
 

@@ -1,8 +1,10 @@
+// LDFLAGS: -Wl,--wrap=pthread_create
 /* T5: the replay window against the rules R13, R46, R47 and against a set that forgets nothing. */
 #include "replay.h"
 
 #include <stdlib.h>
 
+#include "no_threads.h"
 #include "random.h"
 #include "unit.h"
 

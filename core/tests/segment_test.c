@@ -1,8 +1,10 @@
+// LDFLAGS: -Wl,--wrap=pthread_create
 /* T19, first half: super-packets from the TUN are cut as the kernel cuts them, in place. */
 #include "segment.h"
 
 #include <stdlib.h>
 
+#include "no_threads.h"
 #include "offload_model.h"
 #include "random.h"
 #include "unit.h"

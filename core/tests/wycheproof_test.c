@@ -1,3 +1,4 @@
+// LDFLAGS: -Wl,--wrap=pthread_create
 /*
  * T1: Wycheproof's ChaCha20-Poly1305 and XChaCha20-Poly1305 vectors through the code that the
  * packets take. The files come from SHOAL_VECTORS or ../shared/vectors beside the repository.
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 
 #include "aead.h"
+#include "no_threads.h"
 #include "random.h"
 #include "unit.h"
 
