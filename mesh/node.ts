@@ -871,12 +871,12 @@ export class Node {
 
   #tellAddresses(mesh: Mesh, out: Outbox<NodeEvent>): void {
     const { id } = this.#identity;
-    const ip4 = mesh.roster.ip4(id);
-    const ip6 = mesh.ip6;
-    const text = `${ip4?.join(".")} ${ip6.toHex()}`;
+    // Asked after every step: the other address is the key's, and never changes.
+    const text = mesh.roster.ip4Text(id) ?? "none";
     if (text === this.#addresses) return;
     this.#addresses = text;
-    out.event({ kind: "addresses", ip4, ip6, pool: mesh.genesis.pool });
+    const ip4 = mesh.roster.ip4(id);
+    out.event({ kind: "addresses", ip4, ip6: mesh.ip6, pool: mesh.genesis.pool });
   }
 
   #strange(now: Now, { bytes, from }: Arrival): void {

@@ -277,8 +277,13 @@ export class Roster {
 
   /** A member's IPv4 address (or our own); undefined while another has it. */
   ip4(id: MemberId): Uint8Array | undefined {
-    const claim = this.#addresses.get(id);
-    return claim && this.#addresses.holds(id) ? parseAddress(claim.wish) : undefined;
+    const text = this.ip4Text(id);
+    return text === undefined ? undefined : parseAddress(text);
+  }
+
+  /** The same, written as people do. */
+  ip4Text(id: MemberId): string | undefined {
+    return this.#addresses.holds(id) ? this.#addresses.get(id)?.wish : undefined;
   }
 
   /** Whether each IPv4 address of the pool is somebody's: members that come now have an IPv6 address alone. */

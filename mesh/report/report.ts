@@ -67,11 +67,11 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
 
 function selfStatus(now: Now, { identity, name, port, mesh }: ReportSources): SelfStatus {
   const membership = mesh?.membership(now);
-  const ip4 = mesh?.roster.ip4(identity.id);
+  const ip4 = mesh?.roster.ip4Text(identity.id);
   return {
     name: mesh?.name ?? name,
     key: identity.id,
-    ip4: ip4 ? formatAddress(ip4) : "",
+    ip4: ip4 ?? "",
     ip6: mesh ? formatAddress(mesh.ip6) : "",
     port,
     groups: membership?.groups ?? [],
@@ -99,7 +99,7 @@ function peerStatus(
   const isSilent = hasSession && isUnanswered(now, traffic);
   const endpoint = hasSession ? tunnel?.endpoint : observed?.endpoint ?? record.endpoints[0];
   const isHeard = state === "alive" && (view?.heardAt ?? -Infinity) > -Infinity;
-  const ip4 = mesh.roster.ip4(id);
+  const ip4 = mesh.roster.ip4Text(id);
   const rtt = view && view.rtt > 0 ? view.rtt : member.rtt; // Smoothed, where it is probed.
   const why = () => {
     if (isDeaf) return "nothing comes from any member";
@@ -113,7 +113,7 @@ function peerStatus(
   return {
     name: mesh.roster.nameOf(id),
     key: id,
-    ip4: ip4 ? formatAddress(ip4) : "",
+    ip4: ip4 ?? "",
     ip6: formatAddress(member.ip6),
     state,
     path: (hasSession || isHeard) && !isSilent ? "direct" : "none",

@@ -5,8 +5,10 @@ import type { Random } from "../machine.ts";
 export function below(random: Random, n: number): number {
   const fair = 2 ** 32 - 2 ** 32 % n;
   for (;;) {
-    const [a = 0, b = 0, c = 0, d = 0] = random(4);
-    const draw = a * 2 ** 24 + (b << 16 | c << 8 | d);
+    // By their places: taken apart as a list, they took a third of the time of a simulation's draws.
+    const drawn = random(4);
+    const low = (drawn[1] ?? 0) << 16 | (drawn[2] ?? 0) << 8 | (drawn[3] ?? 0);
+    const draw = (drawn[0] ?? 0) * 2 ** 24 + low;
     if (draw < fair) return draw % n;
   }
 }

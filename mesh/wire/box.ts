@@ -101,7 +101,8 @@ export function pad(content: Uint8Array, size: number): Uint8Array {
     throw new RangeError(`box: ${content.length} bytes, over ${room}`);
   }
   const padded = new Uint8Array(size);
-  padded.set([content.length >> 8, content.length & 0xff]);
+  padded[0] = content.length >> 8;
+  padded[1] = content.length & 0xff;
   padded.set(content, LENGTH_SIZE);
   return padded;
 }
@@ -111,8 +112,10 @@ export function unpad(padded: Uint8Array): Uint8Array | undefined {
   const [high, low] = padded;
   if (high === undefined || low === undefined) return undefined;
   const end = LENGTH_SIZE + high * 256 + low;
-  if (end > padded.length || padded.subarray(end).some((byte) => byte !== 0)) return undefined;
-  return padded.slice(LENGTH_SIZE, end);
+  if (end > padded.length) return undefined;
+  let rest = 0;
+  for (let i = end; i < padded.length; i++) rest |= padded[i] ?? 0;
+  return rest === 0 ? padded.slice(LENGTH_SIZE, end) : undefined;
 }
 
 export interface AnswerFrame {
