@@ -111,6 +111,26 @@ Deno.test("run: root gets missing packages installed, with fresh package lists w
   });
 });
 
+Deno.test("run: before it installs anything, test says how long it takes and what it installs, as README.md does", async () => {
+  await inFolder(async (folder) => {
+    const PATH = await pathOf(folder, {
+      without: /^valgrind$|^clang$/,
+      with: { "id": "echo 1000", "apt-get": "echo apt-get was called >&2; exit 1" },
+    });
+    const { code, err } = await runScript(["test"], { PATH });
+    assert.equal(code, 4, err);
+    const [, lasts = "never"] = /^run: every test takes (.*) on two processors, /.exec(err) ?? [];
+    assert.match(
+      err,
+      /^run: for that, compilers and tools are installed from Debian first: .*clang.*valgrind/m,
+    );
+    const quick = await runScript(["test", "quick", "-h"], { PATH });
+    assert.match(quick.out, new RegExp(`On two processors that takes ${lasts}, quick one minute`));
+    const readme = (await Deno.readTextFile(`${ROOT}/README.md`)).replaceAll("\n", " ");
+    assert.ok(readme.includes(`\`./run test\` ${lasts} on two processors`), lasts);
+  });
+});
+
 /** A checkout in which all is there but what is only wished for, and what `./run setup node` says in it. */
 async function wishing(folder: string, answers: Record<string, string>): Promise<Said[]> {
   const checkout = `${folder}/checkout`;
