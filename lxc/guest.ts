@@ -26,7 +26,8 @@ const GROUPS = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgr
 const ENTER = ["nsenter", "--target", "1", "--mount", "unshare", "--mount"];
 
 // $1: the host's own /run; $2: the checkout; $3: the control group. What is enabled outside is not enabled inside. The
-// guest has no udev, which elsewhere opens /dev/net/tun for all.
+// guest has no udev, which elsewhere opens /dev/net/tun for all; and it does not empty a /tmp that is full of other
+// programs' files, one whiteout of the overlay for each.
 const SCRIPT = `set -eu
 cd "$1"
 mkdir -p upper work root checkout
@@ -34,6 +35,8 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" root
 [ -e booted ] || {
   rm -rf root/etc/systemd/system/*.wants root/etc/systemd/system/shoal* root/etc/shoal root/var/lib/shoal
   : >root/etc/machine-id
+  mkdir -p root/etc/tmpfiles.d
+  ln -sf /dev/null root/etc/tmpfiles.d/tmp.conf
   : >booted
 }
 for place in ${GROUPS.join(" ")}; do

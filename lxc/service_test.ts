@@ -15,6 +15,8 @@ const TOKEN = /shoal\d+[A-Za-z0-9_-]{20,}/;
 /** Milliseconds: bounds, not expectations. */
 const MEET = 30_000;
 const RESTART = 30_000;
+/** Between two questions that take a program each. */
+const ASK_EVERY = 200;
 
 const right = await missingRight();
 const lack = right === undefined ? await missingGuest() : { right };
@@ -91,6 +93,7 @@ class Service {
         (await this.status()).peers.some((peer) =>
           peer.name === name && peer.state === "alive" && peer.path === "direct"
         ),
+      ASK_EVERY,
     );
   }
 
@@ -266,6 +269,7 @@ testUnless(
         async () =>
           await lyon.show("NRestarts") === String(restarts) &&
           await lyon.show("ActiveState") === "active",
+        ASK_EVERY,
       );
 
     // One that works is left alone, though nothing happens: three times the watchdog's time.
@@ -291,6 +295,7 @@ testUnless(
       "the new options count",
       RESTART,
       async () => (await lyon.status().catch(() => undefined))?.self.port === 4500,
+      ASK_EVERY,
     );
     const { self: { ip4, ip6 } } = await lyon.status();
     const asked = () => guest.sh("cat /run/asked 2>/dev/null || true");
@@ -298,6 +303,7 @@ testUnless(
       "names are asked for at the addresses of this start",
       RESTART,
       async () => (await asked()).includes(`dns ${lyon.name} ${ip4} ${ip6}\ndomain ${lyon.name} ~`),
+      ASK_EVERY,
     );
 
     await lyon.shoal("down");
@@ -305,6 +311,7 @@ testUnless(
       `${lyon.unit} has stopped`,
       RESTART,
       async () => await lyon.show("ActiveState") === "inactive",
+      ASK_EVERY,
     );
     await lyon.choose({ LISTEN: "port" });
     await assert.rejects(lyon.systemctl("start"));
@@ -410,14 +417,24 @@ testUnless(
     });
     await oslo.systemctl("start", "--no-block");
     const says = /^seed lyon\.example:51820 has no address: .* does DNS answer here\?$/m;
-    await until("it says what is missing", MEET, async () => says.test(await oslo.journal()));
+    await until(
+      "it says what is missing",
+      MEET,
+      async () => says.test(await oslo.journal()),
+      ASK_EVERY,
+    );
     assert.match(await oslo.show("StatusText"), /has no address/);
     assert.equal(await oslo.show("ActiveState"), "activating");
 
     await guest.sh("echo 10.0.0.1 lyon.example >>/etc/hosts");
     await host.ip("link set eth0 up");
     await oslo.meets("lyon");
-    await until("it is ready", MEET, async () => await oslo.show("ActiveState") === "active");
+    await until(
+      "it is ready",
+      MEET,
+      async () => await oslo.show("ActiveState") === "active",
+      ASK_EVERY,
+    );
     assert.equal(await oslo.show("NRestarts"), "0");
   },
 );
