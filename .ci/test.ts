@@ -230,7 +230,7 @@ function coreSuite(how: keyof typeof CORE_RUNS): Suite {
   return {
     computes,
     jobs({ filter, third }) {
-      const wanted = programs("tests", "_test").filter((name, i) =>
+      const wanted = programs("tests", "_test").filter((name) =>
         name.includes(filter ?? "") && without?.(name) !== true
       ).filter((_, i) => !rotates || third === undefined || i % THIRDS === third);
       return wanted.map((name) => async () => {
