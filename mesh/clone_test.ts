@@ -1,6 +1,7 @@
 /** A machine whose disk is a copy of another's, over whole nodes on a virtual wire (issue 7, item 11; T44). */
 import assert from "node:assert/strict";
 import { nobleCrypto } from "./noble_crypto.ts";
+import { formatEndpoint } from "./endpoint.ts";
 import { identityFromSeed } from "./membership/identity.ts";
 import { openRecord, RUN_SIZE } from "./membership/record.ts";
 import { Insider } from "./sim/insider.ts";
@@ -150,6 +151,94 @@ Deno.test("item 11: a copy that some members have heard for a moment does not ke
     );
     assert.ok(areMutual(all), `seed ${seed}`);
   }
+});
+
+/** A copy that ran for a minute beside its original, which was noticed, and was switched off. */
+function cured(seed: number) {
+  const { lab, founder, others: [original, ...rest] } = village(
+    toyCrypto,
+    ["original", "a", "b"],
+    seed,
+  );
+  assert.ok(original);
+  lab.run(20_000);
+  const copy = lab.computer({ identitySeed: original.identitySeed, name: "original" });
+  copy.disk = original.disk;
+  /** What it sends, to whom. */
+  const sent: { readonly to: string; readonly bytes: Uint8Array }[] = [];
+  lab.tap = ({ to, bytes }, from) => {
+    if (from === copy && bytes[0] !== 4) sent.push({ to: formatEndpoint(to), bytes });
+  };
+  assert.equal(copy.start(), undefined);
+  lab.run(60_000);
+  copy.crash();
+  const others = [founder, ...rest];
+  for (const one of others) assert.match(health(one), /key of original is used by two machines/);
+  return { lab, founder, original, copy, others, sent };
+}
+
+const isNamed = (one: Computer) => health(one).includes("is used by two machines");
+
+Deno.test("item 11: an alarm that is over rings again at no newcomer, and at no member that starts again", () => {
+  const { lab, founder, original, others } = cured(12);
+  const token = founder.token();
+  lab.run(11 * 60_000);
+  assert.ok(!others.some(isNamed));
+  assert.equal(health(original).includes("another machine"), false);
+  const newcomer = lab.computer({ name: "newcomer", token });
+  newcomer.start();
+  const [, a] = others;
+  assert.ok(a);
+  a.crash();
+  assert.equal(a.start(), undefined);
+  for (let minute = 0; minute < 10; minute++) {
+    lab.run(60_000);
+    assert.ok(![newcomer, ...others].some(isNamed), `minute ${minute}`);
+  }
+});
+
+Deno.test("item 11: a first machine that starts anew while the alarm is on is held to within ten seconds, and its packets arrive", () => {
+  for (const seed of [12, 13]) {
+    const { lab, original, copy, others } = cured(seed);
+    lab.run(30_000);
+    original.crash();
+    lab.run(1_000);
+    assert.equal(original.start(), undefined);
+    let lost = 0;
+    for (let second = 0; second < 200; second++) {
+      original.delivered.length = 0;
+      for (const one of others) {
+        one.say(original);
+        original.say(one);
+      }
+      lab.run(1_000);
+      if (second >= 10) {
+        for (const one of others) assert.equal(one.sees(original)?.state, "alive", `${second} s`);
+        lost += others.length - original.delivered.length;
+      }
+      for (const one of others) {
+        assert.ok(!health(one).includes(`${original.address} and ${original.address}`));
+        assert.notEqual(one.sees(original)?.endpoint, copy.address);
+      }
+    }
+    assert.ok(lost <= 6, `seed ${seed}: ${lost} of 570 packets lost`);
+  }
+});
+
+Deno.test("item 11, T41: a neighbour that repeats what the second machine sent keeps no alarm up, and moves it nowhere", () => {
+  const { lab, original, copy, others, sent } = cured(12);
+  for (let second = 0; second < 11 * 60; second++) {
+    for (const one of others) {
+      const copies = sent.filter(({ to }) => to === one.address);
+      const { bytes } = copies[second % copies.length] ?? {};
+      // From where it was, and from where the first machine is.
+      if (bytes) one.inject(bytes, second % 2 === 0 ? copy.endpoint : original.endpoint);
+    }
+    lab.run(1_000);
+    const places = `${original.address} and ${original.address}`;
+    assert.ok(!others.some((one) => health(one).includes(places)), `${second} s`);
+  }
+  assert.ok(!others.some(isNamed));
 });
 
 /** A virtual machine that was copied while it ran, and moved: both go on with the same random numbers and counters. */

@@ -12,16 +12,18 @@ import {
   openRecord,
   sequenceOf,
   signRecord,
+  type Twin,
 } from "./membership/record.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 import { decodePing, encodePong } from "./pings.ts";
 import type { Computer } from "./sim/node_lab.ts";
-import { healthOf, village } from "./sim/people.ts";
+import { healthOf, secondsAt, village } from "./sim/people.ts";
 import { toyCrypto } from "./sim/toy_crypto.ts";
 import { type Body, type Claim, decode, encode } from "./swim/messages.ts";
 import { PAYLOAD_MAX, type PayloadKind, Seal } from "./wire/seal.ts";
 
 const PLACE: Endpoint = { address: Uint8Array.of(198, 51, 100, 7), port: 4000, scope: 0 };
+const PHANTOM: Endpoint = { address: Uint8Array.of(203, 0, 113, 9), port: 4001, scope: 0 };
 const ADDRESS = "198.51.100.7:4000";
 const BASE64URL = { alphabet: "base64url" } as const;
 /** First byte of messages of a tunnel, at most. */
@@ -59,8 +61,12 @@ class Copyist {
     lab.attach(PLACE, (bytes, from) => this.#receive(bytes, from));
   }
 
-  /** Says to each that it is the member, with numbers that nobody has used. @param run 8 bytes, hexadecimal */
-  step(run = this.#run): void {
+  /**
+   * Says to each that it is the member, with numbers that nobody has used.
+   * @param run 8 bytes, hexadecimal
+   * @param twin which other machine it says that there is
+   */
+  step(run = this.#run, twin?: Twin): void {
     this.#boot += 2;
     this.#run = run;
     const { lab } = this.victim;
@@ -71,7 +77,7 @@ class Copyist {
     const { id: _, bytes: __, ...body } = this.#own;
     const record = signRecord(toyCrypto, this.meshId, this.#identity.signing, {
       ...body,
-      twin: undefined,
+      twin,
       sequence: sequenceOf(this.#boot, 1),
       run,
       endpoints: [PLACE],
@@ -80,6 +86,13 @@ class Copyist {
       this.#send(id, "record", record.bytes);
       this.#gossip(id, { kind: "news" });
     }
+  }
+
+  /** Seals, as the member, a record of its own whose signature is false: whoever has looked at it takes it for a forger. */
+  forge(): void {
+    const bytes = this.#own.bytes.slice();
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    for (const id of this.#members.keys()) this.#send(id, "record", bytes);
   }
 
   #send(id: string, kind: PayloadKind, payload: Uint8Array): void {
@@ -149,17 +162,22 @@ function isNamed(by: Computer): boolean {
   return healthOf(by).some((line) => line.includes("the key of victim is used by two machines"));
 }
 
-const KINDS = [
-  ["in one run", () => undefined],
-  ["each in a run of its own", (random: (length: number) => Uint8Array) => random(8).toHex()],
-] as const;
+type Signing = (victim: Computer) => { readonly run?: string; readonly twin?: Twin };
+const KINDS: readonly (readonly [string, Signing])[] = [
+  ["in one run", () => ({})],
+  ["each in a run of its own", ({ lab }) => ({ run: lab.random(8).toHex() })],
+  ["each naming a machine that nobody knows as the second", (victim) => ({
+    twin: { run: "ab".repeat(8), endpoint: PHANTOM, at: secondsAt(victim) },
+  })],
+];
 
-for (const [how, runOf] of KINDS) {
+for (const [how, sign] of KINDS) {
   for (const pace of [100, 300, 1_000]) {
     Deno.test(`item 11: a copy that signs a newer record every ${pace} ms, ${how}, is named by all within 10 s, and tunnels stay with the first`, () => {
       const { lab, victim, honest, copyist } = setUp();
       for (let ms = 0; ms < 120_000; ms += pace) {
-        copyist.step(runOf(lab.random));
+        const { run, twin } = sign(victim);
+        copyist.step(run, twin);
         lab.run(pace);
         if (ms < 10_000) continue;
         for (const one of honest) {
@@ -185,5 +203,19 @@ Deno.test("item 11: a copy that hurries, and takes the run of the first machine 
     copyist.step(recordIn(founder.node.snapshot(), victim.id, meshId).run);
     lab.run(100);
     if (ms >= 10_000) assert.ok(honest.every(isNamed), `${ms} ms`);
+  }
+});
+
+Deno.test("item 11: a copy that forges in its owner's name silences it nowhere", () => {
+  const { lab, victim, honest, copyist } = setUp();
+  for (let ms = 0; ms < 120_000; ms += 500) {
+    copyist.step();
+    for (let n = 0; n < 5; n++) copyist.forge();
+    lab.run(500);
+    if (ms < 10_000) continue;
+    for (const one of honest) {
+      assert.ok(isNamed(one), `${one.wish.name} at ${ms} ms`);
+      assert.equal(one.sees(victim)?.endpoint, victim.address, `${one.wish.name} at ${ms} ms`);
+    }
   }
 });

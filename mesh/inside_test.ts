@@ -40,7 +40,7 @@ Deno.test("a record may name places with addresses of its mesh, and a twin's", (
       key: identity.signing.publicKey,
       sequence: 2 ** 20,
       run: "00".repeat(8),
-      twin: { run: "11".repeat(8), endpoint: one },
+      twin: { run: "11".repeat(8), endpoint: one, at: 1_800_000_000 },
       endpoints: [outer, one],
       capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
       routes: [],

@@ -281,11 +281,9 @@ export class Node {
           this.#meshBehind(now, mesh, out),
           out,
         );
-        if (expected) mesh.replaceGoneFirst(now, expected, out);
         // The numbers of a second machine with a member's key would make the first look old.
-        if (expected && mesh.copies.isOfSecond(expected)) {
-          this.#talk?.warn(now, expected.id, expected.bytes, out);
-        } else if (expected) mesh.expect(now, expected, out);
+        if (expected && mesh.copies.isOfSecond(expected)) mesh.take(now, expected, out);
+        else if (expected) mesh.expect(now, expected, out);
         if (dropped) mesh.release(dropped);
         break;
       }

@@ -157,7 +157,10 @@ Deno.test("invariant 13: of false records under the seal of a member's second ru
   const insider = new Insider(mole);
   const run = lab.random(8).toHex();
   // It says itself that another machine has its key: from now on that run is the second.
-  const said = insider.describe({ twin: { run, endpoint: undefined }, endpoints: [] });
+  const said = insider.describe({
+    twin: { run, endpoint: undefined, at: secondsAt(founder) },
+    endpoints: [],
+  });
   insider.send(founder, "record", said.bytes);
   lab.run(5_000);
   const second = new Seal(counting, lab.random, insider.meshId, insider.identity, 900, run);

@@ -30,7 +30,7 @@ import {
 } from "./pings.ts";
 import { Reflexive } from "./reflexive.ts";
 import type { Arrival } from "./tunnel/types.ts";
-import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX, type Unsure } from "./wire/seal.ts";
+import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
 
 /** Milliseconds for the answer to a ping of our own. */
 const GREETING_TIME = 5_000;
@@ -66,9 +66,8 @@ export class Talk {
   /** To whom each was sent, and where: its answer proves that place alone. */
   readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
-  /** Boot ms of the last notice, warning, greeting, proof of membership and question at a new place; never more than the members. */
+  /** Boot ms of the last notice, greeting, proof of membership and question at a new place; never more than the members. */
   readonly #noticed = new Map<MemberId, number>();
-  readonly #warned = new Map<MemberId, number>();
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
   readonly #asked = new Map<MemberId, number>();
@@ -136,7 +135,6 @@ export class Talk {
     for (
       const paced of [
         this.#noticed,
-        this.#warned,
         this.#greeted,
         this.#shown,
         this.#asked,
@@ -301,8 +299,8 @@ export class Talk {
         return false;
       case "twin":
         this.drops.twin++;
-        this.mesh.copies.twins.otherHeard(now, result.from, arrival.from);
-        this.#warnFirst(now, result.value, out);
+        if (result.isFresh) this.mesh.copies.twins.otherHeard(now, result.from, arrival.from);
+        this.mesh.fromSecond(now, result.value, out);
         // It has the same key, so it can read what its first machine has said of itself.
         this.#correct(now, result.from, { boot: result.boot, isBehind: true }, arrival, out);
         return false;
@@ -313,16 +311,6 @@ export class Talk {
         return changed;
       }
     }
-  }
-
-  #warnFirst(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
-    const record = this.mesh.recordOfSecond(now, sent);
-    if (record) this.warn(now, sent.from, record, out);
-  }
-
-  /** Shows the first of two machines with one key what the second has signed: the proof that it lives. */
-  warn(now: Now, id: MemberId, record: Uint8Array, out: Outbox<NodeEvent>): void {
-    if (isPaced(this.#warned, now, id)) this.mesh.send(now, id, "record", record, out);
   }
 
   #opened(now: Now, opened: Opened, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
@@ -336,7 +324,7 @@ export class Talk {
     this.refusals.clear(from);
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
 
-    this.mesh.copies.twins.firstAt(from, arrival.from);
+    this.mesh.copies.twins.heard(now, from, arrival.from);
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
     if (kind !== "pong") this.renew(now, member, arrival.from, out);

@@ -384,7 +384,11 @@ export class Insider {
       sequence: sequenceOf(ghost.boot, random.chance(0.8) ? ghost.count++ : ghost.count),
       run: mutator.pick(ghost.runs) ?? "00".repeat(8),
       twin: random.chance(0.1)
-        ? { run: random.bytes(8).toHex(), endpoint: isThere ? ghost.place : mutator.place() }
+        ? {
+          run: random.bytes(8).toHex(),
+          endpoint: isThere ? ghost.place : mutator.place(),
+          at: this.#seconds(),
+        }
         : undefined,
       endpoints: Array.from(
         { length: count },

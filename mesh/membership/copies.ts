@@ -9,15 +9,15 @@ import type { Now, Outbox, PeerId } from "../machine.ts";
 import type { MemberTunnels } from "../member_tunnels.ts";
 import type { SwimOutbox } from "../swim/outbox.ts";
 import type { Swim } from "../swim/swim.ts";
-import type { Seal } from "../wire/seal.ts";
+import type { PayloadKind, Seal } from "../wire/seal.ts";
 import type { MemberId } from "./identity.ts";
 import { KIND, recordRumour, twinRumour } from "./news.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
 import type { Member, Roster } from "./roster.ts";
 import { type Alarm, Twins } from "./twins.ts";
 
-/** Milliseconds between two records of one member that are looked at though they could not be delivered. */
-const OPENING_PACE = 1_000;
+/** Milliseconds between two records of one member that are looked at though they could not be delivered, or shown to it. */
+const PACE = 1_000;
 
 interface Links {
   readonly roster: Roster;
@@ -25,6 +25,13 @@ interface Links {
   readonly swim: Swim;
   readonly tunnels: MemberTunnels;
   readonly guests: GuestTunnels;
+  readonly send: (
+    now: Now,
+    to: MemberId,
+    kind: PayloadKind,
+    payload: Uint8Array,
+    out: Outbox<NodeEvent>,
+  ) => void;
   readonly swimOut: (now: Now, out: Outbox<NodeEvent>) => SwimOutbox;
 }
 
@@ -32,6 +39,8 @@ export class Copies {
   readonly twins = new Twins();
   /** Boot ms at which a record of each that could not be delivered was opened last; never more than the members. */
   readonly #opened = new Map<MemberId, number>();
+  /** Boot ms at which each was last shown what another machine with its key has signed; never more than the members. */
+  readonly #warned = new Map<MemberId, number>();
 
   constructor(private readonly links: Links) {}
 
@@ -39,6 +48,7 @@ export class Copies {
     this.#end(id);
     this.twins.forget(id);
     this.#opened.delete(id);
+    this.#warned.delete(id);
   }
 
   /** Whether a newer record may stand for its subject: two machines may use its key. */
@@ -48,8 +58,18 @@ export class Copies {
     this.#watch(now, record.id, out, () => {
       isFirst = this.twins.record(now, record);
     });
-    if (!isFirst && member) this.#holdRecord(now, member, out);
+    if (!isFirst && member) {
+      this.#holdRecord(now, member, out);
+      this.#warn(now, record, out);
+    }
     return isFirst;
+  }
+
+  /** Shows the first of two machines with one key what the second has signed: the proof that it lives. */
+  #warn(now: Now, { id, bytes }: NodeRecord, out: Outbox<NodeEvent>): void {
+    if (now.boot - (this.#warned.get(id) ?? -Infinity) < PACE) return;
+    this.#warned.set(id, now.boot);
+    this.links.send(now, id, "record", bytes, out);
   }
 
   /**
@@ -70,7 +90,9 @@ export class Copies {
 
   /** Whether a record that could not be delivered is worth a look: it costs a signature, and anybody can repeat it. */
   isWorthOpening(now: Now, id: MemberId): boolean {
-    if (now.boot - (this.#opened.get(id) ?? -Infinity) < OPENING_PACE) return false;
+    // Somebody at our door may be none.
+    if (!this.links.roster.get(id)) return false;
+    if (now.boot - (this.#opened.get(id) ?? -Infinity) < PACE) return false;
     this.#opened.set(id, now.boot);
     return true;
   }
@@ -95,6 +117,22 @@ export class Copies {
     const { swim, swimOut } = this.links;
     for (const id of this.twins.endVacant(now)) this.#end(id);
     for (const id of this.twins.takeSilent()) swim.ask(now, id, swimOut(now, out));
+    for (const record of this.twins.takeSuccessors(now)) this.#succeed(now, record, out);
+  }
+
+  /** The first machine has not answered: another takes its place, with the numbers that that one has. */
+  #succeed(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
+    const { id } = record;
+    const { roster, seal, tunnels } = this.links;
+    const member = roster.get(id);
+    let isTaken = false;
+    this.#watch(now, id, out, () => {
+      isTaken = this.twins.record(now, record);
+    });
+    if (!isTaken || !member || member.record.run === record.run) return;
+    seal.rebase(id, bootOf(record.sequence));
+    this.#hold(now, member, record, out);
+    tunnels.startedAnew(now, member, out);
   }
 
   review(now: Now): void {
@@ -115,7 +153,7 @@ export class Copies {
       if (had) this.#end(id);
       return;
     }
-    this.links.seal.pin(id, alarm.first, bootOf(alarm.record.sequence));
+    this.links.seal.pin(id, alarm.first, bootOf(alarm.record.sequence), alarm.second);
     if (!had) this.#sound(now, alarm, out);
   }
 
@@ -132,14 +170,17 @@ export class Copies {
 
   /** The record that stands for a member is of its first machine. */
   #holdRecord(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const { id } = member;
-    const alarm = this.twins.alarm(id);
+    const alarm = this.twins.alarm(member.id);
     if (!alarm || member.record.run === alarm.first) return;
+    this.#hold(now, member, alarm.record, out);
+  }
+
+  #hold(now: Now, member: Member, record: NodeRecord, out: Outbox<NodeEvent>): void {
     const { roster, swim, swimOut, tunnels } = this.links;
-    roster.holdTo(member, alarm.record, now);
+    roster.holdTo(member, record, now);
     member.observed = undefined;
-    swim.retract(KIND.record, id);
-    swim.spread(now, recordRumour(alarm.record), swimOut(now, out));
+    swim.retract(KIND.record, member.id);
+    swim.spread(now, recordRumour(record), swimOut(now, out));
     tunnels.aim(now, member, out);
   }
 

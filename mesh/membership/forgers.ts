@@ -2,8 +2,9 @@
  * Members that have passed on what is false. Everybody verifies what it passes on, so whoever brings
  * a signature that does not fit has made it up, and could make others check such signatures as fast
  * as it sends. For a while nothing more that it passes on is looked at: the others bring the same
- * news. Its own record still counts, unless that was false itself. (Of proofs that are part of its
- * own messages swim keeps count by itself.)
+ * news. Its own records still count: somebody else may have its key and forge in its name, so that what
+ * it says about that is not heard; how many are looked at bounds record_pace.ts. (Of proofs that are part
+ * of its own messages swim keeps count by itself.)
  *
  * Only members are remembered, so the members table bounds this one.
  */
@@ -14,7 +15,7 @@ import type { Now } from "../machine.ts";
 export const FORGER_REST = 60_000;
 
 export class Forgers {
-  readonly #rests = new Map<MemberId, { readonly until: number; readonly isOwnToo: boolean }>();
+  readonly #rests = new Map<MemberId, number>();
   /** Signatures and versions that were false, and what was not looked at for that. */
   readonly counts = { forged: 0, unlooked: 0 };
 
@@ -33,16 +34,13 @@ export class Forgers {
   }
 
   #isWorthIt(now: Now, from: MemberId, subject: MemberId | undefined): boolean {
-    const rest = this.#rests.get(from);
-    if (!rest || now.boot >= rest.until) return true;
-    return subject === from && !rest.isOwnToo;
+    return subject === from || now.boot >= (this.#rests.get(from) ?? -Infinity);
   }
 
   /** A member has passed on something false. */
-  blame(now: Now, from: MemberId, subject?: MemberId): void {
+  blame(now: Now, from: MemberId): void {
     this.counts.forged++;
-    const isOwnToo = subject === from || !this.#isWorthIt(now, from, from);
-    this.#rests.set(from, { until: now.boot + FORGER_REST, isOwnToo });
+    this.#rests.set(from, now.boot + FORGER_REST);
   }
 
   /** It is no member any more. */

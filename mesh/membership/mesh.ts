@@ -28,9 +28,11 @@ import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour, twinRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
+import { RecordPace } from "./record_pace.ts";
 import {
   bootOf,
   hasProof,
+  namesTwin,
   NO_PROOF,
   type NodeRecord,
   openRecord,
@@ -149,6 +151,7 @@ export class Mesh {
   /** Of members that are out since others come before them by their token. */
   readonly #surplus = new Map<MemberId, NodeRecord>();
   readonly #pace = new SightPace();
+  readonly #recordPace = new RecordPace();
   #isQuiet = false;
   #comparison = new Comparison();
   /** Members to whom something was sent and who may not know us yet. */
@@ -209,7 +212,8 @@ export class Mesh {
     this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
     const { swim } = this;
     const swimOut = (now: Now, out: Outbox<NodeEvent>) => this.#swimOut(now, out);
-    this.copies = new Copies({ roster, seal: this.#seal, swim, tunnels, guests, swimOut });
+    const send = this.send.bind(this);
+    this.copies = new Copies({ roster, seal: this.#seal, swim, tunnels, guests, send, swimOut });
     this.#claimOwn(now);
   }
 
@@ -441,9 +445,13 @@ export class Mesh {
   /** Opens a record that a member has passed on, or sent as its own. */
   openFrom(now: Now, from: MemberId, bytes: Uint8Array): NodeRecord | undefined {
     const subject = subjectIn(bytes);
+    const held = this.roster.get(subject)?.record;
+    if (held && sameBytes(held.bytes, bytes)) return held;
     if (!this.forgers.mayLook(now, from, subject)) return undefined;
+    const kind = namesTwin(bytes) ? KIND.twin : KIND.record;
+    if (held && !this.#recordPace.take(now, subject, kind)) return undefined;
     const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
-    if (opened.isForged) this.#blame(now, from, subject);
+    if (opened.isForged) this.#blame(now, from);
     return opened.ok ? opened.value : undefined;
   }
 
@@ -451,8 +459,8 @@ export class Mesh {
     if (added.kind === "refused" && added.why === "forged") this.#blame(now, from);
   }
 
-  #blame(now: Now, from: MemberId, subject?: MemberId): void {
-    if (this.roster.get(from)) this.forgers.blame(now, from, subject);
+  #blame(now: Now, from: MemberId): void {
+    if (this.roster.get(from)) this.forgers.blame(now, from);
   }
 
   /** Sends a member what proves what it is, when its record does not show it. */
@@ -549,10 +557,14 @@ export class Mesh {
       this.describe({ capabilities });
     }
     const record = this.#own.settle(now);
-    if (this.boot !== boot) this.#seal.restart(this.boot);
+    if (this.boot !== boot) {
+      this.#seal.restart(this.boot);
+      this.mustPersist = true;
+    }
     if (!record) return;
     this.#spreadRecord(now, record, out);
     if (record.twin) this.#warnOfTwin(now, record, out);
+    else this.swim.retract(KIND.twin, this.id);
   }
 
   /** Another machine uses our key: nothing of ours may be the newest that others hold, so this travels by itself, too. */
@@ -666,12 +678,12 @@ export class Mesh {
     out.event({ kind: "equivocation", who: this.roster.who(id) });
   }
 
-  /** The record of its own that the second machine of a key has sent. */
-  recordOfSecond(now: Now, sent: Unsure): Uint8Array | undefined {
+  /** Looks at what another machine than the first of a key has sent: it may be the first one, started anew. */
+  fromSecond(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     const bytes = ownRecordIn(sent, KIND.record);
-    if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return undefined;
+    if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return;
     const record = this.openFrom(now, sent.from, bytes);
-    return record?.id === sent.from && this.copies.isOfSecond(record) ? bytes : undefined;
+    if (record?.id === sent.from && this.copies.isOfSecond(record)) this.take(now, record, out);
   }
 
   /**
@@ -683,16 +695,6 @@ export class Mesh {
     if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return;
     const record = this.openFrom(now, sent.from, bytes);
     if (record?.id === sent.from) this.copies.declared(now, record, out);
-  }
-
-  /**
-   * The first of two machines that use a key is dead or has said good-bye, and the second is at our door: nothing else that
-   * it says is listened to, so it would never take the place of the first.
-   */
-  replaceGoneFirst(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    const status = this.swim.member(record.id)?.status;
-    const isGone = status === "dead" || status === "left";
-    if (isGone && this.copies.isOfSecond(record)) this.take(now, record, out);
   }
 
   /** A member at this place has repeated something that was sent to it alone. */
@@ -861,8 +863,8 @@ export class Mesh {
    * passed the record on: nobody honest does that without having found every signature in it true.
    */
   #blameForProof(now: Now, subject: MemberId, from: MemberId | undefined): void {
-    if (this.roster.get(subject)) this.#blame(now, subject, subject);
-    else if (from !== undefined) this.#blame(now, from, subject);
+    if (this.roster.get(subject)) this.#blame(now, subject);
+    else if (from !== undefined) this.#blame(now, from);
   }
 
   /**
@@ -983,6 +985,7 @@ export class Mesh {
     this.unintroduced.delete(member.id);
     this.#lost.delete(member.id);
     this.#strange.delete(member.id);
+    this.#recordPace.forget(member.id, [KIND.record, KIND.twin]);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
     this.tunnels.reroute(now, out);
@@ -1197,7 +1200,7 @@ export class Mesh {
     const own = isTwin ? twinRumour(record) : recordRumour(record);
     if (own.key !== key || own.version !== rumour.version) {
       // A higher version than its own would make a record news that everybody has.
-      this.#blame(now, from, record.id);
+      this.#blame(now, from);
       return "refused";
     }
     if (record.id === this.id) {
@@ -1231,7 +1234,6 @@ export class Mesh {
 
   tick(now: Now, out: Outbox<NodeEvent>): void {
     this.copies.tick(now, out);
-    for (const record of this.copies.twins.takeSuccessors(now)) this.take(now, record, out);
     this.swim.tick(now, this.#swimOut(now, out));
     // Whoever was awaited may be dead by now.
     if (!this.#comparison.isDone) this.#comparison.review(now, this.#certifiedThere());
@@ -1261,7 +1263,6 @@ export class Mesh {
   }
 
   heard(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
-    this.copies.twins.heard(now, id);
     this.swim.heard(now, id, this.#swimOut(now, out));
     this.#compare(now, id, out);
   }
@@ -1317,6 +1318,7 @@ export class Mesh {
       ...this.drops,
       ...this.forgers.counts,
       unproven: this.#unproven.dropped,
+      records: this.#recordPace.refused,
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
       guests_surplus: [...this.guests.guests.surplus.values()].reduce((sum, n) => sum + n, 0),

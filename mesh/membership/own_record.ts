@@ -5,10 +5,11 @@
 import type { Crypto } from "../crypto.ts";
 import { Allowance, type Share } from "../door/allowance.ts";
 import { type Endpoint, sameEndpoint } from "../endpoint.ts";
-import type { Now } from "../machine.ts";
+import { type Now, secondsOf } from "../machine.ts";
 import {
   BOOT_MAX,
   bootOf,
+  isRecent,
   type NodeRecord,
   openRecord,
   type Proof,
@@ -18,6 +19,7 @@ import {
   sequenceOf,
   signRecord,
   type Twin,
+  TWIN_TIME,
 } from "./record.ts";
 import type { Identity } from "./identity.ts";
 
@@ -34,17 +36,22 @@ export interface Self {
 const PACE = 1_000;
 /**
  * How often we go on beyond records of ours that we have not made: some times at once, then once a
- * minute. Two machines with one key would chase each other for ever, and the first jumps show both
- * of them that the other one lives.
+ * minute, and not at all while another machine is known to have our key: what we say of it is believed
+ * whatever our numbers are, and whoever has our key could bring these to their end.
  */
 export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
-/** Milliseconds after which another machine that was not heard of again counts as gone. */
-const TWIN_TIME = 10 * 60_000;
+/** Starts that an old disk may be behind: whoever claims more of us would bring us to the end of all numbers. */
+const FAR = 4_096;
 /** Milliseconds after which it is said again that another machine uses our key, while it does. */
 const TWIN_PACE = 60_000;
 /** Starts by which we go on at once at a member's word, and how often while others talk to us. */
 const WORD_MAX = 16;
 const WORDS: Share = { rate: 1 / 600, burst: 1 };
+
+/** A run of our key that is not this one, by the last of its records. */
+interface Foreign extends Twin {
+  readonly sequence: number;
+}
 
 /** What a record of ours that others hold has told. */
 export type Recall =
@@ -70,9 +77,9 @@ export class OwnRecord {
   #renewedAt = -Infinity;
   readonly #jumps = new Allowance({ boot: 0, wall: 0 }, JUMPS);
   readonly #words = new Allowance({ boot: 0, wall: 0 }, WORDS);
-  /** The run of the last record that made us jump, and where it said that it was. */
-  #other: Twin | undefined;
-  #twin: (Twin & { readonly seenAt: number }) | undefined;
+  /** The last record that made us jump, or was another machine's. */
+  #other: Foreign | undefined;
+  #twin: (Foreign & { readonly seenAt: number }) | undefined;
   /** The first record has not been seen by anybody. */
   #isStale = true;
 
@@ -152,6 +159,8 @@ export class OwnRecord {
   /** Renews the record if that is due. @returns the new record, to be spread */
   settle(now: Now): NodeRecord | undefined {
     if (this.#twin && now.boot - this.#twin.seenAt > TWIN_TIME) {
+      // Whoever holds its last record hears us again.
+      this.#jump(now, this.#twin.sequence);
       this.#twin = undefined;
       this.#isStale = true;
     }
@@ -171,7 +180,7 @@ export class OwnRecord {
   recall(now: Now, bytes: Uint8Array): Recall {
     const opened = openRecord(this.crypto, this.meshId, bytes);
     if (!opened.ok || opened.value.id !== this.#self.identity.id) return "known";
-    const { sequence, run, endpoints } = opened.value;
+    const { sequence, run, endpoints, twin } = opened.value;
     const own = this.#record.sequence;
     const isBeyond = sequence > own ||
       sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
@@ -179,21 +188,31 @@ export class OwnRecord {
       if (!isBeyond) return "known";
       // Who goes on in our run may take the next one as well: the record names it by a run of nobody's.
       const named = this.crypto.blake2s(Uint8Array.fromHex(run)).subarray(0, RUN_SIZE).toHex();
-      this.#noteTwin(now, { run: named, endpoint: endpoints[0] });
-      return this.#jump(now, sequence) ? "forked" : "twin";
+      const isKnown = this.#twin !== undefined;
+      const other = { run: named, endpoint: endpoints[0], sequence, at: secondsOf(now) };
+      this.#noteTwin(now, other);
+      return !isKnown && this.#jump(now, sequence) ? "forked" : "twin";
     }
-    const other: Twin = { run, endpoint: endpoints[0] };
-    const hasFollowed = this.#other?.run === run && sequence > own;
-    if (hasFollowed || this.#twin?.run === run) this.#noteTwin(now, other);
-    if (isBeyond && this.#jump(now, sequence)) this.#other = other;
-    // So many that are ahead of us are not what an earlier start has left: somebody makes them now.
-    else if (isBeyond) this.#noteTwin(now, other);
-    if (this.#twin?.run === run) return "twin";
-    return isBeyond ? "jumped" : "known";
+    const other = { run, endpoint: endpoints[0], sequence, at: secondsOf(now) };
+    // What it has signed before is no sign that it lives.
+    const isNew = this.#other?.run !== run || sequence > this.#other.sequence;
+    const hasFollowed = isNew && this.#other?.run === run && sequence > own;
+    // Whoever names our run has met it since we began.
+    const isOfUs = twin?.run === this.#run && isRecent(now, twin);
+    const isSign = isNew && (isOfUs || this.#twin?.run === run);
+    if (hasFollowed || isSign) this.#noteTwin(now, other);
+    if (!isBeyond) return isSign ? "twin" : "known";
+    // So many that are ahead of us, or so far, are not what an earlier start has left: somebody makes them now.
+    if (this.#twin === undefined && this.#jump(now, sequence)) this.#other = other;
+    else if (!hasFollowed && !isSign && this.#twin?.run !== run) this.#noteTwin(now, other);
+    return this.#twin?.run === run ? "twin" : "jumped";
   }
 
-  #noteTwin(now: Now, twin: Twin): void {
+  #noteTwin(now: Now, twin: Foreign): void {
     const isNew = this.#twin?.run !== twin.run;
+    this.#other = twin;
+    // Nothing of ours may be heard before it.
+    if (this.#twin === undefined) this.hurry();
     this.#twin = { ...twin, seenAt: now.boot };
     if (isNew || now.boot - this.#renewedAt >= TWIN_PACE) this.#isStale = true;
   }
@@ -211,7 +230,8 @@ export class OwnRecord {
 
   /** Goes on beyond a sequence that we have not used, if that may be now. */
   #jump(now: Now, sequence: number): boolean {
-    return this.#jumpBeyond(now, bootOf(sequence));
+    const boot = bootOf(sequence);
+    return boot - this.#boot <= FAR && this.#jumpBeyond(now, boot);
   }
 
   #jumpBeyond(now: Now, boot: number): boolean {
@@ -241,7 +261,11 @@ export class OwnRecord {
       key: identity.signing.publicKey,
       sequence: sequenceOf(this.#boot, this.#count),
       run: this.#run,
-      twin: this.#twin && { run: this.#twin.run, endpoint: this.#twin.endpoint },
+      twin: this.#twin && {
+        run: this.#twin.run,
+        endpoint: this.#twin.endpoint,
+        at: this.#twin.at,
+      },
       routes: [],
     });
   }

@@ -17,9 +17,10 @@ import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
 import { type Decoded, Reader, Writer } from "../codec.ts";
 import { type Endpoint, whyUnreachable } from "../endpoint.ts";
-import type { Prefix } from "../machine.ts";
+import type { Now, Prefix } from "../machine.ts";
 import { type Admission, ADMISSION_MAX, decodeAdmission, encodeAdmission } from "./admission.ts";
 import { type MemberId, signatureLabel } from "./identity.ts";
+import { CLOCK_SKEW } from "./judge.ts";
 import { STATEMENT_MAX } from "./statement.ts";
 
 /** What a member can do for others beside being one. */
@@ -39,6 +40,16 @@ export interface Twin {
   readonly run: string;
   /** Where it says that it is; undefined where it does not say. */
   readonly endpoint: Endpoint | undefined;
+  /** Unix seconds of the last sign of it. */
+  readonly at: number;
+}
+
+/** Milliseconds for which it counts what a record says of another machine. */
+export const TWIN_TIME = 10 * 60_000;
+
+/** Whether that was seen lately by our clock, which may be behind by {@link CLOCK_SKEW} seconds. */
+export function isRecent(now: Now, { at }: Twin): boolean {
+  return now.wall - 1000 * at < TWIN_TIME && 1000 * (at - CLOCK_SKEW) <= now.wall;
 }
 
 /** What shows that its subject is a member. Nothing where its key is trusted individually. */
@@ -148,6 +159,12 @@ export function hasProof(bytes: Uint8Array): boolean {
   return body.ok && (body.value.proof.statements.length > 0 || !!body.value.proof.admission);
 }
 
+/** Whether it names another machine with its key; the signature is not looked at. */
+export function namesTwin(bytes: Uint8Array): boolean {
+  const body = bytes.length > RECORD_MAX ? undefined : decodeBody(bytes.subarray(0, -64));
+  return body?.ok === true && body.value.twin !== undefined;
+}
+
 /**
  * Reads a record and verifies its subject's signature. What its proof is worth is the judge's.
  * @returns `isForged` where it is the signature that does not fit
@@ -187,7 +204,7 @@ function encodeBody(body: RecordBody): Uint8Array {
   writer.u8(body.routes.length);
   for (const { address, length } of body.routes) writer.short(address).u8(length);
   writer.u8(twin === undefined ? 0 : twin.endpoint === undefined ? 1 : 2);
-  if (twin) writer.bytes(Uint8Array.fromHex(twin.run));
+  if (twin) writer.bytes(Uint8Array.fromHex(twin.run)).u48(twin.at);
   if (twin?.endpoint) writeEndpoint(writer, twin.endpoint);
   writer.u8(proof.statements.length);
   for (const statement of proof.statements) writer.long(statement);
@@ -234,7 +251,8 @@ function readTwin(reader: Reader): Twin | undefined {
   if (form > 2) reader.fail("a twin is there or not");
   if (form === 0) return undefined;
   const run = reader.bytes(RUN_SIZE).toHex();
-  return { run, endpoint: form === 2 ? readPlace(reader) : undefined };
+  const at = reader.u48();
+  return { run, endpoint: form === 2 ? readPlace(reader) : undefined, at };
 }
 
 function readAdmission(reader: Reader): Admission | undefined {

@@ -84,9 +84,10 @@ Deno.test("a record says what its subject signed", () => {
 });
 
 Deno.test("it carries the proof of a certified and of a provisional member, and another machine with its key", () => {
-  const twins = [undefined, { run: "ff".repeat(8), endpoint: undefined }, {
+  const twins = [undefined, { run: "ff".repeat(8), endpoint: undefined, at: 1_800_000_000 }, {
     run: "ff".repeat(8),
     endpoint: place(9),
+    at: 2 ** 48 - 1,
   }];
   for (const proof of [NO_PROOF, certified, provisional]) {
     for (const twin of twins) {
@@ -148,7 +149,7 @@ Deno.test("invariant 10: a record with one place that nothing may be sent to is 
     const bad = placeOf(text, port);
     const error = `an endpoint that is ${what}`;
     assert.equal(errorOf({ endpoints: [...body.endpoints, bad] }), error, text);
-    assert.equal(errorOf({ twin: { run: "00".repeat(8), endpoint: bad } }), error, text);
+    assert.equal(errorOf({ twin: { run: "00".repeat(8), endpoint: bad, at: 0 } }), error, text);
   }
   // The last is in the pool of the mesh, which a provider's network may use, too: core sends past the tunnel there.
   for (const text of ["198.51.100.9", "10.1.2.3", "100.64.0.1"]) {

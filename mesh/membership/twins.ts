@@ -6,43 +6,56 @@
  *
  * A record that names another machine is believed whatever its sequence: whoever signed it has the key.
  * The second machine may be in the hands of somebody who signs newer and newer records, so that none of
- * the first one's is ever the newest; it cannot take back what that one says.
+ * the first one's is ever the newest; it cannot take back what that one says. It says when that was, and
+ * counts for {@link ALARM} from then on, so that nobody begins an alarm again by showing it later.
+ *
+ * Signs of life of either machine are what nobody can repeat: sealed datagrams that are no copies, and
+ * records with a higher sequence than the last of their run. Packets in a tunnel are none of a run.
  */
 import { type Endpoint, sameEndpoint } from "../endpoint.ts";
 import type { Now } from "../machine.ts";
 import type { MemberId } from "./identity.ts";
-import type { NodeRecord, Twin } from "./record.ts";
+import { isRecent, type NodeRecord, TWIN_TIME } from "./record.ts";
 import { TELLING_PACE } from "./telling.ts";
 
 /** Milliseconds within which records of two runs have to take turns. */
 const TURNS = 60_000;
-/** Milliseconds of silence after which the first machine's place may be the other's. */
+/** Milliseconds that news take. */
+const ON_ITS_WAY = 10_000;
+/** Milliseconds after which it is not known where the first machine is. */
 const SILENT = 30_000;
+/** Milliseconds of silence after which its place may be the second's: a machine that is started anew is there before. */
+const GONE = 120_000;
 /** Milliseconds that the first one has to answer before: where members are many, none is heard twice a minute. */
 const ANSWER = 5_000;
 /** Milliseconds without a sign of the second machine after which the alarm ends. */
-const ALARM = 10 * 60_000;
+const ALARM = TWIN_TIME;
 /** Milliseconds for which the second machine has to be silent after somebody else was at its place. */
 const VACANT = 5_000;
+/** Runs before the present one that are remembered. */
+const BEFORE_MAX = 8;
 /** Places of a second machine from which handshakes are refused. */
 export const PLACES_MAX = 8;
 
 interface Run {
   readonly run: string;
+  /** The highest of its records; 0: none is known. */
+  sequence: number;
   /** Where its record said that it was. */
   endpoint: Endpoint | undefined;
   seenAt: number;
+  /** The last; undefined where only another's has named it. */
+  record?: NodeRecord;
 }
 
-interface KnownRun extends Run {
-  /** The last. */
-  record: NodeRecord;
-}
+type KnownRun = Run & { record: NodeRecord };
 
 interface Watch {
   current: KnownRun;
-  /** The run before, and when it ended. */
-  before: KnownRun | undefined;
+  /** Where its datagrams come from. */
+  home: Endpoint | undefined;
+  /** The runs before, of those that began within a minute of each other the first and the last ones; and when that was. */
+  before: readonly KnownRun[];
   changedAt: number;
   /** Set while two machines use the key: the one that is not believed. */
   other: Run | undefined;
@@ -56,16 +69,8 @@ interface Watch {
   askedAt: number;
   /** What stands for the member when it does not answer. */
   successor: NodeRecord | undefined;
-  /** The last record that named another machine. */
-  declared: Declared | undefined;
-  /** The same when an alarm ended: nobody begins it again by that. */
-  settled: Declared | undefined;
-}
-
-/** Which of the records of a key it was. */
-interface Declared {
-  readonly run: string;
-  readonly sequence: number;
+  /** Boot ms at which that was said by a run that is neither the first nor the second; -Infinity: it is the second's. */
+  thirdAt: number;
 }
 
 /** A key that two machines use. */
@@ -73,6 +78,7 @@ export interface Alarm {
   readonly id: MemberId;
   /** The run that this node holds to, and where its machine is. */
   readonly first: string;
+  readonly second: string;
   /** Its last, which may be older than one of the other. */
   readonly record: NodeRecord;
   readonly firstPlace: Endpoint | undefined;
@@ -85,8 +91,7 @@ export class Twins {
   readonly #watched = new Map<MemberId, Watch>();
   /** Whose second machine's place was proven by somebody else. */
   readonly #vacated = new Set<MemberId>();
-  /** Whose first machine is to be asked whether it is there, and whose was. */
-  readonly #silent = new Set<MemberId>();
+  /** Whose first machine is asked whether it is there. */
   readonly #asked = new Set<MemberId>();
 
   forget(id: MemberId): void {
@@ -100,6 +105,7 @@ export class Twins {
     return {
       id,
       first: current.run,
+      second: other.run,
       record: current.record,
       firstPlace: current.endpoint,
       otherPlace: other.endpoint,
@@ -127,34 +133,30 @@ export class Twins {
    * may not while another run of the same key is the first.
    */
   record(now: Now, record: NodeRecord): boolean {
-    const { id, run, twin } = record;
+    const { id, run } = record;
     const seen = seenIn(now, record);
     const watch = this.#watched.get(id);
-    const declared = twin && namedIn(now, twin);
+    const named = namedIn(now, record);
     if (watch === undefined) {
       const started: Watch = { ...UNWATCHED, current: seen, places: [] };
       this.#watched.set(id, started);
-      if (declared) this.#sound(started, declared);
+      if (named) this.#sound(started, named);
       return true;
     }
     if (watch.current.run === run) {
       Object.assign(watch.current, seen);
-      if (declared && !watch.other && this.#isFirst(watch, declared.run)) return false;
-      if (declared) this.#sound(watch, declared);
-      return true;
+      return !named || this.#names(watch, named);
     }
-    if (watch.other) return this.#during(now, watch, seen);
-    if (this.#isBack(now, watch, run)) {
+    if (this.#isBack(now, watch, seen, TURNS)) {
       this.#holdToBefore(watch, seen);
       return true;
     }
-    // Of several new runs in a minute the first followed the one that may still live.
-    if (now.boot - watch.changedAt >= TURNS) watch.before = watch.current;
-    watch.changedAt = now.boot;
-    watch.current = seen;
-    if (declared === undefined) return true;
-    if (this.#isFirst(watch, declared.run)) return false;
-    this.#sound(watch, declared);
+    if (watch.other || named) return this.#newcomer(now, watch, seen, named);
+    // Somebody who copies a key can begin as many runs as he likes: the first of all stays among these.
+    const isSoon = now.boot - watch.changedAt < TURNS;
+    const [oldest, ...rest] = isSoon ? watch.before : [];
+    watch.before = [...(oldest ? [oldest] : []), ...rest.slice(2 - BEFORE_MAX), watch.current];
+    this.#change(now, watch, seen);
     return true;
   }
 
@@ -163,35 +165,29 @@ export class Twins {
    * @returns whether its run is held to from now on, and was not before
    */
   declared(now: Now, record: NodeRecord): boolean {
-    const { id, run, sequence, twin } = record;
+    const { id, run } = record;
     const watch = this.#watched.get(id);
-    if (!watch || !twin || isSettled(watch, record)) return false;
-    watch.declared = { run, sequence };
-    const seen = seenIn(now, record);
-    const isFirst = run === watch.current.run;
-    const other = isFirst ? namedIn(now, twin) : seen;
-    if (watch.other) {
-      watch.other.seenAt = now.boot;
-      if (other.endpoint) note(watch.places, other.endpoint);
+    const named = namedIn(now, record);
+    if (!watch || !named) return false;
+    if (run === watch.current.run) {
+      this.#names(watch, named);
       return false;
     }
-    if (!isFirst && this.#isBack(now, watch, run)) {
+    const seen = seenIn(now, record);
+    if (this.#isBack(now, watch, seen, ALARM)) {
       this.#holdToBefore(watch, seen);
       return true;
     }
-    if (!isFirst || !this.#isFirst(watch, twin.run)) this.#sound(watch, other);
+    this.#newcomer(now, watch, { ...seen, seenAt: named.seenAt }, named);
     return false;
   }
 
-  /** First machines that have not been heard for long, while the second says something: to be asked at once. */
+  /** First machines that have not been heard for long, while another says something: to be asked at once. */
   takeSilent(): MemberId[] {
-    const silent = [...this.#silent];
-    this.#silent.clear();
-    for (const id of silent) this.#asked.add(id);
-    return silent;
+    return [...this.#asked];
   }
 
-  /** Records of second machines whose first ones were asked and have not answered: {@link record} takes them now. */
+  /** Records of machines whose first ones were asked and have not answered: {@link record} takes them now. */
   takeSuccessors(now: Now): NodeRecord[] {
     const records: NodeRecord[] = [];
     for (const id of this.#asked) {
@@ -204,31 +200,33 @@ export class Twins {
     return records;
   }
 
-  /** Something authentic has come from a member's run that is held to. */
-  heard(now: Now, id: MemberId): void {
-    const watch = this.#watched.get(id);
-    if (watch) watch.current.seenAt = now.boot;
-  }
-
   /**
-   * The run that is held to is at this place, so the second machine is not: a first machine that starts anew is taken for
-   * a second one, until its new run is held to.
+   * A sealed datagram that is no copy has come from a member's run that is held to, at this place. So the second machine is
+   * not there: a first machine that starts anew is taken for a second one, until its new run is held to.
    */
-  firstAt(id: MemberId, place: Endpoint): void {
+  heard(now: Now, id: MemberId, place: Endpoint): void {
     const watch = this.#watched.get(id);
-    if (!watch?.other) return;
+    if (!watch) return;
+    watch.current.seenAt = now.boot;
+    watch.home = place;
     const { other, places } = watch;
+    if (!other) return;
     const at = places.findIndex((one) => sameEndpoint(one, place));
     if (at >= 0) places.splice(at, 1);
     if (other.endpoint && sameEndpoint(other.endpoint, place)) other.endpoint = places.at(-1);
   }
 
-  /** The other machine was heard, at this place. */
+  /** A sealed datagram that is no copy has come from the other machine, at this place. */
   otherHeard(now: Now, id: MemberId, place: Endpoint): void {
     const watch = this.#watched.get(id);
     if (!watch?.other) return;
     watch.other.seenAt = now.boot;
     watch.vacatedAt = Infinity;
+    const { record } = watch.other;
+    if (record && now.boot - watch.current.seenAt >= GONE) this.#isGone(now, watch, record);
+    // Anybody may write the first one's address on what it sends.
+    const isHome = watch.home && sameEndpoint(watch.home, place);
+    if (isHome && now.boot - watch.current.seenAt < SILENT) return;
     watch.other.endpoint = place;
     note(watch.places, place);
   }
@@ -276,85 +274,135 @@ export class Twins {
   }
 
   /**
-   * Whether the newcomer itself says that the run that we knew before it lives: then that one is the first, and is asked
-   * when it has been silent here.
+   * The run that is held to names another machine. That may be the run that was known before it, which then was first: the
+   * newcomer says so itself. @returns whether it is held to on
    */
-  #isFirst(watch: Watch, run: string): boolean {
-    const { before } = watch;
-    if (before?.run !== run) return false;
-    this.#holdToBefore(watch, before);
+  #names(watch: Watch, named: Run): boolean {
+    const before = watch.before.find(({ run }) => run === named.run);
+    // Before that it may have gone.
+    const isSince = named.seenAt > watch.changedAt - ON_ITS_WAY;
+    if (!watch.other && before && isSince) {
+      this.#holdToBefore(watch, before);
+      return false;
+    }
+    this.#sound(watch, named);
     return true;
   }
 
-  #sound(watch: Watch, other: Run): void {
-    if (other.run === watch.current.run) return;
-    watch.other = other;
-    watch.vacatedAt = Infinity;
-    if (other.endpoint) note(watch.places, other.endpoint);
+  /**
+   * Another run than the first says something while there is an alarm, or begins one by naming a machine. That came before it,
+   * and so is the first where it is known; else the newcomer may be the first one itself, started anew, and is asked about.
+   */
+  #newcomer(now: Now, watch: Watch, seen: KnownRun, named: Run | undefined): boolean {
+    if (!watch.other && named) {
+      const isOurs = named.run === watch.current.run;
+      this.#sound(watch, isOurs ? seen : { ...named, endpoint: seen.endpoint ?? named.endpoint });
+    }
+    return this.#during(now, watch, seen);
   }
 
   /** Whether this is the run before, which has made a record after the one that followed it: it lives, and was first. */
-  #isBack(now: Now, { before, changedAt }: Watch, run: string): boolean {
-    return before?.run === run && now.boot - changedAt < TURNS;
+  #isBack(now: Now, { before, changedAt }: Watch, seen: KnownRun, within: number): boolean {
+    const isNew = (one: KnownRun) => one.run === seen.run && one.sequence < seen.sequence;
+    return now.boot - changedAt < within && before.some(isNew);
   }
 
   #holdToBefore(watch: Watch, seen: KnownRun): void {
     const other = watch.current;
     watch.current = seen;
-    watch.before = undefined;
+    watch.home = undefined;
+    watch.before = [];
+    watch.other = undefined;
+    watch.places.length = 0;
     this.#sound(watch, other);
   }
 
-  #during(now: Now, watch: Watch, seen: KnownRun): boolean {
-    if (now.boot - watch.current.seenAt < SILENT) {
-      this.#sound(watch, seen);
-      return false;
-    }
-    watch.successor = seen.record;
-    if (watch.askedAt < watch.current.seenAt) {
-      watch.askedAt = now.boot;
-      this.#silent.add(seen.record.id);
-    }
-    if (now.boot - watch.askedAt < ANSWER) return false;
-    // The first machine is silent: it was switched off, or started again.
-    watch.current = seen;
-    watch.before = undefined;
+  #change(now: Now, watch: Watch, seen: KnownRun): void {
     watch.changedAt = now.boot;
-    if (watch.other?.run === seen.run) end(watch);
+    watch.current = seen;
+    watch.home = undefined;
+  }
+
+  /** What is known of another machine than the first. What is known already is no sign that it lives. */
+  #sound(watch: Watch, other: Run): void {
+    if (other.run === watch.current.run) return;
+    const known = watch.other;
+    if (known?.run === other.run) {
+      if (other.sequence > 0 && other.sequence <= known.sequence) return;
+      known.sequence = Math.max(known.sequence, other.sequence);
+      known.seenAt = Math.max(known.seenAt, other.seenAt);
+      known.endpoint = other.endpoint ?? known.endpoint;
+      if (other.record) known.record = other.record;
+    } else if (!known || other.seenAt >= known.seenAt) watch.other = { ...other };
+    watch.vacatedAt = Infinity;
+    if (other.endpoint) note(watch.places, other.endpoint);
+  }
+
+  /**
+   * Asks the first machine, which has been silent. @returns whether it was asked for long enough. The second one waits while
+   * there is a third.
+   */
+  #isGone(now: Now, watch: Watch, successor: NodeRecord): boolean {
+    const isThird = successor.run !== watch.other?.run;
+    if (isThird) watch.thirdAt = now.boot;
+    else if (now.boot - watch.thirdAt < GONE) return false;
+    watch.successor = successor;
+    const isAnswered = watch.current.seenAt > watch.askedAt;
+    if (isAnswered && now.boot - watch.askedAt >= ANSWER) {
+      watch.askedAt = now.boot;
+      this.#asked.add(successor.id);
+    }
+    return watch.current.seenAt <= watch.askedAt && now.boot - watch.askedAt >= ANSWER;
+  }
+
+  /**
+   * Another run than the first says something. The second machine takes the first one's place when that is silent and does
+   * not answer either; a third run may be the first machine, started anew, so that is asked at once.
+   * @returns whether it has taken the place
+   */
+  #during(now: Now, watch: Watch, seen: KnownRun): boolean {
+    const { current, other } = watch;
+    const isThird = other !== undefined && other.run !== seen.run;
+    if (!isThird) this.#sound(watch, seen);
+    if (now.boot - current.seenAt < (isThird ? 0 : GONE)) return false;
+    if (!this.#isGone(now, watch, seen.record)) return false;
+    // The first machine is silent: it was switched off, or started again.
+    watch.before = [current];
+    this.#change(now, watch, seen);
+    if (!isThird) end(watch);
     return true;
   }
 }
 
 const UNWATCHED = {
-  before: undefined,
+  before: [],
   changedAt: -Infinity,
   other: undefined,
   toldAt: -Infinity,
   vacatedAt: Infinity,
+  home: undefined,
   askedAt: -Infinity,
   successor: undefined,
-  declared: undefined,
-  settled: undefined,
+  thirdAt: -Infinity,
 };
 
 function seenIn(now: Now, record: NodeRecord): KnownRun {
-  return { run: record.run, record, endpoint: record.endpoints[0], seenAt: now.boot };
+  const { run, sequence, endpoints: [endpoint] } = record;
+  return { run, sequence, record, endpoint, seenAt: now.boot };
 }
 
-function namedIn(now: Now, { run, endpoint }: Twin): Run {
-  return { run, endpoint, seenAt: now.boot };
-}
-
-/** Whether an alarm about what a record says is over. */
-function isSettled({ settled }: Watch, { run, sequence }: NodeRecord): boolean {
-  return settled?.run === run && sequence <= settled.sequence;
+/** The other machine that a record names; undefined: none, or that was too long ago by our clock. */
+function namedIn(now: Now, { twin }: NodeRecord): Run | undefined {
+  if (!twin || !isRecent(now, twin)) return undefined;
+  const { run, endpoint, at } = twin;
+  const age = Math.max(0, now.wall - 1000 * at);
+  return { run, sequence: 0, endpoint, seenAt: now.boot - age };
 }
 
 function end(watch: Watch): void {
   watch.other = undefined;
   watch.vacatedAt = Infinity;
   watch.places.length = 0;
-  watch.settled = watch.declared ?? watch.settled;
 }
 
 function note(places: Endpoint[], place: Endpoint): void {

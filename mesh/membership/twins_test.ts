@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Endpoint } from "../endpoint.ts";
 import { NodeLab } from "../sim/node_lab.ts";
+import { secondsAt } from "../sim/people.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
 import { Seal } from "../wire/seal.ts";
 import { fromBase64url } from "../base64url.ts";
@@ -13,7 +14,8 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const [A, B, C] = ["aa", "bb", "cc"] as const;
 
-const at = (boot: number) => ({ boot, wall: 0 });
+const WALL = 1_800_000_000_000;
+const at = (boot: number) => ({ boot, wall: WALL + boot });
 
 function place(n: number): Endpoint {
   return { address: Uint8Array.of(192, 0, 2, n), port: 51820, scope: 0 };
@@ -22,23 +24,27 @@ function place(n: number): Endpoint {
 /** Where the machine of each run is. */
 const HOME = new Map([[A, place(1)], [B, place(2)], [C, place(3)]]);
 
-function recordOf(run: string, declares?: string): NodeRecord {
-  const endpoints = [HOME.get(run as typeof A) ?? place(99)];
-  const twin = declares && { run: declares, endpoint: HOME.get(declares as typeof A) };
-  return { id: "member", run, endpoints, twin } as unknown as NodeRecord;
-}
+let signed = 0;
 
-/** With a sequence, which matters only to what is said about another machine. */
-function declaration(run: string, of: string, sequence = 1): NodeRecord {
-  return { ...recordOf(run, of), sequence };
+/** Newer than all before. @param declares a run that it names as another machine's, seen at boot ms */
+function recordOf(run: string, declares?: string, ms = 0): NodeRecord {
+  const endpoints = [HOME.get(run as typeof A) ?? place(99)];
+  const twin = declares && {
+    run: declares,
+    endpoint: HOME.get(declares as typeof A),
+    at: (WALL + ms) / 1000,
+  };
+  return { id: "member", run, sequence: ++signed, endpoints, twin } as unknown as NodeRecord;
 }
 
 function setUp() {
   const twins = new Twins();
   const take = (ms: number, run: string, declares?: string) =>
-    twins.record(at(ms), recordOf(run, declares));
+    twins.record(at(ms), recordOf(run, declares, ms));
+  const declare = (ms: number, run: string, of: string) =>
+    twins.declared(at(ms), recordOf(run, of, ms));
   const first = () => twins.alarm("member")?.first;
-  return { twins, take, first };
+  return { twins, take, declare, first };
 }
 
 /** Two machines whose records took turns: the alarm is on, and A is believed. */
@@ -67,7 +73,8 @@ Deno.test("records of two runs that take turns within a minute are two machines,
   assert.deepEqual(alarm, {
     id: "member",
     first: A,
-    record: recordOf(A),
+    second: B,
+    record: alarm?.record,
     firstPlace: place(1),
     otherPlace: place(2),
     places: [place(2)],
@@ -86,51 +93,58 @@ Deno.test("a run that comes back after a minute or more is no sign of two machin
 Deno.test("while the first lives, records of the other are not taken", () => {
   const { twins, take, first } = alarmed();
   for (let ms = 3 * SECOND; ms < 5 * MINUTE; ms += 10 * SECOND) {
-    twins.heard(at(ms), "member");
+    twins.heard(at(ms), "member", place(1));
     assert.equal(take(ms, B), false);
     assert.equal(first(), A);
   }
   assert.ok(take(5 * MINUTE, A), "the first's own are");
 });
 
-Deno.test("when the first is silent for 30 s and does not answer either, the other takes its place, and the alarm ends", () => {
+Deno.test("when the first is silent for two minutes and does not answer either, the other takes its place, and the alarm ends", () => {
   const { twins, take, first } = alarmed();
-  assert.equal(take(2 * SECOND + 30 * SECOND - 1, B), false);
+  const gone = 2 * SECOND + 2 * MINUTE;
+  assert.equal(take(gone - 1, B), false);
   assert.deepEqual(twins.takeSilent(), []);
-  assert.equal(take(2 * SECOND + 30 * SECOND, B), false);
+  assert.equal(take(gone, B), false);
   assert.deepEqual(twins.takeSilent(), ["member"]);
-  assert.equal(take(2 * SECOND + 33 * SECOND, B), false);
-  assert.deepEqual(twins.takeSilent(), [], "it was asked");
-  assert.deepEqual(twins.takeSuccessors(at(2 * SECOND + 35 * SECOND - 1)), []);
-  const [successor] = twins.takeSuccessors(at(2 * SECOND + 35 * SECOND));
+  assert.equal(take(gone + SECOND, B), false);
+  assert.deepEqual(twins.takeSilent(), ["member"], "each second");
+  assert.deepEqual(twins.takeSuccessors(at(gone + 5 * SECOND - 1)), []);
+  const [successor] = twins.takeSuccessors(at(gone + 5 * SECOND));
   assert.equal(successor?.run, B);
-  assert.ok(take(2 * SECOND + 35 * SECOND, B));
+  assert.ok(take(gone + 5 * SECOND, B));
   assert.equal(first(), undefined);
   assert.deepEqual([...twins.alarms()], []);
 });
 
+Deno.test("the second takes that place also where it says nothing new, and not while a third run is there", () => {
+  for (const isThere of [false, true]) {
+    const { twins, take } = alarmed();
+    take(3 * SECOND, B);
+    if (isThere) assert.equal(take(2 * MINUTE, C), false);
+    for (let ms = 3 * SECOND; ms < 3 * MINUTE; ms += SECOND) {
+      twins.otherHeard(at(ms), "member", place(2));
+    }
+    const [successor] = twins.takeSuccessors(at(3 * MINUTE));
+    assert.equal(successor?.run, isThere ? C : B);
+  }
+});
+
 Deno.test("a first that answers when it is asked stays the first, however seldom it is heard otherwise", () => {
   const { twins, take, first } = alarmed();
-  for (let ms = 2 * MINUTE; ms < 60 * MINUTE; ms += MINUTE) {
+  for (let ms = 3 * MINUTE; ms < 60 * MINUTE; ms += 3 * MINUTE) {
     assert.equal(take(ms, B), false);
     assert.deepEqual(twins.takeSilent(), ["member"]);
-    twins.heard(at(ms + SECOND), "member");
+    twins.heard(at(ms + SECOND), "member", place(1));
     assert.deepEqual(twins.takeSuccessors(at(ms + 5 * SECOND)), []);
     assert.equal(first(), A);
   }
 });
 
-Deno.test("a first that was started anew is another run, and the alarm about the second stays", () => {
-  const { take, first } = alarmed();
-  assert.equal(take(2 * MINUTE, C), false);
-  assert.ok(take(2 * MINUTE + 5 * SECOND, C));
-  assert.equal(first(), C);
-});
-
 Deno.test("a newcomer that declares the run that we hear is the second machine", () => {
   const { twins, take, first } = setUp();
   take(0, A);
-  twins.heard(at(20 * SECOND), "member");
+  twins.heard(at(20 * SECOND), "member", place(1));
   assert.equal(take(40 * SECOND, B, A), false);
   assert.equal(first(), A);
   assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
@@ -160,39 +174,88 @@ Deno.test("the run that is held to may declare another machine, and so may the f
 Deno.test("item 11: who names another machine with its key is believed, however low its numbers are", () => {
   // Whichever of the two is known here, and whichever of them says it.
   for (const [known, by, of] of [[A, A, B], [A, B, A], [A, B, C]] as const) {
-    const { twins, take, first } = setUp();
+    const { twins, take, declare, first } = setUp();
     take(0, known);
-    assert.equal(twins.declared(at(SECOND), declaration(by, of)), false);
+    assert.equal(declare(SECOND, by, of), false);
     assert.equal(first(), A, `${by} says it of ${of}`);
     assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
   }
 });
 
 Deno.test("item 11: where the first was taken to have started anew, it is the first again by what it says", () => {
-  const { twins, take, first } = setUp();
+  const { take, declare, first } = setUp();
   take(0, A);
   take(MINUTE, B);
   take(MINUTE + SECOND, C);
   assert.equal(first(), undefined);
-  assert.equal(twins.declared(at(MINUTE + 2 * SECOND), declaration(A, B)), true);
+  assert.equal(declare(MINUTE + 2 * SECOND, A, B), true);
   assert.equal(first(), A, "of the two that followed it within a minute the first did");
   assert.equal(take(MINUTE + 3 * SECOND, C), false);
 });
 
-Deno.test("item 11: what was said of another machine begins no alarm again that is over", () => {
+Deno.test("item 11: what was said of another machine counts for ten minutes, whoever shows it when", () => {
   const { twins, take, first } = setUp();
   take(0, A);
-  twins.declared(at(0), declaration(A, B, 7));
-  assert.deepEqual(twins.expire(at(10 * MINUTE)), ["member"]);
-  for (const sequence of [6, 7]) {
-    twins.declared(at(11 * MINUTE), declaration(A, B, sequence));
-    assert.equal(first(), undefined);
-  }
-  twins.declared(at(11 * MINUTE), declaration(A, B, 8));
+  const said = recordOf(A, B);
+  const { twin } = said;
+  twins.declared(at(4 * MINUTE), said);
   assert.equal(first(), A);
-  twins.declared(at(15 * MINUTE), declaration(A, B, 9));
-  assert.deepEqual(twins.expire(at(21 * MINUTE)), [], "it lasts from the last time on");
-  assert.equal(twins.declared(at(0), { ...declaration(A, B), id: "nobody" }), false);
+  assert.deepEqual(twins.expire(at(10 * MINUTE)), ["member"], "from when it was seen on");
+  twins.declared(at(10 * MINUTE), said);
+  assert.equal(first(), undefined, "it begins nothing again");
+  assert.ok(twin);
+  const inAnHour = { ...said, twin: { ...twin, at: twin.at + 3_600 } };
+  twins.declared(at(10 * MINUTE), inAnHour);
+  assert.equal(first(), undefined, "nor does what was seen in the future");
+  assert.equal(twins.declared(at(0), { ...said, id: "nobody" }), false);
+});
+
+Deno.test("item 11: a copy that is started soon after its original was started anew is the second", () => {
+  const { take, declare, first } = setUp();
+  take(0, A);
+  take(MINUTE, B);
+  assert.ok(take(MINUTE + 20 * SECOND, C), "it may be a restart");
+  assert.ok(take(MINUTE + 21 * SECOND, B));
+  assert.equal(first(), B);
+  const later = setUp();
+  later.take(0, A);
+  later.take(MINUTE, B);
+  later.take(MINUTE + 20 * SECOND, C);
+  assert.equal(later.take(MINUTE + 22 * SECOND, C, B), false);
+  assert.equal(later.first(), B, "which it says itself");
+  assert.equal(declare(MINUTE + 30 * SECOND, C, B), false);
+});
+
+Deno.test("item 11: however many runs somebody begins within a minute, the one before them is the first again", () => {
+  const { take, declare, first } = setUp();
+  take(0, A);
+  for (let n = 0; n < 100; n++) assert.ok(take(MINUTE + 100 * n, `${n}`));
+  assert.ok(declare(MINUTE + 11 * SECOND, A, "99"));
+  assert.equal(first(), A);
+});
+
+Deno.test("item 11: a newcomer that names a machine that nobody knows is the second itself", () => {
+  for (const isLater of [false, true]) {
+    const { twins, take, declare, first } = setUp();
+    take(0, A);
+    if (isLater) take(SECOND, B);
+    take(2 * SECOND, B, C);
+    declare(3 * SECOND, A, B);
+    assert.equal(first(), A, `it names it later: ${isLater}`);
+    assert.equal(twins.alarm("member")?.second, B);
+    assert.ok(twins.alarm("member")?.places.some((one) => one.address[3] === 2));
+  }
+});
+
+Deno.test("item 11: what the second machine has signed before is no sign that it lives", () => {
+  const { twins } = alarmed();
+  const last = recordOf(B);
+  twins.record(at(3 * SECOND), last);
+  for (let ms = MINUTE; ms < 10 * MINUTE; ms += MINUTE) {
+    twins.heard(at(ms - 1), "member", place(1));
+    twins.record(at(ms), last);
+  }
+  assert.deepEqual(twins.expire(at(10 * MINUTE + 3 * SECOND)), ["member"]);
 });
 
 Deno.test("a run that declares itself is no alarm", () => {
@@ -232,7 +295,7 @@ Deno.test("who is forgotten, or has no alarm, is not watched", () => {
   assert.equal(twins.alarm("member"), undefined);
   take(3 * SECOND, B);
   twins.otherHeard(at(3 * SECOND), "member", place(9));
-  twins.heard(at(3 * SECOND), "nobody");
+  twins.heard(at(3 * SECOND), "nobody", place(9));
   assert.equal(twins.alarm("member"), undefined);
 });
 
@@ -254,7 +317,7 @@ Deno.test("invariant 7: a member that declares another's place to be its second 
     key: identity.signing.publicKey,
     sequence: sequenceOf(9, 1),
     run,
-    twin: { run: other, endpoint: { ...victim.endpoint } },
+    twin: { run: other, endpoint: { ...victim.endpoint }, at: secondsAt(founder) },
     endpoints: [insider.endpoint],
     capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
     routes: [],
@@ -306,24 +369,39 @@ Deno.test("an accomplice that proves the place of a copy again and again ends no
     twins.vacate(at(now), place(2), "bb");
     if (second % 2 === 0) twins.otherHeard(at(now + 1), "member", place(2));
     else take(now + 1, B);
-    twins.heard(at(now + 2), "member");
+    twins.heard(at(now + 2), "member", place(1));
     assert.deepEqual(twins.endVacant(at(now + 900)), []);
     assert.equal(first(), A);
   }
 });
 
-Deno.test("where the first machine is heard its second is not, though it was taken for one as it started anew", () => {
+Deno.test("a first machine that starts anew is asked for at once, and its new run held to when the old one does not answer", () => {
   const { twins, take, first } = alarmed();
-  // Its new run is not held to yet.
-  twins.otherHeard(at(3 * SECOND), "member", place(1));
-  assert.deepEqual(twins.alarm("member")?.places, [place(2), place(1)]);
-  assert.equal(take(40 * SECOND, C), false);
-  assert.ok(take(45 * SECOND, C));
+  twins.heard(at(3 * SECOND), "member", place(1));
+  assert.equal(take(4 * SECOND, C), false);
+  assert.deepEqual(twins.takeSilent(), ["member"]);
+  assert.deepEqual(twins.takeSuccessors(at(9 * SECOND - 1)), []);
+  const [successor] = twins.takeSuccessors(at(9 * SECOND));
+  assert.equal(successor?.run, C);
+  assert.ok(successor && twins.record(at(9 * SECOND), successor));
   assert.equal(first(), C);
-  twins.firstAt("member", place(1));
+  assert.equal(twins.alarm("member")?.second, B, "the copy may still be there");
+});
+
+Deno.test("where the first machine is heard its second is not, whatever address that writes on what it sends", () => {
+  const { twins } = alarmed();
+  twins.otherHeard(at(3 * SECOND), "member", place(7));
+  twins.heard(at(4 * SECOND), "member", place(7));
   assert.deepEqual(twins.alarm("member")?.places, [place(2)]);
   assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
-  twins.firstAt("nobody", place(2));
+  twins.otherHeard(at(5 * SECOND), "member", place(7));
+  assert.deepEqual(twins.alarm("member")?.places, [place(2)]);
+  twins.otherHeard(at(4 * SECOND + 30 * SECOND), "member", place(7));
+  assert.deepEqual(
+    twins.alarm("member")?.places,
+    [place(2), place(7)],
+    "when the first was silent",
+  );
 });
 
 Deno.test("people hear of the alarms of one key once in ten minutes, however often they begin", () => {

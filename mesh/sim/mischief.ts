@@ -16,6 +16,7 @@ import {
 } from "../swim/messages.ts";
 import { PAYLOAD_MAX } from "../wire/seal.ts";
 import type { Insider } from "./insider.ts";
+import { secondsAt } from "./people.ts";
 import type { Computer } from "./node_lab.ts";
 import type { Seeded } from "./random.ts";
 
@@ -152,7 +153,9 @@ export class Mischief {
     });
     return insider.describe({
       // Always one run: two of them would be a clone's, and nobody would hear it any more.
-      twin: random.chance(0.05) ? { run: random.bytes(8).toHex(), endpoint: place() } : undefined,
+      twin: random.chance(0.05)
+        ? { run: random.bytes(8).toHex(), endpoint: place(), at: secondsAt(insider.computer) }
+        : undefined,
       endpoints: Array.from({ length: random.below(4) }, place),
       ...(random.chance(0.5) ? {} : { proof: { statements, admission: undefined } }),
     });

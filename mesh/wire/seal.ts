@@ -92,6 +92,8 @@ export type OpenResult =
     readonly from: MemberId;
     readonly boot: number;
     readonly value: Unsure;
+    /** It is of the run that is known for the second machine's, and no copy of what came from that since. */
+    readonly isFresh: boolean;
   }
   | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
 
@@ -109,6 +111,8 @@ interface Peer {
   window: ReplayWindow;
   /** The one run that counts while two machines use the key, as it stands in datagrams; undefined: any. */
   run: string | undefined;
+  /** The run of the other machine, and what has come from that. */
+  second: { readonly run: string; boot: number; window: ReplayWindow } | undefined;
 }
 
 const utf8 = new TextEncoder();
@@ -158,7 +162,16 @@ export class Seal {
     }
     const hint = this.#hint(key, this.self.signing.publicKey);
     const window = new ReplayWindow();
-    const fresh: Peer = { id, key, hint, keys: undefined, boot, window, run: undefined };
+    const fresh: Peer = {
+      id,
+      key,
+      hint,
+      keys: undefined,
+      boot,
+      window,
+      run: undefined,
+      second: undefined,
+    };
     this.#peers.set(id, fresh);
     this.#byHint.set(hint, fresh);
     return false;
@@ -167,18 +180,29 @@ export class Seal {
   /**
    * From now on only this run of a member counts: another machine uses its key, too.
    * @param boot where its numbers are, by its record, however far the other machine's have gone
+   * @param second the run of the other machine
    */
-  pin(id: MemberId, run: string, boot: number): void {
+  pin(id: MemberId, run: string, boot: number, second: string): void {
     const peer = this.#peers.get(id);
-    if (!peer || peer.run === inSeal(run)) return;
+    if (!peer) return;
+    if (peer.second?.run !== inSeal(second)) {
+      peer.second = { run: inSeal(second), boot: 0, window: new ReplayWindow() };
+    }
+    if (peer.run === inSeal(run)) return;
     peer.run = inSeal(run);
     // Its own window may be gone with the other's numbers. What is replayed from then says nothing new.
     if (boot < peer.boot) Object.assign(peer, { boot, window: new ReplayWindow() });
   }
 
+  /** Its numbers begin here: another machine's have gone further, and it does not count any more. */
+  rebase(id: MemberId, boot: number): void {
+    const peer = this.#peers.get(id);
+    if (peer) Object.assign(peer, { boot, window: new ReplayWindow() });
+  }
+
   unpin(id: MemberId): void {
     const peer = this.#peers.get(id);
-    if (peer) peer.run = undefined;
+    if (peer) peer.run = peer.second = undefined;
   }
 
   forget(id: MemberId): void {
@@ -240,7 +264,13 @@ export class Seal {
     const payload = reader.bytes(reader.left);
     const value = { from: peer.id, kind, payload };
     if (peer.run !== undefined && peer.run !== run) {
-      return { kind: "twin", from: peer.id, boot, value };
+      return {
+        kind: "twin",
+        from: peer.id,
+        boot,
+        value,
+        isFresh: isFresh(peer, run, boot, counter),
+      };
     }
     const isBehind = boot < peer.boot;
     const isNewStart = this.#advance(peer, boot);
@@ -268,6 +298,15 @@ export class Seal {
   #hint(from: Uint8Array, to: Uint8Array): string {
     return this.crypto.blake2sMac(this.meshId, HINT, from, to).subarray(0, HINT_SIZE).toHex();
   }
+}
+
+function isFresh({ second }: Peer, run: string, boot: number, counter: number): boolean {
+  if (second?.run !== run || boot < second.boot) return false;
+  if (boot > second.boot) {
+    second.boot = boot;
+    second.window = new ReplayWindow();
+  }
+  return second.window.accept(counter);
 }
 
 /** How a run stands in datagrams. */

@@ -174,9 +174,9 @@ Deno.test("while two machines use a key, only datagrams of the run that was firs
   const copy = new Seal(crypto, random, meshId, anna, 1, OTHER_RUN);
   copy.know(bert.id, bert.signing.publicKey, 1);
   const [ofFirst, ofCopy] = [sealed(a, bert.id), sealed(copy, bert.id)];
-  b.pin(anna.id, RUN, 1);
+  b.pin(anna.id, RUN, 1, OTHER_RUN);
   const value = { from: anna.id, kind: "ping", payload: TEXT };
-  assert.deepEqual(b.open(ofCopy), { kind: "twin", from: anna.id, boot: 1, value });
+  assert.deepEqual(b.open(ofCopy), { kind: "twin", from: anna.id, boot: 1, value, isFresh: true });
   assert.equal(b.open(ofFirst).kind, "opened", "the copy has not used its number up");
   b.unpin(anna.id);
   assert.equal(b.open(sealed(copy, bert.id)).kind, "opened", "any run counts again");
@@ -186,9 +186,29 @@ Deno.test("a second machine that has started more often does not mute the first"
   const { a, b } = pair();
   const copy = new Seal(crypto, random, meshId, anna, 9, OTHER_RUN);
   copy.know(bert.id, bert.signing.publicKey, 1);
-  b.pin(anna.id, RUN, 1);
+  b.pin(anna.id, RUN, 1, OTHER_RUN);
   const opened = b.open(sealed(copy, bert.id));
   assert.ok(opened.kind === "twin" && opened.boot === 9);
+  assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
+});
+
+Deno.test("a copy of a datagram is no sign of the second machine, nor is one of a run that nobody has named", () => {
+  const { a, b } = pair();
+  const starts = [[4, OTHER_RUN], [5, OTHER_RUN], [9, "33".repeat(8)]] as const;
+  const [old, later, third] = starts.map(([boot, run]) => {
+    const copy = new Seal(crypto, random, meshId, anna, boot, run);
+    copy.know(bert.id, bert.signing.publicKey, 1);
+    return [sealed(copy, bert.id), sealed(copy, bert.id)];
+  });
+  b.pin(anna.id, RUN, 1, OTHER_RUN);
+  const isFresh = (bytes: Uint8Array | undefined) => {
+    const result = b.open(bytes ?? new Uint8Array());
+    assert.ok(result.kind === "twin");
+    return result.isFresh;
+  };
+  assert.deepEqual([old?.[0], old?.[0], old?.[1]].map(isFresh), [true, false, true]);
+  assert.deepEqual([later?.[0], old?.[1], later?.[0]].map(isFresh), [true, false, false]);
+  assert.equal(isFresh(third?.[0]), false);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
 });
 
@@ -199,7 +219,7 @@ Deno.test("a second machine that was taken for the first, and is ahead in number
   assert.equal(b.open(sealed(copy, bert.id)).kind, "opened");
   const stale = b.open(sealed(a, bert.id));
   assert.ok(stale.kind === "stale" && stale.isBehind);
-  b.pin(anna.id, RUN, 1);
+  b.pin(anna.id, RUN, 1, OTHER_RUN);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
   assert.equal(b.open(sealed(copy, bert.id)).kind, "twin");
   assert.equal(b.know(anna.id, anna.signing.publicKey, 901, OTHER_RUN), false);
@@ -208,7 +228,7 @@ Deno.test("a second machine that was taken for the first, and is ahead in number
 
 Deno.test("nobody can be held to a run that is not known", () => {
   const { a, b } = pair();
-  b.pin(carl.id, RUN, 1);
+  b.pin(carl.id, RUN, 1, OTHER_RUN);
   b.unpin(carl.id);
   assert.equal(b.open(sealed(a, bert.id)).kind, "opened");
 });
