@@ -5,6 +5,7 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
+import { withoutHeading } from "../src/paper.ts";
 import type { StatusDocument } from "../src/status.ts";
 import { Capture, contains } from "./capture.ts";
 import { exchange } from "./exchange.ts";
@@ -261,7 +262,7 @@ async function prepare(story: Story, nodes: readonly MeshNode[]): Promise<string
   );
   story.check(true, "shoal promote oslo: oslo is an admin, too");
   const { stdout: words } = await lyon.shoal(["mesh-key", "words"]);
-  const [first = "", ...others] = words.match(/[a-z]+/g) ?? [];
+  const [first = "", ...others] = withoutHeading(words).match(/[a-z]+/g) ?? [];
   story.check(others.length === 23, `shoal mesh-key words: 1 ${first} … are written down, all 24`);
   await lyon.shoal(["mesh-key", "words", "--erase", "--yes"]);
   const { code } = await lyon.shoal(["mesh-key", "words"], { check: false });

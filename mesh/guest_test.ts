@@ -167,19 +167,21 @@ Deno.test("a guest is removed at once, everywhere, by any admin and for ever", (
   assert.match(refusalOf(remove(founder, "nobody")), /no guest has this name, key or address/);
 });
 
-Deno.test("a guest is meant by its address, in both families, where a name is taken", () => {
+Deno.test("a guest is meant by its address, in both families, and by its name in DNS, where a name is taken", () => {
   const { lab, founder, way } = withPhone(["lyon"]);
   const renew = (who: string) =>
     founder.step((now, out) => founder.node.renewGuest(now, who, {}, out));
   for (const address of [way.ip4, way.ip6]) {
     assert.equal(done(renew(formatAddress(address))).who.name, "phone");
   }
+  const dns = `phone.${founder.node.genesis?.name}.internal`;
+  assert.equal(done(renew(dns)).who.name, "phone");
   const member = formatAddress(Uint8Array.from(founder.ip4));
   assert.match(refusalOf(remove(founder, member)), /no guest has this name, key or address/);
   done(remove(founder, formatAddress(way.ip6)));
   assert.deepEqual(guestsOf(founder), []);
   const again = add(founder, "phone", crypto.x25519PublicKey(lab.random(32)));
-  done(remove(founder, formatAddress(again.ip4)));
+  done(remove(founder, dns));
   assert.deepEqual(guestsOf(founder), []);
   assert.match(refusalOf(remove(founder, formatAddress(again.ip4))), /no guest has this name/);
 });

@@ -14,7 +14,14 @@
  * it only knocks, and answers nobody.
  */
 import { SHOAL_AES, WIREGUARD } from "./noise/handshake.ts";
-import { approve, type ApproveOptions, promote, trust, untrust } from "./admin/approve.ts";
+import {
+  approve,
+  type Approved,
+  type ApproveOptions,
+  promote,
+  trust,
+  untrust,
+} from "./admin/approve.ts";
 import type { Insistence } from "./admin/authority.ts";
 import {
   addGuest,
@@ -58,6 +65,7 @@ import {
   secondsOf,
 } from "./machine.ts";
 import { kindOf, otherVersionOf } from "./datagram.ts";
+import { nameIn } from "./domain.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { isInside } from "./membership/address.ts";
 import { type Genesis } from "./membership/genesis.ts";
@@ -472,13 +480,13 @@ export class Node {
     who: string,
     out: Outbox<NodeEvent>,
     options: ApproveOptions = {},
-  ): Decoded<Who> {
+  ): Decoded<Approved> {
     const askers = this.#door?.list() ?? [];
     const approved = this.#asked(
       "approve",
       now,
       out,
-      (mesh) => approve(this.#o.crypto, mesh, askers, now, who, options, out),
+      (mesh) => approve(this.#o.crypto, mesh, askers, now, nameFor(mesh, who), options, out),
     );
     if (approved.ok) this.#door?.requests.forget(approved.value.id);
     return approved;
@@ -516,12 +524,22 @@ export class Node {
     options: RenewOptions,
     out: Outbox<NodeEvent>,
   ): Decoded<GuestTerm> {
-    return this.#asked("guest", now, out, (mesh) => renewGuest(mesh, now, who, options, out));
+    return this.#asked(
+      "guest",
+      now,
+      out,
+      (mesh) => renewGuest(mesh, now, nameFor(mesh, who), options, out),
+    );
   }
 
   /** Ends what one is. */
   removeGuest(now: Now, who: string, options: Insistence, out: Outbox<NodeEvent>): Decoded<Who> {
-    return this.#asked("guest", now, out, (mesh) => removeGuest(mesh, now, who, options, out));
+    return this.#asked(
+      "guest",
+      now,
+      out,
+      (mesh) => removeGuest(mesh, now, nameFor(mesh, who), options, out),
+    );
   }
 
   /** Believes a key on this node alone. */
@@ -538,22 +556,37 @@ export class Node {
 
   /** Ends that. */
   untrust(now: Now, who: string, out: Outbox<NodeEvent>): Decoded<Who> {
-    return this.#asked("untrust", now, out, (mesh) => untrust(mesh, who));
+    return this.#asked("untrust", now, out, (mesh) => untrust(mesh, nameFor(mesh, who)));
   }
 
   /** Makes a member an admin. */
   promote(now: Now, who: string, options: Insistence, out: Outbox<NodeEvent>): Decoded<Who> {
-    return this.#asked("promote", now, out, (mesh) => promote(mesh, now, who, options, out));
+    return this.#asked(
+      "promote",
+      now,
+      out,
+      (mesh) => promote(mesh, now, nameFor(mesh, who), options, out),
+    );
   }
 
   /** Ends an admin's office, or says what that would do. */
   demote(now: Now, who: string, options: Insistence, out: Outbox<NodeEvent>): Decoded<Planned> {
-    return this.#asked("demote", now, out, (mesh) => demote(mesh, now, who, options, out));
+    return this.#asked(
+      "demote",
+      now,
+      out,
+      (mesh) => demote(mesh, now, nameFor(mesh, who), options, out),
+    );
   }
 
   /** Puts a key out of the mesh for ever, or says what that would do. */
   revoke(now: Now, who: string, options: RevokeOptions, out: Outbox<NodeEvent>): Decoded<Planned> {
-    return this.#asked("revoke", now, out, (mesh) => revoke(mesh, now, who, options, out));
+    return this.#asked(
+      "revoke",
+      now,
+      out,
+      (mesh) => revoke(mesh, now, nameFor(mesh, who), options, out),
+    );
   }
 
   /**
@@ -562,7 +595,7 @@ export class Node {
    */
   askAdmin(now: Now, who: string, out: Outbox<NodeEvent>): Who | undefined {
     const mesh = this.#mesh;
-    const id = mesh && adminToAsk(mesh, who);
+    const id = mesh && adminToAsk(mesh, nameFor(mesh, who));
     if (!mesh || id === undefined || mesh.swim.member(id)?.status !== "alive") return undefined;
     mesh.level(now, id, out);
     this.#finish(now, out);
@@ -605,10 +638,14 @@ export class Node {
     const mesh = this.#joined("mesh-key");
     if (!mesh.ok) return mesh;
     const signing = seed && this.#o.crypto.ed25519FromSeed(seed);
-    const { meshKey } = mesh.value.statements;
+    const { statements: { meshKey }, genesis } = mesh.value;
     if (signing && signing.publicKey.toHex() !== meshKey) {
+      const isRecovery = this.#o.crypto.equal(signing.publicKey, genesis.recoveryKey);
       return refusal(
-        `mesh-key: it is not the mesh key of this mesh, ${meshKey.slice(0, 16)}\u2026`,
+        isRecovery
+          ? "mesh-key: these are the recovery words: the mesh key stands on another paper; where there is none, " +
+            "`shoal recover` makes a new one"
+          : `mesh-key: it is not the mesh key of this mesh, ${meshKey.slice(0, 16)}\u2026`,
       );
     }
     mesh.value.signer.setMeshKey(signing);
@@ -629,11 +666,12 @@ export class Node {
     const meshKey = crypto.ed25519FromSeed(seeds.meshKey);
     const mesh = this.#mesh;
     if (!mesh) return refusal("recover: this node knows no mesh yet");
-    return this.#finished(
-      now,
-      out,
-      recover(crypto, mesh, now, { recovery, meshKey }, options, out),
-    );
+    const { without, ...others } = options;
+    const meant = {
+      ...others,
+      ...(without && { without: without.map((who) => nameFor(mesh, who)) }),
+    };
+    return this.#finished(now, out, recover(crypto, mesh, now, { recovery, meshKey }, meant, out));
   }
 
   /** Asks a member whether it is there: event `pong` or `pingLost` with the nonce follows. */
@@ -645,7 +683,7 @@ export class Node {
   ): Decoded<{ readonly who: Who; readonly nonce: number }> {
     const mesh = this.#joined("ping");
     if (!mesh.ok) return mesh;
-    const member = mesh.value.find(who);
+    const member = mesh.value.find(nameFor(mesh.value, who));
     if (!member.ok) return { ok: false, error: `ping: ${member.error}` };
     if (!this.#talk) return { ok: false, error: "ping: not a member of a mesh yet" };
     const nonce = this.#talk.ping(now, member.value, options, out);
@@ -936,4 +974,9 @@ export class Node {
       out.event({ kind: "tunnel", event });
     return { command: out.command, send: out.send, event };
   }
+}
+
+/** What a person typed to name somebody, by the name that the mesh has for that. */
+function nameFor({ genesis }: Mesh, who: string): string {
+  return nameIn(genesis.name, who);
 }

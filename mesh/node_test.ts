@@ -282,7 +282,9 @@ Deno.test("ping by name, key, beginning of a key and both addresses is answered 
   assert.ok(founder && second);
   const peer = founder.sees(second);
   assert.ok(peer);
-  for (const who of [peer.name, peer.key, peer.key.slice(0, 8), peer.ip4, peer.ip6]) {
+  const domain = `${founder.node.status(founder.now()).mesh?.name}.internal`;
+  const dns = [`${peer.name}.${domain}`, `${peer.name}.${domain}.`.toUpperCase()];
+  for (const who of [peer.name, peer.key, peer.key.slice(0, 8), peer.ip4, peer.ip6, ...dns]) {
     const asked = founder.step((now, out) =>
       founder.node.ping(now, who, { timeoutMs: 1_000, size: 64 }, out)
     );

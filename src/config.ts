@@ -13,6 +13,7 @@ import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
 import type { Prefix } from "../mesh/machine.ts";
 import { readPool } from "../mesh/membership/genesis.ts";
+import { withoutHeading } from "./paper.ts";
 import { tokenCredential } from "./service/credential.ts";
 
 /** A token in a text around it; base64url goes on as long as it can. */
@@ -270,7 +271,7 @@ const TOKEN_TYPED: Typed = {
 
 const WORDS_TYPED: Typed = {
   prompt: `type or paste the ${WORDS} words, with or without their numbers, and end with Enter:`,
-  isWhole: (text) => [...text.matchAll(/[a-z]+/gi)].length >= WORDS,
+  isWhole: (text) => [...withoutHeading(text).matchAll(/[a-z]+/gi)].length >= WORDS,
 };
 
 async function readSecret(where: string, file: string, typed?: Typed): Promise<string> {

@@ -166,9 +166,18 @@ Deno.test("ping waits for the node as long as the node waits for the peer", () =
 Deno.test("ip knows a node by name, key and any spelling of its addresses, and never prints nothing", () => {
   const self = { name: "lyon", key: "aa".repeat(32), ip4: "", ip6: "fd00::1" };
   const oslo = { name: "oslo", key: "bb".repeat(32), ip4: "100.64.0.2", ip6: "fd00::2" };
-  return besideNode({ status: () => ({ self, peers: [oslo], guests: [] }) }, async (...state) => {
+  const mesh = { name: "lab" };
+  const status = () => ({ self, mesh, peers: [oslo], guests: [] });
+  return besideNode({ status }, async (...state) => {
     const ip = (...args: string[]) => run("ip", ...args, ...state);
-    for (const wanted of ["oslo", "bbbbbbbb", "100.64.0.2", "fd00::2", "FD00:0:0::2"]) {
+    const spellings = [
+      "100.64.0.2",
+      "fd00::2",
+      "FD00:0:0::2",
+      "oslo.lab.internal",
+      "Oslo.Lab.INTERNAL.",
+    ];
+    for (const wanted of ["oslo", "bbbbbbbb", ...spellings]) {
       assert.equal((await ip(wanted)).out, "100.64.0.2\nfd00::2", wanted);
     }
     const nobody = await ip("100.64.0.3");
@@ -412,7 +421,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     }),
     guest_renew: () => ({ ...who(), expires: HOSTILE }),
     guest_remove: who,
-    approve: who,
+    approve: () => ({ ...who(), called_before: HOSTILE, expires: HOSTILE }),
     trust: who,
     untrust: who,
     promote: who,
@@ -440,6 +449,73 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     assert.deepEqual(JSON.parse(out).peers, [peer], "a script reads what was written");
     const named = await run("ip", "-4", "--json", ...state);
     assert.equal(JSON.parse(named.out).name, HOSTILE);
+  });
+});
+
+Deno.test("approve says whom it admits or renews, until when, and by what name", () => {
+  const key = "cc".repeat(32);
+  const until = "2027-11-28T03:04:42Z";
+  const approve = { name: "oslo", key, called_before: null, expires: until };
+  const answers: [object, string][] = [
+    [{}, `oslo (${key}) is a member now, until ${until}`],
+    [
+      { called_before: "oslo" },
+      `oslo (${key}) is a member already: its membership is renewed, until ${until}`,
+    ],
+    [
+      { called_before: "rome" },
+      `rome (${key}) is a member already: its membership is renewed, until ${until}, and is called oslo from now on`,
+    ],
+    [
+      { called_before: "oslo", expires: null },
+      `oslo (${key}) is a member already: its membership is renewed, as long as it is an admin`,
+    ],
+  ];
+  let at = 0;
+  return besideNode({ approve: () => ({ ...approve, ...answers[at]?.[0] }) }, async (...state) => {
+    for (; at < answers.length; at++) {
+      const said = await run("approve", "oslo", ...state);
+      assert.deepEqual(said, { code: Exit.done, out: answers[at]?.[1], err: "" });
+    }
+  });
+});
+
+Deno.test("trust and untrust say that they are of this node alone, and what else there is", () => {
+  const who = () => ({ name: "oslo", key: "cc".repeat(32) });
+  return besideNode({ trust: who, untrust: who }, async (...state) => {
+    const trusted = await run("trust", who().key, "--name", "oslo", ...state);
+    assert.equal(
+      trusted.out,
+      `this node alone takes the holder of ${who().key} for a member, oslo: no other member knows it`,
+    );
+    assert.match(trusted.err, /shoal untrust .*oslo ends that; .*shoal approve .*--name oslo cccc/);
+    const ended = await run("untrust", "oslo", ...state);
+    assert.equal(
+      ended.out,
+      `this node does not take the holder of ${who().key}, oslo, for a member by its own word any more`,
+    );
+  });
+});
+
+Deno.test("words of keys are printed below what tells their paper from another: key, mesh and day", () => {
+  const mesh = { id: "845e2c6c751c3a28".padEnd(64, "0"), name: "lyon" };
+  const paper = { words: "abandon zoo", mesh, shown: "2026-11-28T03:04:42Z" };
+  const mesh_key = "a6ce8927a6ce8927".padEnd(64, "0");
+  const operations = {
+    recovery_words: () => paper,
+    mesh_key_export: () => ({ ...paper, mesh_key }),
+  };
+  return besideNode(operations, async (...state) => {
+    const shown = "of the mesh lyon, 845e2c6c751c3a28, shown 2026-11-28T03:04:42Z:";
+    const recovery = await run("mesh-key", "words", ...state);
+    assert.equal(recovery.out.split("\n")[0], `recovery key ${shown}`);
+    assert.match(recovery.out, /\n 1 abandon +2 zoo$/);
+    for (const how of ["export", "seal"]) {
+      const key = await run("mesh-key", how, ...state);
+      assert.equal(key.out.split("\n")[0], `mesh key a6ce8927a6ce8927 ${shown}`);
+    }
+    const json = await run("mesh-key", "export", "--json", ...state);
+    assert.deepEqual(JSON.parse(json.out), { v: 1, ...paper, mesh_key });
   });
 });
 

@@ -6,7 +6,7 @@ import type { Core } from "../ffi/core.ts";
 import { CoreError } from "../ffi/core_error.ts";
 import { Device, type DeviceInfo } from "../ffi/device.ts";
 import { loadSodium } from "../ffi/sodium.ts";
-import type { ApproveOptions } from "../mesh/admin/approve.ts";
+import type { Approved, ApproveOptions } from "../mesh/admin/approve.ts";
 import type { Insistence } from "../mesh/admin/authority.ts";
 import type { GuestTerm, GuestWay, RenewOptions } from "../mesh/admin/guest.ts";
 import type { Invitation, InviteOptions, InviteStatus } from "../mesh/admin/invite.ts";
@@ -315,7 +315,7 @@ export class MeshNode {
   }
 
   /** @throws {Failure} when nobody of that name or key asked, or we may not */
-  approve(who: string, options: ApproveOptions = {}): Who {
+  approve(who: string, options: ApproveOptions = {}): Approved {
     return this.#ask((now, out) => this.#machine.approve(now, who, out, options));
   }
 

@@ -4,6 +4,7 @@ import type { Planned } from "../mesh/admin/plan.ts";
 import { formatAddress } from "../mesh/endpoint.ts";
 import { rfc3339 } from "../mesh/membership/judge.ts";
 import { formatSeed } from "../mesh/seed.ts";
+import { readClock } from "./clock.ts";
 import type { NodeConfig } from "./config.ts";
 import type { Document, Operation, Request } from "./control.ts";
 import type { Ending } from "./ending.ts";
@@ -86,11 +87,17 @@ function memberships(node: MeshNode, ending: Ending): Readonly<Record<string, Op
       changes: true,
       run: async (request) => {
         await node.compared();
-        return who(node.approve(textOf(request, "who"), {
+        const approved = node.approve(textOf(request, "who"), {
           ...given(request, "name", "name", textOf),
           ...given(request, "groups", "groups", textsOf),
           ...insistence(request),
-        }));
+        });
+        const { before, until } = approved;
+        return {
+          ...who(approved),
+          called_before: before ?? null,
+          expires: until === undefined ? null : rfc3339(until),
+        };
       },
     },
     trust: {
@@ -210,7 +217,7 @@ function keys(
         }
         const words = wordsOf(seed);
         if (request["erase"] === true) node.eraseRecovery();
-        return { words };
+        return { words, ...paper(node) };
       },
     },
     mesh_key_export: {
@@ -221,8 +228,9 @@ function keys(
           throw new Failure(Exit.failed, "mesh-key: the mesh key is not on this machine");
         }
         const words = wordsOf(seed);
+        const heading = { ...paper(node), mesh_key: node.status().mesh.key };
         if (request["erase"] === true) node.giveUpMeshKey();
-        return { words };
+        return { words, ...heading };
       },
     },
     mesh_key_import: {
@@ -263,6 +271,12 @@ function keys(
       },
     },
   };
+}
+
+/** What tells a paper with words from that of another mesh, and from an older one. */
+function paper(node: MeshNode): Document {
+  const { id, name } = node.status().mesh;
+  return { mesh: { id, name }, shown: rfc3339(Math.floor(readClock().wall / 1000)) };
 }
 
 /** After the answer has been written: the end closes this very socket. */

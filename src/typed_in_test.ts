@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { inFolder } from "../.ci/folder.ts";
 import { Exit } from "./exit.ts";
-import { numberedWords, wordsOf } from "./words_of_keys.ts";
+import { paperOf } from "./paper.ts";
+import { wordsOf } from "./words_of_keys.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -47,7 +48,7 @@ async function atTerminal(args: readonly string[], typed: string) {
 
 Deno.test("24 words at a terminal are asked for, and taken at the last one, as they were printed", () =>
   inFolder(async (dir) => {
-    const words = numberedWords(wordsOf(new Uint8Array(32).fill(7)));
+    const words = paperOf("mesh key of the mesh lyon", wordsOf(new Uint8Array(32).fill(7)));
     const { code, shown } = await atTerminal(
       ["mesh-key", "import", "--state", join(dir, "none")],
       `${words}\n`,

@@ -5,34 +5,23 @@
 import { entropyToMnemonic, mnemonicToEntropy } from "npm:@scure/bip39@2.4.0";
 import { wordlist } from "npm:@scure/bip39@2.4.0/wordlists/english.js";
 import { Exit, Failure } from "./exit.ts";
+import { withoutHeading } from "./paper.ts";
 
 const KEY_LENGTH = 32;
 const WORDS = 24;
-const WORDS_A_ROW = 4;
 
 export function wordsOf(seed: Uint8Array): string {
   return entropyToMnemonic(seed, wordlist);
 }
 
-/** The words with their numbers, some a row, as a person copies them onto paper and counts them. */
-export function numberedWords(words: string): string {
-  const cells = words.split(" ").map((word, i) => `${String(i + 1).padStart(2)} ${word}`);
-  const width = Math.max(...cells.map(({ length }) => length));
-  const rows: string[] = [];
-  for (let i = 0; i < cells.length; i += WORDS_A_ROW) {
-    const row = cells.slice(i, i + WORDS_A_ROW).map((cell) => cell.padEnd(width));
-    rows.push(row.join("   ").trimEnd());
-  }
-  return rows.join("\n");
-}
-
 /**
- * The 32 bytes of 24 words, in any case, with any white space between them, and with or without their numbers.
+ * The 32 bytes of 24 words, in any case, with any white space between them, with or without their numbers, and with or
+ * without the heading of a paper.
  * @throws {Failure} usage (2): a word that is none, another number of words, words out of their order by their numbers, or
  * a checksum that does not fit; it names no word, for they are secret
  */
 export function seedOf(text: string): Uint8Array {
-  const words = withoutNumbers(text);
+  const words = withoutNumbers(withoutHeading(text));
   if (words.length !== WORDS) {
     throw new Failure(
       Exit.usage,

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { Exit, Failure } from "./exit.ts";
-import { numberedWords, seedOf, wordsOf } from "./words_of_keys.ts";
+import { paperOf } from "./paper.ts";
+import { seedOf, wordsOf } from "./words_of_keys.ts";
 
 const SEED = Uint8Array.from({ length: 32 }, (_, i) => i * 7);
+const HEADING = "recovery key of the mesh lyon, 845e2c6c751c3a28, shown 2026-11-28T03:04:42Z";
 
 function refused(text: string, why: RegExp): void {
   assert.throws(
@@ -12,23 +14,13 @@ function refused(text: string, why: RegExp): void {
   );
 }
 
-Deno.test("a key as words is numbered, four words a row in columns, for paper", () => {
-  const rows = numberedWords(wordsOf(SEED)).split("\n");
-  assert.equal(rows.length, 6);
-  assert.match(rows[0] ?? "", /^ 1 [a-z]+ +2 [a-z]+ +3 [a-z]+ +4 [a-z]+$/);
-  assert.match(rows[5] ?? "", /^21 [a-z]+ +22 [a-z]+ +23 [a-z]+ +24 [a-z]+$/);
-  const columns = rows.map((row) => Array.from(row.matchAll(/[a-z]+/g), ({ index }) => index));
-  for (const one of columns) assert.deepEqual(one, columns[0]);
-  assert.deepEqual(rows.join(" ").match(/[a-z]+/g), wordsOf(SEED).split(" "));
-});
-
-Deno.test("words are accepted as they were printed, with their numbers, without them, and as people write lists", () => {
+Deno.test("words are accepted as they were printed, with heading and numbers, without them, and as people write lists", () => {
   const words = wordsOf(SEED);
   const list = words.split(" ");
   const ways = [
     words,
-    numberedWords(words),
-    ` ${numberedWords(words).toUpperCase()} \n`,
+    paperOf(HEADING, words),
+    ` ${paperOf(HEADING, words).toUpperCase()} \n`,
     list.map((word, i) => `${i + 1}. ${word}`).join("\n"),
     list.map((word, i) => `${i + 1}) ${word}`).join("\t"),
     list.map((word, i) => `${String(i + 1).padStart(2, "0")}:${word}`).join("  "),

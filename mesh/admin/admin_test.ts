@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { NodeLab } from "../sim/node_lab.ts";
-import { done, healthOf, refusalOf, revoke, told, village } from "../sim/people.ts";
+import {
+  done,
+  healthOf,
+  promote,
+  refusalOf,
+  revoke,
+  secondsAt,
+  told,
+  village,
+} from "../sim/people.ts";
 import type { Computer } from "../sim/node_lab.ts";
 
 function state(computer: Computer): string {
@@ -65,7 +74,8 @@ Deno.test("without a token a node asks at a door that a person opened, is shown,
     health.some((line) => /^1 machine asks for admission: `shoal approve NAME`/.test(line)),
   );
   assert.equal(members(founder), 0);
-  assert.deepEqual(done(approve(founder, "guest")), { id: guest.id, name: "guest" });
+  const approved = done(approve(founder, "guest"));
+  assert.deepEqual([approved.id, approved.name, approved.before], [guest.id, "guest", undefined]);
   assert.ok(lab.until(5_000, () => state(guest) === "member"));
   assert.equal(founder.sees(guest)?.state, "alive");
   assert.equal(founder.sees(guest)?.standing, "certified");
@@ -94,7 +104,7 @@ Deno.test("a stranger that asks by a member's name is not approved by it", () =>
       /is a member \([0-9a-f]{64}\), and another machine asks by that name \([0-9a-f]{64}\): say/,
     );
   }
-  assert.deepEqual(done(approve(founder, lyon.id)), { id: lyon.id, name: "lyon" });
+  assert.equal(done(approve(founder, lyon.id)).name, "lyon");
   const names = strangers.map((stranger) => done(approve(founder, stranger.id)).name);
   assert.deepEqual(
     names,
@@ -153,6 +163,28 @@ Deno.test("a member that is no admin shows who asks, and says where it can be ap
     "1 machine asks for admission, and this node is no admin: on founder, " +
     "`shoal approve KEY --name NAME` admits one that you know",
   ]);
+});
+
+Deno.test("an approval of a member renews its membership for a year, and may rename it; an admin's lasts as its office", () => {
+  const { lab, founder, others: [admin, plain] } = village(crypto, ["admin", "plain"]);
+  assert.ok(admin && plain);
+  promote(founder, admin);
+  lab.run(60_000);
+  const year = secondsAt(founder) + 365 * 86_400;
+  assert.deepEqual(done(approve(founder, "plain")), {
+    id: plain.id,
+    name: "plain",
+    before: "plain",
+    until: year,
+  });
+  const renamed = done(approve(founder, plain.id, "bern"));
+  assert.deepEqual([renamed.before, renamed.name], ["plain", "bern"]);
+  const { before, until } = done(approve(founder, "admin"));
+  assert.deepEqual([before, until], ["admin", undefined]);
+  const stranger = crypto.ed25519FromSeed(lab.random(32)).publicKey.toHex();
+  const { before: none, until: first } = done(approve(founder, stranger, "late"));
+  assert.deepEqual([none, first], [undefined, year]);
+  assert.equal(done(approve(founder, stranger)).before, "late", "it has not come yet");
 });
 
 Deno.test("an open node admits whoever asks, and every status says so", () => {

@@ -20,6 +20,14 @@ export interface ApproveOptions extends Insistence {
   readonly groups?: readonly string[];
 }
 
+/** Who was approved, by the name that it has now. */
+export interface Approved extends Who {
+  /** What it was called where it had a certificate, which is renewed then; undefined: it is a member from now on. */
+  readonly before: string | undefined;
+  /** Unix seconds at which its membership ends; undefined: with its office as an admin. */
+  readonly until: number | undefined;
+}
+
 /** Certifies somebody who asked, whom a token let in, or whose certificate has an end. */
 export function approve(
   crypto: Crypto,
@@ -29,7 +37,7 @@ export function approve(
   who: string,
   options: ApproveOptions,
   out: Outbox<NodeEvent>,
-): Decoded<Who> {
+): Decoded<Approved> {
   const fault = groupsFault(options.groups ?? []);
   if (fault !== undefined) return refusal(`approve: ${fault}`);
   const wanted = findCandidate(crypto, mesh, askers, who);
@@ -44,26 +52,28 @@ export function approve(
     return refusal(`approve: ${id} has left the mesh for good: the machine needs a new identity`);
   }
   const groups = options.groups && canonicalGroups(options.groups);
+  const before = mesh.statements.certificate(id) && nameOf(mesh, id);
+  const approved = (until: number | undefined): Decoded<Approved> => ({
+    ok: true,
+    value: { ...whoNow(mesh, id), before, until },
+  });
   if (mesh.statements.isAdmin(id)) {
     const by = meshKeyOf(mesh, "approve: an admin has its certificate from the mesh key", options);
     if (!by.ok) return by;
     if (!membership) return refusal(`approve: ${who} is an admin that is not here now`);
     const certificate = certificateOf(mesh, now, membership, { name, groups });
     const said = mesh.say(now, by.value, { kind: "admin", certificate }, out);
-    return said.ok ? { ok: true, value: whoNow(mesh, id) } : refusal(`approve: ${said.error}`);
+    return said.ok ? approved(undefined) : refusal(`approve: ${said.error}`);
   }
   const by = authorityOf(mesh, "approve", options);
   if (!by.ok) return by;
   const certificate = membership
     ? certificateOf(mesh, now, membership, { name, groups })
     : newcomer(mesh, now, id, name, groups ?? []);
-  const said = mesh.say(now, by.value, {
-    kind: "member",
-    certificate,
-    until: untilOf(now),
-    token: undefined,
-  }, out);
-  return said.ok ? { ok: true, value: whoNow(mesh, id) } : refusal(`approve: ${said.error}`);
+  const until = untilOf(now);
+  const member = { kind: "member", certificate, until, token: undefined } as const;
+  const said = mesh.say(now, by.value, member, out);
+  return said.ok ? approved(until) : refusal(`approve: ${said.error}`);
 }
 
 /** Makes a member an admin. The mesh key signs over that very key (invariant 1). */

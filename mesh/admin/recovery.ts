@@ -63,7 +63,11 @@ export function recover(
 ): Decoded<Planned> {
   const { recoveryKey } = mesh.genesis;
   if (!crypto.equal(keys.recovery.publicKey, recoveryKey)) {
-    return refusal("recover: these are not the recovery words of this mesh");
+    return refusal(
+      keys.recovery.publicKey.toHex() === mesh.statements.meshKey
+        ? "recover: these are the words of the mesh key: the recovery words stand on another paper"
+        : `recover: these are not the recovery words of this mesh, ${mesh.genesis.name}`,
+    );
   }
   const number = (mesh.statements.successor?.number ?? 0) + 1;
   if (number > SUCCESSOR_MAX) {

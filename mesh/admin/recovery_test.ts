@@ -75,8 +75,17 @@ Deno.test("item 3, invariant 5: the mesh key is lost: recovery says first what i
   const meshId = second.node.status(second.now()).mesh.id;
   assert.match(
     refusalOf(recover(third, { yes: true }, NEW_KEY)),
-    /^recover: these are not the recovery words/,
+    /^recover: these are not the recovery words of this mesh, [a-z]+$/,
   );
+  const mistaken = third.step((now, out) => {
+    const seeds = { recovery: founder.wish.meshSeed ?? NEW_KEY, meshKey: NEW_KEY };
+    return third.node.recover(now, seeds, { yes: true }, out);
+  });
+  assert.match(refusalOf(mistaken), /^recover: these are the words of the mesh key: /);
+  const kept = third.step((now, out) => third.node.setMeshKey(now, RECOVERY, out));
+  assert.match(refusalOf(kept), /^mesh-key: these are the recovery words: .*`shoal recover`/);
+  const strange = third.step((now, out) => third.node.setMeshKey(now, NEW_KEY, out));
+  assert.match(refusalOf(strange), /^mesh-key: it is not the mesh key of this mesh/);
   const asked = done(recover(third, {}));
   assert.equal(asked.isDone, false);
   assert.equal(
@@ -220,7 +229,15 @@ Deno.test("item 3, invariants 5 and 13: a thief that hides what the mesh key sig
   everybody({ kind: "admin", certificate: { ...certificate, key: mole.id, name: "boss" } }, 901);
   lab.run(40_000);
   assert.equal(fourth.sees(third), undefined);
-  assert.ok(done(recover(fourth, { without: ["boss"], since: since + 30, yes: true })).isDone);
+  assert.ok(
+    done(
+      recover(fourth, {
+        without: [`BOSS.${fourth.node.genesis?.name}.internal.`],
+        since: since + 30,
+        yes: true,
+      }),
+    ).isDone,
+  );
   assert.ok(lab.until(300_000, () => areMutual(honest)));
   lab.run(60_000);
   for (const [i, by] of honest.entries()) {

@@ -1,6 +1,7 @@
 /** Item 3 of what was wrong: whoever goes, member, admin or founder, cuts off nobody honest (invariants 3 and 4). */
 import assert from "node:assert/strict";
-import type { Who } from "../event.ts";
+import type { NodeEvent, Who } from "../event.ts";
+import type { Now, Outbox } from "../machine.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { Insider } from "../sim/insider.ts";
 import { type Computer, NodeLab } from "../sim/node_lab.ts";
@@ -96,6 +97,30 @@ Deno.test("a mesh address stands for the key of whoever has it, in every command
   const address = founder.sees(plain)?.ip4 ?? "";
   const { who } = done(founder.step((now, out) => founder.node.revoke(now, address, {}, out)));
   assert.equal(who.id, plain.id);
+});
+
+Deno.test("a name in the domain of the mesh stands for the name, in every command about somebody", () => {
+  const { founder, others: [admin, plain] } = village(crypto, ["admin", "plain"]);
+  assert.ok(admin && plain);
+  const dns = (name: string) => `${name.toUpperCase()}.${founder.node.genesis?.name}.Internal.`;
+  const by = <T>(act: (now: Now, out: Outbox<NodeEvent>) => T) => founder.step(act);
+  const approved = by((now, out) => founder.node.approve(now, dns("plain"), out));
+  assert.equal(done(approved).id, plain.id);
+  const promoted = by((now, out) => founder.node.promote(now, dns("admin"), {}, out));
+  assert.equal(done(promoted).id, admin.id);
+  const asked = by((now, out) => founder.node.askAdmin(now, dns("admin"), out));
+  assert.equal(asked?.id, admin.id);
+  const own = by((now, out) => founder.node.revoke(now, dns("founder"), {}, out));
+  assert.match(refusalOf(own), /^revoke: that is this node itself/);
+  const demoted = by((now, out) => founder.node.demote(now, dns("admin"), {}, out));
+  assert.equal(done(demoted).who.id, admin.id);
+  const key = crypto.ed25519FromSeed(founder.lab.random(32)).publicKey.toHex();
+  done(by((now, out) => founder.node.trust(now, key, "friend", out)));
+  assert.equal(done(by((now, out) => founder.node.untrust(now, dns("friend"), out))).id, key);
+  const revoked = by((now, out) => founder.node.revoke(now, dns("plain"), {}, out));
+  assert.equal(done(revoked).who.id, plain.id);
+  const elsewhere = by((now, out) => founder.node.revoke(now, "admin.other.internal", {}, out));
+  assert.match(refusalOf(elsewhere), /^revoke: admin\.other\.internal: no member has this name/);
 });
 
 Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () => {
@@ -290,10 +315,8 @@ Deno.test("item 3, invariant 4: revoke of an admin keeps what was signed before 
       /^the certificates of late, unknown do not count any more, .*settles each/m,
     );
   }
-  assert.deepEqual(done(founder.step((now, out) => founder.node.approve(now, "late", out))), {
-    id: good.id,
-    name: "late",
-  });
+  const approved = done(founder.step((now, out) => founder.node.approve(now, "late", out)));
+  assert.deepEqual([approved.id, approved.name, approved.before], [good.id, "late", undefined]);
   done(founder.step((now, out) => founder.node.revoke(now, "unknown", {}, out)));
   assert.ok(lab.until(120_000, () => areMutual([...kept, good])), "it knocks, and is in again");
   assert.equal(founder.sees(good)?.ip4, address, "at its address");

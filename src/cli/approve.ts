@@ -1,13 +1,14 @@
 import { Exit } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
+import { having, isText, orNull } from "../shape.ts";
+import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, groupsOf, parseOptions } from "./command.ts";
 
 export const approve: Command = {
   usage:
     "approve [--name N] [--groups A,B] [--yes] [--interface IF | --state DIR] [--json] NAME|KEY",
   help: `Admits a node that asked to join without a token; status lists those that wait. It has to
-be run on an admin node: by NAME on the one that was asked, by the whole KEY on any. For a
-member it renews the certificate.
+be run on an admin node: by NAME on the one that was asked, by the whole KEY on any. What is a
+member already is renewed: it lasts a year from now.
 
   --name N         what the mesh calls it (default: the name that it asked for)
   --groups A,B     the groups that it will be in
@@ -27,10 +28,31 @@ ${INSTANCE_HELP}`,
       name: values.name,
       groups: values.groups === undefined ? undefined : groupsOf("--groups", values.groups),
       yes: values.yes,
-    }, { isAnswer: isWho });
-    io.out(
-      values.json ? jsonText(document) : `${document["name"]} (${document["key"]}) is a member now`,
-    );
+    }, { isAnswer: isApproved });
+    io.out(values.json ? jsonText(document) : sentence(document as unknown as Approved));
     return Exit.done;
   },
 };
+
+interface Approved {
+  readonly name: string;
+  readonly key: string;
+  /** null: it was no member before. */
+  readonly called_before: string | null;
+  /** RFC 3339; null: its membership ends with its office as an admin. */
+  readonly expires: string | null;
+}
+
+const isApproved = having({
+  name: isText,
+  key: isText,
+  called_before: orNull(isText),
+  expires: orNull(isText),
+});
+
+function sentence({ name, key, called_before: before, expires }: Approved): string {
+  if (before === null) return `${name} (${key}) is a member now, until ${expires}`;
+  const renamed = before === name ? "" : `, and is called ${name} from now on`;
+  const until = expires === null ? "as long as it is an admin" : `until ${expires}`;
+  return `${before} (${key}) is a member already: its membership is renewed, ${until}${renamed}`;
+}

@@ -1,9 +1,9 @@
 import { loadSodium } from "../../ffi/sodium.ts";
+import { domainOf } from "../../mesh/domain.ts";
 import type { GuestStatus } from "../../mesh/status.ts";
 import { formatSeed } from "../../mesh/seed.ts";
 import { parseAddress } from "../../mesh/endpoint.ts";
 import { parseSeed } from "../config.ts";
-import { SUFFIX } from "../dns/zone.ts";
 import { Exit, type ExitCode, Failure } from "../exit.ts";
 import { type GuestFile, guestFileText, qrText } from "../guest_file.ts";
 import { random } from "../random.ts";
@@ -216,7 +216,7 @@ async function withHost(choice: Choice, dns: readonly string[], io: Io): Promise
     } says why; name an address instead`;
     throw new Failure(Exit.failed, what);
   }
-  return dns.flatMap((name) => name === HOST ? [...servers, `${mesh.name}.${SUFFIX}`] : [name]);
+  return dns.flatMap((name) => name === HOST ? [...servers, domainOf(mesh.name)] : [name]);
 }
 
 /** @throws {Failure} usage (2) */

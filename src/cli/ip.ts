@@ -1,3 +1,4 @@
+import { nameIn } from "../../mesh/domain.ts";
 import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
 import type { SelfStatus } from "../../mesh/status.ts";
 import { Exit, Failure } from "../exit.ts";
@@ -12,7 +13,8 @@ const KEY_DIGITS = 8;
 export const ip: Command = {
   usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
   help:
-    `Prints the mesh addresses of this node, or of a peer or guest by its name, key or mesh address.
+    `Prints the mesh addresses of this node, or of a peer or guest by its name (also as in DNS,
+oslo.lyon.internal), key or mesh address.
 
   -4, -6           only this family
 ${INSTANCE_HELP}`,
@@ -28,9 +30,12 @@ ${INSTANCE_HELP}`,
     });
     const status = document as unknown as StatusDocument;
     const wanted = positionals[0];
-    const matches = wanted === undefined
+    const meantName = wanted && nameIn(status.mesh?.name ?? "", wanted);
+    const matches = meantName === undefined
       ? [status.self]
-      : [status.self, ...status.peers, ...status.guests].filter((node) => isCalled(node, wanted));
+      : [status.self, ...status.peers, ...status.guests].filter((node) =>
+        isCalled(node, meantName)
+      );
     const [found] = matches;
     if (found === undefined) {
       throw new Failure(

@@ -1,7 +1,8 @@
 import { readWords } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
+import { paperOf } from "../paper.ts";
 import { having, isObject, isText } from "../shape.ts";
-import { numberedWords } from "../words_of_keys.ts";
+import { shortMeshId } from "../status.ts";
 import { askNode, consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
@@ -10,6 +11,9 @@ export const meshKey: Command = {
   help: `The two keys of a mesh. The mesh key makes and unmakes admins; it lies on the machine that
 founded the mesh. The recovery key names another mesh key when that is stolen or lost; it was made at
 the founding, to be written down and kept away from every machine.
+
+Words are shown below a line that says which key of which mesh they are, and when they were shown:
+write it on the paper, too.
 
   words            shows the recovery key as 24 numbered words; with --erase --yes it is shown once
                    more and removed from this disk
@@ -28,11 +32,13 @@ ${INSTANCE_HELP}`,
       erase: { type: "boolean" },
       yes: { type: "boolean" },
     }, { min: 1, max: 1 });
-    const hasWords = having({ words: isText });
     const ask = (command: string, erase = false) =>
       consultNode(values, io, { command, erase }, { isAnswer: hasWords });
     const show = ({ document, meant }: Awaited<ReturnType<typeof ask>>) => {
-      io.out(values.json ? jsonText(document) : numberedWords(String(document["words"])));
+      const { words, mesh_key: key, mesh, shown } = document as unknown as Shown;
+      const which = key === undefined ? "recovery key" : `mesh key ${shortMeshId(key)}`;
+      const heading = `${which} of the mesh ${mesh.name}, ${shortMeshId(mesh.id)}, shown ${shown}`;
+      io.out(values.json ? jsonText(document) : paperOf(heading, words));
       return meant;
     };
     switch (positionals[0]) {
@@ -84,3 +90,19 @@ ${INSTANCE_HELP}`,
     }
   },
 };
+
+interface Shown {
+  readonly words: string;
+  /** The public half, where the words are the mesh key and not the recovery key. */
+  readonly mesh_key?: string;
+  readonly mesh: { readonly id: string; readonly name: string };
+  /** RFC 3339 */
+  readonly shown: string;
+}
+
+const hasWords = having({
+  words: isText,
+  mesh_key: (value) => value === undefined || isText(value),
+  mesh: having({ id: isText, name: isText }),
+  shown: isText,
+});

@@ -1,11 +1,12 @@
 import { Exit } from "../exit.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
-import { type Command, misuse, parseOptions } from "./command.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, isWho, jsonText } from "./client.ts";
+import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
 export const trust: Command = {
   usage: "trust --name NAME [--interface IF | --state DIR] [--json] KEY",
-  help: `Believes a node by its public key, on this node alone: it needs no token and no approval
-here, and the rest of the mesh does not know it. approve admits a node to the whole mesh.
+  help:
+    `This node alone takes the holder of KEY for a member, from the first time that it knocks here:
+it needs no token and no approval. No other member does; approve admits a node to the whole mesh.
 KEY is the self.key that status --json shows on the other node.
 
   --name NAME      what the mesh calls it
@@ -18,13 +19,23 @@ ${INSTANCE_HELP}`,
     if (values.name === undefined) {
       throw misuse(io, trust, "--name is missing");
     }
-    const document = await askNode(values, io, {
+    const { document, meant } = await consultNode(values, io, {
       command: "trust",
       key: positionals[0],
       name: values.name,
     }, { isAnswer: isWho });
+    const { name, key } = document;
+    if (values.json) {
+      io.out(jsonText(document));
+      return Exit.done;
+    }
     io.out(
-      values.json ? jsonText(document) : `${document["name"]} (${document["key"]}) is trusted now`,
+      `this node alone takes the holder of ${key} for a member, ${name}: no other member knows it`,
+    );
+    io.err(
+      `${programName(io, `untrust${meant.asking} ${name}`)} ends that; ${
+        programName(io, `approve${meant.asking} --name ${name} ${key}`)
+      } on an admin admits it to the whole mesh`,
     );
     return Exit.done;
   },

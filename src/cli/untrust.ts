@@ -5,7 +5,8 @@ import { type Command, parseOptions } from "./command.ts";
 export const untrust: Command = {
   usage: "untrust [--interface IF | --state DIR] [--json] NAME|KEY",
   help:
-    `Ends the trust of this node alone in a key, which trust began. A member of the mesh stays one.
+    `Ends what trust began: this node does not take the holder of that key for a member by its own word any
+more. A member of the mesh stays one.
 
 ${INSTANCE_HELP}`,
   async run(args, io) {
@@ -16,7 +17,9 @@ ${INSTANCE_HELP}`,
     io.out(
       values.json
         ? jsonText(document)
-        : `${document["name"]} (${document["key"]}) is not trusted any more`,
+        : `this node does not take the holder of ${document["key"]}, ${
+          document["name"]
+        }, for a member by its own word any more`,
     );
     return Exit.done;
   },

@@ -1,10 +1,10 @@
 /**
- * What the names of a mesh are: `NAME.MESH.internal`, and back from the addresses. `.internal` is the top-level
- * domain that is kept for private use (ICANN board resolution 2024.07.29.06). Members and meshes are named by DNS
+ * What the names of a mesh are: `NAME.MESH.internal`, and back from the addresses. Members and meshes are named by DNS
  * labels in lower case only (isName in mesh/membership/statement.ts), so that no name has to be rewritten here.
  *
  * A pure function of the members that the node knows. Answers are authoritative: no other server knows of them.
  */
+import { domainOf } from "../../mesh/domain.ts";
 import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
 import type { Prefix } from "../../mesh/machine.ts";
 import type { Directory, Named } from "../../mesh/report/directory.ts";
@@ -15,8 +15,6 @@ import { networkNamed, reverseZoneOf, reverseZones } from "./reverse.ts";
 const TTL = 10;
 /** The same of "there is none" (RFC 2308, section 5): who waits for a machine to join asks again and again. */
 const NEGATIVE_TTL = 5;
-/** Behind the name of a mesh. */
-export const SUFFIX = "internal";
 
 /**
  * Names that machines look for by themselves in each domain that they search: by `wpad` a browser finds the proxy for
@@ -43,7 +41,7 @@ export class Zone {
   #heads: readonly string[] | undefined;
 
   constructor(private readonly directory: Directory) {
-    this.apex = `${directory.mesh}.${SUFFIX}`;
+    this.apex = domainOf(directory.mesh);
     for (const entry of directory.entries) {
       this.#entries.set(entry.name, entry);
       if (entry.ip4 !== undefined) this.#owners.set(entry.ip4, entry.name);
