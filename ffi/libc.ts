@@ -22,6 +22,7 @@ const ENOENT = 2;
 const ESRCH = 3;
 const O_RDONLY = 0;
 const O_RDWR = 2;
+const LINK_MAX = 4096;
 
 const symbols = {
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
@@ -34,6 +35,7 @@ const symbols = {
   getgrnam_r: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
   open: { parameters: ["buffer", "i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "isize" },
   dup: { parameters: ["i32"], result: "i32" },
   dup2: { parameters: ["i32", "i32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
@@ -173,6 +175,17 @@ export function readKernelFile(path: string, max: number): string {
   } finally {
     calls.close(fd);
   }
+}
+
+/**
+ * Where a link of the kernel's leads, below /proc, as `net:[4026531833]`; cut off after {@link LINK_MAX} bytes.
+ * @throws {SystemError} when it cannot be read
+ */
+export function readKernelLink(path: string): string {
+  const bytes = new Uint8Array(LINK_MAX);
+  const length = calls.readlink(new TextEncoder().encode(`${path}\0`), bytes, BigInt(LINK_MAX));
+  ensure(`readlink(${path})`, Number(length));
+  return new TextDecoder().decode(bytes.subarray(0, Number(length)));
 }
 
 /** Lets descriptors lead to /dev/null: what is written to them is gone, and no terminal is held. */

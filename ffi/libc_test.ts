@@ -8,6 +8,7 @@ import {
   interfaceIndex,
   peerCredentials,
   readKernelFile,
+  readKernelLink,
   SystemError,
 } from "./libc.ts";
 
@@ -94,4 +95,12 @@ Deno.test("a file of the kernel is read to its end, or as far as it may be", () 
 Deno.test("a group has the number that this machine gives it, and one that is not there has none", () => {
   assert.equal(groupId("root"), 0);
   assert.equal(groupId("no-group-of-this-name"), undefined);
+});
+
+Deno.test("a link of the kernel's is read as the kernel writes it, and one that is not there is refused", () => {
+  assert.match(readKernelLink("/proc/self/ns/net"), /^net:\[\d+\]$/);
+  assert.throws(
+    () => readKernelLink("/proc/self/none"),
+    (error) => error instanceof SystemError && error.message.includes("ENOENT"),
+  );
 });

@@ -11,6 +11,7 @@ import {
 import type { NodeEvent } from "../mesh/event.ts";
 import { type Io, joinLine, joinLineAt, programName } from "./cli/command.ts";
 import { inWordsOf, type Meant, meantAs } from "./cli/typed.ts";
+import type { Instance } from "./instance.ts";
 import type { NodeConfig } from "./config.ts";
 import { ControlServer, type Document } from "./control.ts";
 import { Ending } from "./ending.ts";
@@ -45,6 +46,8 @@ export async function runDaemon(
   const front = new Front(config, io, meant, ending, manager !== undefined);
   const node = opened = MeshNode.open({
     stateDir: config.instance.stateDir,
+    // The folder that --state names is beside whatever a person has there.
+    statesDir: isOfUsualPlace(config.instance) ? dirname(config.instance.stateDir) : undefined,
     interface: config.instance.interface,
     name: config.name,
     meshName: config.meshName,
@@ -79,7 +82,7 @@ export async function runDaemon(
       credentialsOf: peerCredentials,
       descriptors: { left: descriptorsLeft, hasInput, duplicate },
       onDefect: ending.defect,
-      makesFolder: dirname(config.instance.controlSocket) !== config.instance.stateDir,
+      makesFolder: isOfUsualPlace(config.instance),
       onNews: noteNews,
     });
     front.introduce(node);
@@ -93,6 +96,11 @@ export async function runDaemon(
     node.close();
     await server?.close();
   }
+}
+
+/** Whether a node has the state folder of its interface or service, and not one that --state names. */
+function isOfUsualPlace({ stateDir, controlSocket }: Instance): boolean {
+  return dirname(controlSocket) !== stateDir;
 }
 
 /** @throws {Failure} usage (2) when there is no such group */
@@ -227,6 +235,12 @@ class Front {
       }
       const warning = reachOf(seeds);
       if (warning !== "") this.io.err(warning);
+      if (!node.isAtUsualPort) {
+        this.io.err(
+          `this line names UDP port ${node.info.port}, which this node gives up for its usual one as soon as that is free: ` +
+            `print another line then (${this.#typed("invite")}), or choose a port by --listen`,
+        );
+      }
       this.io.out(
         `write down the recovery words of the mesh: ${this.#typed("mesh-key words")}`,
       );

@@ -199,9 +199,15 @@ export function noteNews(news: NodeNews): void {
       );
     case "portTaken":
       return log.warn(
-        "UDP port {usual} is another program's: this node listens on {port} until that one is free, " +
-          "or choose one by --listen",
+        "UDP port {usual} is another program's: this node listens on {port} until that one is free, which it tries " +
+          "every half a minute; --listen chooses another",
         { usual: news.usual, port: news.port },
+      );
+    case "portOfAnother":
+      return log.info(
+        "UDP port {usual} is that of the node of {by}, also while it does not run: this one listens on {port} and keeps " +
+          "to it; --listen chooses another",
+        { usual: news.usual, port: news.port, by: news.by },
       );
     case "joinIgnored":
       return log.warn(

@@ -24,7 +24,8 @@ import { SEEDS_MAX } from "../mesh/door/token.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { IP6_ON_LINK, LinkAddresses } from "./addresses.ts";
 import { readClock } from "./clock.ts";
-import { type DataplaneConfig, hostName, type SuiteChoice } from "./config.ts";
+import { freePort, neighbours } from "./neighbours.ts";
+import { type DataplaneConfig, DEFAULT_PORT, hostName, type SuiteChoice } from "./config.ts";
 import type { ControlNews } from "./control.ts";
 import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
@@ -67,6 +68,13 @@ export type NodeNews =
   | { readonly kind: "portRegained"; readonly port: number }
   /** The usual UDP port was another program's as the node started. */
   | { readonly kind: "portTaken"; readonly usual: number; readonly port: number }
+  /** The default UDP port is that of another node of this machine, by its state folder: this one keeps to the next. */
+  | {
+    readonly kind: "portOfAnother";
+    readonly usual: number;
+    readonly port: number;
+    readonly by: string;
+  }
   /** This node has the mesh key of a mesh of which it knows no other member: it asks no other mesh to let it in. */
   | { readonly kind: "joinIgnored"; readonly mesh: string }
   /** This node has another name than the one that it was started with. */
@@ -81,6 +89,8 @@ export type NodeNews =
 
 export interface MeshNodeOptions {
   readonly stateDir: string;
+  /** Where other nodes of this machine have their state folders, whose ports a new node leaves to them; none when absent. */
+  readonly statesDir?: string | undefined;
   /** "" only without `tun`. */
   readonly interface: string;
   /** A DNS label. Undefined: the name of the last start, else the host name. */
@@ -169,7 +179,8 @@ export class MeshNode {
     checkDataplane("node", core, options.dataplane);
     const { stateDir, join, token, previousState: takesPrevious = false, onNews } = options;
     const founds = join.length === 0 && token === undefined;
-    const state = NodeState.open({ dir: stateDir, founds, takesPrevious, onNews });
+    const firstPort = () => firstPortOf(options);
+    const state = NodeState.open({ dir: stateDir, founds, takesPrevious, firstPort, onNews });
     try {
       return new MeshNode(core, state, options);
     } catch (error) {
@@ -541,8 +552,7 @@ export class MeshNode {
   readonly #memory = (): Memory => {
     const { port } = this.info;
     // One that was only taken because the usual one was busy is not to become the usual one.
-    const isExpected = this.options.listen !== undefined || port === this.#state.usualPort;
-    return { snapshot: this.#machine.snapshot(), port: isExpected ? port : undefined };
+    return { snapshot: this.#machine.snapshot(), port: this.isAtUsualPort ? port : undefined };
   };
 
   #hear(event: NodeEvent): void {
@@ -664,12 +674,16 @@ export class MeshNode {
     }
   }
 
+  /** False: it listens on another until the usual one is free. */
+  get isAtUsualPort(): boolean {
+    return this.options.listen !== undefined || this.info.port === this.#state.usualPort;
+  }
+
   /** Firewalls and invites name the usual port. */
   #checkPort(): void {
+    if (this.isAtUsualPort) return;
     const { usualPort: usual } = this.#state;
-    const { port } = this.info;
-    if (this.options.listen !== undefined || port === usual) return;
-    this.options.onNews({ kind: "portTaken", usual, port });
+    this.options.onNews({ kind: "portTaken", usual, port: this.info.port });
   }
 
   /** A machine inside the usual pool would lose its own network by founding a mesh with it. */
@@ -688,8 +702,8 @@ export class MeshNode {
 
   /** The usual port was taken as the node started: firewalls and invites name it, so it is taken as soon as it is free. */
   #regainPort(): void {
+    if (this.isAtUsualPort) return;
     const { usualPort: port } = this.#state;
-    if (this.options.listen !== undefined || this.info.port === port) return;
     try {
       this.#device.bind(port, 0);
     } catch (error) {
@@ -702,7 +716,9 @@ export class MeshNode {
 
   #tellAddresses(): void {
     const { ifname, port } = this.info;
-    const endpoints = this.#outside.ownAddresses(ifname).map((address) => ({
+    const { statesDir } = this.options;
+    const tunnels = new Set([ifname, ...(statesDir === undefined ? [] : neighbours(statesDir))]);
+    const endpoints = this.#outside.ownAddresses(tunnels).map((address) => ({
       address,
       port,
       scope: 0,
@@ -731,10 +747,10 @@ export class MeshNode {
     }
     const { ifname, port } = this.info;
     const { usualPort } = this.#state;
-    if (this.options.listen === undefined && port !== usualPort) {
+    if (!this.isAtUsualPort) {
       lines.push(
-        `UDP port ${usualPort} was taken: this node listens on ${port}: open that one in ` +
-          `firewalls, or choose one by --listen`,
+        `UDP port ${usualPort} was taken: this node listens on ${port} until that one is free, which it tries every ` +
+          "half a minute: invites and firewalls that name it lead nowhere until then; --listen chooses another",
       );
     }
     if (!this.options.tun) return lines;
@@ -805,4 +821,12 @@ export class MeshNode {
 function value<T>(decoded: Decoded<T>, refusal: ExitCode = Exit.failed): T {
   if (decoded.ok) return decoded.value;
   throw new Failure(refusal, decoded.error);
+}
+
+/** The default port, or the next that no other node of this machine has. */
+function firstPortOf({ stateDir, statesDir, listen, onNews }: MeshNodeOptions): number {
+  if (statesDir === undefined || listen !== undefined) return DEFAULT_PORT;
+  const { port, by } = freePort({ parent: statesDir, own: stateDir }, DEFAULT_PORT);
+  if (by !== undefined) onNews({ kind: "portOfAnother", usual: DEFAULT_PORT, port, by });
+  return port;
 }

@@ -10,6 +10,8 @@ import { Node as Machine } from "../mesh/node.ts";
 import { nobleCrypto } from "../mesh/noble_crypto.ts";
 import { readSeed } from "../mesh/seed.ts";
 import { testUnless } from "../.ci/skip.ts";
+import { freePort, PORT_FILE } from "./neighbours.ts";
+import { wrap } from "./envelope.ts";
 import { Exit, Failure } from "./exit.ts";
 import { MeshNode, type MeshNodeOptions, type NodeNews } from "./node.ts";
 
@@ -272,6 +274,24 @@ Deno.test("a port that was taken as the node started is taken as soon as it is f
     assert.doesNotMatch(node.status().health.join("\n"), /was taken/);
     assert.ok(news.some((one) => one.kind === "portRegained" && one.port === port));
     node.close();
+  }));
+
+Deno.test("a new node leaves the port of another node of the machine to it, and remembers another as its own", () =>
+  inFolder((dir) => {
+    Deno.mkdirSync(join(dir, "first"));
+    Deno.writeFileSync(join(dir, "first", PORT_FILE), wrap(PORT_FILE, "51820"));
+    const news: NodeNews[] = [];
+    const wish = {
+      listen: undefined,
+      statesDir: dir,
+      // Whether those ports are free on the machine that runs this test is another matter.
+      onNews: (one: NodeNews) => void (one.kind === "portTaken" || news.push(one)),
+    };
+    for (let start = 1; start <= 2; start++) open(dir, "second", wish).node.close();
+    const by = join(dir, "first");
+    assert.deepEqual(news, [{ kind: "portOfAnother", usual: 51820, port: 51821, by }], "once");
+    const third = freePort({ parent: dir, own: join(dir, "third") }, 51820);
+    assert.deepEqual(third, { port: 51822, by });
   }));
 
 Deno.test("a founder that nobody has joined yet is told that it asks no other mesh", () =>

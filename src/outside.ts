@@ -47,13 +47,13 @@ export class Outside {
   }
 
   /**
-   * Addresses of this machine, but for those on `except` (our own interface: a tunnel must not be
-   * offered as a way to itself) and on bridges for guests of this machine. Which of them mean anything to others is mesh's to say.
+   * Addresses of this machine, but for those on `except` (our own interface, as a tunnel must not be offered as a way to
+   * itself, and those of other nodes here, whose meshes are others) and on bridges for guests of this machine. Which of them mean anything to others is mesh's to say.
    */
-  ownAddresses(except: string): Uint8Array[] {
+  ownAddresses(except: ReadonlySet<string>): Uint8Array[] {
     const found = new Map<string, Uint8Array>();
     for (const { name, address } of this.#interfaces()) {
-      const isLeftOut = name === except || GUEST_BRIDGE.test(name);
+      const isLeftOut = except.has(name) || GUEST_BRIDGE.test(name);
       const bytes = isLeftOut ? undefined : parseAddress(address.split("%")[0] ?? "");
       if (bytes !== undefined) found.set(formatAddress(bytes), bytes);
     }

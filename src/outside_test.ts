@@ -14,16 +14,27 @@ Deno.test("a name asks the resolver, an unknown name gives nothing and is counte
 });
 
 Deno.test("own addresses leave out those of the tunnel itself", () => {
-  const texts = (tunnel: string) => new Outside().ownAddresses(tunnel).map(formatAddress);
+  const texts = (tunnel: string) =>
+    new Outside().ownAddresses(new Set([tunnel])).map(formatAddress);
   assert(texts("").includes("127.0.0.1"));
   assert(!texts("lo").includes("127.0.0.1"));
 });
 
-Deno.test("own addresses leave out those of bridges for guests of this machine, and not a bridge to the network", () => {
-  const names = ["docker0", "br-0123456789ab", "virbr0", "lxcbr0", "podman0", "br0", "eth0"];
+Deno.test("own addresses leave out those of other nodes and of bridges for guests of this machine, and not a bridge to the network", () => {
+  const names = [
+    "shoal0",
+    "lab",
+    "docker0",
+    "br-0123456789ab",
+    "virbr0",
+    "lxcbr0",
+    "podman0",
+    "br0",
+    "eth0",
+  ];
   const all = names.map((name, i) => ({ name, address: `192.0.2.${i}` }));
-  const texts = new Outside(() => all).ownAddresses("shoal0").map(formatAddress);
-  assert.deepEqual(texts, ["192.0.2.5", "192.0.2.6"]);
+  const texts = new Outside(() => all).ownAddresses(new Set(["shoal0", "lab"])).map(formatAddress);
+  assert.deepEqual(texts, ["192.0.2.7", "192.0.2.8"]);
 });
 
 Deno.test("an interface's addresses are listed by its name", () => {
@@ -45,7 +56,7 @@ Deno.test("who else uses the mesh's IPv4 network on this machine is found, and w
 Deno.test("without a free descriptor the last answer stands and is counted; another fault is thrown", () => {
   let answer = (): { name: string; address: string }[] => [{ name: "eth0", address: "192.0.2.1" }];
   const outside = new Outside(() => answer());
-  const texts = () => outside.ownAddresses("").map(formatAddress);
+  const texts = () => outside.ownAddresses(new Set()).map(formatAddress);
   assert.deepEqual(texts(), ["192.0.2.1"]);
   answer = () => {
     throw Object.assign(new Error("Too many open files"), { code: "EMFILE" });

@@ -26,6 +26,7 @@ import { NUMBER_MAX, STATEMENT_MAX } from "../mesh/membership/statement.ts";
 import { ADMINS_ROOM, FAREWELLS_ROOM } from "../mesh/membership/statements.ts";
 import type { Now } from "../mesh/machine.ts";
 import type { NodeSnapshot } from "../mesh/snapshot.ts";
+import { PORT_FILE } from "./neighbours.ts";
 import { DEFAULT_PORT } from "./config.ts";
 import { ENVELOPE_SIZE, isEnvelope, unwrap, wrap } from "./envelope.ts";
 import { Exit, Failure } from "./exit.ts";
@@ -49,8 +50,6 @@ import {
 } from "./keys.ts";
 import { random } from "./random.ts";
 import { Store } from "./store.ts";
-
-const PORT_FILE = "port";
 
 /** Bytes that a first join needs on the disk: its keys, and the statements and members that it is told of at first. */
 const JOIN_ROOM = 64 * 1024;
@@ -89,6 +88,8 @@ interface StateOptions {
   readonly founds: boolean;
   /** Goes on from the generation before the newest, which is damaged or lost. */
   readonly takesPrevious?: boolean;
+  /** The usual port of a node that remembers none; {@link DEFAULT_PORT} when absent. */
+  readonly firstPort?: () => number;
   readonly onNews: (news: StateNews) => void;
 }
 
@@ -136,7 +137,10 @@ export class NodeState {
     }
   }
 
-  private constructor(store: Store, { founds, takesPrevious = false, onNews }: StateOptions) {
+  private constructor(
+    store: Store,
+    { founds, takesPrevious = false, firstPort = () => DEFAULT_PORT, onNews }: StateOptions,
+  ) {
     this.#store = store;
     this.#onNews = onNews;
     refuseFirstFormat(store);
@@ -151,7 +155,7 @@ export class NodeState {
     }
     this.snapshot = memory?.snapshot;
     this.isPrevious = takesPrevious;
-    this.usualPort = usualPortOf(store);
+    this.usualPort = usualPortOf(store, firstPort);
     this.#identitySeed = identity ?? random(KEY_LENGTH);
     this.#meshSeed = keys.meshKey ?? (isFounding ? random(KEY_LENGTH) : undefined);
     this.#nextMeshSeed = keys.nextMeshKey;
@@ -497,8 +501,8 @@ function readPort(store: Store): number | undefined {
   return bytes && Number(unwrap(PORT_FILE, bytes) ?? NaN);
 }
 
-function usualPortOf(store: Store): number {
-  const port = readPort(store) ?? DEFAULT_PORT;
+function usualPortOf(store: Store, firstPort: () => number): number {
+  const port = readPort(store) ?? firstPort();
   if (port > 0 && port < 65_536) return port;
   throw new Failure(
     Exit.stuck,

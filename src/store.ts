@@ -20,6 +20,7 @@ import { dirname, join, resolve } from "node:path";
 import { codeOf, lackOf } from "./errno.ts";
 import { Exit, Failure } from "./exit.ts";
 import { refuseUnsafePath } from "./safe_path.ts";
+import { LOCK_FILE } from "./neighbours.ts";
 import { installedServices, placeOfService, SYSTEM_STATES } from "./service/place.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
@@ -50,12 +51,12 @@ export class Store {
     }
     const device = closedToOthers(dir);
     // Last: nothing that fails after it leaves the folder locked.
-    return new Store(dir, fileMax, takeLock(join(dir, "lock")), device);
+    return new Store(dir, fileMax, takeLock(join(dir, LOCK_FILE)), device);
   }
 
   /** Whether the folder is the one that was opened: the lock in it is the one that this process holds. */
   get isOurs(): boolean {
-    const found = statOf(join(this.dir, "lock"));
+    const found = statOf(join(this.dir, LOCK_FILE));
     const { ino, dev } = this.lock.statSync();
     return found !== undefined && found.ino === ino && found.dev === dev;
   }

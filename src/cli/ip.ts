@@ -12,8 +12,7 @@ const KEY_DIGITS = 8;
 
 export const ip: Command = {
   usage: "ip [-4 | -6] [--interface IF | --state DIR] [--json] [PEER]",
-  help:
-    `Prints the mesh addresses of this node, or of a peer or guest by its name (also as in DNS,
+  help: `Prints the mesh addresses of this node, or of a peer or guest by its name (also as in DNS,
 oslo.lyon.internal), key or mesh address.
 
   -4, -6           only this family

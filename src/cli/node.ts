@@ -49,7 +49,7 @@ join; a node that is a member already needs no option at all.
                      /var/lib/shoal/IF; below $XDG_STATE_HOME when not root)
   --previous-state   go on from the state as it was written before the last time: for
                      once, when the node says that its state is damaged
-  --listen PORT      the UDP port (default 51820; 0: any free one)
+  --listen PORT      the UDP port (default 51820, or the next that no other node here has; 0: any free one)
   --advertise HOST   the host name or address that invites name (default: found out)
   --control-group G  the group whose members may look (status, peers, ping, ip, dns) without being
                      root; changing anything stays with root and the user of the node

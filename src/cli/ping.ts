@@ -25,7 +25,8 @@ const isPong = having({
 
 export const ping: Command = {
   usage: "ping [-c N] [--timeout MS] [--interface IF | --state DIR] [--json] PEER",
-  help: `Asks the node of a peer (by name, also as in DNS, by key or mesh address) and times the answers.
+  help:
+    `Asks the node of a peer (by name, also as in DNS, by key or mesh address) and times the answers.
 This is the mesh's own question, not a packet through the tunnel. Exits with 1 when nothing answered.
 
   -c N             how many times (default 4)
