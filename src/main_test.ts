@@ -76,12 +76,31 @@ Deno.test("what is not known is named in one line, with exit code 2", async () =
     [["mesh-key"], "mesh-key: words|export|seal|import is missing"],
     [["identity"], "identity: renew is missing"],
     [["wg"], "wg: IFNAME is missing"],
+    [["ping", ""], "ping: PEER is empty"],
+    [["ip", ""], "ip: an argument is empty"],
+    [["guest", "add", ""], "guest: a name is empty"],
+    [["guest", ""], "guest: what it is to do is empty"],
+    [["install", ""], "install: an argument is empty"],
+    [
+      ["ping", "--state", "--json", "x"],
+      "Option '--state' has no value: what follows it is an option",
+    ],
+    [
+      ["ping", "-c", "1", "-c", "2", "x"],
+      "-c is given twice, '1' and '2': leave the one that is meant",
+    ],
+    [
+      ["node", "--name", "a", "--name=b"],
+      "--name is given twice, 'a' and 'b': leave the one that is meant",
+    ],
     [["dns", "--shell", "--hosts"], "dns: choose one of --shell, --dnsmasq and --hosts"],
   ];
   for (const [args, text] of needs) {
     const missing = await run(...args);
     assert.deepEqual([missing.code, missing.err.split("\n")[0]], [Exit.usage, text]);
   }
+  const same = await run("ping", "--timeout", "0", "--timeout", "0", "x");
+  assert.match(same.err, /^--timeout '0' is not a whole number/, "twice the same is no question");
   const span = await run("door", "open", "--for", "3");
   assert.match(span.err, /^--for '3' is not a time such as .*, of 1 day at the most$/);
   const value = await run("invite", "--uses", "0");
@@ -486,7 +505,7 @@ Deno.test("trust and untrust say that they are of this node alone, and what else
     const trusted = await run("trust", who().key, "--name", "oslo", ...state);
     assert.equal(
       trusted.out,
-      `this node alone takes the holder of ${who().key} for a member, oslo: no other member knows it`,
+      `this node alone takes the holder of ${who().key} for a member, oslo: the two reach each other by IPv6, and no other member knows it`,
     );
     assert.match(trusted.err, /shoal untrust .*oslo ends that; .*shoal approve .*--name oslo cccc/);
     const ended = await run("untrust", "oslo", ...state);

@@ -36,7 +36,8 @@ export function misuse(io: Io, command: Command, what: string): Failure {
 }
 
 /**
- * Parses strictly: an option that is not known, or one without its value, is refused.
+ * Parses strictly: an option that is not known, one without its value or with two values, and an empty argument are
+ * refused.
  * @throws {Failure} usage (2), with the command's usage line
  */
 export function parseOptions<const O extends ParseArgsOptionsConfig>(
@@ -48,7 +49,13 @@ export function parseOptions<const O extends ParseArgsOptionsConfig>(
 ) {
   let parsed;
   try {
-    parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    parsed = parseArgs({
+      args: [...args],
+      options,
+      allowPositionals: true,
+      strict: true,
+      tokens: true,
+    });
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw misuse(io, command, firstSentence(error.message));
@@ -57,21 +64,53 @@ export function parseOptions<const O extends ParseArgsOptionsConfig>(
   if (count > positionals.max) {
     throw misuse(io, command, `unexpected argument '${parsed.positionals[positionals.max]}'`);
   }
-  if (count < positionals.min) throw misuse(io, command, missing(command, count));
+  if (count < positionals.min) throw misuse(io, command, missing(command, count, "missing"));
+  const empty = parsed.positionals.indexOf("");
+  if (empty >= 0) throw misuse(io, command, missing(command, empty, "empty"));
+  const fault = contradiction(parsed.tokens, options);
+  if (fault !== undefined) throw misuse(io, command, fault);
   return parsed;
 }
 
-/** Which argument is missing, by the usage line: `ping: PEER is missing`. */
-function missing({ usage }: Command, count: number): string {
-  const [name, ...words] = usage.replaceAll(/\[[^\]]*\](?:\.\.\.)?|--\S+ \S+/g, " ").split(/\s+/);
-  const wanted = words.filter((word) => word !== "" && word !== "...");
-  if (wanted.includes("|")) return `${name}: what it is to do is missing`;
-  return `${name}: ${wanted[count]} is missing`;
+/** What parseArgs says of one argument; the fields are those of an option. */
+interface Token {
+  readonly kind: string;
+  readonly name?: string;
+  /** As it was typed: `-c` for `--count`. */
+  readonly rawName?: string;
+  readonly value?: unknown;
 }
 
-/** parseArgs goes on to explain `--`, which helps nobody here. */
+/** An option of one value that has two: the person meant one of them, and which one only the person knows. */
+function contradiction(
+  tokens: readonly Token[],
+  options: ParseArgsOptionsConfig,
+): string | undefined {
+  const values = new Map<string, unknown>();
+  for (const { kind, name = "", rawName, value } of tokens) {
+    if (kind !== "option" || value === undefined || options[name]?.multiple) continue;
+    const before = values.get(name);
+    if (before !== undefined && before !== value) {
+      return `${rawName} is given twice, '${before}' and '${value}': leave the one that is meant`;
+    }
+    values.set(name, value);
+  }
+  return undefined;
+}
+
+/** Which argument is missing or empty, by the usage line: `ping: PEER is missing`. */
+function missing({ usage }: Command, at: number, how: "missing" | "empty"): string {
+  const [name, ...words] = usage.replaceAll(/\[[^\]]*\](?:\.\.\.)?|--\S+ \S+/g, " ").split(/\s+/);
+  const wanted = words.filter((word) => /^[A-Za-z|]/.test(word));
+  const what = wanted.includes("|") ? (at === 0 ? "what it is to do" : "a name") : wanted[at];
+  return `${name}: ${what ?? "an argument"} is ${how}`;
+}
+
+/** parseArgs goes on to explain `--`, which helps nobody here, and asks back where an option stands for a value. */
 function firstSentence(message: string): string {
-  return message.split(/\. (?=[A-Z])/)[0]?.replace(/\.$/, "") ?? message;
+  const [first = message] = message.split(/\.\s(?=[A-Z])/);
+  return first.replace(/ argument is ambiguous$/, " has no value: what follows it is an option")
+    .replace(/\.$/, "");
 }
 
 /**

@@ -6,7 +6,8 @@ export const trust: Command = {
   usage: "trust --name NAME [--interface IF | --state DIR] [--json] KEY",
   help:
     `This node alone takes the holder of KEY for a member, from the first time that it knocks here:
-it needs no token and no approval. No other member does; approve admits a node to the whole mesh.
+it needs no token and no approval. The two reach each other at their IPv6 addresses in the mesh; no other
+member knows it. approve admits a node to the whole mesh.
 KEY is the self.key that status --json shows on the other node.
 
   --name NAME      what the mesh calls it
@@ -30,7 +31,7 @@ ${INSTANCE_HELP}`,
       return Exit.done;
     }
     io.out(
-      `this node alone takes the holder of ${key} for a member, ${name}: no other member knows it`,
+      `this node alone takes the holder of ${key} for a member, ${name}: the two reach each other by IPv6, and no other member knows it`,
     );
     io.err(
       `${programName(io, `untrust${meant.asking} ${name}`)} ends that; ${
