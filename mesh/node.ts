@@ -433,7 +433,7 @@ export class Node {
     this.#describe();
     // Whoever sends to us learns at once where we are now; gossip is not due for those that we hear.
     const live = this.#mesh?.tunnels.live(now).take(GREETED_AT_MOVE) ?? [];
-    for (const member of live) this.#talk?.greet(now, member, out);
+    for (const member of live) this.#talk?.tellMove(now, member, out);
     this.#finish(now, out);
   }
 

@@ -387,6 +387,32 @@ Deno.test("R53: a node that moves is found again in the middle of a session, wit
   assert.equal(founder.sees(second)?.endpoint, "198.51.100.22:51820");
 });
 
+Deno.test("of several moves in one moment the last is told, at once, and of a hundred in two seconds ten or so", () => {
+  const { lab, all: [founder, second] } = village(2);
+  assert.ok(founder && second);
+  founder.say(second);
+  lab.run(20_000);
+  let sent = 0;
+  lab.tap = (_, from) => void (sent += from === second ? 1 : 0);
+  const moveTo = (last: number) => lab.move(second, Uint8Array.of(198, 51, 100, last));
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 3; i++) {
+      moveTo(10 * round + i);
+      lab.run(20);
+    }
+    sent = 0;
+    lab.run(250);
+    assert.ok(sent > 0, `round ${round}: from the last place nothing was sent`);
+    lab.run(10_000);
+  }
+  sent = 0;
+  for (let i = 100; i < 200; i++) {
+    moveTo(i);
+    lab.run(20);
+  }
+  assert.ok(sent < 30, `${sent} datagrams in two seconds`);
+});
+
 Deno.test("an expired member is out, and is warned of it thirty days before", () => {
   const lab = new NodeLab(nobleCrypto);
   const founder = lab.founder();

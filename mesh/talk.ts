@@ -36,6 +36,8 @@ import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
 const GREETING_TIME = 5_000;
 /** Milliseconds between two notices, or two pings of our own, to one member. */
 const PACE = 1_000;
+/** Milliseconds between two greetings of one member after changes of our own addresses, the last of which counts. */
+const MOVE_PACE = 250;
 /**
  * Milliseconds between introductions to a member that was not heard yet: spread, since only three
  * datagrams may go to a place in the first minute, and what kept the first away may last a while.
@@ -75,6 +77,9 @@ export class Talk {
   readonly #sought = new Map<MemberId, { readonly place: string; readonly at: number }>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
   readonly #introduced = new Map<MemberId, { readonly tries: number; readonly at: number }>();
+  /** Boot ms of the last greeting that said where we are, by whom it went to, and of one that is due. */
+  readonly #moveTold = new Map<MemberId, number>();
+  readonly #moveDue = new Map<MemberId, number>();
   /** Whom we take for a member and who does not take us for one. */
   readonly refusals = new Refusals();
   /** Sealed datagrams that came to nothing, by reason. */
@@ -119,8 +124,25 @@ export class Talk {
     return from !== undefined && this.#reflexive.report(member.id, from, observed);
   }
 
+  /**
+   * Says to a member that hears us where we are now. Changes come in bursts, as where an address goes and then those that
+   * hung on it: what was said in the middle of one is wrong, so a greeting that comes too soon is put off and not left out.
+   */
+  tellMove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const { id } = member;
+    const next = (this.#moveTold.get(id) ?? -Infinity) + MOVE_PACE;
+    if (now.boot < next) return void this.#moveDue.set(id, next);
+    this.#moveDue.delete(id);
+    this.#moveTold.set(id, now.boot);
+    this.#greeted.delete(id);
+    this.greet(now, member, out);
+  }
+
   deadline(): Deadline | undefined {
     let deadline = this.#pings.deadline();
+    for (const at of this.#moveDue.values()) {
+      if (at < (deadline?.at ?? Infinity)) deadline = { at, why: "say where we are" };
+    }
     for (const { at } of this.#confirmations.values()) {
       if (at < (deadline?.at ?? Infinity)) deadline = { at, why: "confirm a join again" };
     }
@@ -132,8 +154,16 @@ export class Talk {
     for (const [id, confirmation] of this.#confirmations) {
       if (now.boot >= confirmation.at) this.#confirm(now, id, confirmation, out);
     }
+    for (const [id, at] of this.#moveDue) {
+      if (now.boot < at) continue;
+      this.#moveDue.delete(id);
+      const member = this.mesh.roster.get(id);
+      // What came on its way since the change may have shown the old place as good.
+      if (member) this.tellMove(now, this.mesh.roster.doubt(member, now), out);
+    }
     for (
       const paced of [
+        this.#moveTold,
         this.#noticed,
         this.#greeted,
         this.#shown,

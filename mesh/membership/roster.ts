@@ -428,12 +428,17 @@ export class Roster {
 
   /** Our network changed: every place that may be right is tried until members are heard again. */
   moved(now: Now): void {
-    for (const member of this.#members.values()) {
-      const { observed } = member;
-      if (!observed) continue;
+    for (const member of this.#members.values()) this.doubt(member, now);
+  }
+
+  /** The same of one member. */
+  doubt(member: Member, now: Now): Member {
+    const { observed } = member;
+    if (observed) {
       const at = Math.min(observed.at, now.boot - FRESH);
       member.observed = { endpoint: observed.endpoint, source: undefined, at };
     }
+    return member;
   }
 
   /** The member that a person means: a name, a key (or its beginning, 8 digits), an address. */
