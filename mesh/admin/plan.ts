@@ -8,9 +8,10 @@ import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { SignedBy } from "../membership/signer.ts";
-import type { Draft, StatementOf, TokenUse } from "../membership/statement.ts";
+import type { Draft, StatementOf } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { nameOf, namesOf } from "./authority.ts";
+import { doubtfulMembers, toldApart } from "./doubtful.ts";
 import {
   certificateByOthers,
   certifiedBySigner,
@@ -176,25 +177,7 @@ export function estateOf(
       kept.push(draft.certificate.name);
     } else cutOff.push({ id: draft.certificate.key, name: draft.certificate.name });
   }
-  // Whom other admins' nodes have certified on sight for an invite that is not believed. The thief can have
-  // hidden the invite itself, so whatever nobody else vouches for is doubtful.
-  const keptInvites = new Set(keptSaid.flatMap((one) => one.kind === "token" ? [one.key] : []));
-  const isVouched = ({ key: invite, uses }: TokenUse) => {
-    if (keptInvites.has(invite)) return true;
-    const token = statements.token(invite);
-    // A thief can have said more of somebody else's invite than its maker did.
-    return token !== undefined && token.signer !== admin && token.uses === uses;
-  };
-  const doubtful: Who[] = [];
-  for (const held of statements.all()) {
-    const { statement } = held;
-    if (statement.kind !== "member" || statement.signer === admin || isKept(held)) continue;
-    const { token, certificate: { key } } = statement;
-    if (!token || isVouched(token) || statements.isRemoved(key)) continue;
-    if (statements.certificate(key) === statement) {
-      doubtful.push({ id: key, name: nameOf(mesh, key) });
-    }
-  }
+  const doubtful = doubtfulMembers(mesh, (signer) => signer === admin, keptSaid, isKept);
   for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
   const ended = new Set(
     [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])
@@ -228,18 +211,6 @@ export function estateOf(
     guestsKept: guestsKept.size,
     guestsEnded: guestsEnded.map((guest) => mesh.guests.guests.nameOf(guest)).sort(),
   };
-}
-
-/** Names for a person to use, with the key where another machine has the same name. */
-function toldApart(mesh: Mesh, all: readonly Who[]): string[] {
-  const bearers = new Map<string, Set<MemberId>>();
-  const members = Array.from(mesh.roster.members(), ({ id }) => ({ id, name: nameOf(mesh, id) }));
-  for (const { id, name } of [...all, ...members]) {
-    bearers.set(name, (bearers.get(name) ?? new Set()).add(id));
-  }
-  return all.map(({ id, name }) =>
-    (bearers.get(name)?.size ?? 0) > 1 ? `${name} (${id.slice(0, 16)})` : name
-  );
 }
 
 /** Sentences on an estate. */

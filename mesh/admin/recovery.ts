@@ -17,6 +17,7 @@ import {
   type Statement,
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
+import type { Held } from "../membership/statements.ts";
 import { type Insistence, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
@@ -28,6 +29,7 @@ import {
   signedAt,
   untilOf,
 } from "./certificates.ts";
+import { doubtfulMembers, toldApart } from "./doubtful.ts";
 import { counted, type Planned, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
@@ -46,6 +48,8 @@ interface Recovered {
   /** Names of former admins. */
   readonly stays: string[];
   readonly cutOff: string[];
+  /** Names of members that came by invites which are not believed. */
+  readonly doubtful: readonly string[];
   readonly removals: number;
   readonly guests: number;
 }
@@ -102,6 +106,12 @@ export function recover(
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
+    ...(plan.doubtful.length > 0
+      ? [
+        `${counted(plan.doubtful.length, "member")} came by invites that were made since then ` +
+        `(${namesOf(plan.doubtful, "")}): \`shoal revoke\` those that you do not know`,
+      ]
+      : []),
     ...(cutOff.length > 0
       ? [
         `${counted(cutOff.length, "member")} out until you \`shoal approve\` each: ` +
@@ -166,8 +176,12 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   // Whose office is not kept can vouch for nobody any more: what it signed in time is signed anew, too.
   const ended = [...statements.admins()].filter((id) => !kept.has(id));
   const lost = new Set([statements.meshKey, ...without, ...ended]);
+  const isKept = ({ seen }: Held) => seen < since;
   const said = [...lost].flatMap((signer) => [...saidBy(mesh, signer)])
-    .filter(({ seen }) => seen < since).map(({ statement }) => statement);
+    .filter(isKept).map(({ statement }) => statement);
+  const doubtful = since === Infinity
+    ? []
+    : doubtfulMembers(mesh, (signer) => lost.has(signer), said, isKept);
   const isOut = (key: MemberId) => kept.has(key) || without.has(key) || statements.hasLeft(key);
   const removed = new Set<MemberId>();
   for (const statement of said) {
@@ -219,6 +233,7 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     cutOff: [...new Set([...certifiedBy(mesh, lost), ...unknown])].filter((key) =>
       !isOut(key) && !members.has(key) && !stays.includes(key) && !statements.isRemoved(key)
     ).map((key) => nameOf(mesh, key)).sort(),
+    doubtful: toldApart(mesh, doubtful).sort(),
     removals: removed.size,
     guests: guests.size,
   };

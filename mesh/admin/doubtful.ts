@@ -1,0 +1,55 @@
+/**
+ * Members whom honest admins' nodes have certified on sight for an invite that a thief has made. Their certificates count,
+ * since those who signed them may; so a person has to look at them.
+ */
+import type { Who } from "../event.ts";
+import type { MemberId } from "../membership/identity.ts";
+import type { Mesh } from "../membership/mesh.ts";
+import type { Statement, TokenUse } from "../membership/statement.ts";
+import type { Held } from "../membership/statements.ts";
+import { nameOf } from "./authority.ts";
+
+/**
+ * @param isLost whose word of late is not believed
+ * @param keptSaid what these have said in time
+ * @param isKept whether a statement was heard of in time
+ */
+export function doubtfulMembers(
+  mesh: Mesh,
+  isLost: (signer: string) => boolean,
+  keptSaid: readonly Statement[],
+  isKept: (held: Held) => boolean,
+): Who[] {
+  const { statements } = mesh;
+  // The thief can have hidden the invite itself, so whatever nobody else vouches for is doubtful.
+  const keptInvites = new Set(keptSaid.flatMap((one) => one.kind === "token" ? [one.key] : []));
+  const isVouched = ({ key: invite, uses }: TokenUse) => {
+    if (keptInvites.has(invite)) return true;
+    const token = statements.token(invite);
+    // A thief can have said more of somebody else's invite than its maker did.
+    return token !== undefined && !isLost(token.signer) && token.uses === uses;
+  };
+  const doubtful: Who[] = [];
+  for (const held of statements.all()) {
+    const { statement } = held;
+    if (statement.kind !== "member" || isLost(statement.signer) || isKept(held)) continue;
+    const { token, certificate: { key } } = statement;
+    if (!token || isVouched(token) || statements.isRemoved(key)) continue;
+    if (statements.certificate(key) === statement) {
+      doubtful.push({ id: key, name: nameOf(mesh, key) });
+    }
+  }
+  return doubtful;
+}
+
+/** Names for a person to use, with the key where another machine has the same name. */
+export function toldApart(mesh: Mesh, all: readonly Who[]): string[] {
+  const bearers = new Map<string, Set<MemberId>>();
+  const members = Array.from(mesh.roster.members(), ({ id }) => ({ id, name: nameOf(mesh, id) }));
+  for (const { id, name } of [...all, ...members]) {
+    bearers.set(name, (bearers.get(name) ?? new Set()).add(id));
+  }
+  return all.map(({ id, name }) =>
+    (bearers.get(name)?.size ?? 0) > 1 ? `${name} (${id.slice(0, 16)})` : name
+  );
+}
