@@ -291,3 +291,21 @@ function seqOf([first]: Message[]): number {
 function tell(from: Side, to: Side, body: Body, incarnation = 0): void {
   to.receive(from, { incarnation, view: undefined, body, claims: [], rumours: [] });
 }
+
+Deno.test("invariant 14: with whom one compares in turn waits for nobody that answers slowly: four at once, beside the turns", () => {
+  const a = new Side(name(1), 1);
+  for (let n = 2; n <= 7; n++) a.swim.admit(NOW, name(n), a.out);
+  for (let n = 2; n <= 7; n++) a.swim.pushPull(NOW, name(n), a.out);
+  a.swim.pushPull(NOW, name(2), a.out);
+  const asked = () =>
+    a.letters.filter(({ message }) => message.body.kind === "digest").map(({ to }) => to);
+  assert.deepEqual(asked(), [2, 3, 4, 5].map(name), "each once");
+  const [first] = a.letters;
+  assert.ok(first?.message.body.kind === "digest");
+  const { seq } = first.message.body;
+  const body = { kind: "differ", seq, mask: new Uint8Array(first.message.body.hashes.length / 8) };
+  const message = { incarnation: 0, view: undefined, body, claims: [], rumours: [] } as Message;
+  a.swim.receive(NOW, name(2), message, a.out);
+  a.swim.pushPull(NOW, name(6), a.out);
+  assert.deepEqual(asked().at(-1), name(6), "one has ended");
+});

@@ -52,6 +52,8 @@ const PUSH_PULL = 30_000;
 const PUSH_PULL_BUSY = 3_000;
 /** Milliseconds for which somebody's return makes push-pulls frequent: a partition may be healing. */
 const HEALING = 20_000;
+/** With how many members at once beside that: one that answers slowly must not keep us from the others. */
+const WELCOMES = 4;
 /** Milliseconds to wait for a step of a push-pull. */
 const STEP = 1_000;
 /** Members that are told directly when we leave. */
@@ -60,6 +62,12 @@ const FAREWELLS = 128;
 const STALL = 500;
 /** Milliseconds to take those answers in before anything is concluded. */
 const GRACE = 100;
+
+/** A push-pull with somebody who has come, or come back. */
+interface Welcome {
+  readonly pushPull: PushPull;
+  step: Entry | undefined;
+}
 
 export interface SwimOptions {
   readonly self: MemberId;
@@ -115,16 +123,15 @@ export class Swim {
   readonly #opinion: Opinion;
   readonly #answers: Answers;
   readonly #inventory: Inventory;
-  /** By turns with everybody, and beside it with whoever has just come: none keeps us from others. */
+  /** By turns with everybody, and beside it with some who have just come: none keeps us from others. */
   readonly #turns: PushPull;
-  readonly #welcomes: PushPull;
+  readonly #welcomes: readonly Welcome[];
   readonly #counters = { strangers: 0, refusedMembers: 0, evictedMembers: 0, stalls: 0 };
   #periods = 0;
   #healingUntil = -Infinity;
   #stalled = false;
   #left = false;
   #turn: Entry | undefined;
-  #welcomeStep: Entry | undefined;
 
   constructor(options: SwimOptions, now: Now) {
     const o = this.#o = { ...DEFAULTS, ...options };
@@ -179,7 +186,10 @@ export class Swim {
       new PushPull(link, members, rumours, fingerprint, inventory, answers, o.limit, moment);
     this.#inventory = inventory;
     this.#turns = pushPull();
-    this.#welcomes = pushPull();
+    this.#welcomes = Array.from({ length: WELCOMES }, () => ({
+      pushPull: pushPull(),
+      step: undefined,
+    }));
     this.#agenda.add(now.boot + within(o.random, o.period), "period", () => this.#period());
     this.#scheduleTurn();
   }
@@ -222,7 +232,10 @@ export class Swim {
       ...this.#counters,
       ...this.#opinion.counters,
       ...this.#answers.counters,
-      brokenPushPulls: this.#turns.broken + this.#welcomes.broken,
+      brokenPushPulls: this.#welcomes.reduce(
+        (sum, { pushPull }) => sum + pushPull.broken,
+        this.#turns.broken,
+      ),
       droppedClaims: this.#gossip.dropped.claims,
       droppedRumours: this.#gossip.dropped.rumours,
       refusedRumours: this.#rumours.refused,
@@ -377,8 +390,10 @@ export class Swim {
         return;
       case "differ":
       case "page":
-        if (this.#turns.receive(sender, body)) this.#scheduleTurn();
-        else if (this.#welcomes.receive(sender, body)) this.#scheduleWelcome();
+        if (this.#turns.receive(sender, body)) return this.#scheduleTurn();
+        for (const welcome of this.#welcomes) {
+          if (welcome.pushPull.receive(sender, body)) return this.#scheduleWelcome(welcome);
+        }
         return;
       default:
         this.#inventory.answer(sender, body);
@@ -427,10 +442,11 @@ export class Swim {
       : this.#nextStep(this.#turns, () => this.#scheduleTurn());
   }
 
-  #scheduleWelcome(): void {
-    if (this.#welcomeStep !== undefined) this.#welcomeStep.cancelled = true;
-    if (this.#welcomes.partner === undefined) return;
-    this.#welcomeStep = this.#nextStep(this.#welcomes, () => this.#scheduleWelcome());
+  #scheduleWelcome(welcome: Welcome): void {
+    const { pushPull, step } = welcome;
+    if (step !== undefined) step.cancelled = true;
+    if (pushPull.partner === undefined) return;
+    welcome.step = this.#nextStep(pushPull, () => this.#scheduleWelcome(welcome));
   }
 
   #nextStep(pushPull: PushPull, schedule: () => void): Entry {
@@ -463,7 +479,7 @@ export class Swim {
   #takeTurn(): void {
     const [partner] = this.#ring.some(
       1,
-      (member) => member.status === "alive" && member !== this.#welcomes.partner,
+      (member) => member.status === "alive" && !this.#isWelcomed(member),
     );
     if (partner !== undefined) this.#turns.begin(partner, below(this.#o.random, 2 ** 32));
     this.#scheduleTurn();
@@ -476,9 +492,15 @@ export class Swim {
   }
 
   #beginWelcome(partner: Member): void {
-    if (this.#welcomes.partner !== undefined || this.#turns.partner === partner) return;
-    this.#welcomes.begin(partner, below(this.#o.random, 2 ** 32));
-    this.#scheduleWelcome();
+    if (this.#turns.partner === partner || this.#isWelcomed(partner)) return;
+    const free = this.#welcomes.find(({ pushPull }) => pushPull.partner === undefined);
+    if (free === undefined) return;
+    free.pushPull.begin(partner, below(this.#o.random, 2 ** 32));
+    this.#scheduleWelcome(free);
+  }
+
+  #isWelcomed(member: Member): boolean {
+    return this.#welcomes.some(({ pushPull }) => pushPull.partner === member);
   }
 
   // The table.
@@ -506,7 +528,7 @@ export class Swim {
     this.#detector.forget(member);
     this.#opinion.forget(member);
     this.#turns.forget(member);
-    this.#welcomes.forget(member);
+    for (const { pushPull } of this.#welcomes) pushPull.forget(member);
   }
 
   #step(now: Now, out: SwimOutbox): void {
