@@ -154,8 +154,10 @@ Deno.test("a remembered UDP port that is taken is a matter of health: others and
       await until(again, "joined");
       const { self } = again.status();
       assert.notEqual(self.port, port);
-      const line = `UDP port ${port} was taken: this node listens on ${self.port}: ` +
-        `open that one in firewalls, or choose one by --listen`;
+      const line =
+        `UDP port ${port} was taken: this node listens on ${self.port} until that one is ` +
+        "free, which it tries every half a minute: invites and firewalls that name it lead nowhere " +
+        "until then; --listen chooses another";
       assert.deepEqual(faults(again), [line], `at the ${start} start`);
     }
     thief.close();
