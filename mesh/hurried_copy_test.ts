@@ -63,10 +63,11 @@ class Copyist {
 
   /**
    * Says to each that it is the member, with numbers that nobody has used.
-   * @param run 8 bytes, hexadecimal
+   * @param newRun 8 bytes, hexadecimal; the last one where it is absent
    * @param twin which other machine it says that there is
    */
-  step(run = this.#run, twin?: Twin): void {
+  step(newRun?: string, twin?: Twin): void {
+    const run = newRun ?? this.#run;
     this.#boot += 2;
     this.#run = run;
     const { lab } = this.victim;
