@@ -129,32 +129,32 @@ bool connected_has(const struct pass *pass, const struct shoal_address *remote) 
     return false;
 }
 
-static bool is_shared(const struct pass *pass, const struct shoal_address *remote) {
-    for (uint32_t i = 0; i < CONNECTED_SHARED; i++) {
-        const struct connected_shared *shared = &pass->connected.shared[i];
-        if (shared->at && pass->now - shared->at < CONNECTED_SHARED_NS &&
-            is_same(&shared->remote, remote))
+static bool is_crowded_place(const struct pass *pass, const struct shoal_address *remote) {
+    for (uint32_t i = 0; i < CONNECTED_CROWDS; i++) {
+        const struct connected_crowd *crowd = &pass->connected.crowds[i];
+        if (crowd->at && pass->now - crowd->at < CONNECTED_CROWD_NS &&
+            is_same(&crowd->remote, remote))
             return true;
     }
     return false;
 }
 
-void connected_share(struct pass *pass, const struct shoal_address *remote) {
+void connected_crowd_at(struct pass *pass, const struct shoal_address *remote) {
     struct connected *connected = &pass->connected;
-    struct connected_shared *place = &connected->shared[0];
-    for (uint32_t i = 0; i < CONNECTED_SHARED; i++) {
-        struct connected_shared *shared = &connected->shared[i];
-        if (shared->at && is_same(&shared->remote, remote)) {
-            place = shared;
+    struct connected_crowd *place = &connected->crowds[0];
+    for (uint32_t i = 0; i < CONNECTED_CROWDS; i++) {
+        struct connected_crowd *crowd = &connected->crowds[i];
+        if (crowd->at && is_same(&crowd->remote, remote)) {
+            place = crowd;
             break;
         }
-        if (shared->at < place->at)
-            place = shared;
+        if (crowd->at < place->at)
+            place = crowd;
     }
-    *place = (struct connected_shared){*remote, pass->now};
+    *place = (struct connected_crowd){*remote, pass->now};
     for (uint32_t i = 0; i < CONNECTED_MAX; i++)
         if (connected->places[i].peer && is_same(&connected->places[i].remote, remote))
-            leave(pass, i, COUNT_connected_shared);
+            leave(pass, i, COUNT_connected_crowded);
 }
 
 uint64_t connected_place_of(const struct shoal_address *remote) {
@@ -248,8 +248,8 @@ void connected_sent(struct pass *pass, const struct peer *peer) {
     stats_add(&pass->stats, COUNT_tx_connected, 1);
 }
 
-void connected_failed(struct pass *pass, struct peer *peer, int error, int shared) {
-    if (!peer->connected || shared) /* not this socket's fault, or gone already */
+void connected_failed(struct pass *pass, struct peer *peer, int error, int shared_error) {
+    if (!peer->connected || shared_error) /* not this socket's fault, or gone already */
         return;
     uint32_t i = peer->connected - 1;
     tell(pass, peer, error);
@@ -301,10 +301,10 @@ void connected_read_leaving(struct pass *pass) {
 
 void connected_read(struct pass *pass, uint64_t ready) {
     struct connected *connected = &pass->connected;
-    uint32_t begin = connected->turn;
+    uint32_t first = connected->turn;
     pass->rx.units = 0;
     for (uint32_t n = 0; n < CONNECTED_MAX; n++) {
-        uint32_t i = (begin + n) % CONNECTED_MAX;
+        uint32_t i = (first + n) % CONNECTED_MAX;
         if (!(ready & connected->used & ~connected->leaves & bit_of(i)))
             continue;
         if (pass->rx.units >= READ_UNITS)
@@ -366,7 +366,7 @@ static bool may_connect(struct pass *pass, const struct peer *peer) {
     return !peer->connected && peer->way == AROUND_PLAIN &&
            endpoint->remote.family != SHOAL_AF_NONE &&
            endpoint->local.family == endpoint->remote.family && !endpoint->remote.scope &&
-           !is_shared(pass, &endpoint->remote) &&
+           !is_crowded_place(pass, &endpoint->remote) &&
            pass->sockets[endpoint->remote.family == SHOAL_AF_INET6].fd >= 0 &&
            atomic_load_explicit(&plane->port, memory_order_relaxed);
 }
@@ -523,7 +523,7 @@ void connected_settle(struct pass *pass) {
     if (!may_connect(pass, wish))
         return;
     if (is_crowded(pass, wish)) {
-        connected_share(pass, &wish->endpoint.remote);
+        connected_crowd_at(pass, &wish->endpoint.remote);
         connected->next_try = pass->now + CONNECTED_PACE_NS;
         return;
     }

@@ -43,10 +43,9 @@
 #define CONNECTED_REST_NS 5000000000ull
 /** A peer that has moved waits so long. */
 #define CONNECTED_MOVED_NS 100000000ull
-/** Where peers of several workers are, nobody has one for so long; so many such places are known.
- */
-#define CONNECTED_SHARED_NS 60000000000ull
-#define CONNECTED_SHARED 8u
+/** Where several peers are, nobody has one for so long; so many such places are known. */
+#define CONNECTED_CROWD_NS 60000000000ull
+#define CONNECTED_CROWDS 8u
 /** How often a busy peer may look for a place among others that are. */
 #define CONNECTED_PACE_NS 50000000ull
 /** Another processor may have found a socket for a datagram and not put it in yet when it is
@@ -71,7 +70,7 @@ struct connected_place {
 };
 
 /* A place at which several peers are, behind one relay. */
-struct connected_shared {
+struct connected_crowd {
     struct shoal_address remote;
     uint64_t at; /* when one was last seen; 0: none */
 };
@@ -87,7 +86,7 @@ struct connected {
     uint64_t sweep;       /* period in which idle ones were last looked for */
     uint32_t routes_seen; /* the plane's `route_changes` */
     uint32_t turn;        /* place that is read first */
-    struct connected_shared shared[CONNECTED_SHARED];
+    struct connected_crowd crowds[CONNECTED_CROWDS];
     _Atomic uint64_t refused; /* places at which a receive found an error; anybody sets */
     _Atomic uint32_t count;   /* places in use; anybody reads */
     _Atomic int32_t error;    /* why the last one could not be made: an errno; anybody reads */
@@ -115,12 +114,13 @@ uint64_t connected_place_of(const struct shoal_address *remote);
 bool connected_has(const struct pass *pass, const struct shoal_address *remote);
 
 /**
- * Peers of several workers are at a place, as behind a relay. A connected socket would bring what
- * is theirs to its own worker, past the steering: so none has one, and one that is there leaves. By
- * what was not authenticated yet: whoever forges it costs a peer its own socket, and nothing else.
+ * Several peers are at a place, as behind a relay. A connected socket would take what is theirs for
+ * what is its peer's, and bring it to its own worker, past the steering: so none has one, and one
+ * that is there leaves. By what was not authenticated yet: whoever forges it costs a peer its own
+ * socket, and nothing else.
  * At the limit the place that was seen least lately is forgotten.
  */
-void connected_share(struct pass *pass, const struct shoal_address *remote);
+void connected_crowd_at(struct pass *pass, const struct shoal_address *remote);
 
 /** The peer goes. */
 void connected_forget(struct pass *pass, struct peer *peer);
@@ -130,9 +130,9 @@ void connected_sent(struct pass *pass, const struct peer *peer);
 
 /**
  * A send by it failed, and the shared socket was asked in its place.
- * @param shared  what that one said
+ * @param shared_error  what that one said: an errno, 0: it was sent
  */
-void connected_failed(struct pass *pass, struct peer *peer, int error, int shared);
+void connected_failed(struct pass *pass, struct peer *peer, int error, int shared_error);
 
 /** A receive found an error; under the lock of the turns. Any thread that took one. */
 void connected_refused(struct connected *connected, const struct udp_socket *udp);

@@ -16,13 +16,13 @@ static bool put(struct pass *pass, uint32_t worker, const struct handoff_item *h
 
 void foreign_message(struct pass *pass, uint32_t worker, const uint8_t *message, uint32_t length,
                      const struct socket_received *received) {
-    bool shared = pass->rx.leads != worker || connected_has(pass, &received->endpoint.remote);
+    bool crowded = pass->rx.leads != worker || connected_has(pass, &received->endpoint.remote);
     struct handoff_item head = {.kind = HANDOFF_MESSAGE,
                                 .tos = received->tos,
-                                .shared = shared,
+                                .crowded = crowded,
                                 .endpoint = received->endpoint};
-    if (shared)
-        connected_share(pass, &received->endpoint.remote);
+    if (crowded)
+        connected_crowd_at(pass, &received->endpoint.remote);
     if (put(pass, worker, &head, message, length))
         stats_add(&pass->stats, COUNT_handoff_messages, 1);
     else
@@ -64,8 +64,8 @@ static void take_message(struct pass *pass, struct handoff_item *item) {
                                        .length = item->length,
                                        .segment = item->length,
                                        .tos = item->tos};
-    if (item->shared)
-        connected_share(pass, &item->endpoint.remote);
+    if (item->crowded)
+        connected_crowd_at(pass, &item->endpoint.remote);
     rx_data(pass, item->bytes, item->length, &received);
 }
 

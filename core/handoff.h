@@ -39,7 +39,7 @@ struct handoff_item {
     uint32_t length;                /* of `bytes` */
     uint8_t kind;                   /* enum handoff_kind */
     uint8_t tos;                    /* of the outer header of a message, of the packet of a frame */
-    bool shared;                    /* a message that came from where other workers' peers are */
+    bool crowded;                   /* a message that came from where other workers' peers are */
     bool congested;                 /* a frame of a queue that stands: see tx_frame */
     struct handoff_peer to;         /* of a frame */
     struct handoff_peer from;       /* who sent it to us; none: it came out of the TUN */

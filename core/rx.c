@@ -449,7 +449,7 @@ bool rx_shorten(struct pass *of, struct pass *by, struct udp_socket *udp, const 
 
 /* ---- Draining ---------------------------------------------------------------------------- */
 
-/* Two full turns in a row: there is more than one thread's work, and whoever is idle helps. */
+/* Two full turns in one drain: there is more than one thread's work, and whoever is idle helps. */
 bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     struct turns *turns = &pass->turns;
     enum turn_taken taken = TURN_FILLED;

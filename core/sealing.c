@@ -229,7 +229,8 @@ bool sealing_put_out(struct pass *pass) {
     return any;
 }
 
-/* Two large frames in a row: there is more than one thread's work, and whoever is idle helps. */
+/* Two large frames in one drain: there is more than one thread's work, and whoever is idle helps.
+ */
 void sealing_drain(struct pass *pass) {
     struct sealing *sealing = &pass->sealing;
     enum turn_taken taken = TURN_FILLED;

@@ -44,7 +44,7 @@
     /* connected sockets (connected.h) */ \
     X(connected_opened)           /* made for a busy peer */ \
     X(connected_evicted)          /* given up for a busier peer */ \
-    X(connected_shared)           /* given up since peers of other workers are at its place, too */ \
+    X(connected_crowded)          /* given up since other peers are at its place, too */ \
     X(connected_idle)             /* given up since its peer was quiet */ \
     X(connected_moved)            /* given up since endpoint, source, port or mark are others (R53) */ \
     X(connected_refused)          /* could not be made, or failed twice where the shared one sent */ \

@@ -116,18 +116,18 @@ static void where_several_peers_are_none_has_a_socket(void **state) {
     busy_warm(&busy, ONE);
     busy_by_own(&busy, ONE);
     busy_from(&busy, TWO, busy.sockets[ONE]); /* its socket brings it to the wrong worker */
-    side_await(side, "connected_shared", 1);
+    side_await(side, "connected_crowded", 1);
     busy_await(&busy, 0);
     for (int i = 0; i < 20; i++) {
         busy_from(&busy, ONE, busy.sockets[ONE]);
         busy_to(&busy, ONE, busy.sockets[ONE]);
     }
     assert_int_equal(side_counter(side, "connected_opened"), 1);
-    atomic_fetch_add(&later, CONNECTED_SHARED_NS + 1);
+    atomic_fetch_add(&later, CONNECTED_CROWD_NS + 1);
     for (int i = 0; i < 20; i++)
         busy_from(&busy, ONE, busy.sockets[ONE]);
     assert_int_equal(side_counter(side, "connected_opened"), 1); /* it is crowded still */
-    atomic_fetch_add(&later, CONNECTED_SHARED_NS + 1);
+    atomic_fetch_add(&later, CONNECTED_CROWD_NS + 1);
     busy_from(&busy, TWO, busy.sockets[TWO]);
     busy_warm(&busy, ONE);
     assert_int_equal(side_drops(side), 0);
@@ -142,15 +142,15 @@ static void of_places_with_several_peers_the_least_late_is_forgotten(void **stat
     device_stop(device);
     struct shoal_address remote = busy.places[ONE];
     pass->now = 1000;
-    connected_share(pass, &remote);
-    for (uint32_t i = 1; i <= CONNECTED_SHARED; i++, pass->now++) {
+    connected_crowd_at(pass, &remote);
+    for (uint32_t i = 1; i <= CONNECTED_CROWDS; i++, pass->now++) {
         remote.port = (uint16_t)(busy.places[ONE].port + i);
-        connected_share(pass, &remote);
+        connected_crowd_at(pass, &remote);
     }
     uint32_t known = 0;
-    for (uint32_t i = 0; i < CONNECTED_SHARED; i++) {
-        assert_true(pass->connected.shared[i].at >= 1000);
-        known += pass->connected.shared[i].remote.port == busy.places[ONE].port;
+    for (uint32_t i = 0; i < CONNECTED_CROWDS; i++) {
+        assert_true(pass->connected.crowds[i].at >= 1000);
+        known += pass->connected.crowds[i].remote.port == busy.places[ONE].port;
     }
     assert_int_equal(known, 0);
     device_resume(device);
