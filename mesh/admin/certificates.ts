@@ -5,7 +5,7 @@ import { CLOCK_SKEW, type Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
-import { DAY, MEMBER_DAYS } from "./invite.ts";
+import { DAY, MEMBER_DAYS } from "./periods.ts";
 
 /** A certificate by another signer, and when it was signed before. */
 interface Anew {

@@ -15,7 +15,7 @@ import { canonicalGroups, type Certificate, groupsFault, isName } from "../membe
 import { readSeed } from "../seed.ts";
 import { authorityOf, type Insistence } from "./authority.ts";
 import { keysOf } from "./certificates.ts";
-import { DAY, LONGEST, MEMBER_DAYS } from "./invite.ts";
+import { DAY, LONGEST, MEMBER_DAYS } from "./periods.ts";
 
 export interface GuestOptions extends Insistence {
   /** The device's X25519 public key. */

@@ -18,13 +18,10 @@ import {
 import { readSeed } from "../seed.ts";
 import { authorityOf, type Insistence, nameOf } from "./authority.ts";
 import { provisionalDrafts } from "./certificates.ts";
+import { DAY, LONGEST, MEMBER_DAYS } from "./periods.ts";
 
-export const DAY = 86_400;
 /** What an invitation allows where nothing else is said. */
 const INVITE_EXPIRES = DAY;
-export const MEMBER_DAYS = 365;
-/** Seconds that anything lasts at most. */
-export const LONGEST = 100 * 365 * DAY;
 /** Digits of a token's key that name it. */
 const ID_DIGITS = 8;
 /** Places of another member's door that a token names. */
