@@ -151,7 +151,11 @@ export class Twins {
       this.#holdToBefore(watch, seen);
       return true;
     }
-    if (watch.other || named) return this.#newcomer(now, watch, seen, named);
+    if (watch.other || named) {
+      const isSuccessor = this.#newcomer(now, watch, seen, named);
+      if (isSuccessor) this.#succeed(now, watch, seen);
+      return isSuccessor;
+    }
     // Somebody who copies a key can begin as many runs as he likes: the first of all stays among these.
     const isSoon = now.boot - watch.changedAt < TURNS;
     const [oldest, ...rest] = isSoon ? watch.before : [];
@@ -290,15 +294,28 @@ export class Twins {
   }
 
   /**
-   * Another run than the first says something while there is an alarm, or begins one by naming a machine. That came before it,
-   * and so is the first where it is known; else the newcomer may be the first one itself, started anew, and is asked about.
+   * Another run than the first says something while there is an alarm, or begins one by naming a machine, which came before
+   * it. The second machine takes the first one's place when that is silent and does not answer either; a third run may be the
+   * first machine, started anew, so the first is asked at once.
+   * @returns whether it may take the place
    */
   #newcomer(now: Now, watch: Watch, seen: KnownRun, named: Run | undefined): boolean {
     if (!watch.other && named) {
       const isOurs = named.run === watch.current.run;
       this.#sound(watch, isOurs ? seen : { ...named, endpoint: seen.endpoint ?? named.endpoint });
     }
-    return this.#during(now, watch, seen);
+    const isThird = watch.other !== undefined && watch.other.run !== seen.run;
+    if (!isThird) this.#sound(watch, seen);
+    const isSilent = now.boot - watch.current.seenAt >= (isThird ? 0 : GONE);
+    return isSilent && this.#isGone(now, watch, seen.record);
+  }
+
+  /** The first machine was switched off, or started again. */
+  #succeed(now: Now, watch: Watch, seen: KnownRun): void {
+    const isThird = watch.other?.run !== seen.run;
+    watch.before = [watch.current];
+    this.#change(now, watch, seen);
+    if (!isThird) end(watch);
   }
 
   /** Whether this is the run before, which has made a record after the one that followed it: it lives, and was first. */
@@ -353,24 +370,6 @@ export class Twins {
       this.#asked.add(successor.id);
     }
     return watch.current.seenAt <= watch.askedAt && now.boot - watch.askedAt >= ANSWER;
-  }
-
-  /**
-   * Another run than the first says something. The second machine takes the first one's place when that is silent and does
-   * not answer either; a third run may be the first machine, started anew, so that is asked at once.
-   * @returns whether it has taken the place
-   */
-  #during(now: Now, watch: Watch, seen: KnownRun): boolean {
-    const { current, other } = watch;
-    const isThird = other !== undefined && other.run !== seen.run;
-    if (!isThird) this.#sound(watch, seen);
-    if (now.boot - current.seenAt < (isThird ? 0 : GONE)) return false;
-    if (!this.#isGone(now, watch, seen.record)) return false;
-    // The first machine is silent: it was switched off, or started again.
-    watch.before = [current];
-    this.#change(now, watch, seen);
-    if (!isThird) end(watch);
-    return true;
   }
 }
 

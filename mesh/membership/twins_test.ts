@@ -49,12 +49,12 @@ function setUp() {
 
 /** Two machines whose records took turns: the alarm is on, and A is believed. */
 function alarmed() {
-  const { twins, take, first } = setUp();
+  const { twins, take, declare, first } = setUp();
   take(0, A);
   take(1 * SECOND, B);
   assert.ok(take(2 * SECOND, A));
   assert.equal(first(), A);
-  return { twins, take, first };
+  return { twins, take, declare, first };
 }
 
 Deno.test("a restart is no alarm, nor is the next one", () => {
@@ -208,6 +208,16 @@ Deno.test("item 11: what was said of another machine counts for ten minutes, who
   twins.declared(at(10 * MINUTE), inAnHour);
   assert.equal(first(), undefined, "nor does what was seen in the future");
   assert.equal(twins.declared(at(0), { ...said, id: "nobody" }), false);
+});
+
+Deno.test("item 11: what names another machine has a silent first one asked, and takes no place by itself", () => {
+  const { twins, declare, first } = alarmed();
+  for (const ms of [3 * MINUTE, 3 * MINUTE + 6 * SECOND]) {
+    assert.equal(declare(ms, B, A), false);
+    assert.equal(first(), A, "its numbers are not the newest");
+  }
+  const [successor] = twins.takeSuccessors(at(3 * MINUTE + 6 * SECOND));
+  assert.equal(successor?.run, B);
 });
 
 Deno.test("item 11: a copy that is started soon after its original was started anew is the second", () => {
