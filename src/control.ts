@@ -23,6 +23,8 @@ const CONTROL_VERSION = 1;
 
 /** Beyond these a client is cut off and counted; a person's commands come nowhere near them. */
 const CLIENTS_MAX = 64;
+/** Beside those for who may change something. */
+const CLIENTS_KEPT = 8;
 /**
  * Descriptors that clients leave to the rest of the node: writing its state, asking for names and
  * addresses. Fewer left means that there is no room for another client, but for so few that a
@@ -184,19 +186,21 @@ export class ControlServer {
   }
 
   #welcome(client: net.Socket): void {
-    const left = this.options.descriptors.left();
-    const hasRoom = this.#clients.size < CLIENTS_MAX &&
-      (left >= DESCRIPTORS_KEPT || this.#clients.size < CLIENTS_MIN);
-    if (!hasRoom && !this.#makeRoom()) {
-      this.#cutOffs.clients++;
-      this.#turnAway(client, left);
-      return;
-    }
     let peer: Credentials;
     try {
       peer = this.options.credentialsOf(descriptorOf(client));
     } catch {
       client.destroy(); // Gone before it could be asked who it was.
+      return;
+    }
+    const left = this.options.descriptors.left();
+    // Who may only look must not keep those who may change from it.
+    const most = mayChange(peer) ? CLIENTS_MAX + CLIENTS_KEPT : CLIENTS_MAX;
+    const hasRoom = this.#clients.size < most &&
+      (left >= DESCRIPTORS_KEPT || this.#clients.size < CLIENTS_MIN);
+    if (!hasRoom && !this.#makeRoom()) {
+      this.#cutOffs.clients++;
+      this.#turnAway(client, left);
       return;
     }
     const guest: Guest = { hasAsked: false, heardAt: performance.now() };
@@ -316,7 +320,7 @@ export class ControlServer {
       if (operation === undefined) {
         throw new Failure(Exit.usage, `control: there is no command '${request.command}'`);
       }
-      if (operation.changes && peer.uid !== 0 && peer.uid !== Deno.uid()) {
+      if (operation.changes && !mayChange(peer)) {
         throw new Failure(
           Exit.noPermission,
           `${request.command}: user ${peer.uid} may look but not change: ` +
@@ -583,4 +587,9 @@ function parse(line: string): Request {
     );
   }
   return request as Request;
+}
+
+/** Root and the node's own user may; whoever else can open the socket may look. */
+function mayChange({ uid }: Credentials): boolean {
+  return uid === 0 || uid === Deno.uid();
 }

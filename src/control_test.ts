@@ -12,6 +12,8 @@ import {
 import { Exit, Failure } from "./exit.ts";
 
 const ME: Credentials = { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 };
+/** Somebody else, who may open the socket. */
+const READER: Credentials = { uid: 54_321, gid: 54_321 };
 
 const OPERATIONS: Record<string, Operation> = {
   status: { changes: false, run: () => ({ self: { name: "lyon" } }) },
@@ -60,7 +62,7 @@ const SOCKET = "test.sock";
 
 async function serving(
   body: (path: string, server: ControlServer, defects: unknown[]) => Promise<void>,
-  credentials: Credentials = ME,
+  credentials: Credentials | (() => Credentials) = ME,
   left: () => number = () => 1000,
 ): Promise<void> {
   const dir = Deno.makeTempDirSync();
@@ -69,7 +71,7 @@ async function serving(
   const server = await ControlServer.listen({
     path,
     operations: OPERATIONS,
-    credentialsOf: () => credentials,
+    credentialsOf: () => typeof credentials === "function" ? credentials() : credentials,
     descriptors: { left, hasInput, duplicate },
     onDefect: (error) => defects.push(error),
   });
@@ -256,7 +258,7 @@ Deno.test("T46: of 1,000 clients at once 64 are kept, the rest refused and count
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert.equal((await ask(path, { command: "status" }))["v"], 1);
-  }));
+  }, READER));
 
 Deno.test("T46: a client that does not read is cut off before it costs memory", () =>
   serving(async (path, server) => {
@@ -314,7 +316,24 @@ Deno.test("T46: who finds 64 clients there is told so, and of a crowd everybody 
     assert.equal(server.refused.clients, 501);
     assert(served.every((socket) => !socket.destroyed));
     for (const socket of served) socket.destroy();
-  }));
+  }, READER));
+
+Deno.test("T46: however many look, eight who may change something are served beside them", () => {
+  let who = READER;
+  return serving(
+    async (path) => {
+      const readers = await Promise.all(Array.from({ length: 64 }, () => asker(path)));
+      await sleep(300);
+      who = { uid: 0, gid: 0 };
+      const roots = await Promise.all(Array.from({ length: 8 }, () => asker(path)));
+      await sleep(300);
+      const full = /72 clients are being served/;
+      await failsWith(Exit.failed, full, () => ask(path, { command: "status" }));
+      for (const socket of [...readers, ...roots]) socket.destroy();
+    },
+    () => who,
+  );
+});
 
 Deno.test("T46: of silent clients the one that came first makes room, and is told why", () =>
   serving(async (path, server) => {
@@ -334,7 +353,7 @@ Deno.test("T46: of silent clients the one that came first makes room, and is tol
     await sleep(50);
     assert([...others, asked].every((socket) => !socket.destroyed));
     for (const socket of [...others, asked]) socket.destroy();
-  }));
+  }, READER));
 
 Deno.test("T46: where few descriptors are left four clients are served, and one who asks gets an answer", () => {
   let left = 1000;

@@ -9,6 +9,8 @@ import { withoutHeading } from "./paper.ts";
 
 const KEY_LENGTH = 32;
 const WORDS = 24;
+/** Characters of a paper with its heading, spaces and numbers, and some more. */
+const TEXT_MAX = 4096;
 
 export function wordsOf(seed: Uint8Array): string {
   return entropyToMnemonic(seed, wordlist);
@@ -21,6 +23,12 @@ export function wordsOf(seed: Uint8Array): string {
  * a checksum that does not fit; it names no word, for they are secret
  */
 export function seedOf(text: string): Uint8Array {
+  if (text.length > TEXT_MAX) {
+    throw new Failure(
+      Exit.usage,
+      `words: ${text.length} characters were given, and ${WORDS} words have a few hundred: type the words alone`,
+    );
+  }
   const words = withoutNumbers(withoutHeading(text));
   if (words.length !== WORDS) {
     throw new Failure(
@@ -50,12 +58,19 @@ export function seedOf(text: string): Uint8Array {
 /** What stands between white space; a number before a word says where the word belongs. */
 function withoutNumbers(text: string): string[] {
   const words: string[] = [];
-  for (const [, number, word] of text.toLowerCase().matchAll(/(?:(\d+)[.:)]?\s*)?([^\s\d]\S*)/g)) {
-    words.push(word ?? "");
-    if (number === undefined || Number(number) === words.length) continue;
+  let number: string | undefined;
+  for (const piece of text.toLowerCase().split(/\s+/)) {
+    const [, digits = "", word = ""] = /^(\d*)[.:)]?(.*)$/.exec(piece) ?? [];
+    if (digits !== "") number = digits;
+    if (word === "") continue;
+    words.push(word);
+    const isInOrder = number === undefined || Number(number) === words.length;
+    const before = number;
+    number = undefined;
+    if (isInOrder) continue;
     throw new Failure(
       Exit.usage,
-      `words: the number ${number} stands before word ${words.length}: type them in the order of their numbers`,
+      `words: the number ${before} stands before word ${words.length}: type them in the order of their numbers`,
     );
   }
   return words;

@@ -37,6 +37,11 @@ Deno.test("words out of the order of their numbers, too few and wrong ones are r
   refused(numbered.toSpliced(6, 1).join(" "), /^words: the number 8 stands before word 7: /);
   refused(list.slice(1).join(" "), /^words: 23 words were given and a key has 24/);
   refused("", /^words: 0 words were given/);
+  refused("1".repeat(4_096), /^words: 0 words were given/);
+  refused(
+    "1".repeat(60_000),
+    /^words: 60000 characters were given, and 24 words have a few hundred/,
+  );
   refused(list.with(2, "shoal").join(" "), /^words: word 3 is not in the list/);
   refused(list.with(0, list[1] ?? "").with(1, list[0] ?? "").join(" "), /do not fit together/);
 });

@@ -1,4 +1,5 @@
 import { readWords } from "../config.ts";
+import { Exit, Failure } from "../exit.ts";
 import { parseTime } from "../time.ts";
 import { INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, namesOf, parseOptions } from "./command.ts";
@@ -23,6 +24,13 @@ ${INSTANCE_HELP}`,
       since: { type: "string" },
       yes: { type: "boolean" },
     });
+    if (values.without?.trim() === "") {
+      // An unset variable of a shell, perhaps: the stolen admin would be signed anew.
+      throw new Failure(
+        Exit.usage,
+        "--without '' names nobody: name the admins that are put out, or leave the option out",
+      );
+    }
     return await showPlan(values, io, {
       command: "recover",
       words: await readWords("recover"),
