@@ -5,8 +5,8 @@
 import type { Who } from "../event.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { Statement, TokenUse } from "../membership/statement.ts";
-import type { Held } from "../membership/statements.ts";
+import type { Statement, StatementOf, TokenUse } from "../membership/statement.ts";
+import { type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { nameOf } from "./authority.ts";
 
 /**
@@ -22,24 +22,39 @@ export function doubtfulMembers(
 ): Who[] {
   const { statements } = mesh;
   // The thief can have hidden the invite itself, so whatever nobody else vouches for is doubtful.
-  const keptInvites = new Set(keptSaid.flatMap((one) => one.kind === "token" ? [one.key] : []));
-  const isVouched = ({ key: invite, uses }: TokenUse) => {
-    if (keptInvites.has(invite)) return true;
-    const token = statements.token(invite);
-    // A thief can have said more of somebody else's invite than its maker did.
-    return token !== undefined && !isLost(token.signer) && token.uses === uses;
+  const keptInvites = new Map(
+    keptSaid.flatMap((one) => one.kind === "token" ? [[one.key, one] as const] : []),
+  );
+  const isVouched = (use: TokenUse, statement: StatementOf<"member">) => {
+    const token = keptInvites.get(use.key) ?? statements.token(use.key);
+    if (token === undefined) return false;
+    // A thief can say more of an invite than its maker did, or the same again after its end.
+    if (!keptInvites.has(use.key) && isLost(token.signer)) return false;
+    return isWithin(token, use, statement);
   };
   const doubtful: Who[] = [];
   for (const held of statements.all()) {
     const { statement } = held;
     if (statement.kind !== "member" || isLost(statement.signer) || isKept(held)) continue;
     const { token, certificate: { key } } = statement;
-    if (!token || isVouched(token) || statements.isRemoved(key)) continue;
+    if (!token || isVouched(token, statement) || statements.isRemoved(key)) continue;
     if (statements.certificate(key) === statement) {
       doubtful.push({ id: key, name: nameOf(mesh, key) });
     }
   }
   return doubtful;
+}
+
+/** Whether a certificate says no more than the invite for which it was made. */
+function isWithin(
+  token: StatementOf<"token">,
+  { uses }: TokenUse,
+  { certificate, until }: StatementOf<"member">,
+): boolean {
+  return uses === token.uses && until <= token.memberUntil &&
+    certificate.since <= token.until + TOKEN_GRACE &&
+    certificate.groups.every((group) => token.groups.includes(group)) &&
+    (token.relay || !certificate.relay);
 }
 
 /** Names for a person to use, with the key where another machine has the same name. */
