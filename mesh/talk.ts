@@ -60,6 +60,9 @@ interface Question extends Ping {
   readonly places: Map<number, Endpoint>;
 }
 
+/** Places of one member that are told of a wrong number, each once a second. */
+const NOTICED_PLACES = 4;
+
 export class Talk {
   readonly #pings = new Pings();
   readonly #reflexive = new Reflexive();
@@ -68,8 +71,8 @@ export class Talk {
   /** To whom each was sent, and where: its answer proves that place alone. */
   readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
-  /** Boot ms of the last notice, greeting, proof of membership and question at a new place; never more than the members. */
-  readonly #noticed = new Map<MemberId, number>();
+  /** Boot ms of the last notice, by place: somebody else may speak in a member's name, from elsewhere. Then of the last greeting, proof of membership and question at a new place; never more than the members. */
+  readonly #noticed = new Map<MemberId, Map<string, number>>();
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
   readonly #asked = new Map<MemberId, number>();
@@ -437,13 +440,26 @@ export class Talk {
     // a place that has proven itself.
     const isLonger = payload.length + DATAGRAM_MAX - PAYLOAD_MAX > arrival.bytes.length;
     if (isLonger && !this.mesh.contacts.isProven(now, arrival.from, id)) return;
-    if (!isPaced(this.#noticed, now, id)) return;
+    if (!this.#mayNotice(now, id, arrival.from)) return;
     const kind = isForgetful ? "record" : "notice";
     const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);
     if (bytes === undefined) return;
     if (this.mesh.contacts.mayAnswer(now, arrival.from, id, bytes.length)) {
       out.send(backTo(arrival, bytes));
     }
+  }
+
+  /** Whether nothing was said so to a member at this place for a second. Of its places the last few are remembered. */
+  #mayNotice(now: Now, id: MemberId, at: Endpoint): boolean {
+    const places = this.#noticed.get(id) ?? new Map<string, number>();
+    this.#noticed.set(id, places);
+    const place = formatEndpoint(at);
+    if (now.boot - (places.get(place) ?? -Infinity) < PACE) return false;
+    places.delete(place); // The last one said stands last.
+    places.set(place, now.boot);
+    const [oldest] = places.keys();
+    if (places.size > NOTICED_PLACES && oldest !== undefined) places.delete(oldest);
+    return true;
   }
 
   #confirm(now: Now, id: MemberId, confirmation: Confirmation, out: Outbox<NodeEvent>): void {
@@ -545,7 +561,7 @@ export class Talk {
   }
 
   #record(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
-    const record = this.mesh.openFrom(now, from, payload);
+    const record = this.mesh.openFrom(now, from, payload, out);
     if (!record) return;
     if (record.id === this.mesh.id) this.mesh.recall(now, payload, out);
     else this.mesh.take(now, record, out, undefined, from);

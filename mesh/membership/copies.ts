@@ -16,7 +16,7 @@ import { bootOf, type NodeRecord } from "./record.ts";
 import type { Member, Roster } from "./roster.ts";
 import { type Alarm, Twins } from "./twins.ts";
 
-/** Milliseconds between two records of one member that are looked at though they could not be delivered, or shown to it. */
+/** Milliseconds between two records of another machine that its first one is shown. */
 const PACE = 1_000;
 
 interface Links {
@@ -37,8 +37,8 @@ interface Links {
 
 export class Copies {
   readonly twins = new Twins();
-  /** Boot ms at which a record of each that could not be delivered was opened last; never more than the members. */
-  readonly #opened = new Map<MemberId, number>();
+  /** Never more than the members. */
+  readonly #notes = new Map<MemberId, NodeRecord>();
   /** Boot ms at which each was last shown what another machine with its key has signed; never more than the members. */
   readonly #warned = new Map<MemberId, number>();
 
@@ -47,7 +47,6 @@ export class Copies {
   forget(id: MemberId): void {
     this.#end(id);
     this.twins.forget(id);
-    this.#opened.delete(id);
     this.#warned.delete(id);
   }
 
@@ -83,18 +82,22 @@ export class Copies {
     if (!member || !twin) return false;
     this.#watch(now, id, out, () => this.twins.declared(now, record));
     if (!this.twins.alarm(id)) return false;
+    this.#notes.set(id, record);
     this.#holdRecord(now, member, out);
     swim.spread(now, twinRumour(record), swimOut(now, out));
     return true;
   }
 
-  /** Whether a record that could not be delivered is worth a look: it costs a signature, and anybody can repeat it. */
-  isWorthOpening(now: Now, id: MemberId): boolean {
-    // Somebody at our door may be none.
-    if (!this.links.roster.get(id)) return false;
-    if (now.boot - (this.#opened.get(id) ?? -Infinity) < PACE) return false;
-    this.#opened.set(id, now.boot);
-    return true;
+  /** The last record that named another machine, while there is an alarm. */
+  note(id: MemberId): NodeRecord | undefined {
+    return this.#notes.get(id);
+  }
+
+  /** More is sent in a member's name about another machine than anybody can look at. */
+  drowned(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    const member = this.links.roster.get(id);
+    this.#watch(now, id, out, () => this.twins.drowned(now, id));
+    if (member) this.#holdRecord(now, member, out);
   }
 
   /** Whether a record is of the second of two machines that use its key. */
@@ -142,6 +145,7 @@ export class Copies {
   #end(id: MemberId): void {
     this.links.seal.unpin(id);
     this.links.swim.retract(KIND.twin, id);
+    this.#notes.delete(id);
   }
 
   /** Does what may begin or end an alarm, and what follows from that. */

@@ -32,10 +32,11 @@ import { RecordPace } from "./record_pace.ts";
 import {
   bootOf,
   hasProof,
-  namesTwin,
+  isRecent,
   NO_PROOF,
   type NodeRecord,
   openRecord,
+  peekRecord,
   type Proof,
   RUN_SIZE,
   subjectIn,
@@ -443,16 +444,41 @@ export class Mesh {
   }
 
   /** Opens a record that a member has passed on, or sent as its own. */
-  openFrom(now: Now, from: MemberId, bytes: Uint8Array): NodeRecord | undefined {
+  openFrom(
+    now: Now,
+    from: MemberId,
+    bytes: Uint8Array,
+    out: Outbox<NodeEvent>,
+  ): NodeRecord | undefined {
     const subject = subjectIn(bytes);
     const held = this.roster.get(subject)?.record;
-    if (held && sameBytes(held.bytes, bytes)) return held;
+    const known = [held, this.copies.note(subject)]
+      .find((one) => one && sameBytes(one.bytes, bytes));
+    if (known) return known;
     if (!this.forgers.mayLook(now, from, subject)) return undefined;
-    const kind = namesTwin(bytes) ? KIND.twin : KIND.record;
-    if (held && !this.#recordPace.take(now, subject, kind)) return undefined;
+    if (held && !this.#isWorthOpening(now, from, held, bytes, out)) return undefined;
     const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
     if (opened.isForged) this.#blame(now, from);
     return opened.ok ? opened.value : undefined;
+  }
+
+  /** Of a member's records the new ones are, and what names another machine now, as far as their shares go. */
+  #isWorthOpening(
+    now: Now,
+    from: MemberId,
+    held: NodeRecord,
+    bytes: Uint8Array,
+    out: Outbox<NodeEvent>,
+  ): boolean {
+    const body = peekRecord(bytes);
+    if (!body) return true; // What it is found out to be costs nothing.
+    const isNote = body.twin !== undefined && isRecent(now, body.twin);
+    if (!isNote && body.sequence < held.sequence) return false;
+    const isDirect = from === held.id;
+    if (this.#recordPace.take(now, held.id, { isNote, isDirect })) return true;
+    // No machine says so often that there is another: somebody else sends in its name, so that it is not heard.
+    if (isNote && isDirect) this.copies.drowned(now, held.id, out);
+    return false;
   }
 
   #blameFor(now: Now, from: MemberId, added: Added): void {
@@ -681,8 +707,8 @@ export class Mesh {
   /** Looks at what another machine than the first of a key has sent: it may be the first one, started anew. */
   fromSecond(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     const bytes = ownRecordIn(sent, KIND.record);
-    if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return;
-    const record = this.openFrom(now, sent.from, bytes);
+    if (!bytes) return;
+    const record = this.openFrom(now, sent.from, bytes, out);
     if (record?.id === sent.from && this.copies.isOfSecond(record)) this.take(now, record, out);
   }
 
@@ -692,8 +718,8 @@ export class Mesh {
    */
   stale(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     const bytes = ownRecordIn(sent, KIND.twin);
-    if (!bytes || !this.copies.isWorthOpening(now, sent.from)) return;
-    const record = this.openFrom(now, sent.from, bytes);
+    if (!bytes) return;
+    const record = this.openFrom(now, sent.from, bytes, out);
     if (record?.id === sent.from) this.copies.declared(now, record, out);
   }
 
@@ -985,7 +1011,7 @@ export class Mesh {
     this.unintroduced.delete(member.id);
     this.#lost.delete(member.id);
     this.#strange.delete(member.id);
-    this.#recordPace.forget(member.id, [KIND.record, KIND.twin]);
+    this.#recordPace.forget(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
     this.tunnels.reroute(now, out);
@@ -1195,7 +1221,7 @@ export class Mesh {
     }
     const isTwin = kind === KIND.twin;
     if (kind !== KIND.record && !isTwin || !this.#mayOpen(now, from, rumour)) return "refused";
-    const record = this.openFrom(now, from, bytes);
+    const record = this.openFrom(now, from, bytes, out);
     if (!record) return "refused";
     const own = isTwin ? twinRumour(record) : recordRumour(record);
     if (own.key !== key || own.version !== rumour.version) {

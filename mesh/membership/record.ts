@@ -152,17 +152,17 @@ export function subjectIn(bytes: Uint8Array): MemberId {
   return bytes.subarray(0, KEY_LENGTH).toHex();
 }
 
-/** Whether it says by what its subject is a member; the signature is not looked at. */
-export function hasProof(bytes: Uint8Array): boolean {
-  if (bytes.length > RECORD_MAX || bytes.length <= 64) return false;
+/** What it says; the signature is not looked at. */
+export function peekRecord(bytes: Uint8Array): RecordBody | undefined {
+  if (bytes.length > RECORD_MAX || bytes.length <= 64) return undefined;
   const body = decodeBody(bytes.subarray(0, -64));
-  return body.ok && (body.value.proof.statements.length > 0 || !!body.value.proof.admission);
+  return body.ok ? body.value : undefined;
 }
 
-/** Whether it names another machine with its key; the signature is not looked at. */
-export function namesTwin(bytes: Uint8Array): boolean {
-  const body = bytes.length > RECORD_MAX ? undefined : decodeBody(bytes.subarray(0, -64));
-  return body?.ok === true && body.value.twin !== undefined;
+/** Whether it says by what its subject is a member; the signature is not looked at. */
+export function hasProof(bytes: Uint8Array): boolean {
+  const proof = peekRecord(bytes)?.proof;
+  return proof !== undefined && (proof.statements.length > 0 || proof.admission !== undefined);
 }
 
 /**

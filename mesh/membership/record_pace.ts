@@ -1,9 +1,10 @@
 /**
  * How many records of one member are looked at. Each costs a signature and those of its proof, and a member, or somebody who
- * has its key, can sign as many as it likes. What names another machine with the key has a share of its own: it must be heard
- * whatever else is signed with that key.
+ * has its key, can sign as many as it likes. There are four shares: what names another machine with the key has one of its
+ * own, since it must be heard whatever else is signed with that key; and so has what others pass on, since they are to blame
+ * for what is false in that.
  *
- * As large as twice the member table.
+ * As large as four times the member table.
  */
 import type { Now } from "../machine.ts";
 import { mayTake, take } from "../swim/allowance.ts";
@@ -13,28 +14,34 @@ import type { MemberId } from "./identity.ts";
 export const RECORDS_BURST = 16;
 const COST = 250;
 
+/** Which of the shares of a member a record falls into. */
+export interface RecordShare {
+  /** It names another machine with its key. */
+  readonly isNote: boolean;
+  /** Its subject has sent it. */
+  readonly isDirect: boolean;
+}
+
 export class RecordPace {
-  /** Boot ms up to which everything is paid for. */
-  readonly #paid = new Map<string, number>();
+  /** Boot ms up to which everything is paid for, by subject and share. */
+  readonly #paid = new Map<MemberId, number[]>();
   /** Records that were not looked at. */
   refused = 0;
 
-  take(now: Now, subject: MemberId, kind: number): boolean {
-    const name = nameOf(subject, kind);
-    const paid = this.#paid.get(name) ?? -Infinity;
-    if (!mayTake(paid, now.boot, (RECORDS_BURST - 1) * COST)) {
+  take(now: Now, subject: MemberId, { isNote, isDirect }: RecordShare): boolean {
+    const paid = this.#paid.get(subject) ?? [-Infinity, -Infinity, -Infinity, -Infinity];
+    this.#paid.set(subject, paid);
+    const share = 2 * Number(isNote) + Number(isDirect);
+    const until = paid[share] ?? -Infinity;
+    if (!mayTake(until, now.boot, (RECORDS_BURST - 1) * COST)) {
       this.refused++;
       return false;
     }
-    this.#paid.set(name, take(paid, now.boot, COST));
+    paid[share] = take(until, now.boot, COST);
     return true;
   }
 
-  forget(subject: MemberId, kinds: readonly number[]): void {
-    for (const kind of kinds) this.#paid.delete(nameOf(subject, kind));
+  forget(subject: MemberId): void {
+    this.#paid.delete(subject);
   }
-}
-
-function nameOf(subject: MemberId, kind: number): string {
-  return `${kind} ${subject}`;
 }

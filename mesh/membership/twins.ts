@@ -37,6 +37,9 @@ const BEFORE_MAX = 8;
 /** Places of a second machine from which handshakes are refused. */
 export const PLACES_MAX = 8;
 
+/** The run of a machine of which nothing is known. */
+const NOBODYS = "";
+
 interface Run {
   readonly run: string;
   /** The highest of its records; 0: none is known. */
@@ -184,6 +187,16 @@ export class Twins {
     }
     this.#newcomer(now, watch, { ...seen, seenAt: named.seenAt }, named);
     return false;
+  }
+
+  /** So much is said in a member's name about another machine that its own word may not be heard: it is a sign of that. */
+  drowned(now: Now, id: MemberId): void {
+    const watch = this.#watched.get(id);
+    if (!watch) return;
+    const [oldest] = now.boot - watch.changedAt < TURNS ? watch.before : [];
+    if (watch.other) watch.other.seenAt = now.boot;
+    else if (oldest) this.#holdToBefore(watch, oldest);
+    else this.#sound(watch, { run: NOBODYS, sequence: 0, endpoint: undefined, seenAt: now.boot });
   }
 
   /** First machines that have not been heard for long, while another says something: to be asked at once. */
