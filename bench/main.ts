@@ -10,6 +10,7 @@ import { benchMany } from "./many.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchPeers } from "./peers.ts";
 import { benchProfile } from "./profile.ts";
+import { benchRoads } from "./roads.ts";
 import { benchWorkers } from "./workers.ts";
 import { benchStages } from "./stages.ts";
 import { benchTrust } from "./trust.ts";
@@ -79,6 +80,10 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   uring: {
     summary: "receiving by io_uring beside plain calls: the cost of a datagram (1 min)",
     run: benchUring,
+  },
+  roads: {
+    summary: "roads not taken beside what Shoal does: AF_ALG, AF_XDP, SQPOLL, queues … (3 min)",
+    run: benchRoads,
   },
   stages: {
     summary: "where a ping spends its time in a tunnel, idle and beside a stream (2 min)",
