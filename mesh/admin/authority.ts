@@ -79,3 +79,7 @@ export function namesOf(names: readonly string[], none: string): string {
   const some = names.slice(0, NAMED).join(", ");
   return more > 0 ? `${some} and ${more} more` : some;
 }
+
+export function counted(n: number, noun: string): string {
+  return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
+}

@@ -10,8 +10,8 @@ import type { Mesh } from "../membership/mesh.ts";
 import type { SignedBy } from "../membership/signer.ts";
 import type { Draft, StatementOf } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held, TOKEN_GRACE } from "../membership/statements.ts";
-import { nameOf, namesOf } from "./authority.ts";
-import { doubtfulMembers, toldApart } from "./doubtful.ts";
+import { counted, nameOf, namesOf } from "./authority.ts";
+import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
 import {
   certificateByOthers,
   certifiedBySigner,
@@ -222,10 +222,7 @@ export function estateLines(name: string, estate: Estate): string[] {
     `are signed anew by you`,
   ];
   if (doubtful.length > 0) {
-    lines.push(
-      `${counted(doubtful.length, "member")} came by invites that ${name} made afterwards ` +
-        `(${namesOf(doubtful, "")}): \`shoal revoke\` those that you do not know`,
-    );
+    lines.push(doubtfulLine(doubtful, `${name} made afterwards`));
   }
   if (removalsEnded > 0) {
     const end = removalsEnded === 1 ? "ends" : "end";
@@ -251,8 +248,4 @@ export function estateWarnings(name: string, { cutOff }: Estate): string[] {
     `${cutOff.length === 1 ? "is" : "are"} out (${namesOf(cutOff, "")}): ` +
     `\`shoal approve\` or \`shoal revoke\` each`,
   ];
-}
-
-export function counted(n: number, noun: string): string {
-  return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }

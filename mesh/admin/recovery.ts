@@ -18,7 +18,7 @@ import {
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
-import { type Insistence, nameOf, namesOf } from "./authority.ts";
+import { counted, type Insistence, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
   isGuestOfOthers,
@@ -29,8 +29,8 @@ import {
   signedAt,
   untilOf,
 } from "./certificates.ts";
-import { doubtfulMembers, toldApart } from "./doubtful.ts";
-import { counted, type Planned, type Wish } from "./plan.ts";
+import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
+import { type Planned, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
   /** Admins that are put out: their names or keys. */
@@ -106,12 +106,7 @@ export function recover(
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
-    ...(plan.doubtful.length > 0
-      ? [
-        `${counted(plan.doubtful.length, "member")} came by invites that were made since then ` +
-        `(${namesOf(plan.doubtful, "")}): \`shoal revoke\` those that you do not know`,
-      ]
-      : []),
+    ...(plan.doubtful.length > 0 ? [doubtfulLine(plan.doubtful, "were made since then")] : []),
     ...(cutOff.length > 0
       ? [
         `${counted(cutOff.length, "member")} out until you \`shoal approve\` each: ` +

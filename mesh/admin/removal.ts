@@ -12,11 +12,10 @@ import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { signStatement } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
-import { authorityOf, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
+import { authorityOf, counted, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
 import { certificateOf, keysOf, signedAt, untilOf, voidMembers } from "./certificates.ts";
 import {
   carryOut,
-  counted,
   estateLines,
   estateOf,
   estateWarnings,
