@@ -103,12 +103,12 @@ export function noteEvent(event: NodeEvent): void {
       });
     case "promoted":
       return news(event)("{name} is an admin ({key})", {
-        name: event.who.name,
+        name: event.who.name || "a key",
         key: event.who.id,
       });
     case "demoted":
       return news(event)("{name} is no admin any more ({key})", {
-        name: event.who.name,
+        name: event.who.name || "a key",
         key: event.who.id,
       });
     case "removed":

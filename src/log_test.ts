@@ -71,6 +71,18 @@ Deno.test("log and status have one word each for who stopped, who is offline and
   assert.equal(said.filter((line) => /\bleft\b/.test(line)).length, 1);
 });
 
+Deno.test("a key whose name is not known any more is called a key, and the line does not begin with nothing", () => {
+  const lines = capture("info", "terminal");
+  const who = { id: "ab".repeat(32), name: "" };
+  noteEvent({ kind: "demoted", who, isHistory: false });
+  noteEvent({ kind: "promoted", who, isHistory: false });
+  noteEvent({ kind: "removed", who, by: who, isHistory: false });
+  assert.equal(lines.length, 3);
+  for (const line of lines) {
+    assert.match(line, / a key (is (no|an) admin|\(abab)| has revoked a key \(abab/);
+  }
+});
+
 Deno.test("who is an admin, or was revoked, before this node joined is no warning", () => {
   const who = { id: "ab".repeat(32), name: "bob" };
   for (const [isHistory, level] of [[true, "info"], [false, "warn"]] as const) {

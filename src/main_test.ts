@@ -440,7 +440,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     }),
     guest_renew: () => ({ ...who(), expires: HOSTILE }),
     guest_remove: who,
-    approve: () => ({ ...who(), called_before: HOSTILE, expires: HOSTILE }),
+    approve: () => ({ ...who(), called_before: HOSTILE, name_taken: HOSTILE, expires: HOSTILE }),
     trust: who,
     untrust: who,
     promote: who,
@@ -474,7 +474,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
 Deno.test("approve says whom it admits or renews, until when, and by what name", () => {
   const key = "cc".repeat(32);
   const until = "2027-11-28T03:04:42Z";
-  const approve = { name: "oslo", key, called_before: null, expires: until };
+  const approve = { name: "oslo", key, called_before: null, name_taken: null, expires: until };
   const answers: [object, string][] = [
     [{}, `oslo (${key}) is a member now, until ${until}`],
     [
@@ -496,6 +496,12 @@ Deno.test("approve says whom it admits or renews, until when, and by what name",
       const said = await run("approve", "oslo", ...state);
       assert.deepEqual(said, { code: Exit.done, out: answers[at]?.[1], err: "" });
     }
+    answers.push([{ name: "oslo-2", name_taken: "oslo" }, ""]);
+    const { err } = await run("approve", "--name", "oslo", key, ...state);
+    assert.match(
+      err,
+      /^the name oslo is another's: .*revoke oslo.* and then .*approve --name oslo oslo-2 /,
+    );
   });
 });
 

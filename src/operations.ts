@@ -92,10 +92,11 @@ function memberships(node: MeshNode, ending: Ending): Readonly<Record<string, Op
           ...given(request, "groups", "groups", textsOf),
           ...insistence(request),
         });
-        const { before, until } = approved;
+        const { before, taken, until } = approved;
         return {
           ...who(approved),
           called_before: before ?? null,
+          name_taken: taken ?? null,
           expires: until === undefined ? null : rfc3339(until),
         };
       },

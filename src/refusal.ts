@@ -44,8 +44,9 @@ export function explainOpen(
   const failed = (text: string) =>
     new Failure(Exit.failed, `${program}: ${text}`, { cause: error });
   if (error.status === "E_EXISTS" || error.errnoName === "EBUSY") {
+    const who = program === "wg" ? `'wg show ${ifname}' answers where a device runs there; ` : "";
     return failed(
-      `the interface '${ifname}' exists already ${how}: choose ${elsewhere}, or if it is a TUN ` +
+      `the interface '${ifname}' exists already ${how}: ${who}choose ${elsewhere}, or if it is a TUN ` +
         `that nothing needs any more, remove it with 'ip link delete ${ifname}'`,
     );
   }

@@ -48,3 +48,13 @@ Deno.test("a port that is taken, or that is not this user's, is to be chosen ane
     assert.throws(() => bind(device, 51820, 53), /choose another by --listen$/);
   }
 });
+
+Deno.test("a WireGuard interface that is there already: how to see whether a device runs on it", () => {
+  const busy = refused("device_open", "EBUSY", "worker");
+  const said = (program: string) => String(explainOpen(program, busy, { ifname: "wg0" }));
+  assert.match(
+    said("wg"),
+    /exists already .*: 'wg show wg0' answers where a device runs there; choose/,
+  );
+  assert.doesNotMatch(said("node"), /wg show/);
+});

@@ -175,6 +175,7 @@ Deno.test("an approval of a member renews its membership for a year, and may ren
     id: plain.id,
     name: "plain",
     before: "plain",
+    taken: undefined,
     until: year,
   });
   const renamed = done(approve(founder, plain.id, "bern"));
@@ -306,7 +307,8 @@ Deno.test("item 12: a new name by approve is an event everywhere, and a name tha
   assert.ok(lyon && paris);
   const address = lyon.ip4.join(".");
   for (const one of [founder, lyon, paris]) one.events.length = 0;
-  assert.equal(done(approve(founder, "lyon", "paris")).name, "paris-2");
+  const renamed = done(approve(founder, "lyon", "paris"));
+  assert.deepEqual([renamed.name, renamed.taken], ["paris-2", "paris"]);
   lab.run(5_000);
   for (const one of [founder, paris]) {
     assert.equal(one.sees(lyon)?.name, "paris-2");

@@ -24,6 +24,8 @@ export interface ApproveOptions extends Insistence {
 export interface Approved extends Who {
   /** What it was called where it had a certificate, which is renewed then; undefined: it is a member from now on. */
   readonly before: string | undefined;
+  /** The name that it was to have, where another has that. */
+  readonly taken: string | undefined;
   /** Unix seconds at which its membership ends; undefined: with its office as an admin. */
   readonly until: number | undefined;
 }
@@ -53,10 +55,11 @@ export function approve(
   }
   const groups = options.groups && canonicalGroups(options.groups);
   const before = mesh.statements.certificate(id) && nameOf(mesh, id);
-  const approved = (until: number | undefined): Decoded<Approved> => ({
-    ok: true,
-    value: { ...whoNow(mesh, id), before, until },
-  });
+  const approved = (until: number | undefined): Decoded<Approved> => {
+    const now = whoNow(mesh, id);
+    const taken = now.name === name ? undefined : name;
+    return { ok: true, value: { ...now, before, taken, until } };
+  };
   if (mesh.statements.isAdmin(id)) {
     const by = meshKeyOf(mesh, "approve: an admin has its certificate from the mesh key", options);
     if (!by.ok) return by;

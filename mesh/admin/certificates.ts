@@ -123,7 +123,7 @@ export function guestAnew({ certificate, until, host, at }: StatementOf<"guest">
 export function isGuestOfOthers(
   { statements }: Mesh,
   signers: ReadonlySet<string>,
-  { certificate: { key }, at }: StatementOf<"guest">,
+  { certificate: { key }, at }: Pick<StatementOf<"guest">, "certificate" | "at">,
 ): boolean {
   for (const one of statements.about(key)) {
     const isOfOthers = one.kind === "guest" && !signers.has(one.signer);

@@ -17,7 +17,7 @@ import {
   type Statement,
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
-import type { Held } from "../membership/statements.ts";
+import { ENDED_KEPT, type Held } from "../membership/statements.ts";
 import { counted, type Insistence, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
@@ -52,6 +52,8 @@ interface Recovered {
   readonly doubtful: readonly string[];
   readonly removals: number;
   readonly guests: number;
+  /** Names of guests that nobody serves any more, or whose certificate is not believed. */
+  readonly guestsEnded: readonly string[];
 }
 
 /**
@@ -104,6 +106,7 @@ export function recover(
       ? [`${namesOf(plan.stays, "")}: no admin any more, a member still`]
       : []),
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
+    ...guestsEndedLines(plan.guestsEnded),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
     ...(plan.doubtful.length > 0 ? [doubtfulLine(plan.doubtful, "were made since then")] : []),
@@ -198,11 +201,6 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     if (isOut(key) || isRemoved || !lost.has(signer)) members.delete(key);
     else sayAnew(signedAnew(statement));
   }
-  const guests = lastGuests(said);
-  for (const [key, statement] of guests) {
-    if (isGuestOfOthers(mesh, lost, statement)) guests.delete(key);
-    else sayAnew(guestAnew(statement));
-  }
   for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
   for (const key of without) say({ kind: "demoted", key });
   // Offices that are not kept and were not put out: whoever was known before stays a member; whom the thief has promoted
@@ -219,19 +217,42 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
       say(draft, sinceOf(certificate));
     }
   }
+  const cutOff = [...new Set([...certifiedBy(mesh, lost), ...unknown])].filter((key) =>
+    !isOut(key) && !members.has(key) && !stays.includes(key) && !statements.isRemoved(key)
+  );
+  // A guest ends with its host, whoever signed for it.
+  const isGone = (host: MemberId) =>
+    without.has(host) || removed.has(host) || cutOff.includes(host) || statements.hasLeft(host);
+  const guests = lastGuests(said);
+  for (const [key, statement] of guests) {
+    const isEnded = Array.from(statements.about(key)).some((one) =>
+      one.kind === "withdrawn" && !lost.has(one.signer)
+    ) || statement.until + ENDED_KEPT < secondsOf(now) || isGone(statement.host);
+    if (isEnded || isGuestOfOthers(mesh, lost, statement)) {
+      guests.delete(key);
+    } else sayAnew(guestAnew(statement));
+  }
+  const guestsEnded = Array.from(mesh.guests.guests.all()).filter(({ key, certificate, host }) =>
+    isGone(host) || !guests.has(key) && !isGuestOfOthers(mesh, lost, { certificate, at: 0 })
+  );
   return {
     wishes,
     admins: [...kept.keys()].map((id) => nameOf(mesh, id)).sort(),
     out: [...without].map((id) => nameOf(mesh, id)).sort(),
     members: members.size,
     stays: stays.map((id) => nameOf(mesh, id)).sort(),
-    cutOff: [...new Set([...certifiedBy(mesh, lost), ...unknown])].filter((key) =>
-      !isOut(key) && !members.has(key) && !stays.includes(key) && !statements.isRemoved(key)
-    ).map((key) => nameOf(mesh, key)).sort(),
+    cutOff: cutOff.map((key) => nameOf(mesh, key)).sort(),
     doubtful: toldApart(mesh, doubtful).sort(),
     removals: removed.size,
     guests: guests.size,
+    guestsEnded: guestsEnded.map((guest) => mesh.guests.guests.nameOf(guest)).sort(),
   };
+}
+
+function guestsEndedLines(names: readonly string[]): string[] {
+  if (names.length === 0) return [];
+  const end = names.length === 1 ? "ends" : "end";
+  return [`${counted(names.length, "guest")} ${end}: ${namesOf(names, "")}`];
 }
 
 /** What a key was certified as last by what this node heard before `since`. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { parseToken } from "../door/token.ts";
 import { decodeStatement, type Draft, hashOf, subjectOf } from "../membership/statement.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
+import { GuestDevice } from "../sim/guest_device.ts";
 import { Insider } from "../sim/insider.ts";
 import type { Computer } from "../sim/node_lab.ts";
 import {
@@ -384,3 +385,34 @@ for (const isReused of [false, true]) {
     assert.ok(!all.lines.some((line) => line.includes("came by invites")), "nothing is in doubt");
   });
 }
+
+Deno.test("a recovery says truly which guests go on: those of a host that is put out end, and those that were removed are not signed anew", () => {
+  const { lab, founder, others: [second, third] } = hamlet(["second", "third"], 28);
+  assert.ok(second && third);
+  promote(founder, second);
+  lab.run(5_000);
+  const add = (host: Computer, name: string, n: number) => {
+    const { publicKey: key } = new GuestDevice(lab, n);
+    done(host.step((now, out) => host.node.addGuest(now, name, { key }, out)));
+  };
+  add(founder, "phone", 1);
+  add(founder, "tab", 2);
+  add(founder, "lost", 3);
+  add(second, "tv", 4);
+  lab.run(5_000);
+  done(second.step((now, out) => second.node.removeGuest(now, "lost", {}, out)));
+  lab.run(5_000);
+  const guests = () => third.node.status(third.now()).guests.map(({ name }) => name).sort();
+  assert.deepEqual(guests(), ["phone", "tab", "tv"]);
+  const ofGuests = ({ lines }: { readonly lines: readonly string[] }) =>
+    lines.filter((line) => line.includes("guest"));
+  assert.deepEqual(
+    ofGuests(done(recover(third, {}))),
+    [],
+    "those of an admin that goes on are its own",
+  );
+  const without = done(recover(third, { without: ["founder"], yes: true }));
+  assert.deepEqual(ofGuests(without), ["2 guests end: phone, tab"]);
+  lab.run(30_000);
+  assert.deepEqual(guests(), ["tv"]);
+});

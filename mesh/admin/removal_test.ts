@@ -138,6 +138,9 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
     healthOf(thief).join("\n"),
     /^revoked: this node's key was revoked: .*`shoal identity renew`/m,
   );
+  lab.run(20_000);
+  const lasting = healthOf(thief).join("\n");
+  assert.match(lasting, /^revoked: .*$/, "what every seed says as well is said once");
   const approved = founder.step((now, out) => founder.node.approve(now, id, out));
   assert.match(refusalOf(approved), /^approve: the key .* was revoked for good: .* new identity/);
   thief.crash();

@@ -25,7 +25,7 @@ export function renewalOf(
   const others = otherAdmins(mesh);
   const warnings = [
     `${name} gives up its membership, and its addresses: with the new key it is in the mesh again when an admin ` +
-    "approves that",
+    `approves that; the old key stays listed and keeps the name until an admin says \`shoal revoke ${name}\``,
   ];
   if (isAdmin) {
     warnings.push(

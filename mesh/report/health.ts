@@ -49,14 +49,18 @@ export interface ReportSources {
 
 export function health(now: Now, sources: ReportSources): string[] {
   const { mesh } = sources;
-  const isOut = mesh !== undefined && waitsForAdmin(now, mesh, sources) &&
-    isStranger(mesh.judge.judge(mesh.id, secondsOf(now)));
-  // Nobody answers who takes us for a stranger: neither the network nor a port is to blame then.
+  const judgement = mesh?.judge.judge(mesh.id, secondsOf(now));
+  const isRevoked = judgement?.kind === "refused" && judgement.why === "removed";
+  const isOut = mesh !== undefined && judgement !== undefined && (isRevoked ||
+    waitsForAdmin(now, mesh, sources) && isStranger(judgement));
+  // Nobody answers who takes us for a stranger, and each refuses a key that was revoked: neither the network nor a port is
+  // to blame then.
   const seeds = isOut ? [] : [...sources.complaints, ...joining(sources)];
   const lines = [...laboratory(sources), ...seeds];
+  const unasked: readonly MeshCheck[] = isRevoked ? [alone, ...OF_ADMINS] : isOut ? [alone] : [];
   if (mesh) {
     for (const check of CHECKS) {
-      if (!(isOut && check === alone)) lines.push(...check(now, mesh, sources));
+      if (!unasked.includes(check)) lines.push(...check(now, mesh, sources));
     }
   }
   return [...lines, ...strangers(sources)];
@@ -96,6 +100,9 @@ const CHECKS: readonly MeshCheck[] = [
   ownAddress,
   guests,
 ];
+
+/** What a person has to settle in a mesh of which this node is a member. */
+const OF_ADMINS: readonly MeshCheck[] = [requests, overuse, pairs, voids];
 
 function laboratory({ isOpen, mesh }: ReportSources): string[] {
   if (!isOpen) return [];

@@ -53,7 +53,7 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
     guests: mesh ? guestStatuses(now, sources, mesh) : [],
     requests,
     trusted: mesh ? [...mesh.judge.trusted()].filter(({ key }) => !mesh.roster.get(key)) : [],
-    void: mesh ? voidMembers(mesh) : [],
+    void: mesh && !mesh.statements.isRemoved(mesh.id) ? voidMembers(mesh) : [],
     health: health(now, sources),
     control: {
       ...sources.drops,

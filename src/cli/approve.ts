@@ -1,7 +1,8 @@
 import { Exit } from "../exit.ts";
 import { having, isText, orNull } from "../shape.ts";
-import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
+import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, groupsOf, parseOptions } from "./command.ts";
+import { inWordsOf } from "./typed.ts";
 
 export const approve: Command = {
   usage:
@@ -22,14 +23,22 @@ ${INSTANCE_HELP}`,
       groups: { type: "string" },
       yes: { type: "boolean" },
     }, one);
-    const document = await askNode(values, io, {
+    const { document, meant } = await consultNode(values, io, {
       command: "approve",
       who: positionals[0],
       name: values.name,
       groups: values.groups === undefined ? undefined : groupsOf("--groups", values.groups),
       yes: values.yes,
     }, { isAnswer: isApproved });
-    io.out(values.json ? jsonText(document) : sentence(document as unknown as Approved));
+    const approved = document as unknown as Approved;
+    io.out(values.json ? jsonText(document) : sentence(approved));
+    const { name, name_taken: taken } = approved;
+    if (!values.json && taken !== null) {
+      const line =
+        `the name ${taken} is another's: where that machine is gone, or had its key renewed, ` +
+        `\`shoal revoke ${taken}\` and then \`shoal approve --name ${taken} ${name}\` give the name to this one`;
+      io.err(inWordsOf(io, line, meant));
+    }
     return Exit.done;
   },
 };
@@ -39,6 +48,8 @@ interface Approved {
   readonly key: string;
   /** null: it was no member before. */
   readonly called_before: string | null;
+  /** The name that it was to have, and another has; null: it has that. */
+  readonly name_taken: string | null;
   /** RFC 3339; null: its membership ends with its office as an admin. */
   readonly expires: string | null;
 }
@@ -47,6 +58,7 @@ const isApproved = having({
   name: isText,
   key: isText,
   called_before: orNull(isText),
+  name_taken: orNull(isText),
   expires: orNull(isText),
 });
 

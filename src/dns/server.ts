@@ -162,6 +162,7 @@ export class Resolver {
         if (!place.sockets.includes(socket)) return; // It was closed, and another has its place.
         place.trouble = codeOf(error) || "no socket";
         closeAll(place);
+        this.#tell();
       });
       socket.on("listening", () => {
         if (place.sockets.includes(socket) && ++place.open === 2) this.#tell();
@@ -174,6 +175,9 @@ export class Resolver {
   #tell(): void {
     const [address] = this.servers;
     if (this.#hasTold || address === undefined || !this.options.isMember()) return;
+    // A person is told the IPv4 address where there is one, whichever socket comes first.
+    const isOpening = ({ open, trouble }: Place) => open < 2 && trouble === "";
+    if ([...this.#places.values()].some(isOpening)) return;
     const picture = this.#picture(this.options.clock());
     if (!picture) return;
     this.#hasTold = true;

@@ -260,6 +260,22 @@ Deno.test("it says once, when UDP and TCP answer, where the names are", () =>
     assert.equal(news.length, 1);
   }));
 
+Deno.test("it names the IPv4 address where it has one, though the socket of IPv6 may be there first", () =>
+  serving(async ({ port }) => {
+    const news: object[] = [];
+    const both = new Resolver({
+      directory: () => MESH,
+      clock: () => ({ boot: 1_000, wall: 0 }),
+      isMember: () => true,
+      onNews: (one) => news.push(one),
+    }, port);
+    both.serve(["::1", "127.0.0.3"]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.deepEqual(both.servers, ["127.0.0.3", "::1"]);
+    assert.deepEqual(news, [{ kind: "namesAnswered", zone: "lab.internal", address: "127.0.0.3" }]);
+    both.close();
+  }));
+
 Deno.test("it says nothing of names before the node is a member, and then at the next look", () =>
   serving(async (world) => {
     const { resolver, news } = world;
