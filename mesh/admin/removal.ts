@@ -148,6 +148,19 @@ export function guestLines({ guests: { guests } }: Mesh, host: MemberId, name: s
   return [`${counted(names.length, "guest")} of ${name} ${end}: ${namesOf(names, "")}`];
 }
 
+/** Whom an admin has approved by this name, and who has not come yet: no member that `status` could list. */
+function unmetNamed(mesh: Mesh, who: string): { readonly id: MemberId }[] {
+  const { statements, roster } = mesh;
+  const name = mesh.meant(who);
+  return Array.from(statements.all(), ({ statement }) => statement).flatMap((statement) => {
+    if (statement.kind !== "member") return [];
+    const { key: id } = statement.certificate;
+    const isUnmet = statements.certificate(id) === statement && roster.get(id) === undefined &&
+      !statements.isRemoved(id) && !statements.hasLeft(id);
+    return isUnmet && nameOf(mesh, id) === name ? [{ id }] : [];
+  });
+}
+
 /** Ends a membership for ever, and an admin's office with it. */
 export function revoke(
   mesh: Mesh,
@@ -167,11 +180,14 @@ export function revoke(
   const found = isKey(who) ? undefined : mesh.find(who);
   const before = found ? voidMembers(mesh, who) : [];
   const open = before.filter(({ isSettled }) => !isSettled);
-  const meant = new Set([...(found?.ok ? [found.value] : []), ...open].map(({ id }) => id));
+  const unmet = found && !found.ok ? unmetNamed(mesh, who) : [];
+  const meant = new Set(
+    [...(found?.ok ? [found.value] : []), ...open, ...unmet].map(({ id }) => id),
+  );
   if (meant.size > 1) {
     return refusal(`revoke: ${meant.size} machines match ${who}: say which key: ${keysOf(meant)}`);
   }
-  const void_ = found?.ok ? undefined : before[0]?.id;
+  const void_ = found?.ok ? undefined : before[0]?.id ?? unmet[0]?.id;
   if (found && !found.ok && void_ === undefined) return refusal(`revoke: ${found.error}`);
   const id = void_ ?? (found?.ok ? found.value.id : who);
   if (options.since !== undefined) {

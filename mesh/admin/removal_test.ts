@@ -160,6 +160,20 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
   assert.equal(friend.sees(thief), undefined);
 });
 
+Deno.test("who was approved and has not come yet is revoked by its name, too", () => {
+  const { lab, founder } = village(crypto, ["member"]);
+  const revoked = (who: string) =>
+    founder.step((now, out) => founder.node.revoke(now, who, {}, out));
+  const keys = [1, 2, 3].map(() => crypto.ed25519FromSeed(lab.random(32)).publicKey.toHex());
+  for (const [n, key] of keys.entries()) {
+    const name = n === 0 ? "wrong" : "twice";
+    done(founder.step((now, out) => founder.node.approve(now, key, out, { name })));
+  }
+  assert.equal(done(revoked("wrong")).who.id, keys[0]);
+  assert.match(refusalOf(revoked("wrong")), /^revoke: wrong: no member has this name/);
+  assert.match(refusalOf(revoked("twice")), /^revoke: 2 machines match twice: say which key: /);
+});
+
 Deno.test("invariant 14, T41: a removal reaches everybody within 3 log2 n periods, and cuts sessions with it", () => {
   const names = Array.from({ length: 15 }, (_, i) => `m${i}`);
   const { lab, founder, others: [thief, ...honest] } = village(toyCrypto, names);

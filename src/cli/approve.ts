@@ -35,8 +35,9 @@ ${INSTANCE_HELP}`,
     const { name, name_taken: taken } = approved;
     if (!values.json && taken !== null) {
       const line =
-        `the name ${taken} is another's: where that machine is gone, or had its key renewed, ` +
-        `\`shoal revoke ${taken}\` and then \`shoal approve --name ${taken} ${name}\` give the name to this one`;
+        `another key has the name ${taken}: \`shoal approve --name NEW ${name}\` chooses one for this ` +
+        `machine; where nothing runs with that key any more, \`shoal revoke ${taken}\` and then ` +
+        `\`shoal approve --name ${taken} ${name}\` give this one its name`;
       io.err(inWordsOf(io, line, meant));
     }
     return Exit.done;
