@@ -40,8 +40,6 @@ const PACE = 1_000;
  * whatever our numbers are, and whoever has our key could bring these to their end.
  */
 export const JUMPS: Share = { rate: 1 / 60, burst: 4 };
-/** Milliseconds by which the wall clock leaps when a machine was set back; a lesser leap costs no more than a minute of silence. */
-const SET_BACK = 60_000;
 /** Starts that an old disk may be behind: whoever claims more of us would bring us to the end of all numbers. */
 const FAR = 4_096;
 /** Milliseconds after which it is said again that another machine uses our key, while it does. */
@@ -84,8 +82,6 @@ export class OwnRecord {
   #twin: (Foreign & { readonly seenAt: number }) | undefined;
   /** The first record has not been seen by anybody. */
   #isStale = true;
-  /** Milliseconds that the wall clock was ahead of the other when both were read last. */
-  #ahead: number | undefined;
 
   /**
    * @param run 8 random bytes of this start, hexadecimal
@@ -162,7 +158,6 @@ export class OwnRecord {
 
   /** Renews the record if that is due. @returns the new record, to be spread */
   settle(now: Now): NodeRecord | undefined {
-    if (this.#isSetBack(now)) this.#jumpBeyond(now, this.#boot);
     if (this.#twin && now.boot - this.#twin.seenAt > TWIN_TIME) {
       // Whoever holds its last record hears us again.
       this.#jump(now, this.#twin.sequence);
@@ -175,16 +170,6 @@ export class OwnRecord {
     if (!this.#next()) return undefined;
     this.#renewedAt = now.boot;
     return this.#record = this.#sign();
-  }
-
-  /**
-   * Whether this machine may have been set back to a snapshot of its memory. Then it goes on with counters that it has used,
-   * and others take what it sends for copies. The wall clock is set right after that, and the one since the start is not.
-   */
-  #isSetBack({ boot, wall }: Now): boolean {
-    const before = this.#ahead;
-    this.#ahead = wall - boot;
-    return before !== undefined && this.#ahead - before >= SET_BACK;
   }
 
   /**

@@ -229,22 +229,6 @@ Deno.test("two machines do not chase each other: who knows of the other names it
   assert.equal(own.boot, 7, "when it is gone, whoever holds its last record hears us again");
 });
 
-Deno.test("item 11: a machine whose wall clock leaps has been set back, as far as it knows, and counts as started anew", () => {
-  for (
-    const [leap, starts] of [[59_999, 0], [60_000, 1], [-3_600_000, 0], [10 * 365 * 86_400_000, 1]]
-  ) {
-    const { own } = setUp();
-    own.settle(at(0));
-    const before = at(1_000);
-    own.settle(before);
-    const after = own.settle({ boot: 2_000, wall: before.wall + 1_000 + (leap ?? 0) });
-    assert.equal(own.boot, 5 + (starts ?? 0), `${leap} ms`);
-    assert.equal(after !== undefined, starts === 1, "others hear of it at once");
-    own.settle({ boot: 3_000, wall: before.wall + 2_000 + (leap ?? 0) });
-    assert.equal(own.boot, 5 + (starts ?? 0), "once");
-  }
-});
-
 Deno.test("invariant 8: who claims the last start of all for our key stops nothing", () => {
   const { own, foreign } = setUp();
   const last = foreign(sequenceOf(BOOT_MAX, 7)).bytes;
