@@ -326,7 +326,7 @@ export class Talk {
       case "stale":
         this.drops.stale++;
         if (result.isNewStart) this.mesh.startedAnew(now, result.from, out);
-        if (result.isBehind) this.mesh.stale(now, result.value, out);
+        this.mesh.stale(now, result.value, out);
         this.mesh.catchUp(now, result.from, result.echo);
         this.#correct(now, result.from, result, arrival, out);
         return false;

@@ -717,10 +717,12 @@ export class Mesh {
    * its own. It may be a copy of one that was sent once. What it signed about the other machine is true in any case.
    */
   stale(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
-    const bytes = ownRecordIn(sent, KIND.twin);
-    if (!bytes) return;
-    const record = this.openFrom(now, sent.from, bytes, out);
-    if (record?.id === sent.from) this.copies.declared(now, record, out);
+    for (const kind of [KIND.twin, KIND.record]) {
+      const bytes = ownRecordIn(sent, kind);
+      const record = bytes && this.openFrom(now, sent.from, bytes, out);
+      // Also one that proves the start at which the sender is.
+      if (record?.id === sent.from) this.take(now, record, out);
+    }
   }
 
   /** A member at this place has repeated something that was sent to it alone. */

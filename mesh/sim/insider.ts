@@ -46,6 +46,7 @@ export class Insider {
   readonly #run: string;
   readonly #boot: number;
   #records = 0;
+  readonly #introduced = new Set<string>();
   #number: number;
 
   /** Takes a member's computer over: its node stops. */
@@ -87,6 +88,12 @@ export class Insider {
 
   send(to: Computer, kind: PayloadKind, payload: Uint8Array): void {
     this.know(to);
+    if (!this.#introduced.has(to.id)) {
+      // Of a start that no record has proven little is listened to. It is older than all that is described.
+      this.#introduced.add(to.id);
+      const first = this.describe({ sequence: sequenceOf(this.#boot, 0) });
+      this.#send(to.id, to.address, "record", first.bytes);
+    }
     this.#send(to.id, to.address, kind, payload);
   }
 

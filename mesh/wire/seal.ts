@@ -27,6 +27,7 @@ import { Reader, Writer } from "../codec.ts";
 import { HEAD_SIZE, headOf } from "../datagram.ts";
 import type { Random } from "../machine.ts";
 import { ReplayWindow } from "./window.ts";
+import { BOOT_MAX } from "../membership/record.ts";
 import type { Identity, MemberId } from "../membership/identity.ts";
 
 /** IPv6's minimum MTU less 48 bytes of headers: passes everywhere unfragmented. */
@@ -100,20 +101,35 @@ export type OpenResult =
 /** What a member's key has sealed at some time: it may be a copy of that. */
 export type Unsure = Omit<Opened, "kind"> & { readonly kind: PayloadKind | undefined };
 
+/** What is known of a member's datagrams since one of its starts. */
+interface Start {
+  /** Its number; 0: none is known. */
+  readonly boot: number;
+  readonly window: ReplayWindow;
+}
+
 interface Peer {
   readonly id: MemberId;
   readonly key: Uint8Array;
   readonly hint: string;
   keys: { readonly send: Uint8Array; readonly receive: Uint8Array } | undefined;
-  /** The highest boot number of its that is proven; 0: none. */
-  boot: number;
-  /** Of that boot number. */
-  window: ReplayWindow;
+  /** By its signed record. */
+  proven: Start;
+  /** What its datagrams say that it has started since, and how many of those are delivered before a record says so, too. */
+  unproven: Start | undefined;
+  tries: number;
+  /** The highest boot number that was ever read in a datagram of its, or in a record. */
+  highest: number;
+  /** That of the last datagram that was delivered. */
+  last: number;
   /** The one run that counts while two machines use the key, as it stands in datagrams; undefined: any. */
   run: string | undefined;
   /** The run of the other machine, and what has come from that. */
   second: { readonly run: string; boot: number; window: ReplayWindow } | undefined;
 }
+
+/** Datagrams of starts that no record has proven, between two records that prove one. */
+export const TRIES = 64;
 
 const utf8 = new TextEncoder();
 const HINT = utf8.encode("shoal hint 3\0");
@@ -158,17 +174,19 @@ export class Seal {
     const peer = this.#peers.get(id);
     if (peer !== undefined) {
       const isOther = run !== undefined && peer.run !== undefined && inSeal(run) !== peer.run;
-      return !isOther && this.#advance(peer, boot);
+      return !isOther && this.#prove(peer, boot);
     }
     const hint = this.#hint(key, this.self.signing.publicKey);
-    const window = new ReplayWindow();
     const fresh: Peer = {
       id,
       key,
       hint,
       keys: undefined,
-      boot,
-      window,
+      proven: startAt(boot),
+      unproven: undefined,
+      tries: TRIES,
+      highest: boot,
+      last: boot,
       run: undefined,
       second: undefined,
     };
@@ -191,13 +209,20 @@ export class Seal {
     if (peer.run === inSeal(run)) return;
     peer.run = inSeal(run);
     // Its own window may be gone with the other's numbers. What is replayed from then says nothing new.
-    if (boot < peer.boot) Object.assign(peer, { boot, window: new ReplayWindow() });
+    if (boot < peer.proven.boot) this.#rebase(peer, boot);
+    peer.unproven = undefined;
   }
 
   /** Its numbers begin here: another machine's have gone further, and it does not count any more. */
   rebase(id: MemberId, boot: number): void {
     const peer = this.#peers.get(id);
-    if (peer) Object.assign(peer, { boot, window: new ReplayWindow() });
+    if (peer) this.#rebase(peer, boot);
+  }
+
+  #rebase(peer: Peer, boot: number): void {
+    peer.proven = startAt(boot);
+    peer.unproven = undefined;
+    peer.last = boot;
   }
 
   unpin(id: MemberId): void {
@@ -233,7 +258,7 @@ export class Seal {
     const head = new Writer().bytes(headOf("sealed"))
       .bytes(Uint8Array.fromHex(this.#hint(this.self.signing.publicKey, peer.key))).finish();
     const nonce = this.random(NONCE_SIZE);
-    const inner = new Writer().u32(this.boot).u48(++this.#counter).u32(echo ?? peer.boot)
+    const inner = new Writer().u32(this.boot).u48(++this.#counter).u32(echo ?? peer.last)
       .bytes(Uint8Array.fromHex(this.run).subarray(0, RUN_SIZE)).u8(PAYLOADS.indexOf(kind)).bytes(
         payload,
       ).finish();
@@ -272,22 +297,44 @@ export class Seal {
         isFresh: isFresh(peer, run, boot, counter),
       };
     }
-    const isBehind = boot < peer.boot;
-    const isNewStart = this.#advance(peer, boot);
-    if (echo !== this.boot || isBehind) {
+    if (boot > BOOT_MAX) return dropped("malformed");
+    const isNewStart = peer.highest > 0 && boot > peer.highest;
+    peer.highest = Math.max(peer.highest, boot);
+    const start = echo === this.boot ? this.#startOf(peer, boot) : undefined;
+    if (start === undefined) {
+      const isBehind = boot < peer.proven.boot;
       return { kind: "stale", from: peer.id, boot, echo, isBehind, isNewStart, value };
     }
-    if (!peer.window.accept(counter)) return dropped("replayed");
+    if (!start.window.accept(counter)) return dropped("replayed");
     if (kind === undefined) return dropped("malformed");
+    peer.last = boot;
+    if (start === peer.unproven && --peer.tries === 0) peer.unproven = undefined;
     return { kind: "opened", value: { ...value, kind }, isNewStart };
   }
 
-  #advance(peer: Peer, boot: number): boolean {
-    if (boot <= peer.boot) return false;
-    const isKnown = peer.boot > 0;
-    peer.boot = boot;
-    peer.window = new ReplayWindow();
-    return isKnown;
+  /**
+   * The start that a datagram is of, where that is to be delivered. Of a later start than the record's some are, since a
+   * record may come after them; whoever has the key can say any number, so the record's start goes on beside that.
+   */
+  #startOf(peer: Peer, boot: number): Start | undefined {
+    const { proven, unproven } = peer;
+    if (boot === proven.boot) return proven;
+    if (boot < proven.boot || peer.tries === 0) return undefined;
+    if (boot === unproven?.boot) return unproven;
+    if (unproven && boot < unproven.boot) return undefined;
+    return peer.unproven = startAt(boot);
+  }
+
+  /** A signed record says so. */
+  #prove(peer: Peer, boot: number): boolean {
+    if (boot <= peer.proven.boot) return false;
+    const isNewStart = peer.proven.boot > 0 && boot > peer.highest;
+    peer.proven = peer.unproven?.boot === boot ? peer.unproven : startAt(boot);
+    peer.unproven = undefined;
+    peer.tries = TRIES;
+    peer.last = boot;
+    peer.highest = Math.max(peer.highest, boot);
+    return isNewStart;
   }
 
   #keys(peer: Peer): Peer["keys"] {
@@ -307,6 +354,10 @@ function isFresh({ second }: Peer, run: string, boot: number, counter: number): 
     second.window = new ReplayWindow();
   }
   return second.window.accept(counter);
+}
+
+function startAt(boot: number): Start {
+  return { boot, window: new ReplayWindow() };
 }
 
 /** How a run stands in datagrams. */
