@@ -12,7 +12,14 @@ import { fromBase64url } from "../mesh/base64url.ts";
 import { parseEndpoint } from "../mesh/endpoint.ts";
 import { decodeGenesis, meshIdOf } from "../mesh/membership/genesis.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
-import { bootOf, openRecord } from "../mesh/membership/record.ts";
+import {
+  bootOf,
+  NO_PROOF,
+  type NodeRecord,
+  openRecord,
+  sequenceOf,
+  signRecord,
+} from "../mesh/membership/record.ts";
 import { decodePing, encodePong } from "../mesh/pings.ts";
 import { tagOf } from "../mesh/swim/membership.ts";
 import {
@@ -44,6 +51,7 @@ class Liar {
   readonly #socket: Deno.DatagramConn;
   readonly #seal: Seal;
   readonly #incarnation: number;
+  readonly #record: NodeRecord;
 
   constructor(folder: string, readonly own: Deno.NetAddr, targets: readonly Target[]) {
     const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
@@ -57,7 +65,20 @@ class Liar {
     if (!decoded.ok) throw new Error(decoded.error);
     const meshId = meshIdOf(this.#crypto, decoded.value);
     const self = identityFromSeed(this.#crypto, Uint8Array.fromHex(JSON.parse(seed)));
-    this.#seal = new Seal(this.#crypto, random, meshId, self, boot + 1, random(8).toHex());
+    const run = random(8).toHex();
+    this.#seal = new Seal(this.#crypto, random, meshId, self, boot + 1, run);
+    const at = parseEndpoint(`${own.hostname}:${own.port}`);
+    this.#record = signRecord(this.#crypto, meshId, self.signing, {
+      key: self.signing.publicKey,
+      sequence: sequenceOf(boot + 1, 0),
+      run,
+      twin: undefined,
+      endpoints: at ? [at] : [],
+      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+      routes: [],
+      version: "0",
+      proof: NO_PROOF,
+    });
     for (const { key } of targets) this.#seal.know(key, Uint8Array.fromHex(key), 1);
     for (const { record } of members) {
       const opened = openRecord(
@@ -71,6 +92,11 @@ class Liar {
     }
     this.#incarnation = incarnation + 1;
     this.#socket = Deno.listenDatagram({ ...own, transport: "udp" });
+  }
+
+  /** Proves this start: of one that no record proves little is listened to. */
+  async introduce(target: Target): Promise<void> {
+    await this.#send(target, "record", this.#record.bytes);
   }
 
   /** The n-th lie about a member, in the name of another for a suspicion. */
@@ -130,6 +156,7 @@ async function main([folder, own, victim, seconds, ...others]: string[]): Promis
   });
   const liar = new Liar(folder, place(own), targets);
   void liar.answer();
+  for (const target of targets) await liar.introduce(target);
   const begin = performance.now();
   const all = RATE * Number(seconds);
   for (let n = 0; n < all; n++) {
