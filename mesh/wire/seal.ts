@@ -308,7 +308,8 @@ export class Seal {
     if (!start.window.accept(counter)) return dropped("replayed");
     if (kind === undefined) return dropped("malformed");
     peer.last = boot;
-    if (start === peer.unproven && --peer.tries === 0) peer.unproven = undefined;
+    // What it has taken stays known: a record that proves this start later must not let copies of it in.
+    if (start === peer.unproven) peer.tries--;
     return { kind: "opened", value: { ...value, kind }, isNewStart };
   }
 

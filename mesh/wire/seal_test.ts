@@ -237,6 +237,24 @@ Deno.test("item 11: a second machine that is ahead in numbers mutes the first no
   }
 });
 
+Deno.test("what came before a record has proven a start is no news after it", () => {
+  for (const count of [1, TRIES]) {
+    const { a, b } = pair();
+    const restarted: Seal = new Seal(crypto, random, meshId, anna, 2, RUN);
+    restarted.know(bert.id, bert.signing.publicKey, 1);
+    b.open(sealed(a, bert.id));
+    const early = Array.from({ length: count }, () => sealed(restarted, bert.id));
+    const first: string[] = early.map((datagram) => b.open(datagram).kind);
+    assert.deepEqual(new Set(first), new Set(["opened"]));
+    b.know(anna.id, anna.signing.publicKey, 2, RUN);
+    for (const copy of early) {
+      const again: unknown = b.open(copy);
+      assert.deepEqual(again, { kind: "dropped", why: "replayed" });
+    }
+    assert.equal(b.open(sealed(restarted, bert.id)).kind, "opened");
+  }
+});
+
 Deno.test("a start beyond all that there can be is none", () => {
   const { b } = pair();
   const copy = new Seal(crypto, random, meshId, anna, BOOT_MAX + 1, OTHER_RUN);
