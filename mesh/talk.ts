@@ -71,8 +71,9 @@ export class Talk {
   /** To whom each was sent, and where: its answer proves that place alone. */
   readonly #hellos: Hellos<{ readonly id: MemberId; readonly place: Endpoint }>;
   #doorman: Member | undefined;
-  /** Boot ms of the last notice, by place: somebody else may speak in a member's name, from elsewhere. Then of the last greeting, proof of membership and question at a new place; never more than the members. */
+  /** Boot ms of the last notice to each, by place: somebody else may speak in a member's name, from elsewhere. */
   readonly #noticed = new Map<MemberId, Map<string, number>>();
+  /** Boot ms of the last greeting, proof of membership and question at a new place; never more than the members. */
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
   readonly #asked = new Map<MemberId, number>();

@@ -1,6 +1,7 @@
 /**
- * Other nodes of this machine, by their state folders, whether they run or not: one that is down for a minute, as for an
- * update, is to find its UDP port free, which the firewalls and invites of its mesh name, and no mesh is a way to another.
+ * Other nodes of this machine, by their state folders, whether they run or not. A node that is down for a minute, as for an
+ * update, is to find its UDP port free, since the firewalls and invites of its mesh name that port. And the address that a
+ * machine has in one mesh is no place at which members of another one can reach it.
  */
 import * as fs from "node:fs";
 import { basename, join } from "node:path";
