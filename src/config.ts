@@ -309,8 +309,10 @@ export async function readWords(what: string): Promise<string> {
   );
 }
 
-/** Until the end, or until there are more bytes than `most`: what is left is not asked for. */
-/** @param isWhole at a terminal, which hands on line by line: nothing more is waited for then */
+/**
+ * Until the end, or until there are as many bytes as `most`: what is left is not asked for.
+ * @param isWhole at a terminal, which hands on line by line: nothing more is waited for then
+ */
 async function readSome(
   stream: ReadableStream<Uint8Array>,
   most: number,
