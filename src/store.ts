@@ -376,8 +376,10 @@ function look(verb: string, path: string): fs.Stats | undefined {
   return stat;
 }
 
-/** Whether a folder is there; anything else that is there is refused. */
-/** Folders above it, too. That of all nodes of the system holds names only, and a service's user has to get through it. */
+/**
+ * Makes a folder and those above it. The folder of all nodes of the system holds names only, and the user of a service has
+ * to get through it, so that one is open to everybody.
+ */
 function make(dir: string): void {
   const parent = dirname(resolve(dir));
   if (parent === SYSTEM_STATES && !fs.existsSync(parent)) {
@@ -387,6 +389,7 @@ function make(dir: string): void {
   fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
 }
 
+/** Whether a folder is there; anything else that is there is refused. */
 function isFolder(dir: string): boolean {
   const stat = lookAt("open", dir);
   if (stat === undefined || stat.isDirectory()) return stat !== undefined;
