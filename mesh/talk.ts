@@ -562,7 +562,7 @@ export class Talk {
   }
 
   #record(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
-    const record = this.mesh.openFrom(now, from, payload, out);
+    const record = this.mesh.scrutiny.open(now, from, payload, out);
     if (!record) return;
     if (record.id === this.mesh.id) this.mesh.recall(now, payload, out);
     else this.mesh.take(now, record, out, undefined, from);

@@ -15,7 +15,6 @@ import { announcements } from "./announcement.ts";
 import { Approvals } from "./approvals.ts";
 import { Copies } from "./copies.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
-import { Forgers } from "./forgers.ts";
 import { GuestTunnels } from "../guest_tunnels.ts";
 import { Guests } from "./guests.ts";
 import { certifyOnSight, corrected, RESERVE, SightPace } from "./sight.ts";
@@ -28,23 +27,10 @@ import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, statementRumour, twinRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
-import { RecordPace } from "./record_pace.ts";
-import {
-  bootOf,
-  hasProof,
-  isRecent,
-  NO_PROOF,
-  type NodeRecord,
-  openRecord,
-  peekRecord,
-  type Proof,
-  RUN_SIZE,
-  subjectIn,
-} from "./record.ts";
+import { bootOf, NO_PROOF, type NodeRecord, type Proof, RUN_SIZE } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
 import { type Numbers, Signer } from "./signer.ts";
 import {
-  areSigned,
   decodeStatements,
   type Draft,
   encodeStatements,
@@ -52,16 +38,9 @@ import {
   type Statement,
   subjectOf,
 } from "./statement.ts";
+import { Scrutiny } from "./scrutiny.ts";
 import { type Added, STATEMENTS_ROOM } from "./statements.ts";
-import { mayTake, take } from "../swim/allowance.ts";
-import {
-  decode,
-  encode,
-  type Message,
-  type Rumour,
-  type Status,
-  type View,
-} from "../swim/messages.ts";
+import { decode, encode, type Message, type Status, type View } from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
 import { hasBeenHeard } from "../swim/membership.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
@@ -95,9 +74,6 @@ export interface MeshOptions {
 
 /** How many members hear at once of what cannot wait, from each that learns of it. */
 const FANOUT = 4;
-/** Records of keys that nobody has heard of: so many at once from one member, then one in so many ms. */
-const STRANGE_BURST = 16;
-const STRANGE_COST = 250;
 /** Members that hear of an end from whoever signed it, beside those. */
 const OLD = 16;
 /** Members that hear our own farewell from ourselves. */
@@ -129,8 +105,8 @@ export class Mesh {
   readonly contacts = new FirstContacts();
   /** Out by the clock alone. */
   readonly untimely: Untimely;
-  /** Whose word about others is not looked at for a while. */
-  readonly forgers = new Forgers();
+  /** How much of what members pass on is looked at, and whom nothing is believed of. */
+  readonly scrutiny: Scrutiny;
   /** Our own address, which nobody can dispute. */
   readonly ip6: Uint8Array;
   readonly #o: MeshOptions;
@@ -139,8 +115,6 @@ export class Mesh {
   readonly #seal: Seal;
   readonly #inbox: Heard[] = [];
   readonly #unproven = new Unproven();
-  /** Boot ms up to which each member has paid for records of keys that nobody has heard of. */
-  readonly #strange = new Map<MemberId, number>();
   readonly #own: OwnRecord;
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
@@ -152,7 +126,6 @@ export class Mesh {
   /** Of members that are out since others come before them by their token. */
   readonly #surplus = new Map<MemberId, NodeRecord>();
   readonly #pace = new SightPace();
-  readonly #recordPace = new RecordPace();
   #isQuiet = false;
   #comparison = new Comparison();
   /** Members to whom something was sent and who may not know us yet. */
@@ -215,6 +188,10 @@ export class Mesh {
     const swimOut = (now: Now, out: Outbox<NodeEvent>) => this.#swimOut(now, out);
     const send = this.send.bind(this);
     this.copies = new Copies({ roster, seal: this.#seal, swim, tunnels, guests, send, swimOut });
+    const { copies, judge } = this;
+    const learn = (now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>) =>
+      this.learn(now, bytes, out);
+    this.scrutiny = new Scrutiny({ crypto, judge, roster, copies, learn });
     this.#claimOwn(now);
   }
 
@@ -438,55 +415,8 @@ export class Mesh {
   /** Takes in what a member sent beside gossip, since it could not wait. */
   statementsFrom(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
     for (const bytes of decodeStatements(payload)) {
-      if (!this.forgers.mayLook(now, from)) return;
-      this.#blameFor(now, from, this.learn(now, bytes, out));
+      if (!this.scrutiny.learnFrom(now, from, bytes, out)) return;
     }
-  }
-
-  /** Opens a record that a member has passed on, or sent as its own. */
-  openFrom(
-    now: Now,
-    from: MemberId,
-    bytes: Uint8Array,
-    out: Outbox<NodeEvent>,
-  ): NodeRecord | undefined {
-    const subject = subjectIn(bytes);
-    const held = this.roster.get(subject)?.record;
-    const known = [held, this.copies.note(subject)]
-      .find((one) => one && sameBytes(one.bytes, bytes));
-    if (known) return known;
-    if (!this.forgers.mayLook(now, from, subject)) return undefined;
-    if (held && !this.#isWorthOpening(now, from, held, bytes, out)) return undefined;
-    const opened = openRecord(this.#o.crypto, this.judge.meshId, bytes);
-    if (opened.isForged) this.#blame(now, from);
-    return opened.ok ? opened.value : undefined;
-  }
-
-  /** Of a member's records the new ones are, and what names another machine now, as far as their shares go. */
-  #isWorthOpening(
-    now: Now,
-    from: MemberId,
-    held: NodeRecord,
-    bytes: Uint8Array,
-    out: Outbox<NodeEvent>,
-  ): boolean {
-    const body = peekRecord(bytes);
-    if (!body) return true; // What it is found out to be costs nothing.
-    const isNote = body.twin !== undefined && isRecent(now, body.twin);
-    if (!isNote && body.sequence < held.sequence) return false;
-    const isDirect = from === held.id;
-    if (this.#recordPace.take(now, held.id, { isNote, isDirect })) return true;
-    // No machine says so often that there is another: somebody else sends in its name, so that it is not heard.
-    if (isNote && isDirect) this.copies.drowned(now, held.id, out);
-    return false;
-  }
-
-  #blameFor(now: Now, from: MemberId, added: Added): void {
-    if (added.kind === "refused" && added.why === "forged") this.#blame(now, from);
-  }
-
-  #blame(now: Now, from: MemberId): void {
-    if (this.roster.get(from)) this.forgers.blame(now, from);
   }
 
   /** Sends a member what proves what it is, when its record does not show it. */
@@ -652,12 +582,12 @@ export class Mesh {
       this.copies.declared(now, record, out);
       return { kind: "old", member: held };
     }
-    const unchecked = this.#learnProof(now, record, out, from);
+    const unchecked = this.scrutiny.learnProof(now, record, out, from);
     if (!unchecked) return FALSE_PROOF;
     const admitted = proof.admission?.subject === id
       ? this.judge.admit(proof.admission, secondsOf(now))
       : undefined;
-    if (!this.#isProofTrue(now, record, unchecked, from)) return FALSE_PROOF;
+    if (!this.scrutiny.isProofTrue(now, record, unchecked, from)) return FALSE_PROOF;
     // Learning may have taken it in or out already.
     const isFull = !this.roster.hasRoom && !this.roster.get(id);
     // Only a member is worth another one's place.
@@ -708,7 +638,7 @@ export class Mesh {
   fromSecond(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     const bytes = ownRecordIn(sent, KIND.record);
     if (!bytes) return;
-    const record = this.openFrom(now, sent.from, bytes, out);
+    const record = this.scrutiny.open(now, sent.from, bytes, out);
     if (record?.id === sent.from && this.copies.isOfSecond(record)) this.take(now, record, out);
   }
 
@@ -719,7 +649,7 @@ export class Mesh {
   stale(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     for (const kind of [KIND.twin, KIND.record]) {
       const bytes = ownRecordIn(sent, kind);
-      const record = bytes && this.openFrom(now, sent.from, bytes, out);
+      const record = bytes && this.scrutiny.open(now, sent.from, bytes, out);
       // Also one that proves the start at which the sender is.
       if (record?.id === sent.from) this.take(now, record, out);
     }
@@ -842,66 +772,12 @@ export class Mesh {
   }
 
   /**
-   * What a record shows, the rights of signers first.
-   * @param from the member that passed it on; undefined at the door
-   * @returns statements whose signature was not looked at; undefined: one is false, or was of late
-   */
-  #learnProof(
-    now: Now,
-    { id, proof }: NodeRecord,
-    out: Outbox<NodeEvent>,
-    from?: MemberId,
-  ): Uint8Array[] | undefined {
-    const unchecked: Uint8Array[] = [];
-    for (const bytes of proof.statements.toReversed()) {
-      if (!this.forgers.mayLook(now, id, id)) return undefined;
-      const added = this.learn(now, bytes, out);
-      if (added.kind === "refused" && added.why === "forged") {
-        this.#blameForProof(now, id, from);
-        return undefined;
-      }
-      if (!isChecked(added, bytes)) unchecked.push(bytes);
-    }
-    return unchecked;
-  }
-
-  /**
-   * Whether the signatures that nobody needed to look at fit, too. Others may hold other statements
-   * than we do and look at them, and must find nothing false in what we have passed on. Of a record
-   * that is not about to be taken in nothing is checked: that would be work at anybody's word.
-   */
-  #isProofTrue(
-    now: Now,
-    record: NodeRecord,
-    unchecked: readonly Uint8Array[],
-    from?: MemberId,
-  ): boolean {
-    const { crypto } = this.#o;
-    const before = this.roster.get(record.id)?.record.proof.statements ?? [];
-    const rest = unchecked.filter((bytes) => !before.some((one) => sameBytes(one, bytes)));
-    if (rest.length === 0 || this.roster.judge(record, now).kind !== "member") return true;
-    if (rest.every((bytes) => areSigned(crypto, this.judge.meshId, bytes))) return true;
-    this.#blameForProof(now, record.id, from);
-    return false;
-  }
-
-  /**
-   * A member is to blame itself for what its record holds: it has signed that as it is. A key that is
-   * no member cannot be remembered, and can be made up as often as one likes. Then it is the one that
-   * passed the record on: nobody honest does that without having found every signature in it true.
-   */
-  #blameForProof(now: Now, subject: MemberId, from: MemberId | undefined): void {
-    if (this.roster.get(subject)) this.#blame(now, subject);
-    else if (from !== undefined) this.#blame(now, from);
-  }
-
-  /**
    * Whether somebody who knocks is a member, or may become one by its token.
    * @returns undefined: its token lets it in
    */
   judgeAtDoor(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Judgement | undefined {
     const { id, proof: { admission } } = record;
-    if (!this.#learnProof(now, record, out)) return FALSE_PROOF;
+    if (!this.scrutiny.learnProof(now, record, out)) return FALSE_PROOF;
     const judgement = this.judge.judge(id, secondsOf(now));
     const isOut = judgement.kind === "refused" && judgement.why === "stranger";
     if (!isOut || !admission || admission.subject !== id) return judgement;
@@ -918,7 +794,7 @@ export class Mesh {
   letIn(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Acceptance {
     const { admission } = record.proof;
     const seconds = secondsOf(now);
-    const unchecked = this.#learnProof(now, record, out);
+    const unchecked = this.scrutiny.learnProof(now, record, out);
     if (!unchecked) return FALSE_PROOF;
     const isMember = this.roster.judge(record, now).kind === "member";
     if (isMember || !admission || admission.subject !== record.id) {
@@ -927,9 +803,7 @@ export class Mesh {
     const fault = this.judge.mayAdmit(admission, this.id, seconds);
     if (fault?.kind === "refused") return fault;
     // Its record would be refused after it: a use of the token would be gone, and nobody in.
-    const { crypto } = this.#o;
-    const isTrue = unchecked.every((bytes) => areSigned(crypto, this.judge.meshId, bytes));
-    if (!isTrue) return FALSE_PROOF;
+    if (!this.scrutiny.areTrue(unchecked)) return FALSE_PROOF;
     const endorsed = endorse(
       this.#o.crypto,
       this.judge.meshId,
@@ -1009,11 +883,9 @@ export class Mesh {
     this.#seal.forget(member.id);
     this.copies.forget(member.id);
     this.#equivocated.delete(member.id);
-    this.forgers.forget(member.id);
+    this.scrutiny.forget(member.id);
     this.unintroduced.delete(member.id);
     this.#lost.delete(member.id);
-    this.#strange.delete(member.id);
-    this.#recordPace.forget(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
     this.tunnels.reroute(now, out);
@@ -1215,20 +1087,23 @@ export class Mesh {
   ): "believed" | "refused" | "unproven" {
     const { kind, key, bytes } = rumour;
     if (kind === KIND.statement) {
-      if (!this.forgers.mayLook(now, from)) return "refused";
-      const added = this.learn(now, bytes, out);
-      this.#blameFor(now, from, added);
+      const added = this.scrutiny.learnFrom(now, from, bytes, out);
+      if (!added) return "refused";
       if (added.kind !== "refused") return "believed";
       return added.why === "unentitled" ? "unproven" : "refused";
     }
     const isTwin = kind === KIND.twin;
-    if (kind !== KIND.record && !isTwin || !this.#mayOpen(now, from, rumour)) return "refused";
-    const record = this.openFrom(now, from, bytes, out);
+    if (kind !== KIND.record && !isTwin) return "refused";
+    if (!this.scrutiny.mayOpen(now, from, rumour)) {
+      this.#unproven.dropped++;
+      return "refused";
+    }
+    const record = this.scrutiny.open(now, from, bytes, out);
     if (!record) return "refused";
     const own = isTwin ? twinRumour(record) : recordRumour(record);
     if (own.key !== key || own.version !== rumour.version) {
       // A higher version than its own would make a record news that everybody has.
-      this.#blame(now, from);
+      this.scrutiny.blame(now, from);
       return "refused";
     }
     if (record.id === this.id) {
@@ -1240,22 +1115,6 @@ export class Mesh {
     if (acceptance.kind !== "refused") return "believed";
     if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
     return acceptance.why === "stranger" ? "unproven" : "refused";
-  }
-
-  /**
-   * Records of keys of which nobody here has heard, and which prove nothing themselves, may be a member's whose certificate
-   * is on its way, and cost a signature each: anybody can make as many as it likes. From one member a few are looked at.
-   */
-  #mayOpen(now: Now, from: MemberId, { key, bytes }: Rumour): boolean {
-    const isHeardOf = this.roster.get(key) !== undefined || this.judge.wasMember(key);
-    if (isHeardOf || hasProof(bytes)) return true;
-    const paid = this.#strange.get(from) ?? -Infinity;
-    if (!mayTake(paid, now.boot, (STRANGE_BURST - 1) * STRANGE_COST)) {
-      this.#unproven.dropped++;
-      return false;
-    }
-    this.#strange.set(from, take(paid, now.boot, STRANGE_COST));
-    return true;
   }
 
   // ---- Swim -----------------------------------------------------------------------------------
@@ -1344,9 +1203,8 @@ export class Mesh {
     const swim = Object.entries(this.swim.counters()).map(([why, count]) => [`swim_${why}`, count]);
     const own = {
       ...this.drops,
-      ...this.forgers.counts,
+      ...this.scrutiny.counters(),
       unproven: this.#unproven.dropped,
-      records: this.#recordPace.refused,
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
       guests_surplus: [...this.guests.guests.surplus.values()].reduce((sum, n) => sum + n, 0),
@@ -1457,13 +1315,6 @@ export class Mesh {
     if (canWait) this.#isDirtyAtReview = true;
     else this.isDirty = true;
   }
-}
-
-/** Whether these bytes were found to be signed, now or before. */
-function isChecked(added: Added, bytes: Uint8Array): boolean {
-  // A farewell is known when its signer has said another one.
-  if (added.kind !== "refused") return sameBytes(added.statement.bytes, bytes);
-  return added.why === "outranked" || added.why === "tooFast" || added.why === "full";
 }
 
 /** Whether an admission is what we have asked for, and not what a door would have us show instead. */

@@ -300,10 +300,10 @@ Deno.test("what waits for its proof is judged again when that may have come, and
   gossip(lyon, waiting);
   gossip(lyon, recordRumour(recordOf(guest)));
   let looks = 0;
-  const { mayLook } = mesh.forgers;
-  mesh.forgers.mayLook = (...args) => {
+  const { mayLook } = mesh.scrutiny.forgers;
+  mesh.scrutiny.forgers.mayLook = (...args) => {
     looks++;
-    return mayLook.apply(mesh.forgers, args);
+    return mayLook.apply(mesh.scrutiny.forgers, args);
   };
   const say = (draft: Parameters<Signatories["sign"]>[1]) => {
     looks = 0;
