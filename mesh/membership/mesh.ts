@@ -25,7 +25,7 @@ import type { MemberId } from "./identity.ts";
 import { Judge, type Judgement, type Membership, type Refusal } from "./judge.ts";
 import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
-import { KIND, recordRumour, statementRumour, twinRumour } from "./news.ts";
+import { KIND, recordRumour, twinRumour } from "./news.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import { bootOf, NO_PROOF, type NodeRecord, type Proof, RUN_SIZE } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
@@ -39,14 +39,14 @@ import {
   subjectOf,
 } from "./statement.ts";
 import { Scrutiny } from "./scrutiny.ts";
+import { Spreading } from "./spreading.ts";
 import { type Added, STATEMENTS_ROOM } from "./statements.ts";
 import { decode, encode, type Message, type Status, type View } from "../swim/messages.ts";
 import type { SwimEvent, SwimOutbox } from "../swim/outbox.ts";
-import { hasBeenHeard } from "../swim/membership.ts";
 import { type MemberView, Swim } from "../swim/swim.ts";
 import type { Tunnels } from "../tunnel/tunnels.ts";
 import type { FactReader } from "../tunnel/types.ts";
-import { isWorthTelling, type MemberEvent } from "./telling.ts";
+import { eventOf, isWorthTelling, type MemberEvent } from "./telling.ts";
 import { Comparison } from "./comparison.ts";
 import { type Heard, Unproven } from "./unproven.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
@@ -72,16 +72,8 @@ export interface MeshOptions {
   readonly membersMax?: number;
 }
 
-/** How many members hear at once of what cannot wait, from each that learns of it. */
-const FANOUT = 4;
-/** Members that hear of an end from whoever signed it, beside those. */
-const OLD = 16;
-/** Members that hear our own farewell from ourselves. */
-const FAREWELLS = 128;
 /** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
 const VOID_GRACE = 20_000;
-/** How many members greet a newcomer on their own, or tell somebody its end, on average. */
-const GREETERS = 8;
 /** Records of members that were beyond their token's uses, kept in case they are within again; the oldest makes room. */
 const SURPLUS_KEPT = 256;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
@@ -101,6 +93,7 @@ export class Mesh {
   readonly guests: GuestTunnels;
   readonly signer: Signer;
   readonly copies: Copies;
+  readonly #spreading: Spreading;
   /** What may go to places that have not proven that they hear us. */
   readonly contacts = new FirstContacts();
   /** Out by the clock alone. */
@@ -186,11 +179,12 @@ export class Mesh {
     this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
     const { swim } = this;
     const swimOut = (now: Now, out: Outbox<NodeEvent>) => this.#swimOut(now, out);
-    const send = this.send.bind(this);
+    const send: Mesh["send"] = (...of) => this.send(...of);
     this.copies = new Copies({ roster, seal: this.#seal, swim, tunnels, guests, send, swimOut });
+    const { statements } = this;
+    this.#spreading = new Spreading({ random, roster, statements, swim, send, swimOut });
     const { copies, judge } = this;
-    const learn = (now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>) =>
-      this.learn(now, bytes, out);
+    const learn: Mesh["learn"] = (...of) => this.learn(...of);
     this.scrutiny = new Scrutiny({ crypto, judge, roster, copies, learn });
     this.#claimOwn(now);
   }
@@ -279,78 +273,27 @@ export class Mesh {
 
   #follow(now: Now, added: Extract<Added, { kind: "new" }>, out: Outbox<NodeEvent>): void {
     const { statement, replaced, gained, lost } = added;
-    const swimOut = this.#swimOut(now, out);
     this.isDirty = true;
     this.guests.touch();
     const changed = [statement, ...(replaced ? [replaced] : []), ...lost, ...gained];
-    for (const one of [...lost, ...(replaced ? [replaced] : [])]) this.#retract(one);
-    for (const one of [statement, ...gained]) {
-      if (this.statements.travels(one)) this.swim.spread(now, statementRumour(one), swimOut);
-    }
-    this.#followFarewells(now, changed, out);
+    for (const one of [...lost, ...(replaced ? [replaced] : [])]) this.#spreading.retract(one);
+    for (const one of [statement, ...gained]) this.#spreading.statement(now, one, out);
+    this.#spreading.farewellsOf(now, changed, out);
     if (statement.kind === "member" && statement.token === undefined) {
       if (!this.roster.get(statement.certificate.key)) this.#approvals.note(statement);
     }
     const isUrgent = statement.kind === "removed" || statement.kind === "withdrawn" ||
       statement.kind === "demoted" ||
       statement.kind === "left" || statement.kind === "successor";
-    if (isUrgent && !this.#isQuiet) this.#hurry(now, statement, out);
+    if (isUrgent && !this.#isQuiet) {
+      const isOurs = this.signer.signsAs(statement.signer);
+      this.#spreading.hurry(now, statement, isOurs, out);
+    }
     if (this.#isQuiet) return;
     this.#tell(now, statement, out);
     if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
     else this.#reviewAbout(now, statement, out);
     for (const one of [statement, ...gained]) this.#inbox.push(...this.#unproven.takeFor(one));
-  }
-
-  #retract(statement: Statement): void {
-    this.swim.retract(KIND.statement, statementRumour(statement).key);
-  }
-
-  /** A farewell travels as long as a certificate of its signer does. */
-  #followFarewells(now: Now, changed: readonly Statement[], out: Outbox<NodeEvent>): void {
-    for (const one of changed) {
-      if (one.kind !== "admin" && one.kind !== "member") continue;
-      const farewell = this.statements.farewell(one.certificate.key);
-      if (!farewell) continue;
-      if (!this.statements.travels(farewell)) this.#retract(farewell);
-      else this.swim.spread(now, statementRumour(farewell), this.#swimOut(now, out));
-    }
-  }
-
-  /** Whoever passes on the record of somebody who has left can believe a farewell that does not travel. */
-  #showFarewell(now: Now, to: MemberId, of: MemberId, out: Outbox<NodeEvent>): void {
-    const farewell = this.statements.farewell(of);
-    if (!farewell || this.statements.travels(farewell)) return;
-    this.send(now, to, "statements", encodeStatements([farewell], PAYLOAD_MAX), out);
-  }
-
-  /** Whoever is put out should know why nobody talks to it any more, and the others at once. */
-  #hurry(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
-    const payload = encodeStatements([statement], PAYLOAD_MAX);
-    const subject = subjectOf(statement);
-    if (this.roster.get(subject) && this.#isOneOf(GREETERS)) {
-      this.send(now, subject, "statements", payload, out);
-    }
-    for (const id of this.#some(FANOUT)) this.send(now, id, "statements", payload, out);
-    const { signer } = statement;
-    const isOurs = signer === this.id ||
-      this.signer.hasMeshKey && signer === this.statements.meshKey;
-    if (!isOurs) return;
-    for (const id of this.#longestKnown(OLD)) this.send(now, id, "statements", payload, out);
-  }
-
-  /**
-   * Those that are there of the members that came to us first: however many a thief makes later, and lets answer, they
-   * are not among these.
-   */
-  #longestKnown(count: number): MemberId[] {
-    const known: MemberId[] = [];
-    for (const { id } of this.roster.members()) {
-      if (known.length === count) break;
-      const view = this.swim.member(id);
-      if (view?.status === "alive" && hasBeenHeard(view)) known.push(id);
-    }
-    return known;
   }
 
   /** Whether it was signed before this node was a member: whoever joins learns of all that at once. */
@@ -362,27 +305,11 @@ export class Mesh {
   }
 
   #tell(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
-    const isHistory = this.#isHistory(now, statement);
     const who = this.#whoOf(subjectOf(statement));
     const by = this.#whoOf(statement.signer);
-    switch (statement.kind) {
-      case "admin":
-        return out.event({ kind: "promoted", who, isHistory });
-      case "demoted":
-        return out.event({ kind: "demoted", who, isHistory });
-      case "removed":
-        // What has no effect puts nobody out, nor does one more word on who is out already.
-        if (this.statements.removals(statement.key).length !== 1) return;
-        return out.event({ kind: "removed", who, by, isHistory });
-      case "successor":
-        return out.event({ kind: "meshKeyReplaced", key: statement.key, isHistory });
-      case "left":
-        return out.event({ kind: "memberGone", who });
-      case "member":
-      case "token":
-      case "withdrawn":
-      case "guest":
-    }
+    const isHistory = this.#isHistory(now, statement);
+    const event = eventOf(statement, { who, by, isHistory, statements: this.statements });
+    if (event) out.event(event);
   }
 
   #whoOf(id: string): { id: string; name: string } {
@@ -495,8 +422,7 @@ export class Mesh {
   /** Says our own good-bye for good. */
   sayFarewell(now: Now, farewell: Statement, out: Outbox<NodeEvent>): void {
     this.learn(now, farewell.bytes, out);
-    const payload = encodeStatements([farewell], PAYLOAD_MAX);
-    for (const id of this.#some(FAREWELLS)) this.send(now, id, "statements", payload, out);
+    this.#spreading.sayFarewell(now, farewell, out);
   }
 
   /** When our record is to be renewed; undefined: it is up to date. */
@@ -518,16 +444,9 @@ export class Mesh {
       this.mustPersist = true;
     }
     if (!record) return;
-    this.#spreadRecord(now, record, out);
-    if (record.twin) this.#warnOfTwin(now, record, out);
+    this.#spreading.record(now, record, out);
+    if (record.twin) this.#spreading.warnOfTwin(now, record, out);
     else this.swim.retract(KIND.twin, this.id);
-  }
-
-  /** Another machine uses our key: nothing of ours may be the newest that others hold, so this travels by itself, too. */
-  #warnOfTwin(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    this.swim.retract(KIND.twin, this.id);
-    this.swim.spread(now, twinRumour(record), this.#swimOut(now, out));
-    for (const id of this.#some(FANOUT)) this.send(now, id, "record", record.bytes, out);
   }
 
   /** Our own record as others hold it: proof of what we once said, or of another with our key. */
@@ -684,14 +603,8 @@ export class Mesh {
     this.guests.touch(); // It may be the host of some.
     this.isDirty = true;
     this.#refresh(now, member, out);
-    if (!this.#isQuiet && this.#isOneOf(GREETERS)) this.#unheard.add(member);
+    if (!this.#isQuiet && this.#spreading.isGreeter()) this.#unheard.add(member);
     return true;
-  }
-
-  /** True with probability count / size: so many members of the whole mesh do it, on average. */
-  #isOneOf(count: number): boolean {
-    const [draw = 0] = this.#o.random(1);
-    return draw * this.roster.size < 256 * count;
   }
 
   /** A member's record changed: everything that follows from it. */
@@ -703,7 +616,7 @@ export class Mesh {
     this.tunnels.suit(member);
     this.tunnels.aim(now, member, out);
     if (isNewStart) this.startedAnew(now, member.id, out);
-    this.#spreadRecord(now, member.record, out);
+    this.#spreading.record(now, member.record, out);
     this.noteChange();
     if (!this.#isQuiet) this.#certify(now, member, out);
   }
@@ -711,10 +624,6 @@ export class Mesh {
   /** Something to be remembered has changed that a member can change as often as it likes. */
   noteChange(): void {
     this.#isDirtyAtReview = true;
-  }
-
-  #spreadRecord(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    this.swim.spread(now, recordRumour(record), this.#swimOut(now, out));
   }
 
   // ---- On sight ---------------------------------------------------------------------------------
@@ -879,7 +788,7 @@ export class Mesh {
   /** Takes a member out of every part. */
   #remove(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     this.swim.forget(now, member.id, this.#swimOut(now, out));
-    this.swim.retract(KIND.record, member.id);
+    this.#spreading.retractRecord(member.id);
     this.#seal.forget(member.id);
     this.copies.forget(member.id);
     this.#equivocated.delete(member.id);
@@ -917,10 +826,10 @@ export class Mesh {
     if (!isTimely || !this.isProven(now)) return;
     const expired = this.judge.expire(seconds);
     for (const statement of expired) {
-      this.#retract(statement);
+      this.#spreading.retract(statement);
       this.isDirty = true;
     }
-    this.#followFarewells(now, expired, out);
+    this.#spreading.farewellsOf(now, expired, out);
   }
 
   #reviewOne(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {
@@ -968,7 +877,7 @@ export class Mesh {
 
   /** Its record goes on travelling, so no news of it would bring it back. */
   #keepSurplus(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    this.#spreadRecord(now, record, out);
+    this.#spreading.record(now, record, out);
     const [oldest] = this.#surplus.keys();
     if (this.#surplus.size >= SURPLUS_KEPT && oldest !== undefined) this.#dropSurplus(oldest);
     this.#surplus.set(record.id, record);
@@ -976,7 +885,7 @@ export class Mesh {
 
   #dropSurplus(id: MemberId): void {
     this.#surplus.delete(id);
-    this.swim.retract(KIND.record, id); // From now on it is news again.
+    this.#spreading.retractRecord(id); // From now on it is news again.
   }
 
   /** Takes somebody in again who was beyond its token's uses, once it is within. */
@@ -1048,20 +957,6 @@ export class Mesh {
     if (!this.roster.get(id)) this.#seal.forget(id);
   }
 
-  /** So many living members at random, or all. */
-  #some(count: number): MemberId[] {
-    const live = [...this.swim.members()].filter(({ status }) => status === "alive");
-    const chosen: MemberId[] = [];
-    for (const group of [live.filter(hasBeenHeard), live.filter((one) => !hasBeenHeard(one))]) {
-      while (chosen.length < count && group.length > 0) {
-        const [high = 0, low = 0] = this.#o.random(2);
-        const [one] = group.splice((high * 256 + low) % group.length, 1);
-        if (one) chosen.push(one.id);
-      }
-    }
-    return chosen;
-  }
-
   // ---- Rumours --------------------------------------------------------------------------------
 
   /** Tells people whom the uses of an invite did not suffice for. */
@@ -1113,7 +1008,7 @@ export class Mesh {
     if (isTwin) return this.copies.declared(now, record, out) ? "believed" : "refused";
     const acceptance = this.take(now, record, out, undefined, from);
     if (acceptance.kind !== "refused") return "believed";
-    if (acceptance.why === "left") this.#showFarewell(now, from, key, out);
+    if (acceptance.why === "left") this.#spreading.showFarewell(now, from, key, out);
     return acceptance.why === "stranger" ? "unproven" : "refused";
   }
 

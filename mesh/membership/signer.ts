@@ -47,6 +47,11 @@ export class Signer {
     return this.#meshSigning?.publicKey.toHex() === this.statements.meshKey;
   }
 
+  /** Whether what this key signs is signed here. */
+  signsAs(key: string): boolean {
+    return key === this.identity.id || this.hasMeshKey && key === this.statements.meshKey;
+  }
+
   /** Another mesh key, or none, is on this machine from now on. */
   setMeshKey(signing: SigningKey | undefined): void {
     this.#meshSigning = signing;

@@ -1,7 +1,10 @@
-/** Which changes of a member people hear of, so that nobody can fill a journal by its word alone. */
+/** Of what people hear: of what was signed, and of a member's changes so that nobody can fill a journal by its word alone. */
+import type { NodeEvent, Who } from "../event.ts";
 import type { Now } from "../machine.ts";
 import type { SwimEvent } from "../swim/outbox.ts";
 import type { Member } from "./roster.ts";
+import type { Statement } from "./statement.ts";
+import type { Statements } from "./statements.ts";
 
 /**
  * Milliseconds between two suspicions, and between two departures, of one member that people hear of:
@@ -35,5 +38,42 @@ export function isWorthTelling(now: Now, member: Member, kind: MemberEvent["kind
       return !member.isToldGone;
     case "joined":
       return true;
+  }
+}
+
+interface Told {
+  /** Whom the statement is about. */
+  readonly who: Who;
+  /** Who signed it. */
+  readonly by: Who;
+  /** It was signed before this node was a member. */
+  readonly isHistory: boolean;
+  /** What counts, this statement included. */
+  readonly statements: Statements;
+}
+
+/** What people hear of a statement that counts from now on; undefined: nothing. */
+export function eventOf(
+  statement: Statement,
+  { who, by, isHistory, statements }: Told,
+): NodeEvent | undefined {
+  switch (statement.kind) {
+    case "admin":
+      return { kind: "promoted", who, isHistory };
+    case "demoted":
+      return { kind: "demoted", who, isHistory };
+    case "removed":
+      // What has no effect puts nobody out, nor does one more word on who is out already.
+      if (statements.removals(statement.key).length !== 1) return undefined;
+      return { kind: "removed", who, by, isHistory };
+    case "successor":
+      return { kind: "meshKeyReplaced", key: statement.key, isHistory };
+    case "left":
+      return { kind: "memberGone", who };
+    case "member":
+    case "token":
+    case "withdrawn":
+    case "guest":
+      return undefined;
   }
 }
