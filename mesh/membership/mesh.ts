@@ -22,7 +22,7 @@ import { type Endpoint, formatAddress, parseAddress, sameBytes } from "../endpoi
 import type { NodeEvent } from "../event.ts";
 import type { Genesis } from "./genesis.ts";
 import type { MemberId } from "./identity.ts";
-import { Judge, type Judgement, type Membership, type Refusal } from "./judge.ts";
+import { Judge, type Judgement, type Membership } from "./judge.ts";
 import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, twinRumour } from "./news.ts";
@@ -38,6 +38,7 @@ import {
   type Statement,
   subjectOf,
 } from "./statement.ts";
+import { Reviewing, SURPLUS_KEPT } from "./reviewing.ts";
 import { Scrutiny } from "./scrutiny.ts";
 import { Spreading } from "./spreading.ts";
 import { type Added, STATEMENTS_ROOM } from "./statements.ts";
@@ -49,7 +50,7 @@ import type { FactReader } from "../tunnel/types.ts";
 import { eventOf, isWorthTelling, type MemberEvent } from "./telling.ts";
 import { Comparison } from "./comparison.ts";
 import { type Heard, Unproven } from "./unproven.ts";
-import { isOfClock, KEPT, Untimely } from "./untimely.ts";
+import type { Untimely } from "./untimely.ts";
 
 export interface MeshOptions {
   readonly crypto: Crypto;
@@ -72,14 +73,6 @@ export interface MeshOptions {
   readonly membersMax?: number;
 }
 
-/** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
-const VOID_GRACE = 20_000;
-/** Records of members that were beyond their token's uses, kept in case they are within again; the oldest makes room. */
-const SURPLUS_KEPT = 256;
-/** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
-const LONG_DEAD = 30 * 86_400;
-/** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
-const FOUND_OUT_WITHIN = 120_000;
 /** Milliseconds of silence of all members after which it is ourselves who hear nothing. */
 const DEAF_AFTER = 30_000;
 /** Milliseconds between two lines on a member that signs several records with one sequence. */
@@ -94,17 +87,14 @@ export class Mesh {
   readonly signer: Signer;
   readonly copies: Copies;
   readonly #spreading: Spreading;
+  readonly #reviewing: Reviewing;
   /** What may go to places that have not proven that they hear us. */
   readonly contacts = new FirstContacts();
-  /** Out by the clock alone. */
-  readonly untimely: Untimely;
   /** How much of what members pass on is looked at, and whom nothing is believed of. */
   readonly scrutiny: Scrutiny;
   /** Our own address, which nobody can dispute. */
   readonly ip6: Uint8Array;
   readonly #o: MeshOptions;
-  /** Boot ms of this start. */
-  readonly #begunAt: number;
   readonly #seal: Seal;
   readonly #inbox: Heard[] = [];
   readonly #unproven = new Unproven();
@@ -112,12 +102,8 @@ export class Mesh {
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
   readonly #approvals = new Approvals();
-  /** Members without a certificate that counts, and until when (boot ms) they are kept. */
-  readonly #lost = new Map<MemberId, number>();
   /** Members that signed two records with one sequence: the last of which people were told, and when. */
   readonly #equivocated = new Map<MemberId, { readonly sequence: number; readonly at: number }>();
-  /** Of members that are out since others come before them by their token. */
-  readonly #surplus = new Map<MemberId, NodeRecord>();
   readonly #pace = new SightPace();
   #isQuiet = false;
   #comparison = new Comparison();
@@ -139,12 +125,10 @@ export class Mesh {
   constructor(now: Now, options: MeshOptions, admission: Admission | undefined) {
     const { crypto, random, self, genesis, boot, membersMax = MEMBERS_MAX } = options;
     this.#o = options;
-    this.#begunAt = now.boot;
     this.#admission = admission;
     const { identity } = self;
     this.judge = new Judge(crypto, genesis);
     this.roster = new Roster(crypto, this.judge, membersMax);
-    this.untimely = new Untimely(membersMax);
     this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
     this.guests = new GuestTunnels(
       identity.id,
@@ -186,11 +170,33 @@ export class Mesh {
     const { copies, judge } = this;
     const learn: Mesh["learn"] = (...of) => this.learn(...of);
     this.scrutiny = new Scrutiny({ crypto, judge, roster, copies, learn });
+    const links = { self: identity.id, judge, roster, swim, spreading: this.#spreading };
+    this.#reviewing = new Reviewing(
+      {
+        ...links,
+        take: (...of) => void this.take(...of),
+        remove: (...of) => this.#remove(...of),
+        confirmed: (now, member, out) => {
+          if (!this.#isQuiet) this.#certify(now, member, out);
+        },
+        renewed: (now, out) => {
+          this.tunnels.reroute(now, out);
+          this.guests.touch();
+          this.isDirty = true;
+        },
+      },
+      now.boot,
+      membersMax,
+    );
     this.#claimOwn(now);
   }
 
   get genesis(): Genesis {
     return this.#o.genesis;
+  }
+  /** Out by the clock alone, or by an office that ended. */
+  get untimely(): Untimely {
+    return this.#reviewing.untimely;
   }
   get statements(): Judge["statements"] {
     return this.judge.statements;
@@ -292,7 +298,7 @@ export class Mesh {
     if (this.#isQuiet) return;
     this.#tell(now, statement, out);
     if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
-    else this.#reviewAbout(now, statement, out);
+    else if (this.#reviewing.about(now, statement, out).has(this.id)) this.#claimOwn(now, out);
     for (const one of [statement, ...gained]) this.#inbox.push(...this.#unproven.takeFor(one));
   }
 
@@ -317,26 +323,6 @@ export class Mesh {
     if (id === this.statements.meshKey) return { id, name: "the mesh key" };
     const named = this.roster.nameOf(id);
     return { id, name: named || (this.statements.certificate(id)?.certificate.name ?? "") };
-  }
-
-  /** Judges those anew whom a statement concerns. */
-  #reviewAbout(now: Now, statement: Statement, out: Outbox<NodeEvent>): void {
-    const concerned = new Set([subjectOf(statement)]);
-    const token = statement.kind === "member" ? statement.token?.key : undefined;
-    // All of that token's would be as many judgements as it has certified, for each that it certifies.
-    for (const id of token ? this.statements.certifiedAtEnd(token) : []) concerned.add(id);
-    if (statement.kind === "withdrawn" || statement.kind === "token") {
-      for (const { id, membership } of this.roster.members()) {
-        if (membership.token?.key === statement.key) concerned.add(id);
-      }
-    }
-    const isTimely = this.#isTimely(now);
-    for (const id of concerned) {
-      const member = this.roster.get(id);
-      if (member) this.#reviewOne(now, member, isTimely, out);
-      else this.#reviewSurplus(now, id, out);
-    }
-    if (concerned.has(this.id)) this.#claimOwn(now, out);
   }
 
   /** Takes in what a member sent beside gossip, since it could not wait. */
@@ -517,7 +503,9 @@ export class Mesh {
     }
     // Before the roster takes it: of what changes there nobody would be told.
     const judgement = held && this.roster.judge(record, now);
-    if (held && judgement?.kind === "member") this.#renew(now, held, judgement.membership, out);
+    if (held && judgement?.kind === "member") {
+      this.#reviewing.renew(now, held, judgement.membership, out);
+    }
     const acceptance = this.roster.accept(record, now);
     switch (acceptance.kind) {
       case "new":
@@ -534,9 +522,7 @@ export class Mesh {
         break;
       case "refused":
         // A member that we remember; who is new to us is told at the door.
-        if (this.#isQuiet && this.#mayComeBack(id, acceptance.why)) {
-          this.untimely.keep(now, record, acceptance.why);
-        }
+        if (this.#isQuiet) this.#reviewing.keep(now, record, acceptance.why);
         // Why its token does not do says more than that it has no certificate.
         if (acceptance.why === "stranger" && admitted?.kind === "refused") return admitted;
         break;
@@ -794,7 +780,7 @@ export class Mesh {
     this.#equivocated.delete(member.id);
     this.scrutiny.forget(member.id);
     this.unintroduced.delete(member.id);
-    this.#lost.delete(member.id);
+    this.#reviewing.forget(member.id);
     this.tunnels.remove(now, member, out);
     this.roster.remove(member.id);
     this.tunnels.reroute(now, out);
@@ -802,29 +788,18 @@ export class Mesh {
     this.isDirty = true;
   }
 
-  /** Takes out everybody who is no member any more by what is known now, and back who is again. */
+  /** Judges everybody anew by what is known now, and by the clock. */
   review(now: Now, out: Outbox<NodeEvent>): void {
     this.guests.touch(); // By the clock, too, somebody stops being one.
-    const seconds = secondsOf(now);
-    const isTimely = this.#isTimely(now);
+    const isTimely = this.#reviewing.isTimely(now);
     this.isDirty ||= this.#isDirtyAtReview;
     this.#isDirtyAtReview = false;
-    for (const member of [...this.roster.members()]) {
-      this.#reviewOne(now, member, isTimely, out);
-      if (isTimely) this.#forgetLongDead(now, member, out);
-    }
-    const judge = ({ id }: NodeRecord) => this.judge.judge(id, seconds);
-    const judgeEarlier = ({ id }: NodeRecord) => this.judge.judge(id, seconds - KEPT);
-    const wasMember = (id: MemberId) => this.judge.wasMember(id);
-    const earlier = isTimely ? judgeEarlier : undefined;
-    const back = this.untimely.review(now, judge, earlier, wasMember);
-    for (const record of back) this.take(now, record, out);
-    for (const id of [...this.#surplus.keys()]) this.#reviewSurplus(now, id, out);
+    this.#reviewing.all(now, out);
     this.copies.review(now);
     this.#claimOwn(now, out);
     // By a clock that is wrong at a first join our own token would go, too.
     if (!isTimely || !this.isProven(now)) return;
-    const expired = this.judge.expire(seconds);
+    const expired = this.judge.expire(secondsOf(now));
     for (const statement of expired) {
       this.#spreading.retract(statement);
       this.isDirty = true;
@@ -832,101 +807,9 @@ export class Mesh {
     this.#spreading.farewellsOf(now, expired, out);
   }
 
-  #reviewOne(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {
-    const judgement = this.judge.judge(member.id, secondsOf(now));
-    if (judgement.kind === "member") {
-      this.#renew(now, member, judgement.membership, out);
-      this.#lost.delete(member.id);
-      if (!this.#isQuiet) this.#certify(now, member, out);
-      return;
-    }
-    if (judgement.why === "stranger" && this.#isGraceful(now, member)) return;
-    // Whom another certificate has found by now waits for its clock: a grace that is over would be due for ever.
-    this.#lost.delete(member.id);
-    const who = this.roster.who(member.id);
-    if (!isOfClock(judgement.why)) {
-      if (this.#mayComeBack(member.id, judgement.why)) {
-        this.untimely.keep(now, member.record, judgement.why);
-      }
-      this.#remove(now, member, out);
-      // Whoever has not met it refuses it, and can say by this record who had used the token.
-      if (judgement.why === "tokenUsedUp") this.#keepSurplus(now, member.record, out);
-      if (judgement.why !== "left") out.event({ kind: "memberOut", who, why: judgement.why });
-    } else if (isTimely) {
-      this.untimely.keep(now, member.record, judgement.why);
-      this.#remove(now, member, out);
-      out.event({ kind: "memberExpired", who });
-    }
-  }
-
-  /** What a member is by its certificate may have changed, by the clock as well: everything that follows from it. */
-  #renew(now: Now, member: Member, membership: Membership, out: Outbox<NodeEvent>): void {
-    const name = this.roster.nameOf(member.id);
-    if (!this.roster.renew(member, membership)) return;
-    this.tunnels.reroute(now, out);
-    this.guests.touch();
-    const who = this.roster.who(member.id);
-    if (who.name !== name) out.event({ kind: "renamed", who, before: name });
-    this.isDirty = true;
-  }
-
-  /** Whether another time, or another's signature, makes somebody a member again without its doing. */
-  #mayComeBack(id: MemberId, why: Refusal): boolean {
-    return isOfClock(why) || why === "stranger" && this.judge.wasMember(id);
-  }
-
-  /** Its record goes on travelling, so no news of it would bring it back. */
-  #keepSurplus(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): void {
-    this.#spreading.record(now, record, out);
-    const [oldest] = this.#surplus.keys();
-    if (this.#surplus.size >= SURPLUS_KEPT && oldest !== undefined) this.#dropSurplus(oldest);
-    this.#surplus.set(record.id, record);
-  }
-
-  #dropSurplus(id: MemberId): void {
-    this.#surplus.delete(id);
-    this.#spreading.retractRecord(id); // From now on it is news again.
-  }
-
-  /** Takes somebody in again who was beyond its token's uses, once it is within. */
-  #reviewSurplus(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
-    const record = this.#surplus.get(id);
-    if (!record) return;
-    const judgement = this.judge.judge(id, secondsOf(now));
-    if (judgement.kind === "refused" && judgement.why === "tokenUsedUp") return;
-    this.#dropSurplus(id);
-    if (judgement.kind === "member" && !this.roster.get(id)) this.take(now, record, out);
-  }
-
-  /** Whether a member whose certificate lost its signer is kept: it may be signed anew just now. */
-  #isGraceful(now: Now, { id, membership }: Member): boolean {
-    if (membership.standing === "individual") return false; // A person's word ends at once.
-    const until = this.#lost.get(id) ?? now.boot + VOID_GRACE;
-    this.#lost.set(id, until);
-    return now.boot < until;
-  }
-
   /** When {@link review} is due before its usual time. */
   get reviewDue(): number {
-    let due = Infinity;
-    for (const until of this.#lost.values()) due = Math.min(due, until);
-    return due;
-  }
-
-  /** The long dead leave the table by themselves; their certificates let them in again. */
-  #forgetLongDead(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const { status, heardAt = -Infinity } = this.swim.member(member.id) ?? {};
-    if (status === "alive" || status === "suspect") {
-      // Whom a start remembers counts as alive until somebody has found out otherwise.
-      const isKnown = heardAt > -Infinity || now.boot - this.#begunAt >= FOUND_OUT_WITHIN;
-      if (isKnown) member.aliveAt = secondsOf(now);
-    } else if (secondsOf(now) - member.aliveAt > LONG_DEAD) this.#remove(now, member, out);
-  }
-
-  /** Where our own certificate is not valid, it is our clock that is wrong, more likely than others. */
-  #isTimely(now: Now): boolean {
-    const judgement = this.judge.judge(this.id, secondsOf(now));
-    return judgement.kind === "member" || !isOfClock(judgement.why);
+    return this.#reviewing.due;
   }
 
   /** Whether somebody is a member, or was one before the clock said otherwise. */
