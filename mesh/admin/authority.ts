@@ -80,6 +80,15 @@ export function namesOf(names: readonly string[], none: string): string {
   return more > 0 ? `${some} and ${more} more` : some;
 }
 
+/** Names that a person has to look at one by one. */
+const LISTED = 100;
+
+/** `a, b, c`, all of them as far as anybody reads that. */
+export function listOf(names: readonly string[]): string {
+  const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : "";
+  return names.slice(0, LISTED).join(", ") + more;
+}
+
 export function counted(n: number, noun: string): string {
   return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }

@@ -7,7 +7,7 @@ import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Statement, StatementOf, TokenUse } from "../membership/statement.ts";
 import { type Held, TOKEN_GRACE } from "../membership/statements.ts";
-import { counted, nameOf } from "./authority.ts";
+import { counted, listOf, nameOf } from "./authority.ts";
 
 /**
  * @param isLost whose word of late is not believed
@@ -57,14 +57,9 @@ function isWithin(
     (token.relay || !certificate.relay);
 }
 
-/** Members that are named one by one, since a person has to look at each. */
-const LISTED = 100;
-
 /** @param when when their invites were made */
 export function doubtfulLine(names: readonly string[], when: string): string {
-  const listed = names.slice(0, LISTED).join(", ");
-  const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : "";
-  return `${counted(names.length, "member")} came by invites that ${when} (${listed}${more}): ` +
+  return `${counted(names.length, "member")} came by invites that ${when} (${listOf(names)}): ` +
     "`shoal revoke` those that you do not know";
 }
 

@@ -12,6 +12,7 @@ import type { Draft, StatementOf } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { counted, nameOf, namesOf } from "./authority.ts";
 import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
+import { broughtBack, broughtBackWarnings, endsKept, laterEndsLines } from "./ends.ts";
 import {
   certificateByOthers,
   certifiedBySigner,
@@ -87,7 +88,12 @@ export interface Estate {
   /** Names of members that others certified for an invite which is not believed. */
   readonly doubtful: readonly string[];
   readonly removalsKept: number;
+  /** Names of those whom removals had put out that end. */
+  readonly broughtBack: readonly string[];
+  /** Removals that end, of keys that nobody ever certified. */
   readonly removalsEnded: number;
+  /** Invites and guests of others that it ended since, and that stay ended. */
+  readonly laterEnds: ReadonlySet<string>;
   readonly invitesEnded: number;
   readonly guestsKept: number;
   /** Names of guests that nobody serves any more. */
@@ -179,16 +185,25 @@ export function estateOf(
   }
   const doubtful = doubtfulMembers(mesh, (signer) => signer === admin, keptSaid, isKept);
   for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
+  const isStillOut = (key: MemberId) => removed.has(key) || isIdle(key);
+  const back = broughtBack(mesh, said, isKept, isStillOut);
+  for (const key of back) {
+    // Nobody's certificate holds it: it waits for a person, as others do whom the end of the office cuts off.
+    const isHeld = keptCertificates.has(key) || certificateByOthers(mesh, now, admin, key);
+    if (isHeld) continue;
+    back.delete(key);
+    if (cutOff.every(({ id }) => id !== key)) cutOff.push({ id: key, name: nameOf(mesh, key) });
+  }
   const ended = new Set(
     [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])
-      .filter((key) => !removed.has(key) && !isIdle(key)),
+      .filter((key) => !isStillOut(key) && !statements.wasCertified(key)),
   );
-  const withdrawn = new Set(
-    keptSaid.flatMap((one) => one.kind === "withdrawn" ? [one.key] : [])
-      .filter((key) => !isMadeBy(admin, key)), // Its own end anyway.
-  );
-  for (const key of withdrawn) wishes.push({ by, draft: { kind: "withdrawn", key } });
+  const ends = endsKept(mesh, said, (signer) => signer === admin, isKept);
+  for (const key of ends.keys) {
+    if (!isMadeBy(admin, key)) wishes.push({ by, draft: { kind: "withdrawn", key } }); // Its own end anyway.
+  }
   const guestsKept = lastGuests(keptSaid);
+  for (const key of ends.later) guestsKept.delete(key);
   for (const [key, statement] of guestsKept) {
     const isEnded = Array.from(statements.about(key)).some((one) =>
       one.kind === "withdrawn" && (one.signer === statements.meshKey || one.signer === mesh.id)
@@ -206,7 +221,9 @@ export function estateOf(
     cutOff: toldApart(mesh, cutOff),
     doubtful: toldApart(mesh, doubtful),
     removalsKept: removed.size,
+    broughtBack: toldApart(mesh, [...back].map((id) => ({ id, name: nameOf(mesh, id) }))).sort(),
     removalsEnded: ended.size,
+    laterEnds: ends.later,
     invitesEnded: open.length,
     guestsKept: guestsKept.size,
     guestsEnded: guestsEnded.map((guest) => mesh.guests.guests.nameOf(guest)).sort(),
@@ -214,8 +231,8 @@ export function estateOf(
 }
 
 /** Sentences on an estate. */
-export function estateLines(name: string, estate: Estate): string[] {
-  const { kept, doubtful, removalsKept, removalsEnded, invitesEnded } = estate;
+export function estateLines(mesh: Mesh, name: string, estate: Estate): string[] {
+  const { kept, doubtful, removalsKept, removalsEnded, laterEnds, invitesEnded } = estate;
   const { guestsKept, guestsEnded } = estate;
   const lines = [
     `${counted(kept.length, "member")} and ${counted(removalsKept, "removal")} of ${name} ` +
@@ -228,6 +245,7 @@ export function estateLines(name: string, estate: Estate): string[] {
     const end = removalsEnded === 1 ? "ends" : "end";
     lines.push(`${counted(removalsEnded, "removal")} that ${name} made afterwards ${end}`);
   }
+  lines.push(...laterEndsLines(mesh, laterEnds, name));
   if (guestsKept > 0) lines.push(`${counted(guestsKept, "guest")} of ${name} signed anew by you`);
   if (guestsEnded.length > 0) {
     const [end, count] = [guestsEnded.length === 1 ? "ends" : "end", guestsEnded.length];
@@ -240,10 +258,12 @@ export function estateLines(name: string, estate: Estate): string[] {
   return lines;
 }
 
-/** Whom the end of an estate cuts off, which nobody does without --yes (invariant 4). */
-export function estateWarnings(name: string, { cutOff }: Estate): string[] {
-  if (cutOff.length === 0) return [];
+/** Whom the end of an estate cuts off or brings back, which nobody does without --yes (invariant 4). */
+export function estateWarnings(name: string, { cutOff, broughtBack }: Estate): string[] {
+  const warnings = broughtBackWarnings(broughtBack, `of ${name}`);
+  if (cutOff.length === 0) return warnings;
   return [
+    ...warnings,
     `${counted(cutOff.length, "member")} that ${name} certified afterwards ` +
     `${cutOff.length === 1 ? "is" : "are"} out (${namesOf(cutOff, "")}): ` +
     `\`shoal approve\` or \`shoal revoke\` each`,

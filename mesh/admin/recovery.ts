@@ -18,7 +18,8 @@ import {
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held } from "../membership/statements.ts";
-import { counted, type Insistence, nameOf, namesOf } from "./authority.ts";
+import { rfc3339 } from "../membership/judge.ts";
+import { counted, type Insistence, listOf, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
   isGuestOfOthers,
@@ -30,10 +31,11 @@ import {
   untilOf,
 } from "./certificates.ts";
 import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
+import { broughtBack, broughtBackWarnings, endsKept, heardAt, laterEndsLines } from "./ends.ts";
 import { type Planned, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
-  /** Admins that are put out: their names or keys. */
+  /** Who is put out, admins and members: their names or keys. */
   readonly without?: readonly string[];
   /** Unix seconds: what this node heard of since then is not signed anew. */
   readonly since?: number;
@@ -51,6 +53,14 @@ interface Recovered {
   /** Names of members that came by invites which are not believed. */
   readonly doubtful: readonly string[];
   readonly removals: number;
+  /** Names of those whom removals had put out that end. */
+  readonly broughtBack: readonly string[];
+  /** Names of admins whose offices had ended by a word that is not believed. */
+  readonly reinstated: readonly string[];
+  /** Names of members that an admin has removed while the mesh key had given them an office that is not kept. */
+  readonly removedByOthers: readonly string[];
+  /** Invites and guests that were ended since, and stay ended. */
+  readonly laterEnds: ReadonlySet<string>;
   readonly guests: number;
   /** Names of guests that nobody serves any more, or whose certificate is not believed. */
   readonly guestsEnded: readonly string[];
@@ -82,7 +92,7 @@ export function recover(
   const without = new Set<MemberId>();
   for (const name of options.without ?? []) {
     const [id, ...others] = keysNamed(mesh, name);
-    if (id === undefined) return refusal(`recover: no admin is called ${name}`);
+    if (id === undefined) return refusal(`recover: no admin or member is called ${name}`);
     if (others.length > 0) {
       const keys = [id, ...others].join(", ");
       return refusal(`recover: ${others.length + 1} keys are called ${name}: say which: ${keys}`);
@@ -107,6 +117,7 @@ export function recover(
       : []),
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...guestsEndedLines(plan.guestsEnded),
+    ...laterEndsLines(mesh, plan.laterEnds, "a lost signer"),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
     ...(plan.doubtful.length > 0 ? [doubtfulLine(plan.doubtful, "were made since then")] : []),
@@ -116,9 +127,29 @@ export function recover(
         namesOf(cutOff, ""),
       ]
       : []),
+    ...(plan.removedByOthers.length > 0
+      ? [
+        `${
+          listOf(plan.removedByOthers)
+        }: out by the word of an admin that stays, since the office that stood against ` +
+        "it is not kept: a later --since keeps the office, and --without that admin ends its word",
+      ]
+      : []),
+    ...(options.since === undefined
+      ? []
+      : [`what this node heard of before ${rfc3339(options.since)} counts as signed before`]),
   ];
   const who = { id: mesh.id, name: mesh.name };
   const warnings = [
+    ...broughtBackWarnings(plan.broughtBack, "of the old mesh key and of lost admins"),
+    ...(plan.reinstated.length > 0
+      ? [
+        `${
+          listOf(plan.reinstated)
+        }: an admin again, since this node heard only since then that the office had ` +
+        "ended: --without NAME puts one out",
+      ]
+      : []),
     "every admin that is not named here ends, and so do the invites that it made; those of the others " +
     "go on: `shoal invite --list` shows them, `--revoke` ends one",
   ];
@@ -137,12 +168,12 @@ export function recover(
   return { ok: true, value: { who, lines, warnings, isDone: true } };
 }
 
-/** A thief of the mesh key can have promoted a key of its own by an admin's name. */
+/** A thief of the mesh key can have certified a key of its own by another's name. */
 function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
   const named = new Set<MemberId>();
   const meant = mesh.meant(name);
   for (const { statement } of mesh.statements.all()) {
-    if (statement.kind !== "admin") continue;
+    if (statement.kind !== "admin" && statement.kind !== "member") continue;
     const { key } = statement.certificate;
     if (key === meant || nameOf(mesh, key) === meant) named.add(key);
   }
@@ -174,16 +205,15 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   // Whose office is not kept can vouch for nobody any more: what it signed in time is signed anew, too.
   const ended = [...statements.admins()].filter((id) => !kept.has(id));
   const lost = new Set([statements.meshKey, ...without, ...ended]);
-  const isKept = ({ seen }: Held) => seen < since;
-  const said = [...lost].flatMap((signer) => [...saidBy(mesh, signer)])
-    .filter(isKept).map(({ statement }) => statement);
+  const isKept = (held: Held) => heardAt(mesh, held) < since;
+  const saidEver = [...lost].flatMap((signer) => [...saidBy(mesh, signer)]);
+  const said = saidEver.filter(isKept).map(({ statement }) => statement);
   const doubtful = since === Infinity
     ? []
     : doubtfulMembers(mesh, (signer) => lost.has(signer), said, isKept);
   const isOut = (key: MemberId) => kept.has(key) || without.has(key) || statements.hasLeft(key);
   const removed = new Set<MemberId>();
   for (const statement of said) {
-    if (statement.kind === "withdrawn") say({ kind: "withdrawn", key: statement.key });
     if (statement.kind === "demoted" && !kept.has(statement.key)) {
       say({ kind: "demoted", key: statement.key });
     }
@@ -193,22 +223,33 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
       statements.hadOffice(statement.key);
     if (!isNothing) removed.add(statement.key);
   }
+  const ends = endsKept(mesh, saidEver, (signer) => lost.has(signer), isKept);
+  for (const key of ends.keys) say({ kind: "withdrawn", key });
+  /** Whether an admin that stays has removed a key; while it had an office that was nothing. */
+  const isRemovedByOthers = (key: MemberId) =>
+    Array.from(statements.about(key)).some((one) =>
+      one.kind === "removed" && !lost.has(one.signer) && statements.counts(one)
+    );
   const members = lastCertificates(said);
   for (const [key, statement] of members) {
     const signer = statements.certificate(key)?.signer ?? statement.signer;
-    const isRemoved = removed.has(key) ||
-      statements.removals(key).some((removal) => !lost.has(removal.signer));
+    const isRemoved = removed.has(key) || isRemovedByOthers(key);
     if (isOut(key) || isRemoved || !lost.has(signer)) members.delete(key);
     else sayAnew(signedAnew(statement));
   }
   for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
-  for (const key of without) say({ kind: "demoted", key });
+  for (const key of without) if (statements.hadOffice(key)) say({ kind: "demoted", key });
   // Offices that are not kept and were not put out: whoever was known before stays a member; whom the thief has promoted
   // out of nothing, under whatever name, does not.
   const stays: MemberId[] = [];
   const unknown: MemberId[] = [];
+  const removedByOthers: MemberId[] = [];
   for (const id of statements.admins()) {
     if (isOut(id)) continue;
+    if (isRemovedByOthers(id)) {
+      removedByOthers.push(id);
+      continue;
+    }
     const certificate = certificateBefore(mesh, id, since);
     if (certificate === undefined) unknown.push(id);
     else if (!members.has(id)) {
@@ -217,13 +258,29 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
       say(draft, sinceOf(certificate));
     }
   }
-  const cutOff = [...new Set([...certifiedBy(mesh, lost), ...unknown])].filter((key) =>
-    !isOut(key) && !members.has(key) && !stays.includes(key) && !statements.isRemoved(key)
+  const back = broughtBack(
+    mesh,
+    saidEver,
+    isKept,
+    (key) => removed.has(key) || isOut(key) || isRemovedByOthers(key) || statements.isAdmin(key),
+  );
+  // Whom nobody's certificate holds then waits for a person.
+  const isHeld = (key: MemberId) =>
+    members.has(key) ||
+    Array.from(statements.about(key)).some((one) =>
+      one.kind === "member" && !lost.has(one.signer) && statements.counts(one)
+    );
+  const unheld = [...back].filter((key) => !isHeld(key));
+  for (const key of unheld) back.delete(key);
+  const cutOff = [...new Set([...certifiedBy(mesh, lost), ...unknown, ...unheld])].filter((key) =>
+    !isOut(key) && !members.has(key) && !stays.includes(key) &&
+    (!statements.isRemoved(key) || unheld.includes(key))
   );
   // A guest ends with its host, whoever signed for it.
   const isGone = (host: MemberId) =>
     without.has(host) || removed.has(host) || cutOff.includes(host) || statements.hasLeft(host);
   const guests = lastGuests(said);
+  for (const key of ends.later) guests.delete(key);
   for (const [key, statement] of guests) {
     const isEnded = Array.from(statements.about(key)).some((one) =>
       one.kind === "withdrawn" && !lost.has(one.signer)
@@ -244,9 +301,28 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     cutOff: cutOff.map((key) => nameOf(mesh, key)).sort(),
     doubtful: toldApart(mesh, doubtful).sort(),
     removals: removed.size,
+    broughtBack: toldApart(mesh, [...back].map((id) => ({ id, name: nameOf(mesh, id) }))).sort(),
+    reinstated: reinstated(saidEver, isKept, kept).map((id) => nameOf(mesh, id)).sort(),
+    removedByOthers: removedByOthers.map((id) => nameOf(mesh, id)).sort(),
+    laterEnds: ends.later,
     guests: guests.size,
     guestsEnded: guestsEnded.map((guest) => mesh.guests.guests.nameOf(guest)).sort(),
   };
+}
+
+/** Whose office was ended by a word that is not believed, and is kept. */
+function reinstated(
+  said: readonly Held[],
+  isKept: (held: Held) => boolean,
+  kept: ReadonlyMap<MemberId, Certificate>,
+): MemberId[] {
+  const keys = said.flatMap((held) => {
+    const { statement } = held;
+    return statement.kind === "demoted" && !isKept(held) && kept.has(statement.key)
+      ? [statement.key]
+      : [];
+  });
+  return [...new Set(keys)];
 }
 
 function guestsEndedLines(names: readonly string[]): string[] {
@@ -292,8 +368,9 @@ function keptAdmins(
   const { statements } = mesh;
   const latest = new Map<MemberId, { at: number; certificate: Certificate }>();
   const demoted = new Set<MemberId>();
-  for (const { statement, seen } of saidBy(mesh, statements.meshKey)) {
-    if (seen >= since) continue;
+  for (const held of saidBy(mesh, statements.meshKey)) {
+    if (heardAt(mesh, held) >= since) continue;
+    const { statement } = held;
     if (statement.kind === "demoted") demoted.add(statement.key);
     if (statement.kind !== "admin") continue;
     const { certificate, at } = statement;

@@ -129,7 +129,7 @@ export function demote(
     who: { id, name },
     lines: [
       `${name} is no admin any more`,
-      ...estateLines(name, estate),
+      ...estateLines(mesh, name, estate),
       stays.length > 0 ? `${name} stays a member` : `${name} has left the mesh`,
       "an office ends for good: only with a new identity can it be an admin again",
       ...meshKeyLines(mesh, id, name),
@@ -255,7 +255,7 @@ function revokeAdmin(
     who: { id, name },
     lines: [
       `${name} is no admin and no member any more; its key cannot come back`,
-      ...estateLines(name, estate),
+      ...estateLines(mesh, name, estate),
       `what this node heard of before ${rfc3339(since)} counts as signed before`,
       ...meshKeyLines(mesh, id, name),
     ],

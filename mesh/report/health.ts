@@ -302,12 +302,32 @@ function voids(_now: Now, mesh: Mesh): string[] {
       mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
     if (!isSettled) names.add(name);
   }
-  if (names.size === 0) return [];
+  if (names.size === 0) return undone(mesh);
   return [
+    ...undone(mesh),
     `the certificates of ${
       namesOf([...names].sort(), "")
     } do not count any more, since the office ` +
     "of their signer, or their own, ended: `shoal approve NAME` or `shoal revoke NAME` settles each",
+  ];
+}
+
+/** Members that somebody had put out whose office ended after that: perhaps a thief's work, perhaps not. */
+function undone({ statements }: Mesh): string[] {
+  const back = new Map<MemberId, string>();
+  for (const statement of statements.void()) {
+    if (statement.kind !== "removed" || statements.isRemoved(statement.key)) continue;
+    const certificate = statements.certificate(statement.key);
+    // Who was certified after that was meant to be in.
+    if (certificate === undefined || certificate.at > statement.at) continue;
+    if (!statements.hasLeft(statement.key)) back.set(statement.key, certificate.certificate.name);
+  }
+  if (back.size === 0) return [];
+  return [
+    `the removals of ${
+      namesOf([...back.values()].sort(), "")
+    } do not count any more, since the office of their ` +
+    "signer ended: `shoal revoke NAME` or `shoal approve NAME` settles each",
   ];
 }
 

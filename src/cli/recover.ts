@@ -12,7 +12,7 @@ or without their numbers, from the terminal or standard input, makes a new mesh 
 and signs anew what is to be kept. The mesh keeps its
 id, its members their names and addresses. Without --yes it says what it would do.
 
-  --without A,B    admins that are put out for ever, such as the machine that was stolen
+  --without A,B    admins and members that are put out for ever, such as the machine that was stolen
   --since TIME     what this node heard of since then is not signed anew: a moment
                    (2026-11-26T10:00Z) or a time ago (90s, 15m, 2h, 3d)
   --yes            do it
@@ -28,7 +28,7 @@ ${INSTANCE_HELP}`,
       // An unset variable of a shell, perhaps: the stolen admin would be signed anew.
       throw new Failure(
         Exit.usage,
-        "--without '' names nobody: name the admins that are put out, or leave the option out",
+        "--without '' names nobody: name those that are put out, or leave the option out",
       );
     }
     return await showPlan(values, io, {
