@@ -93,20 +93,26 @@ export function forbidCoreDumps(): void {
   ensure("setrlimit(RLIMIT_CORE)", calls.setrlimit(RLIMIT_CORE, none));
 }
 
-/** What the kernel has to tell of descriptors now, one of the poll(2) flags each; it does not wait. */
-function poll(fds: readonly number[]): number[] {
+/**
+ * What the kernel has to tell of descriptors, one of the poll(2) flags each.
+ * @param patience milliseconds that it waits for something to tell
+ */
+function poll(fds: readonly number[], patience = 0): number[] {
   const asked = new DataView(new ArrayBuffer(fds.length * POLLFD_SIZE));
   fds.forEach((fd, i) => {
     asked.setInt32(i * POLLFD_SIZE, fd, true);
     asked.setInt16(i * POLLFD_SIZE + 4, POLLIN, true);
   });
-  ensure("poll", calls.poll(new Uint8Array(asked.buffer), BigInt(fds.length), 0));
+  ensure("poll", calls.poll(new Uint8Array(asked.buffer), BigInt(fds.length), patience));
   return fds.map((_, i) => asked.getInt16(i * POLLFD_SIZE + 6, true));
 }
 
-/** Whether somebody waits to be accepted at a listening socket, or bytes to be read at another. */
-export function hasInput(fd: number): boolean {
-  const [flags = 0] = poll([fd]);
+/**
+ * Whether somebody waits to be accepted at a listening socket, or bytes to be read at another descriptor.
+ * @param patience milliseconds for which this thread waits until it is so
+ */
+export function hasInput(fd: number, patience = 0): boolean {
+  const [flags = 0] = poll([fd], patience);
   return (flags & POLLIN) !== 0;
 }
 

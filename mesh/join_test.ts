@@ -406,6 +406,21 @@ Deno.test("a seed that is no HOST:PORT is refused before anything starts", () =>
   assert.match(named.start() ?? "", /^name: "Lyon!" is no host name/);
 });
 
+Deno.test("no mesh is founded whose domain is others', also where it would be called after its founder", () => {
+  const lab = new NodeLab(crypto);
+  const founding = (wish: { readonly name: string; readonly meshName?: string }) => {
+    const recoveryKey = crypto.ed25519FromSeed(lab.random(32)).publicKey;
+    return lab.computer({ meshSeed: lab.random(32), recoveryKey, ...wish }).start();
+  };
+  assert.equal(
+    founding({ name: "host", meshName: "docker" }),
+    "mesh name: docker.internal is a domain of others, in which machines look for names by themselves: " +
+      "found the mesh with another name (--mesh-name)",
+  );
+  assert.match(founding({ name: "google" }) ?? "", /^mesh name: google\.internal /);
+  assert.equal(founding({ name: "google", meshName: "lyon" }), undefined);
+});
+
 Deno.test("two that joined in different halves of a mesh meet with the first push-pull after it heals", () => {
   const lab = new NodeLab(crypto);
   const founder = lab.founder();

@@ -38,3 +38,20 @@ Deno.test("a member that is alone is back at once when the machine gets an addre
   elsewhere(lab, member);
   assert.ok(lab.until(1_000, () => areMutual([founder, member])));
 });
+
+Deno.test("a node that starts without a network says of nobody that others hear it", () => {
+  const lab = new NodeLab(nobleCrypto);
+  const founder = lab.founder();
+  const member = lab.joiner(founder);
+  const third = lab.joiner(founder);
+  assert.ok(lab.until(5_000, () => areMutual([founder, member, third])));
+  lab.run(5_000);
+  for (const computer of [member, founder, third]) computer.crash();
+  member.start();
+  lab.run(100);
+  const reasons = () => new Set(member.node.status(member.now()).peers.map(({ reason }) => reason));
+  assert.deepEqual([...reasons()], ["nothing has come from it to us yet, nor from any member"]);
+  founder.start();
+  assert.ok(lab.until(60_000, () => member.sees(founder)?.path === "direct"));
+  assert.ok(![...reasons()].some((reason) => reason.includes("nor from any")));
+});

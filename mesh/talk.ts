@@ -36,6 +36,14 @@ import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
 const GREETING_TIME = 5_000;
 /** Milliseconds between two notices, or two pings of our own, to one member. */
 const PACE = 1_000;
+/**
+ * Milliseconds after which a member that is asked at a new place is asked there again, as long as it has not answered:
+ * the question or its answer may be lost, and whoever mostly receives says nothing more from there for seconds. With
+ * the first these are the three that may go there in a minute.
+ */
+const ASKED_AGAIN = [250, 1_000];
+/** New places of one member that are asked at once; a NAT that gives another port to each packet makes no more. */
+const ASKED_PLACES = 4;
 /** Milliseconds between two greetings of one member after changes of our own addresses, the last of which counts. */
 const MOVE_PACE = 250;
 /**
@@ -60,6 +68,15 @@ interface Question extends Ping {
   readonly places: Map<number, Endpoint>;
 }
 
+/** A new place of a member, while it is asked there. */
+interface Asked {
+  readonly at: Pick<Arrival, "from" | "source">;
+  /** Boot ms of the first question. */
+  readonly since: number;
+  /** How often it was asked again. */
+  again: number;
+}
+
 /** Places of one member that are told of a wrong number, each once a second. */
 const NOTICED_PLACES = 4;
 
@@ -73,10 +90,11 @@ export class Talk {
   #doorman: Member | undefined;
   /** Boot ms of the last notice to each, by place: somebody else may speak in a member's name, from elsewhere. */
   readonly #noticed = new Map<MemberId, Map<string, number>>();
-  /** Boot ms of the last greeting, proof of membership and question at a new place; never more than the members. */
+  /** Boot ms of the last greeting and proof of membership; never more than the members. */
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
-  readonly #asked = new Map<MemberId, number>();
+  /** New places from which data of members came, the one heard first in front. */
+  readonly #asked = new Map<MemberId, Map<string, Asked>>();
   /** Members that were heard at a place that they have not proven: the last that was asked for a proof, and when. */
   readonly #sought = new Map<MemberId, { readonly place: string; readonly at: number }>();
   /** How often members were introduced to us since they were heard last, and when the next may be. */
@@ -150,6 +168,12 @@ export class Talk {
     for (const { at } of this.#confirmations.values()) {
       if (at < (deadline?.at ?? Infinity)) deadline = { at, why: "confirm a join again" };
     }
+    for (const places of this.#asked.values()) {
+      for (const asked of places.values()) {
+        const at = askedAgainAt(asked);
+        if (at < (deadline?.at ?? Infinity)) deadline = { at, why: "ask at a new place again" };
+      }
+    }
     return deadline;
   }
 
@@ -164,6 +188,15 @@ export class Talk {
       const member = this.mesh.roster.get(id);
       // What came on its way since the change may have shown the old place as good.
       if (member) this.tellMove(now, this.mesh.roster.doubt(member, now), out);
+    }
+    for (const [id, places] of this.#asked) {
+      const member = this.mesh.roster.get(id);
+      for (const [place, asked] of places) {
+        if (member && now.boot >= askedAgainAt(asked)) this.#askAgain(now, member, asked, out);
+        const isOver = askedAgainAt(asked) === Infinity && now.boot - lastAskedAt(asked) >= PACE;
+        if (isOver) places.delete(place);
+      }
+      if (places.size === 0) this.#asked.delete(id);
     }
     for (
       const paced of [
@@ -240,7 +273,8 @@ export class Talk {
 
   /**
    * Data of a member came from another place than its tunnel leads to: where it has not proven that place, it is asked
-   * there, at once and then each second as long as data comes from there, since the tunnel does not follow it before.
+   * there, since the tunnel does not follow it before: at once, whatever other place it was asked at a moment ago, and
+   * again as ASKED_AGAIN says, and then each second as long as data comes from there.
    */
   heardElsewhere(
     now: Now,
@@ -250,8 +284,24 @@ export class Talk {
     out: Outbox<NodeEvent>,
   ): void {
     if (this.mesh.tunnels.heardElsewhere(now, member, from, source, out)) return;
-    if (!isPaced(this.#asked, now, member.id)) return;
-    this.#askAt(now, member, source ? { from, source } : { from }, out);
+    const places = this.#asked.get(member.id) ?? new Map<string, Asked>();
+    this.#asked.set(member.id, places);
+    const place = formatEndpoint(from);
+    const last = places.get(place);
+    if (last && (askedAgainAt(last) < Infinity || now.boot - lastAskedAt(last) < PACE)) return;
+    places.delete(place);
+    const [oldest] = places.keys();
+    if (places.size >= ASKED_PLACES && oldest !== undefined) places.delete(oldest);
+    const at = source ? { from, source } : { from };
+    // Where nothing may be sent now, nothing is waited for either.
+    const again = this.#askAt(now, member, at, out) ? 0 : ASKED_AGAIN.length;
+    places.set(place, { at, since: now.boot, again });
+  }
+
+  #askAgain(now: Now, member: Member, asked: Asked, out: Outbox<NodeEvent>): void {
+    const isProven = this.mesh.contacts.isProven(now, asked.at.from, member.id);
+    if (!isProven && this.#askAt(now, member, asked.at, out)) asked.again++;
+    else asked.again = ASKED_AGAIN.length;
   }
 
   /** Asks a member for a proof that it receives at a place. @returns whether that may be sent there */
@@ -584,4 +634,13 @@ function isPaced(times: Map<MemberId, number>, now: Now, id: MemberId): boolean 
   if (now.boot - (times.get(id) ?? -Infinity) < PACE) return false;
   times.set(id, now.boot);
   return true;
+}
+
+/** Boot ms of the next question at a new place; Infinity: there is none, unless more data comes from there. */
+function askedAgainAt({ since, again }: Asked): number {
+  return since + (ASKED_AGAIN[again] ?? Infinity);
+}
+
+function lastAskedAt({ since, again }: Asked): number {
+  return since + (ASKED_AGAIN[again - 1] ?? 0);
 }

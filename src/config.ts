@@ -13,8 +13,8 @@ import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { type LogLevel, parseLogLevel } from "./log.ts";
 import type { Prefix } from "../mesh/machine.ts";
 import { readPool } from "../mesh/membership/genesis.ts";
-import { withoutHeading } from "./paper.ts";
 import { tokenCredential } from "./service/credential.ts";
+import { readTyped } from "./terminal.ts";
 
 /** A token in a text around it; base64url goes on as long as it can. */
 const TOKEN = new RegExp(`(?<![A-Za-z0-9_-])${TOKEN_PREFIX}[A-Za-z0-9_-]*`, "g");
@@ -261,18 +261,18 @@ async function readHanded(descriptor: string): Promise<string> {
 /** What a person who sits at a terminal is asked for, and when that is all there. */
 interface Typed {
   readonly prompt: string;
+  /** An empty line ends what is typed, whether it is whole or not. */
   readonly isWhole: (text: string) => boolean;
 }
 
 const TOKEN_TYPED: Typed = {
   prompt: "paste the line that 'invite' printed on the other machine, and press Enter twice:",
-  isWhole: (text) => /\S\s*\n\s*\n$/.test(text), // One Enter may be a line end of the paste.
+  isWhole: () => false, // One Enter may be a line end of the paste.
 };
 
-const WORDS_TYPED: Typed = {
-  prompt: `type or paste the ${WORDS} words, with or without their numbers, and end with Enter:`,
-  isWhole: (text) => [...withoutHeading(text).matchAll(/[a-z]+/gi)].length >= WORDS,
-};
+const WORDS_PROMPT =
+  `type or paste the ${WORDS} words, with or without their numbers, and end with Enter ` +
+  "(twice, where it goes on waiting):";
 
 async function readSecret(where: string, file: string, typed?: Typed): Promise<string> {
   let bytes: Uint8Array;
@@ -281,7 +281,9 @@ async function readSecret(where: string, file: string, typed?: Typed): Promise<s
     // A wait that nobody has announced looks like a program that hangs.
     const isTyped = file === "-" && typed !== undefined && Deno.stdin.isTerminal();
     if (isTyped) Deno.stderr.writeSync(new TextEncoder().encode(`${typed.prompt}\n`));
-    bytes = await readSome(readable, TOKEN_FILE_MAX + 1, isTyped ? typed.isWhole : undefined);
+    bytes = isTyped
+      ? await readTyped(TOKEN_FILE_MAX, typed.isWhole)
+      : await readSome(readable, TOKEN_FILE_MAX + 1);
   } catch (error) {
     // The run time keeps some of what is below /dev and /proc to itself, whatever it is allowed.
     const code = error instanceof Deno.errors.NotCapable ? "EACCES" : codeOf(error);
@@ -301,7 +303,9 @@ async function readSecret(where: string, file: string, typed?: Typed): Promise<s
  * @throws {Failure} they cannot be read (1), are too many, or there are none (2)
  */
 export async function readWords(what: string): Promise<string> {
-  const text = (await readSecret(`${what}: standard input`, "-", WORDS_TYPED)).trim();
+  const { hasAllWords } = await import("./words_of_keys.ts");
+  const typed = { prompt: WORDS_PROMPT, isWhole: hasAllWords };
+  const text = (await readSecret(`${what}: standard input`, "-", typed)).trim();
   if (text !== "") return text;
   throw new Failure(
     Exit.usage,
@@ -309,21 +313,14 @@ export async function readWords(what: string): Promise<string> {
   );
 }
 
-/**
- * Until the end, or until there are as many bytes as `most`: what is left is not asked for.
- * @param isWhole at a terminal, which hands on line by line: nothing more is waited for then
- */
-async function readSome(
-  stream: ReadableStream<Uint8Array>,
-  most: number,
-  isWhole: (text: string) => boolean = () => false,
-): Promise<Uint8Array> {
+/** Until the end, or until there are as many bytes as `most`: what is left is not asked for. */
+async function readSome(stream: ReadableStream<Uint8Array>, most: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of stream) {
     chunks.push(chunk);
     length += chunk.length;
-    if (length >= most || isWhole(new TextDecoder().decode(Buffer.concat(chunks)))) break;
+    if (length >= most) break;
   }
   return Buffer.concat(chunks);
 }

@@ -75,6 +75,30 @@ class Running {
   }
 }
 
+Deno.test("a command whose outcome is not on the disk says so and what follows, and is done all the same", () =>
+  inFolder(async (dir) => {
+    const state = join(dir, "state");
+    const node = new Running(state, ["--name", "lyon"]);
+    await node.until(/run:\n/);
+    const inTheWay = join(state, "state.json.new");
+    Deno.mkdirSync(inTheWay);
+    const invite = await shoal("invite", "--state", state);
+    assert.equal(invite.code, Exit.done);
+    assert.match(invite.out, /--token shoal3/);
+    const said =
+      /^this is done, and not on the disk yet: .*forgotten.*: state: .*\.new is a folder/m;
+    assert.match(invite.err, said);
+    const document = JSON.parse((await shoal("invite", "--json", "--state", state)).out);
+    assert.match(document.unsaved, /^state: .*\.new is a folder/);
+    const plan = await shoal("revoke", "lyon", "--state", state);
+    assert.doesNotMatch(plan.err, said, "nothing was done");
+    Deno.removeSync(inTheWay);
+    const later = await shoal("invite", "--state", state);
+    assert.equal(later.code, Exit.done);
+    assert.doesNotMatch(later.err, said);
+    assert.equal((await node.end("SIGTERM")).code, Exit.done);
+  }));
+
 Deno.test("a defect while the node is made is shown and ends it with code 1", () =>
   inFolder(async (dir) => {
     // Without the right to list interfaces: nothing that the node reckons with.

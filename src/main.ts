@@ -5,6 +5,7 @@ import { inWordsOf } from "./cli/typed.ts";
 import { TRUST_HELP } from "./cli/trust_help.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { isJournal, isRecorded, STANDARD_ERROR, withPriority } from "./service/journald.ts";
+import { expectSecret, forgetTyped } from "./terminal.ts";
 import { printable, printableLines } from "./words.ts";
 
 /** Characters of a Failure that are shown: it may quote what somebody else wrote. */
@@ -136,6 +137,7 @@ export async function main(args: readonly string[], io: Io): Promise<ExitCode> {
   try {
     const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (entry === undefined) {
+      expectSecret(); // A slip in `recover`, perhaps.
       throw new Failure(
         Exit.usage,
         `there is no command '${name}': ${meant(name)}${programName(io, "-h")} lists them`,
@@ -208,5 +210,6 @@ if (import.meta.main) {
     err(printableLines(what));
     return Exit.failed;
   });
+  forgetTyped();
   Deno.exit(code);
 }

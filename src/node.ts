@@ -400,6 +400,11 @@ export class MeshNode {
     this.#comparisons.delete(waiter);
   }
 
+  /** Why what a person has said since is in memory alone; undefined: it is on the disk. */
+  get unsaved(): string | undefined {
+    return this.#state.unsaved;
+  }
+
   /** 32 secret bytes; undefined: this machine did not found the mesh, or has erased it. */
   get recoverySeed(): Uint8Array | undefined {
     return this.#state.recoverySeed;

@@ -20,12 +20,17 @@ export function operations(
   config: NodeConfig,
   ending: Ending,
 ): Readonly<Record<string, Operation>> {
-  return {
-    ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
+  const changes = {
     ...invitations(node, config),
     ...memberships(node, ending),
     ...guests(node, config),
     ...keys(node, config, ending),
+  } satisfies Record<string, Operation>;
+  return {
+    ping: { changes: false, run: (request, report, signal) => ping(node, request, report, signal) },
+    ...Object.fromEntries(
+      Object.entries(changes).map(([name, operation]) => [name, saying(operation, node)]),
+    ),
     down: {
       changes: true,
       run: () => {
@@ -33,6 +38,23 @@ export function operations(
         endSoon(ending);
         return { name, member: standing !== "none" };
       },
+    },
+  };
+}
+
+/**
+ * An operation whose answer says, too, where its outcome is in memory alone. It is no error: what was signed has been
+ * sent, and counts.
+ */
+function saying(operation: Operation, node: MeshNode): Operation {
+  if (!operation.changes) return operation;
+  return {
+    ...operation,
+    run: async (...asked) => {
+      const document = await operation.run(...asked);
+      const { unsaved } = node;
+      const isDone = document["done"] !== false;
+      return unsaved === undefined || !isDone ? document : { ...document, unsaved };
     },
   };
 }

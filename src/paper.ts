@@ -10,9 +10,14 @@ export function paperOf(heading: string, words: string): string {
   return `${heading}:\n${numberedWords(words)}`;
 }
 
-/** What was typed or pasted, without the heading of a {@link paperOf}: a line that ends in a colon is not of the words. */
+/**
+ * What only a heading has: the colon at its end, and the day, which is there still when a person leaves the colon out.
+ */
+const OF_HEADING = /:\s*$|\d{4}-\d\d-\d\d/;
+
+/** What was typed or pasted, without the heading of a {@link paperOf}. */
 export function withoutHeading(text: string): string {
-  return text.split("\n").filter((line) => !line.trimEnd().endsWith(":")).join("\n");
+  return text.split("\n").filter((line) => !OF_HEADING.test(line)).join("\n");
 }
 
 function numberedWords(words: string): string {

@@ -5,9 +5,10 @@
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import { readKernelFile, SystemError } from "../ffi/libc.ts";
+import { unixSocketOwner } from "../ffi/unix_diag.ts";
 import { codeOf } from "./errno.ts";
 import { refuseUnsafePath } from "./safe_path.ts";
-import { isOfItsUser } from "./service/place.ts";
+import { isOfItsUser, userOfServiceAt } from "./service/place.ts";
 import { boundNameOf } from "./unix_socket.ts";
 
 /** The kernel's list of this network namespace's Unix sockets (net/unix/af_unix.c, unix_seq_show). */
@@ -17,35 +18,53 @@ const LIST_MAX = 4 * 1024 * 1024;
 /** More nodes than that are not asked. */
 const NODES_MAX = 16;
 /** `Num RefCount Protocol Flags Type St Inode Path`; __SO_ACCEPTCON, 0x10000: it listens. */
-const LINE = /^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} 00010000 0001 [0-9A-F]{2} +\d+ (\/.*)$/i;
+const LINE = /^[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} 00010000 0001 [0-9A-F]{2} +(\d+) (\/.*)$/i;
 /** What a control socket is called: below a state folder, or by the interface below a folder for all of them. */
 const STATE_SOCKET = "control.sock";
 const FOLDER = "shoal";
 const ENDING = ".sock";
 const OTHERS_WRITE = 0o022;
 
+/** Whose a socket of that list is; undefined: it is gone, or the kernel does not tell. */
+type OwnerOf = (inode: number) => number | undefined;
+
 /**
  * Paths of control sockets, in the order of the kernel's list, at most {@link NODES_MAX}. A socket that belongs neither
  * to root nor to the one who asks is left out, unless it is that of a service: anybody can answer in a node's name.
  */
-export function runningNodes(uid: number | null = Deno.uid(), list = readList()): string[] {
-  return controlSockets(list, (path) => isTrusted(path, uid));
+export function runningNodes(
+  uid: number | null = Deno.uid(),
+  list = readList(),
+  ownerOf: OwnerOf = unixSocketOwner,
+): string[] {
+  return controlSockets(list, (path, inode) => isTrusted(path, uid, () => ownerOf(inode)));
 }
 
 /**
  * Paths of control sockets at which a node listens though nothing is there: somebody has removed the socket or its
- * folder. At most {@link NODES_MAX}; only where root or we could have put one.
+ * folder. At most {@link NODES_MAX}; only where root or we could have put one, and one of root's, ours or the
+ * service's.
  */
-export function removedSockets(list = readList()): string[] {
-  return controlSockets(list, isAbsent);
+export function removedSockets(
+  list = readList(),
+  ownerOf: OwnerOf = unixSocketOwner,
+  uid: number | null = Deno.uid(),
+): string[] {
+  return controlSockets(
+    list,
+    (path, inode) => isAbsent(path) && isBelieved(ownerOf(inode), path, uid),
+  );
 }
 
-function controlSockets(list: string, isWanted: (path: string) => boolean): string[] {
+function controlSockets(
+  list: string,
+  isWanted: (path: string, inode: number) => boolean,
+): string[] {
   const found = new Set<string>();
   for (const line of list.split("\n")) {
-    const [, bound] = LINE.exec(line) ?? [];
+    const [, inode, bound] = LINE.exec(line) ?? [];
     const path = bound === undefined ? undefined : controlSocketBoundAs(bound);
-    if (path !== undefined && isWanted(path)) found.add(path);
+    if (path !== undefined && isWanted(path, Number(inode))) found.add(path);
     if (found.size === NODES_MAX) break;
   }
   return [...found];
@@ -61,15 +80,24 @@ function controlSocketBoundAs(bound: string): string | undefined {
   return isOurs ? path : undefined;
 }
 
-function isTrusted(path: string, uid: number | null): boolean {
+function isTrusted(path: string, uid: number | null, owner: () => number | undefined): boolean {
   try {
     const found = fs.lstatSync(path);
     if (!found.isSocket()) return false;
     return (found.uid === 0 || found.uid === uid) && isPlaceOfOurs(path) || isOfItsUser(path);
   } catch (error) {
     // A folder that is closed to this user: what is behind it is not asked, but a node of somebody seems to be there.
-    return codeOf(error) === "EACCES" && isPlaceOfOurs(path);
+    return codeOf(error) === "EACCES" && isPlaceOfOurs(path) && isBelieved(owner(), path, uid);
   }
+}
+
+/**
+ * Whether a socket that cannot be looked at is believed to be a node's. The list does not say in which file system a
+ * name is: in a mount namespace of its own any user can call a socket /run/shoal/shoal0.sock.
+ */
+function isBelieved(owner: number | undefined, path: string, uid: number | null): boolean {
+  if (owner === undefined) return false;
+  return owner === 0 || owner === uid || owner === userOfServiceAt(path);
 }
 
 /**

@@ -190,7 +190,12 @@ testUnless(
     ].map(bound).join("\n");
     try {
       assert.deepEqual(runningNodes(0, list), [one.path]);
-      assert.deepEqual(removedSockets(list), [join(ours, "none", "control.sock")]);
+      const removed = (owner?: number, uid = 0) => removedSockets(list, () => owner, uid);
+      assert.deepEqual(removed(0), [join(ours, "none", "control.sock")]);
+      // In a mount namespace of its own anybody can call a socket so.
+      assert.deepEqual(removed(4321), []);
+      assert.deepEqual(removed(undefined), []);
+      assert.deepEqual(removed(4321, 4321), removed(0));
       // Whoever cannot enter a folder is told of a node there only if it is in a folder of root's.
       const closed = [theirs, ours].map((folder) => join(folder, "closed"));
       for (const folder of closed) await Deno.mkdir(folder, { mode: 0o700 });
@@ -199,7 +204,8 @@ testUnless(
       const paths = closed.map((folder) => join(folder, "control.sock"));
       const script = `
 import { runningNodes } from ${JSON.stringify(new URL("./running.ts", import.meta.url).href)};
-console.log(JSON.stringify(runningNodes(65533, ${JSON.stringify(paths.map(bound).join("\n"))})));`;
+const list = ${JSON.stringify(paths.map(bound).join("\n"))};
+console.log(JSON.stringify([0, 65533, 4321].map((owner) => runningNodes(65533, list, () => owner))));`;
       const file = join(root, "main.ts");
       await Deno.writeTextFile(file, script);
       const config = new URL("../deno.json", import.meta.url).pathname;
@@ -209,10 +215,50 @@ console.log(JSON.stringify(runningNodes(65533, ${JSON.stringify(paths.map(bound)
         env: { HOME: "/nonexistent" },
       }).output();
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-      assert.deepEqual(JSON.parse(text(stdout) || text(stderr)), [paths[1]]);
+      assert.deepEqual(JSON.parse(text(stdout) || text(stderr)), [[paths[1]], [paths[1]], []]);
     } finally {
       await one.close();
       await Deno.remove(root, { recursive: true });
+    }
+  },
+);
+
+testUnless(
+  { right: Deno.uid() === 0 ? undefined : "only root can be another user" },
+  "a socket that another user has bound in a mount namespace of its own is no node whose socket was removed",
+  async () => {
+    const name = `fake${Deno.pid}`;
+    const path = `/run/shoal/${name}.sock`;
+    const listen =
+      `Deno.listen({ transport: "unix", path: "/run/shoal/${name}.soc~" }); console.log(1);`;
+    const quoted = [Deno.execPath(), "eval", listen].map((word) => `'${word}'`).join(" ");
+    const script = `mount -t tmpfs t /run && mkdir /run/shoal && exec ${quoted}`;
+    const other = new Deno.Command("setpriv", {
+      args: [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "unshare",
+        "-Urm",
+        "sh",
+        "-c",
+        script,
+      ],
+      env: { HOME: "/nonexistent", DENO_DIR: "/run/deno" },
+      stdout: "piped",
+    }).spawn();
+    const reader = other.stdout.getReader();
+    try {
+      assert.equal((await reader.read()).done, false, "it listens");
+      assert.match(Deno.readTextFileSync("/proc/net/unix"), new RegExp(`/run/shoal/${name}`));
+      assert(!removedSockets().includes(path));
+      const { code, message } = await failure(status({ interface: name }));
+      assert.match(message, /^no node answers at/);
+      assert.equal(code, Exit.notRunning);
+    } finally {
+      other.kill("SIGKILL");
+      await other.status;
+      await reader.cancel();
     }
   },
 );

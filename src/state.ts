@@ -405,6 +405,11 @@ export class NodeState {
     ];
   }
 
+  /** Why what happened since the last write is in memory alone; undefined: all of it is on the disk. */
+  get unsaved(): string | undefined {
+    return this.#unsaved?.message;
+  }
+
   health(): string[] {
     const { unflushed } = this.#store;
     const lines: string[] = [];

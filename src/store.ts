@@ -121,6 +121,7 @@ export class Store {
   writeNext(name: string, content: Uint8Array): void {
     const path = this.#path(name);
     const previous = this.#path(`${name}.old`);
+    refuseFolder(previous);
     this.#writeBeside(name, content);
     if (look("read", path) === undefined) return this.#replace(`${name}.new`, name);
     // Two renames, because not every file system has hard links: a crash between them is mended by
@@ -183,6 +184,7 @@ export class Store {
   /** @throws {Failure} when a file of this many bytes cannot be written now; leaves nothing behind. */
   needRoom(length: number): void {
     const path = this.#path("room.new");
+    refuseFolder(path);
     guard("remove", path, () => fs.rmSync(path, { force: true }));
     writeNew(path, new Uint8Array(length));
     guard("remove", path, () => fs.rmSync(path));
@@ -206,6 +208,7 @@ export class Store {
     const beside = this.#path(`${name}.new`);
     this.#refuseReplaced();
     this.#refuseLarge(this.#path(name), content);
+    refuseFolder(beside);
     guard("remove", beside, () => fs.rmSync(beside, { force: true }));
     writeNew(beside, content);
   }
@@ -367,6 +370,17 @@ function lookAt(verb: string, path: string): fs.Stats | undefined {
   const stat = guard(verb, path, () => fs.lstatSync(path, { throwIfNoEntry: false }));
   if (!stat?.isSymbolicLink()) return stat;
   throw new Failure(Exit.stuck, `state: cannot ${verb} ${path} (ELOOP): ${NEXT_STEP["ELOOP"]}`);
+}
+
+/** A folder that stands where a file is put: neither a removal nor a rename takes it away. */
+function refuseFolder(path: string): void {
+  if (!guard("look at", path, () => fs.lstatSync(path, { throwIfNoEntry: false }))?.isDirectory()) {
+    return;
+  }
+  throw new Failure(
+    Exit.stuck,
+    `state: ${path} is a folder, and this node writes a file there: move the folder away`,
+  );
 }
 
 /** The same of a file, which is refused where it may not be ours alone. */

@@ -37,6 +37,26 @@ Deno.test(
 );
 
 Deno.test(
+  "a folder that stands where a file is to be written is named, and so is what to do",
+  inState((dir) => {
+    const store = Store.open(dir, FILE_MAX);
+    store.write("state.json", bytes("1"));
+    for (const name of ["state.json.new", "state.json.old", "room.new"]) {
+      const path = join(dir, name);
+      Deno.mkdirSync(join(path, "inside"), { recursive: true });
+      const write = () =>
+        name === "room.new" ? store.needRoom(1) : store.writeNext("state.json", bytes("2"));
+      const said = new RegExp(`^state: ${path} is a folder, .*: move the folder away$`);
+      failsWith(Exit.stuck, said, write);
+      assert.deepEqual(store.read("state.json"), bytes("1"), "what was there stands");
+      Deno.removeSync(path, { recursive: true });
+    }
+    store.writeNext("state.json", bytes("2"));
+    store.close();
+  }),
+);
+
+Deno.test(
   "T45: a folder that is a symbolic link, or none at all, is refused",
   inState((dir) => {
     const root = join(dir, "..");

@@ -55,12 +55,21 @@ export function seedOf(text: string): Uint8Array {
   );
 }
 
+/**
+ * Whether a text has as many words of the list as a key has. What else is in it does not count: who stops reading after
+ * a heading and some of the words leaves the rest of the secret to whoever reads next.
+ */
+export function hasAllWords(text: string): boolean {
+  const isOfList = (piece: string) => wordlist.includes(numberAndWord(piece).word);
+  return pieces(withoutHeading(text)).filter(isOfList).length >= WORDS;
+}
+
 /** What stands between white space; a number before a word says where the word belongs. */
 function withoutNumbers(text: string): string[] {
   const words: string[] = [];
   let number: string | undefined;
-  for (const piece of text.toLowerCase().split(/\s+/)) {
-    const [, digits = "", word = ""] = /^(\d*)[.:)]?(.*)$/.exec(piece) ?? [];
+  for (const piece of pieces(text)) {
+    const { digits, word } = numberAndWord(piece);
     if (digits !== "") number = digits;
     if (word === "") continue;
     words.push(word);
@@ -74,4 +83,13 @@ function withoutNumbers(text: string): string[] {
     );
   }
   return words;
+}
+
+function pieces(text: string): string[] {
+  return text.toLowerCase().split(/\s+/);
+}
+
+function numberAndWord(piece: string): { readonly digits: string; readonly word: string } {
+  const [, digits = "", word = ""] = /^(\d*)[.:)]?(.*)$/.exec(piece) ?? [];
+  return { digits, word };
 }

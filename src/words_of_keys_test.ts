@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Exit, Failure } from "./exit.ts";
 import { paperOf } from "./paper.ts";
-import { seedOf, wordsOf } from "./words_of_keys.ts";
+import { hasAllWords, seedOf, wordsOf } from "./words_of_keys.ts";
 
 const SEED = Uint8Array.from({ length: 32 }, (_, i) => i * 7);
 const HEADING = "recovery key of the mesh lyon, 845e2c6c751c3a28, shown 2026-11-28T03:04:42Z";
@@ -27,6 +27,22 @@ Deno.test("words are accepted as they were printed, with heading and numbers, wi
     list.map((word, i) => i === 4 ? `5 ${word}` : word).join(" "),
   ];
   for (const way of ways) assert.deepEqual(seedOf(way), SEED, way);
+});
+
+Deno.test("a paper whose heading has lost its colon is accepted, and is whole only at its last row", () => {
+  const paper = paperOf(HEADING, wordsOf(SEED)).replace("Z:", "Z");
+  assert.deepEqual(seedOf(paper), SEED);
+  const rows = paper.split("\n");
+  for (let n = 0; n < rows.length; n++) assert(!hasAllWords(rows.slice(0, n).join("\n")), `${n}`);
+  assert(hasAllWords(paper));
+});
+
+Deno.test("only words of the list make a text whole, whatever else is in it", () => {
+  const list = wordsOf(SEED).split(" ");
+  assert(hasAllWords(list.join("\n")));
+  assert(!hasAllWords(list.with(3, "shoal").join(" ")));
+  assert(!hasAllWords(`this, these and lyon ${"xyzzy ".repeat(30)}`));
+  assert(hasAllWords(`xyzzy ${list.map((word, i) => `${i + 1}.${word}`).join(" ")}`));
 });
 
 Deno.test("words out of the order of their numbers, too few and wrong ones are refused, and none is quoted", () => {

@@ -8,7 +8,7 @@ import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
-import { certificateOf, keysOf, untilOf, voidMembers } from "./certificates.ts";
+import { certificateOf, keysOf, unmetNamed, untilOf, voidMembers } from "./certificates.ts";
 
 /** Somebody who asks to join without a token. */
 export interface Asker {
@@ -52,6 +52,13 @@ export function approve(
   }
   if (mesh.statements.hasLeft(id)) {
     return refusal(`approve: ${id} has left the mesh for good: the machine needs a new identity`);
+  }
+  const namesake = unmetNamed(mesh, name).find((one) => one.id !== id);
+  if (namesake) {
+    return refusal(
+      `approve: the name ${name} was given to another key, which is not here (${namesake.id}): choose another by ` +
+        `--name, or \`shoal revoke ${name}\` first`,
+    );
   }
   const groups = options.groups && canonicalGroups(options.groups);
   const before = mesh.statements.certificate(id) && nameOf(mesh, id);

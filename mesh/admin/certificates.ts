@@ -5,6 +5,7 @@ import { CLOCK_SKEW, type Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
+import { nameOf } from "./authority.ts";
 import { DAY, MEMBER_DAYS } from "./periods.ts";
 
 /** A certificate by another signer, and when it was signed before. */
@@ -182,4 +183,17 @@ export function voidMembers({ statements }: Mesh, who: string): VoidMember[] {
 /** Keys as a person gives them back, where a name or a beginning of a key means several. */
 export function keysOf(ids: Iterable<MemberId>): string {
   return Array.from(ids, (id) => id.slice(0, 16)).join(", ");
+}
+
+/** Whom an admin has approved by this name, and who has not come yet: no member that `status` could list. */
+export function unmetNamed(mesh: Mesh, who: string): { readonly id: MemberId }[] {
+  const { statements, roster } = mesh;
+  const name = mesh.meant(who);
+  return Array.from(statements.all(), ({ statement }) => statement).flatMap((statement) => {
+    if (statement.kind !== "member") return [];
+    const { key: id } = statement.certificate;
+    const isUnmet = statements.certificate(id) === statement && roster.get(id) === undefined &&
+      !statements.isRemoved(id) && !statements.hasLeft(id);
+    return isUnmet && nameOf(mesh, id) === name ? [{ id }] : [];
+  });
 }

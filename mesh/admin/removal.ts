@@ -13,7 +13,14 @@ import { isKey } from "../membership/roster.ts";
 import { signStatement } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
 import { authorityOf, counted, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
-import { certificateOf, keysOf, signedAt, untilOf, voidMembers } from "./certificates.ts";
+import {
+  certificateOf,
+  keysOf,
+  signedAt,
+  unmetNamed,
+  untilOf,
+  voidMembers,
+} from "./certificates.ts";
 import {
   carryOut,
   estateLines,
@@ -146,19 +153,6 @@ export function guestLines({ guests: { guests } }: Mesh, host: MemberId, name: s
   if (names.length === 0) return [];
   const end = names.length === 1 ? "ends" : "end";
   return [`${counted(names.length, "guest")} of ${name} ${end}: ${namesOf(names, "")}`];
-}
-
-/** Whom an admin has approved by this name, and who has not come yet: no member that `status` could list. */
-function unmetNamed(mesh: Mesh, who: string): { readonly id: MemberId }[] {
-  const { statements, roster } = mesh;
-  const name = mesh.meant(who);
-  return Array.from(statements.all(), ({ statement }) => statement).flatMap((statement) => {
-    if (statement.kind !== "member") return [];
-    const { key: id } = statement.certificate;
-    const isUnmet = statements.certificate(id) === statement && roster.get(id) === undefined &&
-      !statements.isRemoved(id) && !statements.hasLeft(id);
-    return isUnmet && nameOf(mesh, id) === name ? [{ id }] : [];
-  });
 }
 
 /** Ends a membership for ever, and an admin's office with it. */

@@ -161,14 +161,27 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
 });
 
 Deno.test("who was approved and has not come yet is revoked by its name, too", () => {
-  const { lab, founder } = village(crypto, ["member"]);
+  const { lab, founder, others: [second] } = village(crypto, ["member"]);
+  assert.ok(second);
+  done(founder.step((now, out) => founder.node.promote(now, "member", {}, out)));
+  lab.run(5_000);
   const revoked = (who: string) =>
     founder.step((now, out) => founder.node.revoke(now, who, {}, out));
   const keys = [1, 2, 3].map(() => crypto.ed25519FromSeed(lab.random(32)).publicKey.toHex());
-  for (const [n, key] of keys.entries()) {
-    const name = n === 0 ? "wrong" : "twice";
-    done(founder.step((now, out) => founder.node.approve(now, key, out, { name })));
-  }
+  const approved = (by: Computer, n: number, name: string) =>
+    by.step((now, out) => by.node.approve(now, keys[n] ?? "", out, { name }));
+  done(approved(founder, 0, "wrong"));
+  done(approved(founder, 1, "twice"));
+  // The other has not heard of it; the same admin gives no name twice.
+  done(approved(second, 2, "twice"));
+  assert.match(
+    refusalOf(approved(founder, 2, "wrong")),
+    new RegExp(
+      `^approve: the name wrong was given to another key, .* \\(${keys[0]}\\): choose another`,
+    ),
+  );
+  done(approved(founder, 0, "wrong"));
+  lab.run(5_000);
   assert.equal(done(revoked("wrong")).who.id, keys[0]);
   assert.match(refusalOf(revoked("wrong")), /^revoke: wrong: no member has this name/);
   assert.match(refusalOf(revoked("twice")), /^revoke: 2 machines match twice: say which key: /);

@@ -5,6 +5,7 @@
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { fromBase64url } from "../base64url.ts";
 import { type Decoded, refusal } from "../codec.ts";
+import { domainOf, isOthersDomain } from "../domain.ts";
 import { type Admission, decodeAdmission, requestAdmission } from "../membership/admission.ts";
 import { decodeGenesis, DEFAULT_POOL, type Genesis, meshIdOf } from "../membership/genesis.ts";
 import type { Identity } from "../membership/identity.ts";
@@ -57,6 +58,15 @@ export function findCredentials(
   if (snapshot?.genesis === undefined && meshSigning) {
     if (token !== undefined) {
       return refusal("token: this machine has founded a mesh of its own: use another state folder");
+    }
+    const { meshName = name } = sources;
+    if (isOthersDomain(meshName)) {
+      return refusal(
+        `mesh name: ${
+          domainOf(meshName)
+        } is a domain of others, in which machines look for names by themselves: ` +
+          "found the mesh with another name (--mesh-name)",
+      );
     }
     if (recoveryKey) return { ok: true, value: found(sources, meshSigning, recoveryKey, now) };
   }

@@ -5,7 +5,7 @@ import { formatPool } from "../membership/genesis.ts";
 import type { Membership } from "../membership/judge.ts";
 import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { Member } from "../membership/roster.ts";
+import { isUnheard, type Member } from "../membership/roster.ts";
 import type { MemberView } from "../swim/swim.ts";
 import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
 import { KEEPALIVE_TIMEOUT } from "../tunnel/constants.ts";
@@ -26,10 +26,11 @@ const VOID_LISTED = 64;
 export function statusOf(now: Now, sources: ReportSources): NodeStatus {
   const { mesh, door, state } = sources;
   const members = mesh ? [...mesh.roster.members()] : [];
-  const deafFor = mesh?.deafFor(now);
-  const peers = mesh
-    ? members.map((member) => peerStatus(now, sources, mesh, member, deafFor))
-    : [];
+  const heard = {
+    deafFor: mesh?.deafFor(now),
+    isAnybody: members.some((member) => !isUnheard(member)),
+  };
+  const peers = mesh ? members.map((member) => peerStatus(now, sources, mesh, member, heard)) : [];
   peers.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1);
   const requests = (door?.list() ?? []).map(({ who, endpoint, at }) => ({
     name: who.name,
@@ -82,12 +83,19 @@ function selfStatus(now: Now, { identity, name, port, mesh }: ReportSources): Se
   };
 }
 
+/** What has come in this run. */
+interface Heard {
+  /** Milliseconds for which nothing has come from any member; undefined: something has, or it is early. */
+  readonly deafFor: number | undefined;
+  readonly isAnybody: boolean;
+}
+
 function peerStatus(
   now: Now,
   { tunnels, facts }: ReportSources,
   mesh: Mesh,
   member: Member,
-  deafFor: number | undefined,
+  { deafFor, isAnybody }: Heard,
 ): PeerStatus {
   const { id, membership, record, observed, peer } = member;
   const view = mesh.swim.member(id);
@@ -108,7 +116,7 @@ function peerStatus(
     const isHeardSince = observed !== undefined && now.boot - observed.at < HEARD_LATELY &&
       observed.at > (view?.since ?? Infinity);
     if (isHeardSince && (state === "suspect" || state === "dead")) return HEARS_NOTHING;
-    return reasonOf(state, endpoint !== undefined, isHeard || hasSession);
+    return reasonOf(state, endpoint !== undefined, isHeard || hasSession, isAnybody);
   };
   return {
     name: mesh.roster.nameOf(id),
@@ -172,14 +180,20 @@ function voidMembers(mesh: Mesh): VoidStatus[] {
   return [...listed.values()];
 }
 
-function reasonOf(state: PeerStatus["state"], hasEndpoint: boolean, isDirect: boolean): string {
+function reasonOf(
+  state: PeerStatus["state"],
+  hasEndpoint: boolean,
+  isDirect: boolean,
+  isAnybodyHeard: boolean,
+): string {
   if (state === "left") return "it said good-bye";
   if (state === "suspect") return "it does not answer: others are asked whether they hear it";
   if (state === "dead") return "it does not answer, and nobody else hears of it";
   if (isDirect) return "";
-  return hasEndpoint
-    ? "nothing has come from it to us yet: others hear it"
-    : "it names no address that can be reached";
+  if (!hasEndpoint) return "it names no address that can be reached";
+  // What the last run knew of it says no more than that it was there then.
+  const soFar = "nothing has come from it to us yet";
+  return isAnybodyHeard ? `${soFar}: others hear it` : `${soFar}, nor from any member`;
 }
 
 function seconds(ms: number): number {

@@ -71,7 +71,9 @@ export async function consultNode(
     const meant = meantBy(socket);
     try {
       const options = { ...rest, onEvent: (event: Document) => onEvent(safe(event)) };
-      return { document: safe(await ask(socket, request, options)), meant };
+      const document = safe(await ask(socket, request, options));
+      sayUnsaved(document, io);
+      return { document, meant };
     } catch (error) {
       if (!(error instanceof Failure) || error instanceof Unreachable) throw error;
       throw new Failure(error.code, inWordsOf(io, error.message, meant), { cause: error });
@@ -83,6 +85,15 @@ export async function consultNode(
     if (!(error instanceof Unreachable)) throw error;
     return await put(await findElsewhere(choice, io.env, asksOnly, error));
   }
+}
+
+/** A full disk is no reason to call undone what other members have heard by now. */
+function sayUnsaved({ unsaved }: Document, io: Io): void {
+  if (!isText(unsaved)) return;
+  io.err(printable(
+    "this is done, and not on the disk yet: if the node ends before it can write, it has forgotten it, and it counts " +
+      `only where another member has heard of it; the node tries again by itself: ${unsaved}`,
+  ));
 }
 
 /** A node that runs here, as it says itself. */

@@ -6,6 +6,7 @@
  * The lines go into a root shell, and what they are made of came from another process, which need not be root's:
  * they consist of words, of one mesh and its addresses, whatever a node says.
  */
+import { isOthersDomain } from "../../mesh/domain.ts";
 import { formatAddress, isWithin, parseAddress } from "../../mesh/endpoint.ts";
 import { formatPool, readPool } from "../../mesh/membership/genesis.ts";
 import { isName } from "../../mesh/membership/statement.ts";
@@ -59,6 +60,7 @@ export function readSetup(status: unknown): Setup | { readonly fault: string } {
   if (!servers.every((server) => isAmong(server, networks))) {
     return faultOf("the servers", asked);
   }
+  if (servers.length > 0 && isOthersDomain(mesh["name"])) return faultOf("the mesh", mesh["name"]);
   const zone = new Zone({ mesh: mesh["name"], self: name, networks, entries: [] });
   return {
     interface: ifname,

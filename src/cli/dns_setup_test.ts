@@ -93,6 +93,7 @@ Deno.test("no line for a root shell is made of what no node of a mesh says", () 
     [{ ...STATUS, self: { ...self, ip6: "10.77.0.1" } }, /^the address/],
     [{ ...STATUS, mesh: { ...mesh, name: "lab' ; reboot '" } }, /^the mesh/],
     [{ ...STATUS, mesh: { ...mesh, name: "lab.example" } }, /^the mesh/],
+    [{ ...STATUS, mesh: { ...mesh, name: "google" } }, /^the mesh "google"/],
     [{ ...STATUS, mesh: { ...mesh, pool: "8.8.0.0/16" } }, /^the pool/],
     [servers("10.77.0.1;id"), /^the servers/],
     [servers("10.78.0.1"), /^the servers/],

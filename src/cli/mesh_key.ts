@@ -3,6 +3,7 @@ import { Exit, Failure } from "../exit.ts";
 import { paperOf } from "../paper.ts";
 import { having, isObject, isText } from "../shape.ts";
 import { shortMeshId } from "../status.ts";
+import { expectSecret } from "../terminal.ts";
 import { askNode, consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, misuse, parseOptions, programName } from "./command.ts";
 
@@ -27,6 +28,8 @@ write it on the paper, too.
   --yes            the words are written down
 ${INSTANCE_HELP}`,
   async run(args, io) {
+    // Of import, however it is written.
+    if (!["words", "export", "seal"].some((word) => args.includes(word))) expectSecret();
     const { values, positionals } = parseOptions(meshKey, args, io, {
       ...INSTANCE_OPTIONS,
       erase: { type: "boolean" },

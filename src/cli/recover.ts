@@ -1,5 +1,6 @@
 import { readWords } from "../config.ts";
 import { Exit, Failure } from "../exit.ts";
+import { expectSecret } from "../terminal.ts";
 import { parseTime } from "../time.ts";
 import { INSTANCE_HELP, INSTANCE_OPTIONS } from "./client.ts";
 import { type Command, namesOf, parseOptions } from "./command.ts";
@@ -18,6 +19,7 @@ id, its members their names and addresses. Without --yes it says what it would d
   --yes            do it
 ${INSTANCE_HELP}`,
   async run(args, io) {
+    expectSecret();
     const { values } = parseOptions(recover, args, io, {
       ...INSTANCE_OPTIONS,
       without: { type: "string" },

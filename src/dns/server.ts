@@ -118,6 +118,7 @@ export class Resolver {
 
   /** Where questions are answered now, over UDP and TCP; IPv4 first. */
   get servers(): string[] {
+    if (this.#others !== undefined) return [];
     const open = [...this.#places.values()].filter((place) => place.open === 2);
     const [ip6, ip4] = [true, false].map((is) =>
       open.map(({ address }) => address).filter((address) => address.includes(":") === is)
@@ -127,6 +128,12 @@ export class Resolver {
 
   /** @param ifname the interface that has our addresses */
   health(ifname: string): string[] {
+    if (this.#others !== undefined) {
+      return [
+        `names are not answered: this mesh was founded with a name that makes ${this.#others} its domain, which ` +
+        "is others': machines look there by themselves",
+      ];
+    }
     const troubled = [...this.#places.values()].filter(({ trouble }) =>
       trouble !== "" && !PASSES.includes(trouble)
     );
@@ -143,6 +150,12 @@ export class Resolver {
     this.#isClosed = true;
     for (const place of this.#places.values()) closeAll(place);
     for (const connection of this.#connections.keys()) connection.destroy();
+  }
+
+  /** The domain of the mesh where it is others'; a place stays open there, and refuses. */
+  get #others(): string | undefined {
+    const zone = this.#picture(this.options.clock())?.zone;
+    return zone?.isOthers ? zone.apex : undefined;
   }
 
   #open(place: Place): void {

@@ -323,6 +323,21 @@ Deno.test("where the port is taken the health says so, and it is had as soon as 
     assert.ok(await askUdp(port, question()));
   }));
 
+Deno.test("a mesh whose domain is others' has no servers of names, and the health says why once", () =>
+  serving(async (world) => {
+    const { resolver, port, news } = world;
+    world.directory = { ...MESH, mesh: "google" };
+    world.boot += 1_000;
+    assert.deepEqual(resolver.servers, []);
+    assert.deepEqual(resolver.report().servers, []);
+    const [line = "", ...more] = resolver.health("shoal0");
+    assert.match(line, /^names are not answered: .* google\.internal .* others'/);
+    assert.deepEqual(more, []);
+    const answer = await askUdp(port, question("oslo.google.internal"));
+    assert.equal((answer as { rcode?: string }).rcode, "REFUSED");
+    assert.deepEqual(news.map(({ kind }) => kind), ["namesAnswered"], "of the mesh before");
+  }));
+
 Deno.test("where only TCP is taken nothing is answered: a long answer would have nowhere to be asked for", () =>
   serving(async ({ resolver, port }) => {
     const rival = net.createServer();

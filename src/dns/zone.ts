@@ -4,7 +4,7 @@
  *
  * A pure function of the members that the node knows. Answers are authoritative: no other server knows of them.
  */
-import { domainOf } from "../../mesh/domain.ts";
+import { domainOf, isOthersDomain } from "../../mesh/domain.ts";
 import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
 import type { Prefix } from "../../mesh/machine.ts";
 import type { Directory, Named } from "../../mesh/report/directory.ts";
@@ -36,12 +36,15 @@ const REFUSED: Answer = { rcode: Rcode.refused, answers: [], authorities: [] };
 
 export class Zone {
   readonly apex: string;
+  /** The domain of the mesh is others': nothing is answered, for who asks means them. */
+  readonly isOthers: boolean;
   readonly #entries = new Map<string, Named>();
   readonly #owners = new Map<string, string>();
   #heads: readonly string[] | undefined;
 
   constructor(private readonly directory: Directory) {
     this.apex = domainOf(directory.mesh);
+    this.isOthers = isOthersDomain(directory.mesh);
     for (const entry of directory.entries) {
       this.#entries.set(entry.name, entry);
       if (entry.ip4 !== undefined) this.#owners.set(entry.ip4, entry.name);
@@ -50,7 +53,7 @@ export class Zone {
   }
 
   answer(question: Question): Answer {
-    if (TRANSFERS.includes(question.type)) return REFUSED;
+    if (this.isOthers || TRANSFERS.includes(question.type)) return REFUSED;
     const name = folded(question.name);
     if (name === this.apex) return this.#atApex(question, this.apex);
     if (name.endsWith(`.${this.apex}`)) return this.#forward(question, name);

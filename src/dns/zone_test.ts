@@ -163,3 +163,18 @@ Deno.test("nobody is found by a name that machines look for by themselves, whoev
   const { answers } = zone.answer({ name: "1.0.64.100.in-addr.arpa", type: "PTR" });
   assert.deepEqual(answers.map(({ data }) => data), ["wpad.lab.internal"], "its address is named");
 });
+
+Deno.test("of a mesh whose domain is others' no name is answered, nor whose an address is", () => {
+  const google = new Zone({
+    mesh: "google",
+    self: "metadata",
+    networks: [network("100.64.0.0", 10)],
+    entries: [{ name: "metadata", ip4: "100.64.0.1", ip6: "fd00:1:2::1" }],
+  });
+  for (const name of ["metadata.google.internal", "google.internal", "1.0.64.100.in-addr.arpa"]) {
+    for (const type of ["A", "AAAA", "SOA", "PTR", "ANY"]) {
+      const answer = google.answer({ name, type });
+      assert.deepEqual(answer, { rcode: Rcode.refused, answers: [], authorities: [] }, name);
+    }
+  }
+});

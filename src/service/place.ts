@@ -79,6 +79,22 @@ export function serviceAt(socket: string): string | undefined {
 }
 
 /**
+ * The user of the service whose control socket would be at a path: the manager has made the folder of its state for it.
+ */
+export function userOfServiceAt(
+  socket: string,
+  stat: (path: string) => { readonly uid: number } = fs.statSync,
+): number | undefined {
+  const service = serviceAt(socket);
+  if (service === undefined) return undefined;
+  try {
+    return stat(placeOfService(service).stateDir).uid;
+  } catch {
+    return undefined; // It is not there, or in a folder that is closed.
+  }
+}
+
+/**
  * Whether a service's socket has been put there by its own user: only root can make a folder in {@link SYSTEM_SOCKETS}, and the
  * owner of that folder is whom the manager has made it for.
  */

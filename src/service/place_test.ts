@@ -13,6 +13,7 @@ import {
   placeOfService,
   serviceAt,
   UNIT,
+  userOfServiceAt,
 } from "./place.ts";
 
 const SOCKET = "/run/shoal/lab/control.sock";
@@ -108,4 +109,16 @@ Deno.test("a service's socket is believed because only root can make the folder 
   ];
   for (const change of others) assert(!isOfItsUser(SOCKET, places(change)), JSON.stringify(change));
   assert(!isOfItsUser("/tmp/lab/control.sock", places()));
+});
+
+Deno.test("the user of a service is the owner of its state, and who has no such state is none", () => {
+  const owned = (path: string) => ({ uid: path === "/var/lib/shoal/lab" ? 995 : 0 });
+  assert.equal(userOfServiceAt(SOCKET, owned), 995);
+  assert.equal(userOfServiceAt("/run/shoal/lab.sock", owned), undefined);
+  assert.equal(
+    userOfServiceAt(SOCKET, () => {
+      throw new Error("ENOENT");
+    }),
+    undefined,
+  );
 });
