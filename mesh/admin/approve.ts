@@ -6,6 +6,8 @@ import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import { type Membership, TRUSTED_MAX } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
+import { certifyOnSight } from "../membership/sight.ts";
+import type { SignedBy } from "../membership/signer.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
 import { certificateOf, keysOf, unmetNamed, untilOf, voidMembers } from "./certificates.ts";
@@ -81,6 +83,7 @@ export function approve(
     ? certificateOf(mesh, now, membership, { name, groups })
     : newcomer(mesh, now, id, name, groups ?? []);
   const until = untilOf(now);
+  sayUse(mesh, now, by.value, membership, out);
   const member = { kind: "member", certificate, until, token: undefined } as const;
   const said = mesh.say(now, by.value, member, out);
   return said.ok ? approved(until) : refusal(`approve: ${said.error}`);
@@ -116,9 +119,26 @@ export function promote(
         "(`shoal identity renew` there)",
     );
   }
+  sayUse(mesh, now, by.value, membership, out);
   const certificate = certificateOf(mesh, now, membership);
   const said = mesh.say(now, by.value, { kind: "admin", certificate }, out);
   return said.ok ? { ok: true, value: whoNow(mesh, id) } : refusal(`promote: ${said.error}`);
+}
+
+/**
+ * Somebody whom an invite has let in has used it up by one, also where a person's word makes it a member then: an admin's node
+ * that never met it as provisional counts certificates alone.
+ */
+function sayUse(
+  mesh: Mesh,
+  now: Now,
+  by: SignedBy,
+  membership: Membership | undefined,
+  out: Outbox<NodeEvent>,
+): void {
+  const at = secondsOf(now);
+  const draft = membership && certifyOnSight(mesh.judge, mesh.roster, membership, at);
+  if (draft) mesh.say(now, by, draft, out, at - 1); // The person's word is the later one.
 }
 
 /** Believes a key on this node alone. It has no certificate, so others do not know it. */
@@ -165,7 +185,8 @@ function whoNow(mesh: Mesh, id: string): Who {
   return { id, name: nameOf(mesh, id) };
 }
 
-function newcomer(
+/** The certificate of a key that is no member now, by the name and address that it had, where it had some. */
+export function newcomer(
   mesh: Mesh,
   now: Now,
   id: string,

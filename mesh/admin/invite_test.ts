@@ -220,3 +220,29 @@ Deno.test("revoking an invite certifies no more of those that it let in than a n
   const spent = (founder.disk?.numbers.own ?? 0) - before;
   assert.ok(spent <= BURST + 1, `${spent} numbers`);
 });
+
+for (const how of ["promote", "approve"] as const) {
+  Deno.test(`item 5, invariant 6: who came by an invite for one and is a member by ${how} has used it, where no admin met it before`, () => {
+    const { lab, founder, others: [door, third] } = village(crypto, ["door", "third"], 81);
+    assert.ok(door && third);
+    const { token } = invite(founder, { uses: 1, expiresInS: 3600 });
+    lab.run(5_000);
+    const { meshSeed } = founder.wish;
+    done(door.step((now, out) => door.node.setMeshKey(now, meshSeed, out)));
+    founder.crash();
+    const first = lab.computer({ name: "first", token });
+    first.start();
+    lab.run(20_000);
+    assert.equal(first.node.status(first.now()).self.standing, "provisional");
+    if (how === "promote") promote(door, first);
+    else done(door.step((now, out) => door.node.approve(now, first.id, out, { name: "one" })));
+    lab.run(20_000);
+    founder.start();
+    lab.run(60_000);
+    assert.equal(founder.sees(first)?.name, how === "approve" ? "one" : "first");
+    const second = lab.computer({ name: "second", token });
+    second.start();
+    lab.run(60_000);
+    assert.ok(!second.node.isMember);
+  });
+}
