@@ -276,6 +276,7 @@ function keys(
         try {
           return planned(node.recover(seed, {
             ...given(request, "without", "without", textsOf),
+            ...given(request, "keep", "keep", textsOf),
             ...given(request, "since", "since", numberOf),
             ...insistence(request),
           }));

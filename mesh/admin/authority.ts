@@ -61,15 +61,18 @@ export function adminNames(mesh: Mesh): string[] {
     .map((id) => nameOf(mesh, id)).sort();
 }
 
-/** What a key is called, be it of a member or not. */
-export function nameOf(mesh: Mesh, id: string): string {
+/**
+ * What a key is called, be it of a member or not.
+ * @param hidden what it is called by a certificate that lost its number, where no other is known
+ */
+export function nameOf(mesh: Mesh, id: string, hidden = id.slice(0, 16)): string {
   if (id === mesh.id) return mesh.name;
   if (id === mesh.statements.meshKey) return "the mesh key";
   const name = mesh.roster.nameOf(id);
   if (name !== "") return name;
   const certificate = mesh.statements.certificate(id)?.certificate ??
     mesh.statements.lastCertificate(id);
-  return certificate?.name ?? id.slice(0, 16);
+  return certificate?.name ?? hidden;
 }
 
 /** `a, b, c and 4 more`, or `none` where there is nobody. */

@@ -1,6 +1,7 @@
 /** Items 3 and 5: what a lost signer has ended does not come back in silence (invariants 2, 3 and 4). */
 import assert from "node:assert/strict";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
+import type { RecoverOptions } from "./recovery.ts";
 import { GuestDevice } from "../sim/guest_device.ts";
 import { Insider } from "../sim/insider.ts";
 import type { Computer } from "../sim/node_lab.ts";
@@ -10,6 +11,7 @@ import {
   healthOf,
   invite,
   promote,
+  refusalOf,
   revoke,
   secondsAt,
   village,
@@ -21,12 +23,13 @@ const recoveryKey = crypto.ed25519FromSeed(RECOVERY).publicKey;
 
 /** @param n which new mesh key it is */
 function recover(by: Computer, n: number, since: number, without: string[], yes = true) {
-  const keys = { recovery: RECOVERY, meshKey: new Uint8Array(32).fill(n) };
-  const options = { since, without, yes };
-  const { lines, warnings } = done(
-    by.step((now, out) => by.node.recover(now, keys, options, out)),
-  );
+  const { lines, warnings } = done(askToRecover(by, n, { since, without, yes }));
   return { lines: lines.join("\n"), warnings: warnings.join("\n") };
+}
+
+function askToRecover(by: Computer, n: number, options: RecoverOptions) {
+  const keys = { recovery: RECOVERY, meshKey: new Uint8Array(32).fill(n) };
+  return by.step((now, out) => by.node.recover(now, keys, options, out));
 }
 
 for (const isOff of [false, true]) {
@@ -68,7 +71,7 @@ for (const isOff of [false, true]) {
   });
 }
 
-Deno.test("item 3, invariants 3 and 5: recover --since on a machine that was off names whom it brings back, and whom it makes an admin again", () => {
+Deno.test("item 3, invariants 3 and 5: recover --since on a machine that was off names whom it brings back, and asks about an office that ended", () => {
   const { lab, founder, others: [second, third, bad, worse] } = village(
     crypto,
     ["second", "third", "bad", "worse"],
@@ -88,11 +91,15 @@ Deno.test("item 3, invariants 3 and 5: recover --since on a machine that was off
   const since = secondsAt(third) - 7200;
   second.start();
   lab.run(60_000);
-  const plan = recover(second, 1, since, ["founder"], false);
+  const asked = askToRecover(second, 1, { since, without: ["founder"] });
+  const question =
+    /heard since .* the office of worse ended: say --without worse if .*, --keep worse if a thief did it$/;
+  assert.match(refusalOf(asked), question);
+  const kept = done(askToRecover(second, 1, { since, without: ["founder"], keep: ["worse"] }));
+  const plan = { lines: kept.lines.join("\n"), warnings: kept.warnings.join("\n") };
   assert.match(plan.lines, /2 admins signed anew: second, worse/);
   assert.match(plan.lines, /what this node heard of before .* counts as signed before/);
   assert.match(plan.warnings, /1 removal .* is a member again \(bad\)/);
-  assert.match(plan.warnings, /^worse: an admin again, .* --without NAME puts one out$/m);
   const better = recover(second, 1, since, ["founder", "worse", "bad"], false);
   assert.doesNotMatch(better.warnings, /again/);
   recover(second, 1, since, ["founder", "worse", "bad"]);
@@ -228,3 +235,81 @@ for (const command of ["recover", "revoke"]) {
     assert.ok(!holder.node.isMember);
   });
 }
+
+Deno.test("item 3, invariant 5: after revoke founder --since a recovery asks before the thief is an admin again, and keeps the honest members", () => {
+  const { lab, founder, others: [second, third, fourth] } = village(
+    crypto,
+    ["second", "third", "fourth"],
+    51,
+    { recoveryKey },
+  );
+  assert.ok(second && third && fourth);
+  promote(founder, second);
+  const words = founder.wish.meshSeed;
+  done(second.step((now, out) => second.node.setMeshKey(now, words, out)));
+  lab.run(HOUR);
+  const since = secondsAt(second);
+  lab.run(5_000);
+  const { lines } = revoke(second, founder, since);
+  assert.match(lines.join("\n"), /until `shoal recover --without founder`, by the recovery words/);
+  lab.run(60_000);
+  assert.match(refusalOf(askToRecover(second, 1, { since })), /the office of founder ended: say/);
+  const plan = recover(second, 1, since, ["founder"]);
+  assert.match(plan.lines, /^1 admin signed anew: second$/m);
+  assert.doesNotMatch(plan.lines, /came by invites|out until you/);
+  lab.run(300_000);
+  assert.ok(areMutual([second, third, fourth]));
+  for (const one of [second, third, fourth]) assert.equal(one.sees(founder), undefined);
+});
+
+Deno.test("item 3, invariant 5: a thief that hides the founder's office under its own number is put out by name", () => {
+  const { lab, founder, others: [second, third, fourth] } = village(
+    crypto,
+    ["second", "third", "fourth"],
+    53,
+    { recoveryKey },
+  );
+  assert.ok(second && third && fourth);
+  promote(founder, second);
+  lab.run(HOUR);
+  const since = secondsAt(second);
+  lab.run(5_000);
+  const thief = new Insider(founder);
+  const meshKey = crypto.ed25519FromSeed(founder.wish.meshSeed ?? new Uint8Array(32));
+  const end = thief.sign({ kind: "withdrawn", key: "ab".repeat(32) }, meshKey, 1);
+  for (const one of [second, third, fourth]) thief.tell(one, end);
+  lab.run(60_000);
+  for (const name of ["founder", founder.id, founder.id.slice(0, 16)]) {
+    const plan = recover(second, 1, since, [name], false);
+    assert.match(plan.lines, /^put out for ever: founder$/m);
+    assert.match(plan.lines, /^1 admin signed anew: second$/m);
+  }
+  recover(second, 1, since, ["founder"]);
+  lab.run(300_000);
+  assert.ok(areMutual([second, third, fourth]));
+  for (const one of [second, third, fourth]) assert.equal(one.sees(founder), undefined);
+});
+
+Deno.test("item 3, invariant 5: whoever recovers is an admin, as it is said, though a thief has hidden its certificate", () => {
+  const { lab, founder, others: [second, third] } = village(
+    crypto,
+    ["second", "third"],
+    55,
+    { recoveryKey },
+  );
+  assert.ok(second && third);
+  lab.run(HOUR);
+  const since = secondsAt(second);
+  lab.run(5_000);
+  const thief = new Insider(founder);
+  for (let number = 1; number <= 12; number++) {
+    const end = thief.sign({ kind: "withdrawn", key: "ab".repeat(32) }, undefined, number);
+    for (const one of [second, third]) thief.tell(one, end);
+  }
+  lab.run(60_000);
+  const plan = recover(second, 1, since, ["founder"]);
+  assert.match(plan.lines, /^1 admin signed anew: second$/m);
+  lab.run(300_000);
+  assert.equal(second.node.status(second.now()).self.standing, "admin");
+  assert.ok(areMutual([second, third]));
+});

@@ -8,7 +8,9 @@ import { type Decoded, refusal } from "../codec.ts";
 import type { NodeEvent } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
+import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import { isKey } from "../membership/roster.ts";
 import { RESERVE } from "../membership/sight.ts";
 import {
   type Certificate,
@@ -18,7 +20,6 @@ import {
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held } from "../membership/statements.ts";
-import { rfc3339 } from "../membership/judge.ts";
 import { counted, type Insistence, listOf, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
@@ -30,6 +31,7 @@ import {
   signedAt,
   untilOf,
 } from "./certificates.ts";
+import { newcomer } from "./approve.ts";
 import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
 import { broughtBack, broughtBackWarnings, endsKept, heardAt, laterEndsLines } from "./ends.ts";
 import { type Planned, type Wish } from "./plan.ts";
@@ -37,6 +39,8 @@ import { type Planned, type Wish } from "./plan.ts";
 export interface RecoverOptions extends Insistence {
   /** Who is put out, admins and members: their names or keys. */
   readonly without?: readonly string[];
+  /** Admins whose office was ended since then, which is not believed: their names or keys. */
+  readonly keep?: readonly string[];
   /** Unix seconds: what this node heard of since then is not signed anew. */
   readonly since?: number;
 }
@@ -55,8 +59,8 @@ interface Recovered {
   readonly removals: number;
   /** Names of those whom removals had put out that end. */
   readonly broughtBack: readonly string[];
-  /** Names of admins whose offices had ended by a word that is not believed. */
-  readonly reinstated: readonly string[];
+  /** Admins whose offices had ended by a word that is not believed. */
+  readonly reinstated: readonly MemberId[];
   /** Names of members that an admin has removed while the mesh key had given them an office that is not kept. */
   readonly removedByOthers: readonly string[];
   /** Invites and guests that were ended since, and stay ended. */
@@ -89,18 +93,24 @@ export function recover(
   if (number > SUCCESSOR_MAX) {
     return refusal(`recover: the mesh key was replaced ${SUCCESSOR_MAX} times, which is all`);
   }
-  const without = new Set<MemberId>();
-  for (const name of options.without ?? []) {
-    const [id, ...others] = keysNamed(mesh, name);
-    if (id === undefined) return refusal(`recover: no admin or member is called ${name}`);
-    if (others.length > 0) {
-      const keys = [id, ...others].join(", ");
-      return refusal(`recover: ${others.length + 1} keys are called ${name}: say which: ${keys}`);
-    }
-    if (id === mesh.id) return refusal(`recover: ${name} is this node itself`);
-    without.add(id);
+  const without = allNamed(mesh, options.without ?? []);
+  if (!without.ok) return without;
+  if (without.value.has(mesh.id)) {
+    return refusal(`recover: ${mesh.name} is this node itself: --without names others`);
   }
-  const plan = collect(mesh, now, without, options.since ?? Infinity);
+  const keep = allNamed(mesh, options.keep ?? []);
+  if (!keep.ok) return keep;
+  const plan = collect(mesh, now, without.value, options.since ?? Infinity);
+  const undecided = plan.reinstated.filter((id) => id !== mesh.id && !keep.value.has(id));
+  if (undecided.length > 0) {
+    const names = undecided.map((id) => nameIn(mesh, id)).sort();
+    return refusal(
+      `recover: this node heard since ${rfc3339(options.since ?? 0)} that the office of ${
+        listOf(names)
+      } ended: ` +
+        `say --without ${names.join()} if that was right, --keep ${names.join()} if a thief did it`,
+    );
+  }
   // A key signs so many, and some are for later: whom it cannot certify now is named, and all else is done.
   const wishes = plan.wishes.toSorted((a, b) => rankOf(a) - rankOf(b));
   const late = wishes.splice(NUMBER_MAX - RESERVE)
@@ -142,14 +152,6 @@ export function recover(
   const who = { id: mesh.id, name: mesh.name };
   const warnings = [
     ...broughtBackWarnings(plan.broughtBack, "of the old mesh key and of lost admins"),
-    ...(plan.reinstated.length > 0
-      ? [
-        `${
-          listOf(plan.reinstated)
-        }: an admin again, since this node heard only since then that the office had ` +
-        "ended: --without NAME puts one out",
-      ]
-      : []),
     "every admin that is not named here ends, and so do the invites that it made; those of the others " +
     "go on: `shoal invite --list` shows them, `--revoke` ends one",
   ];
@@ -168,16 +170,46 @@ export function recover(
   return { ok: true, value: { who, lines, warnings, isDone: true } };
 }
 
-/** A thief of the mesh key can have certified a key of its own by another's name. */
+/** The keys that a person names; a whole key always means itself. */
+function allNamed(mesh: Mesh, names: readonly string[]): Decoded<Set<MemberId>> {
+  const all = new Set<MemberId>();
+  for (const name of names) {
+    const [id, ...others] = isKey(name) ? [name] : keysNamed(mesh, name);
+    if (id === undefined) return refusal(`recover: no admin or member is called ${name}`);
+    if (others.length > 0) {
+      const keys = [id, ...others].join(", ");
+      return refusal(`recover: ${others.length + 1} keys are called ${name}: say which: ${keys}`);
+    }
+    all.add(id);
+  }
+  return { ok: true, value: all };
+}
+
+/** A thief can have certified a key of its own by another's name, and hidden by which name another was certified. */
 function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
   const named = new Set<MemberId>();
   const meant = mesh.meant(name);
-  for (const { statement } of mesh.statements.all()) {
-    if (statement.kind !== "admin" && statement.kind !== "member") continue;
-    const { key } = statement.certificate;
-    if (key === meant || nameOf(mesh, key) === meant) named.add(key);
+  for (const held of [mesh.statements.all(), mesh.statements.outranked()]) {
+    for (const { statement } of held) {
+      if (statement.kind !== "admin" && statement.kind !== "member") continue;
+      const { key } = statement.certificate;
+      const isMeant = key === meant || meant.length >= 16 && key.startsWith(meant) ||
+        nameOf(mesh, key, statement.certificate.name) === meant;
+      if (isMeant) named.add(key);
+    }
   }
   return named;
+}
+
+/** What a key is called, be it by a certificate that lost its number. */
+function nameIn(mesh: Mesh, id: MemberId): string {
+  for (const { statement } of mesh.statements.outranked()) {
+    const isOf = statement.kind === "admin" || statement.kind === "member";
+    if (isOf && statement.certificate.key === id) {
+      return nameOf(mesh, id, statement.certificate.name);
+    }
+  }
+  return nameOf(mesh, id);
 }
 
 /** Offices first, then what ends something, then members. */
@@ -195,7 +227,7 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   if (!kept.has(mesh.id)) {
     // Whoever has the words may have been let in since.
     const own = certificateBefore(mesh, mesh.id, since) ?? statements.lastCertificate(mesh.id);
-    if (own) kept.set(mesh.id, own);
+    kept.set(mesh.id, own ?? newcomer(mesh, now, mesh.id, mesh.name, []));
   }
   // Where none counts any more, its first one: whoever recovers may do it by a clock that is ahead.
   const sinceOf = ({ key, since }: Certificate) => signedAt(mesh, key, now) ?? since;
@@ -294,15 +326,15 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   );
   return {
     wishes,
-    admins: [...kept.keys()].map((id) => nameOf(mesh, id)).sort(),
-    out: [...without].map((id) => nameOf(mesh, id)).sort(),
+    admins: [...kept.keys()].map((id) => nameIn(mesh, id)).sort(),
+    out: [...without].map((id) => nameIn(mesh, id)).sort(),
     members: members.size,
     stays: stays.map((id) => nameOf(mesh, id)).sort(),
     cutOff: cutOff.map((key) => nameOf(mesh, key)).sort(),
     doubtful: toldApart(mesh, doubtful).sort(),
     removals: removed.size,
     broughtBack: toldApart(mesh, [...back].map((id) => ({ id, name: nameOf(mesh, id) }))).sort(),
-    reinstated: reinstated(saidEver, isKept, kept).map((id) => nameOf(mesh, id)).sort(),
+    reinstated: reinstated(saidEver, isKept, kept),
     removedByOthers: removedByOthers.map((id) => nameOf(mesh, id)).sort(),
     laterEnds: ends.later,
     guests: guests.size,
@@ -335,7 +367,7 @@ function guestsEndedLines(names: readonly string[]): string[] {
 function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificate | undefined {
   const { statements } = mesh;
   let last: Statement | undefined;
-  const hidden = [...statements.outrankedOf(statements.meshKey)];
+  const hidden = statements.outranked();
   const shown = Array.from(statements.about(key), ({ hash }) => statements.get(hash));
   for (const held of [...shown, ...hidden]) {
     const statement = held && held.seen < since ? held.statement : undefined;

@@ -30,7 +30,7 @@ function hamlet(names: readonly string[], seed: number) {
 
 function recover(
   by: Computer,
-  options: { without?: string[]; since?: number; yes?: boolean },
+  options: { without?: string[]; keep?: string[]; since?: number; yes?: boolean },
   recovery = RECOVERY,
 ) {
   return by.step((now, out) => by.node.recover(now, { recovery, meshKey: NEW_KEY }, options, out));
@@ -163,11 +163,15 @@ Deno.test("item 3, invariant 5: the mesh key is stolen; the thief demotes, promo
   assert.equal(fourth.sees(third), undefined, "whoever has the mesh key can do that");
   assert.match(healthOf(third).join("\n"), /^revoked: /m);
   // `fourth` is left among the honest: its person has the recovery words.
-  const asked = done(recover(fourth, { without: ["mole"], since: stolen + 30 }));
+  const question =
+    /the office of founder, second ended: say --without founder,second if that was right, --keep/;
+  assert.match(refusalOf(recover(fourth, { without: ["mole"], since: stolen + 30 })), question);
+  const wish = { without: ["mole"], keep: ["founder", "second"], since: stolen + 30 };
+  const asked = done(recover(fourth, wish));
   assert.equal(asked.isDone, false);
   assert.match(asked.lines.join("\n"), /^3 admins signed anew: founder, fourth, second$/m);
   assert.match(asked.lines.join("\n"), /^put out for ever: mole$/m);
-  assert.ok(done(recover(fourth, { without: ["mole"], since: stolen + 30, yes: true })).isDone);
+  assert.ok(done(recover(fourth, { ...wish, yes: true })).isDone);
   assert.ok(lab.until(300_000, () => areMutual(honest)), "whom the thief put out is in again");
   lab.run(60_000);
   for (const [i, by] of honest.entries()) {
@@ -235,6 +239,7 @@ Deno.test("item 3, invariants 5 and 13: a thief that hides what the mesh key sig
     done(
       recover(fourth, {
         without: [`BOSS.${fourth.node.genesis?.name}.internal.`],
+        keep: ["second"],
         since: since + 30,
         yes: true,
       }),

@@ -98,11 +98,13 @@ function officeWarnings(mesh: Mesh, admin: MemberId): string[] {
  * Its record says that the mesh key lies on a member's disk: whoever has that disk makes and unmakes admins, whatever
  * becomes of the member itself.
  */
-function meshKeyLines(mesh: Mesh, id: MemberId, name: string): string[] {
+function meshKeyLines(mesh: Mesh, id: MemberId, name: string, isExpelled: boolean): string[] {
   if (id === mesh.id || !mesh.roster.get(id)?.record.capabilities.meshKey) return [];
   return [
     `${name} has the mesh key, and this does not end that: whoever has its disk can make admins ` +
-    "until `shoal recover`, by the recovery words, names another mesh key",
+    `until \`shoal recover${
+      isExpelled ? ` --without ${name}` : ""
+    }\`, by the recovery words, names another mesh key`,
   ];
 }
 
@@ -139,7 +141,7 @@ export function demote(
       ...estateLines(mesh, name, estate),
       stays.length > 0 ? `${name} stays a member` : `${name} has left the mesh`,
       "an office ends for good: only with a new identity can it be an admin again",
-      ...meshKeyLines(mesh, id, name),
+      ...meshKeyLines(mesh, id, name, false),
     ],
     warnings: officeWarnings(mesh, id),
     wishes: [...estate.wishes, ...stays, { by: by.value, draft: { kind: "demoted", key: id } }],
@@ -208,7 +210,7 @@ export function revoke(
       ? `${name} is no member any more; its key cannot come back`
       : `the key ${id} cannot become a member any more`,
     ...guestLines(mesh, id, name),
-    ...meshKeyLines(mesh, id, name),
+    ...meshKeyLines(mesh, id, name, true),
   ];
   const token = member?.membership.token;
   if (token && mesh.judge.used(token.key) < token.uses && !mesh.statements.isWithdrawn(token.key)) {
@@ -251,7 +253,7 @@ function revokeAdmin(
       `${name} is no admin and no member any more; its key cannot come back`,
       ...estateLines(mesh, name, estate),
       `what this node heard of before ${rfc3339(since)} counts as signed before`,
-      ...meshKeyLines(mesh, id, name),
+      ...meshKeyLines(mesh, id, name, true),
     ],
     warnings: [...officeWarnings(mesh, id), ...estateWarnings(name, estate)],
     wishes: [

@@ -54,7 +54,7 @@ export const FAREWELLS_ROOM = 16_384;
 export const STATEMENTS_ROOM = ADMINS_ROOM + NUMBER_MAX + 1 + FAREWELLS_ROOM;
 /** Pairs of statements with one number that are shown. */
 export const PAIRS_SHOWN = 16;
-/** Statements that lost their number to another and are remembered; at the limit a further one is not. */
+/** Statements that lost their number to another and are remembered; at the limit those that were heard of last go. */
 export const OUTRANKED_MAX = 65_536;
 /** Statements about one key that are looked at each time that something is asked about it. */
 const FEW = 16;
@@ -490,13 +490,23 @@ export class Statements {
     const first = this.#outrankedBy.get(signer)?.get(number);
     if (first && first.seen <= held.seen) return;
     if (first) this.#forgetOutranked(first.statement);
-    if (this.#outranked.size >= this.outrankedMax) {
-      this.refused++;
-      return;
-    }
+    if (this.#outranked.size >= this.outrankedMax) this.#makeOutrankedRoom();
     this.#outranked.set(hash, held);
     const numbers = this.#outrankedBy.get(signer) ?? new Map<number, Held>();
     this.#outrankedBy.set(signer, numbers.set(number, held));
+  }
+
+  /**
+   * What was heard of last goes, many at once so that the search for it costs little: a thief can fill all the room, and what
+   * it takes the numbers of after that was heard of before all of it.
+   */
+  #makeOutrankedRoom(): void {
+    const oldestFirst = [...this.outranked()].sort((a, b) => a.seen - b.seen);
+    const kept = this.outrankedMax - Math.ceil(this.outrankedMax / 16);
+    for (const { statement } of oldestFirst.slice(kept)) {
+      this.#forgetOutranked(statement);
+      this.refused++;
+    }
   }
 
   #forgetOutranked({ signer, number, hash }: Statement): void {

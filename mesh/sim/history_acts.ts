@@ -303,6 +303,8 @@ const peopleActs = {
     const out_ = how % 3 === 0 ? anybody(history, whom, by)?.id : undefined;
     const options = {
       yes: true,
+      // Whom somebody has demoted of late this person believes to be a thief's victim.
+      keep: history.machines.flatMap(({ computer: { id } }) => id === out_ ? [] : [id]),
       ...(out_ === undefined ? {} : { without: [out_] }),
       ...(how % 4 === 0 ? { since: secondsAt(by) - how % 300 } : {}),
     };
