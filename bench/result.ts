@@ -63,7 +63,7 @@ export function table(result: Result): string {
     const ratio = theirs === undefined ? NaN : middle(ours) / middle(theirs);
     const cells = [`${figure.title}, ${figure.unit}`];
     for (const series of result.series) cells.push(spread(series.values[figure.key] ?? []));
-    if (theirs !== undefined) cells.push(ratio.toFixed(2));
+    if (theirs !== undefined) cells.push(Number.isFinite(ratio) ? ratio.toFixed(2) : "–");
     const { goal } = figure;
     if (goal === undefined) return [...cells, "–", "–"];
     const got = goal.of === "ratio" ? ratio : middle(ours);

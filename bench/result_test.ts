@@ -55,6 +55,10 @@ Deno.test("result: what was asked and not reached says so", () => {
   assert.match(table(result([3.1], [2])), /delay.*≤ 3 \| \*\*no\*\*/);
 });
 
+Deno.test("result: where the other one has no value there is no ratio, and ours is judged alone", () => {
+  assert.match(table(result([2.7], [NaN])), /delay, s \| 2\.7 [^|]*\| – \| – \| ≤ 3 \| yes/);
+});
+
 Deno.test("result: of ours alone there is no ratio to reach", () => {
   assert.match(table(result([3])), /^\| figure \| shoal \| asked \| reached \|/);
 });
