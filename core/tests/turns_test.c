@@ -280,6 +280,80 @@ static void a_worker_with_work_of_its_own_does_that_first(void **state) {
     stop();
 }
 
+/* Its processor has other work: what comes behind its turn waits until it goes on. */
+static void a_helper_that_is_held_up_is_not_called_for_a_while(void **state) {
+    (void)state;
+    start();
+    halt();
+    struct udp_socket *udp = &of->sockets[PASS_INET];
+    _Atomic uint64_t *calls = &device->plane.boxes[1].calls;
+    send_trains(LOCAL);
+    assert_int_equal(turns_take(of, by, udp), TURN_FILLED);
+    atomic_store(&of->turns.ring[0].state, TURN_TAKEN);
+    for (int i = 0; i < 10; i++) /* all that the ring holds is taken */
+        (void)rx_drain(of, udp);
+    of->now += PASS_STALL_NS - 1;
+    (void)rx_drain(of, udp);
+    assert_int_equal(of->alone_until, 0);
+    for (uint64_t alone = PASS_ALONE_NS; alone <= 2 * PASS_ALONE_NS; alone *= 2) {
+        of->now += 1; /* the second time as soon as it was called again: twice as long */
+        (void)rx_drain(of, udp);
+        assert_int_equal(of->alone_until, of->now + alone);
+        atomic_store(calls, 0);
+        of->now += alone - 1;
+        atomic_store(&device->plane.idle, 2); /* worker 1 sleeps */
+        pass_call_help(of);
+        assert_int_equal(atomic_load(calls), 0);
+        of->now += 1;
+        pass_call_help(of);
+        assert_int_equal(atomic_load(calls), 1);
+        atomic_store(calls, 0);
+    }
+    of->now += 3 * PASS_ALONE_NS; /* long after that: as the first time */
+    (void)rx_drain(of, udp);
+    assert_int_equal(of->alone_until, of->now + PASS_ALONE_NS);
+    atomic_store(&of->turns.ring[0].state, TURN_DONE);
+    assert_true(turns_put_out(of));
+    go_on();
+    side_await(&side, "rx_packets", TRAIN * TRAINS);
+    stop();
+}
+
+static void what_a_held_up_helper_seals_is_waited_for_as_long(void **state) {
+    (void)state;
+    start();
+    halt();
+    for (uint32_t i = 0; i < SEALING_TURNS + 2; i++)
+        write_super(SUPER, SEGMENT);
+    assert_int_equal(sealing_take(of, by), TURN_FILLED);
+    atomic_store(&of->sealing.ring[0].state, TURN_TAKEN);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(of->alone_until, 0);
+        tx_begin(of);
+        sealing_drain(of);
+        of->now += i ? PASS_STALL_NS : 0; /* the first one takes all that the ring holds */
+    }
+    assert_int_equal(of->alone_until, of->now - PASS_STALL_NS + PASS_ALONE_NS);
+    atomic_store(&of->sealing.ring[0].state, TURN_DONE);
+    assert_true(sealing_put_out(of));
+    go_on();
+    side_await(&side, "tx_packets", (SEALING_TURNS + 2) * SUPER / SEGMENT);
+    stop();
+}
+
+static void who_does_without_help_gets_none(void **state) {
+    (void)state;
+    start();
+    halt();
+    send_trains(LOCAL);
+    atomic_store(&of->alone_until, UINT64_MAX);
+    handoff_call(&device->plane.boxes[1], 0); /* from before that */
+    go_on();
+    side_await(&side, "rx_packets", TRAIN * TRAINS);
+    assert_int_equal(side_counter(&side, "turns_helped"), 0);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_that_no_datagram_holds_is_dropped_and_holds_nobody_up),
@@ -290,6 +364,9 @@ int main(void) {
         cmocka_unit_test(only_the_session_that_sealed_is_asked_for_another),
         cmocka_unit_test(what_waits_for_a_session_leaves_before_what_comes_when_there_is_one),
         cmocka_unit_test(a_worker_with_work_of_its_own_does_that_first),
+        cmocka_unit_test(a_helper_that_is_held_up_is_not_called_for_a_while),
+        cmocka_unit_test(what_a_held_up_helper_seals_is_waited_for_as_long),
+        cmocka_unit_test(who_does_without_help_gets_none),
     };
     return cmocka_run_group_tests_name("turns", tests, NULL, NULL);
 }

@@ -56,7 +56,6 @@
 #define FAIR_ROUNDS 24u   /* turns of each peer that are made ready at once */
 #define FAIR_CHUNKS 16u
 #define BUSY_PROCESSORS 2
-#define BUSY_NS 1500000u /* of twice as much */
 
 static shoal_device_t handle;
 static struct device *device;
@@ -300,13 +299,13 @@ struct deadline {
 /* The kernel interrupts it when it has had its share. Nothing else does, and it interrupts
  * everything, so its share is the same whatever else runs on this machine. */
 static void *spin(void *argument) {
+    uint64_t runtime = *(const uint64_t *)argument;
     struct deadline share = {.size = sizeof(share),
                              .policy = SCHED_DEADLINE,
-                             .runtime = BUSY_NS,
-                             .deadline = 2 * BUSY_NS,
-                             .period = 2 * BUSY_NS};
+                             .runtime = runtime,
+                             .deadline = 2 * runtime,
+                             .period = 2 * runtime};
     must(syscall(SYS_sched_setattr, 0, &share, 0) == 0, "SCHED_DEADLINE");
-    (void)argument;
     for (volatile uint64_t i = 0;; i++)
         ;
     return NULL;
@@ -323,14 +322,16 @@ static int find_processors(int processors[BUSY_PROCESSORS]) {
     return count;
 }
 
+/* Not in step, so that a slice has all of it: both processors busy at once, and in turn. */
 static void make_busy(void) {
+    static uint64_t runtimes[BUSY_PROCESSORS] = {1500000, 1550000};
     int processors[BUSY_PROCESSORS], count = find_processors(processors);
     must(count == BUSY_PROCESSORS && worker_count <= BUSY_PROCESSORS, "busy: two processors");
     for (uint32_t i = 0; i < worker_count; i++)
         pin(device->workers[i]->thread, processors[i]);
     for (int i = 0; i < BUSY_PROCESSORS; i++) {
         pthread_t thread;
-        must(pthread_create(&thread, NULL, spin, NULL) == 0, "thread");
+        must(pthread_create(&thread, NULL, spin, &runtimes[i]) == 0, "thread");
     }
 }
 
