@@ -29,8 +29,8 @@ const METHOD = [
   "kernel: packets for an address that this machine does not have, datagrams for a hardware address that nobody has. So " +
   "the workers have all processors for themselves, as they have where more cores are than workers. *Gbit/s* counts " +
   "inner packets; each value is the median of 15 such slices. One peer belongs to one worker.",
-  "*Processors busy*: the same, with slices four times as long, while other work has 1.5 ms of every 3 ms of both " +
-  "processors (threads of SCHED_DEADLINE that spin), with one worker as with two: each worker has half of a processor.",
+  "*Processors busy*: the same, with slices four times as long, while other work has half of both " +
+  "processors (threads of SCHED_DEADLINE that spin, 1.5 ms of every 3 and 1.55 of every 3.1), with one worker as with two.",
 ];
 
 /** One line of the program. */

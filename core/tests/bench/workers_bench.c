@@ -8,7 +8,7 @@
  * many messages: as many as one holds, where MESSAGES is left out. MODE is one of:
  *
  *     free   Nobody else wants the processors.
- *     busy   Other work has 1.5 ms of every 3 of each of two processors, however many workers there
+ *     busy   Other work has half of each of two processors, however many workers there
  *            are (threads of SCHED_DEADLINE that spin): each worker has half of one.
  *     fair   Each peer offers as much as any other, and all of them more than can be moved. The
  *            line ends with Jain's index of what was moved of each, and the share of all of it.
