@@ -66,11 +66,11 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
     run: benchAead,
   },
   workers: {
-    summary: "two workers beside one, on processors that nobody else wants (3 min)",
+    summary: "two workers beside one, on processors that are free and that are busy (5 min)",
     run: benchWorkers,
   },
   many: {
-    summary: "a thousand peers beside one, and what core keeps of each (2 min)",
+    summary: "a thousand peers beside one, what each has, and what core keeps of it (3 min)",
     run: benchMany,
   },
   connected: {

@@ -43,6 +43,12 @@ unset multiplot
   await writer.close();
   const { success, stderr } = await gnuplot.output();
   if (!success) throw new Error(`gnuplot: ${new TextDecoder().decode(stderr).trim()}`);
+  await Deno.writeTextFile(path, withoutEmptyGroups(await Deno.readTextFile(path)));
+}
+
+/** More than a third of what gnuplot writes are groups with nothing in them, one for each change of colour. */
+function withoutEmptyGroups(svg: string): string {
+  return svg.replaceAll(/<g [^>]*>\s*<\/g>\n?/g, "");
 }
 
 function panel(result: Result, figure: Figure, i: number): string {

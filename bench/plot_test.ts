@@ -50,6 +50,13 @@ testUnless(lack, "plot: a figure of which no value ever came has an empty panel"
   assert.match(svg, />some</);
 });
 
+testUnless(lack, "plot: no group of the picture is empty, and every group ends", async () => {
+  const svg = await drawn({ one: [1, 2], two: [3] });
+  assert.doesNotMatch(svg, /<g [^>]*>\s*<\/g>/);
+  assert.equal(svg.match(/<g[ >]/g)?.length, svg.match(/<\/g>/g)?.length);
+  assert.match(svg, />one</);
+});
+
 testUnless(lack, "plot: more than six figures stand in rows", async () => {
   const keys = Array.from({ length: 7 }, (_, i) => [`f${i}`, [i]] as const);
   assert.match(await drawn(Object.fromEntries(keys)), /<svg\s+width="1560" height="600"/);

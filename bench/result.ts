@@ -63,7 +63,7 @@ export function table(result: Result): string {
     const ratio = theirs === undefined ? NaN : middle(ours) / middle(theirs);
     const cells = [`${figure.title}, ${figure.unit}`];
     for (const series of result.series) cells.push(spread(series.values[figure.key] ?? []));
-    if (theirs !== undefined) cells.push(ratio.toFixed(2));
+    if (theirs !== undefined) cells.push(Number.isFinite(ratio) ? ratio.toFixed(2) : "–");
     const { goal } = figure;
     if (goal === undefined) return [...cells, "–", "–"];
     const got = goal.of === "ratio" ? ratio : middle(ours);
@@ -103,7 +103,10 @@ function comparison(result: Result, { ours, baselines }: Comparison): string {
     figure.title,
     ...pairs.map(([own, other]) => {
       const found = ratio(of(own, figure), of(other, figure));
-      const text = `${short(found.middle)} (${short(found.low)}–${short(found.high)})`;
+      const isRatio = found.middle < Infinity && found.high < Infinity;
+      const text = isRatio
+        ? `${short(found.middle)} (${short(found.low)}–${short(found.high)})`
+        : `${spread(of(own, figure))} against ${spread(of(other, figure))} ${figure.unit}`;
       const judged = found.turns < TURNS_TO_JUDGE ? "" : verdict(found, figure.better);
       if (judged === "worse") lost.push(`- ${own} ÷ ${other}, ${figure.title}: ${text}`);
       return found.turns > 0 ? `${text} ${judged}`.trim() : "–";
@@ -165,7 +168,6 @@ function spread(all: readonly number[]): string {
 
 /** Three digits that count. */
 function short(value: number): string {
-  if (value === Infinity) return "∞";
   if (!Number.isFinite(value)) return "–";
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US");
   return Number(value.toPrecision(3)).toString();

@@ -55,6 +55,10 @@ Deno.test("result: what was asked and not reached says so", () => {
   assert.match(table(result([3.1], [2])), /delay.*≤ 3 \| \*\*no\*\*/);
 });
 
+Deno.test("result: where the other one has no value there is no ratio, and ours is judged alone", () => {
+  assert.match(table(result([2.7], [NaN])), /delay, s \| 2\.7 [^|]*\| – \| – \| ≤ 3 \| yes/);
+});
+
 Deno.test("result: of ours alone there is no ratio to reach", () => {
   assert.match(table(result([3])), /^\| figure \| shoal \| asked \| reached \|/);
 });
@@ -97,6 +101,19 @@ Deno.test("result: of many contenders each has a column, and ours a ratio to eac
 Deno.test("result: where all repetitions agree that ours are worse is listed", () => {
   const text = table(many({ ours: [2, 4, 6], also: [1, 3, 2], base: [1, 2, 3] }));
   assert.match(text, /\*\*Ours are worse in:\*\*\n\n- ours ÷ base, delay: 2 \(2–2\)$/);
+});
+
+Deno.test("result: beside nothing there is no ratio: both numbers are said, with their unit", () => {
+  const text = table(many({ ours: [2, 4, 3], also: [0, 0, 0], base: [0, 0, 0] }));
+  const both = /30 \(20–40\) against 0 \(0–0\) s/;
+  assert.match(text, new RegExp(`^\\| delay \\| ${both.source} worse \\| – \\|$`, "m"));
+  assert.match(text, new RegExp(`worse in:\\*\\*\n\n- ours ÷ base, delay: ${both.source}$`));
+  assert.doesNotMatch(text, /∞/);
+});
+
+Deno.test("result: where the other one has nothing in some repetitions, no ratio tells the range", () => {
+  const text = table(many({ ours: [2, 4, 3], also: [1, 1, 1], base: [0, 4, 4] }));
+  assert.match(text, /^\| delay \| 30 \(20–40\) against 40 \(0–40\) s no clear difference \|/m);
 });
 
 Deno.test("result: two repetitions judge nothing", () => {

@@ -16,7 +16,7 @@ export interface Ratio {
 
 /**
  * Of values measured in the same turns; a turn in which one of the two has none, or both are 0, is left out. NaN of
- * none; to something that is 0 the ratio is infinite.
+ * none; to something that is 0 the ratio is infinite, and says nothing of how much ours is.
  */
 export function ratio(ours: readonly number[], theirs: readonly number[]): Ratio {
   const pairs = ours.map((value, i) => [value, theirs[i] ?? NaN] as const)

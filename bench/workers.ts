@@ -1,4 +1,4 @@
-/** What two workers move beside one, when nothing else wants the processors. */
+/** What two workers move beside one, when nothing else wants the processors, and when both are busy. */
 
 import { Progress } from "../lxc/progress.ts";
 import { buildProgram, outputOf } from "./core_program.ts";
@@ -11,8 +11,16 @@ const SUITES = ["chacha20", "aes-gcm"] as const;
 const PEERS = [1, 4];
 /** Ours first: the ratio is of the two. */
 const WORKERS = [2, 1];
+/** As the program names them. */
+const MODES = ["free", "busy"] as const;
+type Mode = typeof MODES[number];
 /** Of two workers ÷ one, by peers. */
-const GOALS: Readonly<Record<number, number>> = { 1: 1.6, 4: 1.5 };
+const GOALS: Readonly<Record<Mode, Readonly<Record<number, number>>>> = {
+  free: { 1: 1.6, 4: 1.5 },
+  busy: { 1: 0.9, 4: 0.97 },
+};
+/** Messages of a turn: as many as a gathered buffer holds. */
+const TURN = 45;
 
 const METHOD = [
   "One-sided: a device of core/ (`core/tests/bench/workers_bench.c`) has everything that it is to move in the kernel's " +
@@ -21,6 +29,8 @@ const METHOD = [
   "kernel: packets for an address that this machine does not have, datagrams for a hardware address that nobody has. So " +
   "the workers have all processors for themselves, as they have where more cores are than workers. *Gbit/s* counts " +
   "inner packets; each value is the median of 15 such slices. One peer belongs to one worker.",
+  "*Processors busy*: the same, with slices four times as long, while other work has half of both " +
+  "processors (threads of SCHED_DEADLINE that spin, 1.5 ms of every 3 and 1.55 of every 3.1), with one worker as with two.",
 ];
 
 /** One line of the program. */
@@ -36,18 +46,22 @@ interface Case {
   readonly direction: Measured["direction"];
   readonly suite: Measured["suite"];
   readonly peers: number;
+  readonly mode: Mode;
 }
 
-const CASES: readonly Case[] = DIRECTIONS.flatMap((direction) =>
-  SUITES.flatMap((suite) => PEERS.map((peers) => ({ direction, suite, peers })))
+const CASES: readonly Case[] = MODES.flatMap((mode) =>
+  DIRECTIONS.flatMap((direction) =>
+    SUITES.flatMap((suite) => PEERS.map((peers) => ({ direction, suite, peers, mode })))
+  )
 );
 
-function figureOf({ direction, suite, peers }: Case): Figure {
-  const bound = GOALS[peers];
+function figureOf({ direction, suite, peers, mode }: Case): Figure {
+  const bound = GOALS[mode][peers];
+  const isBusy = mode === "busy";
   return {
-    key: `${direction}_${suite}_${peers}`,
+    key: `${direction}_${suite}_${peers}${isBusy ? "_busy" : ""}`,
     title: `${direction}, ${suite === "aes-gcm" ? "AES-256-GCM" : "ChaCha20-Poly1305"}, ` +
-      `${peers} ${peers === 1 ? "peer" : "peers"}`,
+      `${peers} ${peers === 1 ? "peer" : "peers"}${isBusy ? ", processors busy" : ""}`,
     unit: "Gbit/s",
     better: "higher",
     ...(bound === undefined ? {} : { goal: { of: "ratio", bound } }),
@@ -59,15 +73,17 @@ export async function benchWorkers(
   command: string,
 ): Promise<Result> {
   const program = await buildProgram("workers_bench");
-  const raw: Undisturbed<{ measured: Measured[] }>[] = [];
+  const raw: Undisturbed<{ measured: (Measured & { readonly mode: Mode })[] }>[] = [];
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     progress.step(`repetition ${repetition}`);
     raw.push(
       await undisturbed(async () => {
-        const measured: Measured[] = [];
+        const measured = [];
         for (const one of CASES) {
-          for (const workers of WORKERS) measured.push(await measure(program, one, workers));
+          for (const workers of WORKERS) {
+            measured.push({ ...await measure(program, one, workers), mode: one.mode });
+          }
         }
         return { measured };
       }),
@@ -78,7 +94,7 @@ export async function benchWorkers(
   return {
     v: 1,
     name: "workers",
-    title: "Two workers beside one, on free processors",
+    title: "Two workers beside one, on free processors and on busy ones",
     method: [...unrest(raw), ...METHOD],
     command,
     machine,
@@ -92,7 +108,7 @@ export async function benchWorkers(
         raw.flatMap(({ measured }) =>
           measured.filter((m) =>
             m.workers === workers && m.direction === one.direction && m.suite === one.suite &&
-            m.peers === one.peers
+            m.peers === one.peers && m.mode === one.mode
           ).map(({ gigabits }) => gigabits)
         ),
       ])),
@@ -102,7 +118,8 @@ export async function benchWorkers(
 }
 
 async function measure(program: string, one: Case, workers: number): Promise<Measured> {
-  const args = [one.direction, one.suite, String(one.peers), String(workers)];
+  const { direction, suite, peers, mode } = one;
+  const args = [direction, suite, String(peers), String(workers), String(TURN), "poll", mode];
   return parse(await outputOf(program, args));
 }
 

@@ -45,9 +45,28 @@ void pass_set_endpoint(struct pass *pass, struct peer *peer,
     connected_follow(pass, peer);
 }
 
+void pass_note_stall(struct pass *pass, uint64_t *since, bool stands) {
+    uint64_t now = pass->now;
+    if (!stands) {
+        *since = 0;
+        return;
+    }
+    if (!*since)
+        *since = now;
+    uint64_t until = atomic_load_explicit(&pass->alone_until, memory_order_relaxed);
+    if (now < until || now - *since < PASS_STALL_NS)
+        return;
+    bool soon = pass->alone_for && now < until + pass->alone_for;
+    uint64_t twice = 2 * pass->alone_for;
+    pass->alone_for = !soon ? PASS_ALONE_NS : twice < PASS_ALONE_MAX_NS ? twice : PASS_ALONE_MAX_NS;
+    atomic_store_explicit(&pass->alone_until, now + pass->alone_for, memory_order_relaxed);
+}
+
 void pass_call_help(struct pass *pass) {
     struct plane *plane = pass->plane;
     uint64_t idle = atomic_load_explicit(&plane->idle, memory_order_relaxed);
+    if (pass->now < atomic_load_explicit(&pass->alone_until, memory_order_relaxed))
+        return;
     while (idle) {
         uint32_t helper = (uint32_t)__builtin_ctzll(idle);
         if (atomic_compare_exchange_weak(&plane->idle, &idle, idle & ~(1ull << helper))) {

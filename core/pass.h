@@ -33,6 +33,12 @@ enum pass_socket { PASS_INET, PASS_INET6, PASS_SOCKETS, PASS_CONNECTED };
 /** What epoll says of a connected socket: this and its place. */
 #define PASS_EVENT_CONNECTED 64u
 
+/** So long everything waits for a turn of a helper until its owner does without help. */
+#define PASS_STALL_NS 300000ull
+/** So long it does then at first; twice as long each time when it soon has to wait again. */
+#define PASS_ALONE_NS 50000000ull
+#define PASS_ALONE_MAX_NS 1600000000ull
+
 /* Owner: the worker during a batch, the control thread at a standstill. */
 struct pass {
     struct plane *plane;
@@ -56,6 +62,8 @@ struct pass {
     struct turns turns;            /* at our sockets */
     struct uring uring;            /* by which our thread receives; fd -1: by plain calls */
     struct sealing sealing;        /* at our TUN queue */
+    _Atomic uint64_t alone_until;  /* no help is called for, and none given, before this time */
+    uint64_t alone_for;            /* so long it is until then; 0: it never was */
     struct icmp_pace forward_pace; /* of errors about what is forwarded */
 };
 
@@ -98,6 +106,14 @@ static inline void pass_drop(struct pass *pass, struct peer *peer, enum counter 
 
 /** Wakes a worker that has nothing to do, if there is one, to take turns at our sockets. */
 void pass_call_help(struct pass *pass);
+
+/**
+ * At the end of a drain. A helper whose processor has other work stops in the midst of its turn,
+ * and what comes behind that waits for it, for milliseconds: then one worker alone is faster.
+ * @param since   when the ring was first found full, and its oldest turn not done; 0: it was not
+ * @param stands  it was found so now
+ */
+void pass_note_stall(struct pass *pass, uint64_t *since, bool stands);
 
 /** The way to a place past our own interface: around.h. */
 static inline uint32_t pass_way(struct pass *pass, const struct shoal_address *to) {

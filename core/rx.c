@@ -454,6 +454,7 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
     struct turns *turns = &pass->turns;
     enum turn_taken taken = TURN_FILLED;
     uint32_t filled = 0, held = udp->held;
+    bool any = false;
     atomic_store(&turns->draining, true);
     /* By what was read a connected socket may have begun to leave: from then on its peer's messages
      * come here, and those that lie there are older. */
@@ -466,9 +467,10 @@ bool rx_drain(struct pass *pass, struct udp_socket *udp) {
             atomic_store_explicit(&turns->busy, udp, memory_order_relaxed);
             pass_call_help(pass);
         }
-        turns_put_out(pass);
+        any |= turns_put_out(pass);
     }
     atomic_store(&turns->draining, false);
-    turns_put_out(pass); /* a helper that was done meanwhile leaves it to us; a later one rings */
+    any |= turns_put_out(pass); /* what a helper was done with meanwhile; a later one rings */
+    pass_note_stall(pass, &turns->stalled, taken == TURN_NO_ROOM && !any);
     return taken != TURN_DRY;
 }

@@ -235,15 +235,18 @@ void sealing_drain(struct pass *pass) {
     struct sealing *sealing = &pass->sealing;
     enum turn_taken taken = TURN_FILLED;
     uint32_t filled = 0;
+    bool stands = false;
     atomic_store(&sealing->draining, true);
     while (taken != TURN_DRY && !tx_is_blocked(&pass->tx) && !tx_is_used_up(&pass->tx)) {
         taken = sealing_take(pass, pass);
         filled += taken == TURN_FILLED;
         if (filled == 2)
             pass_call_help(pass);
-        if (!sealing_put_out(pass) && taken == TURN_NO_ROOM)
+        stands = !sealing_put_out(pass) && taken == TURN_NO_ROOM;
+        if (stands)
             break; /* others have them all: the next batch goes on */
     }
+    pass_note_stall(pass, &sealing->stalled, stands && !tx_is_blocked(&pass->tx));
     atomic_store(&sealing->draining, false);
     sealing_put_out(pass); /* what a helper was done with meanwhile it leaves to us */
     tx_flush(pass);

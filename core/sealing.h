@@ -53,6 +53,7 @@ struct sealing {
     uint32_t next;          /* ticket; under the mutex */
     _Atomic uint32_t first; /* the oldest that is not put out; whoever has the pass */
     _Atomic bool draining;  /* the owner is about to look for turns that are done */
+    uint64_t stalled;       /* since when a helper's turn holds all up (pass_note_stall) */
     struct sealed *ring;    /* NULL: one worker */
     uint8_t *memory;
 };

@@ -147,15 +147,14 @@ static int receive_part(struct pass *of, struct pass *by, struct turn *turn, str
 /* Receives what fits into a turn. @return bytes; 0 with no part: dry */
 static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
                         struct udp_socket *udp) {
-    uint32_t used = 0, filled = 0;
+    uint32_t filled = 0;
     bool dry = false;
     turn->parts_count = 0;
     give_back(&of->uring, turn);
     /* Bounded by tries, not by what they bring: an error that stays must not hold the worker. */
     for (uint32_t tries = 0; udp->fd >= 0 && tries < TURN_RECEIVES && filled < TURN_FULL; tries++) {
         struct turn_part *part = &turn->parts[turn->parts_count];
-        uint32_t held = turn->held_count;
-        int error = receive_part(of, by, turn, udp, turn->bytes + used, &dry);
+        int error = receive_part(of, by, turn, udp, turn->bytes + filled, &dry);
         if (error == EAGAIN)
             break;
         if (error) {
@@ -165,17 +164,11 @@ static uint32_t receive(struct pass *of, struct pass *by, struct turn *turn,
         if (udp->connected)
             stats_add(&by->stats, COUNT_rx_connected, 1);
         udp->gathers = part->received.length >= URING_GATHERED;
-        uint32_t size = (part->received.length + 63) & ~63u;
-        if (!rx_shorten(of, by, udp, part->bytes, &part->received)) {
+        filled += (part->received.length + 63) & ~63u; /* what is lost below counts as well */
+        if (rx_shorten(of, by, udp, part->bytes, &part->received))
+            turn->parts_count++;
+        else
             stats_add(&by->stats, COUNT_drop_rx_queue, part->received.overflow);
-            if (turn->held_count > held)
-                uring_give_back(&of->uring, turn->held[--turn->held_count]);
-            continue;
-        }
-        filled += size;
-        if (turn->held_count == held)
-            used += size;
-        turn->parts_count++;
     }
     return filled;
 }

@@ -68,6 +68,7 @@ struct turns {
     uint32_t next;          /* ticket; under the mutex */
     _Atomic uint32_t first; /* the oldest that is not put out; whoever has the pass */
     _Atomic bool draining;  /* the owner is about to look for turns that are done */
+    uint64_t stalled;       /* since when a helper's turn holds all up (pass_note_stall) */
     struct udp_socket *_Atomic busy; /* the socket at which help was last called for; NULL: none */
     uint32_t size;                   /* of the ring; 1: there is one worker, and no lock */
     struct turn *ring;

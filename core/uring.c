@@ -99,9 +99,9 @@ static int open_ring(struct uring *uring) {
     return enroll(uring, IORING_REGISTER_PBUF_RING, &ring, 1);
 }
 
-void uring_open(struct uring *uring, bool shared, _Atomic int32_t *refused) {
+void uring_open(struct uring *uring, bool helped, _Atomic int32_t *refused) {
     uring->refused = refused;
-    uring->shared = shared;
+    uring->helped = helped;
     uring->want = URING_FEW;
     for (uint32_t i = URING_BUFFERS; i-- > 0;)
         uring->frees[uring->free++] = (uint8_t)i;

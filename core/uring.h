@@ -54,7 +54,7 @@ struct uring {
     int fd;                         /* -1: there is none */
     pthread_t thread;               /* who may enter it, */
     bool enabled;                   /* from when this is set, under the worker's mutex */
-    bool shared;                    /* helpers wait for the lock that a receive is made under */
+    bool helped;                    /* helpers wait for the lock that a receive is made under */
     uint32_t want;                  /* buffers to offer now: URING_FEW to URING_BUFFERS */
     uint32_t offered;               /* in the kernel's ring */
     uint32_t free;                  /* in `frees` */
@@ -86,9 +86,9 @@ struct uring_taken {
 
 /**
  * Makes a ring that its thread has to enable. What the kernel refuses is written to *refused.
- * @param shared  helpers may wait for the lock meanwhile
+ * @param helped  helpers may wait for the lock meanwhile
  */
-void uring_open(struct uring *uring, bool shared, _Atomic int32_t *refused);
+void uring_open(struct uring *uring, bool helped, _Atomic int32_t *refused);
 void uring_close(struct uring *uring);
 
 /** The calling thread is who enters it from here on. @return 0 or an errno: it was given up */
@@ -100,7 +100,7 @@ int uring_enable(struct uring *uring);
  * rate by that, so there such buffers come one by one.
  */
 static inline bool uring_serves(const struct uring *uring, const struct udp_socket *udp) {
-    return uring->enabled && !(uring->shared && udp->gathers) &&
+    return uring->enabled && !(uring->helped && udp->gathers) &&
            pthread_equal(uring->thread, pthread_self()) &&
            !atomic_load_explicit(uring->refused, memory_order_relaxed);
 }

@@ -310,18 +310,21 @@ static bool help_one(struct worker *worker, struct worker *other) {
 }
 
 /* Who has work of its own does that: its peers would get half of a processor, and another's one and
- * a half. Whoever called calls again when this one sleeps. */
+ * a half. Whoever called calls again when this one sleeps, unless it is better off alone. */
 static void help(struct worker *worker, bool busy) {
     struct handoff *box = &worker->pass.plane->boxes[worker->index];
     uint64_t calls = atomic_exchange(&box->calls, 0);
-    for (uint32_t i = 0; busy && i < SHOAL_WORKERS_MAX && calls >> i; i++)
-        if (calls >> i & 1 && has_frames(worker->all[i]))
-            ring(worker->all[i]); /* read by us, perhaps: its TUN does not wake it */
-    if (busy)
-        return;
-    for (uint32_t i = 0; i < SHOAL_WORKERS_MAX && calls >> i; i++)
-        if (calls >> i & 1 && help_one(worker, worker->all[i]))
+    for (uint32_t i = 0; i < SHOAL_WORKERS_MAX && calls >> i; i++) {
+        struct worker *other = worker->all[i];
+        if (!(calls >> i & 1))
+            continue;
+        if (busy || worker->pass.now < atomic_load(&other->pass.alone_until)) {
+            if (has_frames(other))
+                ring(other); /* read by us, perhaps: its TUN does not wake it */
+        } else if (help_one(worker, other)) {
             atomic_fetch_or(&box->calls, 1ull << i); /* the next batch goes on */
+        }
+    }
 }
 
 /* Others may call it only while it sleeps. */

@@ -345,10 +345,10 @@ async function putOut(
       ),
     ),
   );
-  const isFounder = before.every(({ self, peers }) =>
+  const isBack = before.every(({ self, peers }) =>
     [self, ...peers].some(({ name, admin }) => name === "lyon" && admin)
   );
-  story.check(isFounder, "it is a member again, and an admin");
+  story.check(isBack, "it is a member again, and an admin");
 
   const recover = ["recover", "--without", "lyon", "--since", lostAt.toISOString()];
   story.say(`      on rome, with the words: shoal recover --without lyon --since ${recover[4]}`);

@@ -205,7 +205,7 @@ class Front {
           `on an admin  ${programName(this.io, "approve")} --name NAME ${self.key}  any other`,
       );
     }
-    if (!node.isFounder) return;
+    if (!node.hasMeshKey) return;
     if (!node.isFirstStart) {
       this.io.out(`another machine joins with the line that  ${this.#typed("invite")}  prints`);
       return;

@@ -144,8 +144,8 @@ type Out = Outbox<NodeEvent>;
 type PongEvent = Extract<NodeEvent, { kind: "pong" | "pingLost" }>;
 
 export class MeshNode {
-  /** This node holds the mesh key. */
-  readonly isFounder: boolean;
+  /** This node holds the mesh key: it founded the mesh, or an admin has recovered with it. */
+  readonly hasMeshKey: boolean;
   /** What it asked to be called; another may have that name. */
   readonly wantedName: string;
   /** There was no state before. */
@@ -195,7 +195,7 @@ export class MeshNode {
       state,
       (ask) => this.#ask((now, out) => ask(this.#machine, now, out)),
     );
-    this.isFounder = state.meshSeed !== undefined;
+    this.hasMeshKey = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
     this.wantedName = options.name ?? state.snapshot?.name ?? hostName();
     this.#refuseUsualPool();

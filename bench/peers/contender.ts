@@ -49,8 +49,12 @@ export const CONTENDERS: readonly Contender[] = [
   wireguardMode("shoal-wg"),
   wireguardMode("shoal-wg-unqueued", ["--without", "queue-control"], { always: false }),
   wireguardMode("shoal-wg-unconnected", ["--without", "connected-sockets"], { always: false }),
+  wireguardMode("shoal-wg-uring", ["--io", "uring"], { always: false }),
+  wireguardMode("shoal-wg-two-workers", ["--workers", "2"], { always: false }),
   nodeMode("shoal-node"),
   nodeMode("shoal-node-unqueued", ["--without", "queue-control"], { always: false }),
+  nodeMode("shoal-node-unconnected", ["--without", "connected-sockets"], { always: false }),
+  nodeMode("shoal-node-uring", ["--io", "uring"], { always: false }),
   nodeMode("shoal-node-chacha", ["--suite", "chacha20-poly1305"], { always: false }),
 ];
 

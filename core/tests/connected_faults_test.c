@@ -485,6 +485,103 @@ static void a_standstill_reads_a_socket_that_leaves_before_the_shared_one(void *
     stop();
 }
 
+/* ---- One step after the other, at a standstill ---- */
+
+static struct device *device;
+static struct pass *pass;
+
+static struct peer *halt(void) {
+    device = registry_acquire(side->device);
+    device_stop(device);
+    pass = &device->workers[0]->pass;
+    return peer_table_find(&device->plane.peers, busy.peers[ONE]);
+}
+
+static void go_on(void) {
+    device_resume(device);
+    registry_release(side->device);
+}
+
+/* What the end of a batch does for a peer that was busy in it. */
+static void settle_for(struct peer *peer) {
+    peer->connect_again = pass->connected.next_try = 0;
+    pass->connected.wish = peer;
+    connected_settle(pass);
+}
+
+/* It has no socket, and may get one: its worker knows both addresses. */
+static struct peer *halt_without_a_socket(void) {
+    start(1);
+    busy_switch(&busy, false);
+    busy_from(&busy, ONE, busy.sockets[ONE]);
+    busy_switch(&busy, true);
+    return halt();
+}
+
+static void all_that_close_give_what_came_before_they_were_made_first(void **state) {
+    (void)state;
+    struct scene opening = {.leaves = false, .there = -1};
+    struct peer *peer = halt_without_a_socket();
+    send_next(&opening, busy.sockets[ONE]);
+    settle_for(peer);
+    assert_int_equal(pass->connected.waits, 1);
+    send_next(&opening, busy.sockets[ONE]);
+    connected_close_all(pass);
+    assert_int_equal(pass->connected.used, 0);
+    go_on();
+    expect_in_order(&opening);
+    stop();
+}
+
+static void a_drain_of_the_shared_socket_stops_for_one_that_leaves_by_it(void **state) {
+    (void)state;
+    struct scene leaving = {.leaves = true, .there = -1};
+    struct shoal_address place;
+    uint8_t first[256];
+    start(1);
+    busy_by_own(&busy, ONE);
+    int there = stranger_open(SHOAL_AF_INET, &place);
+    (void)halt();
+    size_t length = busy_send(&busy, ONE, there, first);
+    atomic_store(&scene, &leaving);
+    connected_drain_shared(pass, PASS_INET);
+    assert_true(atomic_load(&played));
+    go_on();
+    side_expect(side, first, length);
+    expect_in_order(&leaving);
+    close(there);
+    stop();
+}
+
+/* Two sockets for one place: the kernel would bring some to the one and some to the other. */
+static void a_peer_that_moves_to_and_fro_waits_until_its_first_socket_has_gone(void **state) {
+    (void)state;
+    struct peer *peer = halt_without_a_socket();
+    settle_for(peer);
+    assert_int_equal(pass->connected.used, 1);
+    struct shoal_endpoint home = peer->endpoint;
+    peer->endpoint.remote.port++;
+    connected_follow(pass, peer);
+    assert_int_equal(pass->connected.goes, 1);
+    peer->endpoint = home;
+    settle_for(peer);
+    assert_int_equal(pass->connected.used, 1);
+    assert_int_equal(peer->connected, 0);
+    go_on();
+    busy_by_own(&busy, ONE);
+    stop();
+}
+
+static void of_a_peer_that_goes_nothing_is_thought_any_more(void **state) {
+    (void)state;
+    struct peer *peer = halt_without_a_socket();
+    pass->connected.wish = peer;
+    connected_forget(pass, peer);
+    assert_null(pass->connected.wish);
+    go_on();
+    stop();
+}
+
 /* Its peer moves before the shared socket has given what came earlier. */
 static void a_socket_that_leaves_before_it_is_read_gives_nothing_too_early(void **state) {
     (void)state;
@@ -515,6 +612,10 @@ int main(void) {
         cmocka_unit_test(what_lies_in_a_socket_that_leaves_comes_before_what_is_sent_then),
         cmocka_unit_test(a_socket_that_leaves_by_the_other_family_is_read_before_the_shared_one),
         cmocka_unit_test(a_standstill_reads_a_socket_that_leaves_before_the_shared_one),
+        cmocka_unit_test(all_that_close_give_what_came_before_they_were_made_first),
+        cmocka_unit_test(a_drain_of_the_shared_socket_stops_for_one_that_leaves_by_it),
+        cmocka_unit_test(a_peer_that_moves_to_and_fro_waits_until_its_first_socket_has_gone),
+        cmocka_unit_test(of_a_peer_that_goes_nothing_is_thought_any_more),
         cmocka_unit_test(a_socket_that_leaves_before_it_is_read_gives_nothing_too_early),
     };
     return cmocka_run_group_tests_name("connected faults", tests, NULL, NULL);

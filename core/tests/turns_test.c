@@ -96,6 +96,139 @@ static void a_partial_checksum_is_completed_once(void **state) {
     stop();
 }
 
+/* ---- Turns of a helper, one by one at a standstill ---- */
+
+static struct device *device;
+static struct pass *of, *by; /* of the peer's worker, and of one that helps */
+
+static void halt(void) {
+    device = registry_acquire(side.device);
+    device_stop(device);
+    of = &device->workers[0]->pass;
+    by = &device->workers[1]->pass;
+}
+
+static void go_on(void) {
+    device_resume(device);
+    registry_release(side.device);
+}
+
+/* Its packet stays in `plain`. @return the length of that */
+static size_t send_in(uint64_t counter) {
+    size_t length = world_packet(plain, false, PEER, 1, 100, (uint8_t)counter);
+    stranger_send(fd, &side.outer, message, forge(message, 2, LOCAL, counter, plain, length));
+    return length;
+}
+
+/* A key that nothing was sealed with. */
+static void change(struct aead_key *key) {
+    static const uint8_t bytes[AEAD_KEY_SIZE] = {77};
+    aead_key_init(key, AEAD_CHACHA20_POLY1305, bytes);
+}
+
+static void nothing_arrives(void) {
+    assert_int_equal(stranger_receive(fd, message, sizeof(message), 50), 0);
+}
+
+static void a_helper_passes_by_a_socket_that_waits_for_another(void **state) {
+    (void)state;
+    start();
+    halt();
+    struct udp_socket *udp = &of->sockets[PASS_INET];
+    size_t length = send_in(0);
+    udp->held = 1;
+    assert_int_equal(turns_take(of, by, udp), TURN_DRY);
+    udp->held = 0;
+    assert_int_equal(turns_take(of, by, udp), TURN_OPENED);
+    assert_true(turns_put_out(of));
+    go_on();
+    side_expect(&side, plain, length);
+    stop();
+}
+
+/* Between opening and putting out, a new session may have the index of one that went. */
+static void what_was_opened_for_a_session_that_went_is_nobodys(void **state) {
+    (void)state;
+    start();
+    halt();
+    (void)send_in(0);
+    assert_int_equal(turns_take(of, by, &of->sockets[PASS_INET]), TURN_OPENED);
+    change(&session_table_find(&of->sessions, LOCAL)->receive);
+    assert_true(turns_put_out(of));
+    go_on();
+    assert_int_equal(side_read(&side, frame, 50), 0);
+    assert_int_equal(side_counter(&side, "drop_rx_index"), 1);
+    assert_int_equal(side_counter(&side, "rx_packets"), 0);
+    stop();
+}
+
+enum { SUPER = 40000, SEGMENT = 1000 };
+
+static void what_was_sealed_for_a_peer_that_went_is_not_sent_to_who_has_its_place(void **state) {
+    (void)state;
+    start();
+    halt();
+    struct peer_entry *entry = &device->plane.peers.entries[0];
+    write_super(SUPER, SEGMENT);
+    assert_int_equal(sealing_take(of, by), TURN_FILLED);
+    entry->generation++;
+    assert_true(sealing_put_out(of));
+    entry->generation--; /* for the handle that the test has */
+    go_on();
+    nothing_arrives();
+    assert_int_equal(side_counter(&side, "drop_handoff_gone"), SUPER / SEGMENT);
+    stop();
+}
+
+/* The counter of a session that is worn out says nothing of the one that replaced it. */
+static void only_the_session_that_sealed_is_asked_for_another(void **state) {
+    (void)state;
+    for (int replaced = 0; replaced <= 1; replaced++) {
+        struct shoal_mail mail;
+        start();
+        halt();
+        struct peer *peer = device->plane.peers.entries[0].peer;
+        struct session *session = peer->sessions[PEER_CURRENT];
+        session->rekey_after_messages = SUPER / SEGMENT;
+        write_super(SUPER, SEGMENT);
+        assert_int_equal(sealing_take(of, by), TURN_FILLED);
+        if (replaced)
+            change(&session->send);
+        assert_true(sealing_put_out(of));
+        go_on();
+        if (replaced)
+            assert_true(side_no_mail(&side, SHOAL_MAIL_REKEY_DUE));
+        else
+            assert_true(side_mail(&side, SHOAL_MAIL_REKEY_DUE, &mail, NULL));
+        stop();
+    }
+}
+
+static void what_waits_for_a_session_leaves_before_what_comes_when_there_is_one(void **state) {
+    (void)state;
+    start();
+    halt();
+    struct peer *peer = device->plane.peers.entries[0].peer;
+    struct session *session = peer->sessions[PEER_CURRENT];
+    size_t length = world_packet(plain, false, 1, PEER, 100, 9);
+    peer->sessions[PEER_CURRENT] = NULL;
+    side_write(&side, plain, length);
+    sealing_drain(of);
+    assert_int_equal(stats_get(&of->stats, COUNT_tx_staged), 1);
+    peer->sessions[PEER_CURRENT] = session;
+    write_super(SUPER, SEGMENT);
+    assert_int_equal(sealing_take(of, by), TURN_FILLED);
+    assert_true(sealing_put_out(of));
+    tx_flush(of);
+    go_on();
+    size_t size = stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS);
+    assert_true(unforge(frame, 1, message, size) >= (long)length);
+    assert_memory_equal(frame, plain, length);
+    for (uint32_t i = 0; i < SUPER / SEGMENT; i++)
+        assert_true(stranger_receive(fd, message, sizeof(message), WORLD_PATIENCE_MS) > SEGMENT);
+    stop();
+}
+
 /* ---- Who has work of its own ---- */
 
 enum { TRAIN = 40, TRAINS = 30 };
@@ -132,16 +265,14 @@ static void a_worker_with_work_of_its_own_does_that_first(void **state) {
     struct shoal_session session = world_session(&side, SHOAL_ROLE_INITIATOR, LOCAL + 1, 556, 0);
     side.peer = second;
     side_install(&side, &session);
-    struct device *device = registry_acquire(side.device);
-    device_stop(device);
+    halt();
     atomic_store(&strayed, 0);
     atomic_store(&fd_other, device->workers[0]->pass.sockets[PASS_INET].fd);
     atomic_store(&fd_own, device->workers[1]->pass.sockets[PASS_INET].fd);
     send_trains(LOCAL);
     send_trains(LOCAL + 1);
     atomic_store(&device->plane.boxes[1].calls, 1); /* worker 0 called while it slept */
-    device_resume(device);
-    registry_release(side.device);
+    go_on();
     side_await(&side, "rx_packets", 2 * TRAIN * TRAINS);
     atomic_store(&fd_own, -1);
     atomic_store(&fd_other, -1);
@@ -149,11 +280,93 @@ static void a_worker_with_work_of_its_own_does_that_first(void **state) {
     stop();
 }
 
+/* Its processor has other work: what comes behind its turn waits until it goes on. */
+static void a_helper_that_is_held_up_is_not_called_for_a_while(void **state) {
+    (void)state;
+    start();
+    halt();
+    struct udp_socket *udp = &of->sockets[PASS_INET];
+    _Atomic uint64_t *calls = &device->plane.boxes[1].calls;
+    send_trains(LOCAL);
+    assert_int_equal(turns_take(of, by, udp), TURN_FILLED);
+    atomic_store(&of->turns.ring[0].state, TURN_TAKEN);
+    for (int i = 0; i < 10; i++) /* all that the ring holds is taken */
+        (void)rx_drain(of, udp);
+    of->now += PASS_STALL_NS - 1;
+    (void)rx_drain(of, udp);
+    assert_int_equal(of->alone_until, 0);
+    for (uint64_t alone = PASS_ALONE_NS; alone <= 2 * PASS_ALONE_NS; alone *= 2) {
+        of->now += 1; /* the second time as soon as it was called again: twice as long */
+        (void)rx_drain(of, udp);
+        assert_int_equal(of->alone_until, of->now + alone);
+        atomic_store(calls, 0);
+        of->now += alone - 1;
+        atomic_store(&device->plane.idle, 2); /* worker 1 sleeps */
+        pass_call_help(of);
+        assert_int_equal(atomic_load(calls), 0);
+        of->now += 1;
+        pass_call_help(of);
+        assert_int_equal(atomic_load(calls), 1);
+        atomic_store(calls, 0);
+    }
+    of->now += 3 * PASS_ALONE_NS; /* long after that: as the first time */
+    (void)rx_drain(of, udp);
+    assert_int_equal(of->alone_until, of->now + PASS_ALONE_NS);
+    atomic_store(&of->turns.ring[0].state, TURN_DONE);
+    assert_true(turns_put_out(of));
+    go_on();
+    side_await(&side, "rx_packets", TRAIN * TRAINS);
+    stop();
+}
+
+static void what_a_held_up_helper_seals_is_waited_for_as_long(void **state) {
+    (void)state;
+    start();
+    halt();
+    for (uint32_t i = 0; i < SEALING_TURNS + 2; i++)
+        write_super(SUPER, SEGMENT);
+    assert_int_equal(sealing_take(of, by), TURN_FILLED);
+    atomic_store(&of->sealing.ring[0].state, TURN_TAKEN);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(of->alone_until, 0);
+        tx_begin(of);
+        sealing_drain(of);
+        of->now += i ? PASS_STALL_NS : 0; /* the first one takes all that the ring holds */
+    }
+    assert_int_equal(of->alone_until, of->now - PASS_STALL_NS + PASS_ALONE_NS);
+    atomic_store(&of->sealing.ring[0].state, TURN_DONE);
+    assert_true(sealing_put_out(of));
+    go_on();
+    side_await(&side, "tx_packets", (SEALING_TURNS + 2) * SUPER / SEGMENT);
+    stop();
+}
+
+static void who_does_without_help_gets_none(void **state) {
+    (void)state;
+    start();
+    halt();
+    send_trains(LOCAL);
+    atomic_store(&of->alone_until, UINT64_MAX);
+    handoff_call(&device->plane.boxes[1], 0); /* from before that */
+    go_on();
+    side_await(&side, "rx_packets", TRAIN * TRAINS);
+    assert_int_equal(side_counter(&side, "turns_helped"), 0);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_that_no_datagram_holds_is_dropped_and_holds_nobody_up),
         cmocka_unit_test(a_partial_checksum_is_completed_once),
+        cmocka_unit_test(a_helper_passes_by_a_socket_that_waits_for_another),
+        cmocka_unit_test(what_was_opened_for_a_session_that_went_is_nobodys),
+        cmocka_unit_test(what_was_sealed_for_a_peer_that_went_is_not_sent_to_who_has_its_place),
+        cmocka_unit_test(only_the_session_that_sealed_is_asked_for_another),
+        cmocka_unit_test(what_waits_for_a_session_leaves_before_what_comes_when_there_is_one),
         cmocka_unit_test(a_worker_with_work_of_its_own_does_that_first),
+        cmocka_unit_test(a_helper_that_is_held_up_is_not_called_for_a_while),
+        cmocka_unit_test(what_a_held_up_helper_seals_is_waited_for_as_long),
+        cmocka_unit_test(who_does_without_help_gets_none),
     };
     return cmocka_run_group_tests_name("turns", tests, NULL, NULL);
 }

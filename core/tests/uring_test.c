@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -31,16 +32,17 @@
 static struct fault on_setup, on_buffers, on_enable, on_enter, on_map;
 static _Atomic uint32_t completions; /* room for so many; 0: as asked for */
 
-/* What is changed in the last completion of a receive, of the ring driven by hand. */
+/* What is changed in the last completion of a receive, of a ring driven by hand. */
 static struct uring uring;
+static struct uring *patient = &uring;
 static void (*doctor)(struct io_uring_cqe *last);
 
 static void change_last(void) {
     if (!doctor) /* another ring, of a worker */
         return;
-    uint32_t tail = *uring.cq_tail;
-    if (tail != *uring.cq_head)
-        doctor((struct io_uring_cqe *)uring.cqes + ((tail - 1) & uring.cq_mask));
+    uint32_t tail = *patient->cq_tail;
+    if (tail != *patient->cq_head)
+        doctor((struct io_uring_cqe *)patient->cqes + ((tail - 1) & patient->cq_mask));
 }
 
 long __real_syscall(long number, ...);
@@ -81,6 +83,7 @@ static void forget_plans(void) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         plan(all[i], 0, 0);
     atomic_store(&completions, 0);
+    patient = &uring;
     doctor = NULL;
 }
 
@@ -321,6 +324,85 @@ static void an_error_of_a_connected_socket_is_a_hint(void **state) {
     busy_close(&busy);
 }
 
+/* ---- A worker's sockets, received from by this thread at a standstill ---- */
+
+static struct device *device;
+static struct pass *pass;
+
+/* From here on the worker itself has plain calls: a ring belongs to one thread. */
+static void halt(const struct side *of) {
+    device = registry_acquire(of->device);
+    device_stop(device);
+    pass = &device->workers[0]->pass;
+    uring_close(&pass->uring);
+    memset(&pass->uring, 0, sizeof(pass->uring));
+    uring_open(&pass->uring, false, &device->plane.uring_refused);
+    assert_int_equal(uring_enable(&pass->uring), 0);
+    patient = &pass->uring;
+}
+
+static void go_on(const struct side *of) {
+    doctor = NULL;
+    device_resume(device);
+    registry_release(of->device);
+}
+
+static void what_is_ahead_of_a_socket_that_is_replaced_is_opened(void **state) {
+    (void)state;
+    enum { COUNT = 5 };
+    struct shoal_error error;
+    bool dry;
+    start(1);
+    usleep(20000); /* it sleeps from here on */
+    halt(&side);
+    struct udp_socket *inet = &pass->sockets[PASS_INET];
+    /* What comes wakes nobody: else the worker would open it before the socket is replaced. */
+    assert_int_equal(epoll_ctl(device->workers[0]->epoll, EPOLL_CTL_DEL, inet->fd, NULL), 0);
+    for (uint64_t i = 0; i < COUNT; i++)
+        send_in(i);
+    assert_int_equal(uring_receive(&pass->uring, inet, &pass->stats, &dry), 0);
+    assert_int_equal(inet->ahead, COUNT);
+    go_on(&side);
+    assert_int_equal(shoal_device_bind(side.device, 0, 0, &side.port, &error, sizeof(error)),
+                     SHOAL_OK);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        (void)message_of(i, plain);
+        side_expect(&side, plain, 78);
+    }
+    stop();
+}
+
+static void say_refused_once(struct io_uring_cqe *last) {
+    if (last->flags & IORING_CQE_F_MORE)
+        return;
+    last->res = -ECONNREFUSED;
+    doctor = NULL;
+}
+
+/* ICMP that comes in the midst of a receive. */
+static void an_error_behind_what_came_is_a_hint_and_what_came_counts(void **state) {
+    (void)state;
+    static struct busy busy;
+    struct shoal_mail mail;
+    uint8_t packet[256];
+    setenv("SHOAL_TEST_IO", "uring", 1);
+    busy_open(&busy, SHOAL_AF_INET, 1, 1, 1);
+    unsetenv("SHOAL_TEST_IO");
+    busy_by_own(&busy, BUSY_FIRST);
+    halt(&busy.side);
+    size_t length = busy_send(&busy, BUSY_FIRST, busy.sockets[BUSY_FIRST], packet);
+    doctor = say_refused_once;
+    assert_int_equal(turns_take(pass, pass, &pass->connected.places[0].udp), TURN_OPENED);
+    assert_true(turns_put_out(pass));
+    go_on(&busy.side);
+    side_expect(&busy.side, packet, length);
+    busy_from(&busy, BUSY_FIRST, busy.sockets[BUSY_FIRST]); /* a batch ends */
+    assert_true(side_mail(&busy.side, SHOAL_MAIL_REFUSED, &mail, NULL));
+    assert_int_equal(side_counter(&busy.side, "rx_errors"), 1);
+    busy_close(&busy);
+    forget_plans();
+}
+
 /* ---- A ring that is driven by hand ---- */
 
 static struct udp_socket udp;
@@ -557,6 +639,26 @@ static void a_kernel_that_says_something_else_is_not_asked_again(void **state) {
     }
 }
 
+static void say_earlier(struct io_uring_cqe *last) {
+    if (last[-1].flags & IORING_CQE_F_BUFFER)
+        last[-1].user_data--;
+}
+
+/* It may have been for a socket that was closed, or belongs to somebody else by now. */
+static void what_an_earlier_receive_completes_is_nobodys(void **state) {
+    (void)state;
+    bool dry;
+    open_hand();
+    doctor = say_earlier; /* of two completions, the last of which ends the receive */
+    send_sized(100, 1);
+    assert_int_equal(get(&dry), 0);
+    assert_true(dry);
+    assert_int_equal(udp.ahead, 0);
+    assert_int_equal(uring.free + uring.offered, URING_BUFFERS);
+    assert_int_equal(refused, 0);
+    close_hand();
+}
+
 static void a_descriptor_that_is_closed_is_an_error_and_no_reason_to_give_up(void **state) {
     (void)state;
     bool dry;
@@ -600,6 +702,8 @@ int main(void) {
         cmocka_unit_test(what_is_refused_while_running_is_given_up_at_once),
         cmocka_unit_test(a_port_that_is_left_is_free_at_once),
         cmocka_unit_test(an_error_of_a_connected_socket_is_a_hint),
+        cmocka_unit_test(what_is_ahead_of_a_socket_that_is_replaced_is_opened),
+        cmocka_unit_test(an_error_behind_what_came_is_a_hint_and_what_came_counts),
         cmocka_unit_test(nothing_there_is_dry),
         cmocka_unit_test(small_ones_raise_what_is_offered_and_gathered_ones_lower_it),
         cmocka_unit_test(without_a_buffer_a_plain_call_has_to_do_it),
@@ -607,6 +711,7 @@ int main(void) {
         cmocka_unit_test(an_empty_datagram_ends_a_receive_and_no_more),
         cmocka_unit_test(a_receive_that_is_cancelled_brings_what_it_has),
         cmocka_unit_test(a_kernel_that_says_something_else_is_not_asked_again),
+        cmocka_unit_test(what_an_earlier_receive_completes_is_nobodys),
         cmocka_unit_test(a_descriptor_that_is_closed_is_an_error_and_no_reason_to_give_up),
         cmocka_unit_test(what_is_ahead_of_a_closed_socket_gives_its_buffers_back),
     };

@@ -1,11 +1,17 @@
 /*
- * What a device moves when nobody else wants the processors: `./run bench workers` and `many` run
- * this and read its line, "direction suite peers workers gigabits".
+ * What a device moves: `./run bench workers` and `many` run this and read its line, "direction
+ * suite peers workers gigabits".
  *
- *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES [poll|uring]]
+ *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES [poll|uring [MODE]]]
  *
  * Peers have their turns one after the other, each with one gathered buffer or super-packet of so
- * many messages: as many as one holds, where MESSAGES is left out.
+ * many messages: as many as one holds, where MESSAGES is left out. MODE is one of:
+ *
+ *     free   Nobody else wants the processors.
+ *     busy   Other work has half of each of two processors, however many workers there
+ *            are (threads of SCHED_DEADLINE that spin): each worker has half of one.
+ *     fair   Each peer offers as much as any other, and all of them more than can be moved. The
+ *            line ends with Jain's index of what was moved of each, and the share of all of it.
  *
  * One-sided: what is to be moved lies in the kernel's queues before the clock starts (in the
  * receive buffers of the sockets, or in the rings of the TUN), and ends in a sink of the kernel
@@ -15,11 +21,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,6 +52,10 @@
 #define BUFFER (256u << 20)
 #define UDP_PAYLOAD 1372u
 #define SEND_SEGMENTS 44u /* of a super-packet at most */
+#define BUSY_LONGER 4u    /* slices, so that the end of one, when a worker has to wait, is little */
+#define FAIR_ROUNDS 24u   /* turns of each peer that are made ready at once */
+#define FAIR_CHUNKS 16u
+#define BUSY_PROCESSORS 2
 
 static shoal_device_t handle;
 static struct device *device;
@@ -56,6 +68,7 @@ static enum aead_suite suite;
 static struct aead *aead;
 static struct aead_key key;
 static uint8_t train[TRAIN * MESSAGE];
+static enum { FREE, BUSY, FAIR } mode;
 
 static void must(bool done, const char *what) {
     if (done)
@@ -82,19 +95,21 @@ static uint8_t low(uint32_t peer) { return (uint8_t)(1 + peer % 250); }
 static uint32_t next_peer(void) { return turn++ % peer_count; }
 
 static void open_device(const char *io) {
-    struct shoal_device_config config = {.abi_version = SHOAL_ABI_VERSION,
-                                         .ifname = "bench0",
-                                         .workers = worker_count,
-                                         /* it would lose packets of a queue that stands */
-                                         .offloads_off = SHOAL_OFFLOAD_QUEUE_CONTROL,
-                                         .receive_buffer = BUFFER};
+    struct shoal_device_config config = {
+        .abi_version = SHOAL_ABI_VERSION, .ifname = "bench0", .workers = worker_count};
+    if (mode != FAIR) { /* it would lose packets of a queue that stands */
+        config.offloads_off = SHOAL_OFFLOAD_QUEUE_CONTROL;
+        config.receive_buffer = BUFFER;
+    }
     snprintf(config.io, sizeof(config.io), "%s", io);
     struct shoal_error error = {0};
     uint16_t port;
     must(shoal_device_open(&config, sizeof(config), &handle, &error, sizeof(error)) == SHOAL_OK,
          error.what);
     must(shoal_device_bind(handle, 5000, 0, &port, &error, sizeof(error)) == SHOAL_OK, error.what);
-    shell("ip link set bench0 txqueuelen 500 up && ip addr add 10.9.0.1/16 dev bench0");
+    shell(mode == BUSY ? "ip link set bench0 txqueuelen 2000"
+                       : "ip link set bench0 txqueuelen 500");
+    shell("ip link set bench0 up && ip addr add 10.9.0.1/16 dev bench0");
     for (uint32_t i = 0; i < peer_count; i++) {
         must(shoal_peer_add(handle, i, &peers[i]) == SHOAL_OK, "peer");
         struct shoal_prefix prefix = {SHOAL_AF_INET, 32, {10, 9, high(i), low(i)}};
@@ -177,10 +192,10 @@ static void segment(uint8_t *packet, uint32_t peer, uint64_t number) {
     memcpy(packet + 36, &checksum, sizeof(checksum));
 }
 
-static void fill_train(uint32_t peer) {
+static void fill_train(uint8_t *into, uint32_t peer) {
     static uint8_t plain[INNER + 8];
     for (uint32_t i = 0; i < together; i++) {
-        uint8_t *message = train + i * MESSAGE;
+        uint8_t *message = into + i * MESSAGE;
         uint64_t counter = counters[peer]++;
         segment(plain, peer, counter);
         wire_put_le32(message, WIRE_DATA);
@@ -204,9 +219,9 @@ static void send_segments(int fd, const struct sockaddr_in *to, const uint8_t *b
 static uint64_t fill_sockets(int fd) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5000)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    uint32_t trains = RECEIVED / together;
+    uint32_t trains = (mode == BUSY ? BUSY_LONGER : 1) * RECEIVED / together;
     for (uint32_t i = 0; i < trains; i++) {
-        fill_train(next_peer());
+        fill_train(train, next_peer());
         send_segments(fd, &to, train, (size_t)together * MESSAGE, MESSAGE);
     }
     return (uint64_t)trains * together;
@@ -214,17 +229,22 @@ static uint64_t fill_sockets(int fd) {
 
 /* ---- Send -------------------------------------------------------------------------------- */
 
-static uint64_t fill_tun(int fd) {
+static uint32_t segments_of_a_turn(void) {
+    return together < SEND_SEGMENTS ? together : SEND_SEGMENTS;
+}
+
+static void send_to(int fd, uint32_t peer) {
     static const uint8_t payload[SEND_SEGMENTS * UDP_PAYLOAD];
-    uint32_t frames = QUEUE - 20;
-    uint32_t segments = together < SEND_SEGMENTS ? together : SEND_SEGMENTS;
-    for (uint32_t i = 0; i < frames; i++) {
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000)};
-        uint32_t peer = next_peer();
-        to.sin_addr.s_addr = htonl(0x0a090000u + 256u * high(peer) + low(peer));
-        send_segments(fd, &to, payload, (size_t)segments * UDP_PAYLOAD, UDP_PAYLOAD);
-    }
-    return (uint64_t)frames * segments;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000)};
+    to.sin_addr.s_addr = htonl(0x0a090000u + 256u * high(peer) + low(peer));
+    send_segments(fd, &to, payload, (size_t)segments_of_a_turn() * UDP_PAYLOAD, UDP_PAYLOAD);
+}
+
+static uint64_t fill_tun(int fd) {
+    uint32_t frames = (mode == BUSY ? BUSY_LONGER : 1) * (QUEUE - 20);
+    for (uint32_t i = 0; i < frames; i++)
+        send_to(fd, next_peer());
+    return (uint64_t)frames * segments_of_a_turn();
 }
 
 /* ---- Slices ------------------------------------------------------------------------------ */
@@ -249,9 +269,147 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static double median_of_slices(int fd, bool receives) {
+    double rates[SLICES];
+    (void)slice(fd, receives); /* caches and tables are warm from here on */
+    for (int i = 0; i < SLICES; i++)
+        rates[i] = slice(fd, receives);
+    qsort(rates, SLICES, sizeof(rates[0]), compare);
+    return rates[SLICES / 2];
+}
+
+/* ---- Processors that are busy ------------------------------------------------------------ */
+
+static void pin(pthread_t thread, int processor) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    must(pthread_setaffinity_np(thread, sizeof(set), &set) == 0, "affinity");
+}
+
+/* struct sched_attr of sched_setattr(2), which glibc lacks. */
+struct deadline {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+/* The kernel interrupts it when it has had its share. Nothing else does, and it interrupts
+ * everything, so its share is the same whatever else runs on this machine. */
+static void *spin(void *argument) {
+    uint64_t runtime = *(const uint64_t *)argument;
+    struct deadline share = {.size = sizeof(share),
+                             .policy = SCHED_DEADLINE,
+                             .runtime = runtime,
+                             .deadline = 2 * runtime,
+                             .period = 2 * runtime};
+    must(syscall(SYS_sched_setattr, 0, &share, 0) == 0, "SCHED_DEADLINE");
+    for (volatile uint64_t i = 0;; i++)
+        ;
+    return NULL;
+}
+
+/* The first ones that this process may have. */
+static int find_processors(int processors[BUSY_PROCESSORS]) {
+    cpu_set_t set;
+    int count = 0;
+    must(sched_getaffinity(0, sizeof(set), &set) == 0, "affinity");
+    for (int i = 0; i < CPU_SETSIZE && count < BUSY_PROCESSORS; i++)
+        if (CPU_ISSET(i, &set))
+            processors[count++] = i;
+    return count;
+}
+
+/* Not in step, so that a slice has all of it: both processors busy at once, and in turn. */
+static void make_busy(void) {
+    static uint64_t runtimes[BUSY_PROCESSORS] = {1500000, 1550000};
+    int processors[BUSY_PROCESSORS], count = find_processors(processors);
+    must(count == BUSY_PROCESSORS && worker_count <= BUSY_PROCESSORS, "busy: two processors");
+    for (uint32_t i = 0; i < worker_count; i++)
+        pin(device->workers[i]->thread, processors[i]);
+    for (int i = 0; i < BUSY_PROCESSORS; i++) {
+        pthread_t thread;
+        must(pthread_create(&thread, NULL, spin, &runtimes[i]) == 0, "thread");
+    }
+}
+
+/* ---- What each peer has of it ------------------------------------------------------------ */
+
+static uint32_t order[PEERS_MAX]; /* of the peers in a round: at random, as those of a network */
+static uint32_t drawn = 1;
+
+static void shuffle(void) {
+    for (uint32_t i = peer_count - 1; i > 0; i--) {
+        drawn = drawn * 1664525u + 1013904223u;
+        uint32_t k = (uint32_t)((uint64_t)drawn * (i + 1) >> 32), kept = order[i];
+        order[i] = order[k];
+        order[k] = kept;
+    }
+}
+
+static uint64_t moved_of(uint32_t peer, bool receives) {
+    const struct facts *facts = &peer_table_find(&device->plane.peers, peers[peer])->facts;
+    return facts_get(receives ? &facts->rx_packets : &facts->tx_packets);
+}
+
+/* Until no more comes out. */
+static void await_quiet(enum counter which) {
+    for (uint64_t before = UINT64_MAX, now_moved; (now_moved = moved(which)) != before;) {
+        before = now_moved;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+}
+
+/* A turn of each peer in each round, as fast as this thread can, beside the workers. */
+static void offer_chunk(int fd, bool receives, uint8_t *ready, uint32_t *of) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5000)};
+    size_t bytes = (size_t)together * MESSAGE;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (uint32_t i = 0; i < FAIR_ROUNDS * peer_count; i++) {
+        if (i % peer_count == 0)
+            shuffle();
+        of[i] = order[i % peer_count];
+        if (receives)
+            fill_train(ready + i * bytes, of[i]);
+    }
+    for (uint32_t i = 0; i < FAIR_ROUNDS * peer_count; i++) {
+        if (receives)
+            send_segments(fd, &to, ready + i * bytes, bytes, MESSAGE);
+        else
+            send_to(fd, of[i]);
+    }
+    await_quiet(receives ? COUNT_rx_packets : COUNT_tx_packets);
+}
+
+/* Jain's index: 1 where all have the same, 1/n where one has all. */
+static double offer(int fd, bool receives, double *share) {
+    uint32_t turns = FAIR_ROUNDS * peer_count;
+    uint8_t *ready = receives ? malloc((size_t)turns * together * MESSAGE) : NULL;
+    uint32_t *of = malloc(turns * sizeof(*of));
+    must(of && (ready || !receives), "memory");
+    for (uint32_t i = 0; i < peer_count; i++)
+        order[i] = i;
+    for (uint32_t i = 0; i < FAIR_CHUNKS; i++)
+        offer_chunk(fd, receives, ready, of);
+    free(ready);
+    free(of);
+    double sum = 0, squares = 0;
+    for (uint32_t i = 0; i < peer_count; i++) {
+        double had = (double)moved_of(i, receives);
+        sum += had;
+        squares += had * had;
+    }
+    uint32_t each = receives ? together : segments_of_a_turn();
+    *share = sum / ((double)FAIR_CHUNKS * turns * each);
+    must(*share < 0.97, "nothing had to be shared: all that was offered was moved");
+    return sum * sum / (peer_count * squares);
+}
+
 int main(int argc, char **argv) {
-    must(argc >= 5 && argc <= 7, "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS "
-                                 "[MESSAGES [poll|uring]]");
+    must(argc >= 5 && argc <= 8, "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS "
+                                 "[MESSAGES [poll|uring [free|busy|fair]]]");
     bool receives = strcmp(argv[1], "receive") == 0;
     suite = strcmp(argv[2], "aes-gcm") == 0 ? AEAD_AES_256_GCM : AEAD_CHACHA20_POLY1305;
     peer_count = (uint32_t)atoi(argv[3]);
@@ -259,6 +417,9 @@ int main(int argc, char **argv) {
     together = argc >= 6 ? (uint32_t)atoi(argv[5]) : TRAIN;
     must(peer_count >= 1 && peer_count <= PEERS_MAX && worker_count >= 1, "PEERS, WORKERS");
     must(together >= 1 && together <= TRAIN, "MESSAGES");
+    mode = argc < 8 || strcmp(argv[7], "free") == 0 ? FREE
+           : strcmp(argv[7], "busy") == 0           ? BUSY
+                                                    : FAIR;
     /* Whatever else runs on this machine waits meanwhile. */
     struct sched_param first = {.sched_priority = 50};
     must(sched_setscheduler(0, SCHED_FIFO, &first) == 0, "SCHED_FIFO (as root)");
@@ -272,16 +433,19 @@ int main(int argc, char **argv) {
         fprintf(lines, "neigh add 10.1.%u.%u lladdr 02:00:00:00:00:01 dev sink nud permanent\n",
                 high(i), low(i));
     must(pclose(lines) == 0, "ip neigh");
-    open_device(argc == 7 ? argv[6] : "poll");
+    open_device(argc >= 7 ? argv[6] : "poll");
     must(device->plane.uring_refused == 0, "io_uring");
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     must(setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int)) == 0, "SO_SNDBUF");
-    double rates[SLICES];
-    (void)slice(fd, receives); /* caches and tables are warm from here on */
-    for (int i = 0; i < SLICES; i++)
-        rates[i] = slice(fd, receives);
-    qsort(rates, SLICES, sizeof(rates[0]), compare);
-    printf("%s %s %u %u %.3f\n", argv[1], argv[2], peer_count, worker_count, rates[SLICES / 2]);
+    if (mode == BUSY)
+        make_busy();
+    printf("%s %s %u %u ", argv[1], argv[2], peer_count, worker_count);
+    if (mode == FAIR) {
+        double share, jain = offer(fd, receives, &share);
+        printf("%.4f %.3f\n", jain, share);
+    } else {
+        printf("%.3f\n", median_of_slices(fd, receives));
+    }
     registry_release(handle);
     must(shoal_device_close(handle) == SHOAL_OK, "close");
     return 0;
