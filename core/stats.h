@@ -70,6 +70,7 @@
     X(drop_tx_offload)            /* a virtio header that contradicts its frame */ \
     X(drop_tx_segments)           /* a super-packet of more than 512 packets */ \
     X(drop_tx_loop)               /* our own datagrams, which a route led into the tunnel */ \
+    X(drop_tx_source)             /* inner source is not ours: this machine forwards for others */ \
     X(drop_tx_no_route)           /* no peer has the destination (R51) */ \
     X(drop_tx_offline)            /* the peer is known not to be there, and no session is answered */ \
     X(drop_tx_no_endpoint)        /* the peer has no endpoint (R51) */ \

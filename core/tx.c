@@ -376,6 +376,17 @@ void tx_from_tun(struct pass *pass, struct peer *peer, uint8_t *frame, uint32_t 
         answer_unreachable(pass, &packet, frame + SEGMENT_VNET_SIZE);
 }
 
+/*
+ * Has a packet of the TUN another source than our own address? Then this machine forwards for
+ * somebody who is no member, and whoever got it would refuse it (R50) or take it for a packet of
+ * our guest: guests' packets do not come by the TUN.
+ */
+static bool is_of_others(const struct plane *plane, const struct packet *packet) {
+    bool v4 = packet->version == 4;
+    const struct shoal_prefix *inner = &plane->forward.inner[!v4];
+    return inner->family != SHOAL_AF_NONE && memcmp(inner->ip, packet->source, v4 ? 4 : 16) != 0;
+}
+
 void tx_frame_in(struct pass *pass, const struct fq_frame *from) {
     uint8_t *frame = from->bytes;
     uint32_t length = from->length;
@@ -396,6 +407,10 @@ void tx_frame_in(struct pass *pass, const struct fq_frame *from) {
     if (slot == ROUTE_NONE) {
         pass_drop(pass, NULL, COUNT_drop_tx_no_route, 1);
         answer_unreachable(pass, &packet, bytes);
+        return;
+    }
+    if (is_of_others(plane, &packet)) {
+        pass_drop(pass, NULL, COUNT_drop_tx_source, 1);
         return;
     }
     struct peer *peer = plane->peers.entries[slot].peer;

@@ -5,6 +5,7 @@ const DROPS: Readonly<Record<string, string>> = {
   tx_malformed: "sent as no IP packet",
   tx_offload: "sent with a contradictory offload header",
   tx_segments: "sent in a super-packet of more than 512",
+  tx_source: "packets of others, which this machine forwarded into the mesh",
   tx_loop: "datagrams of this node itself, which a route led into the tunnel",
   tx_offline: "to a peer that is offline",
   tx_no_route: "to an address that nobody has",

@@ -32,6 +32,7 @@ import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { KEY_LENGTH } from "./keys.ts";
 import { untilLook } from "./look.ts";
+import { Forwarded } from "./forwarded.ts";
 import { Loop } from "./loop.ts";
 import { MeshKey } from "./mesh_key.ts";
 import { bind, openCore, openDevice } from "./opening.ts";
@@ -164,6 +165,7 @@ export class MeshNode {
   /** Of the interface as it was made. */
   readonly #mtu: number;
   readonly #loop = new Loop();
+  readonly #forwarded = new Forwarded();
   readonly #underlay: Underlay;
   /** Of the mesh; none before this node has addresses in it. */
   #networks: readonly Prefix[] = [];
@@ -771,7 +773,18 @@ export class MeshNode {
     const now = readClock();
     const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
     const names = this.#resolver?.health(ifname) ?? [];
-    return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now), ...names];
+    const forwarded = this.#forwarded.health(
+      now,
+      ifname,
+      this.#device.counters()["drop_tx_source"] ?? 0,
+    );
+    return [
+      ...lines,
+      ...this.#loop.health(now, loops),
+      ...forwarded,
+      ...this.#addresses.health(now),
+      ...names,
+    ];
   }
 
   #underlayLines({ self, peers, guests }: NodeStatus): string[] {

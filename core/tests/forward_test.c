@@ -302,6 +302,21 @@ static void a_guest_speaks_for_nobody_else(void **state) {
     stop();
 }
 
+static void nobody_speaks_through_our_tun_for_a_guest_or_for_others(void **state) {
+    (void)state; /* R50, at the sender */
+    start(&(struct world_options){0});
+    static const uint8_t others[] = {GUEST, MEMBER, 99};
+    for (size_t i = 0; i < 2 * sizeof(others); i++) {
+        size_t length = world_packet(plain, i % 2, others[i / 2], OTHER, 60, 1);
+        side_write(&side, plain, length);
+        side_await(&side, "drop_tx_source", i + 1);
+    }
+    assert_true(nothing_at(OTHER));
+    side_write(&side, plain, world_packet(plain, false, OURS, OTHER, 60, 1));
+    receive(OTHER);
+    stop();
+}
+
 static void what_waits_for_a_session_leaves_with_it(void **state) {
     (void)state; /* R45 */
     start(&(struct world_options){0});
@@ -426,6 +441,7 @@ int main(void) {
         cmocka_unit_test(what_is_above_the_mtu_is_told_its_size),
         cmocka_unit_test(a_guest_is_told_of_addresses_that_nobody_has),
         cmocka_unit_test(a_guest_speaks_for_nobody_else),
+        cmocka_unit_test(nobody_speaks_through_our_tun_for_a_guest_or_for_others),
         cmocka_unit_test(what_waits_for_a_session_leaves_with_it),
         cmocka_unit_test(who_is_not_there_is_answered_for),
         cmocka_unit_test(errors_are_not_answered_and_few_others_are),
