@@ -10,7 +10,14 @@ import { certifyOnSight } from "../membership/sight.ts";
 import type { SignedBy } from "../membership/signer.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
-import { certificateOf, keysOf, unmetNamed, untilOf, voidMembers } from "./certificates.ts";
+import {
+  certificateOf,
+  keysOf,
+  namesakesFault,
+  unmetNamed,
+  untilOf,
+  voidMembers,
+} from "./certificates.ts";
 
 /** Somebody who asks to join without a token. */
 export interface Asker {
@@ -100,6 +107,8 @@ export function promote(
   const by = meshKeyOf(mesh, "promote", options);
   if (!by.ok) return by;
   const own = mesh.membership(now);
+  const fault = namesakesFault(mesh, "promote", who);
+  if (fault) return fault;
   const isSelf = mesh.meant(who) === mesh.id || who === mesh.name;
   const found = mesh.roster.find(who);
   if (!isSelf && !found.ok) return refusal(`promote: ${found.error}`);
@@ -233,16 +242,18 @@ function findCandidate(
         `key: ${keysOf(meant)}`,
     );
   }
+  const fault = namesakesFault(mesh, "approve", who);
+  if (fault) return fault;
   const namesake = mesh.roster.find(who);
-  const isOwnName = mesh.name === who;
+  const [certified] = mesh.roster.namesakes(who);
+  const bearer = namesake.ok ? namesake.value.id : mesh.name === who ? mesh.id : certified;
   const named = request ?? open[0];
-  if (named?.name === who && (namesake.ok && namesake.value.id !== named.id || isOwnName)) {
-    const key = namesake.ok ? namesake.value.id : mesh.id;
+  if (named?.name === who && bearer !== undefined && bearer !== named.id) {
     return refusal(
       request
-        ? `approve: ${who} is a member (${key}), and another machine asks by that name ` +
+        ? `approve: ${who} is a member (${bearer}), and another machine asks by that name ` +
           `(${request.id}): say which key`
-        : `approve: ${who} is a member (${key}), and a certificate of another machine by that ` +
+        : `approve: ${who} is a member (${bearer}), and a certificate of another machine by that ` +
           `name does not count any more (${named.id}): say which key`,
     );
   }
@@ -261,6 +272,11 @@ function findCandidate(
     // Somebody certified who has not come yet keeps the name.
     const name = mesh.statements.certificate(who)?.certificate.name ?? `node-${who.slice(0, 8)}`;
     return { ok: true, value: { id: who, name, membership: undefined } };
+  }
+  if (certified !== undefined) {
+    return refusal(
+      `approve: ${who} is certified, and not here now: to certify it anew, approve its key: ${certified}`,
+    );
   }
   return refusal(
     `approve: nobody asks by the name or key "${who}": \`shoal status\` lists requests; ` +

@@ -1,5 +1,6 @@
 /** With which key this node may sign what a person asks for, or where the person has to go instead. */
 import { type Decoded, refusal } from "../codec.ts";
+import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { SignedBy } from "../membership/signer.ts";
 
@@ -34,9 +35,7 @@ export function meshKeyOf(mesh: Mesh, what: string, { yes = false }: Insistence 
   SignedBy
 > {
   if (!mesh.signer.hasMeshKey) {
-    const keepers = Array.from(mesh.roster.members())
-      .filter(({ record }) => record.capabilities.meshKey)
-      .map(({ id }) => mesh.roster.nameOf(id)).sort();
+    const keepers = meshKeyKeepers(mesh);
     const where = keepers.length === 0
       ? "no member says that it has the mesh key: `shoal mesh-key import` brings it here, and " +
         "`shoal recover` replaces one that is lost"
@@ -45,6 +44,13 @@ export function meshKeyOf(mesh: Mesh, what: string, { yes = false }: Insistence 
   }
   const fault = comparisonFault(mesh, what, yes);
   return fault ?? { ok: true, value: "mesh" };
+}
+
+/** Members, beside this node, that say that they have the mesh key. */
+export function meshKeyKeepers(mesh: Mesh): string[] {
+  return Array.from(mesh.roster.members())
+    .filter(({ record }) => record.capabilities.meshKey)
+    .map(({ id }) => mesh.roster.nameOf(id)).sort();
 }
 
 /** A state that is older than it should be must not sign (invariant 14). */
@@ -57,8 +63,20 @@ function comparisonFault(mesh: Mesh, what: string, yes: boolean) {
 }
 
 export function adminNames(mesh: Mesh): string[] {
-  return [...mesh.statements.admins()].filter((id) => id !== mesh.id)
-    .map((id) => nameOf(mesh, id)).sort();
+  return otherAdmins(mesh).map((id) => nameOf(mesh, id)).sort();
+}
+
+/** Admins beside this node, but for those that have left. */
+export function otherAdmins({ statements, id }: Mesh): MemberId[] {
+  return Array.from(statements.admins()).filter((one) => one !== id && !statements.hasLeft(one));
+}
+
+/** All that a person can mean by a name: keys whose certificates bear it, and admins that have left with it. */
+export function bearersOf(mesh: Mesh, name: string): ReadonlySet<MemberId> {
+  const gone = [...mesh.statements.admins()].filter((id) =>
+    mesh.statements.hasLeft(id) && nameOf(mesh, id) === name
+  );
+  return new Set([...mesh.roster.namesakes(name), ...gone]);
 }
 
 /**

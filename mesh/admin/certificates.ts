@@ -5,7 +5,8 @@ import { CLOCK_SKEW, type Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
-import { nameOf } from "./authority.ts";
+import { refusal } from "../codec.ts";
+import { bearersOf, nameOf } from "./authority.ts";
 import { DAY, MEMBER_DAYS } from "./periods.ts";
 
 /** A certificate by another signer, and when it was signed before. */
@@ -196,4 +197,18 @@ export function unmetNamed(mesh: Mesh, who: string): { readonly id: MemberId }[]
       !statements.isRemoved(id) && !statements.hasLeft(id);
     return isUnmet && nameOf(mesh, id) === name ? [{ id }] : [];
   });
+}
+
+/**
+ * A name that several certificates bear is not enough for a command that ends or gives something: any admin can sign one
+ * for a key of its own by the name of another.
+ */
+export function namesakesFault(mesh: Mesh, what: string, name: string) {
+  const bearers = bearersOf(mesh, name);
+  if (bearers.size < 2) return undefined;
+  return refusal(
+    `${what}: ${bearers.size} machines are certified by the name ${name}: say which key: ${
+      keysOf(bearers)
+    }`,
+  );
 }

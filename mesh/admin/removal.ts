@@ -4,23 +4,35 @@
  */
 import { type Decoded, refusal } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
-import type { NodeEvent } from "../event.ts";
+import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
-import { signStatement } from "../membership/statement.ts";
+import { signStatement, type Statement, subjectOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
-import { authorityOf, counted, type Insistence, meshKeyOf, nameOf, namesOf } from "./authority.ts";
+import {
+  authorityOf,
+  counted,
+  type Insistence,
+  meshKeyKeepers,
+  meshKeyOf,
+  nameOf,
+  namesOf,
+  otherAdmins,
+} from "./authority.ts";
 import {
   certificateOf,
   keysOf,
+  namesakesFault,
+  saidBy,
   signedAt,
   unmetNamed,
   untilOf,
   voidMembers,
 } from "./certificates.ts";
+import { toldApart } from "./doubtful.ts";
 import {
   carryOut,
   estateLines,
@@ -31,6 +43,12 @@ import {
   type Wish,
 } from "./plan.ts";
 
+/**
+ * Seconds for which what an admin has signed may be on its way when its farewell is heard. What comes later is taken for
+ * the word of somebody who has its disk.
+ */
+const FAREWELL_GRACE = 600;
+
 export interface RevokeOptions extends Insistence {
   /** Unix seconds: what an admin signed since then is not signed anew. */
   readonly since?: number;
@@ -39,8 +57,12 @@ export interface RevokeOptions extends Insistence {
 /** The admin that a person names; it may be this node, or one that is not here now. */
 function adminNamed(mesh: Mesh, what: string, who: string): Decoded<MemberId> {
   const meant = mesh.meant(who);
-  const named = [...mesh.statements.admins()].filter((id) =>
-    nameOf(mesh, id) === meant || id === meant || meant.length >= 8 && id.startsWith(meant)
+  const { statements } = mesh;
+  // Of two certified by one name, one may be a thief's.
+  const isCalled = (id: MemberId) =>
+    nameOf(mesh, id) === meant || statements.certificate(id)?.certificate.name === meant;
+  const named = [...statements.admins()].filter((id) =>
+    isCalled(id) || id === meant || meant.length >= 8 && id.startsWith(meant)
   );
   const [one, ...others] = named;
   if (one === undefined) {
@@ -85,8 +107,8 @@ function sinceOf(mesh: Mesh, id: MemberId, now: Now): Pick<Wish, "since"> {
 function officeWarnings(mesh: Mesh, admin: MemberId): string[] {
   const warnings: string[] = [];
   if (admin === mesh.id) warnings.push("this node itself is no admin any more");
-  const isLast = [...mesh.statements.admins()].every((id) => id === admin);
-  if (isLast) {
+  const others = [...mesh.statements.admins()].filter((id) => !mesh.statements.hasLeft(id));
+  if (others.length > 0 && others.every((id) => id === admin)) {
     warnings.push(
       "it is the last admin: nobody can invite, approve or revoke until you promote somebody",
     );
@@ -108,7 +130,14 @@ function meshKeyLines(mesh: Mesh, id: MemberId, name: string, isExpelled: boolea
   ];
 }
 
-/** Ends an admin's office; it stays a member. */
+/** Unix seconds by our clock until which what we heard of an admin's is taken for its own word. */
+function lastWordOf({ statements }: Mesh, admin: MemberId): number {
+  const farewell = statements.farewell(admin);
+  const heard = farewell && statements.get(farewell.hash);
+  return heard ? heard.seen + FAREWELL_GRACE : Infinity;
+}
+
+/** Ends an admin's office; it stays a member, unless it has left. */
 export function demote(
   mesh: Mesh,
   now: Now,
@@ -122,8 +151,10 @@ export function demote(
   if (!admin.ok) return admin;
   const id = admin.value;
   const name = nameOf(mesh, id);
-  const heir = heirOf(mesh, now, id, () => true);
-  const estate = estateOf(mesh, now, id, heir, () => true);
+  const saidUntil = lastWordOf(mesh, id);
+  const isKept = ({ seen }: Held) => seen <= saidUntil;
+  const heir = heirOf(mesh, now, id, isKept);
+  const estate = estateOf(mesh, now, id, heir, isKept);
   const judgement = mesh.judge.judge(id, secondsOf(now));
   const stays: Wish[] = [];
   if (judgement.kind === "member") {
@@ -140,10 +171,15 @@ export function demote(
       `${name} is no admin any more`,
       ...estateLines(mesh, name, estate),
       stays.length > 0 ? `${name} stays a member` : `${name} has left the mesh`,
+      ...(saidUntil === Infinity ? [] : [
+        `what this node heard of after ${
+          rfc3339(saidUntil)
+        } is not signed anew: ${name} had left by then`,
+      ]),
       "an office ends for good: only with a new identity can it be an admin again",
       ...meshKeyLines(mesh, id, name, false),
     ],
-    warnings: officeWarnings(mesh, id),
+    warnings: [...officeWarnings(mesh, id), ...estateWarnings(name, estate)],
     wishes: [...estate.wishes, ...stays, { by: by.value, draft: { kind: "demoted", key: id } }],
   };
   return carryOut(mesh, now, "demote", plan, yes, out);
@@ -171,6 +207,8 @@ export function revoke(
         "revoke it",
     );
   }
+  const fault = namesakesFault(mesh, "revoke", who);
+  if (fault) return fault;
   const admin = adminNamed(mesh, "revoke", who);
   if (admin.ok) return revokeAdmin(mesh, now, admin.value, options, out);
   const found = isKey(who) ? undefined : mesh.find(who);
@@ -186,7 +224,8 @@ export function revoke(
   const void_ = found?.ok ? undefined : before[0]?.id ?? unmet[0]?.id;
   if (found && !found.ok && void_ === undefined) return refusal(`revoke: ${found.error}`);
   const id = void_ ?? (found?.ok ? found.value.id : who);
-  if (options.since !== undefined) {
+  const wasAdmin = mesh.statements.hadOffice(id);
+  if (options.since !== undefined && !wasAdmin) {
     return refusal(
       `revoke: ${who} is no admin, and has signed nothing for others: leave out --since`,
     );
@@ -199,7 +238,7 @@ export function revoke(
     );
   }
   // An admin's word is nothing against who was an admin once.
-  const by = mesh.statements.hadOffice(id)
+  const by = wasAdmin
     ? meshKeyOf(mesh, "revoke: who was an admin is removed by the mesh key", options)
     : authorityOf(mesh, "revoke", options);
   if (!by.ok) return by;
@@ -211,6 +250,7 @@ export function revoke(
       : `the key ${id} cannot become a member any more`,
     ...guestLines(mesh, id, name),
     ...meshKeyLines(mesh, id, name, true),
+    ...(options.since === undefined ? [] : heirloomLines(mesh, id, name, options.since)),
   ];
   const token = member?.membership.token;
   if (token && mesh.judge.used(token.key) < token.uses && !mesh.statements.isWithdrawn(token.key)) {
@@ -226,6 +266,52 @@ export function revoke(
     wishes: [{ by: by.value, draft: { kind: "removed", key: id } }],
   };
   return carryOut(mesh, now, "revoke", plan, options.yes ?? false, out);
+}
+
+/**
+ * What a former admin has signed since a time, and others have signed anew as its office ended: that is their word now, so
+ * a person looks at each.
+ */
+function heirloomLines(mesh: Mesh, admin: MemberId, name: string, since: number): string[] {
+  const { statements, guests: { guests } } = mesh;
+  const members = new Map<MemberId, Who>();
+  const removed = new Map<MemberId, Who>();
+  const devices = new Set<string>();
+  const isOlder = ({ hash, kind, signer }: Statement) =>
+    (kind === "member" || kind === "admin" || signer !== admin && kind === "removed") &&
+    (statements.get(hash)?.seen ?? Infinity) < since;
+  for (const { statement, seen } of saidBy(mesh, admin)) {
+    if (seen < since) continue;
+    const key = subjectOf(statement);
+    const who = { id: key, name: nameOf(mesh, key) };
+    const isNew = !Array.from(statements.about(key)).some(isOlder);
+    if (statement.kind === "guest") {
+      const guest = guests.get(key);
+      if (guest) devices.add(guests.nameOf(guest));
+    } else if (statement.kind === "removed" && statements.isRemoved(key)) removed.set(key, who);
+    else if (statement.kind === "member" && isNew && statements.certificate(key)) {
+      if (!statements.isRemoved(key) && !statements.hasLeft(key)) members.set(key, who);
+    }
+  }
+  const lines = [
+    `what ${name} signed before its office ended was signed anew then, and this does not undo that`,
+  ];
+  const say = (what: string, names: readonly string[], rest: string) => {
+    if (names.length > 0) lines.push(`${counted(names.length, what)} ${rest}: ${names.join(", ")}`);
+  };
+  const sinceThen = `that ${name} certified since then`;
+  say(
+    "member",
+    toldApart(mesh, [...members.values()]),
+    `${sinceThen}: \`shoal revoke\` those that you do not know`,
+  );
+  say(
+    "guest",
+    [...devices].sort(),
+    `${sinceThen}: \`shoal guest remove\` those that you do not know`,
+  );
+  say("removal", toldApart(mesh, [...removed.values()]), `that ${name} made since then stay`);
+  return lines;
 }
 
 function revokeAdmin(
@@ -265,9 +351,21 @@ function revokeAdmin(
   return carryOut(mesh, now, "revoke", plan, yes, out);
 }
 
-/** Admins beside this node, but for those that have left. */
-export function otherAdmins({ statements, id }: Mesh): MemberId[] {
-  return [...statements.admins()].filter((one) => one !== id && !statements.hasLeft(one));
+/**
+ * The end of our own office along with our membership, where the mesh key is here. Only where nothing has to be signed
+ * anew for it: this node is gone before much more than two statements has reached everybody, and whoever hears of the end
+ * of the office without those would be out.
+ */
+function ownEnd(mesh: Mesh, now: Now): { readonly lines: readonly string[] } | undefined {
+  const { signer, id } = mesh;
+  const mayKnow = mesh.hasCompared && !mesh.isAlone();
+  if (!mayKnow || !signer.hasMeshKey || signer.numbersLeft("mesh") < 1) return undefined;
+  const { wishes, invitesEnded } = estateOf(mesh, now, id, "mesh", () => true, true);
+  if (wishes.length > 0) return undefined;
+  const lines = invitesEnded === 0
+    ? []
+    : [`${counted(invitesEnded, "invite")} of ${mesh.name} ${invitesEnded === 1 ? "ends" : "end"}`];
+  return { lines };
 }
 
 /** Ends our own membership for ever: others forget us, and our key cannot come back. */
@@ -281,6 +379,8 @@ export function leaveForGood(
   const { id, name } = mesh;
   const isAdmin = mesh.statements.isAdmin(id);
   const others = otherAdmins(mesh);
+  const keepers = meshKeyKeepers(mesh);
+  const end = isAdmin && others.length > 0 && keepers.length > 0 ? ownEnd(mesh, now) : undefined;
   const warnings = [`${name} cannot come back with this key`];
   const advice = ["`shoal down` stops a node that can come back"];
   if (mesh.roster.size > 0) {
@@ -288,7 +388,7 @@ export function leaveForGood(
       warnings.push("this node is the last admin: nobody can invite, approve or revoke without it");
       advice.push("`shoal promote NAME` makes another member an admin first");
     }
-    if (mesh.signer.hasMeshKey) {
+    if (mesh.signer.hasMeshKey && keepers.length === 0) {
       warnings.push(
         "the mesh key is on this machine: nobody can make or unmake admins until the mesh key is brought to " +
           "another machine, or the recovery words name another",
@@ -296,6 +396,22 @@ export function leaveForGood(
       advice.push(
         "`shoal mesh-key export` shows it as words, to be taken to another machine first",
       );
+    } else if (mesh.signer.hasMeshKey) {
+      warnings.push(
+        "the mesh key is on this machine, too: whoever has a copy of its folder can make admins and unmake them " +
+          "until the recovery words name another",
+      );
+      advice.push("`shoal mesh-key seal --yes` takes the mesh key off this machine first");
+    }
+    if (isAdmin && !end) {
+      warnings.push(
+        `the office of ${name} goes on: whoever has a copy of this machine's folder can certify and remove members ` +
+          `until the holder of the mesh key demotes ${name}`,
+      );
+      const where = mesh.signer.hasMeshKey
+        ? "here"
+        : `on ${namesOf(keepers, "the holder of the mesh key")}`;
+      if (others.length > 0) advice.push(`\`shoal demote ${name}\` ${where} ends its office first`);
     }
     if (mesh.isAlone()) {
       warnings.push(
@@ -309,9 +425,12 @@ export function leaveForGood(
     ...guestLines(mesh, id, name),
   ];
   if (isAdmin && others.length > 0) {
+    const heirs = namesOf(others.map((one) => nameOf(mesh, one)), "");
     lines.push(
-      `what it signed stays valid until somebody with the mesh key demotes it ` +
-        `(${namesOf(others.map((one) => nameOf(mesh, one)), "")} can go on)`,
+      end
+        ? `its office ends as well, and nothing that it signed has to be signed anew (${heirs} can go on)`
+        : `what it signed stays valid until somebody with the mesh key demotes it (${heirs} can go on)`,
+      ...end?.lines ?? [],
     );
   }
   const outcome = { who: { id, name }, lines, warnings, advice };
@@ -322,6 +441,10 @@ export function leaveForGood(
     number: 0,
     at,
   });
+  if (end) {
+    const said = mesh.say(now, "mesh", { kind: "demoted", key: id }, out);
+    if (!said.ok) return refusal(`leave: ${said.error}`);
+  }
   mesh.mustPersist = true;
   mesh.sayFarewell(now, farewell, out);
   return { ok: true, value: { ...outcome, isDone: true } };

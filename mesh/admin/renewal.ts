@@ -1,8 +1,8 @@
 /** A new key for this machine: what it gives up with the old one. */
 import type { Mesh } from "../membership/mesh.ts";
 import { type Now, secondsOf } from "../machine.ts";
-import { guestLines, otherAdmins } from "./removal.ts";
-import { namesOf } from "./authority.ts";
+import { guestLines } from "./removal.ts";
+import { namesOf, otherAdmins } from "./authority.ts";
 import type { Planned } from "./plan.ts";
 
 /**

@@ -57,6 +57,11 @@ class Claimants {
     for (const claim of all) this.#push(claim);
   }
 
+  /** All of them, in no order. */
+  *all(): Generator<Claim> {
+    for (const claim of this.#heap) if (this.counts(claim)) yield claim;
+  }
+
   /** Whoever has it: thousands can claim one thing, and leave one after the other. */
   first(): Claim | undefined {
     for (;;) {
@@ -75,7 +80,7 @@ export interface Move {
   readonly after: MemberId | undefined;
 }
 
-/** One claim a member. As large as the member table that feeds it. */
+/** One claim a key. As large as what feeds it: the member table, and the certificates that count (statements.ts). */
 export class Claims {
   readonly #claims = new Map<MemberId, Claim>();
   readonly #wanted = new Map<string, Claimants>();
@@ -134,6 +139,11 @@ export class Claims {
 
   get(id: MemberId): Claim | undefined {
     return this.#claims.get(id);
+  }
+
+  /** Everybody that claims it, in no order. */
+  claimants(wish: string): Iterable<Claim> {
+    return this.#wanted.get(wish)?.all() ?? [];
   }
 
   /** The one member that has it. */

@@ -580,7 +580,7 @@ export class Mesh {
     member.isToldGone = known?.status === "dead" || known?.status === "left";
     this.#seal.know(id, record.key, bootOf(record.sequence), record.run);
     if (!this.swim.admit(now, id, this.#swimOut(now, out), known)) {
-      this.roster.remove(id);
+      this.roster.remove(id, now);
       this.#seal.forget(id);
       return false;
     }
@@ -782,7 +782,7 @@ export class Mesh {
     this.unintroduced.delete(member.id);
     this.#reviewing.forget(member.id);
     this.tunnels.remove(now, member, out);
-    this.roster.remove(member.id);
+    this.roster.remove(member.id, now);
     this.tunnels.reroute(now, out);
     this.guests.touch();
     this.isDirty = true;

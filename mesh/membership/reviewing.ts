@@ -91,6 +91,7 @@ export class Reviewing {
     const back = this.untimely.review(now, judgeNow, earlier, wasMember);
     for (const record of back) take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#surplusOf(now, id, out);
+    this.#absent(now, judge.statements.certifiedKeys().union(new Set(roster.absent())), out);
   }
 
   /** Judges those anew whom a statement concerns. @returns their keys */
@@ -111,7 +112,22 @@ export class Reviewing {
       if (member) this.#member(now, member, isTimely, out);
       else this.#surplusOf(now, id, out);
     }
+    this.#absent(now, concerned, out);
     return concerned;
+  }
+
+  /** Whoever is not in the table holds its name and address while its certificate counts. */
+  #absent(now: Now, ids: Iterable<MemberId>, out: Outbox<NodeEvent>): void {
+    const { judge, roster, self, renewed } = this.links;
+    const isTimely = this.isTimely(now);
+    const { revision } = roster;
+    for (const id of ids) {
+      if (id === self || roster.get(id)) continue;
+      const judgement = judge.judge(id, secondsOf(now));
+      const isOut = judgement.kind === "refused" && isOfClock(judgement.why);
+      if (isTimely || !isOut) roster.reserve(id, judgement);
+    }
+    if (roster.revision !== revision) renewed(now, out);
   }
 
   #member(now: Now, member: Member, isTimely: boolean, out: Outbox<NodeEvent>): void {

@@ -100,6 +100,8 @@ export class Roster {
   readonly #members = new Map<MemberId, Member>();
   readonly #byPeer = new Map<PeerId, Member>();
   readonly #guestsByPeer = new Map<PeerId, string>();
+  /** As many as there is room for statements of admins and of the mesh key, at most. */
+  readonly #absent = new Map<MemberId, Membership>();
   readonly #addresses = new Claims(true);
   readonly #names = new Claims();
   readonly meshId: Uint8Array;
@@ -108,6 +110,8 @@ export class Roster {
     at: -Infinity,
     by: new Map(),
   };
+  /** How often somebody came into the table or left it: names and addresses may stay as they are. */
+  #moves = 0;
   /** Newcomers that the limit has cost. */
   refused = 0;
 
@@ -121,7 +125,7 @@ export class Roster {
 
   /** While it stays the same, all members, their names and their addresses do. */
   get revision(): number {
-    return this.#names.revision + this.#addresses.revision;
+    return this.#names.revision + this.#addresses.revision + this.#moves;
   }
 
   get size(): number {
@@ -190,13 +194,36 @@ export class Roster {
     this.#occupyClaimed(member, now);
   }
 
-  remove(id: MemberId): void {
+  remove(id: MemberId, now: Now): void {
     const member = this.#members.get(id);
     if (member === undefined) return;
     this.#members.delete(id);
-    this.#addresses.release(id);
-    this.#names.release(id);
+    this.#moves++;
+    this.reserve(id, this.judge(member.record, now));
     if (member.peer !== undefined) this.#byPeer.delete(member.peer);
+  }
+
+  /**
+   * A certificate that counts holds its name and its address though its holder is not in the table: it was silent for so
+   * long that it is forgotten, or has not come yet. So who has which name follows from the statements, and not from whom
+   * this node has met.
+   */
+  reserve(id: MemberId, judgement: Judgement): void {
+    if (this.#members.has(id)) return;
+    if (judgement.kind === "member" && rankOf(judgement.membership) < PROVISIONAL) {
+      const before = this.#absent.get(id);
+      this.#absent.set(id, judgement.membership);
+      if (!before || !isSameClaim(before, judgement.membership)) this.claim(judgement.membership);
+    } else {
+      this.#absent.delete(id);
+      this.#addresses.release(id);
+      this.#names.release(id);
+    }
+  }
+
+  /** Keys whose certificates hold names and addresses, and that are not in the table. */
+  absent(): Iterable<MemberId> {
+    return this.#absent.keys();
   }
 
   /** The machine's routes changed: the kernel chooses from which address members are answered, until they are heard. */
@@ -246,8 +273,7 @@ export class Roster {
   renew(member: Member, membership: Membership): boolean {
     const before = member.membership;
     member.membership = membership;
-    const isSame = before.name === membership.name && before.ip4Counter === membership.ip4Counter &&
-      before.since === membership.since && rankOf(before) === rankOf(membership);
+    const isSame = isSameClaim(before, membership);
     if (!isSame) this.claim(membership);
     return !isSame;
   }
@@ -322,6 +348,13 @@ export class Roster {
   /** Whether somebody else has this name for good: a provisional member yields to a certificate. */
   isNameTaken(name: string, by: MemberId): boolean {
     return this.#isTaken(this.#names, name, by);
+  }
+
+  /** Keys, of absent ones too, whose certificates that count bear this name: one of them has it. */
+  *namesakes(name: string): Generator<MemberId> {
+    for (const { id, rank } of this.#names.claimants(name)) {
+      if (rank < PROVISIONAL && !isGuestClaim(id)) yield id;
+    }
   }
 
   /** Who has the name, and who the address, that a member claims and has not got. */
@@ -452,12 +485,7 @@ export class Roster {
       return own !== undefined && sameBytes(own, address);
     });
     const [member, ...others] = matches;
-    if (member === undefined) {
-      return {
-        ok: false,
-        error: `${text}: no member has this name, key or address: \`shoal status\` lists them all`,
-      };
-    }
+    if (member === undefined) return { ok: false, error: this.#unfound(text) };
     if (others.length > 0) {
       const keys = matches.map(({ id }) => id.slice(0, 16)).join(", ");
       return {
@@ -466,6 +494,17 @@ export class Roster {
       };
     }
     return { ok: true, value: member };
+  }
+
+  #unfound(text: string): string {
+    const holder = this.#names.holder(text);
+    if (holder === undefined || !this.#absent.has(holder)) {
+      return `${text}: no member has this name, key or address: \`shoal status\` lists them all`;
+    }
+    return `${text}: the member of this name (${
+      holder.slice(0, 16)
+    }) is not here: it has not come yet, or has been ` +
+      "silent for 30 days";
   }
 
   #add(record: NodeRecord, membership: Membership, now: Now): Member {
@@ -485,6 +524,8 @@ export class Roster {
       isToldGone: false,
     };
     this.#members.set(member.id, member);
+    this.#moves++;
+    this.#absent.delete(member.id);
     this.claim(membership);
     this.#occupyClaimed(member, now);
     return member;
@@ -501,6 +542,12 @@ export function guestClaim(key: string): string {
 
 function isGuestClaim(id: string): boolean {
   return id.endsWith(GUEST);
+}
+
+/** Whether two memberships of one key claim the same. */
+function isSameClaim(a: Membership, b: Membership): boolean {
+  return a.name === b.name && a.ip4Counter === b.ip4Counter && a.since === b.since &&
+    rankOf(a) === rankOf(b);
 }
 
 /** Whether nothing authenticated has come from a member in this run. */

@@ -81,7 +81,7 @@ Deno.test("at the limit newcomers are refused and counted, and members still ren
   assert.ok(refused.kind === "refused" && refused.why === "full");
   assert.equal(roster.refused, 1);
   assert.equal(roster.accept(recordOf(anna, 2), now).kind, "updated");
-  roster.remove(bert.id);
+  roster.remove(bert.id, now);
   assert.equal(roster.accept(recordOf(carl, 1), now).kind, "new");
 });
 
@@ -119,13 +119,22 @@ Deno.test("who was not heard in this run is unheard, a remembered place or not",
 });
 
 Deno.test("invariant 7: two members never bear one name: who loses it is called by its key, too", () => {
-  const { roster } = setUp([{ name: "lyon", since: NOW }, { name: "lyon", since: NOW - 1 }]);
+  const { judge, roster } = setUp([{ name: "lyon", since: NOW }, { name: "lyon", since: NOW - 1 }]);
   taken(roster, recordOf(anna));
   assert.equal(roster.nameOf(anna.id), "lyon");
   taken(roster, recordOf(bert));
   assert.equal(roster.nameOf(bert.id), "lyon");
   assert.equal(roster.nameOf(anna.id), `lyon-${anna.id.slice(0, 32)}`);
-  roster.remove(bert.id);
+  roster.remove(bert.id, now);
+  assert.equal(
+    roster.nameOf(bert.id),
+    "lyon",
+    "who is forgotten has its name while its certificate counts",
+  );
+  assert.equal(roster.nameOf(anna.id), `lyon-${anna.id.slice(0, 32)}`);
+  taken(roster, recordOf(bert));
+  judge.statements.add(society.sign(society.mesh, { kind: "removed", key: bert.id }).bytes, NOW);
+  roster.remove(bert.id, now);
   assert.equal(roster.nameOf(anna.id), "lyon");
   assert.equal(roster.nameOf(bert.id), "");
 });
@@ -178,7 +187,7 @@ Deno.test("a name that means two members names neither, and says by what to choo
 
 Deno.test("invariant 7: who loses an address has none, and nothing that a member signs moves another's", () => {
   const [mine, theirs] = clashing(anna, bert);
-  const { roster } = setUp([
+  const { judge, roster } = setUp([
     { ip4Counter: mine, since: NOW - 1 },
     { ip4Counter: theirs, since: NOW },
   ]);
@@ -191,7 +200,14 @@ Deno.test("invariant 7: who loses an address has none, and nothing that a member
   for (let count = 2; count < 5; count++) roster.accept(recordOf(bert, count), now);
   assert.equal(roster.ip4(bert.id), undefined);
   assert.deepEqual(roster.movedIp4(), []);
-  roster.remove(anna.id);
+  roster.remove(anna.id, now);
+  assert.equal(
+    roster.ip4(bert.id),
+    undefined,
+    "who is forgotten has its address while its certificate counts",
+  );
+  judge.statements.add(society.sign(society.mesh, { kind: "removed", key: anna.id }).bytes, NOW);
+  roster.reserve(anna.id, judge.judge(anna.id, NOW));
   assert.deepEqual(roster.ip4(bert.id), address);
   assert.deepEqual(roster.movedIp4(), [{ address, before: anna.id, after: bert.id }]);
 });
@@ -297,7 +313,7 @@ Deno.test("who is at a place: whoever was heard there, else who says so, at once
   assert.equal(roster.at(other, now)?.id, anna.id, "a newer record");
   taken(roster, recordOf(carl, 1, { endpoints: [other] }));
   assert.equal(roster.at(other, now)?.id, anna.id, "who said it first");
-  roster.remove(bert.id);
+  roster.remove(bert.id, now);
   assert.equal(roster.at(place, now), undefined);
   const later = { ...now, boot: now.boot + 1_000 };
   assert.equal(roster.at(place, later)?.id, anna.id);

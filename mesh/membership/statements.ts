@@ -124,6 +124,7 @@ export class Statements {
   /** Keys that a token has certified, in the order in which they count; made when asked for. */
   readonly #ranks = new Map<string, Ranks>();
   readonly #guestKeys = new Set<string>();
+  readonly #certifiedKeys = new Set<MemberId>();
   /** What was found about subjects of more than {@link FEW} statements since the last change. */
   readonly #findings = new Map<string, Findings>();
   /** Changes with the rights of signers, and with the order in which keys use up tokens. */
@@ -226,8 +227,12 @@ export class Statements {
 
   /** Whether somebody with a right to it at that time has certified a key, be it as a member or an admin. */
   wasCertified(key: MemberId): boolean {
-    for (const { kind } of this.about(key)) if (kind === "admin" || kind === "member") return true;
-    return false;
+    return this.#certifiedKeys.has(key);
+  }
+
+  /** Keys for which somebody with a right to it at that time has signed a certificate, be it good now or not. */
+  certifiedKeys(): ReadonlySet<MemberId> {
+    return this.#certifiedKeys;
   }
 
   /** Whether the only certificates of a key are more than their token admits. */
@@ -750,6 +755,7 @@ export class Statements {
     this.#findings.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins++;
     if (statement.kind === "guest") this.#guestKeys.add(subject);
+    if (isCertificate(statement)) this.#certifiedKeys.add(subject);
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
     const byToken = this.#byToken.get(key) ?? new Set();
@@ -777,6 +783,9 @@ export class Statements {
     this.#findings.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins--;
     if (statement.kind === "guest" && !this.#saysGuest(subject)) this.#guestKeys.delete(subject);
+    if (isCertificate(statement) && !this.#isCertified(subject)) {
+      this.#certifiedKeys.delete(subject);
+    }
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
     const byToken = this.#byToken.get(key);
@@ -788,6 +797,11 @@ export class Statements {
 
   #saysGuest(key: string): boolean {
     for (const { kind } of this.about(key)) if (kind === "guest") return true;
+    return false;
+  }
+
+  #isCertified(key: MemberId): boolean {
+    for (const one of this.about(key)) if (isCertificate(one)) return true;
     return false;
   }
 
@@ -845,6 +859,10 @@ const ENDS: readonly Kind[] = ["withdrawn", "removed", "demoted"];
 
 function strength({ kind }: Statement): number {
   return ENDS.indexOf(kind);
+}
+
+function isCertificate(statement: Statement): statement is CertificateStatement {
+  return statement.kind === "admin" || statement.kind === "member";
 }
 
 function isOf<K extends Kind>(statement: Statement, kind: K): statement is StatementOf<K> {

@@ -2,7 +2,7 @@
  * What is wrong with a node or its mesh, and what to do about it: an ordered list of small checks, each
  * of which says nothing or a few sentences.
  */
-import { adminNames, nameOf, namesOf } from "../admin/authority.ts";
+import { adminNames, bearersOf, meshKeyKeepers, nameOf, namesOf } from "../admin/authority.ts";
 import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
 import { refusalText } from "../door/entry.ts";
@@ -92,6 +92,7 @@ const CHECKS: readonly MeshCheck[] = [
   overuse,
   pairs,
   voids,
+  departedAdmins,
   meshKey,
   numbers,
   untimely,
@@ -102,7 +103,7 @@ const CHECKS: readonly MeshCheck[] = [
 ];
 
 /** What a person has to settle in a mesh of which this node is a member. */
-const OF_ADMINS: readonly MeshCheck[] = [requests, overuse, pairs, voids];
+const OF_ADMINS: readonly MeshCheck[] = [requests, overuse, pairs, voids, departedAdmins];
 
 function laboratory({ isOpen, mesh }: ReportSources): string[] {
   if (!isOpen) return [];
@@ -329,6 +330,31 @@ function undone({ statements }: Mesh): string[] {
     } do not count any more, since the office of their ` +
     "signer ended: `shoal revoke NAME` or `shoal approve NAME` settles each",
   ];
+}
+
+/**
+ * A farewell ends no office, since what an admin signed is to outlast its membership. Whoever has its disk, or an old copy,
+ * goes on signing, until a person ends the office.
+ */
+function departedAdmins(_now: Now, mesh: Mesh): string[] {
+  const { statements, signer } = mesh;
+  const gone = [...statements.admins()].filter((id) => id !== mesh.id && statements.hasLeft(id));
+  const keepers = meshKeyKeepers(mesh);
+  const where = signer.hasMeshKey
+    ? ""
+    : keepers.length > 0
+    ? ` on ${namesOf(keepers, "")}`
+    : " where the mesh key is, or `shoal recover`,";
+  const lines = gone.slice(0, LINES_EACH).map((id) => {
+    const name = nameOf(mesh, id);
+    const isClear = [...bearersOf(mesh, name)].every((one) => one === id);
+    const [who, meant] = isClear ? [name, name] : [`${name} (${id.slice(0, 16)})`, id.slice(0, 16)];
+    return `${who} has left, and its office as an admin goes on: whoever has a copy of its disk can certify and ` +
+      `remove members: \`shoal demote ${meant}\`${where} ends that; if its disk was stolen, ` +
+      `\`shoal revoke ${meant} --since TIME\``;
+  });
+  if (gone.length <= LINES_EACH) return lines;
+  return [...lines, `${gone.length - LINES_EACH} more admins have left, and their offices go on`];
 }
 
 function meshKey(_now: Now, mesh: Mesh): string[] {
