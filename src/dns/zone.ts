@@ -64,6 +64,11 @@ export class Zone {
     return REFUSED;
   }
 
+  /** Whether a member or guest has an address now, by its text. */
+  hasOwner(address: string): boolean {
+    return this.#owners.has(address);
+  }
+
   /** The zones of the mesh's networks. */
   reverseZones(): string[] {
     return this.directory.networks.flatMap(reverseZones);
