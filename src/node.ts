@@ -30,6 +30,7 @@ import type { ControlNews } from "./control.ts";
 import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { Guard, type GuardNews } from "./guard.ts";
 import { KEY_LENGTH } from "./keys.ts";
 import { untilLook } from "./look.ts";
 import { Loop } from "./loop.ts";
@@ -62,6 +63,7 @@ const COMPARED_MS = 3_000;
 export type NodeNews =
   | CoreNews
   | ControlNews
+  | GuardNews
   | ResolverNews
   | StateNews
   /** The usual UDP port, which was taken as the node started, is free and ours. */
@@ -156,6 +158,7 @@ export class MeshNode {
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
   readonly #meshKey: MeshKey;
+  readonly #guard: Guard;
   readonly #addresses: LinkAddresses;
   readonly #resolver: Resolver | undefined;
   readonly #outside = new Outside();
@@ -165,8 +168,8 @@ export class MeshNode {
   readonly #mtu: number;
   readonly #loop = new Loop();
   readonly #underlay: Underlay;
-  /** Of the mesh; none before this node has addresses in it. */
-  #networks: readonly Prefix[] = [];
+  /** Our addresses, with the length of the mesh's network; none before this node has some. */
+  #own: readonly Prefix[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
@@ -210,6 +213,7 @@ export class MeshNode {
         onNews: options.onNews,
       })
       : undefined;
+    this.#guard = new Guard(this.#device, options.onNews);
     this.#addresses = new LinkAddresses(
       this.#device,
       (ifname) => this.#outside.addressesOf(ifname),
@@ -568,11 +572,12 @@ export class MeshNode {
         this.#resolve(event.seed).catch(this.options.onDefect);
         return;
       case "addresses":
-        this.#networks = [
+        this.#own = [
           ...(event.ip4 ? [{ address: event.ip4, length: event.pool.length }] : []),
           ...(event.ip6 ? [{ address: event.ip6, length: IP6_ON_LINK }] : []),
         ];
         if (this.options.tun) {
+          this.#guard.set(this.#own); // before they can be reached
           this.#addresses.set(event.ip4, event.ip6, event.pool.length);
           this.#tellInner(event.ip4, event.pool.length);
           this.#tellInner(event.ip6, IP6_ON_LINK);
@@ -601,7 +606,7 @@ export class MeshNode {
 
   #hearNews(news: CoreNews): void {
     const { onNews, onDefect } = this.options;
-    if (news.kind === "loop" && !this.#loop.begin(readClock(), news.to, this.#networks)) return;
+    if (news.kind === "loop" && !this.#loop.begin(readClock(), news.to, this.#own)) return;
     onNews(news);
     if (news.kind === "workerFailed") onDefect(new Error("the data plane stands still"));
     if (news.kind === "link" && news.news === "gone") {
@@ -645,7 +650,10 @@ export class MeshNode {
   /** What nobody tells us of is looked after. */
   #lookAround(): void {
     try {
-      if (this.options.tun) this.#addresses.mend(readClock());
+      if (this.options.tun) {
+        this.#guard.mend();
+        this.#addresses.mend(readClock());
+      }
       this.#regainPort();
       this.#resolver?.mend();
       this.#state.mend(readClock(), this.#memory);
@@ -771,14 +779,20 @@ export class MeshNode {
     const now = readClock();
     const loops = this.#device.counters()["drop_tx_loop"] ?? 0;
     const names = this.#resolver?.health(ifname) ?? [];
-    return [...lines, ...this.#loop.health(now, loops), ...this.#addresses.health(now), ...names];
+    return [
+      ...lines,
+      ...this.#loop.health(now, loops),
+      ...this.#addresses.health(now),
+      ...this.#guard.health(),
+      ...names,
+    ];
   }
 
   #underlayLines({ self, peers, guests }: NodeStatus): string[] {
-    if (!this.options.tun || this.#networks.length === 0) return [];
+    if (!this.options.tun || this.#own.length === 0) return [];
     const members = [self, ...peers, ...guests].flatMap(({ ip4, ip6 }) => [ip4, ip6]);
     const sought = this.#machine.soughtInside(SOUGHT_MAX);
-    return this.#underlay.health(this.#networks, sought, new Set(members));
+    return this.#underlay.health(this.#own, sought, new Set(members));
   }
 
   #rivalLines(ifname: string, pool: Prefix): string[] {
