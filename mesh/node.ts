@@ -907,12 +907,13 @@ export class Node {
 
   #tellAddresses(mesh: Mesh, out: Outbox<NodeEvent>): void {
     const { id } = this.#identity;
-    // Asked after every step: the other address is the key's, and never changes.
-    const text = mesh.roster.ip4Text(id) ?? "none";
+    const { ownIp6: ip6 } = mesh;
+    // Asked after every step: the other address is the key's, and can only be had or not.
+    const text = `${mesh.roster.ip4Text(id) ?? "none"}${ip6 ? "" : " alone"}`;
     if (text === this.#addresses) return;
     this.#addresses = text;
     const ip4 = mesh.roster.ip4(id);
-    out.event({ kind: "addresses", ip4, ip6: mesh.ip6, pool: mesh.genesis.pool });
+    out.event({ kind: "addresses", ip4, ip6, pool: mesh.genesis.pool });
   }
 
   #strange(now: Now, { bytes, from }: Arrival): void {

@@ -4,11 +4,11 @@ import type { Prefix } from "../machine.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { networkOf } from "../prefix.ts";
 
-/** A member or a guest, and its addresses; its IPv4 address may be another's now. */
+/** A member or a guest, and its addresses; each may be another's now. */
 export interface Named {
   readonly name: string;
   readonly ip4: string | undefined;
-  readonly ip6: string;
+  readonly ip6: string | undefined;
 }
 
 export interface Directory {
@@ -43,11 +43,13 @@ function directoryOf(mesh: Mesh): Directory {
     const ip4 = mesh.roster.ip4(id);
     return ip4 && formatAddress(ip4);
   };
-  const self = { name: mesh.name, ip4: ip4Of(mesh.id), ip6: formatAddress(mesh.ip6) };
+  const ip6Of = (id: string, ip6: Uint8Array) =>
+    mesh.roster.hasLostIp6(id) ? undefined : formatAddress(ip6);
+  const self = { name: mesh.name, ip4: ip4Of(mesh.id), ip6: ip6Of(mesh.id, mesh.ip6) };
   const others = Array.from(mesh.roster.members(), ({ id, ip6 }) => ({
     name: mesh.roster.nameOf(id),
     ip4: ip4Of(id),
-    ip6: formatAddress(ip6),
+    ip6: ip6Of(id, ip6),
   }));
   const { guests } = mesh.guests;
   const devices = Array.from(guests.all(), (guest) => {
