@@ -167,3 +167,32 @@ testUnless(
     await process.stop("SIGKILL");
   },
 );
+
+testUnless(
+  { right },
+  "T15: a route of the network that leads a member's address past the tunnel is named, until it is gone",
+  async () => {
+    const { machines, oslo, of } = await street();
+    await using _ = machines;
+    const health = async () => (await oslo.status()).health;
+    assert.deepEqual((await health()).filter((line) => /tunnel/.test(line)), []);
+    const routes = [[of.ip4, "10.0.0.3"], [of.ip6, "fd99::3"]] as const;
+    for (const [address, gateway] of routes) {
+      await oslo.host.ip(`route add ${address} via ${gateway} dev eth0`); // as DHCP's option 121
+      await oslo.statusWhen(
+        "names the member and the way",
+        SOON,
+        ({ health }) =>
+          health.some((line) =>
+            line.includes(`what is meant for lyon (${address}) by eth0, in the clear`)
+          ),
+      );
+      await oslo.host.ip(`route delete ${address} via ${gateway} dev eth0`);
+      await oslo.statusWhen(
+        "says no more of it",
+        SOON,
+        ({ health }) => !health.some((line) => /in the clear/.test(line)),
+      );
+    }
+  },
+);

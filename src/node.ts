@@ -23,6 +23,7 @@ import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { SEEDS_MAX } from "../mesh/door/token.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { IP6_ON_LINK, LinkAddresses } from "./addresses.ts";
+import { Byways } from "./byways.ts";
 import { readClock } from "./clock.ts";
 import { freePort, neighbours } from "./neighbours.ts";
 import { type DataplaneConfig, DEFAULT_PORT, hostName, type SuiteChoice } from "./config.ts";
@@ -159,6 +160,7 @@ export class MeshNode {
   readonly #driver: Driver<NodeEvent>;
   readonly #meshKey: MeshKey;
   readonly #guard: Guard;
+  readonly #byways: Byways;
   readonly #addresses: LinkAddresses;
   readonly #resolver: Resolver | undefined;
   readonly #outside = new Outside();
@@ -213,6 +215,10 @@ export class MeshNode {
         onNews: options.onNews,
       })
       : undefined;
+    this.#byways = new Byways(this.#device, {
+      talksWith: (limit) => this.#machine.talksWith(readClock(), limit),
+      someOfAll: (from, limit) => this.#machine.someOfAll(from, limit),
+    });
     this.#guard = new Guard(this.#device, options.onNews);
     this.#addresses = new LinkAddresses(
       this.#device,
@@ -653,6 +659,7 @@ export class MeshNode {
       if (this.options.tun) {
         this.#guard.mend();
         this.#addresses.mend(readClock());
+        this.#byways.look((family) => this.#addresses.isShadowed(family));
       }
       this.#regainPort();
       this.#resolver?.mend();
@@ -783,6 +790,7 @@ export class MeshNode {
       ...lines,
       ...this.#loop.health(now, loops),
       ...this.#addresses.health(now),
+      ...this.#byways.health(),
       ...this.#guard.health(),
       ...names,
     ];
