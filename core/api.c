@@ -264,6 +264,8 @@ int32_t shoal_device_counters(shoal_device_t handle, uint64_t *counters, uint32_
         for (uint32_t w = 0; w < device->worker_count; w++)
             counters[i] += stats_get(&device->workers[w]->pass.stats, i);
     }
+    if (device->guard)
+        counters[COUNT_drop_guard] = guard_drops(device->guard);
     *written = STATS_COUNT;
     registry_release(handle);
     return SHOAL_OK;
@@ -382,6 +384,32 @@ int32_t shoal_link_around(shoal_device_t handle, const struct shoal_prefix *addr
     if (named)
         failed = netlink_name(call.device->netlink, way, name);
     return link_end(handle, failed, "RTM_GETROUTE", error);
+}
+
+/* The first call makes it: plain WireGuard has none. */
+static int guard_addresses(const struct link_call *call, const struct shoal_prefix *addresses,
+                           uint32_t count) {
+    struct device *device = call->device;
+    if (!device->guard)
+        device->guard = guard_open(device->tun.name);
+    return device->guard ? guard_set(device->guard, call->ifindex, addresses, count) : errno;
+}
+
+int32_t shoal_link_guard(shoal_device_t handle, const struct shoal_prefix *addresses,
+                         uint32_t addresses_size, uint32_t count, struct shoal_error *error,
+                         uint32_t error_size) {
+    if (!error_ok(error, error_size) || addresses_size != count * sizeof(*addresses))
+        return SHOAL_E_SIZE;
+    if (count > SHOAL_GUARDED_MAX)
+        return refuse(error, "count: at most 2");
+    for (uint32_t i = 0; i < count; i++)
+        if (!addresses || !prefix_ok(&addresses[i], sizeof(addresses[i])))
+            return refuse(error, "addresses");
+    struct link_call call = link_begin(handle, error);
+    if (!call.device)
+        return call.status;
+    int failed = guard_addresses(&call, addresses, count);
+    return link_end(handle, failed, "nf_tables", error);
 }
 
 /* ---- Datagrams and mail ------------------------------------------------------------------ */

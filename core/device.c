@@ -298,6 +298,7 @@ void device_close(struct device *device) {
     free(device->queues);
     steering_close(&device->steering);
     tun_close(&device->tun);
+    guard_close(device->guard);
     netlink_close(device->netlink);
     routes_close(&device->routes);
     peer_table_free(&device->plane.peers);

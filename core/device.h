@@ -9,6 +9,7 @@
 
 #include "around.h"
 #include "binding.h"
+#include "guard.h"
 #include "interface.h"
 #include "netlink.h"
 #include "placement.h"
@@ -40,6 +41,7 @@ struct device {
     struct steering steering;
     struct interface interface;
     struct netlink *netlink; /* requests; NULL without interface */
+    struct guard *guard;     /* NULL: nothing is guarded */
     struct routes routes;    /* questions of the control thread */
     struct around around;    /* ways of what it sends */
     uint32_t offloads_off;   /* switched off at open; what a probe finds later stays off too */

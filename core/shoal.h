@@ -32,7 +32,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 5u
+#define SHOAL_ABI_VERSION 6u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -261,6 +261,22 @@ SHOAL_API int32_t shoal_link_way(shoal_device_t device, const struct shoal_prefi
 SHOAL_API int32_t shoal_link_around(shoal_device_t device, const struct shoal_prefix *address,
                                     uint32_t prefix_size, char *name, uint32_t name_size,
                                     uint32_t *deaf, struct shoal_error *error, uint32_t error_size);
+
+#define SHOAL_GUARDED_MAX 2 /* our own address in either family */
+
+/**
+ * Has the kernel drop what comes by another interface than ours (loopback aside), with a source in
+ * the inner network and one of these addresses for its destination: nobody near speaks to us in a
+ * peer's name, past the tunnel. What was guarded before is no more, in one transaction. It ends
+ * with the device, or the process, however that ends (an nf_tables table "inet shoal-IFNAME" of
+ * our own, counted as drop_guard). count 0: nothing is guarded.
+ * @param addresses  with host bits, and the length of the inner network
+ * @return SHOAL_E_SYSTEM, and then all is as before: with EPERM, no right to it; EOPNOTSUPP,
+ *         EPROTONOSUPPORT or EINVAL, not in this kernel (Linux 5.12 with nf_tables)
+ */
+SHOAL_API int32_t shoal_link_guard(shoal_device_t device, const struct shoal_prefix *addresses,
+                                   uint32_t addresses_size, uint32_t count,
+                                   struct shoal_error *error, uint32_t error_size);
 
 /* ---- Peers, routes, sessions ------------------------------------------------------------- */
 

@@ -87,6 +87,7 @@
     X(drop_tx_denied)             /* EPERM, EACCES: a filter */ \
     X(drop_tx_error)              /* any other error of sendmsg */ \
     /* inbound drops */ \
+    X(drop_guard)                 /* by the kernel: past the tunnel, in a peer's name (guard.h) */ \
     X(drop_rx_queue)              /* by the kernel before us: receive buffer full (SO_RXQ_OVFL); \
                                      with UDP_GRO a gathered buffer of many datagrams counts as one, \
                                      so the number is a lower bound */ \

@@ -354,6 +354,27 @@ export class Device {
     return { ifname: readText(name, 0, name.bytes.length), isDeaf };
   }
 
+  /**
+   * Has the kernel drop what comes for these addresses of ours past the tunnel, in the name of somebody of the mesh.
+   * @param addresses at most two, host bits included, with the length of the mesh's network; none: nothing is guarded
+   * @throws {CoreError} EPERM: no right to it; EOPNOTSUPP, EPROTONOSUPPORT, EINVAL: this kernel cannot
+   */
+  setGuard(addresses: readonly Prefix[]): void {
+    const { size } = PrefixStruct;
+    const all = memory(size * addresses.length);
+    for (const [i, address] of addresses.entries()) {
+      writePrefix(this.#prefix, address);
+      all.bytes.set(this.#prefix.bytes, i * size);
+    }
+    const { bytes } = all;
+    const error = this.#error.bytes;
+    const { shoal_link_guard } = this.core.calls;
+    this.#explain(
+      "link_guard",
+      shoal_link_guard(this.handle, bytes, bytes.length, addresses.length, error, error.length),
+    );
+  }
+
   /** @param tag comes back in the peer's mail */
   addPeer(tag: PeerId): PeerHandle {
     const peer = this.#result;

@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 
 export const Status = {
   OK: 0,
@@ -65,6 +65,7 @@ export const Limit = {
   MTU_MIN: 576,
   MTU_MAX: 65475,
   WORKERS_MAX: 64,
+  GUARDED_MAX: 2,
   EDGE_ALL: 7,
   DATAGRAM_MAX: 1500,
 } as const;
@@ -197,6 +198,10 @@ export const symbols = {
   },
   shoal_link_around: {
     parameters: ["u64", "buffer", "u32", "buffer", "u32", "buffer", "buffer", "u32"],
+    result: "i32",
+  },
+  shoal_link_guard: {
+    parameters: ["u64", "buffer", "u32", "u32", "buffer", "u32"],
     result: "i32",
   },
   shoal_peer_add: { parameters: ["u64", "u32", "buffer"], result: "i32" },

@@ -19,7 +19,7 @@ export type NodeEvent =
   | { readonly kind: "persist" }
   /** A seed's host name is wanted: answer with `resolved`. */
   | { readonly kind: "resolve"; readonly seed: string }
-  /** Our own inner addresses changed (also at the start). ip4 is absent while stepping aside. */
+  /** Our own inner addresses changed (also at the start). What another has is absent. */
   | {
     readonly kind: "addresses";
     readonly ip4: Uint8Array | undefined;

@@ -1,6 +1,8 @@
 /** What a member can do to others with well-formed datagrams, sealed and signed with its good keys (T38, T41). */
 import assert from "node:assert/strict";
+import type { Crypto } from "./crypto.ts";
 import { parseToken } from "./door/token.ts";
+import { formatAddress } from "./endpoint.ts";
 import { ip4Of } from "./membership/address.ts";
 import { announcements } from "./membership/announcement.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
@@ -13,7 +15,7 @@ import { flipped } from "./sim/forgery.ts";
 import { Insider } from "./sim/insider.ts";
 import type { Computer } from "./sim/node_lab.ts";
 import { toyCrypto } from "./sim/toy_crypto.ts";
-import { done, healthOf, told, village } from "./sim/people.ts";
+import { canTalk, done, healthOf, revoke, told, village } from "./sim/people.ts";
 
 const DAY = 86_400_000;
 
@@ -147,6 +149,61 @@ Deno.test("item 5, invariant 7: whoever comes by a token under a borne name is c
   assert.equal(victim.node.status(victim.now()).self.name, "victim");
   assert.equal(victim.ip4.join("."), address);
   assert.equal(victim.node.status(victim.now()).self.ip4, address);
+});
+
+Deno.test("item 5, invariant 7: a key whose IPv6 address is a living member's takes it from nobody, and all name it", () => {
+  const label = new TextEncoder().encode("shoal ip6 3\0").toHex();
+  const ground: { key?: string; victim?: Uint8Array } = {};
+  // Of 64 bits that is work for years: here one key is as if it had been found.
+  const clashing: Crypto = {
+    ...toyCrypto,
+    blake2s: (first, ...more) => {
+      const [meshId, key] = more;
+      const isGround = first.toHex() === label && key?.toHex() === ground.key;
+      return meshId && ground.victim && isGround
+        ? toyCrypto.blake2s(first, meshId, ground.victim)
+        : toyCrypto.blake2s(first, ...more);
+    },
+  };
+  const { lab, founder, others: [lyon, oslo] } = village(clashing, ["lyon", "oslo"]);
+  assert.ok(lyon && oslo);
+  const bad = lab.computer({ name: "bad", token: founder.token({ uses: 1 }) });
+  ground.key = bad.id;
+  ground.victim = Uint8Array.fromHex(lyon.id);
+  bad.start();
+  lab.run(20_000);
+  const ip6Of = (one: Computer) => one.node.status(one.now()).self.ip6;
+  const ip6 = ip6Of(lyon);
+  assert.deepEqual([founder.sees(bad)?.standing, ip6Of(bad)], ["certified", ""]);
+  const routes = (one: Computer, kind: "addRoute" | "removeRoute") =>
+    one.commands.filter((command) =>
+      command.kind === kind && formatAddress(command.prefix.address) === ip6
+    ).length;
+  const honest = [founder, oslo];
+  for (const one of honest) {
+    assert.deepEqual([one.sees(lyon)?.ip6, one.sees(bad)?.ip6], [ip6, ""], one.wish.name);
+    assert.deepEqual([routes(one, "addRoute"), routes(one, "removeRoute")], [1, 0], one.wish.name);
+    assert.match(healthOf(one).join("\n"), /^bad has no IPv6 address: .* `shoal revoke NAME`/m);
+  }
+  assert.equal(routes(lyon, "addRoute"), 0, "nor does its own node send there");
+  assert.match(healthOf(bad).join("\n"), /^another member has our IPv6 address/m);
+  // Who comes later is told of the second first, and starts anew with both.
+  const late = lab.computer({ name: "late", token: founder.token({ uses: 1 }) });
+  late.start();
+  lab.run(20_000);
+  for (const one of [oslo, late]) {
+    one.crash();
+    one.start();
+  }
+  lab.run(10_000);
+  for (const one of [oslo, late]) {
+    assert.deepEqual([one.sees(lyon)?.ip6, one.sees(bad)?.ip6], [ip6, ""], one.wish.name);
+  }
+  assert.ok(canTalk([lyon, oslo, bad]), "by IPv4 they all do");
+  revoke(founder, bad);
+  lab.run(10_000);
+  assert.deepEqual([routes(founder, "addRoute"), routes(founder, "removeRoute")], [1, 0]);
+  assert.doesNotMatch(healthOf(founder).join("\n"), /IPv6/);
 });
 
 Deno.test("item 5, invariant 7: a ground key, whose address is a living member's, takes it from nobody", () => {

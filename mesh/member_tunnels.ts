@@ -6,7 +6,7 @@ import type { Crypto } from "./crypto.ts";
 import { type Endpoint, sameEndpoint, type Source } from "./endpoint.ts";
 import type { NodeEvent } from "./event.ts";
 import type { FirstContacts } from "./door/first_contacts.ts";
-import type { Datagram, Now, Outbox } from "./machine.ts";
+import type { Datagram, Now, Outbox, Prefix } from "./machine.ts";
 import type { MemberId } from "./membership/identity.ts";
 import type { Member, Roster } from "./membership/roster.ts";
 import type { Tunnels } from "./tunnel/tunnels.ts";
@@ -61,7 +61,6 @@ export class MemberTunnels {
     this.roster.bind(member, added.peer);
     this.tunnels.stay(added.peer, this.outbox(now, out));
     this.suit(member);
-    this.tunnels.addRoute(added.peer, { address: member.ip6, length: 128 }, this.outbox(now, out));
   }
 
   /** The next handshake with a member asks for the suite that its record allows. */
@@ -91,23 +90,26 @@ export class MemberTunnels {
     if (member.peer !== undefined) this.tunnels.removePeer(now, member.peer, this.outbox(now, out));
   }
 
-  /** Gives a member's tunnel, which may be new, its IPv4 address. */
-  route(now: Now, { id, peer }: Member, out: Outbox<NodeEvent>): void {
-    const address = this.roster.ip4(id);
-    if (peer === undefined || address === undefined) return;
-    this.tunnels.addRoute(peer, { address, length: 32 }, this.outbox(now, out));
+  /** Gives a member's tunnel, which may be new, the addresses that are the member's. */
+  route(now: Now, { id, ip6, peer }: Member, out: Outbox<NodeEvent>): void {
+    if (peer === undefined) return;
+    for (const address of [this.roster.ip4(id), this.roster.hasLostIp6(id) ? undefined : ip6]) {
+      if (address) this.tunnels.addRoute(peer, hostRoute(address), this.outbox(now, out));
+    }
   }
 
   /**
-   * Takes the IPv4 addresses that have changed hands from the tunnels of those that had them, and gives them to those
+   * Takes the addresses that have changed hands from the tunnels of those that had them, and gives them to those
    * that have them. What it costs does not grow with the number of those that claim one in vain: a thief can make thousands.
    */
   reroute(now: Now, out: Outbox<NodeEvent>): void {
-    for (const { address, before, after } of this.roster.movedIp4()) {
+    for (
+      const { address, before, after } of [...this.roster.movedIp4(), ...this.roster.movedIp6()]
+    ) {
       const [had, has] = [before, after].map((id) =>
         id === undefined ? undefined : this.roster.get(id)?.peer
       );
-      const route = { address, length: 32 };
+      const route = hostRoute(address);
       if (had !== undefined) this.tunnels.removeRoute(had, route, this.outbox(now, out));
       if (has !== undefined) this.tunnels.addRoute(has, route, this.outbox(now, out));
     }
@@ -187,4 +189,8 @@ export class MemberTunnels {
       yield member;
     }
   }
+}
+
+function hostRoute(address: Uint8Array): Prefix {
+  return { address, length: 8 * address.length };
 }

@@ -69,7 +69,13 @@ import { nameIn } from "./domain.ts";
 import type { NodeEvent, Who } from "./event.ts";
 import { isInside } from "./membership/address.ts";
 import { type Genesis } from "./membership/genesis.ts";
-import { Directories, type Directory } from "./report/directory.ts";
+import {
+  Directories,
+  type Directory,
+  type Named,
+  namedGuest,
+  namedMember,
+} from "./report/directory.ts";
 import { type Identity, identityFromSeed } from "./membership/identity.ts";
 import { Mesh } from "./membership/mesh.ts";
 import { BOOT_MAX, NO_PROOF, RUN_SIZE } from "./membership/record.ts";
@@ -827,6 +833,28 @@ export class Node {
     return [...found.values()];
   }
 
+  /** Members with whom we have a session now, at most so many: what is sent to them is sent now. */
+  talksWith(now: Now, limit: number): Named[] {
+    const mesh = this.#mesh;
+    return mesh
+      ? Array.from(mesh.tunnels.live(now).take(limit), (one) => namedMember(mesh, one))
+      : [];
+  }
+
+  /**
+   * So many members, then guests, from the n-th on, by which a caller looks at all of them in turns. What it costs grows
+   * with their number by no more than a step over each.
+   */
+  someOfAll(from: number, limit: number): Named[] {
+    const mesh = this.#mesh;
+    if (!mesh) return [];
+    const members = mesh.roster.members().drop(from).take(limit);
+    const found = Array.from(members, (one) => namedMember(mesh, one));
+    const guests = mesh.guests.guests.all().drop(Math.max(0, from - mesh.roster.size));
+    for (const guest of guests.take(limit - found.length)) found.push(namedGuest(mesh, guest));
+    return found;
+  }
+
   #isOfMesh(address: Uint8Array): boolean {
     return this.#mesh !== undefined && isInside(this.#mesh.judge.meshId, address);
   }
@@ -907,12 +935,13 @@ export class Node {
 
   #tellAddresses(mesh: Mesh, out: Outbox<NodeEvent>): void {
     const { id } = this.#identity;
-    // Asked after every step: the other address is the key's, and never changes.
-    const text = mesh.roster.ip4Text(id) ?? "none";
+    const { ownIp6: ip6 } = mesh;
+    // Asked after every step: the other address is the key's, and can only be had or not.
+    const text = `${mesh.roster.ip4Text(id) ?? "none"}${ip6 ? "" : " alone"}`;
     if (text === this.#addresses) return;
     this.#addresses = text;
     const ip4 = mesh.roster.ip4(id);
-    out.event({ kind: "addresses", ip4, ip6: mesh.ip6, pool: mesh.genesis.pool });
+    out.event({ kind: "addresses", ip4, ip6, pool: mesh.genesis.pool });
   }
 
   #strange(now: Now, { bytes, from }: Arrival): void {

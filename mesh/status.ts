@@ -12,7 +12,7 @@ export interface PeerStatus {
   readonly name: string;
   /** Hexadecimal Ed25519 key. */
   readonly key: MemberId;
-  /** "" while it must step aside for another holder of its address. */
+  /** Both "" while it must step aside for another holder of its address. */
   readonly ip4: string;
   readonly ip6: string;
   readonly state: PeerState;
@@ -83,7 +83,7 @@ export interface RequestStatus {
 export interface SelfStatus {
   readonly name: string;
   readonly key: MemberId;
-  /** "" while not a member of a mesh, or while stepping aside for another holder. */
+  /** Both "" while not a member of a mesh, or while stepping aside for another holder. */
   readonly ip4: string;
   readonly ip6: string;
   readonly port: number;

@@ -132,20 +132,17 @@ export class LinkAddresses {
     for (const [name, prefix] of this.#wanted) {
       if (this.#missing.has(name)) continue;
       const network = networkOf(prefix);
-      const way = this.#wayTo(lastOf(network, prefix.address));
+      const way = wayOf(this.link, lastOf(network, prefix.address));
       if (way === undefined || way === ifname) continue;
       this.#shadows.set(`${formatAddress(network.address)}/${network.length}`, way);
     }
   }
 
-  /** @returns by which interface the kernel sends; "": a route refuses; undefined: it has no route */
-  #wayTo(address: Uint8Array): string | undefined {
-    try {
-      return this.link.wayTo(address);
-    } catch (error) {
-      if (!(error instanceof CoreError)) throw error;
-      return REFUSING_ROUTES.includes(error.errnoName) ? "" : undefined;
-    }
+  /** Whether all that is meant for the network of an address of ours of this family goes elsewhere. */
+  isShadowed(family: "IPv4" | "IPv6"): boolean {
+    return [...this.#shadows.keys()].some((network) =>
+      network.includes(":") === (family === "IPv6")
+    );
   }
 
   /** @returns whether something had been taken away, and is there again */
@@ -247,6 +244,16 @@ export class LinkAddresses {
         `(${error.message}): is the address in use by another interface?`,
       { cause: error },
     );
+  }
+}
+
+/** @returns by which interface the kernel sends; "": a route refuses; undefined: it has no route */
+export function wayOf(link: Pick<Link, "wayTo">, address: Uint8Array): string | undefined {
+  try {
+    return link.wayTo(address);
+  } catch (error) {
+    if (!(error instanceof CoreError)) throw error;
+    return REFUSING_ROUTES.includes(error.errnoName) ? "" : undefined;
   }
 }
 

@@ -22,6 +22,7 @@ const DROPS: Readonly<Record<string, string>> = {
   tx_unreachable: "the network had no way to the peer",
   tx_denied: "a filter of this machine forbade it",
   tx_error: "the socket refused it",
+  guard: "sent past the tunnel in a member's name",
   rx_queue: "the socket's receive buffer was full",
   rx_standing: "of a stream that filled the socket, so that it slows down",
   rx_truncated: "received cut off",

@@ -187,6 +187,12 @@ export function noteNews(news: NodeNews): void {
       return log.error("a fault of shoal: please report: a question of a name raised {cause}", {
         cause: news.cause,
       });
+    case "unguarded":
+      return log.warn(
+        "this kernel does not keep apart what comes by the tunnel and what others send in a member's name ({reason}): " +
+          "`shoal status` has the line for your firewall",
+        { reason: news.reason },
+      );
     case "portRegained":
       return log.info("UDP port {port} is free again, and this node listens on it", {
         port: news.port,

@@ -23,6 +23,7 @@ import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
 import { SEEDS_MAX } from "../mesh/door/token.ts";
 import { identityFromSeed } from "../mesh/membership/identity.ts";
 import { IP6_ON_LINK, LinkAddresses } from "./addresses.ts";
+import { Byways } from "./byways.ts";
 import { readClock } from "./clock.ts";
 import { freePort, neighbours } from "./neighbours.ts";
 import { type DataplaneConfig, DEFAULT_PORT, hostName, type SuiteChoice } from "./config.ts";
@@ -30,6 +31,7 @@ import type { ControlNews } from "./control.ts";
 import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
+import { Guard, type GuardNews } from "./guard.ts";
 import { KEY_LENGTH } from "./keys.ts";
 import { untilLook } from "./look.ts";
 import { Forwarded } from "./forwarded.ts";
@@ -63,6 +65,7 @@ const COMPARED_MS = 3_000;
 export type NodeNews =
   | CoreNews
   | ControlNews
+  | GuardNews
   | ResolverNews
   | StateNews
   /** The usual UDP port, which was taken as the node started, is free and ours. */
@@ -157,6 +160,8 @@ export class MeshNode {
   readonly #machine: Machine;
   readonly #driver: Driver<NodeEvent>;
   readonly #meshKey: MeshKey;
+  readonly #guard: Guard;
+  readonly #byways: Byways;
   readonly #addresses: LinkAddresses;
   readonly #resolver: Resolver | undefined;
   readonly #outside = new Outside();
@@ -167,8 +172,8 @@ export class MeshNode {
   readonly #loop = new Loop();
   readonly #forwarded = new Forwarded();
   readonly #underlay: Underlay;
-  /** Of the mesh; none before this node has addresses in it. */
-  #networks: readonly Prefix[] = [];
+  /** Our addresses, with the length of the mesh's network; none before this node has some. */
+  #own: readonly Prefix[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
@@ -212,6 +217,11 @@ export class MeshNode {
         onNews: options.onNews,
       })
       : undefined;
+    this.#byways = new Byways(this.#device, {
+      talksWith: (limit) => this.#machine.talksWith(readClock(), limit),
+      someOfAll: (from, limit) => this.#machine.someOfAll(from, limit),
+    });
+    this.#guard = new Guard(this.#device, options.onNews);
     this.#addresses = new LinkAddresses(
       this.#device,
       (ifname) => this.#outside.addressesOf(ifname),
@@ -570,11 +580,12 @@ export class MeshNode {
         this.#resolve(event.seed).catch(this.options.onDefect);
         return;
       case "addresses":
-        this.#networks = [
+        this.#own = [
           ...(event.ip4 ? [{ address: event.ip4, length: event.pool.length }] : []),
           ...(event.ip6 ? [{ address: event.ip6, length: IP6_ON_LINK }] : []),
         ];
         if (this.options.tun) {
+          this.#guard.set(this.#own); // before they can be reached
           this.#addresses.set(event.ip4, event.ip6, event.pool.length);
           this.#tellInner(event.ip4, event.pool.length);
           this.#tellInner(event.ip6, IP6_ON_LINK);
@@ -603,7 +614,7 @@ export class MeshNode {
 
   #hearNews(news: CoreNews): void {
     const { onNews, onDefect } = this.options;
-    if (news.kind === "loop" && !this.#loop.begin(readClock(), news.to, this.#networks)) return;
+    if (news.kind === "loop" && !this.#loop.begin(readClock(), news.to, this.#own)) return;
     onNews(news);
     if (news.kind === "workerFailed") onDefect(new Error("the data plane stands still"));
     if (news.kind === "link" && news.news === "gone") {
@@ -647,7 +658,11 @@ export class MeshNode {
   /** What nobody tells us of is looked after. */
   #lookAround(): void {
     try {
-      if (this.options.tun) this.#addresses.mend(readClock());
+      if (this.options.tun) {
+        this.#guard.mend();
+        this.#addresses.mend(readClock());
+        this.#byways.look((family) => this.#addresses.isShadowed(family));
+      }
       this.#regainPort();
       this.#resolver?.mend();
       this.#state.mend(readClock(), this.#memory);
@@ -783,15 +798,17 @@ export class MeshNode {
       ...this.#loop.health(now, loops),
       ...forwarded,
       ...this.#addresses.health(now),
+      ...this.#byways.health(),
+      ...this.#guard.health(),
       ...names,
     ];
   }
 
   #underlayLines({ self, peers, guests }: NodeStatus): string[] {
-    if (!this.options.tun || this.#networks.length === 0) return [];
+    if (!this.options.tun || this.#own.length === 0) return [];
     const members = [self, ...peers, ...guests].flatMap(({ ip4, ip6 }) => [ip4, ip6]);
     const sought = this.#machine.soughtInside(SOUGHT_MAX);
-    return this.#underlay.health(this.#networks, sought, new Set(members));
+    return this.#underlay.health(this.#own, sought, new Set(members));
   }
 
   #rivalLines(ifname: string, pool: Prefix): string[] {

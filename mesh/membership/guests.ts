@@ -71,7 +71,7 @@ export class Guests {
     return this.#current.get(key);
   }
 
-  all(): IterableIterator<Guest> {
+  all(): MapIterator<Guest> {
     return this.#current.values();
   }
 

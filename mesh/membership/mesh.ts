@@ -741,11 +741,16 @@ export class Mesh {
     return { ok: false, error };
   }
 
+  /** Our IPv6 address; undefined while another member has it. */
+  get ownIp6(): Uint8Array | undefined {
+    return this.roster.hasLostIp6(this.id) ? undefined : this.ip6;
+  }
+
   /** The key of whoever has a mesh address, this node among them; a text that is no such address stays as it is. */
   meant(text: string): string {
     const address = parseAddress(text);
     if (address === undefined) return text;
-    const own = [this.roster.ip4(this.id), this.ip6];
+    const own = [this.roster.ip4(this.id), this.ownIp6];
     if (own.some((one) => one && sameBytes(one, address))) return this.id;
     const found = this.roster.find(text);
     return found.ok ? found.value.id : text;

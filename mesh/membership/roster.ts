@@ -7,7 +7,7 @@ import type { Crypto } from "../crypto.ts";
 import { type Decoded, fromHex } from "../codec.ts";
 import { hostsOf, poolOf } from "./genesis.ts";
 import { ip4Of, ip6Of } from "./address.ts";
-import { Claims } from "./claims.ts";
+import { Claims, type Move } from "./claims.ts";
 import {
   type Endpoint,
   formatAddress,
@@ -81,6 +81,13 @@ export interface Member {
   isToldGone: boolean;
 }
 
+/** An address that another has now. */
+interface AddressMove {
+  readonly address: Uint8Array;
+  readonly before: MemberId | undefined;
+  readonly after: MemberId | undefined;
+}
+
 /** What came of a record. */
 export type Acceptance =
   | { readonly kind: "new"; readonly member: Member }
@@ -103,6 +110,8 @@ export class Roster {
   /** As many as there is room for statements of admins and of the mesh key, at most. */
   readonly #absent = new Map<MemberId, Membership>();
   readonly #addresses = new Claims(true);
+  /** IPv6 addresses, of which two are one only by accident, or where somebody has looked for such a key for long. */
+  readonly #addresses6 = new Claims(true);
   readonly #names = new Claims();
   readonly meshId: Uint8Array;
   /** Who is where, and when (boot ms) all members were looked at for it. */
@@ -125,7 +134,8 @@ export class Roster {
 
   /** While it stays the same, all members, their names and their addresses do. */
   get revision(): number {
-    return this.#names.revision + this.#addresses.revision + this.#moves;
+    return this.#names.revision + this.#addresses.revision + this.#addresses6.revision +
+      this.#moves;
   }
 
   get size(): number {
@@ -217,6 +227,7 @@ export class Roster {
     } else {
       this.#absent.delete(id);
       this.#addresses.release(id);
+      this.#addresses6.release(id);
       this.#names.release(id);
     }
   }
@@ -283,8 +294,11 @@ export class Roster {
     const { id, since, name, ip4Counter } = membership;
     const rank = rankOf(membership);
     this.#names.claim({ id, rank, since, wish: name });
-    const ip4 = ip4Of(this.crypto, this.meshId, Uint8Array.fromHex(id), ip4Counter);
+    const key = Uint8Array.fromHex(id);
+    const ip4 = ip4Of(this.crypto, this.meshId, key, ip4Counter);
     this.#addresses.claim({ id, rank, since, wish: formatAddress(ip4) });
+    const ip6 = this.#members.get(id)?.ip6 ?? ip6Of(this.crypto, this.meshId, key);
+    this.#addresses6.claim({ id, rank, since, wish: formatAddress(ip6) });
   }
 
   /** What a guest claims. Its claims have an id of their own: {@link guestClaim}. */
@@ -312,17 +326,24 @@ export class Roster {
     return this.#addresses.holds(id) ? this.#addresses.get(id)?.wish : undefined;
   }
 
+  /** Whether another member has the IPv6 address of a member, or ours. */
+  hasLostIp6(id: MemberId): boolean {
+    return this.#addresses6.get(id) !== undefined && !this.#addresses6.holds(id);
+  }
+
   /** Whether each IPv4 address of the pool is somebody's: members that come now have an IPv6 address alone. */
   get isPoolFull(): boolean {
     return this.#addresses.wanted >= hostsOf(poolOf(this.meshId));
   }
 
-  /** The addresses that have changed hands since this was asked last; of guests as well ({@link guestClaim}). */
-  movedIp4(): { address: Uint8Array; before: MemberId | undefined; after: MemberId | undefined }[] {
-    return this.#addresses.moves().flatMap(({ wish, before, after }) => {
-      const address = parseAddress(wish);
-      return address ? [{ address, before, after }] : [];
-    });
+  /** The IPv4 addresses that have changed hands since this was asked last; of guests as well ({@link guestClaim}). */
+  movedIp4(): AddressMove[] {
+    return addressesOf(this.#addresses.moves());
+  }
+
+  /** The same of IPv6, of members alone. */
+  movedIp6(): AddressMove[] {
+    return addressesOf(this.#addresses6.moves());
   }
 
   /**
@@ -481,6 +502,7 @@ export class Roster {
       if (address === undefined) {
         return this.nameOf(member.id) === text || text.length >= 8 && member.id.startsWith(text);
       }
+      if (address.length === 16 && this.hasLostIp6(member.id)) return false;
       const own = address.length === 4 ? this.ip4(member.id) : member.ip6;
       return own !== undefined && sameBytes(own, address);
     });
@@ -530,6 +552,13 @@ export class Roster {
     this.#occupyClaimed(member, now);
     return member;
   }
+}
+
+function addressesOf(moves: readonly Move[]): AddressMove[] {
+  return moves.flatMap(({ wish, before, after }) => {
+    const address = parseAddress(wish);
+    return address ? [{ address, before, after }] : [];
+  });
 }
 
 /**

@@ -1,14 +1,17 @@
 /** Who is called how and has which addresses: what a resolver for the names of the mesh answers from. */
 import { formatAddress } from "../endpoint.ts";
 import type { Prefix } from "../machine.ts";
+import type { Guest } from "../membership/guests.ts";
+import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import type { Member } from "../membership/roster.ts";
 import { networkOf } from "../prefix.ts";
 
-/** A member or a guest, and its addresses; its IPv4 address may be another's now. */
+/** A member or a guest, and its addresses; each may be another's now. */
 export interface Named {
   readonly name: string;
   readonly ip4: string | undefined;
-  readonly ip6: string;
+  readonly ip6: string | undefined;
 }
 
 export interface Directory {
@@ -39,29 +42,33 @@ export class Directories {
 }
 
 function directoryOf(mesh: Mesh): Directory {
-  const ip4Of = (id: string) => {
-    const ip4 = mesh.roster.ip4(id);
-    return ip4 && formatAddress(ip4);
-  };
-  const self = { name: mesh.name, ip4: ip4Of(mesh.id), ip6: formatAddress(mesh.ip6) };
-  const others = Array.from(mesh.roster.members(), ({ id, ip6 }) => ({
-    name: mesh.roster.nameOf(id),
-    ip4: ip4Of(id),
-    ip6: formatAddress(ip6),
-  }));
-  const { guests } = mesh.guests;
-  const devices = Array.from(guests.all(), (guest) => {
-    const ip4 = guests.ip4(guest);
-    return {
-      name: guests.nameOf(guest),
-      ip4: ip4 && formatAddress(ip4),
-      ip6: formatAddress(guest.ip6),
-    };
-  });
+  const others = Array.from(mesh.roster.members(), (member) => namedMember(mesh, member));
+  const devices = Array.from(mesh.guests.guests.all(), (guest) => namedGuest(mesh, guest));
   return {
     mesh: mesh.genesis.name,
     self: mesh.name,
     networks: [mesh.genesis.pool, networkOf({ address: mesh.ip6, length: IP6_NETWORK })],
-    entries: [self, ...others, ...devices],
+    entries: [named(mesh, mesh.id, mesh.name, mesh.ip6), ...others, ...devices],
+  };
+}
+
+export function namedMember(mesh: Mesh, { id, ip6 }: Member): Named {
+  return named(mesh, id, mesh.roster.nameOf(id), ip6);
+}
+
+export function namedGuest({ guests: { guests } }: Mesh, guest: Guest): Named {
+  const ip4 = guests.ip4(guest);
+  return {
+    name: guests.nameOf(guest),
+    ip4: ip4 && formatAddress(ip4),
+    ip6: formatAddress(guest.ip6),
+  };
+}
+
+function named({ roster }: Mesh, id: MemberId, name: string, ip6: Uint8Array): Named {
+  return {
+    name,
+    ip4: roster.ip4Text(id),
+    ip6: roster.hasLostIp6(id) ? undefined : formatAddress(ip6),
   };
 }

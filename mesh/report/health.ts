@@ -99,6 +99,7 @@ const CHECKS: readonly MeshCheck[] = [
   alone,
   ownName,
   ownAddress,
+  addresses6,
   guests,
 ];
 
@@ -431,6 +432,24 @@ function ownAddress(now: Now, mesh: Mesh): string[] {
   return [
     "another member has our IPv4 address: an admin's node gives us the next free one when it hears " +
     "of us",
+  ];
+}
+
+/** Members whose key has another's IPv6 address: by accident once in 2^32 members, else somebody has looked for it. */
+function addresses6(_now: Now, mesh: Mesh): string[] {
+  const { roster } = mesh;
+  const lines = mesh.ownIp6 ? [] : [
+    "another member has our IPv6 address, which follows from the key: " +
+    "`shoal identity renew` gives this node a new key, with another",
+  ];
+  const losers = [...roster.members()].filter(({ id }) => roster.hasLostIp6(id));
+  if (losers.length === 0) return lines;
+  const names = namesOf(losers.map(({ id }) => roster.nameOf(id)), "");
+  return [
+    ...lines,
+    `${names} has no IPv6 address: another member has the one that its key gives. By accident that happens once in ` +
+    "2^32 members, else somebody made the key for it: ask whose machine it is, and `shoal revoke NAME` puts it out; " +
+    "`shoal identity renew` there gives it another key",
   ];
 }
 

@@ -72,7 +72,11 @@ ${INSTANCE_HELP}`,
       if (!both) throw new Failure(Exit.failed, what);
       io.err(what);
     } else if (both || values.ip4) io.out(found.ip4);
-    if (both || values.ip6) io.out(found.ip6);
+    if (found.ip6 === "" && !values.ip4) {
+      const what = `${found.name} has no IPv6 address: another member has it`;
+      if (!both) throw new Failure(Exit.failed, what);
+      io.err(what);
+    } else if (both || values.ip6) io.out(found.ip6);
     return Exit.done;
   },
 };

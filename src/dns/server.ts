@@ -1,12 +1,13 @@
 /**
  * The resolver of a node: it answers at the node's own mesh addresses, port 53, UDP and TCP, to members and to this
  * machine, for the names of the mesh alone. What it costs is bounded: so many questions a second for each source, so
- * many connections, and no answer is larger than what fits one datagram. Whoever asks from another address than one of
- * the mesh gets no answer; core takes packets of a member only from that member's addresses.
+ * many connections, and no answer is larger than what fits one datagram. Whoever asks from another address than one that
+ * a member or guest has now gets no answer: a network below the tunnel may use addresses of the mesh, too. Core takes
+ * packets of a member only from that member's addresses, and has the kernel drop what comes past the tunnel (guard.ts).
  */
 import { createSocket, type Socket } from "node:dgram";
 import * as net from "node:net";
-import { isWithin, parseAddress } from "../../mesh/endpoint.ts";
+import { formatAddress, parseAddress } from "../../mesh/endpoint.ts";
 import type { Now } from "../../mesh/machine.ts";
 import type { Directory } from "../../mesh/report/directory.ts";
 import { codeOf } from "../errno.ts";
@@ -259,14 +260,11 @@ export class Resolver {
     return this.#zone;
   }
 
-  /** Whether a source is an address of the mesh; this machine's is, too, when it asks at its own. */
+  /** Whether a member or guest has this address; this machine is one, too, when it asks at its own. */
   #isMember(source: string, now: Now): boolean {
     const bytes = parseAddress(source.split("%")[0] ?? "");
-    const networks = this.#picture(now)?.directory.networks ?? [];
     return bytes !== undefined &&
-      networks.some((network) =>
-        network.address.length === bytes.length && isWithin(bytes, network)
-      );
+      this.#picture(now)?.zone.hasOwner(formatAddress(bytes)) === true;
   }
 }
 

@@ -47,8 +47,9 @@ export class Zone {
     this.isOthers = isOthersDomain(directory.mesh);
     for (const entry of directory.entries) {
       this.#entries.set(entry.name, entry);
-      if (entry.ip4 !== undefined) this.#owners.set(entry.ip4, entry.name);
-      this.#owners.set(entry.ip6, entry.name);
+      for (const address of [entry.ip4, entry.ip6]) {
+        if (address !== undefined) this.#owners.set(address, entry.name);
+      }
     }
   }
 
@@ -62,6 +63,11 @@ export class Zone {
       if (zone !== undefined) return this.#reverse(question, name, zone);
     }
     return REFUSED;
+  }
+
+  /** Whether a member or guest has an address now, by its text. */
+  hasOwner(address: string): boolean {
+    return this.#owners.has(address);
   }
 
   /** The zones of the mesh's networks. */
