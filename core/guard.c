@@ -226,10 +226,37 @@ static void put_dropping_rules(struct batch *batch) {
     mnl_attr_nest_end(rule, expressions);
 }
 
+/* Goes on with the rule where the packet came by another interface than ours and loopback, and
+ * drops it. */
+static void drop_elsewhere(struct nlmsghdr *rule, uint32_t ifindex) {
+    static const uint32_t loopback = LOOPBACK_IFINDEX;
+    load_meta(rule, NFT_META_IIF);
+    compare(rule, NFT_CMP_NEQ, &ifindex, sizeof(ifindex));
+    load_meta(rule, NFT_META_IIF);
+    compare(rule, NFT_CMP_NEQ, &loopback, sizeof(loopback));
+    conclude(rule, NFT_GOTO, DROPPED);
+}
+
+/* Nobody else has our own address: what bears it as its source would be forwarded into the tunnel
+ * as ours (Linux drops it by itself for IPv4 alone). */
+static void put_own_rule(struct batch *batch, uint32_t ifindex,
+                         const struct shoal_prefix *address) {
+    bool v6 = address->family == SHOAL_AF_INET6;
+    uint8_t family = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+    uint32_t size = v6 ? 16 : 4;
+    struct nlmsghdr *rule = put_rule(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, ARRIVALS);
+    struct nlattr *expressions = mnl_attr_nest_start(rule, NFTA_RULE_EXPRESSIONS);
+    load_meta(rule, NFT_META_NFPROTO);
+    compare(rule, NFT_CMP_EQ, &family, sizeof(family));
+    load_header(rule, v6 ? 8 : 12, size);
+    compare(rule, NFT_CMP_EQ, address->ip, size);
+    drop_elsewhere(rule, ifindex);
+    mnl_attr_nest_end(rule, expressions);
+}
+
 /* For nearly every packet the rule ends at the second comparison. */
 static void put_guarding_rule(struct batch *batch, uint32_t ifindex,
                               const struct shoal_prefix *address) {
-    static const uint32_t loopback = LOOPBACK_IFINDEX;
     bool v6 = address->family == SHOAL_AF_INET6;
     uint8_t family = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
     uint32_t size = v6 ? 16 : 4, source = v6 ? 8 : 12;
@@ -248,11 +275,7 @@ static void put_guarding_rule(struct batch *batch, uint32_t ifindex,
     load_header(rule, source, size);
     mask(rule, bits, size);
     compare(rule, NFT_CMP_EQ, network, size);
-    load_meta(rule, NFT_META_IIF);
-    compare(rule, NFT_CMP_NEQ, &ifindex, sizeof(ifindex));
-    load_meta(rule, NFT_META_IIF);
-    compare(rule, NFT_CMP_NEQ, &loopback, sizeof(loopback));
-    conclude(rule, NFT_GOTO, DROPPED);
+    drop_elsewhere(rule, ifindex);
     mnl_attr_nest_end(rule, expressions);
 }
 
@@ -298,6 +321,8 @@ static int transact(struct guard *guard, uint32_t ifindex, const struct shoal_pr
     }
     for (uint32_t i = 0; i < count; i++)
         put_guarding_rule(&batch, ifindex, &addresses[i]);
+    for (uint32_t i = 0; i < count; i++)
+        put_own_rule(&batch, ifindex, &addresses[i]);
     batch.last->nlmsg_flags |= NLM_F_ACK;
     uint32_t number = batch.last->nlmsg_seq;
     put_message(&batch, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);

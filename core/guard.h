@@ -5,10 +5,11 @@
  * programs in the name of a peer, in the clear.
  *
  * A table of nf_tables of our own drops, before connection tracking, what has a source in the inner
- * network and one of our own inner addresses for its destination, and came by another interface
- * than ours and loopback. A VRF hands on what its ports received, and that was looked at by the
- * port. Nothing else is touched: the datagrams of the underlay whose addresses lie in the inner
- * network are for another address of this machine, and containers speak from other ones.
+ * network and one of our own inner addresses for its destination, or one of these for its source,
+ * and came by another interface than ours and loopback. A VRF hands on what its ports received, and
+ * that was looked at by the port. Nothing else is touched: the datagrams of the underlay whose
+ * addresses lie in the inner network are for another address of this machine, and containers speak
+ * from other ones.
  *
  * The table belongs to the socket that made it (NFT_TABLE_F_OWNER, Linux 5.12): the kernel removes
  * it when that closes, however the process ends, and nobody else can change it ("nft flush ruleset"

@@ -153,6 +153,25 @@ static void what_comes_past_the_tunnel_in_a_peers_name_is_dropped_and_counted(vo
     guard_close(guard);
 }
 
+static void what_comes_past_the_tunnel_in_our_own_name_is_dropped_wherever_it_is_for(void **state) {
+    (void)state; /* where this machine forwards it would leave by the tunnel; IPv4 is Linux's own */
+    NEEDS_NAMESPACE;
+    lead(false);
+    shell("nsenter -t %d -n ip addr add fd09::1/128 dev lo nodad", far);
+    shell("nsenter -t %d -n ip -6 route del fd09::1; true", far);
+    for (int guarded = 0; guarded < 2; guarded++) {
+        struct guard *guard = guarded ? guard_of("t0", inner, 2) : NULL;
+        bool came = arrives(open_far(place(true, 9, INNER, 0)), place(true, 9, UNDERLAY, PORT),
+                            guarded ? LOSS_MS : WORLD_PATIENCE_MS);
+        assert_int_equal(came, !guarded);
+        if (guard) {
+            assert_int_equal(guard_drops(guard), 1);
+            guard_close(guard);
+        }
+    }
+    shell("nsenter -t %d -n ip addr del fd09::1/128 dev lo", far);
+}
+
 static void what_comes_otherwise_arrives_as_before(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -291,6 +310,7 @@ static void a_device_guards_its_addresses_until_it_closes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_comes_past_the_tunnel_in_a_peers_name_is_dropped_and_counted),
+        cmocka_unit_test(what_comes_past_the_tunnel_in_our_own_name_is_dropped_wherever_it_is_for),
         cmocka_unit_test(what_comes_otherwise_arrives_as_before),
         cmocka_unit_test(other_addresses_replace_those_before_and_what_was_counted_stays),
         cmocka_unit_test(
