@@ -10,7 +10,7 @@
  * one address, claims.ts says who has it, and an admin gives the other a new one.
  */
 import type { Crypto } from "../crypto.ts";
-import { isWithin, sameBytes } from "../endpoint.ts";
+import { formatAddress, isWithin, sameBytes } from "../endpoint.ts";
 import { Writer } from "../codec.ts";
 import type { Prefix } from "../machine.ts";
 import { hostsOf, poolOf } from "./genesis.ts";
@@ -74,6 +74,25 @@ export function ip4Of(
   const hash = crypto.blake2s(IP4_LABEL[holder], meshId, key, new Writer().u16(counter).finish());
   // 48 bits modulo the number of hosts: the bias is below 2^-23.
   const number = hash.subarray(0, 6).reduce((sum, byte) => sum * 256 + byte, 0);
-  const host = 1 + number % hostsOf(pool);
-  return pool.address.map((byte, i) => byte | (host >>> (24 - 8 * i)) & 0xff);
+  const hosts = hostsOf(pool);
+  const at = (host: number) =>
+    pool.address.map((byte, i) => byte | ((1 + host % hosts) >>> (24 - 8 * i)) & 0xff);
+  // The next one that is nobody's service: a pool as small as that has at most one of them.
+  const one = at(number);
+  return isService(one) ? at(number + 1) : one;
+}
+
+/**
+ * Services that machines look for at a fixed address inside 100.64.0.0/10, in which most pools lie. A key can be made for an
+ * address in a minute, and whoever had one of these would answer for them.
+ */
+const SERVICES: ReadonlySet<string> = new Set([
+  "100.100.2.136", // name servers of Alibaba Cloud
+  "100.100.2.138",
+  "100.100.100.200", // its metadata
+  "100.100.100.100", // the resolver of Tailscale
+]);
+
+function isService(address: Uint8Array): boolean {
+  return address[0] === 100 && SERVICES.has(formatAddress(address));
 }

@@ -54,3 +54,15 @@ Deno.test("an address inside is one of the pool, or of the mesh's IPv6 network",
   for (const address of outside) assert.ok(!isInside(meshId, Uint8Array.from(address)));
   assert.ok(!isInside(meshId, new Uint8Array(16)));
 });
+
+Deno.test("nobody's address is one at which machines look for a service, whatever its key", () => {
+  const pool = readPool("100.100.100.0/24");
+  assert.ok(pool.ok);
+  const id = meshIdOf(crypto, { ...genesis, pool: pool.value });
+  const seen = new Set<string>();
+  for (let counter = 0; counter < 4_000; counter++) {
+    seen.add(ip4Of(crypto, id, key(7), counter).join("."));
+  }
+  assert.equal(seen.size, 252, "all 254 but two");
+  assert.ok(!seen.has("100.100.100.200") && !seen.has("100.100.100.100"));
+});

@@ -21,6 +21,8 @@ const PORT = 53;
 /** TCP connections at once; of one source so many. A member has two addresses, so four members hold all of them. */
 const CONNECTIONS_MAX = 32;
 const CONNECTIONS_EACH = 4;
+/** Of this machine itself, whose programs and users are one source together. */
+const CONNECTIONS_OWN = 16;
 /**
  * Milliseconds for each member between two looks at a mesh that changes all the time: a look costs a thirtieth of that.
  * Of ten members a change is seen within a millisecond, of 10,000 within a second.
@@ -201,8 +203,9 @@ export class Resolver {
   #accept(connection: net.Socket): void {
     const source = connection.remoteAddress ?? "";
     const sources = [...this.#connections.values()];
+    const most = this.#isOwn(source) ? CONNECTIONS_OWN : CONNECTIONS_EACH;
     const isCrowd = sources.length >= CONNECTIONS_MAX ||
-      sources.filter((other) => other === source).length >= CONNECTIONS_EACH;
+      sources.filter((other) => other === source).length >= most;
     const isStranger = !this.#isMember(source, this.options.clock());
     if (isStranger || isCrowd) {
       this.refused[isStranger ? "strangers" : "connections"]++;
@@ -237,7 +240,7 @@ export class Resolver {
       this.refused.strangers++;
       return undefined;
     }
-    if (!this.#sources.take(source, now)) {
+    if (!this.#sources.take(source, now, this.#isOwn(source))) {
       this.refused.rate++;
       return undefined;
     }
@@ -258,6 +261,12 @@ export class Resolver {
     if (directory && directory === this.#zone?.directory) return this.#zone;
     this.#zone = directory && { directory, zone: new Zone(directory), at: now.boot };
     return this.#zone;
+  }
+
+  /** Whether this machine asks, at one of its own mesh addresses. */
+  #isOwn(source: string): boolean {
+    const bytes = parseAddress(source.split("%")[0] ?? "");
+    return bytes !== undefined && this.#places.has(formatAddress(bytes));
   }
 
   /** Whether a member or guest has this address; this machine is one, too, when it asks at its own. */
