@@ -206,13 +206,13 @@ Deno.test("one source has 200 answers at once and 100 a second; another has its 
   serving(async (world) => {
     const { port, resolver } = world;
     const all = Buffer.concat(Array.from({ length: 250 }, () => framed(question())));
-    await converse(port, all);
+    await converseFrom("127.0.0.2", port, all);
     assert.equal(resolver.answered, 200);
     assert.equal(resolver.refused.rate, 1, "who asks too much over TCP is cut off");
-    assert.equal(await askUdp(port, question()), undefined);
+    assert.equal(await askUdp(port, question(), "127.0.0.2"), undefined);
     assert.ok(await askUdp(port, question(), "127.0.0.7"));
     world.boot += 10;
-    assert.ok(await askUdp(port, question()));
+    assert.ok(await askUdp(port, question(), "127.0.0.2"));
   }));
 
 Deno.test("nonsense and a message that is too long are counted and cost nobody an answer", () =>
@@ -227,9 +227,9 @@ Deno.test("nonsense and a message that is too long are counted and cost nobody a
 
 Deno.test("one source has 4 connections, and all together have 32", () =>
   serving(async ({ port, resolver }) => {
-    await crowd(port, Array(10).fill("127.0.0.1"), async () => {
+    await crowd(port, Array(10).fill("127.0.0.2"), async () => {
       assert.equal(resolver.refused.connections, 6);
-      assert.notEqual((await converseFrom("127.0.0.2", port, framed(question()))).length, 0);
+      assert.notEqual((await converseFrom("127.0.0.7", port, framed(question()))).length, 0);
     });
     const many = Array.from({ length: 40 }, (_, i) => `127.0.1.${1 + (i >> 2)}`);
     await crowd(port, many, async () => {
@@ -238,6 +238,17 @@ Deno.test("one source has 4 connections, and all together have 32", () =>
       assert.ok(await askUdp(port, question()));
     });
     assert.notEqual((await converse(port, framed(question()))).length, 0, "they went");
+  }));
+
+Deno.test("this machine itself, which is one source whoever asks, has 16 connections and twenty times the questions", () =>
+  serving(async ({ port, resolver }) => {
+    await crowd(port, Array(20).fill("127.0.0.1"), async () => {
+      assert.equal(resolver.refused.connections, 4);
+      assert.notEqual((await converseFrom("127.0.0.7", port, framed(question()))).length, 0);
+    });
+    const all = Buffer.concat(Array.from({ length: 250 }, () => framed(question())));
+    await converse(port, all);
+    assert.equal(resolver.refused.rate, 0);
   }));
 
 Deno.test("an exception over a question is told and counted, and ends nothing", () =>
