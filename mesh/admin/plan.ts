@@ -7,7 +7,7 @@ import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { SignedBy } from "../membership/signer.ts";
+import { type SignedBy, wayOut } from "../membership/signer.ts";
 import type { Draft, StatementOf } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { counted, nameOf, namesOf } from "./authority.ts";
@@ -70,7 +70,9 @@ export function carryOut(
     const left = mesh.signer.numbersLeft(by);
     if (count <= left) continue;
     const whose = by === "mesh" ? "the mesh key" : "this admin";
-    return refusal(`${what}: ${count} statements are needed and ${whose} has ${left} left`);
+    return refusal(
+      `${what}: ${counted(count, "statement")} more and ${whose} has ${left} left: ${wayOut(by)}`,
+    );
   }
   for (const { by, draft, since } of wishes) {
     const said = mesh.say(now, by, draft, out, since);

@@ -230,3 +230,60 @@ Deno.test("item 3, invariant 4: what one stolen admin removed stays removed when
   lab.run(60_000);
   assert.equal(founder.sees(bad), undefined);
 });
+
+Deno.test("item 11, invariant 14: what is signed by a copy of an admin's folder is named by that admin's own status", () => {
+  const { lab, founder, others: [second, third, mole] } = village(
+    crypto,
+    ["second", "third", "mole"],
+    72,
+  );
+  assert.ok(second && third && mole);
+  promote(founder, second);
+  lab.run(60_000);
+  done(second.step((now, out) => second.node.approve(now, third.id, out)));
+  lab.run(10_000);
+  second.crash();
+  second.start();
+  lab.run(60_000);
+  assert.doesNotMatch(
+    healthOf(second).join("\n"),
+    /not by this machine/,
+    "its disk has all it signed",
+  );
+  const number = (second.disk?.numbers.own ?? 0) + 1;
+  const thief = new Insider(mole);
+  const own = crypto.ed25519FromSeed(second.identitySeed);
+  const removal = thief.sign({ kind: "removed", key: third.id }, own, number);
+  for (const one of [founder, second, third]) thief.tell(one, removal);
+  lab.run(20_000);
+  assert.match(
+    healthOf(second).join("\n"),
+    /^1 thing was signed with this node's key, and not by/m,
+  );
+  // What it signs itself, under later numbers, is no such thing.
+  done(second.step((now, out) => second.node.approve(now, mole.id, out)));
+  lab.run(10_000);
+  assert.match(healthOf(second).join("\n"), /^1 thing was signed/m);
+});
+
+Deno.test("item 13, invariant 13: where a thief has used the last number, the refusal says what helps", () => {
+  const { lab, founder, others: [second, mole] } = village(crypto, ["second", "mole"], 71);
+  assert.ok(second && mole);
+  promote(founder, second);
+  lab.run(20_000);
+  const thief = new Insider(mole);
+  const meshKey = crypto.ed25519FromSeed(founder.wish.meshSeed ?? new Uint8Array(32));
+  const own = crypto.ed25519FromSeed(second.identitySeed);
+  for (const signing of [meshKey, own]) {
+    const last = thief.sign({ kind: "withdrawn", key: "ab".repeat(32) }, signing, 16_384);
+    for (const one of [founder, second]) thief.tell(one, last);
+  }
+  lab.run(20_000);
+  const invited = second.step((now, out) => second.node.invite(now, {}, out));
+  assert.match(refusalOf(invited), /16384 statements, which is all .*: use another admin$/);
+  const promoted = founder.step((now, out) => founder.node.promote(now, mole.id, {}, out));
+  assert.match(
+    refusalOf(promoted),
+    /the mesh key has signed 16384 .*`shoal recover` names another/,
+  );
+});

@@ -119,6 +119,8 @@ export class Mesh {
   /** Whether what is remembered over restarts has changed, and whether that must be on disk now. */
   isDirty = true;
   mustPersist = false;
+  /** Statements under our own key that this machine has not signed, and had not when it compared with the others. */
+  signedElsewhere = 0;
   /** What was not believed, had no room, or was not signed on sight yet. */
   readonly drops = { rumour: 0, gossip: 0, unsigned: 0, individual: 0 };
 
@@ -249,7 +251,12 @@ export class Mesh {
     const options = { isKnown, ...(seen === undefined ? {} : { seen }) };
     const { outrankedCount } = this.statements;
     const added = this.statements.add(bytes, secondsOf(now), options);
-    if (added.kind === "new") this.#follow(now, added, out);
+    if (added.kind === "new") {
+      const { signer, kind, number } = added.statement;
+      const isOurs = signer === this.id && kind !== "left" && !this.#isQuiet;
+      if (isOurs && this.hasCompared && !this.signer.hasSigned(number)) this.signedElsewhere++;
+      this.#follow(now, added, out);
+    }
     // What is remembered of numbers that were used again outlives a restart, too.
     if (this.statements.outrankedCount !== outrankedCount) this.isDirty = true;
     return added;

@@ -18,9 +18,16 @@ export interface Numbers {
 
 export type SignedBy = "own" | "mesh";
 
+/** What helps where a key has no numbers left. */
+export function wayOut(by: SignedBy): string {
+  return by === "mesh" ? "`shoal recover` names another mesh key" : "use another admin";
+}
+
 export class Signer {
   #numbers: { own: number; mesh: number };
   #meshSigning: SigningKey | undefined;
+  /** Numbers of our own key that this start has used; 16,384 at most. */
+  readonly #signed = new Set<number>();
 
   constructor(
     private readonly crypto: Crypto,
@@ -45,6 +52,11 @@ export class Signer {
   /** Whether the mesh key of now is on this machine. */
   get hasMeshKey(): boolean {
     return this.#meshSigning?.publicKey.toHex() === this.statements.meshKey;
+  }
+
+  /** Whether this start has used this number of our own key. */
+  hasSigned(number: number): boolean {
+    return this.#signed.has(number);
   }
 
   /** Whether what this key signs is signed here. */
@@ -76,10 +88,11 @@ export class Signer {
     if (number > NUMBER_MAX) {
       const who = by === "mesh" ? "the mesh key" : "this admin";
       const error = `${who} has signed ${NUMBER_MAX} statements, which is all that a key may: ` +
-        `use another admin`;
+        wayOut(by);
       return { ok: false, error };
     }
     this.#numbers[by] = number;
+    if (by === "own") this.#signed.add(number);
     const { meshId } = this.statements;
     const at = this.#timeOf(draft, now, Math.min(since, now));
     return { ok: true, value: signStatement(this.crypto, meshId, signing, draft, { number, at }) };

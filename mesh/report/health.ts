@@ -93,6 +93,7 @@ const CHECKS: readonly MeshCheck[] = [
   pairs,
   voids,
   departedAdmins,
+  elsewhere,
   meshKey,
   numbers,
   untimely,
@@ -248,6 +249,10 @@ function overuse(_now: Now, mesh: Mesh): string[] {
 function pairs(_now: Now, mesh: Mesh): string[] {
   return [...mesh.statements.pairs()].slice(0, LINES_EACH).map(({ signer, number, hashes }) => {
     const isMeshKey = signer === mesh.statements.meshKey;
+    if (signer === mesh.genesis.recoveryKey.toHex()) {
+      return "the recovery words were used on two machines that had not heard each other, or are in other hands: one of the " +
+        "two mesh keys counts everywhere, and what the other signed does not: say again what was meant";
+    }
     const who = isMeshKey ? "the mesh key" : mesh.roster.nameOf(signer) || signer.slice(0, 16);
     const missing = hashes.flatMap((hash) => missingIn(mesh, hash));
     const again = missing.length > 0
@@ -356,6 +361,15 @@ function departedAdmins(_now: Now, mesh: Mesh): string[] {
   });
   if (gone.length <= LINES_EACH) return lines;
   return [...lines, `${gone.length - LINES_EACH} more admins have left, and their offices go on`];
+}
+
+function elsewhere(_now: Now, { signedElsewhere, name }: Mesh): string[] {
+  if (signedElsewhere === 0) return [];
+  const things = signedElsewhere === 1 ? "1 thing was" : `${signedElsewhere} things were`;
+  return [
+    `${things} signed with this node's key, and not by this machine: unless its disk was restored from a copy, somebody ` +
+    `else has that key: \`shoal revoke ${name} --since TIME\`, where the mesh key is, ends it`,
+  ];
 }
 
 function meshKey(_now: Now, mesh: Mesh): string[] {
