@@ -86,9 +86,9 @@ export class Containers {
     await this.#keeper.run(attach);
     await this.#keeper.run(["ip", "-n", name, "link", "set", "lo", "up"]);
     return new Host(this.#keeper, name, {
-      argv: [...lxc("attach"), "--"],
+      argv: [...this.#keeper.enter, ...lxc("attach"), "--"],
       run: `/proc/${pid}/root/run`,
       waiting: 1,
-    });
+    }, first);
   }
 }

@@ -8,17 +8,18 @@ import { type Output, Process, run, type RunOptions, type SpawnOptions } from ".
 
 const NAME = /^[a-z][a-z0-9-]{0,11}$/;
 
-// `ip netns exec` has made a mount namespace for the command, so that this binding is seen by nobody else. It gives
-// every host a /run of its own: two of them can have a wg0, and socket files do not meet.
-const OWN_RUN = 'mount --bind "/run/lab/$0" /run && exec "$@"';
+// `ip netns exec` has made a mount namespace, so that this binding is seen by nobody else. It gives every host a /run of
+// its own: two of them can have a wg0, and socket files do not meet. Who stays in there holds it open: making one for each
+// command would take four programs more.
+const HOLD = 'mount --bind "/run/lab/$0" /run && echo held && exec sleep infinity';
 
 /** How a program gets into a host. */
 export interface Entrance {
-  /** argv, inside the keeper's namespaces, to put before a command. */
+  /** argv to put before a command. */
   readonly argv: readonly string[];
   /** The host's own `/run`, as a program outside reads it. */
   readonly run: string;
-  /** Processes that `argv` leaves between the keeper's door and the command, which wait for it. */
+  /** Processes that `argv` leaves between `nsenter`, which is our own child, and the command, which wait for it. */
   readonly waiting: number;
 }
 
@@ -30,11 +31,15 @@ export class Host {
   readonly #processes = new Set<Process>();
   #devices = 0;
 
-  /** @param name that of a network namespace (ip-netns(8)) of the keeper's, too */
-  constructor(keeper: Keeper, name: string, entrance: Entrance) {
+  /**
+   * @param name that of a network namespace (ip-netns(8)) of the keeper's, too
+   * @param holder what keeps its namespaces open
+   */
+  constructor(keeper: Keeper, name: string, entrance: Entrance, holder: Process) {
     this.#keeper = keeper;
     this.#entrance = entrance;
     this.name = name;
+    this.#processes.add(holder);
   }
 
   /** Makes the namespace. Throws on a name that is no host name or is taken. */
@@ -42,11 +47,15 @@ export class Host {
     checkName(name);
     const script = 'mkdir "/run/lab/$0" && ip netns add "$0" && ip -n "$0" link set lo up';
     await keeper.run(["sh", "-c", script, name]);
-    return new Host(keeper, name, {
-      argv: ["ip", "netns", "exec", name, "sh", "-c", OWN_RUN, name],
-      run: `/proc/${keeper.pid}/root/run/lab/${name}`,
-      waiting: 0,
-    });
+    const hold = ["ip", "netns", "exec", name, "sh", "-c", HOLD, name];
+    const holder = new Process([...keeper.enter, ...hold], { stdout: "piped" });
+    const reader = holder.stdout.getReader();
+    const isHeld = !(await reader.read()).done;
+    await reader.cancel();
+    const pid = isHeld ? await holder.pid() : undefined;
+    if (pid === undefined) throw new Error(`host ${name} ended at once; the message is above`);
+    const run = `/proc/${keeper.pid}/root/run/lab/${name}`;
+    return new Host(keeper, name, { argv: keeper.beside(pid), run, waiting: 0 }, holder);
   }
 
   /** Starts a program and returns at once; it ends with the laboratory at the latest. */
@@ -109,7 +118,7 @@ export class Host {
   }
 
   #inside(argv: readonly string[], cwd = Deno.cwd()): string[] {
-    return [...this.#keeper.enter, ...this.#entrance.argv, "env", "-C", cwd, ...argv];
+    return [...this.#entrance.argv, "env", "-C", cwd, ...argv];
   }
 }
 

@@ -11,6 +11,7 @@ import { udpOf } from "./datagrams.ts";
 import { hearNothingOf } from "./fault.ts";
 import { Machines, meet } from "./machines.ts";
 import { MeshNode } from "./node.ts";
+import { PingLoad } from "./pinger.ts";
 import { missingRight } from "./right.ts";
 
 const SOON = 20_000;
@@ -248,17 +249,7 @@ testUnless(
     await meet([lyon, mole], 1);
     const { self } = await mole.status();
     // Big echo requests of lyon's are what it sends to the mole; a few of the mole's make its tunnel seem to be elsewhere.
-    const flood = lyon.host.spawn([
-      "ping",
-      "-q",
-      "-i",
-      "0.002",
-      "-s",
-      "1200",
-      "-w",
-      "12",
-      self.ip4,
-    ]);
+    const flood = PingLoad.start(lyon.host, self.ip4, "-s", "1200", "-w", "12");
     await new Promise((wake) => setTimeout(wake, 2_000));
     const capture = await Capture.open(machines.wire.host, victim.port);
     await mole.host.run(["nft", "-f", "-"], {
@@ -270,7 +261,7 @@ testUnless(
 }
 `,
     });
-    await flood.status;
+    await flood.ended();
     const seen = udpOf(await capture.close()).filter(({ to }) => to === "10.0.0.66");
     const data = seen.filter(({ payload }) => payload[0] === 4);
     assert.deepEqual(data.map(({ payload }) => payload.length), [], "data at the victim");

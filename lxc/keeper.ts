@@ -31,13 +31,14 @@ export class Keeper {
   readonly pid: number;
   /** argv to put before a command so that it runs inside. */
   readonly enter: readonly string[];
+  readonly #user: readonly string[];
   readonly #process: Deno.ChildProcess;
 
   private constructor(process: Deno.ChildProcess, pid: number, right: Right) {
     this.#process = process;
     this.pid = pid;
-    const user = right === "user" ? ["--user", "--preserve-credentials"] : [];
-    this.enter = ["nsenter", "--target", String(pid), ...user, "--mount", "--net", "--pid"];
+    this.#user = right === "user" ? ["--user", "--preserve-credentials"] : [];
+    this.enter = this.beside(pid);
   }
 
   /** Makes the namespaces. Throws `NoLab` when the machine refuses them. */
@@ -61,6 +62,11 @@ export class Keeper {
       throw new NoLab("unshare made no namespaces; its own message is above");
     }
     return new Keeper(process, pid, right);
+  }
+
+  /** argv to put before a command so that it runs in the namespaces of this process inside, whose pid is that outside. */
+  beside(pid: number): readonly string[] {
+    return ["nsenter", "--target", String(pid), ...this.#user, "--mount", "--net", "--pid"];
   }
 
   /** Runs a command inside, in no host. Throws `CommandFailed`, unless `check` is false. */

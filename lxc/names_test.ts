@@ -110,7 +110,9 @@ testUnless(
     assert.match(lyon.said, /answers the names of members, NAME\.lab\.internal, .*shoal dns/);
     const run = (script: string, ...args: string[]) => {
       const line = `${script}; exec ./run shoal dns "$@" --state ${lyon.state}`;
-      return lyon.host.run(["sh", "-ec", line, "sh", ...args], { check: false });
+      return lyon.host.run(["unshare", "--mount", "sh", "-ec", line, "sh", ...args], {
+        check: false,
+      });
     };
     const forwarded = await run(":");
     assert.ok(forwarded.stdout.split("\n").includes(`  server=/lab.internal/${self.ip4}`));

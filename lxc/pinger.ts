@@ -7,6 +7,33 @@ import { until } from "./until.ts";
 /** Seconds between two questions: what a gap is measured by. */
 const PACE = 0.02;
 
+/**
+ * Five hundred echo requests a second, by five programs: one that asks more often than every 10 ms looks at the clock all
+ * the time in between, and takes a whole processor.
+ */
+export class PingLoad {
+  readonly #processes: readonly Process[];
+
+  private constructor(processes: readonly Process[]) {
+    this.#processes = processes;
+  }
+
+  /** Begins at once. @param options of ping(8) */
+  static start(host: Host, address: string, ...options: string[]): PingLoad {
+    const argv = ["ping", "-q", "-i", "0.01", ...options, address];
+    return new PingLoad(Array.from({ length: 5 }, () => host.spawn(argv)));
+  }
+
+  /** Returns when all have ended by themselves. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#processes.map(({ status }) => status));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.stop()));
+  }
+}
+
 /** Owner: whoever opened it; ends with the laboratory at the latest. */
 export class Pinger {
   readonly #process: Process;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { nobleCrypto } from "../noble_crypto.ts";
+import { isPlayed } from "./seeds.ts";
 import { toyCrypto } from "./toy_crypto.ts";
 import { type Habit, play } from "./trust_history.ts";
 import { type ModelMutant, trustModel } from "./trust_model.ts";
@@ -36,9 +37,10 @@ const SUBJECTS: readonly (readonly [string, TrustUnderTest, number])[] = [
 
 for (const [name, subject, histories] of SUBJECTS) {
   Deno.test(`trust: after any history all who hold the same statements agree with the oracle: ${name}`, () => {
-    let apart = 0;
-    let honest = 0;
+    let [made, played, apart, honest] = [0, 0, 0, 0];
     const complaint = broken(allScripts, histories, (script) => {
+      if (!isPlayed(made++, Deno.env.get("SHOAL_THIRD"))) return;
+      played++;
       const history = play(script, subject);
       if (history.demotionsApart > 0) apart++;
       if (history.isHonest) honest++;
@@ -46,8 +48,8 @@ for (const [name, subject, histories] of SUBJECTS) {
     });
     const replay = `replay it: ./run lab sim trust --histories ${histories} --seed ${SEED}`;
     assert.equal(complaint, undefined, `${complaint}\n${replay}`);
-    assert.ok(apart >= histories / 5, `only ${apart} demote somebody during a partition`);
-    assert.ok(honest >= histories / 4, `only ${honest} are without thieves`);
+    assert.ok(apart >= played / 5, `only ${apart} demote somebody during a partition`);
+    assert.ok(honest >= played / 4, `only ${honest} are without thieves`);
   });
 }
 

@@ -5,6 +5,7 @@ import { Device, type KeyPair, makeKeys } from "../../lxc/device.ts";
 import type { Host } from "../../lxc/host.ts";
 import { Lab } from "../../lxc/lab.ts";
 import { shoal } from "../../lxc/peers.ts";
+import { PingLoad } from "../../lxc/pinger.ts";
 import { missingRight } from "../../lxc/right.ts";
 import { until } from "../../lxc/until.ts";
 
@@ -75,7 +76,7 @@ testUnless(
     await using lab = await Lab.open();
     const [a, b] = await sides(lab);
     const other = await start(b, a);
-    const load = b.host.spawn(["ping", "-q", "-i", "0.002", a.inner], { stdout: "null" });
+    const load = PingLoad.start(b.host, a.inner);
     const descriptors = async () => {
       const { stdout } = await b.host.run(["ls", `/proc/${await inside(b.host)}/fd`]);
       return stdout.split("\n").length;
@@ -107,7 +108,7 @@ testUnless({ right }, `T31: ${ROUNDS} times down and up under load leak nothing`
   await using lab = await Lab.open();
   const [a, b] = await sides(lab);
   const [one, two] = [await start(a, b), await start(b, a)];
-  const load = b.host.spawn(["ping", "-q", "-i", "0.002", a.inner], { stdout: "null" });
+  const load = PingLoad.start(b.host, a.inner);
   const pid = await one.pid();
   const count = async (what: string) => {
     let entries = 0;
