@@ -308,8 +308,24 @@ function endSoon(ending: Ending): void {
   setTimeout(() => ending.ask("down"), 0);
 }
 
-function planned({ who: about, lines, warnings, advice = [], isDone }: Planned): Document {
-  return { ...who(about), lines, warnings, advice, done: isDone };
+function planned(
+  { who: about, members, lines, warnings, advice = [], isDone }: Planned,
+): Document {
+  return {
+    ...who(about),
+    lines,
+    warnings,
+    advice,
+    ...(members && {
+      members: {
+        out: members.out.map(who),
+        removed: members.removed.map(who),
+        back: members.back.map(who),
+        doubtful: members.doubtful.map(who),
+      },
+    }),
+    done: isDone,
+  };
 }
 
 function insistence(request: Request): { readonly yes?: boolean } {

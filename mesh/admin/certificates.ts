@@ -1,7 +1,7 @@
 /** Certificates that a person's wish, or the end of another's office, makes necessary. */
 import { type Now, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
-import { CLOCK_SKEW, type Membership } from "../membership/judge.ts";
+import type { Membership } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Certificate, Draft, Statement, StatementOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
@@ -69,19 +69,6 @@ export function* provisionalDrafts(
   }
 }
 
-/** Who has its certificate from this signer, and what it is. */
-export function* certifiedBySigner(
-  mesh: Mesh,
-  signer: MemberId,
-): Generator<StatementOf<"member">> {
-  for (const statement of mesh.statements.bySigner(signer)) {
-    if (statement.kind !== "member") continue;
-    const { key } = statement.certificate;
-    const counts = mesh.statements.certificate(key) === statement && !mesh.statements.hasLeft(key);
-    if (counts && !mesh.statements.isRemoved(key)) yield statement;
-  }
-}
-
 /** All that a key has signed, what it has hidden by using a number again included. */
 export function* saidBy({ statements }: Mesh, signer: string): Generator<Held> {
   for (const { hash } of statements.bySigner(signer)) {
@@ -132,26 +119,6 @@ export function isGuestOfOthers(
     if (isOfOthers && statements.counts(one) && one.at > at) return true;
   }
   return false;
-}
-
-/** The certificate that holds a member when all that this signer says has stopped counting. */
-export function certificateByOthers(
-  { statements }: Mesh,
-  now: Now,
-  signer: MemberId,
-  key: MemberId,
-): StatementOf<"member"> | undefined {
-  let best: StatementOf<"member"> | undefined;
-  for (const statement of statements.about(key)) {
-    if (statement.kind !== "member" || statement.signer === signer) continue;
-    if (!statements.counts(statement) || statement.at > secondsOf(now) + CLOCK_SKEW) continue;
-    if (best !== undefined && statement.at <= best.at) continue;
-    const { token } = statement;
-    // More than a token admits holds nobody.
-    const rank = token ? statements.certifiedBy(token.key).indexOf(key) : 0;
-    if (rank < (token?.uses ?? 1)) best = statement;
-  }
-  return best;
 }
 
 /** Somebody whose certificate does not count any more, since its signer has lost its office. */

@@ -4,54 +4,76 @@
  */
 import type { Who } from "../event.ts";
 import type { MemberId } from "../membership/identity.ts";
+import type { Judge } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { Statement, StatementOf, TokenUse } from "../membership/statement.ts";
-import { type Held, TOKEN_GRACE } from "../membership/statements.ts";
+import type { Statement, StatementOf } from "../membership/statement.ts";
+import { type CertificateStatement, type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { counted, listOf, nameOf } from "./authority.ts";
 
-/**
- * @param isLost whose word of late is not believed
- * @param keptSaid what these have said in time
- * @param isKept whether a statement was heard of in time
- */
-export function doubtfulMembers(
-  mesh: Mesh,
-  isLost: (signer: string) => boolean,
-  keptSaid: readonly Statement[],
-  isKept: (held: Held) => boolean,
-): Who[] {
-  const { statements } = mesh;
-  // The thief can have hidden the invite itself, so whatever nobody else vouches for is doubtful.
-  const keptInvites = new Map(
-    keptSaid.flatMap((one) => one.kind === "token" ? [[one.key, one] as const] : []),
-  );
-  const isVouched = (use: TokenUse, statement: StatementOf<"member">) => {
-    const token = keptInvites.get(use.key) ?? statements.token(use.key);
-    if (token === undefined) return false;
-    // A thief can say more of an invite than its maker did, or the same again after its end.
-    if (!keptInvites.has(use.key) && isLost(token.signer)) return false;
-    return isWithin(token, use, statement);
-  };
-  const doubtful: Who[] = [];
-  for (const held of statements.all()) {
-    const { statement } = held;
-    if (statement.kind !== "member" || isLost(statement.signer) || isKept(held)) continue;
-    const { token, certificate: { key } } = statement;
-    if (!token || isVouched(token, statement) || statements.isRemoved(key)) continue;
-    if (statements.certificate(key) === statement) {
-      doubtful.push({ id: key, name: nameOf(mesh, key) });
+/** Which certificates rest on nothing but an invite for which nobody vouches. */
+export class Doubt {
+  readonly #kept = new Map<string, StatementOf<"token">[]>();
+  /** By invite, who had come by it when the signers that are lost were believed. */
+  #before: Map<string, Set<MemberId>> | undefined;
+
+  /**
+   * @param keptSaid what the signers that are not believed any more have said in time
+   * @param isKept whether a statement was heard of in time
+   */
+  constructor(
+    private readonly mesh: Mesh,
+    keptSaid: readonly Statement[],
+    private readonly isKept: (held: Held) => boolean,
+  ) {
+    for (const one of keptSaid) {
+      if (one.kind === "token") this.#kept.set(one.key, [...this.#kept.get(one.key) ?? [], one]);
     }
   }
-  return doubtful;
+
+  /**
+   * Whether a certificate that counts afterwards was signed for an invite that does not count then, nor did in time.
+   * @param after who is a member when those who are lost are believed no more
+   */
+  isDoubtful(statement: CertificateStatement, { statements }: Judge): boolean {
+    if (statement.kind !== "member" || statement.token === undefined) return false;
+    const { token: { key: token, uses }, certificate: { key } } = statement;
+    const held = this.mesh.statements.get(statement.hash);
+    // What is about to be signed anew was heard of in time.
+    if (held === undefined || this.isKept(held)) return false;
+    // The thief can have hidden the invite itself, so whatever nobody else vouches for is doubtful.
+    const vouched = [...this.#kept.get(token) ?? []];
+    for (const one of statements.about(token)) {
+      if (one.kind === "token" && statements.counts(one)) vouched.push(one);
+    }
+    // A thief can say more of an invite than its maker did, or the same again after its end.
+    if (!vouched.some((one) => isWithin(one, statement))) return true;
+    // It can have hidden whom the invite let in before, so that others come by the same uses.
+    const before = this.#usersBefore().get(token) ?? new Set();
+    if (before.has(key)) return false;
+    const since = statements.certifiedBy(token).slice(0, uses).filter((one) => !before.has(one));
+    return before.size + since.length > uses;
+  }
+
+  #usersBefore(): ReadonlyMap<string, ReadonlySet<MemberId>> {
+    if (this.#before) return this.#before;
+    const before = new Map<string, Set<MemberId>>();
+    const { statements } = this.mesh;
+    for (const held of [...statements.all(), ...statements.outranked()]) {
+      const { statement: one } = held;
+      if (one.kind !== "member" || one.token === undefined || !this.isKept(held)) continue;
+      const users = before.get(one.token.key) ?? new Set();
+      before.set(one.token.key, users.add(one.certificate.key));
+    }
+    return this.#before = before;
+  }
 }
 
 /** Whether a certificate says no more than the invite for which it was made. */
 function isWithin(
   token: StatementOf<"token">,
-  { uses }: TokenUse,
-  { certificate, until }: StatementOf<"member">,
+  { certificate, until, token: use }: StatementOf<"member">,
 ): boolean {
-  return uses === token.uses && until <= token.memberUntil &&
+  return use?.uses === token.uses && until <= token.memberUntil &&
     certificate.since <= token.until + TOKEN_GRACE &&
     certificate.groups.every((group) => token.groups.includes(group)) &&
     (token.relay || !certificate.relay);

@@ -11,11 +11,10 @@ import { type SignedBy, wayOut } from "../membership/signer.ts";
 import type { Draft, StatementOf } from "../membership/statement.ts";
 import { ENDED_KEPT, type Held, TOKEN_GRACE } from "../membership/statements.ts";
 import { counted, nameOf, namesOf } from "./authority.ts";
-import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
+import { Doubt, doubtfulLine, toldApart } from "./doubtful.ts";
 import { broughtBack, broughtBackWarnings, endsKept, laterEndsLines } from "./ends.ts";
+import { certificateBy, judgeAfter, type Outlook, outlookOf } from "./outlook.ts";
 import {
-  certificateByOthers,
-  certifiedBySigner,
   guestAnew,
   isGuestOfOthers,
   lastCertificates,
@@ -32,6 +31,8 @@ export interface Wish {
   readonly since?: number;
 }
 
+type Told = Omit<Outlook, "isMember">;
+
 export interface Plan {
   readonly who: Who;
   /** Sentences on what happens. */
@@ -40,6 +41,7 @@ export interface Plan {
   readonly warnings: readonly string[];
   /** In the order in which they are signed: nobody is without a certificate in between. */
   readonly wishes: readonly Wish[];
+  readonly members?: Told;
 }
 
 /** What became of a plan. */
@@ -49,6 +51,8 @@ export interface Planned {
   readonly warnings: readonly string[];
   /** Sentences on what a person may want to do before, or instead; nothing that helps once it is done. */
   readonly advice?: readonly string[];
+  /** Where an admin's word, or the mesh key's, ends: what that changes for members, all of them. */
+  readonly members?: Told;
   /** False: nothing was signed, since the person has not said --yes. */
   readonly isDone: boolean;
 }
@@ -58,13 +62,11 @@ export function carryOut(
   mesh: Mesh,
   now: Now,
   what: string,
-  { who, lines, warnings, wishes }: Plan,
+  { wishes, ...told }: Plan,
   yes: boolean,
   out: Outbox<NodeEvent>,
 ): Decoded<Planned> {
-  if (warnings.length > 0 && !yes) {
-    return { ok: true, value: { who, lines, warnings, isDone: false } };
-  }
+  if (told.warnings.length > 0 && !yes) return { ok: true, value: { ...told, isDone: false } };
   for (const by of ["own", "mesh"] as const) {
     const count = wishes.filter((wish) => wish.by === by).length;
     const left = mesh.signer.numbersLeft(by);
@@ -78,20 +80,17 @@ export function carryOut(
     const said = mesh.say(now, by, draft, out, since);
     if (!said.ok) return refusal(`${what}: ${said.error}`);
   }
-  return { ok: true, value: { who, lines, warnings, isDone: true } };
+  return { ok: true, value: { ...told, isDone: true } };
 }
 
 /** What of an admin's statements is signed anew, and what ends with its office. */
 export interface Estate {
   readonly wishes: readonly Wish[];
   readonly kept: readonly string[];
-  /** Names of members that nobody's certificate holds any more. */
-  readonly cutOff: readonly string[];
-  /** Names of members that others certified for an invite which is not believed. */
-  readonly doubtful: readonly string[];
+  readonly doubt: Doubt;
   readonly removalsKept: number;
-  /** Names of those whom removals had put out that end. */
-  readonly broughtBack: readonly string[];
+  /** Whom removals had put out that end. */
+  readonly broughtBack: ReadonlySet<MemberId>;
   /** Removals that end, of keys that nobody ever certified. */
   readonly removalsEnded: number;
   /** Invites and guests of others that it ended since, and that stay ended. */
@@ -143,7 +142,15 @@ export function estateOf(
   };
   const wishes: Wish[] = [];
   const kept: string[] = [];
-  const cutOff: Who[] = [];
+  const doubt = new Doubt(mesh, keptSaid, isKept);
+  // Who is a member by the word of all others.
+  const without = judgeAfter(mesh, now, [
+    { signer: statements.meshKey, draft: { kind: "demoted", key: admin } },
+  ]);
+  const isHeldSince = ({ at, certificate: { key } }: StatementOf<"member">) => {
+    const other = certificateBy(without, key, now);
+    return other !== undefined && other.at > at && !doubt.isDoubtful(other, without);
+  };
   // Not what counts now decides, but what is kept: a thief can have signed for the same keys since, or
   // removed them, and neither may cost them what the admin certified before.
   const isSettled = (key: MemberId) =>
@@ -154,10 +161,8 @@ export function estateOf(
     return token !== undefined && token.signer !== admin && !statements.isAdmin(key) &&
       secondsOf(now) <= token.until + TOKEN_GRACE;
   };
-  const keptCertificates = lastCertificates(keptSaid);
-  for (const [key, statement] of keptCertificates) {
-    const other = certificateByOthers(mesh, now, admin, key);
-    if (other && other.at > statement.at) continue;
+  for (const [key, statement] of lastCertificates(keptSaid)) {
+    if (isHeldSince(statement)) continue;
     if (isSettled(key)) {
       // It is out, but it has used up a use of an invite that goes on.
       if (countsUse(statement)) wishes.push({ by, ...signedAnew(statement) });
@@ -167,10 +172,6 @@ export function estateOf(
     if (statement.until + ENDED_KEPT < secondsOf(now)) continue;
     wishes.push({ by, ...signedAnew(statement) });
     kept.push(nameOf(mesh, key));
-  }
-  for (const { certificate: { key, name } } of certifiedBySigner(mesh, admin)) {
-    const isKept = keptCertificates.has(key) || certificateByOthers(mesh, now, admin, key);
-    if (!isSettled(key) && !isKept) cutOff.push({ id: key, name });
   }
   const invites = [...statements.bySigner(admin)].filter((one) => one.kind === "token");
   const open = invites.filter(({ key, until, uses }) =>
@@ -183,19 +184,10 @@ export function estateOf(
     if (token && isKeptHash(token.hash)) {
       wishes.push({ by, draft });
       kept.push(draft.certificate.name);
-    } else cutOff.push({ id: draft.certificate.key, name: draft.certificate.name });
+    }
   }
-  const doubtful = doubtfulMembers(mesh, (signer) => signer === admin, keptSaid, isKept);
   for (const key of removed) wishes.push({ by, draft: { kind: "removed", key } });
   const isStillOut = (key: MemberId) => removed.has(key) || isIdle(key);
-  const back = broughtBack(mesh, said, isKept, isStillOut);
-  for (const key of back) {
-    // Nobody's certificate holds it: it waits for a person, as others do whom the end of the office cuts off.
-    const isHeld = keptCertificates.has(key) || certificateByOthers(mesh, now, admin, key);
-    if (isHeld) continue;
-    back.delete(key);
-    if (cutOff.every(({ id }) => id !== key)) cutOff.push({ id: key, name: nameOf(mesh, key) });
-  }
   const ended = new Set(
     [...statements.bySigner(admin)].flatMap((one) => one.kind === "removed" ? [one.key] : [])
       .filter((key) => !isStillOut(key) && !statements.wasCertified(key)),
@@ -220,10 +212,9 @@ export function estateOf(
   return {
     wishes,
     kept,
-    cutOff: toldApart(mesh, cutOff),
-    doubtful: toldApart(mesh, doubtful),
+    doubt,
     removalsKept: removed.size,
-    broughtBack: toldApart(mesh, [...back].map((id) => ({ id, name: nameOf(mesh, id) }))).sort(),
+    broughtBack: broughtBack(mesh, said, isKept, isStillOut),
     removalsEnded: ended.size,
     laterEnds: ends.later,
     invitesEnded: open.length,
@@ -232,22 +223,42 @@ export function estateOf(
   };
 }
 
+/** What is true for members when all that a plan says is signed. */
+export function outlookAfter(
+  mesh: Mesh,
+  now: Now,
+  { doubt }: Estate,
+  wishes: readonly Wish[],
+  expelled: ReadonlySet<MemberId> = new Set(),
+): Outlook {
+  const signerOf = { own: mesh.id, mesh: mesh.statements.meshKey };
+  const sayings = wishes.map(({ by, ...wish }) => ({ signer: signerOf[by], ...wish }));
+  return outlookOf(mesh, now, judgeAfter(mesh, now, sayings), doubt, expelled);
+}
+
 /** Sentences on an estate. */
-export function estateLines(mesh: Mesh, name: string, estate: Estate): string[] {
-  const { kept, doubtful, removalsKept, removalsEnded, laterEnds, invitesEnded } = estate;
+export function estateLines(
+  mesh: Mesh,
+  name: string,
+  estate: Estate,
+  { doubtful, back, removed }: Outlook,
+): string[] {
+  const { kept, removalsKept, removalsEnded, laterEnds, invitesEnded, broughtBack } = estate;
+  const others = back.filter(({ id }) => !broughtBack.has(id));
   const { guestsKept, guestsEnded } = estate;
   const lines = [
     `${counted(kept.length, "member")} and ${counted(removalsKept, "removal")} of ${name} ` +
     `are signed anew by you`,
   ];
   if (doubtful.length > 0) {
-    lines.push(doubtfulLine(doubtful, `${name} made afterwards`));
+    lines.push(doubtfulLine(toldApart(mesh, doubtful), `${name} made afterwards`));
   }
   if (removalsEnded > 0) {
     const end = removalsEnded === 1 ? "ends" : "end";
     lines.push(`${counted(removalsEnded, "removal")} that ${name} made afterwards ${end}`);
   }
   lines.push(...laterEndsLines(mesh, laterEnds, name));
+  lines.push(...removedLines(mesh, removed), ...backLines(mesh, others));
   if (guestsKept > 0) lines.push(`${counted(guestsKept, "guest")} of ${name} signed anew by you`);
   if (guestsEnded.length > 0) {
     const [end, count] = [guestsEnded.length === 1 ? "ends" : "end", guestsEnded.length];
@@ -260,14 +271,46 @@ export function estateLines(mesh: Mesh, name: string, estate: Estate): string[] 
   return lines;
 }
 
+/** Whom removals had put out that end: who is a member then, and who waits for a person. */
+export function settledBy(
+  mesh: Mesh,
+  broughtBack: ReadonlySet<MemberId>,
+  isMember: Outlook["isMember"],
+): readonly [Who[], Who[]] {
+  const all = Array.from(broughtBack, (id) => ({ id, name: nameOf(mesh, id) }));
+  return [all.filter(({ id }) => isMember(id)), all.filter(({ id }) => !isMember(id))];
+}
+
+/** Whom a person had removed, and a thief let in again. */
+export function removedLines(mesh: Mesh, removed: readonly Who[]): string[] {
+  if (removed.length === 0) return [];
+  const names = namesOf(toldApart(mesh, removed).sort(), "");
+  return [`${counted(removed.length, "member")} out for ever, as removed before: ${names}`];
+}
+
+/** Whom the end of somebody's word makes a member again, be it that no removal had put it out. */
+export function backLines(mesh: Mesh, back: readonly Who[]): string[] {
+  if (back.length === 0) return [];
+  const are = back.length === 1 ? "is a member" : "are members";
+  return [`${counted(back.length, "key")} ${are} again: ${namesOf(toldApart(mesh, back), "")}`];
+}
+
 /** Whom the end of an estate cuts off or brings back, which nobody does without --yes (invariant 4). */
-export function estateWarnings(name: string, { cutOff, broughtBack }: Estate): string[] {
-  const warnings = broughtBackWarnings(broughtBack, `of ${name}`);
-  if (cutOff.length === 0) return warnings;
+export function estateWarnings(
+  mesh: Mesh,
+  name: string,
+  { broughtBack }: Estate,
+  { out: cutOff, isMember }: Outlook,
+): string[] {
+  const [back, waiting] = settledBy(mesh, broughtBack, isMember);
+  const warnings = broughtBackWarnings(toldApart(mesh, back).sort(), `of ${name}`);
+  // Whom a removal had put out, and nobody's certificate holds, waits for a person as others do.
+  const out = [...cutOff, ...waiting];
+  if (out.length === 0) return warnings;
   return [
     ...warnings,
-    `${counted(cutOff.length, "member")} that ${name} certified afterwards ` +
-    `${cutOff.length === 1 ? "is" : "are"} out (${namesOf(cutOff, "")}): ` +
+    `${counted(out.length, "member")} that ${name} certified afterwards ` +
+    `${out.length === 1 ? "is" : "are"} out (${namesOf(toldApart(mesh, out), "")}): ` +
     `\`shoal approve\` or \`shoal revoke\` each`,
   ];
 }

@@ -5,7 +5,7 @@
  */
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { type Decoded, refusal } from "../codec.ts";
-import type { NodeEvent } from "../event.ts";
+import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import { rfc3339 } from "../membership/judge.ts";
@@ -14,12 +14,12 @@ import { isKey } from "../membership/roster.ts";
 import { RESERVE } from "../membership/sight.ts";
 import {
   type Certificate,
+  type Draft,
   NUMBER_MAX,
   signStatement,
-  type Statement,
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
-import { ENDED_KEPT, type Held } from "../membership/statements.ts";
+import { type CertificateStatement, ENDED_KEPT, type Held } from "../membership/statements.ts";
 import { counted, type Insistence, listOf, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
@@ -32,9 +32,10 @@ import {
   untilOf,
 } from "./certificates.ts";
 import { newcomer } from "./approve.ts";
-import { doubtfulLine, doubtfulMembers, toldApart } from "./doubtful.ts";
+import { Doubt, doubtfulLine, toldApart } from "./doubtful.ts";
 import { broughtBack, broughtBackWarnings, endsKept, heardAt, laterEndsLines } from "./ends.ts";
-import { type Planned, type Wish } from "./plan.ts";
+import { certificateBy, judgeAfter, type Outlook, outlookOf } from "./outlook.ts";
+import { backLines, type Planned, removedLines, settledBy, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
   /** Who is put out, admins and members: their names or keys. */
@@ -45,24 +46,23 @@ export interface RecoverOptions extends Insistence {
   readonly since?: number;
 }
 
-/** What a recovery signs with the new mesh key. */
+/** What a recovery signs with the new mesh key, and what follows from it. */
 interface Recovered {
-  readonly wishes: Wish[];
+  /** Only as many as a key may sign. */
+  readonly wishes: readonly Wish[];
   readonly admins: string[];
   readonly out: string[];
   readonly members: number;
   /** Names of former admins. */
   readonly stays: string[];
-  readonly cutOff: string[];
-  /** Names of members that came by invites which are not believed. */
-  readonly doubtful: readonly string[];
+  readonly outlook: Outlook;
   readonly removals: number;
-  /** Names of those whom removals had put out that end. */
-  readonly broughtBack: readonly string[];
+  /** Whom removals had put out that end. */
+  readonly broughtBack: ReadonlySet<MemberId>;
   /** Admins whose offices had ended by a word that is not believed. */
   readonly reinstated: readonly MemberId[];
-  /** Names of members that an admin has removed while the mesh key had given them an office that is not kept. */
-  readonly removedByOthers: readonly string[];
+  /** Members that an admin has removed while the mesh key had given them an office that is not kept. */
+  readonly removedByOthers: readonly MemberId[];
   /** Invites and guests that were ended since, and stay ended. */
   readonly laterEnds: ReadonlySet<string>;
   readonly guests: number;
@@ -100,7 +100,8 @@ export function recover(
   }
   const keep = allNamed(mesh, options.keep ?? []);
   if (!keep.ok) return keep;
-  const plan = collect(mesh, now, without.value, options.since ?? Infinity);
+  const draft = { kind: "successor", key: keys.meshKey.publicKey.toHex() } as const;
+  const plan = collect(mesh, now, draft, without.value, options.since ?? Infinity);
   const undecided = plan.reinstated.filter((id) => id !== mesh.id && !keep.value.has(id));
   if (undecided.length > 0) {
     const names = undecided.map((id) => nameIn(mesh, id)).sort();
@@ -111,36 +112,47 @@ export function recover(
         `say --without ${names.join()} if that was right, --keep ${names.join()} if a thief did it`,
     );
   }
-  // A key signs so many, and some are for later: whom it cannot certify now is named, and all else is done.
-  const wishes = plan.wishes.toSorted((a, b) => rankOf(a) - rankOf(b));
-  const late = wishes.splice(NUMBER_MAX - RESERVE)
-    .flatMap(({ draft }) => draft.kind === "member" ? draft.certificate.name : []);
-  const cutOff = [...plan.cutOff, ...late];
+  const members = plan.outlook;
+  const named = (all: readonly Who[]) => toldApart(mesh, all).sort();
+  const [back, waiting] = settledBy(mesh, plan.broughtBack, members.isMember);
+  const cutOff = [...members.out, ...waiting];
+  const others = members.back.filter(({ id }) => !plan.broughtBack.has(id));
+  const again = plan.reinstated.filter((id) => id !== mesh.id).map((id) => nameIn(mesh, id)).sort();
   const lines = [
     `a new mesh key is made and kept on this machine; the old one is void`,
     `${counted(plan.admins.length, "admin")} signed anew: ${namesOf(plan.admins, "none")}`,
-    `${counted(plan.members - late.length, "member")} and ${
-      counted(plan.removals, "removal")
-    } signed anew`,
+    `${counted(plan.members, "member")} and ${counted(plan.removals, "removal")} signed anew`,
     ...(plan.stays.length > 0
       ? [`${namesOf(plan.stays, "")}: no admin any more, a member still`]
       : []),
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...guestsEndedLines(plan.guestsEnded),
     ...laterEndsLines(mesh, plan.laterEnds, "a lost signer"),
+    ...(again.length > 0
+      ? [
+        `${
+          listOf(again)
+        }: an admin again: what it signed meanwhile counts, too, and this node may not ` +
+        "have heard of it",
+      ]
+      : []),
     ...(mesh.statements.isAdmin(mesh.id) ? [] : [`${mesh.name}, this node, becomes an admin`]),
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
-    ...(plan.doubtful.length > 0 ? [doubtfulLine(plan.doubtful, "were made since then")] : []),
+    ...backLines(mesh, others),
+    ...(members.doubtful.length > 0
+      ? [doubtfulLine(named(members.doubtful), "were made since then")]
+      : []),
+    ...removedLines(mesh, members.removed.filter(({ id }) => !plan.removedByOthers.includes(id))),
     ...(cutOff.length > 0
       ? [
         `${counted(cutOff.length, "member")} out until you \`shoal approve\` each: ` +
-        namesOf(cutOff, ""),
+        namesOf(named(cutOff), ""),
       ]
       : []),
     ...(plan.removedByOthers.length > 0
       ? [
         `${
-          listOf(plan.removedByOthers)
+          listOf(plan.removedByOthers.map((id) => nameOf(mesh, id)).sort())
         }: out by the word of an admin that stays, since the office that stood against ` +
         "it is not kept: a later --since keeps the office, and --without that admin ends its word",
       ]
@@ -151,23 +163,22 @@ export function recover(
   ];
   const who = { id: mesh.id, name: mesh.name };
   const warnings = [
-    ...broughtBackWarnings(plan.broughtBack, "of the old mesh key and of lost admins"),
+    ...broughtBackWarnings(named(back), "of the old mesh key and of lost admins"),
     "every admin that is not named here ends, and so do the invites that it made; those of the others " +
     "go on: `shoal invite --list` shows them, `--revoke` ends one",
   ];
-  if (!options.yes) return { ok: true, value: { who, lines, warnings, isDone: false } };
+  if (!options.yes) return { ok: true, value: { who, members, lines, warnings, isDone: false } };
   const at = secondsOf(now);
-  const draft = { kind: "successor", key: keys.meshKey.publicKey.toHex() } as const;
   const successor = signStatement(crypto, mesh.judge.meshId, keys.recovery, draft, { number, at });
   mesh.mustPersist = true;
   mesh.signer.setMeshKey(keys.meshKey);
   const added = mesh.learn(now, successor.bytes, out);
   if (added.kind === "refused") return refusal(`recover: the mesh refuses it (${added.why})`);
-  for (const wish of wishes) {
+  for (const wish of plan.wishes) {
     const said = mesh.say(now, wish.by, wish.draft, out, wish.since);
     if (!said.ok) return refusal(`recover: ${said.error}`);
   }
-  return { ok: true, value: { who, lines, warnings, isDone: true } };
+  return { ok: true, value: { who, members, lines, warnings, isDone: true } };
 }
 
 /** The keys that a person names; a whole key always means itself. */
@@ -217,8 +228,23 @@ function rankOf({ draft: { kind } }: Wish): number {
   return kind === "admin" ? 0 : kind === "member" ? 2 : 1;
 }
 
-function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: number): Recovered {
+function collect(
+  mesh: Mesh,
+  now: Now,
+  successor: Draft & { readonly kind: "successor" },
+  without: ReadonlySet<MemberId>,
+  since: number,
+): Recovered {
   const { statements } = mesh;
+  const after = (wishes: readonly Wish[]) =>
+    judgeAfter(mesh, now, [
+      { signer: mesh.genesis.recoveryKey.toHex(), draft: successor },
+      ...wishes.map(({ draft, since }) => ({
+        signer: successor.key,
+        draft,
+        ...(since === undefined ? {} : { since }),
+      })),
+    ]);
   const wishes: Wish[] = [];
   const say = (draft: Wish["draft"], since?: number) =>
     wishes.push({ by: "mesh", draft, ...(since === undefined ? {} : { since }) });
@@ -226,7 +252,8 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   const kept = keptAdmins(mesh, without, since);
   if (!kept.has(mesh.id)) {
     // Whoever has the words may have been let in since.
-    const own = certificateBefore(mesh, mesh.id, since) ?? statements.lastCertificate(mesh.id);
+    const own = certificateBefore(mesh, mesh.id, since)?.certificate ??
+      statements.lastCertificate(mesh.id);
     kept.set(mesh.id, own ?? newcomer(mesh, now, mesh.id, mesh.name, []));
   }
   // Where none counts any more, its first one: whoever recovers may do it by a clock that is ahead.
@@ -240,9 +267,13 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   const isKept = (held: Held) => heardAt(mesh, held) < since;
   const saidEver = [...lost].flatMap((signer) => [...saidBy(mesh, signer)]);
   const said = saidEver.filter(isKept).map(({ statement }) => statement);
-  const doubtful = since === Infinity
-    ? []
-    : doubtfulMembers(mesh, (signer) => lost.has(signer), said, isKept);
+  const doubt = new Doubt(mesh, said, isKept);
+  // Whom the thief has promoted since then had no office.
+  const hadOffice = new Set(
+    said.flatMap((one) =>
+      one.kind === "demoted" ? [one.key] : one.kind === "admin" ? [one.certificate.key] : []
+    ),
+  );
   const isOut = (key: MemberId) => kept.has(key) || without.has(key) || statements.hasLeft(key);
   const removed = new Set<MemberId>();
   for (const statement of said) {
@@ -251,66 +282,42 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
     }
     if (statement.kind !== "removed" || kept.has(statement.key)) continue;
     // An admin's word against who had an office was nothing, and stays nothing.
-    const isNothing = statement.signer !== statements.meshKey &&
-      statements.hadOffice(statement.key);
+    const isNothing = statement.signer !== statements.meshKey && hadOffice.has(statement.key);
     if (!isNothing) removed.add(statement.key);
   }
   const ends = endsKept(mesh, saidEver, (signer) => lost.has(signer), isKept);
   for (const key of ends.keys) say({ kind: "withdrawn", key });
-  /** Whether an admin that stays has removed a key; while it had an office that was nothing. */
-  const isRemovedByOthers = (key: MemberId) =>
-    Array.from(statements.about(key)).some((one) =>
-      one.kind === "removed" && !lost.has(one.signer) && statements.counts(one)
-    );
-  const members = lastCertificates(said);
-  for (const [key, statement] of members) {
-    const signer = statements.certificate(key)?.signer ?? statement.signer;
-    const isRemoved = removed.has(key) || isRemovedByOthers(key);
-    if (isOut(key) || isRemoved || !lost.has(signer)) members.delete(key);
-    else sayAnew(signedAnew(statement));
-  }
   for (const key of new Set([...removed, ...without])) say({ kind: "removed", key });
   for (const key of without) if (statements.hadOffice(key)) say({ kind: "demoted", key });
-  // Offices that are not kept and were not put out: whoever was known before stays a member; whom the thief has promoted
-  // out of nothing, under whatever name, does not.
-  const stays: MemberId[] = [];
-  const unknown: MemberId[] = [];
-  const removedByOthers: MemberId[] = [];
-  for (const id of statements.admins()) {
-    if (isOut(id)) continue;
-    if (isRemovedByOthers(id)) {
-      removedByOthers.push(id);
-      continue;
-    }
-    const certificate = certificateBefore(mesh, id, since);
-    if (certificate === undefined) unknown.push(id);
-    else if (!members.has(id)) {
-      stays.push(id);
-      const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
-      say(draft, sinceOf(certificate));
-    }
+  // Who is a member by the word of the admins that are kept.
+  const byOthers = after(wishes);
+  const isHeldSince = (key: MemberId, at: number) => {
+    const other = certificateBy(byOthers, key, now);
+    return other !== undefined && other.at > at && !doubt.isDoubtful(other, byOthers);
+  };
+  const members = lastCertificates(said);
+  for (const [key, statement] of members) {
+    const { at, until } = statement;
+    // What is hidden is not forgotten when it ends, and nobody takes it in any more.
+    const isOver = until + ENDED_KEPT < secondsOf(now);
+    if (isOut(key) || byOthers.statements.isRemoved(key) || isOver || isHeldSince(key, at)) {
+      members.delete(key);
+    } else sayAnew(signedAnew(statement));
   }
-  const back = broughtBack(
-    mesh,
-    saidEver,
-    isKept,
-    (key) => removed.has(key) || isOut(key) || isRemovedByOthers(key) || statements.isAdmin(key),
-  );
-  // Whom nobody's certificate holds then waits for a person.
-  const isHeld = (key: MemberId) =>
-    members.has(key) ||
-    Array.from(statements.about(key)).some((one) =>
-      one.kind === "member" && !lost.has(one.signer) && statements.counts(one)
-    );
-  const unheld = [...back].filter((key) => !isHeld(key));
-  for (const key of unheld) back.delete(key);
-  const cutOff = [...new Set([...certifiedBy(mesh, lost), ...unknown, ...unheld])].filter((key) =>
-    !isOut(key) && !members.has(key) && !stays.includes(key) &&
-    (!statements.isRemoved(key) || unheld.includes(key))
-  );
+  // Offices that are not kept and were not put out: whoever was known before stays a member; whom the thief has promoted
+  // out of nothing, under whatever name, does not by that.
+  const former = [...statements.admins()].filter((id) => !isOut(id));
+  for (const id of former) {
+    const last = certificateBefore(mesh, id, since);
+    if (last === undefined || members.has(id) || byOthers.statements.isRemoved(id)) continue;
+    if (isHeldSince(id, last.at)) continue;
+    const { certificate } = last;
+    const draft = { kind: "member", certificate, until: untilOf(now), token: undefined } as const;
+    say(draft, sinceOf(certificate));
+  }
   // A guest ends with its host, whoever signed for it.
-  const isGone = (host: MemberId) =>
-    without.has(host) || removed.has(host) || cutOff.includes(host) || statements.hasLeft(host);
+  const withMembers = outlookOf(mesh, now, after(wishes), doubt, without);
+  const isGone = (host: MemberId) => !withMembers.isMember(host);
   const guests = lastGuests(said);
   for (const key of ends.later) guests.delete(key);
   for (const [key, statement] of guests) {
@@ -324,18 +331,29 @@ function collect(mesh: Mesh, now: Now, without: ReadonlySet<MemberId>, since: nu
   const guestsEnded = Array.from(mesh.guests.guests.all()).filter(({ key, certificate, host }) =>
     isGone(host) || !guests.has(key) && !isGuestOfOthers(mesh, lost, { certificate, at: 0 })
   );
+  // While the thief's office stood against it, an admin's removal was nothing.
+  const byAdmins = former.filter((id) => !removed.has(id) && byOthers.statements.isRemoved(id));
+  // A key signs so many, and some are for later: whom it cannot certify now is named, and all else is done.
+  const signed = wishes.toSorted((a, b) => rankOf(a) - rankOf(b)).slice(0, NUMBER_MAX - RESERVE);
+  const outlook = outlookOf(mesh, now, after(signed), doubt, without);
   return {
-    wishes,
+    wishes: signed,
     admins: [...kept.keys()].map((id) => nameIn(mesh, id)).sort(),
     out: [...without].map((id) => nameIn(mesh, id)).sort(),
-    members: members.size,
-    stays: stays.map((id) => nameOf(mesh, id)).sort(),
-    cutOff: cutOff.map((key) => nameOf(mesh, key)).sort(),
-    doubtful: toldApart(mesh, doubtful).sort(),
+    members:
+      signed.filter(({ draft }) => draft.kind === "member" && members.has(draft.certificate.key))
+        .length,
+    stays: former.filter(outlook.isMember).map((id) => nameOf(mesh, id)).sort(),
+    outlook,
     removals: removed.size,
-    broughtBack: toldApart(mesh, [...back].map((id) => ({ id, name: nameOf(mesh, id) }))).sort(),
+    broughtBack: broughtBack(
+      mesh,
+      saidEver,
+      isKept,
+      (key) => isOut(key) || byOthers.statements.isRemoved(key) || statements.isAdmin(key),
+    ),
     reinstated: reinstated(saidEver, isKept, kept),
-    removedByOthers: removedByOthers.map((id) => nameOf(mesh, id)).sort(),
+    removedByOthers: byAdmins,
     laterEnds: ends.later,
     guests: guests.size,
     guestsEnded: guestsEnded.map((guest) => mesh.guests.guests.nameOf(guest)).sort(),
@@ -364,9 +382,13 @@ function guestsEndedLines(names: readonly string[]): string[] {
 }
 
 /** What a key was certified as last by what this node heard before `since`. */
-function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificate | undefined {
+function certificateBefore(
+  mesh: Mesh,
+  key: MemberId,
+  since: number,
+): CertificateStatement | undefined {
   const { statements } = mesh;
-  let last: Statement | undefined;
+  let last: CertificateStatement | undefined;
   const hidden = statements.outranked();
   const shown = Array.from(statements.about(key), ({ hash }) => statements.get(hash));
   for (const held of [...shown, ...hidden]) {
@@ -375,17 +397,7 @@ function certificateBefore(mesh: Mesh, key: MemberId, since: number): Certificat
     if (statement.certificate.key !== key) continue;
     if (statement.at >= (last?.at ?? 0)) last = statement;
   }
-  if (last?.kind === "admin" || last?.kind === "member") return last.certificate;
-  return undefined;
-}
-
-/** Keys whose certificate of now is by one of these. */
-function* certifiedBy({ statements }: Mesh, signers: ReadonlySet<string>): Generator<MemberId> {
-  for (const { statement } of statements.all()) {
-    if (statement.kind !== "member" || !signers.has(statement.signer)) continue;
-    const { key } = statement.certificate;
-    if (statements.certificate(key) === statement) yield key;
-  }
+  return last;
 }
 
 /**

@@ -337,8 +337,14 @@ Deno.test("invariant 5: whom a thief of the mesh key promoted out of nothing is 
   }
 });
 
-for (const isReused of [false, true]) {
-  const what = isReused ? "that the thief says anew, with more uses" : "of the mesh key's thief";
+const THEFTS = [
+  ["of the mesh key's thief", "token"],
+  ["that the thief says anew, with more uses,", "reused"],
+  ["of the mesh key's thief, who promoted them afterwards,", "admin"],
+  ["of the mesh key's thief, who signed for them once more,", "member"],
+] as const;
+for (const [what, act] of THEFTS) {
+  const isReused = act === "reused";
   Deno.test(`invariant 5: whom honest admins certified on sight for an invite ${what} is named at the recovery`, () => {
     const { lab, founder, others } = hamlet(["second", "third"], 23);
     const [second, third] = others;
@@ -379,6 +385,21 @@ for (const isReused of [false, true]) {
       third.node.status(third.now()).peers.find(({ key }) => key === id)?.standing
     );
     assert.deepEqual(standings, ["certified", "certified"]);
+    for (const [ip4Counter, key] of puppets.entries()) {
+      const name = `c${ip4Counter}`;
+      const certificate = { key, name, groups: ["root"], relay: true, ip4Counter, since: at };
+      const until = at + 1_000_000;
+      if (act !== "admin" && act !== "member") break;
+      const said = act === "admin"
+        ? thief.sign({ kind: "admin", certificate }, meshKey, 800 + ip4Counter)
+        : thief.sign(
+          { kind: "member", certificate, until, token: undefined },
+          meshKey,
+          800 + ip4Counter,
+        );
+      for (const one of [second, third]) thief.tell(one, said);
+    }
+    lab.run(20_000);
     const { lines } = done(recover(second, { without: ["founder"], since }));
     assert.ok(
       lines.includes(
@@ -386,8 +407,14 @@ for (const isReused of [false, true]) {
       ),
       lines.join("\n"),
     );
+    assert.ok(!lines.some((line) => line.includes("out until")), "they are not said to be out");
     const all = done(recover(second, { without: ["founder"] }));
     assert.ok(!all.lines.some((line) => line.includes("came by invites")), "nothing is in doubt");
+    done(recover(second, { without: ["founder"], since, yes: true }));
+    lab.run(120_000);
+    const { peers } = third.node.status(third.now());
+    const after = puppets.map((id) => peers.find(({ key }) => key === id)?.standing);
+    assert.deepEqual(after, standings, "they stay, as it says, until somebody revokes them");
   });
 }
 

@@ -38,6 +38,7 @@ import {
   estateLines,
   estateOf,
   estateWarnings,
+  outlookAfter,
   type Plan,
   type Planned,
   type Wish,
@@ -165,11 +166,18 @@ export function demote(
       ...sinceOf(mesh, id, now),
     });
   }
+  const wishes: Wish[] = [
+    ...estate.wishes,
+    ...stays,
+    { by: by.value, draft: { kind: "demoted", key: id } },
+  ];
+  const members = outlookAfter(mesh, now, estate, wishes);
   const plan: Plan = {
     who: { id, name },
+    members,
     lines: [
       `${name} is no admin any more`,
-      ...estateLines(mesh, name, estate),
+      ...estateLines(mesh, name, estate, members),
       stays.length > 0 ? `${name} stays a member` : `${name} has left the mesh`,
       ...(saidUntil === Infinity ? [] : [
         `what this node heard of after ${
@@ -179,8 +187,8 @@ export function demote(
       "an office ends for good: only with a new identity can it be an admin again",
       ...meshKeyLines(mesh, id, name, false),
     ],
-    warnings: [...officeWarnings(mesh, id), ...estateWarnings(name, estate)],
-    wishes: [...estate.wishes, ...stays, { by: by.value, draft: { kind: "demoted", key: id } }],
+    warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
+    wishes,
   };
   return carryOut(mesh, now, "demote", plan, yes, out);
 }
@@ -333,20 +341,23 @@ function revokeAdmin(
   const isKept = ({ seen }: Held) => seen < since;
   const heir = heirOf(mesh, now, id, isKept, true);
   const estate = estateOf(mesh, now, id, heir, isKept, true);
+  const wishes: Wish[] = [
+    ...estate.wishes,
+    { by: by.value, draft: { kind: "demoted", key: id } },
+    { by: by.value, draft: { kind: "removed", key: id } },
+  ];
+  const members = outlookAfter(mesh, now, estate, wishes, new Set([id]));
   const plan: Plan = {
     who: { id, name },
+    members,
     lines: [
       `${name} is no admin and no member any more; its key cannot come back`,
-      ...estateLines(mesh, name, estate),
+      ...estateLines(mesh, name, estate, members),
       `what this node heard of before ${rfc3339(since)} counts as signed before`,
       ...meshKeyLines(mesh, id, name, true),
     ],
-    warnings: [...officeWarnings(mesh, id), ...estateWarnings(name, estate)],
-    wishes: [
-      ...estate.wishes,
-      { by: by.value, draft: { kind: "demoted", key: id } },
-      { by: by.value, draft: { kind: "removed", key: id } },
-    ],
+    warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
+    wishes,
   };
   return carryOut(mesh, now, "revoke", plan, yes, out);
 }

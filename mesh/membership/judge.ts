@@ -65,13 +65,14 @@ export const CLOCK_SKEW = 300;
 export const TRUSTED_MAX = 4_096;
 
 export class Judge {
-  readonly statements: Statements;
   readonly provisional = new Provisional();
   readonly #trusted = new Map<MemberId, string>();
 
-  constructor(private readonly crypto: Crypto, genesis: Genesis) {
-    this.statements = new Statements(crypto, genesis);
-  }
+  constructor(
+    private readonly crypto: Crypto,
+    genesis: Genesis,
+    readonly statements = new Statements(crypto, genesis),
+  ) {}
 
   get meshId(): Uint8Array {
     return this.statements.meshId;
@@ -206,6 +207,16 @@ export class Judge {
 
   *trusted(): Generator<{ key: MemberId; name: string }> {
     for (const [key, name] of this.#trusted) yield { key, name };
+  }
+
+  /** A judge by other statements, and by what this node has let in. */
+  supposing(statements: Statements): Judge {
+    const judge = new Judge(this.crypto, statements.genesis, statements);
+    for (const admission of this.provisional.all()) {
+      const uses = statements.token(admission.token)?.uses ?? 0;
+      judge.provisional.recall(admission, uses);
+    }
+    return judge;
   }
 
   /** Forgets what has ended. @param now unix seconds @returns statements that were forgotten */

@@ -94,21 +94,8 @@ export class Signer {
     this.#numbers[by] = number;
     if (by === "own") this.#signed.add(number);
     const { meshId } = this.statements;
-    const at = this.#timeOf(draft, now, Math.min(since, now));
+    const at = timeOf(this.statements, draft, now, since);
     return { ok: true, value: signStatement(this.crypto, meshId, signing, draft, { number, at }) };
-  }
-
-  #timeOf(draft: Draft, now: number, since: number): number {
-    if (draft.kind !== "admin" && draft.kind !== "member" && draft.kind !== "guest") return now;
-    let time = since;
-    for (const statement of this.statements.about(draft.certificate.key)) {
-      const isOne = draft.kind === "guest"
-        ? statement.kind === "guest"
-        : statement.kind === "admin" || statement.kind === "member";
-      const isLater = statement.at >= time && statement.at < now + CLOCK_SKEW;
-      if (isOne && isLater && this.statements.counts(statement)) time = statement.at + 1;
-    }
-    return time;
   }
 
   #signing(by: SignedBy): SigningKey | undefined {
@@ -119,4 +106,26 @@ export class Signer {
     const key = this.#signing(by)?.publicKey.toHex() ?? "";
     return Math.max(this.#numbers[by], this.statements.topNumber(key));
   }
+}
+
+/**
+ * The time that a statement says: see {@link Signer.sign}.
+ * @param now unix seconds, like `since`
+ */
+export function timeOf(
+  statements: Statements,
+  draft: Draft,
+  now: number,
+  since: number = now,
+): number {
+  if (draft.kind !== "admin" && draft.kind !== "member" && draft.kind !== "guest") return now;
+  let time = Math.min(since, now);
+  for (const statement of statements.about(draft.certificate.key)) {
+    const isOne = draft.kind === "guest"
+      ? statement.kind === "guest"
+      : statement.kind === "admin" || statement.kind === "member";
+    const isLater = statement.at >= time && statement.at < now + CLOCK_SKEW;
+    if (isOne && isLater && statements.counts(statement)) time = statement.at + 1;
+  }
+  return time;
 }

@@ -534,6 +534,23 @@ export class Statements {
     return gone;
   }
 
+  /**
+   * What would count if more were said: for what a person is told beforehand. These statements stay as they are.
+   * @param say is given the copy that grows, and what adds a statement to it, whose signature is not looked at
+   */
+  supposing(
+    say: (supposed: Statements, suppose: (statement: Statement) => void) => void,
+  ): Statements {
+    const supposed = new Statements(this.crypto, this.genesis);
+    for (const held of this.#held.values()) supposed.#index(held);
+    supposed.#reconsider(new Set());
+    say(
+      supposed,
+      (statement) => supposed.#insert({ statement, seen: 0 }, supposed.#rivalOf(statement)),
+    );
+    return supposed;
+  }
+
   // ---- Inside -----------------------------------------------------------------------------------
 
   /** What was found about a key; undefined: so little is said about it that looking costs nothing. */
