@@ -21,6 +21,12 @@ import { toyCrypto } from "./sim/toy_crypto.ts";
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
 
+const WHO_RESTARTS: readonly [string, (at: number) => boolean][] = [
+  ["all restart", () => true],
+  ["the founder restarts", (at) => at === 0],
+  ["all but the founder restart", (at) => at > 0],
+];
+
 function trio(seed: number): { lab: NodeLab; founder: Computer; others: Computer[] } {
   const lab = new NodeLab(nobleCrypto, seed);
   const founder = lab.founder();
@@ -98,6 +104,26 @@ Deno.test("whoever forgot us altogether is introduced to us again, without seeds
   assert.ok(lab.until(60_000, () => founder.sees(other)?.state === "alive"));
 });
 
+for (const [who, doesRestart] of WHO_RESTARTS) {
+  Deno.test(`T30: the clocks of all are 400 days ahead and ${who}: all are members again when the clocks are right`, () => {
+    for (const minutes of [1, 150]) {
+      const { lab, all } = village(toyCrypto, ["n0", "n1", "n2"], 7);
+      for (const one of all) one.host.skew = 400 * DAY;
+      lab.run(minutes * 30_000);
+      for (const [at, one] of all.entries()) {
+        if (!doesRestart(at)) continue;
+        one.crash();
+        one.start();
+      }
+      lab.run(minutes * 30_000);
+      for (const one of all) one.host.skew = 0;
+      assert.ok(lab.until(300_000, () => areMutual(all)), `${minutes} min: ${all.map(health)}`);
+      lab.run(60_000);
+      for (const one of all) assert.equal(health(one), "", `${minutes} min`);
+    }
+  });
+}
+
 Deno.test("a certificate that has really ended is forgotten thirty days later", () => {
   const lab = new NodeLab(nobleCrypto, 6);
   const founder = lab.founder();
@@ -108,6 +134,8 @@ Deno.test("a certificate that has really ended is forgotten thirty days later", 
   lab.run(60_000);
   assert.match(health(founder), /the certificate of a member is not valid/);
   founder.host.skew = (366 + 31) * DAY;
+  lab.run(HOUR / 2);
+  assert.equal(founder.node.snapshot().members.length, 1, "a clock that was just set is doubted");
   lab.run(HOUR);
   assert.doesNotMatch(health(founder), /^clock/m);
   assert.equal(founder.node.snapshot().members.length, 0);

@@ -12,6 +12,7 @@ import type { Member, Roster } from "./roster.ts";
 import type { Spreading } from "./spreading.ts";
 import { type Statement, subjectOf } from "./statement.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
+import { WallWatch } from "../wall_watch.ts";
 
 /** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
 const VOID_GRACE = 20_000;
@@ -19,6 +20,8 @@ const VOID_GRACE = 20_000;
 export const SURPLUS_KEPT = 256;
 /** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
 const LONG_DEAD = 30 * 86_400;
+/** Milliseconds after a start, and after the wall clock was set, for which nothing is forgotten by it: it may be wrong. */
+const DOUBTED_FOR = 3_600_000;
 /** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
 const FOUND_OUT_WITHIN = 120_000;
 
@@ -46,6 +49,9 @@ export class Reviewing {
   readonly #lost = new Map<MemberId, number>();
   /** Of members that are out since others come before them by their token. */
   readonly #surplus = new Map<MemberId, NodeRecord>();
+  readonly #watch = new WallWatch();
+  /** Boot ms from which the wall clock has gone its way, as far as this run knows. */
+  #goesSince: number;
 
   /** @param begunAt boot ms of this start */
   constructor(
@@ -54,6 +60,7 @@ export class Reviewing {
     membersMax: number,
   ) {
     this.untimely = new Untimely(membersMax);
+    this.#goesSince = begunAt;
   }
 
   /** It is out of the table. */
@@ -75,10 +82,19 @@ export class Reviewing {
     return judgement.kind === "member" || !isOfClock(judgement.why);
   }
 
+  /**
+   * Whether what is over by our clock may be forgotten for good. A clock of the next century is put right within
+   * minutes, as a rule, and what it has made us forget would not come back.
+   */
+  mayForget(now: Now): boolean {
+    return this.isTimely(now) && now.boot - this.#goesSince >= DOUBTED_FOR;
+  }
+
   /** Takes out everybody who is no member any more by what is known now, and back who is again. */
   all(now: Now, out: Outbox<NodeEvent>): void {
     const { judge, roster, take } = this.links;
     const seconds = secondsOf(now);
+    if (this.#watch.look(now) !== 0) this.#goesSince = now.boot;
     const isTimely = this.isTimely(now);
     for (const member of [...roster.members()]) {
       this.#member(now, member, isTimely, out);
@@ -87,7 +103,7 @@ export class Reviewing {
     const judgeNow = ({ id }: NodeRecord) => judge.judge(id, seconds);
     const judgeEarlier = ({ id }: NodeRecord) => judge.judge(id, seconds - KEPT);
     const wasMember = (id: MemberId) => judge.wasMember(id);
-    const earlier = isTimely ? judgeEarlier : undefined;
+    const earlier = this.mayForget(now) ? judgeEarlier : undefined;
     const back = this.untimely.review(now, judgeNow, earlier, wasMember);
     for (const record of back) take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#surplusOf(now, id, out);
