@@ -176,6 +176,7 @@ export class Mesh {
     this.#reviewing = new Reviewing(
       {
         ...links,
+        isAlone: () => this.isAlone(),
         take: (...of) => void this.take(...of),
         remove: (...of) => this.#remove(...of),
         confirmed: (now, member, out) => {

@@ -18,8 +18,13 @@ import { WallWatch } from "../wall_watch.ts";
 const VOID_GRACE = 20_000;
 /** Records of members that were beyond their token's uses, kept in case they are within again; the oldest makes room. */
 export const SURPLUS_KEPT = 256;
-/** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
-const LONG_DEAD = 30 * 86_400;
+/**
+ * Seconds of silence after which a member is forgotten; it comes back by knocking. What counts is the time in which we
+ * ran and heard others: whoever was off, or alone, for long knows nothing about who is still there.
+ */
+export const LONG_DEAD = 30 * 86_400;
+/** Milliseconds for which what we did from one review to the next counts as silence, at most: a machine may have slept. */
+const ATTENTION_MAX = 60_000;
 /** Milliseconds after a start, and after the wall clock was set, for which nothing is forgotten by it: it may be wrong. */
 const DOUBTED_FOR = 3_600_000;
 /** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
@@ -32,6 +37,8 @@ interface Links {
   readonly roster: Roster;
   readonly swim: Swim;
   readonly spreading: Spreading;
+  /** Whether nobody of the mesh talks to us. */
+  readonly isAlone: () => boolean;
   /** Takes a record in again. */
   readonly take: (now: Now, record: NodeRecord, out: Outbox<NodeEvent>) => void;
   /** Takes a member out of every part. */
@@ -52,6 +59,8 @@ export class Reviewing {
   readonly #watch = new WallWatch();
   /** Boot ms from which the wall clock has gone its way, as far as this run knows. */
   #goesSince: number;
+  /** Boot ms of the last review. */
+  #reviewedAt: number;
 
   /** @param begunAt boot ms of this start */
   constructor(
@@ -61,6 +70,7 @@ export class Reviewing {
   ) {
     this.untimely = new Untimely(membersMax);
     this.#goesSince = begunAt;
+    this.#reviewedAt = begunAt;
   }
 
   /** It is out of the table. */
@@ -96,9 +106,10 @@ export class Reviewing {
     const seconds = secondsOf(now);
     if (this.#watch.look(now) !== 0) this.#goesSince = now.boot;
     const isTimely = this.isTimely(now);
+    const attendedMs = this.#attended(now);
     for (const member of [...roster.members()]) {
       this.#member(now, member, isTimely, out);
-      if (isTimely) this.#forgetLongDead(now, member, out);
+      this.#forgetLongDead(now, member, attendedMs, out);
     }
     const judgeNow = ({ id }: NodeRecord) => judge.judge(id, seconds);
     const judgeEarlier = ({ id }: NodeRecord) => judge.judge(id, seconds - KEPT);
@@ -224,14 +235,27 @@ export class Reviewing {
     return now.boot < until;
   }
 
+  /** Milliseconds since the last review in which we would have heard whoever is there. */
+  #attended(now: Now): number {
+    const ms = Math.min(now.boot - this.#reviewedAt, ATTENTION_MAX);
+    this.#reviewedAt = now.boot;
+    return this.links.isAlone() ? 0 : ms;
+  }
+
   /** The long dead leave the table by themselves; their certificates let them in again. */
-  #forgetLongDead(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const { swim, remove } = this.links;
+  #forgetLongDead(now: Now, member: Member, attendedMs: number, out: Outbox<NodeEvent>): void {
+    const { roster, swim, remove } = this.links;
+    if (roster.get(member.id) !== member) return; // It was just taken out.
     const { status, heardAt = -Infinity } = swim.member(member.id) ?? {};
     if (status === "alive" || status === "suspect") {
       // Whom a start remembers counts as alive until somebody has found out otherwise.
       const isKnown = heardAt > -Infinity || now.boot - this.begunAt >= FOUND_OUT_WITHIN;
-      if (isKnown) member.aliveAt = secondsOf(now);
-    } else if (secondsOf(now) - member.aliveAt > LONG_DEAD) remove(now, member, out);
+      if (!isKnown) return;
+      member.aliveAt = secondsOf(now);
+      member.silentMs = 0;
+      return;
+    }
+    member.silentMs += attendedMs;
+    if (member.silentMs > LONG_DEAD * 1_000) remove(now, member, out);
   }
 }
