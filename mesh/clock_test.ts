@@ -1,6 +1,9 @@
 /** Whole nodes whose wall clock is wrong for a while (T30): nobody is lost by it. */
 import assert from "node:assert/strict";
 import { fromBase64url } from "./base64url.ts";
+import { formatEndpoint } from "./endpoint.ts";
+import { Effects } from "./machine.ts";
+import { identityFromSeed } from "./membership/identity.ts";
 import { nobleCrypto } from "./noble_crypto.ts";
 import { openRecord } from "./membership/record.ts";
 import { decodeStatement, hashOf, subjectOf } from "./membership/statement.ts";
@@ -17,6 +20,8 @@ import {
   village,
 } from "./sim/people.ts";
 import { toyCrypto } from "./sim/toy_crypto.ts";
+import { Tunnels } from "./tunnel/tunnels.ts";
+import type { TunnelEvent } from "./tunnel/types.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
@@ -102,6 +107,64 @@ Deno.test("whoever forgot us altogether is introduced to us again, without seeds
   founder.disk = { ...founder.disk, members: [], admissions: [] };
   founder.start();
   assert.ok(lab.until(60_000, () => founder.sees(other)?.state === "alive"));
+});
+
+Deno.test("R37: a member that starts anew with a clock an hour behind reaches all at once, and people hear why it costs more", () => {
+  const { lab, all, founder, others: [board] } = village(toyCrypto, ["board", "other"], 15);
+  assert.ok(board);
+  lab.run(2 * HOUR);
+  for (const one of all) if (one !== board) board.say(one);
+  lab.run(30_000);
+  board.crash();
+  board.host.skew = -HOUR;
+  board.start();
+  lab.run(300_000); // The sessions of before are over.
+  for (let times = 0; times < 3; times++) {
+    founder.delivered.length = 0;
+    board.say(founder);
+    lab.run(1_000);
+    assert.equal(founder.delivered.length, 1, `after ${times} silences`);
+    lab.run(300_000); // The session is over, and the member begins again.
+  }
+  assert.match(health(founder), /^clock: handshakes of board bear an older time .*: compare the/);
+  board.host.skew = 0;
+  board.say(founder);
+  lab.run(1_000);
+  assert.equal(health(founder), "");
+});
+
+Deno.test("R37: one handshake of the year 2200, by whoever has a copy of a member's key, stops nothing of the member", () => {
+  const { lab, founder, others: [victim, other] } = village(toyCrypto, ["victim", "other"], 16);
+  assert.ok(victim && other);
+  const thief = new Tunnels({ crypto: toyCrypto, random: lab.random });
+  const now = { boot: 1_000, wall: Date.UTC(2200, 0) };
+  const out = new Effects<TunnelEvent>();
+  thief.setPrivateKey(now, identityFromSeed(toyCrypto, victim.identitySeed).tunnelSecret, out);
+  thief.up(now, out);
+  for (const one of [founder, other]) {
+    const key = toyCrypto.ed25519ToX25519Public(Uint8Array.fromHex(one.id));
+    assert.ok(key);
+    const added = thief.addPeer(now, key, out);
+    assert.ok(added.kind === "added");
+    thief.setEndpoint(now, added.peer, one.endpoint, out);
+    thief.startHandshake(now, added.peer, out);
+  }
+  assert.equal(out.datagrams.length, 2);
+  for (const { bytes, to } of out.datagrams) {
+    lab.network.send("198.51.100.7:4000", formatEndpoint(to), bytes, bytes.length);
+  }
+  lab.run(300_000);
+  for (let restarts = 0; restarts < 2; restarts++) {
+    for (const one of [founder, other]) {
+      one.delivered.length = 0;
+      victim.say(one);
+    }
+    lab.run(1_000);
+    for (const one of [founder, other]) assert.equal(one.delivered.length, 1);
+    victim.crash();
+    victim.start();
+    lab.run(300_000);
+  }
 });
 
 for (const [who, doesRestart] of WHO_RESTARTS) {

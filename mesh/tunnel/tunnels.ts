@@ -11,7 +11,14 @@ import { type Endpoint, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random, Suite } from "../machine.ts";
 import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
-import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS, REKEY_TIMEOUT } from "./constants.ts";
+import {
+  CLOCK_TOLERANCE,
+  ELSEWHERE_AFTER,
+  MAX_PEERS,
+  OUTDATED_FOR,
+  OUTDATED_SINCE,
+  REKEY_TIMEOUT,
+} from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { doubt, expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
 import {
@@ -409,6 +416,14 @@ export class Tunnels {
   /** The local index of a session that a peer was offered and has not used yet. */
   offeredIndex(id: PeerId): number | undefined {
     return this.#device.peers.get(id)?.slots.next?.localIndex;
+  }
+
+  /** Peers whose initiations have been too old for a while: their clock was ahead, or somebody sends copies. */
+  *outdated(now: Now): Generator<PeerId> {
+    for (const { id, outdated } of this.#device.peers.values()) {
+      const { since = 0, last = -Infinity } = outdated ?? {};
+      if (now.boot - last <= OUTDATED_FOR && last - since >= OUTDATED_SINCE) yield id;
+    }
   }
 
   /** How many peers there are. */
