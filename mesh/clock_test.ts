@@ -133,6 +133,35 @@ Deno.test("R37: a member that starts anew with a clock an hour behind reaches al
   assert.equal(health(founder), "");
 });
 
+Deno.test("a virtual machine that was set back to a snapshot seals no packet under a number that was used, once its clock is set", () => {
+  const { lab, all, others: [vm] } = village(toyCrypto, ["vm", "lyon", "oslo"], 17);
+  assert.ok(vm);
+  const rest = all.filter((one) => one !== vm);
+  const talk = () => {
+    for (const one of rest) one.delivered.length = 0;
+    for (const one of rest) vm.say(one);
+    lab.run(1_000);
+  };
+  const numbers: string[] = [];
+  let begun = 0;
+  lab.tap = ({ bytes }, from) => {
+    if (from === vm && bytes[0] === 4) numbers.push(bytes.subarray(4, 16).toHex());
+    if (bytes[0] === 1 && bytes.length === 148) begun++;
+  };
+  talk();
+  const setBack = vm.counters();
+  for (let times = 0; times < 5; times++) talk();
+  begun = 0;
+  setBack();
+  vm.host.skew = HOUR;
+  lab.run(1_500);
+  assert.equal(begun, rest.length, "one handshake a peer");
+  talk();
+  for (const one of rest) assert.equal(one.delivered.length, 1);
+  assert.equal(begun, rest.length);
+  assert.equal(new Set(numbers).size, numbers.length);
+});
+
 Deno.test("R37: one handshake of the year 2200, by whoever has a copy of a member's key, stops nothing of the member", () => {
   const { lab, founder, others: [victim, other] } = village(toyCrypto, ["victim", "other"], 16);
   assert.ok(victim && other);

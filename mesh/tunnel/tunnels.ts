@@ -11,6 +11,7 @@ import { type Endpoint, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random, Suite } from "../machine.ts";
 import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
+import { WallWatch } from "../wall_watch.ts";
 import {
   CLOCK_TOLERANCE,
   ELSEWHERE_AFTER,
@@ -53,6 +54,7 @@ export class Tunnels {
   readonly #holders = new Map<string, Peer>();
   #lastId = 0;
   #lastBoot = -Infinity;
+  readonly #watch = new WallWatch();
 
   constructor(options: TunnelsOptions) {
     this.#device = new Device(options.crypto, options.random, options.dialects, options.workers);
@@ -395,6 +397,11 @@ export class Tunnels {
     performDue(this.#device, this.#begin(now, out), facts);
   }
 
+  /** Looks at the clocks: to be called now and then while nothing else is, see {@link WallWatch}. */
+  look(now: Now, out: Out): void {
+    this.#begin(now, out);
+  }
+
   // ---- What a person may see ------------------------------------------------------------------
 
   /** The number of the peer with this key. */
@@ -505,18 +512,28 @@ export class Tunnels {
   /**
    * Takes the time of a step. A boot clock that went back (R64) cannot say how old a key is: all
    * sessions end, so that none lives longer for it, and every timer starts anew.
+   *
+   * They end, too, when the wall clock was set: that may be a virtual machine which was set back to a snapshot of its
+   * memory, whose sessions would seal with counters that were used. Whom one served gets the next at once; a time
+   * server that sets the clock at a boot costs no more than that.
    */
   #begin(now: Now, out: Out): Step {
+    const setByMs = this.#watch.look(now);
     const byMs = this.#lastBoot - now.boot;
     const hasStepped = byMs > CLOCK_TOLERANCE;
     this.#lastBoot = hasStepped ? now.boot : Math.max(this.#lastBoot, now.boot);
     const step = { boot: this.#lastBoot, wall: now.wall, out };
-    if (hasStepped) {
-      out.event({ kind: "clockWentBack", byMs });
-      for (const peer of this.#device.peers.values()) {
-        this.#stop(step, peer);
-        if (this.#device.isUp) this.#start(step, peer);
-      }
+    if (hasStepped) out.event({ kind: "clockWentBack", byMs });
+    else if (setByMs !== 0) out.event({ kind: "clockWasSet", byMs: setByMs });
+    else return step;
+    const device = this.#device;
+    for (const peer of device.peers.values()) {
+      const isInUse = device.maySend(step, peer) || peer.slots.next !== undefined ||
+        peer.pending !== undefined;
+      this.#stop(step, peer);
+      if (!device.isUp) continue;
+      this.#start(step, peer);
+      if (isInUse && !hasStepped) wantHandshake(device, step, peer, { kind: "asked" });
     }
     return step;
   }
