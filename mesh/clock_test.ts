@@ -1,6 +1,9 @@
 /** Whole nodes whose wall clock is wrong for a while (T30): nobody is lost by it. */
 import assert from "node:assert/strict";
 import { fromBase64url } from "./base64url.ts";
+import { formatEndpoint } from "./endpoint.ts";
+import { Effects } from "./machine.ts";
+import { identityFromSeed } from "./membership/identity.ts";
 import { nobleCrypto } from "./noble_crypto.ts";
 import { openRecord } from "./membership/record.ts";
 import { decodeStatement, hashOf, subjectOf } from "./membership/statement.ts";
@@ -17,9 +20,17 @@ import {
   village,
 } from "./sim/people.ts";
 import { toyCrypto } from "./sim/toy_crypto.ts";
+import { Tunnels } from "./tunnel/tunnels.ts";
+import type { TunnelEvent } from "./tunnel/types.ts";
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
+
+const WHO_RESTARTS: readonly [string, (at: number) => boolean][] = [
+  ["all restart", () => true],
+  ["the founder restarts", (at) => at === 0],
+  ["all but the founder restart", (at) => at > 0],
+];
 
 function trio(seed: number): { lab: NodeLab; founder: Computer; others: Computer[] } {
   const lab = new NodeLab(nobleCrypto, seed);
@@ -98,6 +109,113 @@ Deno.test("whoever forgot us altogether is introduced to us again, without seeds
   assert.ok(lab.until(60_000, () => founder.sees(other)?.state === "alive"));
 });
 
+Deno.test("R37: a member that starts anew with a clock an hour behind reaches all at once, and people hear why it costs more", () => {
+  const { lab, all, founder, others: [board] } = village(toyCrypto, ["board", "other"], 15);
+  assert.ok(board);
+  lab.run(2 * HOUR);
+  for (const one of all) if (one !== board) board.say(one);
+  lab.run(30_000);
+  board.crash();
+  board.host.skew = -HOUR;
+  board.start();
+  lab.run(300_000); // The sessions of before are over.
+  for (let times = 0; times < 3; times++) {
+    founder.delivered.length = 0;
+    board.say(founder);
+    lab.run(1_000);
+    assert.equal(founder.delivered.length, 1, `after ${times} silences`);
+    lab.run(300_000); // The session is over, and the member begins again.
+  }
+  assert.match(health(founder), /^clock: handshakes of board bear an older time .*: compare the/);
+  board.host.skew = 0;
+  board.say(founder);
+  lab.run(1_000);
+  assert.equal(health(founder), "");
+});
+
+Deno.test("a virtual machine that was set back to a snapshot seals no packet under a number that was used, once its clock is set", () => {
+  const { lab, all, others: [vm] } = village(toyCrypto, ["vm", "lyon", "oslo"], 17);
+  assert.ok(vm);
+  const rest = all.filter((one) => one !== vm);
+  const talk = () => {
+    for (const one of rest) one.delivered.length = 0;
+    for (const one of rest) vm.say(one);
+    lab.run(1_000);
+  };
+  const numbers: string[] = [];
+  let begun = 0;
+  lab.tap = ({ bytes }, from) => {
+    if (from === vm && bytes[0] === 4) numbers.push(bytes.subarray(4, 16).toHex());
+    if (bytes[0] === 1 && bytes.length === 148) begun++;
+  };
+  talk();
+  const setBack = vm.counters();
+  for (let times = 0; times < 5; times++) talk();
+  begun = 0;
+  setBack();
+  vm.host.skew = HOUR;
+  lab.run(1_500);
+  assert.equal(begun, rest.length, "one handshake a peer");
+  talk();
+  for (const one of rest) assert.equal(one.delivered.length, 1);
+  assert.equal(begun, rest.length);
+  assert.equal(new Set(numbers).size, numbers.length);
+});
+
+Deno.test("R37: one handshake of the year 2200, by whoever has a copy of a member's key, stops nothing of the member", () => {
+  const { lab, founder, others: [victim, other] } = village(toyCrypto, ["victim", "other"], 16);
+  assert.ok(victim && other);
+  const thief = new Tunnels({ crypto: toyCrypto, random: lab.random });
+  const now = { boot: 1_000, wall: Date.UTC(2200, 0) };
+  const out = new Effects<TunnelEvent>();
+  thief.setPrivateKey(now, identityFromSeed(toyCrypto, victim.identitySeed).tunnelSecret, out);
+  thief.up(now, out);
+  for (const one of [founder, other]) {
+    const key = toyCrypto.ed25519ToX25519Public(Uint8Array.fromHex(one.id));
+    assert.ok(key);
+    const added = thief.addPeer(now, key, out);
+    assert.ok(added.kind === "added");
+    thief.setEndpoint(now, added.peer, one.endpoint, out);
+    thief.startHandshake(now, added.peer, out);
+  }
+  assert.equal(out.datagrams.length, 2);
+  for (const { bytes, to } of out.datagrams) {
+    lab.network.send("198.51.100.7:4000", formatEndpoint(to), bytes, bytes.length);
+  }
+  lab.run(300_000);
+  for (let restarts = 0; restarts < 2; restarts++) {
+    for (const one of [founder, other]) {
+      one.delivered.length = 0;
+      victim.say(one);
+    }
+    lab.run(1_000);
+    for (const one of [founder, other]) assert.equal(one.delivered.length, 1);
+    victim.crash();
+    victim.start();
+    lab.run(300_000);
+  }
+});
+
+for (const [who, doesRestart] of WHO_RESTARTS) {
+  Deno.test(`T30: the clocks of all are 400 days ahead and ${who}: all are members again when the clocks are right`, () => {
+    for (const minutes of [1, 150]) {
+      const { lab, all } = village(toyCrypto, ["n0", "n1", "n2"], 7);
+      for (const one of all) one.host.skew = 400 * DAY;
+      lab.run(minutes * 30_000);
+      for (const [at, one] of all.entries()) {
+        if (!doesRestart(at)) continue;
+        one.crash();
+        one.start();
+      }
+      lab.run(minutes * 30_000);
+      for (const one of all) one.host.skew = 0;
+      assert.ok(lab.until(300_000, () => areMutual(all)), `${minutes} min: ${all.map(health)}`);
+      lab.run(60_000);
+      for (const one of all) assert.equal(health(one), "", `${minutes} min`);
+    }
+  });
+}
+
 Deno.test("a certificate that has really ended is forgotten thirty days later", () => {
   const lab = new NodeLab(nobleCrypto, 6);
   const founder = lab.founder();
@@ -108,6 +226,8 @@ Deno.test("a certificate that has really ended is forgotten thirty days later", 
   lab.run(60_000);
   assert.match(health(founder), /the certificate of a member is not valid/);
   founder.host.skew = (366 + 31) * DAY;
+  lab.run(HOUR / 2);
+  assert.equal(founder.node.snapshot().members.length, 1, "a clock that was just set is doubted");
   lab.run(HOUR);
   assert.doesNotMatch(health(founder), /^clock/m);
   assert.equal(founder.node.snapshot().members.length, 0);

@@ -329,8 +329,25 @@ Deno.test("what ended long ago is news to nobody: no storm begins where clocks a
   }
   lab.run(60_000);
   assert.ok(others.every((one) => founder.sees(one)?.state === "alive"));
-  lab.run(120_000);
+  const late = all.at(-1);
+  assert.ok(late);
+  const old = late.disk;
+  lab.run(3_700_000); // A clock that was set is doubted for an hour.
   assert.deepEqual(texts(), all.map(() => before - 4), "three invites and a certificate are gone");
+  const inTwoMinutes = () => {
+    let sent = 0;
+    lab.tap = () => void sent++;
+    lab.run(120_000);
+    return sent;
+  };
+  const usual = inTwoMinutes();
+  late.crash();
+  late.disk = old;
+  late.start();
+  lab.run(60_000);
+  const now = inTwoMinutes();
+  assert.equal(late.disk?.statements.length, before, "it keeps them for an hour");
+  assert.ok(now < 1.5 * usual, `${now} datagrams in two minutes, and ${usual} before`);
 });
 
 Deno.test("invariant 13: of 200 farewells of one key one is news, in whatever order they come", () => {

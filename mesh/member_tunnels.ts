@@ -35,7 +35,7 @@ export class MemberTunnels {
    */
   outbox(now: Now, out: Outbox<NodeEvent>): Outbox<TunnelEvent> {
     const event = (event: TunnelEvent) => {
-      const who = event.kind === "clockWentBack" ? undefined : this.roster.whoOf(event.peer);
+      const who = "peer" in event ? this.roster.whoOf(event.peer) : undefined;
       out.event({ kind: "tunnel", ...(who ? { who } : {}), event });
     };
     const send = (datagram: Datagram) => {

@@ -40,7 +40,8 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
   const untimely = Array.from(mesh.untimely.records(), ({ bytes }) => ({
     record: toBase64url(bytes),
   }));
-  const present = Array.from(mesh.roster.members(), ({ id, record, observed, aliveAt }) => {
+  const present = Array.from(mesh.roster.members(), (member) => {
+    const { id, record, observed, aliveAt, silentMs } = member;
     const view = mesh.swim.member(id);
     return {
       record: toBase64url(record.bytes),
@@ -51,6 +52,7 @@ export function snapshotOf(mesh: Mesh | undefined, own: OwnMemory): NodeSnapshot
       // The dead are no news: after a power cut everybody else is dead, and back a minute later.
       ...(view?.status === "left" ? { leftAt: view.incarnation } : {}),
       aliveAt,
+      ...(silentMs > 0 ? { silentFor: Math.floor(silentMs / 1_000) } : {}),
     };
   });
   return {
@@ -102,7 +104,7 @@ export function restoreMesh(
       if (admission.ok) mesh.judge.recall(admission.value);
     }
     const lastSeen = Math.max(...snapshot.members.map(({ aliveAt = 0 }) => aliveAt));
-    for (const { record, endpoint, leftAt, aliveAt } of snapshot.members) {
+    for (const { record, endpoint, leftAt, aliveAt, silentFor } of snapshot.members) {
       const opened = openRecord(crypto, mesh.judge.meshId, bytesOf(record));
       if (!opened.ok || opened.value.id === mesh.id) continue;
       const known = leftAt === undefined
@@ -110,6 +112,7 @@ export function restoreMesh(
         : { status: "left", incarnation: leftAt } as const;
       const acceptance = mesh.take(now, opened.value, out, known);
       if (acceptance.kind !== "new") continue;
+      acceptance.member.silentMs = 1_000 * (silentFor ?? 0);
       if (aliveAt !== undefined) {
         acceptance.member.aliveAt = aliveAt;
         // People heard of that in an earlier run: it is news only when it comes back.

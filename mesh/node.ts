@@ -404,6 +404,7 @@ export class Node {
       mesh.guests.watch(now, this.#o.facts, out);
       mesh.tick(now, out);
     }
+    this.#tunnels.look(now, this.#tunnelOut(now, out));
     if (now.boot >= (this.#tunnels.deadline?.at ?? Infinity)) {
       this.#tunnels.due(now, this.#o.facts, this.#tunnelOut(now, out));
     }

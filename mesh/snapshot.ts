@@ -14,6 +14,8 @@ export interface MemberSnapshot {
   readonly leftAt?: number;
   /** When it was last known to live. */
   readonly aliveAt?: number;
+  /** For how many seconds this node had heard others and not it; absent: none. */
+  readonly silentFor?: number;
 }
 
 export interface NodeSnapshot {
@@ -67,6 +69,7 @@ export function readSnapshot(json: unknown): NodeSnapshot | undefined {
           endpoint: isTextOrNone,
           leftAt: (at) => at === undefined || isCount(at, COUNT_MAX),
           aliveAt: (at) => at === undefined || isTime(at),
+          silentFor: (seconds) => seconds === undefined || isTime(seconds),
         }),
     ) &&
     (guests === undefined ||

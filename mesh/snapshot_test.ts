@@ -58,6 +58,7 @@ Deno.test("invariant 9: nor is one with a line of another shape in any of its li
     ["members", [{ record: "AA", endpoint: 7 }]],
     ["members", [{ record: "AA", leftAt: 2 ** 32 }]],
     ["members", [{ record: "AA", aliveAt: "yesterday" }]],
+    ["members", [{ record: "AA", silentFor: "long" }]],
     ["trusted", [{ key: "ab", name: "x" }]],
     ["trusted", [{ key }]],
     ["guests", [{ key }]],

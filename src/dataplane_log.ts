@@ -47,6 +47,10 @@ export function logTunnel(log: Logger, peer: string, event: TunnelEvent): void {
       return log.warn("the boot clock went back by {ms} ms: all sessions dropped", {
         ms: Math.round(event.byMs),
       });
+    case "clockWasSet":
+      return log.info("the wall clock was set by {seconds} s: all sessions begin anew", {
+        seconds: Math.round(event.byMs / 1000),
+      });
   }
 }
 

@@ -37,6 +37,7 @@ import {
 } from "../mesh/machine.ts";
 import { type Endpoint, isAnswerable } from "../mesh/endpoint.ts";
 import type { Arrival, Edge, FactReader, PeerFacts } from "../mesh/tunnel/types.ts";
+import { WallWatch } from "../mesh/wall_watch.ts";
 import { readClock } from "./clock.ts";
 import { Failure } from "./exit.ts";
 import { type Cause, type Fault, faultOf } from "./fault.ts";
@@ -131,6 +132,7 @@ export class Driver<E> {
   /** The deadline (boot ms) for which it is set. */
   #timerAt = Infinity;
   #timerFailures = 0;
+  readonly #watch = new WallWatch();
   /** Boot ms before which the timer rests. */
   #restUntil = -Infinity;
   /** Boot ms of the last beat. */
@@ -192,7 +194,9 @@ export class Driver<E> {
     this.#guarded(() => {
       const now = this.#clock();
       const deadline = this.#deadline(now);
-      if (deadline !== undefined && deadline.at <= now.boot) {
+      // Whoever has sessions has a deadline, so this comes round each TIMER_MAX_MS at least.
+      const wasSet = this.#watch.look(now) !== 0;
+      if (deadline !== undefined && (deadline.at <= now.boot || wasSet)) {
         const { machine } = this.options;
         const cause: Cause = { kind: "timer", deadline };
         const caught = this.#attempt(cause, (out) => machine.due(now, this.facts, out));

@@ -394,12 +394,40 @@ withDriver(
   },
 );
 
-/** A driver on a clock that stands still until it is moved. */
-function withClock(name: string, body: (world: World, move: (ms: number) => void) => void): void {
+/** A driver on clocks that stand still until they are moved, or the wall clock is set. */
+function withClock(
+  name: string,
+  body: (world: World, move: (ms: number) => void, set: (ms: number) => void) => void,
+): void {
   let boot = 1_000_000;
-  const clock = () => ({ boot, wall: 0 });
-  withDriver(name, (world) => body(world, (ms) => boot += ms), { clock });
+  let wall = 0;
+  const move = (ms: number) => {
+    boot += ms;
+    wall += ms;
+  };
+  const clock = () => ({ boot, wall });
+  withDriver(name, (world) => body(world, move, (ms) => wall += ms), { clock });
 }
+
+withClock(
+  "a wall clock that was set is told to the machine at the driver's next look, whatever the machine waits for",
+  ({ driver, machine }, move, set) => {
+    const deadline = { at: Infinity, why: "a test" };
+    machine.deadline = deadline;
+    driver.due();
+    move(10_000);
+    set(900); // As a time server slews it.
+    driver.due();
+    assert.equal(machine.dues.length, 0);
+    for (const [at, ms] of [3_600_000, -86_400_000].entries()) {
+      machine.deadline = deadline;
+      set(ms);
+      driver.due();
+      driver.due();
+      assert.equal(machine.dues.length, at + 1);
+    }
+  },
+);
 
 withClock(
   "a timer that fails rests a second, tries again, and is forgiven when it works",

@@ -306,6 +306,7 @@ Deno.test(
       endpoint: `[${many(8, "ffff").join(":")}%4294967295]:65535`,
       leftAt: 2 ** 32 - 1,
       aliveAt: Number.MAX_SAFE_INTEGER,
+      silentFor: Number.MAX_SAFE_INTEGER,
     };
     const statement = { bytes: bytes(STATEMENT_MAX), seen: Number.MAX_SAFE_INTEGER };
     const full: NodeSnapshot = {

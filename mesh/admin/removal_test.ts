@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { NodeEvent, Who } from "../event.ts";
 import type { Now, Outbox } from "../machine.ts";
+import { LONG_DEAD } from "../membership/reviewing.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { Insider } from "../sim/insider.ts";
 import { type Computer, NodeLab } from "../sim/node_lab.ts";
@@ -10,6 +11,7 @@ import {
   canTalk,
   demote,
   done,
+  haveMissed,
   healthOf,
   promote,
   refusalOf,
@@ -536,15 +538,22 @@ Deno.test("item 12: the long dead leave status by themselves after thirty days, 
   one.crash();
   lab.run(60_000);
   assert.equal(founder.sees(one)?.state, "dead");
-  const day = 24 * HOUR;
-  for (const other of [founder, two]) other.host.skew = 29 * day;
-  lab.run(120_000);
+  for (const other of [founder, two]) haveMissed(other, [one], LONG_DEAD - 120);
+  lab.run(60_000);
   assert.equal(founder.sees(one)?.state, "dead");
-  for (const other of [founder, two]) other.host.skew = 31 * day;
-  lab.run(120_000);
+  lab.run(240_000);
   for (const other of [founder, two]) assert.equal(other.sees(one), undefined);
   assert.equal(founder.sees(two)?.state, "alive");
-  one.host.skew = 31 * day;
   one.start();
   assert.ok(lab.until(60_000, () => areMutual([founder, one, two])));
+});
+
+Deno.test("item 12: no clock that was set makes anybody long dead", () => {
+  const { lab, founder, others: [one, two] } = village(crypto, ["one", "two"], 21);
+  assert.ok(one && two);
+  one.crash();
+  lab.run(60_000);
+  founder.host.skew = 31 * 24 * HOUR;
+  lab.run(2 * HOUR);
+  assert.equal(founder.sees(one)?.state, "dead");
 });

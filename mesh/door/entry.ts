@@ -171,7 +171,7 @@ export class Entry {
       return undefined;
     }
     const isMember = !("blame" in record);
-    const over = tokenOver(mesh, secondsOf(now));
+    const over = tokenOver(mesh, now);
     if (isMember && over === undefined) {
       this.#isPutOut = false;
       return { kind: "welcomed", record, cookie, observed, isThere };
@@ -207,9 +207,11 @@ export class Entry {
 }
 
 /** When the token that we join by ended, if what it lets in does not count by our clock any more. */
-function tokenOver(mesh: Mesh, now: number): string | undefined {
+function tokenOver(mesh: Mesh, at: Now): string | undefined {
   const { admission } = mesh;
-  if (!admission) return undefined;
+  const now = secondsOf(at);
+  // Whoever has a certificate joins by that; the token has done its work.
+  if (!admission || mesh.judge.certificate(mesh.id, now)) return undefined;
   const until = [...mesh.statements.about(admission.token)]
     .reduce((last, one) => one.kind === "token" ? Math.max(last, one.until) : last, -Infinity);
   if (until === -Infinity || now <= until + TOKEN_GRACE + CLOCK_SKEW) return undefined;

@@ -219,15 +219,20 @@ export class Judge {
     return judge;
   }
 
-  /** Forgets what has ended. @param now unix seconds @returns statements that were forgotten */
-  expire(now: number): Statement[] {
+  /**
+   * Forgets what has ended.
+   * @param now unix seconds
+   * @param self whose certificates are kept
+   * @returns statements that were forgotten
+   */
+  expire(now: number, self?: MemberId): Statement[] {
     this.provisional.expire((token) => {
       for (const statement of this.statements.about(token)) {
         if (statement.kind === "token") return statement.until + TOKEN_GRACE < now;
       }
       return true;
     });
-    return this.statements.expire(now);
+    return this.statements.expire(now, self);
   }
 
   /** What was signed about a key; undefined: no certificate counts, and nothing ends it. */

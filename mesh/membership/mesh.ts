@@ -176,6 +176,7 @@ export class Mesh {
     this.#reviewing = new Reviewing(
       {
         ...links,
+        isAlone: () => this.isAlone(),
         take: (...of) => void this.take(...of),
         remove: (...of) => this.#remove(...of),
         confirmed: (now, member, out) => {
@@ -803,15 +804,14 @@ export class Mesh {
   /** Judges everybody anew by what is known now, and by the clock. */
   review(now: Now, out: Outbox<NodeEvent>): void {
     this.guests.touch(); // By the clock, too, somebody stops being one.
-    const isTimely = this.#reviewing.isTimely(now);
     this.isDirty ||= this.#isDirtyAtReview;
     this.#isDirtyAtReview = false;
     this.#reviewing.all(now, out);
     this.copies.review(now);
     this.#claimOwn(now, out);
     // By a clock that is wrong at a first join our own token would go, too.
-    if (!isTimely || !this.isProven(now)) return;
-    const expired = this.judge.expire(secondsOf(now));
+    if (!this.#reviewing.mayForget(now) || !this.isProven(now)) return;
+    const expired = this.judge.expire(secondsOf(now), this.id);
     for (const statement of expired) {
       this.#spreading.retract(statement);
       this.isDirty = true;

@@ -12,13 +12,21 @@ import type { Member, Roster } from "./roster.ts";
 import type { Spreading } from "./spreading.ts";
 import { type Statement, subjectOf } from "./statement.ts";
 import { isOfClock, KEPT, Untimely } from "./untimely.ts";
+import { WallWatch } from "../wall_watch.ts";
 
 /** Milliseconds for which members whose certificate has lost its signer are kept, for it may be signed anew. */
 const VOID_GRACE = 20_000;
 /** Records of members that were beyond their token's uses, kept in case they are within again; the oldest makes room. */
 export const SURPLUS_KEPT = 256;
-/** Seconds after which a member that does not answer is forgotten; it comes back by knocking. */
-const LONG_DEAD = 30 * 86_400;
+/**
+ * Seconds of silence after which a member is forgotten; it comes back by knocking. What counts is the time in which we
+ * ran and heard others: whoever was off, or alone, for long knows nothing about who is still there.
+ */
+export const LONG_DEAD = 30 * 86_400;
+/** Milliseconds for which what we did from one review to the next counts as silence, at most: a machine may have slept. */
+const ATTENTION_MAX = 60_000;
+/** Milliseconds after a start, and after the wall clock was set, for which nothing is forgotten by it: it may be wrong. */
+const DOUBTED_FOR = 3_600_000;
 /** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
 const FOUND_OUT_WITHIN = 120_000;
 
@@ -29,6 +37,8 @@ interface Links {
   readonly roster: Roster;
   readonly swim: Swim;
   readonly spreading: Spreading;
+  /** Whether nobody of the mesh talks to us. */
+  readonly isAlone: () => boolean;
   /** Takes a record in again. */
   readonly take: (now: Now, record: NodeRecord, out: Outbox<NodeEvent>) => void;
   /** Takes a member out of every part. */
@@ -46,6 +56,11 @@ export class Reviewing {
   readonly #lost = new Map<MemberId, number>();
   /** Of members that are out since others come before them by their token. */
   readonly #surplus = new Map<MemberId, NodeRecord>();
+  readonly #watch = new WallWatch();
+  /** Boot ms from which the wall clock has gone its way, as far as this run knows. */
+  #goesSince: number;
+  /** Boot ms of the last review. */
+  #reviewedAt: number;
 
   /** @param begunAt boot ms of this start */
   constructor(
@@ -54,6 +69,8 @@ export class Reviewing {
     membersMax: number,
   ) {
     this.untimely = new Untimely(membersMax);
+    this.#goesSince = begunAt;
+    this.#reviewedAt = begunAt;
   }
 
   /** It is out of the table. */
@@ -75,19 +92,29 @@ export class Reviewing {
     return judgement.kind === "member" || !isOfClock(judgement.why);
   }
 
+  /**
+   * Whether what is over by our clock may be forgotten for good. A clock of the next century is put right within
+   * minutes, as a rule, and what it has made us forget would not come back.
+   */
+  mayForget(now: Now): boolean {
+    return this.isTimely(now) && now.boot - this.#goesSince >= DOUBTED_FOR;
+  }
+
   /** Takes out everybody who is no member any more by what is known now, and back who is again. */
   all(now: Now, out: Outbox<NodeEvent>): void {
     const { judge, roster, take } = this.links;
     const seconds = secondsOf(now);
+    if (this.#watch.look(now) !== 0) this.#goesSince = now.boot;
     const isTimely = this.isTimely(now);
+    const attendedMs = this.#attended(now);
     for (const member of [...roster.members()]) {
       this.#member(now, member, isTimely, out);
-      if (isTimely) this.#forgetLongDead(now, member, out);
+      this.#forgetLongDead(now, member, attendedMs, out);
     }
     const judgeNow = ({ id }: NodeRecord) => judge.judge(id, seconds);
     const judgeEarlier = ({ id }: NodeRecord) => judge.judge(id, seconds - KEPT);
     const wasMember = (id: MemberId) => judge.wasMember(id);
-    const earlier = isTimely ? judgeEarlier : undefined;
+    const earlier = this.mayForget(now) ? judgeEarlier : undefined;
     const back = this.untimely.review(now, judgeNow, earlier, wasMember);
     for (const record of back) take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#surplusOf(now, id, out);
@@ -208,14 +235,27 @@ export class Reviewing {
     return now.boot < until;
   }
 
+  /** Milliseconds since the last review in which we would have heard whoever is there. */
+  #attended(now: Now): number {
+    const ms = Math.min(now.boot - this.#reviewedAt, ATTENTION_MAX);
+    this.#reviewedAt = now.boot;
+    return this.links.isAlone() ? 0 : ms;
+  }
+
   /** The long dead leave the table by themselves; their certificates let them in again. */
-  #forgetLongDead(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const { swim, remove } = this.links;
+  #forgetLongDead(now: Now, member: Member, attendedMs: number, out: Outbox<NodeEvent>): void {
+    const { roster, swim, remove } = this.links;
+    if (roster.get(member.id) !== member) return; // It was just taken out.
     const { status, heardAt = -Infinity } = swim.member(member.id) ?? {};
     if (status === "alive" || status === "suspect") {
       // Whom a start remembers counts as alive until somebody has found out otherwise.
       const isKnown = heardAt > -Infinity || now.boot - this.begunAt >= FOUND_OUT_WITHIN;
-      if (isKnown) member.aliveAt = secondsOf(now);
-    } else if (secondsOf(now) - member.aliveAt > LONG_DEAD) remove(now, member, out);
+      if (!isKnown) return;
+      member.aliveAt = secondsOf(now);
+      member.silentMs = 0;
+      return;
+    }
+    member.silentMs += attendedMs;
+    if (member.silentMs > LONG_DEAD * 1_000) remove(now, member, out);
   }
 }

@@ -73,6 +73,8 @@ export interface Member {
   trafficAt: number;
   /** Unix seconds at which it was last known to live, kept over restarts. */
   aliveAt: number;
+  /** For how many ms this node has heard others and not it, kept over restarts. */
+  silentMs: number;
   /** Boot ms when people were last told that it does not answer, and whether they still believe so. */
   suspicionToldAt: number;
   isToldSuspect: boolean;
@@ -540,6 +542,7 @@ export class Roster {
       rtt: undefined,
       trafficAt: 0,
       aliveAt: Math.floor(now.wall / 1000),
+      silentMs: 0,
       suspicionToldAt: -Infinity,
       isToldSuspect: false,
       departureToldAt: -Infinity,

@@ -434,7 +434,8 @@ export class Statements {
     // Whoever has left has said so: a key can sign as many farewells as it likes, and one is news.
     const said = statement.kind === "left" ? this.#farewells.get(statement.signer) : undefined;
     if (said) return { kind: "known", statement: said };
-    if (this.#hasEnded(statement, now)) return refused("ended");
+    // What is on our own disk is never over at a start: nobody may have set the clock yet.
+    if (seen === undefined && this.#hasEnded(statement, now)) return refused("ended");
     const isRemembered = seen !== undefined && statement.kind !== "successor";
     if (!isRemembered && !this.#mayAdd(statement, isKnown)) return refused("unentitled");
     const rival = this.#rivalOf(statement);
@@ -521,11 +522,16 @@ export class Statements {
     if (numbers?.size === 0) this.#outrankedBy.delete(signer);
   }
 
-  /** Forgets what ended long ago. @param now unix seconds @returns what was forgotten */
-  expire(now: number): Statement[] {
+  /**
+   * Forgets what ended long ago.
+   * @param now unix seconds
+   * @param self whose certificates are kept: it shows them to those that have forgotten it
+   * @returns what was forgotten
+   */
+  expire(now: number, self?: MemberId): Statement[] {
     const gone: Statement[] = [];
     for (const { statement } of this.#held.values()) {
-      if (this.#hasEnded(statement, now)) gone.push(statement);
+      if (subjectOf(statement) !== self && this.#hasEnded(statement, now)) gone.push(statement);
     }
     for (const statement of gone) this.#drop(statement);
     for (const { statement } of [...this.outranked()]) {

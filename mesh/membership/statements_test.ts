@@ -640,6 +640,24 @@ Deno.test("what has ended is kept for 30 days, an invite from the end of its gra
   assert.equal(why(add(member, endOfMember)), "new", "by a clock that is right again");
 });
 
+Deno.test("what this node has remembered over a restart is not over by the clock of that moment", () => {
+  const { society, statements, anna, carl } = setUp();
+  const { bytes } = society.sign(anna, memberDraft(carl, { until: NOW }));
+  const decades = NOW + 20 * 365 * 86_400;
+  assert.equal(why(statements.add(bytes, decades, { seen: NOW })), "new");
+  assert.ok(statements.certificate(carl.id));
+});
+
+Deno.test("a node forgets its own certificate never: it shows it to those that have forgotten it", () => {
+  const { society, statements, add, anna, carl, dora } = setUp();
+  const [own, other] = [carl, dora].map((one) =>
+    society.sign(anna, memberDraft(one, { until: NOW }))
+  );
+  for (const one of [own, other]) if (one) add(one);
+  assert.deepEqual(hashes(statements.expire(NOW + ENDED_KEPT + 1, carl.id)), [other?.hash]);
+  assert.equal(statements.certificate(carl.id)?.hash, own?.hash);
+});
+
 Deno.test("an expired use of a token frees nothing that is still looked up", () => {
   const { society, statements, add, anna, carl, dora, token } = setUp();
   const use = { key: token.id, uses: 1 };

@@ -97,6 +97,7 @@ const CHECKS: readonly MeshCheck[] = [
   meshKey,
   numbers,
   untimely,
+  outdated,
   alone,
   ownName,
   ownAddress,
@@ -227,6 +228,20 @@ function twins(_now: Now, mesh: Mesh): string[] {
 
 function placeOf(place: Endpoint | undefined): string {
   return place ? formatEndpoint(place) : "an unknown place";
+}
+
+/** Whose handshakes R37 refuses; this node begins them instead, so that data flows all the same. */
+function outdated(now: Now, { roster }: Mesh, { tunnels }: ReportSources): string[] {
+  const names = Iterator.from(tunnels.outdated(now)).take(CULPRITS_NAMED + 1).flatMap((peer) => {
+    const member = roster.byPeer(peer);
+    return member ? [roster.nameOf(member.id) || member.id.slice(0, 16)] : [];
+  }).toArray();
+  if (names.length === 0) return [];
+  if (names.length > CULPRITS_NAMED) names[CULPRITS_NAMED] = "\u2026";
+  return [
+    `clock: handshakes of ${names.join(", ")} bear an older time than earlier ones, so this node ` +
+    "begins them instead: compare the clocks of both machines; if they agree, somebody sends copies",
+  ];
 }
 
 function overuse(_now: Now, mesh: Mesh): string[] {

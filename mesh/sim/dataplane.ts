@@ -137,6 +137,14 @@ export class DataPlane {
     this.#workers = limits.workers ?? 1;
   }
 
+  /** A snapshot of how much each session has sent. @returns sets them back to it, as a virtual machine's memory is */
+  counters(): () => void {
+    const sent = Array.from(this.#sessions.values(), ({ keys }) => ({ keys, sent: keys.sent }));
+    return () => {
+      for (const { keys, sent: before } of sent) keys.sent = before;
+    };
+  }
+
   /** Our own address of one family, with the length of the mesh's network. */
   setInner(inner: Prefix): void {
     this.#inner.set(inner.address.length, inner);

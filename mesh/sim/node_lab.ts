@@ -273,6 +273,11 @@ export class Computer {
     return this.#plane?.drops ?? new Map();
   }
 
+  /** {@link DataPlane.counters} of its data plane. */
+  counters(): () => void {
+    return this.#plane?.counters() ?? (() => {});
+  }
+
   /** A datagram out of nowhere. */
   inject(bytes: Uint8Array, from: Endpoint): void {
     this.#plane?.receive(this.now().boot, bytes, from, this.#source());

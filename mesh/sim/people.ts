@@ -3,7 +3,9 @@ import type { Decoded } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
 import type { Invitation } from "../admin/invite.ts";
 import type { Planned } from "../admin/plan.ts";
+import { fromBase64url } from "../base64url.ts";
 import type { NodeEvent } from "../event.ts";
+import { subjectIn } from "../membership/record.ts";
 import { type Computer, NodeLab, type NodeWish } from "./node_lab.ts";
 
 /** The value of what must have gone well. */
@@ -55,6 +57,20 @@ export function areMutual(all: readonly Computer[]): boolean {
     one.node.isMember && one.ip4.length === 4 &&
     all.every((other) => one === other || one.sees(other)?.state === "alive")
   );
+}
+
+/** Restarts a computer as one that has heard others and not these for so many seconds. */
+export function haveMissed(by: Computer, whom: readonly Computer[], seconds: number): void {
+  by.crash();
+  const { disk } = by;
+  if (!disk) throw new Error("sim: it has no disk");
+  const members = disk.members.map((member) => {
+    const subject = subjectIn(fromBase64url(member.record) ?? new Uint8Array(0));
+    const isMissed = whom.some(({ id }) => id === subject);
+    return isMissed ? { ...member, silentFor: seconds } : member;
+  });
+  by.disk = { ...disk, members };
+  by.start();
 }
 
 export interface Village {

@@ -169,7 +169,10 @@ Deno.test("T8, R37: the greatest timestamp outlives down and up, key zeroing and
   const elsewhere = { address: Uint8Array.of(203, 0, 113, 9), port: 1, scope: 0 };
   const isRefused = () => {
     const { dropReplay } = bob.tunnels.counters;
+    const { length } = bob.sent;
     bob.arrive(replay, elsewhere);
+    lab.run(0);
+    assert.equal(bob.sent.length, length, "and a device is answered nothing");
     return bob.tunnels.counters.dropReplay === dropReplay + 1;
   };
   assert.ok(isRefused());
@@ -179,6 +182,42 @@ Deno.test("T8, R37: the greatest timestamp outlives down and up, key zeroing and
   lab.run(600_000);
   assert.ok(isRefused(), "after zeroing");
   assert.equal(bob.sentAt(2).length, 1);
+});
+
+Deno.test("R37, R38: a copy of a member's initiation costs a handshake of ours to where it is, 5 s apart, and nothing where that came from", () => {
+  const { lab, alice, bob, aliceAtBob } = two();
+  bob.step((_, out) => bob.tunnels.stay(aliceAtBob, out));
+  alice.say(bob);
+  lab.run(10_000);
+  const copy = alice.first(1);
+  const { initiationsTaken } = bob.tunnels.counters;
+  const thief = { address: Uint8Array.of(203, 0, 113, 9), port: 1, scope: 0 };
+  const before = bob.sent.length;
+  for (let ms = 0; ms < 20_000; ms += 100) {
+    bob.arrive(copy, thief);
+    lab.run(100);
+  }
+  const sent = bob.sent.slice(before);
+  assert.ok(sent.every(({ to }) => to.port === alice.endpoint.port));
+  const begun = sent.filter(({ bytes }) => bytes[0] === 1).map(({ at }) => at);
+  assert.ok(begun.length > 0 && begun.length <= 5, `${begun.length} in 20 s`);
+  for (const [i, at] of begun.entries()) assert.ok(i === 0 || at - (begun[i - 1] ?? 0) >= 5_000);
+  assert.equal(bob.tunnels.counters.initiationsTaken, initiationsTaken);
+  assert.deepEqual(bob.tunnels.peer(aliceAtBob)?.endpoint, alice.endpoint);
+  const delivered = bob.delivered.length;
+  alice.say(bob);
+  lab.run(100);
+  assert.equal(bob.delivered.length, delivered + 1, "the session that both have is a good one");
+});
+
+Deno.test("R37: a member whose clock went back an hour with a start gets its session by our handshake", () => {
+  const { lab, alice, bob, aliceAtBob } = two();
+  bob.step((_, out) => bob.tunnels.stay(aliceAtBob, out));
+  bob.arrive(initiation(alice, bob, 60_000), alice.endpoint);
+  lab.run(10_000);
+  alice.say(bob);
+  lab.run(100);
+  assert.equal(bob.delivered.length, 1);
 });
 
 Deno.test("T8, R37: a timestamp that is not authentic is not stored", () => {

@@ -45,3 +45,8 @@ export const REFUSED_AFTER = 1_000;
 
 /** Ours, not WireGuard's: how long data may yet come from the old place of a peer that is heard at another. */
 export const ELSEWHERE_AFTER = 1_000;
+
+/** Ours, not WireGuard's: how long after the last of a member's initiations that are too old people hear of them. */
+export const OUTDATED_FOR = 600_000;
+/** For how long such ones must have come before: a clock that was put right a moment ago is no news. */
+export const OUTDATED_SINCE = 60_000;

@@ -14,11 +14,12 @@ import {
   encodeResponse,
   type HandshakeMessage,
 } from "../noise/messages.ts";
-import { isAfter, nextTimestamp, wallOf } from "../noise/tai64n.ts";
+import { nextTimestamp, wallOf } from "../noise/tai64n.ts";
 import {
   FUTURE_TIMESTAMP,
   HANDSHAKE_TOS,
   INITIATION_INTERVAL,
+  OUTDATED_FOR,
   REKEY_AFTER_MESSAGES,
   REKEY_AFTER_TIME,
   REKEY_ON_RECEIVE_AFTER,
@@ -149,9 +150,10 @@ function receiveInitiation(
     return undefined;
   }
   const timestamp = consumed.payload;
-  if (!isAfter(timestamp, peer.greatestTimestamp)) {
+  if (!peer.timestamps.isNews(timestamp, step.wall, peer.isStaying)) {
     consumed.wipe();
     counters.dropReplay++;
+    if (peer.isStaying) beginInstead(device, step, peer);
     return undefined;
   }
   if (step.boot < peer.lastConsumed + INITIATION_INTERVAL) {
@@ -159,7 +161,8 @@ function receiveInitiation(
     counters.dropFlood++;
     return undefined;
   }
-  peer.greatestTimestamp = timestamp;
+  peer.timestamps.take(timestamp, step.wall, peer.isStaying);
+  peer.outdated = undefined;
   peer.lastConsumed = step.boot;
   const aheadMs = wallOf(timestamp) - step.wall;
   if (aheadMs > FUTURE_TIMESTAMP) {
@@ -187,6 +190,18 @@ function receiveInitiation(
   sendHandshake(step, peer, bytes, arrival.from);
   counters.responsesSent++;
   return peer.id;
+}
+
+/**
+ * Ours, not WireGuard's: a member's initiation that is not after an earlier one is a copy, or the member's clock was put
+ * back and it starts anew. Where it is, and not where that came from, an initiation of ours asks: a member gets its
+ * session by that, and a copy costs one handshake as often as R38 allows.
+ */
+function beginInstead(device: Device, step: Step, peer: Peer): void {
+  const { since = step.boot, last = step.boot } = peer.outdated ?? {};
+  const isNew = step.boot - last > OUTDATED_FOR;
+  peer.outdated = { since: isNew ? step.boot : since, last: step.boot };
+  if (peer.endpoint) wantHandshake(device, step, peer, { kind: "asked" });
 }
 
 function receiveResponse(

@@ -6,6 +6,7 @@ import { CookieJar } from "../noise/cookie.ts";
 import type { PendingInitiation } from "../noise/handshake.ts";
 import { TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
 import { Slots } from "./slots.ts";
+import { Timestamps } from "./timestamps.ts";
 
 /** Why a handshake is wanted, and so what must still hold when it may be sent (R38). */
 export type Wish =
@@ -46,8 +47,12 @@ export class Peer {
   persistentKeepalive = 0;
   readonly routes = new Map<string, Prefix>();
 
-  /** The greatest timestamp accepted: survives key zeroing, down and up, and roaming (R37). */
-  greatestTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
+  readonly timestamps = new Timestamps();
+  /**
+   * When the first and the last of its initiations came that were not after an earlier one, with none that was taken
+   * between; undefined: none came since one was taken.
+   */
+  outdated: { readonly since: number; readonly last: number } | undefined;
   /** The last one sent; the next is greater whatever the clock says (R64). */
   sentTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
   /** When its last initiation was taken (R39). Boot ms, as all that follow. */

@@ -11,7 +11,15 @@ import { type Endpoint, sameEndpoint, type Source } from "../endpoint.ts";
 import type { Deadline, Now, Outbox, PeerId, Prefix, Random, Suite } from "../machine.ts";
 import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
-import { CLOCK_TOLERANCE, ELSEWHERE_AFTER, MAX_PEERS, REKEY_TIMEOUT } from "./constants.ts";
+import { WallWatch } from "../wall_watch.ts";
+import {
+  CLOCK_TOLERANCE,
+  ELSEWHERE_AFTER,
+  MAX_PEERS,
+  OUTDATED_FOR,
+  OUTDATED_SINCE,
+  REKEY_TIMEOUT,
+} from "./constants.ts";
 import { Device, type Step, type TunnelCounters } from "./device.ts";
 import { doubt, expectAnswer, expectReply, keepaliveOrHandshake, performDue } from "./duties.ts";
 import {
@@ -46,6 +54,7 @@ export class Tunnels {
   readonly #holders = new Map<string, Peer>();
   #lastId = 0;
   #lastBoot = -Infinity;
+  readonly #watch = new WallWatch();
 
   constructor(options: TunnelsOptions) {
     this.#device = new Device(options.crypto, options.random, options.dialects, options.workers);
@@ -388,6 +397,11 @@ export class Tunnels {
     performDue(this.#device, this.#begin(now, out), facts);
   }
 
+  /** Looks at the clocks: to be called now and then while nothing else is, see {@link WallWatch}. */
+  look(now: Now, out: Out): void {
+    this.#begin(now, out);
+  }
+
   // ---- What a person may see ------------------------------------------------------------------
 
   /** The number of the peer with this key. */
@@ -409,6 +423,14 @@ export class Tunnels {
   /** The local index of a session that a peer was offered and has not used yet. */
   offeredIndex(id: PeerId): number | undefined {
     return this.#device.peers.get(id)?.slots.next?.localIndex;
+  }
+
+  /** Peers whose initiations have been too old for a while: their clock was ahead, or somebody sends copies. */
+  *outdated(now: Now): Generator<PeerId> {
+    for (const { id, outdated } of this.#device.peers.values()) {
+      const { since = 0, last = -Infinity } = outdated ?? {};
+      if (now.boot - last <= OUTDATED_FOR && last - since >= OUTDATED_SINCE) yield id;
+    }
   }
 
   /** How many peers there are. */
@@ -490,18 +512,28 @@ export class Tunnels {
   /**
    * Takes the time of a step. A boot clock that went back (R64) cannot say how old a key is: all
    * sessions end, so that none lives longer for it, and every timer starts anew.
+   *
+   * They end, too, when the wall clock was set: that may be a virtual machine which was set back to a snapshot of its
+   * memory, whose sessions would seal with counters that were used. Whom one served gets the next at once; a time
+   * server that sets the clock at a boot costs no more than that.
    */
   #begin(now: Now, out: Out): Step {
+    const setByMs = this.#watch.look(now);
     const byMs = this.#lastBoot - now.boot;
     const hasStepped = byMs > CLOCK_TOLERANCE;
     this.#lastBoot = hasStepped ? now.boot : Math.max(this.#lastBoot, now.boot);
     const step = { boot: this.#lastBoot, wall: now.wall, out };
-    if (hasStepped) {
-      out.event({ kind: "clockWentBack", byMs });
-      for (const peer of this.#device.peers.values()) {
-        this.#stop(step, peer);
-        if (this.#device.isUp) this.#start(step, peer);
-      }
+    if (hasStepped) out.event({ kind: "clockWentBack", byMs });
+    else if (setByMs !== 0) out.event({ kind: "clockWasSet", byMs: setByMs });
+    else return step;
+    const device = this.#device;
+    for (const peer of device.peers.values()) {
+      const isInUse = device.maySend(step, peer) || peer.slots.next !== undefined ||
+        peer.pending !== undefined;
+      this.#stop(step, peer);
+      if (!device.isUp) continue;
+      this.#start(step, peer);
+      if (isInUse && !hasStepped) wantHandshake(device, step, peer, { kind: "asked" });
     }
     return step;
   }

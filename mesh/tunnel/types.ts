@@ -103,7 +103,9 @@ export type TunnelEvent =
   /** The peer's static key is of low order (R25): nothing will ever be sent to it. */
   | { readonly kind: "lowOrderKey"; readonly peer: PeerId }
   /** The boot clock went back: all sessions were dropped (R64). */
-  | { readonly kind: "clockWentBack"; readonly byMs: number };
+  | { readonly kind: "clockWentBack"; readonly byMs: number }
+  /** The wall clock was set: all sessions begin anew. */
+  | { readonly kind: "clockWasSet"; readonly byMs: number };
 
 /** One peer as `wg show` sees it; byte counters are facts of core. */
 export interface PeerView {

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { nextTimestamp, TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
+import { CLOCKS_DIFFER, Timestamps } from "./timestamps.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const HOUR = 3_600_000;
+
+function at(wall: number): Uint8Array {
+  return nextTimestamp(wall, new Uint8Array(TIMESTAMP_LENGTH));
+}
+
+/** Takes what is news. @returns whether it was */
+function take(timestamps: Timestamps, of: number, now: number, isMember = true): boolean {
+  const isNews = timestamps.isNews(at(of), now, isMember);
+  if (isNews) timestamps.take(at(of), now, isMember);
+  return isNews;
+}
+
+Deno.test("R37: of a device any later timestamp is taken, and nothing after it that is not later", () => {
+  const timestamps = new Timestamps();
+  assert.ok(take(timestamps, Date.UTC(2200, 0), NOW, false));
+  assert.ok(!take(timestamps, NOW, NOW, false));
+});
+
+Deno.test("R37: a member's timestamp of a far future stops none of now", () => {
+  const timestamps = new Timestamps();
+  assert.ok(take(timestamps, NOW, NOW));
+  assert.ok(take(timestamps, Date.UTC(2200, 0), NOW));
+  assert.ok(take(timestamps, NOW + 1_000, NOW + 1_000));
+  assert.ok(!take(timestamps, NOW + 1_000, NOW + 2_000), "a copy");
+  assert.ok(!take(timestamps, Date.UTC(2200, 0), NOW + 2_000), "a copy of the one ahead");
+  assert.ok(!take(timestamps, Date.UTC(2199, 0), NOW + 2_000), "an older one ahead");
+});
+
+Deno.test("R37: what our clock has reached stands for all that came before it", () => {
+  const timestamps = new Timestamps();
+  for (const minutes of [60, 61]) assert.ok(take(timestamps, NOW + minutes * 60_000, NOW));
+  const later = NOW + 2 * HOUR; // The clock was behind, and was put right.
+  assert.ok(!take(timestamps, NOW + 30 * 60_000, later));
+  assert.ok(!take(timestamps, NOW + 61 * 60_000, later));
+  assert.ok(take(timestamps, NOW + 62 * 60_000, later));
+});
+
+Deno.test("R37: members' clocks may differ by five minutes, and what they say stays in order", () => {
+  const timestamps = new Timestamps();
+  assert.ok(take(timestamps, NOW + CLOCKS_DIFFER - 1_000, NOW));
+  assert.ok(!take(timestamps, NOW, NOW));
+  assert.ok(take(timestamps, NOW + CLOCKS_DIFFER, NOW));
+});
