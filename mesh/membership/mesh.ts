@@ -561,7 +561,7 @@ export class Mesh {
   stale(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     for (const kind of [KIND.twin, KIND.record]) {
       const bytes = ownRecordIn(sent, kind);
-      const record = bytes && this.scrutiny.open(now, sent.from, bytes, out);
+      const record = bytes && this.scrutiny.open(now, sent.from, bytes, out, true);
       // Also one that proves the start at which the sender is.
       if (record?.id === sent.from) this.take(now, record, out);
     }
