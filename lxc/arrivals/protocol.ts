@@ -65,8 +65,8 @@ export class SealWatch {
       }
       return seal.call(this, to, kind, payload, echo);
     };
-    Seal.prototype.open = function (this: Seal, bytes) {
-      const result = open.call(this, bytes);
+    Seal.prototype.open = function (this: Seal, now, bytes) {
+      const result = open.call(this, now, bytes);
       if (result.kind === "opened") onOpened(result.value);
       return result;
     };
