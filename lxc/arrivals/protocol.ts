@@ -86,8 +86,8 @@ export type Role = typeof ROLES[number];
 export const ROLES_MET = [
   ...["admin", "certified", "provisional", "none"].map((standing) => `self: ${standing}`),
   ...["admin", "certified", "provisional", "individual"].map((standing) => `peer: ${standing}`),
-  // Strangers and those with a wrong signature hear nothing.
-  ...REFUSALS.filter((why) => why !== "stranger" && why !== "invalid")
+  // Strangers and those with a wrong signature hear nothing. No machine here signs with the negative of another's key.
+  ...REFUSALS.filter((why) => why !== "stranger" && why !== "invalid" && why !== "mirrored")
     .map((why) => `refused: ${why}`),
 ];
 
