@@ -115,7 +115,7 @@ class Liar {
   /** Answers probes, as an honest member does. */
   async answer(): Promise<void> {
     for await (const [bytes, from] of this.#socket) {
-      const result = this.#seal.open(bytes);
+      const result = this.#seal.open({ boot: performance.now(), wall: Date.now() }, bytes);
       if (result.kind !== "opened" || from.transport !== "udp") continue;
       const { from: key, kind, payload } = result.value;
       const target = { key, to: from };

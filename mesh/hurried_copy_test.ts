@@ -131,7 +131,7 @@ class Copyist {
   /** Answers probes, denies its death, and learns which numbers the first machine has gone on to. */
   #receive(bytes: Uint8Array, from: Endpoint): void {
     if ((bytes[0] ?? 0) <= WIREGUARD_MAX) return void this.packets++;
-    const result = this.#seal.open(bytes);
+    const result = this.#seal.open(this.victim.now(), bytes);
     if (result.kind !== "opened") return;
     const { from: id, kind, payload } = result.value;
     if (kind === "record") this.#outdo(payload);

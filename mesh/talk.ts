@@ -30,7 +30,14 @@ import {
 } from "./pings.ts";
 import { Reflexive } from "./reflexive.ts";
 import type { Arrival } from "./tunnel/types.ts";
-import { DATAGRAM_MAX, type Opened, PAYLOAD_MAX } from "./wire/seal.ts";
+import {
+  DATAGRAM_MAX,
+  encodeTop,
+  type Opened,
+  type OpenResult,
+  PAYLOAD_MAX,
+  type PayloadKind,
+} from "./wire/seal.ts";
 
 /** Milliseconds for the answer to a ping of our own. */
 const GREETING_TIME = 5_000;
@@ -362,7 +369,7 @@ export class Talk {
 
   /** A sealed datagram. @returns whether our reflexive addresses changed. */
   sealed(now: Now, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
-    const result = this.mesh.seal.open(arrival.bytes);
+    const result = this.mesh.seal.open(now, arrival.bytes);
     const { contacts } = this.mesh;
     // Only what was opened is no copy, and shows that its sender is still where it proved itself.
     const isAtHome = result.kind === "opened" &&
@@ -380,6 +387,10 @@ export class Talk {
         this.mesh.stale(now, result.value, out);
         this.mesh.catchUp(now, result.from, result.echo);
         this.#correct(now, result.from, result, arrival, out);
+        return false;
+      case "behind":
+        this.drops.replayed++;
+        this.#behind(now, result, arrival, out);
         return false;
       case "twin":
         this.drops.twin++;
@@ -432,6 +443,9 @@ export class Talk {
       case "admission":
         this.#admission(now, payload, out);
         return false;
+      case "notice":
+        this.mesh.overtaken(now, from, { top: payload, isDelivered: true }, out);
+        return false;
       default:
         return false;
     }
@@ -476,7 +490,7 @@ export class Talk {
     this.greet(now, member, out);
   }
 
-  /** Somebody has a wrong idea of our boot number, or we of its: says so, once a second. */
+  /** Somebody has a wrong idea of our boot number, or we of its. */
   #correct(
     now: Now,
     id: MemberId,
@@ -487,13 +501,42 @@ export class Talk {
     const member = this.mesh.roster.get(id);
     const isForgetful = stale.isBehind && member !== undefined;
     const payload = isForgetful ? member.record.bytes : new Uint8Array(0);
+    const kind = isForgetful ? "record" : "notice";
+    this.#tell(now, id, { boot: stale.boot, kind, payload }, arrival, out);
+  }
+
+  /** The counters of a member were led beyond where it is, by somebody with its key or ours, or a datagram came twice. */
+  #behind(
+    now: Now,
+    { from, boot, top, value }: Extract<OpenResult, { readonly kind: "behind" }>,
+    arrival: Arrival,
+    out: Outbox<NodeEvent>,
+  ): void {
+    // Ours may have been led astray as well: then what it says of them comes no other way.
+    if (value.kind === "notice") {
+      this.mesh.overtaken(now, from, { top: value.payload, isDelivered: false }, out);
+    }
+    this.#tell(now, from, { boot, kind: "notice", payload: encodeTop(top) }, arrival, out);
+  }
+
+  /** Says to somebody, once a second, what is wrong with the numbers in what it has sent. */
+  #tell(
+    now: Now,
+    id: MemberId,
+    { boot, kind, payload }: {
+      readonly boot: number;
+      readonly kind: PayloadKind;
+      readonly payload: Uint8Array;
+    },
+    arrival: Arrival,
+    out: Outbox<NodeEvent>,
+  ): void {
     // It may be a replay from anywhere: nothing goes back beyond the bytes that came (T34), but to
     // a place that has proven itself.
     const isLonger = payload.length + DATAGRAM_MAX - PAYLOAD_MAX > arrival.bytes.length;
     if (isLonger && !this.mesh.contacts.isProven(now, arrival.from, id)) return;
     if (!this.#mayNotice(now, id, arrival.from)) return;
-    const kind = isForgetful ? "record" : "notice";
-    const bytes = this.mesh.seal.seal(id, kind, payload, stale.boot);
+    const bytes = this.mesh.seal.seal(id, kind, payload, boot);
     if (bytes === undefined) return;
     if (this.mesh.contacts.mayAnswer(now, arrival.from, id, bytes.length)) {
       out.send(backTo(arrival, bytes));

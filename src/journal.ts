@@ -15,6 +15,7 @@ const WHY_OUT: Partial<Record<Refusal, string>> = {
   stranger: "whoever certified it has lost its office",
   tokenUsedUp: "its invite was used by others before",
   tokenRevoked: "its invite was revoked",
+  mirrored: "another key with its tunnel key was first",
   expired: "nobody certified it in time",
 };
 

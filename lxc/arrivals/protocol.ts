@@ -65,8 +65,8 @@ export class SealWatch {
       }
       return seal.call(this, to, kind, payload, echo);
     };
-    Seal.prototype.open = function (this: Seal, bytes) {
-      const result = open.call(this, bytes);
+    Seal.prototype.open = function (this: Seal, now, bytes) {
+      const result = open.call(this, now, bytes);
       if (result.kind === "opened") onOpened(result.value);
       return result;
     };
@@ -86,8 +86,8 @@ export type Role = typeof ROLES[number];
 export const ROLES_MET = [
   ...["admin", "certified", "provisional", "none"].map((standing) => `self: ${standing}`),
   ...["admin", "certified", "provisional", "individual"].map((standing) => `peer: ${standing}`),
-  // Strangers and those with a wrong signature hear nothing.
-  ...REFUSALS.filter((why) => why !== "stranger" && why !== "invalid")
+  // Strangers and those with a wrong signature hear nothing. No machine here signs with the negative of another's key.
+  ...REFUSALS.filter((why) => why !== "stranger" && why !== "invalid" && why !== "mirrored")
     .map((why) => `refused: ${why}`),
 ];
 

@@ -62,6 +62,8 @@ export function approve(
   if (mesh.statements.hasLeft(id)) {
     return refusal(`approve: ${id} has left the mesh for good: the machine needs a new identity`);
   }
+  const mirror = mesh.statements.mirrorBefore(id);
+  if (mirror !== undefined) return refusal(`approve: ${mirroredBy(mesh, id, mirror)}`);
   const namesake = unmetNamed(mesh, name).find((one) => one.id !== id);
   if (namesake) {
     return refusal(
@@ -165,6 +167,8 @@ export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): De
   if (mesh.statements.isRemoved(key)) {
     return refusal(`trust: the key ${key} was revoked for good in this mesh`);
   }
+  const mirror = mesh.statements.mirrorBefore(key);
+  if (mirror !== undefined) return refusal(`trust: ${mirroredBy(mesh, key, mirror)}`);
   if (key === mesh.id) return refusal(`trust: ${key} is this node's own key`);
   if (!mesh.judge.trust(key, name)) {
     return refusal(`trust: ${TRUSTED_MAX} keys are trusted already: \`shoal untrust\` one first`);
@@ -282,4 +286,10 @@ function findCandidate(
     `approve: nobody asks by the name or key "${who}": \`shoal status\` lists requests; ` +
       `a whole key can be approved before it asks`,
   );
+}
+
+function mirroredBy(mesh: Mesh, key: string, first: string): string {
+  const name = mesh.statements.certificate(first)?.certificate.name ?? first;
+  return `${key} has the tunnel key of ${name}, which was first: a machine has a copy of that one's ` +
+    "folder, and needs a new identity (`shoal identity renew` there)";
 }

@@ -141,9 +141,7 @@ export function voidMembers({ statements }: Mesh, who: string): VoidMember[] {
     const { key, name } = statement.certificate;
     const isMeant = name === who || key === who || who.length >= 8 && key.startsWith(who);
     if (!isMeant || found.has(key)) continue;
-    const isSettled = statements.certificate(key) !== undefined || statements.isRemoved(key) ||
-      statements.hasLeft(key);
-    found.set(key, { id: key, name, isSettled });
+    found.set(key, { id: key, name, isSettled: statements.isSettled(key) });
   }
   return [...found.values()].sort((a, b) => Number(a.isSettled) - Number(b.isSettled));
 }

@@ -264,5 +264,8 @@ const REFUSED: Partial<Record<Refusal, (key: MemberId) => string>> = {
   tokenExpired: () => "the token has expired: ask an admin for a new one (`shoal invite`)",
   tokenRevoked: () => "the token was revoked: ask an admin for a new one (`shoal invite`)",
   tokenUsedUp: () => "the token is used up: ask an admin for a new one (`shoal invite`)",
+  mirrored: () =>
+    "another member has our tunnel key, and was first: with `shoal identity renew` this machine can " +
+    "come back as a new node",
   full: () => "one of its tables is full",
 };

@@ -35,6 +35,16 @@ export function identityFromSeed(crypto: Crypto, seed: Uint8Array): Identity {
   };
 }
 
+/**
+ * The other Ed25519 key with the same tunnel key: the two differ in a sign, the highest bit, which the X25519 image does not
+ * have. Who has the secret of one has that of the other.
+ */
+export function mirrorOf(id: MemberId): MemberId {
+  const sign = 2 * (id.length / 2 - 1);
+  const digit = Number.parseInt(id.charAt(sign), 16) ^ 8;
+  return id.slice(0, sign) + digit.toString(16) + id.slice(sign + 1);
+}
+
 const utf8 = new TextEncoder();
 
 /**

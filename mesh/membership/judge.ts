@@ -23,6 +23,7 @@ export const REFUSALS = [
   "tokenUsedUp",
   "full",
   "tokenRevoked",
+  "mirrored",
 ] as const;
 export type Refusal = typeof REFUSALS[number];
 
@@ -239,6 +240,8 @@ export class Judge {
   #bySignature(id: MemberId, now: number): Judgement | undefined {
     if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
     if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
+    const other = this.statements.mirrorBefore(id);
+    if (other) return refused("mirrored", `${id} has the tunnel key of ${other}, which was first`);
     const certificate = this.certificate(id, now);
     return certificate && this.#certified(certificate, now);
   }

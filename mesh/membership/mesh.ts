@@ -38,6 +38,7 @@ import {
   type Statement,
   subjectOf,
 } from "./statement.ts";
+import { Overtaken } from "./overtaken.ts";
 import { Reviewing, SURPLUS_KEPT } from "./reviewing.ts";
 import { Scrutiny } from "./scrutiny.ts";
 import { Spreading } from "./spreading.ts";
@@ -102,6 +103,7 @@ export class Mesh {
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
   readonly #approvals = new Approvals();
+  readonly #overtaken = new Overtaken();
   /** Members that signed two records with one sequence: the last of which people were told, and when. */
   readonly #equivocated = new Map<MemberId, { readonly sequence: number; readonly at: number }>();
   readonly #pace = new SightPace();
@@ -452,10 +454,27 @@ export class Mesh {
       this.#seal.restart(this.boot, this.#own.run);
       this.mustPersist = true;
     }
-    if ((recall === "twin" || recall === "forked") && !hadTwin) {
-      const { endpoint } = this.#own.twin ?? {};
-      out.event({ kind: "twin", who: this.#whoOf(this.id), ...(endpoint ? { endpoint } : {}) });
-    }
+    if ((recall === "twin" || recall === "forked") && !hadTwin) this.#tellTwin(out);
+  }
+
+  #tellTwin(out: Outbox<NodeEvent>): void {
+    const { endpoint } = this.#own.twin ?? {};
+    out.event({ kind: "twin", who: this.#whoOf(this.id), ...(endpoint ? { endpoint } : {}) });
+  }
+
+  /**
+   * A member says how far the counters are that it has had in our name: we go on beyond them.
+   * @param notice whether it is no copy of one that was sent once
+   */
+  overtaken(
+    now: Now,
+    id: MemberId,
+    notice: { readonly top: Uint8Array; readonly isDelivered: boolean },
+    out: Outbox<NodeEvent>,
+  ): void {
+    const by = this.#seal.goOn(id, notice.top, notice.isDelivered);
+    if (by === 0 || !this.roster.get(id)) return;
+    if (this.#overtaken.claim(now, id, by) && this.#own.overtaken(now)) this.#tellTwin(out);
   }
 
   /**
@@ -562,7 +581,7 @@ export class Mesh {
   stale(now: Now, sent: Unsure, out: Outbox<NodeEvent>): void {
     for (const kind of [KIND.twin, KIND.record]) {
       const bytes = ownRecordIn(sent, kind);
-      const record = bytes && this.scrutiny.open(now, sent.from, bytes, out);
+      const record = bytes && this.scrutiny.open(now, sent.from, bytes, out, true);
       // Also one that proves the start at which the sender is.
       if (record?.id === sent.from) this.take(now, record, out);
     }
@@ -791,6 +810,7 @@ export class Mesh {
     this.#seal.forget(member.id);
     this.copies.forget(member.id);
     this.#equivocated.delete(member.id);
+    this.#overtaken.forget(member.id);
     this.scrutiny.forget(member.id);
     this.unintroduced.delete(member.id);
     this.#reviewing.forget(member.id);

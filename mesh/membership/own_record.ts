@@ -186,10 +186,8 @@ export class OwnRecord {
       sequence === own && bytes.toHex() !== this.#record.bytes.toHex();
     if (run === this.#run) {
       if (!isBeyond) return "known";
-      // Who goes on in our run may take the next one as well: the record names it by a run of nobody's.
-      const named = this.crypto.blake2s(Uint8Array.fromHex(run)).subarray(0, RUN_SIZE).toHex();
       const isKnown = this.#twin !== undefined;
-      const other = { run: named, endpoint: endpoints[0], sequence, at: secondsOf(now) };
+      const other = { run: this.#nameless(), endpoint: endpoints[0], sequence, at: secondsOf(now) };
       this.#noteTwin(now, other);
       return !isKnown && this.#jump(now, sequence) ? "forked" : "twin";
     }
@@ -206,6 +204,24 @@ export class OwnRecord {
     if (this.#twin === undefined && this.#jump(now, sequence)) this.#other = other;
     else if (!hasFollowed && !isSign && this.#twin?.run !== run) this.#noteTwin(now, other);
     return this.#twin?.run === run ? "twin" : "jumped";
+  }
+
+  /**
+   * Others have had what was sealed with our key, and not by us.
+   * @returns whether another machine was not known before
+   */
+  overtaken(now: Now): boolean {
+    const run = this.#nameless();
+    const known = this.#twin;
+    if (known && known.run !== run) return false;
+    const { sequence } = this.#record;
+    this.#noteTwin(now, { run, endpoint: undefined, sequence, at: secondsOf(now) });
+    return known === undefined;
+  }
+
+  /** A run of nobody's, for another machine: who goes on in our run may take the next one as well. */
+  #nameless(): string {
+    return this.crypto.blake2s(Uint8Array.fromHex(this.#run)).subarray(0, RUN_SIZE).toHex();
   }
 
   #noteTwin(now: Now, twin: Foreign): void {

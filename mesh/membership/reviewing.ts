@@ -5,7 +5,7 @@
 import type { NodeEvent } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { Swim } from "../swim/swim.ts";
-import type { MemberId } from "./identity.ts";
+import { type MemberId, mirrorOf } from "./identity.ts";
 import type { Judge, Membership, Refusal } from "./judge.ts";
 import type { NodeRecord } from "./record.ts";
 import type { Member, Roster } from "./roster.ts";
@@ -132,6 +132,10 @@ export class Reviewing {
       for (const { id, membership } of roster.members()) {
         if (membership.token?.key === statement.key) concerned.add(id);
       }
+    }
+    // Of two keys with one tunnel key one is a member.
+    for (const id of [...concerned].map(mirrorOf)) {
+      if (roster.get(id) || judge.statements.wasCertified(id)) concerned.add(id);
     }
     const isTimely = this.isTimely(now);
     for (const id of concerned) {

@@ -72,12 +72,16 @@ export class Scrutiny {
     return added;
   }
 
-  /** Opens a record that a member has passed on, or sent as its own; undefined: it is false, or was not looked at. */
+  /**
+   * Opens a record that a member has passed on, or sent as its own; undefined: it is false, or was not looked at.
+   * @param isCopy the datagram that it came in may have been sent by anybody, again
+   */
   open(
     now: Now,
     from: MemberId,
     bytes: Uint8Array,
     out: Outbox<NodeEvent>,
+    isCopy = false,
   ): NodeRecord | undefined {
     const { roster, copies, crypto, judge } = this.links;
     const subject = subjectIn(bytes);
@@ -85,16 +89,21 @@ export class Scrutiny {
     const known = [held, copies.note(subject)].find((one) => one && sameBytes(one.bytes, bytes));
     if (known) return known;
     if (!this.forgers.mayLook(now, from, subject)) return undefined;
-    if (held && !this.#isWorthOpening(now, from, held, bytes, out)) return undefined;
+    if (held && !this.#isWorthOpening(now, !isCopy && from === held.id, held, bytes, out)) {
+      return undefined;
+    }
     const opened = openRecord(crypto, judge.meshId, bytes);
     if (opened.isForged) this.blame(now, from);
     return opened.ok ? opened.value : undefined;
   }
 
-  /** Of a member's records the new ones are, and what names another machine now, as far as their shares go. */
+  /**
+   * Of a member's records the new ones are, and what names another machine now, as far as their shares go.
+   * @param isDirect its subject has sent it, now
+   */
   #isWorthOpening(
     now: Now,
-    from: MemberId,
+    isDirect: boolean,
     held: NodeRecord,
     bytes: Uint8Array,
     out: Outbox<NodeEvent>,
@@ -103,7 +112,6 @@ export class Scrutiny {
     if (!body) return true; // What it is found out to be costs nothing.
     const isNote = body.twin !== undefined && isRecent(now, body.twin);
     if (!isNote && body.sequence < held.sequence) return false;
-    const isDirect = from === held.id;
     if (this.#pace.take(now, held.id, { isNote, isDirect })) return true;
     // No machine says so often that there is another: somebody else sends in its name, so that it is not heard.
     if (isNote && isDirect) this.links.copies.drowned(now, held.id, out);

@@ -15,6 +15,8 @@
  *   statements, and by `member` ones while all of those are signed in the future;
  * - of two statements with one number the one that ends something counts, then the lower hash, so that
  *   no old number undoes an end; what comes by its hash alone is taken in at a pace;
+ * - of two keys with one tunnel key (identity.ts) one can be a member: that with an office, then that of which something
+ *   was signed first, be it a certificate or its removal;
  * - certificates that came of one token count for as many keys as it admits, the earliest first
  *   (invariant 6). A certificate says itself how many that is: then the end of the office of whoever
  *   made the token changes nothing for those that others have certified.
@@ -29,7 +31,7 @@ import type { Crypto } from "../crypto.ts";
 import { sameBytes } from "../endpoint.ts";
 import { Findings, latestOf } from "./findings.ts";
 import { type Genesis, meshIdOf } from "./genesis.ts";
-import { type MemberId } from "./identity.ts";
+import { type MemberId, mirrorOf } from "./identity.ts";
 import { NumberPace } from "./number_pace.ts";
 import { Ranks } from "./ranks.ts";
 import {
@@ -111,6 +113,14 @@ interface OverCertified {
   readonly uses: number;
   readonly taken: readonly MemberId[];
   readonly surplus: readonly MemberId[];
+}
+
+/** Where a key begins to be one of a member, as others have signed. */
+interface Begin {
+  readonly key: MemberId;
+  readonly hasOffice: boolean;
+  /** Unix seconds. */
+  readonly since: number;
 }
 
 export class Statements {
@@ -257,6 +267,39 @@ export class Statements {
       if (statement.kind !== "removed" || !this.counts(statement)) continue;
       if (!wasAdmin || statement.signer === this.meshKey) yield statement;
     }
+  }
+
+  /** Whether a person has nothing to decide about a key of which a certificate does not count any more. */
+  isSettled(key: MemberId): boolean {
+    return this.certificate(key) !== undefined || this.isRemoved(key) || this.hasLeft(key) ||
+      this.mirrorBefore(key) !== undefined;
+  }
+
+  /**
+   * The other key with the same tunnel key, where that comes first: this one is none of a member then, whether the other
+   * still is one or not.
+   */
+  mirrorBefore(key: MemberId): MemberId | undefined {
+    const other = mirrorOf(key);
+    const theirs = this.#begin(other);
+    if (!theirs) return undefined;
+    const ours = this.#begin(key);
+    return !ours || isBefore(theirs, ours) ? other : undefined;
+  }
+
+  /** When something was said first of a key that counts; undefined: nothing was. */
+  #begin(key: MemberId): Begin | undefined {
+    if (!this.#about.has(key)) return undefined;
+    return this.#find(key, "begin", () => {
+      const since = [
+        ...[...this.#certificates(key, "admin"), ...this.#certificates(key, "member")]
+          .map(({ certificate }) => certificate.since),
+        ...this.#removals(key).map(({ at }) => at),
+      ];
+      if (since.length === 0) return undefined;
+      const first = since.reduce((a, b) => Math.min(a, b));
+      return { key, hasOffice: this.hadOffice(key), since: first };
+    });
   }
 
   /**
@@ -890,4 +933,9 @@ function isCertificate(statement: Statement): statement is CertificateStatement 
 
 function isOf<K extends Kind>(statement: Statement, kind: K): statement is StatementOf<K> {
   return statement.kind === kind;
+}
+
+function isBefore(a: Begin, b: Begin): boolean {
+  if (a.hasOffice !== b.hasOffice) return a.hasOffice;
+  return a.since !== b.since ? a.since < b.since : a.key < b.key;
 }

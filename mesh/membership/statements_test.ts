@@ -4,6 +4,7 @@ import { nobleCrypto } from "../noble_crypto.ts";
 import { flipped } from "../sim/forgery.ts";
 import { adminDraft, DAY, memberDraft, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
 import { toyCrypto } from "../sim/toy_crypto.ts";
+import { mirrorOf } from "./identity.ts";
 import { NUMBER_BURST, NumberPace } from "./number_pace.ts";
 import { type Draft, NUMBER_MAX, type Statement } from "./statement.ts";
 import {
@@ -828,3 +829,64 @@ function exchange(statements: Statements, set: readonly Statement[]): void {
     for (const { bytes } of set) isNew = statements.add(bytes, NOW).kind === "new" || isNew;
   }
 }
+
+// ---- Keys with one tunnel key -------------------------------------------------------------------
+
+/** What statements say of two keys with one tunnel key, in each order in which they can come: which of the two is refused. */
+function refusedMirror(
+  of: (world: ReturnType<typeof setUp>, mirror: { id: string }) => readonly Statement[],
+): string {
+  const world = setUp();
+  const { carl, society, mesh, anna } = world;
+  const mirror = { id: mirrorOf(carl.id) };
+  const said = [society.sign(mesh, adminDraft(anna)), ...of(world, mirror)];
+  const answers = [said, said.toReversed()].map((order) => {
+    const statements = new Statements(toyCrypto, society.genesis);
+    for (let round = 0; round < 2; round++) for (const one of order) statements.add(one.bytes, NOW);
+    const [first, second] = [carl, mirror].map(({ id }) => statements.mirrorBefore(id));
+    assert.ok(first === undefined || second === undefined, "never both");
+    return first ? "carl" : second ? "mirror" : "none";
+  });
+  assert.equal(answers[0], answers[1], "invariant 2: the order decides nothing");
+  return answers[0] ?? "";
+}
+
+Deno.test("invariant 2: of two keys with one tunnel key the one that was certified first is a member, or none", () => {
+  const DAYS = 10 * DAY;
+  const asMirror = (mirror: { id: string }, wish: Parameters<typeof memberDraft>[1] = {}) =>
+    memberDraft(mirror as Parameters<typeof memberDraft>[0], wish);
+  assert.equal(refusedMirror(() => []), "none");
+  assert.equal(
+    refusedMirror(({ society, anna, carl }) => [society.sign(anna, memberDraft(carl))]),
+    "mirror",
+  );
+  const both = (since: number) =>
+    refusedMirror(({ society, anna, carl }, mirror) => [
+      society.sign(anna, memberDraft(carl)),
+      society.sign(anna, asMirror(mirror, { since })),
+    ]);
+  assert.equal(both(NOW + DAYS), "mirror");
+  assert.equal(both(NOW - DAYS), "carl");
+  // A removal is a beginning, too: whoever was put out does not come back by the other key.
+  const put = (at: number) =>
+    refusedMirror(({ society, anna, carl }, mirror) => [
+      society.sign(anna, { kind: "removed", key: carl.id }, { at }),
+      society.sign(anna, asMirror(mirror)),
+    ]);
+  assert.equal(put(NOW - DAYS), "mirror");
+  assert.equal(put(NOW + DAYS), "carl");
+  // What the mesh key has made an admin yields to nothing that an admin signs.
+  assert.equal(
+    refusedMirror(({ society, mesh, anna, carl }, mirror) => [
+      society.sign(mesh, adminDraft(carl)),
+      society.sign(anna, asMirror(mirror, { since: NOW - DAYS })),
+      society.sign(anna, { kind: "removed", key: mirror.id }, { at: NOW - DAYS }),
+    ]),
+    "mirror",
+  );
+  // Whose signer has no right says nothing.
+  assert.equal(
+    refusedMirror(({ society, dora, carl }) => [society.sign(dora, memberDraft(carl))]),
+    "none",
+  );
+});

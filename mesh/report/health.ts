@@ -320,9 +320,7 @@ function voids(_now: Now, mesh: Mesh): string[] {
   for (const statement of mesh.statements.void()) {
     if (statement.kind === "removed") continue;
     const { key, name } = statement.certificate;
-    const isSettled = mesh.statements.certificate(key) !== undefined ||
-      mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
-    if (!isSettled) names.add(name);
+    if (!mesh.statements.isSettled(key)) names.add(name);
   }
   if (names.size === 0) return undone(mesh);
   return [

@@ -170,9 +170,7 @@ function voidMembers(mesh: Mesh): VoidStatus[] {
   for (const statement of mesh.statements.void()) {
     if (statement.kind === "removed") continue;
     const { key, name } = statement.certificate;
-    const isSettled = mesh.statements.certificate(key) !== undefined ||
-      mesh.statements.isRemoved(key) || mesh.statements.hasLeft(key);
-    if (isSettled || listed.has(key)) continue;
+    if (mesh.statements.isSettled(key) || listed.has(key)) continue;
     const by = mesh.statements.certificate(statement.signer)?.certificate.name ?? "";
     listed.set(key, { name, key, by: by || statement.signer.slice(0, 16) });
     if (listed.size >= VOID_LISTED) break;

@@ -179,7 +179,7 @@ export class Insider {
   }
 
   #receive(address: string, bytes: Uint8Array): void {
-    const result = this.#seal.open(bytes);
+    const result = this.#seal.open(this.computer.now(), bytes);
     if (result.kind !== "opened") return;
     const { from, kind, payload } = result.value;
     this.overheard.push({ from, kind, payload, length: bytes.length });

@@ -82,7 +82,14 @@ export interface OracleGenesis {
   readonly recoveryKey: string;
 }
 
-export type Why = "left" | "removed" | "stranger" | "surplus" | "notYetValid" | "expired";
+export type Why =
+  | "left"
+  | "removed"
+  | "mirrored"
+  | "stranger"
+  | "surplus"
+  | "notYetValid"
+  | "expired";
 
 export type Verdict =
   | {
@@ -268,14 +275,42 @@ export function oracle(
     return best;
   }
 
+  function isWithinUses({ says }: OracleStatement): boolean {
+    if (says.kind !== "member" || says.token === undefined) return true;
+    return certifiedBy(says.token.key).indexOf(says.certificate.key) < says.token.uses;
+  }
+
+  /** The earliest time in what certifies or removes a key; undefined: nothing does. */
+  function beginOf(key: string): number | undefined {
+    const times: number[] = [];
+    for (const s of counting) {
+      const { says, signer, at } = s;
+      if (says.kind === "admin" && says.certificate.key === key) times.push(says.certificate.since);
+      if (says.kind === "member" && says.certificate.key === key && isWithinUses(s)) {
+        times.push(says.certificate.since);
+      }
+      const isRemoval = says.kind === "removed" && says.key === key;
+      if (isRemoval && (signer === meshKey || !offices.includes(key))) times.push(at);
+    }
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  /** Two keys that differ in the highest bit have one tunnel key: the office is first, then the earlier, then the lower. */
+  function isMirrored(key: string): boolean {
+    const digit = (Number.parseInt(key.at(-2) ?? "0", 16) ^ 8).toString(16);
+    const other = `${key.slice(0, -2)}${digit}${key.slice(-1)}`;
+    const [theirs, ours] = [beginOf(other), beginOf(key)];
+    if (theirs === undefined || ours === undefined) return theirs !== undefined;
+    const [isOffice, isOurs] = [offices.includes(other), offices.includes(key)];
+    if (isOffice !== isOurs) return isOffice;
+    return theirs < ours || theirs === ours && other < key;
+  }
+
   function judge(key: string): Verdict {
     const refused = (why: Why): Verdict => ({ kind: "refused", why });
     if (hasLeft(key)) return refused("left");
     if (isRemoved(key)) return refused("removed");
-    const isWithinUses = ({ says }: OracleStatement) => {
-      if (says.kind !== "member" || says.token === undefined) return true;
-      return certifiedBy(says.token.key).indexOf(key) < says.token.uses;
-    };
+    if (isMirrored(key)) return refused("mirrored");
     const given = givenTo(key);
     const withinUses = given.filter(isWithinUses);
     if (withinUses.length === 0) return refused(given.length > 0 ? "surplus" : "stranger");

@@ -276,3 +276,31 @@ Deno.test("oracle: a name and an address go to an admin, then to the earlier cer
   assert.equal(withAdmin.names.get("b"), "oslo-b");
   assert.deepEqual(withAdmin.ip4Holders, ["b", "c"]);
 });
+
+Deno.test("oracle: of two keys with one tunnel key the office is first, then the earlier, be it put out or not", () => {
+  const [key, other] = [`${"0".repeat(62)}00`, `${"0".repeat(62)}80`] as const;
+  const said = (...says: readonly (readonly [Said, number])[]) => {
+    const set = [
+      by("M", 1, admin("a")),
+      ...says.map(([one, at], n) => ({ ...by("a", n + 1, one), at })),
+    ];
+    const verdicts = oracle(genesis, set, NOW, [key, other], ip4Of).verdicts;
+    return [key, other].map((one) => {
+      const verdict = verdicts.get(one);
+      return verdict?.kind === "member" ? verdict.standing : verdict?.why;
+    });
+  };
+  assert.deepEqual(said([member(key), 10]), ["certified", "mirrored"]);
+  assert.deepEqual(said([member(key), 10], [member(other, { since: 9 }), 10]), [
+    "mirrored",
+    "certified",
+  ]);
+  assert.deepEqual(said([removed(key), 8], [member(other, { since: 9 }), 10]), [
+    "removed",
+    "mirrored",
+  ]);
+  assert.deepEqual(said([removed(key), 10], [member(other, { since: 9 }), 10]), [
+    "removed",
+    "certified",
+  ]);
+});

@@ -5,6 +5,7 @@
 import type { Crypto, SigningKey } from "../crypto.ts";
 import { DEFAULT_POOL, type Genesis, meshIdOf } from "../membership/genesis.ts";
 import { Guests } from "../membership/guests.ts";
+import { mirrorOf } from "../membership/identity.ts";
 import { Judge, type Refusal } from "../membership/judge.ts";
 import type { NodeRecord } from "../membership/record.ts";
 import { NO_PROOF } from "../membership/record.ts";
@@ -23,6 +24,16 @@ import type { Draft, Ip4Of, Shown, Signed, TrustSet, TrustUnderTest } from "./tr
 
 const utf8 = new TextEncoder();
 
+/** A stranger that has the tunnel key of a node, as far as this cryptography can sign with its key. */
+const MIRROR = 301;
+const MIRRORED = 1;
+
+function mirrored(crypto: Crypto, { publicKey, seed }: SigningKey): SigningKey | undefined {
+  const pair = { publicKey: Uint8Array.fromHex(mirrorOf(publicKey.toHex())), seed };
+  const signature = crypto.ed25519Sign(pair, seed);
+  return crypto.ed25519Verify(signature, seed, pair.publicKey) ? pair : undefined;
+}
+
 /** @param crypto {@link toyCrypto} for many histories, the real one for some */
 export function trustProduct(crypto: Crypto): TrustUnderTest {
   const keys = new Map<string, SigningKey>();
@@ -31,7 +42,9 @@ export function trustProduct(crypto: Crypto): TrustUnderTest {
     key(number) {
       const known = numbered.get(number);
       if (known !== undefined) return known;
-      const pair = crypto.ed25519FromSeed(crypto.blake2s(utf8.encode(`key ${number}`)));
+      const made = crypto.ed25519FromSeed(crypto.blake2s(utf8.encode(`key ${number}`)));
+      const other = number === MIRROR ? keys.get(this.key(MIRRORED)) : undefined;
+      const pair = other && mirrored(crypto, other) || made;
       const hex = pair.publicKey.toHex();
       keys.set(hex, pair);
       numbered.set(number, hex);
@@ -193,9 +206,7 @@ class Product implements TrustSet {
     for (const statement of statements.void()) {
       if (statement.kind === "removed") continue;
       const { key } = statement.certificate;
-      const isSettled = statements.certificate(key) !== undefined || statements.isRemoved(key) ||
-        statements.hasLeft(key) || statements.isSurplus(key);
-      if (!isSettled) keys.add(key);
+      if (!statements.isSettled(key) && !statements.isSurplus(key)) keys.add(key);
     }
     return [...keys];
   }
@@ -235,6 +246,7 @@ function whyOf(why: Refusal): Why {
     case "expired":
     case "removed":
     case "left":
+    case "mirrored":
       return why;
     default:
       throw new TypeError(`a key is refused as ${why} by statements alone`);

@@ -11,7 +11,14 @@
  */
 import type { History } from "./trust_history.ts";
 import { ip4Of } from "./trust_history.ts";
-import { type Findings, GUESTS_PER_HOST, oracle, type Said, type Verdict } from "./trust_oracle.ts";
+import {
+  type Findings,
+  GUESTS_PER_HOST,
+  oracle,
+  type Said,
+  type Verdict,
+  type Why,
+} from "./trust_oracle.ts";
 import type { Shown, TrustSet, TrustUnderTest } from "./trust_subject.ts";
 
 interface Property {
@@ -551,13 +558,18 @@ function linesOf(
   ];
 }
 
-function isAlike(history: History, key: string, a: Verdict, b: Verdict): boolean {
-  return textOf(history, key, a) === textOf(history, key, b);
+/** A key is a stranger where another has its tunnel key, and that was first, or where nobody says anything of either. */
+function isAlike(history: History, key: string, ...both: readonly [Verdict, Verdict]): boolean {
+  const [a, b] = both.map((one) =>
+    textOf(history, key, isRefused(one, "mirrored") ? { kind: "refused", why: "stranger" } : one)
+  );
+  return a === b;
 }
 
 /** What is said of a key; one that has left may be unknown as well, where nobody that counts has certified it. */
 function textOf(history: History, key: string, verdict: Verdict): string {
-  const isOut = verdict.kind === "refused" && /^(?:left|stranger|removed)$/.test(verdict.why);
+  const isOut = verdict.kind === "refused" &&
+    /^(?:left|stranger|removed|mirrored)$/.test(verdict.why);
   return isOut && hasLeft(history, key) ? "out" : text(verdict);
 }
 
@@ -565,6 +577,10 @@ function hasLeft({ made }: History, key: string): boolean {
   return made.some(({ says, signer, signedBy, mesh }) =>
     says.kind === "left" && signer === key && signedBy === key && mesh === "this"
   );
+}
+
+function isRefused(verdict: Verdict, why: Why): boolean {
+  return verdict.kind === "refused" && verdict.why === why;
 }
 
 function text(verdict: Verdict): string {

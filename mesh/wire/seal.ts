@@ -18,14 +18,21 @@
  * another is not delivered: it is answered, once a second at most, with a notice from which the
  * sender learns the number.
  *
+ * **Leaps**: whoever has a member's key, its own or ours, can seal any counter in its name, and all that the member
+ * itself says is behind that from then on. So no datagram leads the counters further than the member can have sent since
+ * the last one ({@link LEAP}), or at its first ({@link FIRST_MAX}); and what is behind the window, and authentic, is
+ * answered like what echoes another number, with a notice that names the highest counter. The sender goes on beyond that
+ * ({@link Seal.goOn}), for this receiver alone, so that a lie of the receiver costs nobody else anything. A notice that is
+ * behind itself still leads upwards, since both directions may have been led astray; downwards only one that is delivered.
+ *
  * **Two machines with one key** cannot be told apart by their seals, but by the run in them: a random
  * number of each start. While both live, the run that was first is the one that counts (twins.ts), from
  * its own boot number on: the other may have gone on to any.
  */
 import type { Crypto } from "../crypto.ts";
-import { Reader, Writer } from "../codec.ts";
+import { Reader, U48_MAX, Writer } from "../codec.ts";
 import { HEAD_SIZE, headOf } from "../datagram.ts";
-import type { Random } from "../machine.ts";
+import type { Now, Random } from "../machine.ts";
 import { ReplayWindow } from "./window.ts";
 import { BOOT_MAX } from "../membership/record.ts";
 import type { Identity, MemberId } from "../membership/identity.ts";
@@ -51,7 +58,10 @@ const PAYLOADS = [
   "pong",
   /** "I know you": ends a join; carries the door's cookie. */
   "confirm",
-  /** Nothing but its own numbers: from it the other side learns our boot number. */
+  /**
+   * Nothing but its own numbers: from it the other side learns our boot number. Or the highest of its counters that has
+   * come (6 bytes): from it the other side learns that it has to go on beyond that.
+   */
   "notice",
   /** A record: its subject's own, when the subject has fallen behind it. */
   "record",
@@ -96,6 +106,18 @@ export type OpenResult =
     /** It is of the run that is known for the second machine's, and no copy of what came from that since. */
     readonly isFresh: boolean;
   }
+  /**
+   * Authentic, and not delivered: its counter was used, or is too far behind the highest that has come in its sender's
+   * name, or, where none has come yet, beyond all that there can be.
+   */
+  | {
+    readonly kind: "behind";
+    readonly from: MemberId;
+    readonly boot: number;
+    /** The highest counter that has come; -1: none has. */
+    readonly top: number;
+    readonly value: Unsure;
+  }
   | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
 
 /** What a member's key has sealed at some time: it may be a copy of that. */
@@ -106,6 +128,8 @@ interface Start {
   /** Its number; 0: none is known. */
   readonly boot: number;
   readonly window: ReplayWindow;
+  /** Boot ms at which the last of its datagrams was delivered. */
+  at: number;
 }
 
 interface Peer {
@@ -124,12 +148,23 @@ interface Peer {
   last: number;
   /** The one run that counts while two machines use the key, as it stands in datagrams; undefined: any. */
   run: string | undefined;
+  /** By how much its counters are ahead of what we have sealed: somebody else has led them there. */
+  lead: number;
   /** The run of the other machine, and what has come from that. */
   second: { readonly run: string; boot: number; window: ReplayWindow } | undefined;
 }
 
 /** Datagrams of starts that no record has proven, between two records that prove one. */
 export const TRIES = 64;
+
+/** Counters by which one datagram may go beyond the highest: so many, and beside them so many for each ms since that. */
+export const LEAP = 2 ** 20;
+export const LEAP_RATE = 1_024;
+/** The highest counter with which what comes from a member may begin: 34 years of 1,000 datagrams a second. */
+export const FIRST_MAX = 2 ** 40;
+/** Counters behind the highest whose second coming is answered by nothing. */
+const COPIES = 8;
+const TOP_SIZE = 6;
 
 const utf8 = new TextEncoder();
 const HINT = utf8.encode("shoal hint 3\0");
@@ -163,6 +198,7 @@ export class Seal {
     this.boot = boot;
     this.run = run;
     this.#counter = 0;
+    for (const peer of this.#peers.values()) peer.lead = 0;
   }
 
   /**
@@ -188,6 +224,7 @@ export class Seal {
       highest: boot,
       last: boot,
       run: undefined,
+      lead: 0,
       second: undefined,
     };
     this.#peers.set(id, fresh);
@@ -257,8 +294,12 @@ export class Seal {
     if (!peer || !keys) return undefined;
     const head = new Writer().bytes(headOf("sealed"))
       .bytes(Uint8Array.fromHex(this.#hint(this.self.signing.publicKey, peer.key))).finish();
+    const counter = this.#counter + 1 + peer.lead;
+    // Only somebody who wants to hear nothing from us has led us there.
+    if (counter > U48_MAX) return undefined;
+    this.#counter++;
     const nonce = this.random(NONCE_SIZE);
-    const inner = new Writer().u32(this.boot).u48(++this.#counter).u32(echo ?? peer.last)
+    const inner = new Writer().u32(this.boot).u48(counter).u32(echo ?? peer.last)
       .bytes(Uint8Array.fromHex(this.run).subarray(0, RUN_SIZE)).u8(PAYLOADS.indexOf(kind)).bytes(
         payload,
       ).finish();
@@ -266,7 +307,23 @@ export class Seal {
     return new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
   }
 
-  open(bytes: Uint8Array): OpenResult {
+  /**
+   * A member says which counter of this start is the highest that it has from us: what it gets from us goes on beyond that.
+   * @param payload of the notice
+   * @param isDelivered it is no copy of one that was sent once
+   * @returns by how much that is beyond all that was sealed for it
+   */
+  goOn(id: MemberId, payload: Uint8Array, isDelivered: boolean): number {
+    const peer = this.#peers.get(id);
+    if (!peer || payload.length !== TOP_SIZE) return 0;
+    const top = new Reader(payload).u48();
+    const beyond = top - (this.#counter + peer.lead);
+    if (beyond > 0) peer.lead = top - this.#counter;
+    else if (top === 0 && isDelivered) peer.lead = 0;
+    return Math.max(0, beyond);
+  }
+
+  open(now: Now, bytes: Uint8Array): OpenResult {
     const shortest = HEAD_SIZE + HINT_SIZE + NONCE_SIZE + TAG_SIZE + INNER_SIZE;
     if (bytes.length < shortest || bytes.length > DATAGRAM_MAX) return dropped("malformed");
     const head = bytes.subarray(0, HEAD_SIZE + HINT_SIZE);
@@ -277,10 +334,10 @@ export class Seal {
     const sealed = bytes.subarray(head.length + NONCE_SIZE);
     const inner = this.crypto.xchacha20poly1305Open(keys.receive, nonce, head, sealed);
     if (inner === undefined) return dropped("forged");
-    return this.#judge(peer, new Reader(inner));
+    return this.#judge(now, peer, new Reader(inner));
   }
 
-  #judge(peer: Peer, reader: Reader): OpenResult {
+  #judge(now: Now, peer: Peer, reader: Reader): OpenResult {
     const boot = reader.u32();
     const counter = reader.u48();
     const echo = reader.u32();
@@ -305,7 +362,15 @@ export class Seal {
       const isBehind = boot < peer.proven.boot;
       return { kind: "stale", from: peer.id, boot, echo, isBehind, isNewStart, value };
     }
-    if (!start.window.accept(counter)) return dropped("replayed");
+    const { window, at } = start;
+    const { top } = window;
+    const behind = { kind: "behind", from: peer.id, boot, top, value } as const;
+    if (top < 0 && counter > FIRST_MAX) return behind;
+    // Whoever is honest has not sent so many; if so, its time comes.
+    if (top >= 0 && counter - top > LEAP + LEAP_RATE * (now.boot - at)) return dropped("replayed");
+    // What went to several places at once comes more than once.
+    if (!window.accept(counter)) return top - counter < COPIES ? dropped("replayed") : behind;
+    start.at = now.boot;
     if (kind === undefined) return dropped("malformed");
     peer.last = boot;
     // What it has taken stays known: a record that proves this start later must not let copies of it in.
@@ -358,7 +423,12 @@ function isFresh({ second }: Peer, run: string, boot: number, counter: number): 
 }
 
 function startAt(boot: number): Start {
-  return { boot, window: new ReplayWindow() };
+  return { boot, window: new ReplayWindow(), at: -Infinity };
+}
+
+/** What a notice says of the highest counter that has come. */
+export function encodeTop(top: number): Uint8Array {
+  return new Writer().u48(Math.max(0, top)).finish();
 }
 
 /** How a run stands in datagrams. */

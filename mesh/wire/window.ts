@@ -12,9 +12,19 @@ export class ReplayWindow {
   readonly #seen = new Uint32Array(WINDOW / 32);
   #top = -1;
 
+  /** The highest counter that was accepted; -1: none was. */
+  get top(): number {
+    return this.#top;
+  }
+
+  /** Whether a counter is so far behind the highest that it is not known any more if it was seen. */
+  isBehind(counter: number): boolean {
+    return counter <= this.#top - WINDOW;
+  }
+
   /** Whether the counter (0..2^48-1) is new; if so it is not new any more. */
   accept(counter: number): boolean {
-    if (counter <= this.#top - WINDOW) return false;
+    if (this.isBehind(counter)) return false;
     for (let c = Math.max(this.#top + 1, counter - WINDOW + 1); c <= counter; c++) {
       this.#set(c, false);
     }
