@@ -28,9 +28,10 @@ testUnless(
     const folder = await Deno.makeTempDir();
     await Deno.chmod(folder, 0o777);
     const path = `${folder}/socket`;
-    const code = `Deno.listen({ transport: "unix", path: ${
+    // It waits, or it would end as soon as it listens.
+    const code = `const all = Deno.listen({ transport: "unix", path: ${
       JSON.stringify(path)
-    } }); console.log(1);`;
+    } }); console.log(1); await all.accept();`;
     const other = new Deno.Command("setpriv", {
       args: ["--reuid=4321", "--regid=4321", "--clear-groups", Deno.execPath(), "eval", code],
       env: { HOME: "/nonexistent", DENO_DIR: join(folder, "deno") },

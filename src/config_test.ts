@@ -202,7 +202,7 @@ await readToken({ "token-file": "/dev/stdin" }, () => undefined)
   const config = new URL("../deno.json", import.meta.url).pathname;
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", "--no-check", "--cached-only", "--config", config]
-      .concat(["--allow-read", "--allow-env", "--allow-sys", `${dir}/main.ts`]),
+      .concat(["--allow-read", "--allow-env", "--allow-sys", "--allow-ffi", `${dir}/main.ts`]),
     stdin: "null",
   }).output();
   const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);

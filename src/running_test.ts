@@ -230,7 +230,7 @@ testUnless(
     const name = `fake${Deno.pid}`;
     const path = `/run/shoal/${name}.sock`;
     const listen =
-      `Deno.listen({ transport: "unix", path: "/run/shoal/${name}.soc~" }); console.log(1);`;
+      `const all = Deno.listen({ transport: "unix", path: "/run/shoal/${name}.soc~" }); console.log(1); await all.accept();`;
     const quoted = [Deno.execPath(), "eval", listen].map((word) => `'${word}'`).join(" ");
     const script = `mount -t tmpfs t /run && mkdir /run/shoal && exec ${quoted}`;
     const other = new Deno.Command("setpriv", {
