@@ -152,7 +152,7 @@ export async function uninstallServices(
   }
   removeAt(system, UNIT);
   await must(system, "systemctl", ["daemon-reload"]);
-  // Units that have failed are remembered, although they are gone.
+  // Those that are no service any more, as of an installation that somebody removed by hand.
   await system.run("systemctl", ["reset-failed", "shoal@*"]);
   if (await userOf(system) === "ours") {
     await must(system, "userdel", [SERVICE_USER]);
@@ -202,6 +202,8 @@ async function uninstallService(
   // The node says good-bye; a unit that was never started is no error. Without its file it has to stop only.
   const hasUnit = textAt(system, UNIT) !== undefined;
   await must(system, "systemctl", hasUnit ? ["disable", "--now", unit] : ["stop", unit]);
+  // A unit that has failed is remembered, and listed, although it is gone. One that has not is no error to us.
+  await system.run("systemctl", ["reset-failed", unit]);
   forgetToken(system, service);
   const options = optionsFile(service);
   const { stateDir } = placeOfService(service);
