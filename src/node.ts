@@ -303,7 +303,7 @@ export class MeshNode {
   }
 
   /** @throws {Failure} not an admin, or a value out of range */
-  invite({ flags, seeds, ...limits }: InviteWish = {}): Invitation {
+  invite({ flags, seeds, firstSeeds, ...limits }: InviteWish = {}): Invitation {
     for (const flag of flags ?? []) {
       if (flag === "admin") {
         throw new Failure(
@@ -315,14 +315,16 @@ export class MeshNode {
         throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay`);
       }
     }
-    if (seeds !== undefined && seeds.length > SEEDS_MAX) {
-      const what = `invite: ${seeds.length} seeds: an invite names at most ${SEEDS_MAX}`;
+    for (const { length } of [seeds ?? [], firstSeeds ?? []]) {
+      if (length <= SEEDS_MAX) continue;
+      const what = `invite: ${length} seeds: an invite names at most ${SEEDS_MAX}`;
       throw new Failure(Exit.usage, what);
     }
     const options = {
       ...limits,
       ...(flags && { relay: flags.includes("relay") }),
       ...(seeds?.length ? { seeds } : {}),
+      ...(firstSeeds ? { firstSeeds } : {}),
     };
     return this.#ask((now, out) => this.#machine.invite(now, options, out));
   }
