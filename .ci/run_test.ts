@@ -297,6 +297,68 @@ Deno.test("uninstall: where nothing was installed nothing is removed, and it say
   });
 });
 
+Deno.test("uninstall --purge: it removes the state that an uninstallation has left, but no running node's", async () => {
+  await inFolder(async (folder) => {
+    const env = { SHOAL_MACHINE: folder };
+    const state = `${folder}/var/lib/shoal`;
+    await Deno.mkdir(state, { recursive: true });
+    const purge = () => runScript(["uninstall", `${folder}/opt`, "--purge"], env);
+    const none = await purge();
+    assert.equal(none.code, 1);
+    assert.doesNotMatch(none.err, /remember|keys/, "an empty folder holds nothing");
+
+    await Deno.mkdir(`${state}/lab`);
+    await Deno.mkdir(`${state}/never`);
+    for (const file of ["lab/state.json", "lab/lock", "never/lock"]) {
+      await Deno.writeTextFile(`${state}/${file}`, "");
+    }
+    const kept = await runScript(["uninstall", `${folder}/opt`], env);
+    assert.equal(kept.code, 1);
+    assert.match(kept.err, /what nodes .* remember is in .*: --purge removes it, with their keys/);
+
+    const lock = await Deno.open(`${state}/lab/lock`, { read: true, write: true });
+    await lock.lock(true);
+    const running = await purge();
+    assert.equal(running.code, 1);
+    assert.match(running.err, /the node of \S+\/lab runs: stop it/);
+    lock.close();
+    assert.deepEqual([...Deno.readDirSync(state)].length, 2, "neither was removed");
+
+    await Deno.mkdir(`${folder}/etc/systemd/system`, { recursive: true });
+    const unit = `${folder}/etc/systemd/system/shoal@.service`;
+    await Deno.writeTextFile(unit, "[Service]\nExecStart=/elsewhere/bin/shoal node\n");
+    assert.match((await purge()).err, /There are services, so the state stays/);
+    await Deno.remove(unit);
+
+    const { code, err } = await purge();
+    assert.equal(code, 0, err);
+    assert.match(err, /removed \S+\/lab, with the node's key: .*revoke/);
+    assert.match(err, /removed \S+\/never$/m);
+    await assert.rejects(Deno.stat(state));
+  });
+});
+
+Deno.test("uninstall: the installed program removes itself from its prefix, without the checkout", async () => {
+  await inFolder(async (folder) => {
+    const prefix = `${folder}/opt`;
+    const installed = await runScript(["install", prefix]);
+    assert.equal(installed.code, 0, installed.err);
+    const shoal = async (...args: string[]) => {
+      const env = { SHOAL_MACHINE: folder };
+      const { code, stderr } = await new Deno.Command(`${prefix}/bin/shoal`, { args, env })
+        .output();
+      return { code, err: new TextDecoder().decode(stderr) };
+    };
+    for (const args of [["/elsewhere"], ["--purge", "lab"], ["--all"]]) {
+      assert.equal((await shoal("uninstall", ...args)).code, 2, args.join(" "));
+    }
+    const { code, err } = await shoal("uninstall", prefix);
+    assert.equal(code, 0, err);
+    assert.match(err, /^shoal: removed \S+\/bin\/shoal, /);
+    await assert.rejects(Deno.stat(prefix));
+  });
+});
+
 Deno.test("run: a command that belongs behind shoal is named, and no pattern is taken for one", async () => {
   const status = await runScript(["status"]);
   assert.equal(status.code, 2);

@@ -5,6 +5,7 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { Exit, Failure } from "../exit.ts";
+import { STATE_FILE } from "../generations.ts";
 import { refuseUnsafePath } from "../safe_path.ts";
 import { SEALED_TOKEN_CREDENTIAL } from "./credential.ts";
 import { optionsText } from "./options.ts";
@@ -208,6 +209,8 @@ async function uninstallService(
   const options = optionsFile(service);
   const { stateDir } = placeOfService(service);
   const hasState = fs.existsSync(join(system.root, stateDir));
+  // Written when a mesh has heard of the node: before that it is on nobody's list.
+  const hasJoined = fs.existsSync(join(system.root, stateDir, STATE_FILE));
   const isTouched = textAt(system, options) !== undefined &&
     textAt(system, options) !== optionsText(service);
   const lines = [`shoal@${service} is stopped and removed`];
@@ -220,7 +223,9 @@ async function uninstallService(
   if (isPurge && hasState) {
     removeAt(system, stateDir);
     lines.push(
-      "its key and its state are removed: on an admin's machine, 'shoal revoke' its name, too",
+      hasJoined
+        ? "its key and its state are removed: on an admin's machine, 'shoal revoke' its name, too"
+        : "its state is removed: it was in no mesh",
     );
   } else if (hasState) {
     // The number of a user that is gone may be given to another one.

@@ -266,9 +266,15 @@ onMachine(
     );
     assert(machine.has("/etc/shoal/lab.conf"));
     await machine.install();
+    machine.write("/var/lib/shoal/lab/state.json", "{}");
     const lines = await machine.uninstall({ isPurge: true });
     assert.match(lines.join("\n"), /its key and its state are removed: .*revoke/);
     assert(!machine.has("/etc/shoal") && !machine.has("/var/lib/shoal"));
+    await machine.install();
+    machine.write("/var/lib/shoal/lab/lock", "");
+    const never = (await machine.uninstall({ isPurge: true })).join("\n");
+    assert.match(never, /its state is removed: it was in no mesh/);
+    assert.doesNotMatch(never, /revoke/);
   },
 );
 
