@@ -410,6 +410,34 @@ Deno.test("run: -h of a task installs nothing, and says what lists the options",
   });
 });
 
+Deno.test("run: help TASK is TASK -h, and help of a command or a topic is that of shoal", async () => {
+  const beginnings = {
+    demo: "usage: ./run demo\n",
+    setup: "usage: ./run setup [TASK",
+    install: "usage: ./run install [PREFIX]",
+    node: "usage: ./run node [--join",
+    ping: "usage: ./run shoal ping",
+  };
+  for (const [task, begins] of Object.entries(beginnings)) {
+    const { code, out } = await runScript(["help", task]);
+    assert.deepEqual([code, out.slice(0, begins.length)], [0, begins]);
+    if (task !== "ping") assert.equal((await runScript([task, "-h"])).out, out);
+  }
+  const trust = await runScript(["help", "trust"]);
+  assert.deepEqual(trust, await runScript(["shoal", "help", "trust"]));
+  assert.match((await runScript(["help"])).out, /^usage: \.\/run TASK/);
+  assert.equal((await runScript(["help", "frobnicate"])).code, 2);
+});
+
+Deno.test("run: words that a task does not take are refused with exit 2, before anything is done", async () => {
+  const demo = await runScript(["demo", "foo"]);
+  assert.deepEqual([demo.code, demo.out], [2, ""]);
+  assert.match(demo.err, /^run: demo takes no argument, and got foo: /);
+  const setup = await runScript(["setup", "foo"]);
+  assert.deepEqual([setup.code, setup.out], [2, ""]);
+  assert.match(setup.err, /^run: setup: unknown task foo$/m);
+});
+
 Deno.test("run: where npm fails, it says why and tries PyPI", async () => {
   await inFolder(async (folder) => {
     const PATH = await pathOf(folder, {
