@@ -83,6 +83,17 @@ Deno.test("a node restarts from its state without token or seed and is back in i
     assert.equal((await again.ping("seed")).answer?.endpoint, place);
   }));
 
+Deno.test("an option that does not exist is refused by one sentence, and nothing is made", () =>
+  inFolder((dir) => {
+    const state = join(dir, "lyon");
+    const slip = { state, nmae: "lyon", prot: 4500, tun: false };
+    assert.throws(
+      () => Node.open(slip),
+      failure(/^Node\.open: there is no option nmae and prot: there are state, name, join, /),
+    );
+    assert.throws(() => Deno.statSync(state), Deno.errors.NotFound);
+  }));
+
 Deno.test("a token that is altered, cut off or foreign is refused, and no state folder is left", () =>
   inFolder(async (dir) => {
     await using seed = open(dir, "seed");
