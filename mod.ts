@@ -22,6 +22,7 @@ import { FirstJoin } from "./src/first_join.ts";
 import { noteNews } from "./src/journal.ts";
 import { type InviteWish, MeshNode, type Pong } from "./src/node.ts";
 import type { StatusDocument } from "./src/status.ts";
+import { printable } from "./src/words.ts";
 
 export type { Invitation, InviteWish, NodeEvent, Pong, StatusDocument, Who };
 export { Failure };
@@ -43,6 +44,33 @@ export interface NodeOptions {
   readonly tun?: boolean;
   /** Goes on from the state as it was written before the last time: for once, when it is damaged. */
   readonly previousState?: boolean;
+}
+
+/** Of the same names as {@link NodeOptions}, which the compiler sees to. */
+const KNOWN: Readonly<Record<keyof NodeOptions, true>> = {
+  state: true,
+  name: true,
+  join: true,
+  token: true,
+  listen: true,
+  interface: true,
+  tun: true,
+  previousState: true,
+};
+
+/**
+ * A program without types, or one that spreads an object, is not held to them: a slip would leave an option out.
+ * @throws {Failure} usage (2)
+ */
+function refuseUnknown(options: object): void {
+  const unknown = Object.keys(options).filter((name) => !Object.hasOwn(KNOWN, name));
+  if (unknown.length === 0) return;
+  throw new Failure(
+    Exit.usage,
+    `Node.open: there is no option ${unknown.map(printable).join(" and ")}: there are ${
+      Object.keys(KNOWN).join(", ")
+    }`,
+  );
 }
 
 /** Events that nobody has read yet; the oldest is left out, and counted, beyond this. */
@@ -71,6 +99,7 @@ export class Node implements AsyncDisposable {
   }
 
   private constructor(options: NodeOptions) {
+    refuseUnknown(options);
     const flags = {
       state: options.state,
       ...(options.name === undefined ? {} : { name: options.name }),

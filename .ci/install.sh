@@ -6,8 +6,11 @@
 #   PREFIX/bin/shoal-wg    takes an interface name, as WG_QUICK_USERSPACE_IMPLEMENTATION wants
 #   PREFIX/lib/shoal/      Deno, sources without tests, the package cache, the core library
 #
-# and nothing else; ./run uninstall [PREFIX] removes exactly that. With --service … behind the prefix, `shoal install
+# and nothing else; ./run uninstall [PREFIX], and shoal uninstall of that prefix, remove exactly that. With --service … behind the prefix, `shoal install
 # --service …` follows (src/service/installer.ts says what it makes); uninstall ends the services that this program runs.
+
+# shellcheck source=src/uninstall.sh
+. "$root/src/uninstall.sh"
 
 # Runs the task $1, install or uninstall, with the arguments behind it: [PREFIX] [OPTION …].
 installation() {
@@ -31,6 +34,12 @@ installation() {
     "$task" "$prefix" "$@"
 }
 
+uninstall() {
+    installed_paths "$1"
+    shift
+    uninstall_program "$prefix" "$@"
+}
+
 # Sets prefix, lib and bin from $1.
 installed_paths() {
     [ -n "$1" ] || die 2 "install: the prefix is empty; leave it out for /usr/local"
@@ -44,11 +53,6 @@ installed_paths() {
     esac
     bin=$prefix/bin
     lib=$prefix/lib/shoal
-}
-
-# True when $1 does not exist or is a wrapper that install wrote.
-ours() {
-    [ ! -e "$1" ] || grep -qs '^# written by shoal install$' "$1"
 }
 
 install() {
@@ -106,6 +110,16 @@ case \${1-} in
 wg) shift; exec '$bin/shoal-wg' \"\$@\" ;;
 node | up) . '$lib/src/token.sh' ;;
 install | uninstall) more=' $service_rights' PATH=\$PATH:/usr/sbin:/sbin ;;
+esac
+# Removes the program itself; of a service, or asked for help, the program answers.
+case \${1-}:\" \$* \" in
+uninstall:*' --service '* | uninstall:*' --all '* | uninstall:*' -h '* | uninstall:*' --help '*) ;;
+uninstall:*)
+    shift
+    . '$lib/src/uninstall.sh'
+    uninstall_own '$prefix' \"\$@\"
+    exit
+    ;;
 esac"
     wrapper shoal-wg "$wg_rights" wg ''
     say "installed $bin/shoal and $bin/shoal-wg; everything else is in $lib"
@@ -125,27 +139,4 @@ exec '$lib/deno' run --quiet --no-prompt --cached-only --config '$lib/deno.json'
 WRAPPER
     chmod 755 "$bin/.$1.new"
     mv "$bin/.$1.new" "$bin/$1"
-}
-
-uninstall() {
-    installed_paths "$1"
-    shift
-    [ -f "$lib/made" ] || {
-        [ ! -d /var/lib/shoal ] || say "what nodes of this machine remember is in /var/lib/shoal: rm -r removes it, with their keys"
-        die 1 "uninstall: nothing of Shoal's is in $lib; was it installed with another prefix?"
-    }
-    [ -w "$prefix/lib" ] || die 4 "uninstall: $prefix is not writable by $(id -un): run it as root"
-    # A unit without its program could not even be stopped well.
-    if grep -qsF "ExecStart=$bin/shoal " /etc/systemd/system/shoal@.service; then
-        "$bin/shoal" uninstall --service --all "$@" || die $? "uninstall: the services are there still, and so is the program"
-    fi
-    for name in shoal shoal-wg; do
-        if ours "$bin/$name"; then rm -f "$bin/$name"; else say "left alone, not Shoal's: $bin/$name"; fi
-    done
-    made=$(cat "$lib/made")
-    rm -rf "$lib"
-    printf '%s\n' "$made" | sed '/^$/d' | while IFS= read -r directory; do
-        rmdir "$directory" 2>/dev/null || :
-    done
-    say "removed $bin/shoal, $bin/shoal-wg and $lib"
 }

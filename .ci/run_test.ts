@@ -297,6 +297,68 @@ Deno.test("uninstall: where nothing was installed nothing is removed, and it say
   });
 });
 
+Deno.test("uninstall --purge: it removes the state that an uninstallation has left, but no running node's", async () => {
+  await inFolder(async (folder) => {
+    const env = { SHOAL_MACHINE: folder };
+    const state = `${folder}/var/lib/shoal`;
+    await Deno.mkdir(state, { recursive: true });
+    const purge = () => runScript(["uninstall", `${folder}/opt`, "--purge"], env);
+    const none = await purge();
+    assert.equal(none.code, 1);
+    assert.doesNotMatch(none.err, /remember|keys/, "an empty folder holds nothing");
+
+    await Deno.mkdir(`${state}/lab`);
+    await Deno.mkdir(`${state}/never`);
+    for (const file of ["lab/state.json", "lab/lock", "never/lock"]) {
+      await Deno.writeTextFile(`${state}/${file}`, "");
+    }
+    const kept = await runScript(["uninstall", `${folder}/opt`], env);
+    assert.equal(kept.code, 1);
+    assert.match(kept.err, /what nodes .* remember is in .*: --purge removes it, with their keys/);
+
+    const lock = await Deno.open(`${state}/lab/lock`, { read: true, write: true });
+    await lock.lock(true);
+    const running = await purge();
+    assert.equal(running.code, 1);
+    assert.match(running.err, /the node of \S+\/lab runs: stop it/);
+    lock.close();
+    assert.deepEqual([...Deno.readDirSync(state)].length, 2, "neither was removed");
+
+    await Deno.mkdir(`${folder}/etc/systemd/system`, { recursive: true });
+    const unit = `${folder}/etc/systemd/system/shoal@.service`;
+    await Deno.writeTextFile(unit, "[Service]\nExecStart=/elsewhere/bin/shoal node\n");
+    assert.match((await purge()).err, /There are services, so the state stays/);
+    await Deno.remove(unit);
+
+    const { code, err } = await purge();
+    assert.equal(code, 0, err);
+    assert.match(err, /removed \S+\/lab, with the node's key: .*revoke/);
+    assert.match(err, /removed \S+\/never$/m);
+    await assert.rejects(Deno.stat(state));
+  });
+});
+
+Deno.test("uninstall: the installed program removes itself from its prefix, without the checkout", async () => {
+  await inFolder(async (folder) => {
+    const prefix = `${folder}/opt`;
+    const installed = await runScript(["install", prefix]);
+    assert.equal(installed.code, 0, installed.err);
+    const shoal = async (...args: string[]) => {
+      const env = { SHOAL_MACHINE: folder };
+      const { code, stderr } = await new Deno.Command(`${prefix}/bin/shoal`, { args, env })
+        .output();
+      return { code, err: new TextDecoder().decode(stderr) };
+    };
+    for (const args of [["/elsewhere"], ["--purge", "lab"], ["--all"]]) {
+      assert.equal((await shoal("uninstall", ...args)).code, 2, args.join(" "));
+    }
+    const { code, err } = await shoal("uninstall", prefix);
+    assert.equal(code, 0, err);
+    assert.match(err, /^shoal: removed \S+\/bin\/shoal, /);
+    await assert.rejects(Deno.stat(prefix));
+  });
+});
+
 Deno.test("run: a command that belongs behind shoal is named, and no pattern is taken for one", async () => {
   const status = await runScript(["status"]);
   assert.equal(status.code, 2);
@@ -346,6 +408,34 @@ Deno.test("run: -h of a task installs nothing, and says what lists the options",
       assert.deepEqual(left.sort(), ["deno.json", "deno.lock", "run"]);
     }
   });
+});
+
+Deno.test("run: help TASK is TASK -h, and help of a command or a topic is that of shoal", async () => {
+  const beginnings = {
+    demo: "usage: ./run demo\n",
+    setup: "usage: ./run setup [TASK",
+    install: "usage: ./run install [PREFIX]",
+    node: "usage: ./run node [--join",
+    ping: "usage: ./run shoal ping",
+  };
+  for (const [task, begins] of Object.entries(beginnings)) {
+    const { code, out } = await runScript(["help", task]);
+    assert.deepEqual([code, out.slice(0, begins.length)], [0, begins]);
+    if (task !== "ping") assert.equal((await runScript([task, "-h"])).out, out);
+  }
+  const trust = await runScript(["help", "trust"]);
+  assert.deepEqual(trust, await runScript(["shoal", "help", "trust"]));
+  assert.match((await runScript(["help"])).out, /^usage: \.\/run TASK/);
+  assert.equal((await runScript(["help", "frobnicate"])).code, 2);
+});
+
+Deno.test("run: words that a task does not take are refused with exit 2, before anything is done", async () => {
+  const demo = await runScript(["demo", "foo"]);
+  assert.deepEqual([demo.code, demo.out], [2, ""]);
+  assert.match(demo.err, /^run: demo takes no argument, and got foo: /);
+  const setup = await runScript(["setup", "foo"]);
+  assert.deepEqual([setup.code, setup.out], [2, ""]);
+  assert.match(setup.err, /^run: setup: unknown task foo$/m);
 });
 
 Deno.test("run: where npm fails, it says why and tries PyPI", async () => {

@@ -6,6 +6,7 @@
 /** How the namespaces are made: as root, or inside a user namespace. */
 export type Right = "root" | "user";
 
+const TUN = "/dev/net/tun";
 const TOOLS = ["unshare", "nsenter", "ip", "nft", "tc"];
 // One of everything a laboratory makes.
 const TRIAL =
@@ -35,6 +36,13 @@ async function find(): Promise<Finding> {
     if (known !== undefined) {
       return { missing: `no '${tool}' on PATH: apt install util-linux iproute2 nftables` };
     }
+  }
+  // Who makes a user namespace is root in it, and stays nobody to this file.
+  const tun = await attempt(["sh", "-c", `exec 3<>${TUN}`]);
+  if (tun !== undefined) {
+    return {
+      missing: `${TUN} cannot be opened (${tun}): 'modprobe tun', and as root chmod 0666 ${TUN}`,
+    };
   }
   const root = Deno.uid() === 0 ? await attempt(trial([])) : "not root";
   if (root === undefined) return { right: "root" };

@@ -218,7 +218,11 @@ Deno.test("the line that the founder prints joins the next machine, and both tel
     const named = ["--seed", "lyon.example:4500", "--seed", "[2001:db8::1]:1", "--seed", "oslo"];
     const invited = await shoal("invite", ...named, "--json", "--state", seed.state);
     const { seeds } = JSON.parse(invited.out);
-    assert.deepEqual(seeds, ["lyon.example:4500", "[2001:db8::1]:1", "oslo:51820"]);
+    const first = ["lyon.example:4500", "[2001:db8::1]:1", "oslo:51820"];
+    assert.deepEqual(seeds.slice(0, 3), first);
+    const usual = JSON.parse((await shoal("invite", "--json", "--state", seed.state)).out).seeds;
+    assert.deepEqual(seeds, [...first, ...usual].slice(0, seeds.length), "the usual ones stay");
+    assert(seeds.length > 3);
 
     const ping = await shoal("ping", "-c", "2", "--state", second.state, "seed");
     assert.equal(ping.code, Exit.done);
@@ -285,8 +289,10 @@ Deno.test("a first join that cannot succeed ends with one reason, and leaves no 
       const code = args.includes("shoal1nonsense") ? Exit.stuck : Exit.failed;
       const state = join(dir, "joiner");
       const result = await new Running(state, ["--name", "joiner", ...args]).end();
-      const files = [...Deno.readDirSync(state)].map((entry) => entry.name);
-      assert.deepEqual(files, ["lock"], "nothing is half applied");
+      // One that was refused before anybody was asked leaves no folder.
+      const read = () => [...Deno.readDirSync(state)].map(({ name }) => name);
+      if (code === Exit.stuck) assert.throws(read, Deno.errors.NotFound);
+      else assert.deepEqual(read(), ["lock"], "nothing is half applied");
       assert.equal(result.code, code, result.err);
       return result.err;
     };

@@ -222,6 +222,12 @@ export function noteNews(news: NodeNews): void {
           "member: with another --state it joins another mesh",
         { mesh: news.mesh },
       );
+    case "nameNotFound":
+      return log.warn(
+        "no machine finds this node by the name {name}, which means something else everywhere: an admin renames it by " +
+          "`shoal approve --name NEW {name}`; a new node takes another by --name",
+        { name: news.name },
+      );
     case "foundingIgnored":
       return log.warn(
         "{option} {wanted} has no effect: the mesh was founded with {founded}, which never changes",

@@ -110,7 +110,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./cli/install.ts")).install,
   },
   uninstall: {
-    summary: "end that",
+    summary: "end that, or remove this program",
     load: async () => (await import("./cli/uninstall.ts")).uninstall,
   },
   version: {

@@ -45,7 +45,7 @@ Deno.test("a service is made of an installed program only, and what is asked for
       ["install", "--service", "lab", "--encrypt"],
       /--encrypt is about an invite: name it by --token/,
     ],
-    [["uninstall", "lab"], /^uninstall: --service is missing\nusage: /],
+    [["uninstall", "lab"], /^uninstall: a checkout is no installation: .*\nusage: /],
     [["uninstall", "--service", "lab", "--all"], /^uninstall: either a name or --all\nusage: /],
   ];
   for (const [args, text] of refusals) {

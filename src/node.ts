@@ -14,6 +14,7 @@ import type { Planned } from "../mesh/admin/plan.ts";
 import type { RecoverOptions } from "../mesh/admin/recovery.ts";
 import type { RevokeOptions } from "../mesh/admin/removal.ts";
 import type { Decoded } from "../mesh/codec.ts";
+import { domainOf, isOthersDomain } from "../mesh/domain.ts";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
 import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
@@ -29,6 +30,7 @@ import { freePort, neighbours } from "./neighbours.ts";
 import { type DataplaneConfig, DEFAULT_PORT, hostName, type SuiteChoice } from "./config.ts";
 import type { ControlNews } from "./control.ts";
 import { NO_NAMES, Resolver, type ResolverNews } from "./dns/server.ts";
+import { mayBeFound } from "./dns/zone.ts";
 import { type CoreNews, Driver, type Heartbeat } from "./driver.ts";
 import { Exit, type ExitCode, Failure } from "./exit.ts";
 import { Guard, type GuardNews } from "./guard.ts";
@@ -46,7 +48,7 @@ import type { DataplaneStatus, StatusDocument } from "./status.ts";
 import { Underlay } from "./underlay.ts";
 import { counted } from "./words.ts";
 import denoJson from "../deno.json" with { type: "json" };
-import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
+import { DEFAULT_POOL, formatPool, readPool } from "../mesh/membership/genesis.ts";
 
 /**
  * How many moments pass between two looks at this machine's own addresses, at what something took off the interface and at
@@ -54,6 +56,9 @@ import { DEFAULT_POOL, formatPool } from "../mesh/membership/genesis.ts";
  * and for news that got lost. At the state folder, of which there is no news, each moment looks.
  */
 const LOOKS_APART = 3;
+
+/** Networks to name to a founder whose machine is inside the one that its mesh would have. */
+const OTHER_POOLS = ["10.77.0.0/16", "172.27.0.0/16", "192.168.177.0/24", "10.123.0.0/16"];
 
 /** Places of members that are asked about for one status. */
 const SOUGHT_MAX = 64;
@@ -81,6 +86,8 @@ export type NodeNews =
   }
   /** This node has the mesh key of a mesh of which it knows no other member: it asks no other mesh to let it in. */
   | { readonly kind: "joinIgnored"; readonly mesh: string }
+  /** A new node has a name by which DNS gives nobody an answer. */
+  | { readonly kind: "nameNotFound"; readonly name: string }
   /** This node has another name than the one that it was started with. */
   | { readonly kind: "nameIgnored"; readonly wanted: string; readonly name: string }
   /** The mesh was founded with another name or pool than this start asks for. */
@@ -191,7 +198,7 @@ export class MeshNode {
     try {
       return new MeshNode(core, state, options);
     } catch (error) {
-      state.close();
+      state.closeUnused();
       throw error;
     }
   }
@@ -205,7 +212,10 @@ export class MeshNode {
     this.hasMeshKey = state.meshSeed !== undefined;
     this.isFirstStart = state.snapshot === undefined;
     this.wantedName = options.name ?? state.snapshot?.name ?? hostName();
-    this.#refuseUsualPool();
+    if (this.isFirstStart && options.join.length === 0 && options.token === undefined) {
+      this.#refuseOthersDomain();
+      this.#refuseRivalPool();
+    }
     this.#device = openDevice(core, options);
     this.#mtu = this.#device.info().mtu;
     this.#underlay = new Underlay(this.#device);
@@ -256,6 +266,9 @@ export class MeshNode {
       this.#tellAddresses();
       this.#step((now, out) => this.#machine.start(now, out));
       this.#meshKey.finish();
+      if (this.isFirstStart && !mayBeFound(this.wantedName)) {
+        options.onNews({ kind: "nameNotFound", name: this.wantedName });
+      }
       this.#checkName();
       this.#checkFounding();
       this.#checkPort();
@@ -303,7 +316,7 @@ export class MeshNode {
   }
 
   /** @throws {Failure} not an admin, or a value out of range */
-  invite({ flags, seeds, ...limits }: InviteWish = {}): Invitation {
+  invite({ flags, seeds, firstSeeds, ...limits }: InviteWish = {}): Invitation {
     for (const flag of flags ?? []) {
       if (flag === "admin") {
         throw new Failure(
@@ -315,14 +328,16 @@ export class MeshNode {
         throw new Failure(Exit.usage, `invite: there is no flag '${flag}': use relay`);
       }
     }
-    if (seeds !== undefined && seeds.length > SEEDS_MAX) {
-      const what = `invite: ${seeds.length} seeds: an invite names at most ${SEEDS_MAX}`;
+    for (const { length } of [seeds ?? [], firstSeeds ?? []]) {
+      if (length <= SEEDS_MAX) continue;
+      const what = `invite: ${length} seeds: an invite names at most ${SEEDS_MAX}`;
       throw new Failure(Exit.usage, what);
     }
     const options = {
       ...limits,
       ...(flags && { relay: flags.includes("relay") }),
       ...(seeds?.length ? { seeds } : {}),
+      ...(firstSeeds ? { firstSeeds } : {}),
     };
     return this.#ask((now, out) => this.#machine.invite(now, options, out));
   }
@@ -708,18 +723,31 @@ export class MeshNode {
     this.options.onNews({ kind: "portTaken", usual, port: this.info.port });
   }
 
-  /** A machine inside the usual pool would lose its own network by founding a mesh with it. */
-  #refuseUsualPool(): void {
-    const { tun, pool, interface: ifname, join, token } = this.options;
-    if (!tun || pool || !this.isFirstStart || join.length > 0 || token !== undefined) return;
-    const [rival] = this.#outside.rivalsOf(ifname, DEFAULT_POOL);
-    if (rival === undefined) return;
-    const usual = formatPool(DEFAULT_POOL);
+  /** Mesh founds none with such a name. Who chose no name is told where it is from. */
+  #refuseOthersDomain(): void {
+    const { name, meshName } = this.options;
+    const wanted = meshName ?? this.wantedName;
+    if (!isOthersDomain(wanted)) return;
+    const from = meshName === undefined
+      ? ` (a mesh is called after its founder${
+        name === undefined ? ", and that by its host name" : ""
+      })`
+      : "";
     throw new Failure(
-      Exit.stuck,
-      `node: ${rival.name} of this machine has ${rival.address}, inside ${usual}, from which a mesh takes ` +
-        "its addresses: found it with another network, for example --pool 10.77.0.0/16",
+      (meshName ?? name) === undefined ? Exit.stuck : Exit.usage,
+      `node: a mesh cannot be called '${wanted}'${from}: ${
+        domainOf(wanted)
+      } is a domain of others, in which machines ` +
+        "look for names by themselves: name the mesh by --mesh-name (SHOAL_MESH_NAME= of a service)",
     );
+  }
+
+  /** A machine inside the pool would lose its own network by founding a mesh with it, and no mesh changes its pool. */
+  #refuseRivalPool(): void {
+    const { tun, pool, interface: ifname } = this.options;
+    if (!tun) return;
+    const refused = rivalPool(this.#outside, ifname, pool);
+    if (refused !== undefined) throw refused;
   }
 
   /** The usual port was taken as the node started: firewalls and invites name it, so it is taken as soon as it is free. */
@@ -850,6 +878,31 @@ export class MeshNode {
     };
     return { aead, aead_gcm, io, io_error: ioError, ...steering, offloads, ...sockets, drops };
   }
+}
+
+/** What a founder says that has an address inside the pool that its mesh would have. */
+export function rivalPool(
+  outside: Outside,
+  ifname: string,
+  pool: Prefix | undefined,
+): Failure | undefined {
+  const [rival] = outside.rivalsOf(ifname, pool ?? DEFAULT_POOL);
+  if (rival === undefined) return undefined;
+  const free = OTHER_POOLS.find((text) => {
+    const other = readPool(text);
+    return other.ok && outside.rivalsOf(ifname, other.value).length === 0;
+  });
+  const inside = `inside ${formatPool(pool ?? DEFAULT_POOL)}, from which ` +
+    (pool === undefined
+      ? "a mesh takes its addresses"
+      : "this mesh would take its addresses (--pool)");
+  return new Failure(
+    pool === undefined ? Exit.stuck : Exit.usage,
+    `node: ${rival.name} of this machine has ${rival.address}, ${inside}: found it with another network` +
+      (free === undefined
+        ? " (--pool)"
+        : `, for example --pool ${free} (of a service: SHOAL_POOL=${free} in /etc/shoal/NAME.conf)`),
+  );
 }
 
 /** A sentence of mesh about what is wrong, as the failure that a person sees. */

@@ -7,13 +7,15 @@ import { fromBase64url } from "../mesh/base64url.ts";
 import type { NodeEvent } from "../mesh/event.ts";
 import { kindIn } from "../mesh/membership/statement.ts";
 import { Node as Machine } from "../mesh/node.ts";
+import { readPool } from "../mesh/membership/genesis.ts";
 import { nobleCrypto } from "../mesh/noble_crypto.ts";
 import { readSeed } from "../mesh/seed.ts";
 import { testUnless } from "../.ci/skip.ts";
 import { freePort, PORT_FILE } from "./neighbours.ts";
 import { wrap } from "./envelope.ts";
 import { Exit, Failure } from "./exit.ts";
-import { MeshNode, type MeshNodeOptions, type NodeNews } from "./node.ts";
+import { MeshNode, type MeshNodeOptions, type NodeNews, rivalPool } from "./node.ts";
+import { Outside } from "./outside.ts";
 
 interface Told {
   readonly node: MeshNode;
@@ -305,7 +307,6 @@ Deno.test("a founder that nobody has joined yet is told that it asks no other me
     open(dir, "founder").node.close();
     assert.equal(told([]), 0);
     assert.equal(told([{ host: "127.0.0.1", port: 9 }]), 1);
-    return Promise.resolve();
   }));
 
 Deno.test("a name that a member is started with, and does not get, is no silent wish", () =>
@@ -326,5 +327,58 @@ Deno.test("a name that a member is started with, and does not get, is no silent 
       assert.equal(node.status().self.name, "founder");
       node.close();
     }
-    return Promise.resolve();
+  }));
+
+Deno.test("a founder with an address inside the pool is refused, whether that was asked for or not, and told of a free one", () => {
+  const outside = new Outside(() => [
+    { name: "tailscale0", address: "100.64.0.9" },
+    { name: "lab0", address: "10.66.0.1" },
+    { name: "lab1", address: "10.77.3.1" },
+  ]);
+  const poolOf = (text: string) => {
+    const pool = readPool(text);
+    assert(pool.ok);
+    return pool.value;
+  };
+  const usual = rivalPool(outside, "shoal0", undefined);
+  assert.equal(usual?.code, Exit.stuck);
+  assert.match(
+    usual.message,
+    /^node: tailscale0 of this machine has 100\.64\.0\.9, inside 100\.64\.0\.0\/10, .*--pool 172\.27\.0\.0\/16 .*SHOAL_POOL=/,
+  );
+  const chosen = rivalPool(outside, "shoal0", poolOf("10.66.0.0/16"));
+  assert.equal(chosen?.code, Exit.usage, "a wrong option");
+  assert.match(chosen.message, /lab0 of this machine has 10\.66\.0\.1, inside 10\.66\.0\.0\/16/);
+  assert.equal(rivalPool(outside, "shoal0", poolOf("10.78.0.0/16")), undefined);
+});
+
+Deno.test("a founding that is refused says by which name, and leaves no folder that it made", () =>
+  inFolder((dir) => {
+    const refusedAs = (wish: Partial<MeshNodeOptions>) => {
+      let refusal: unknown;
+      assert.throws(() => open(dir, "state", wish), (error) => {
+        refusal = error;
+        return true;
+      });
+      assert(refusal instanceof Failure, String(refusal));
+      assert.throws(() => Deno.statSync(join(dir, "state")), Deno.errors.NotFound);
+      return refusal;
+    };
+    const asked = refusedAs({ name: "host", meshName: "docker" });
+    assert.equal(asked.code, Exit.usage);
+    assert.match(asked.message, /cannot be called 'docker': docker\.internal is .*--mesh-name/);
+    const founder = refusedAs({ name: "docker" });
+    assert.equal(founder.code, Exit.usage);
+    assert.match(founder.message, /'docker' \(a mesh is called after its founder\): /);
+  }));
+
+Deno.test("a node whose name nobody is found by says so at its first start", () =>
+  inFolder((dir) => {
+    const heard: NodeNews[] = [];
+    const onNews = (news: NodeNews) => heard.push(news);
+    const told = () => heard.splice(0).filter(({ kind }) => kind === "nameNotFound");
+    for (const name of ["localhost", "lyon"]) {
+      open(dir, name, { onNews }).node.leave();
+      assert.deepEqual(told(), name === "lyon" ? [] : [{ kind: "nameNotFound", name }]);
+    }
   }));

@@ -72,7 +72,7 @@ function invitations(node: MeshNode, config: NodeConfig): Readonly<Record<string
           ...given(request, "member_days", "memberDays", numberOf),
           ...given(request, "groups", "groups", textsOf),
           ...given(request, "flags", "flags", textsOf),
-          ...given(request, "seeds", "seeds", textsOf),
+          ...given(request, "seeds", "firstSeeds", textsOf),
           ...insistence(request),
         });
         return { token, seeds, expires: rfc3339(expires), uses, id };

@@ -132,7 +132,7 @@ export class NodeState {
     try {
       return new NodeState(store, options);
     } catch (error) {
-      store.close();
+      store.closeUnused();
       throw error;
     }
   }
@@ -430,6 +430,16 @@ export class NodeState {
   /** Wipes the keys and gives the folder back. */
   close(): void {
     this.#store.close();
+    this.#wipe();
+  }
+
+  /** The same after a start that was refused: a folder that it made and wrote nothing into goes. */
+  closeUnused(): void {
+    this.#store.closeUnused();
+    this.#wipe();
+  }
+
+  #wipe(): void {
     const seeds = [this.#identitySeed, this.#meshSeed, this.#nextMeshSeed, this.#recoverySeed];
     for (const seed of seeds) seed?.fill(0);
   }

@@ -35,6 +35,8 @@ export class Store {
     private readonly fileMax: number,
     private readonly lock: Deno.FsFile,
     private readonly device: number,
+    /** The folder was not there before. */
+    private readonly isNew: boolean,
   ) {}
 
   /**
@@ -51,7 +53,7 @@ export class Store {
     }
     const device = closedToOthers(dir);
     // Last: nothing that fails after it leaves the folder locked.
-    return new Store(dir, fileMax, takeLock(join(dir, LOCK_FILE)), device);
+    return new Store(dir, fileMax, takeLock(join(dir, LOCK_FILE)), device, !isThere);
   }
 
   /** Whether the folder is the one that was opened: the lock in it is the one that this process holds. */
@@ -197,6 +199,21 @@ export class Store {
 
   close(): void {
     this.lock.close();
+  }
+
+  /** The same where nothing was written: a folder that this made is not left behind. */
+  closeUnused(): void {
+    try {
+      const isEmpty = fs.readdirSync(this.dir).every((name) => name === LOCK_FILE);
+      if (this.isNew && this.isOurs && isEmpty) {
+        fs.rmSync(join(this.dir, LOCK_FILE));
+        fs.rmdirSync(this.dir); // Fails where somebody has put something into it meanwhile.
+      }
+    } catch {
+      // An empty folder that stays does no harm.
+    } finally {
+      this.close();
+    }
   }
 
   #path(name: string): string {

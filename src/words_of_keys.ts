@@ -31,9 +31,10 @@ export function seedOf(text: string): Uint8Array {
   }
   const words = withoutNumbers(withoutHeading(text));
   if (words.length !== WORDS) {
+    const given = words.length === 1 ? "1 word was given" : `${words.length} words were given`;
     throw new Failure(
       Exit.usage,
-      `words: ${words.length} words were given and a key has ${WORDS}: type all of them`,
+      `words: ${given} and a key has ${WORDS}: type all of them`,
     );
   }
   const strange = words.findIndex((word) => !wordlist.includes(word));

@@ -53,6 +53,7 @@ Deno.test("words out of the order of their numbers, too few and wrong ones are r
   refused(numbered.toSpliced(6, 1).join(" "), /^words: the number 8 stands before word 7: /);
   refused(list.slice(1).join(" "), /^words: 23 words were given and a key has 24/);
   refused("", /^words: 0 words were given/);
+  refused(list[0] ?? "", /^words: 1 word was given and a key has 24/);
   refused("1".repeat(4_096), /^words: 0 words were given/);
   refused(
     "1".repeat(60_000),

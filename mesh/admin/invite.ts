@@ -35,8 +35,10 @@ export interface InviteOptions extends Insistence {
   readonly memberDays?: number;
   readonly groups?: readonly string[];
   readonly relay?: boolean;
-  /** `HOST:PORT` of this machine; our own addresses where none are given. */
+  /** `HOST:PORT` of this machine, there and nowhere else; our own addresses and other doors where none are given. */
   readonly seeds?: readonly string[];
+  /** `HOST:PORT` of this machine that is named beside those, and before them. */
+  readonly firstSeeds?: readonly string[];
 }
 
 export interface Invitation {
@@ -77,7 +79,8 @@ function inviteFault(options: InviteOptions): string | undefined {
   }
   const fault = groupsFault(groups);
   if (fault !== undefined) return fault;
-  const seed = options.seeds?.find((seed) => !readSeed(seed));
+  const named = [...options.firstSeeds ?? [], ...options.seeds ?? []];
+  const seed = named.find((seed) => !readSeed(seed));
   return seed === undefined ? undefined : `"${seed}" is no HOST:PORT`;
 }
 
@@ -95,7 +98,8 @@ export function invite(
   const by = authorityOf(mesh, "invite", options);
   if (!by.ok) return by;
   const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;
-  const own = options.seeds ?? mesh.self.endpoints.map(formatEndpoint);
+  const usual = options.seeds ?? mesh.self.endpoints.map(formatEndpoint);
+  const own = [...new Set([...options.firstSeeds ?? [], ...usual])];
   if (own.length === 0) {
     return refusal(
       "invite: this machine has no address that others could reach: say how it is reached by " +

@@ -170,6 +170,7 @@ Deno.test("what is wrong with an invite's limits is one sentence, and nothing is
     [{ memberDays: Infinity }, /^invite: Infinity days/],
     [{ groups: ["A B"] }, /^invite: group "A B"/],
     [{ seeds: ["lyon;rm"] }, /^invite: "lyon;rm" is no HOST:PORT/],
+    [{ firstSeeds: ["lyon;rm"] }, /^invite: "lyon;rm" is no HOST:PORT/],
   ] as const;
   for (const [options, why] of wrong) {
     const made = founder.step((now, out) => founder.node.invite(now, options, out));
@@ -186,6 +187,20 @@ Deno.test("item 6: an invite names other members where they have answered, and n
   lab.run(10_000);
   assert.equal(founder.sees(mole)?.state, "alive");
   assert.deepEqual(invite(founder).seeds, [founder.address, mole.address]);
+});
+
+Deno.test("places that a person adds to an invite come first; its own addresses and other doors stay, as far as there is room", () => {
+  const { lab, founder, others: [second] } = village(crypto, ["second"], 46);
+  assert.ok(second);
+  lab.run(10_000);
+  const forwarded = "lyon.example:4500";
+  const usual = [founder.address, second.address];
+  assert.deepEqual(invite(founder, { firstSeeds: [forwarded] }).seeds, [forwarded, ...usual]);
+  assert.deepEqual(invite(founder, { firstSeeds: [founder.address] }).seeds, usual, "once");
+  const instead = { seeds: ["oslo.example:1"], firstSeeds: [forwarded] };
+  assert.deepEqual(invite(founder, instead).seeds, [forwarded, "oslo.example:1"]);
+  const many = Array.from({ length: 8 }, (_, i) => `lyon.example:${i + 1}`);
+  assert.deepEqual(invite(founder, { firstSeeds: many }).seeds, many);
 });
 
 Deno.test("revoking an invite certifies no more of those that it let in than a node does on sight, and ends it in any case", () => {

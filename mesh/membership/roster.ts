@@ -520,10 +520,25 @@ export class Roster {
     return { ok: true, value: member };
   }
 
+  /** The one member whose name begins, or ends, as what was typed does. */
+  #meant(text: string): string {
+    const near = new Set<string>();
+    for (const { id } of this.#members.values()) {
+      const name = this.nameOf(id);
+      const isNear = text.length > 1 && name.startsWith(text.slice(0, 3)) ||
+        text.length > 3 && name.endsWith(text.slice(-3));
+      if (isNear) near.add(name);
+    }
+    const [name] = near;
+    return near.size === 1 ? `did you mean '${name}'? ` : "";
+  }
+
   #unfound(text: string): string {
     const holder = this.#names.holder(text);
     if (holder === undefined || !this.#absent.has(holder)) {
-      return `${text}: no member has this name, key or address: \`shoal status\` lists them all`;
+      return `${text}: no member has this name, key or address: ${
+        this.#meant(text)
+      }\`shoal status\` lists them all`;
     }
     return `${text}: the member of this name (${
       holder.slice(0, 16)

@@ -164,13 +164,26 @@ Deno.test("a member is found by its name, address or key, or eight digits of the
     const found = roster.find(text);
     assert.ok(found.ok && found.value === member, text);
   }
-  for (const text of [anna.id.slice(0, 7), "100.64.0.0", "lyo", "::1", ""]) {
+  for (const text of [anna.id.slice(0, 7), "100.64.0.0", "osl", "::1", ""]) {
     const found = roster.find(text);
     assert.equal(
       found.ok ? "" : found.error,
       `${text}: no member has this name, key or address: \`shoal status\` lists them all`,
     );
   }
+});
+
+Deno.test("of a name that nobody has, the one member is named that it may have meant", () => {
+  const { roster } = setUp([{ name: "lyon" }, { name: "lynx" }]);
+  taken(roster, recordOf(anna));
+  taken(roster, recordOf(bert));
+  const errorOf = (text: string) => {
+    const found = roster.find(text);
+    return found.ok ? "" : found.error;
+  };
+  assert.match(errorOf("lyo"), /or address: did you mean 'lyon'\? `shoal status` lists them all$/);
+  assert.match(errorOf("llynx"), /did you mean 'lynx'\?/);
+  for (const text of ["ly", "l", "", "oslo"]) assert.doesNotMatch(errorOf(text), /did you mean/);
 });
 
 Deno.test("a name that means two members names neither, and says by what to choose", () => {

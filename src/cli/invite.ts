@@ -32,9 +32,10 @@ whoever has it can join until it is used up or expires.
   --groups A,B     the groups that the joiner will be in
   --flags relay    what the joiner may do (granted for later: no node carries the traffic
                    of others yet)
-  --seed HOST:PORT where the joiner asks (:51820 may be left out); may stand up to ${SEEDS_MAX}
-                   times (default: --advertise of the node, else its addresses, which behind
-                   a NAT nobody reaches)
+  --seed HOST:PORT a place at which this machine is reached and that it cannot know itself
+                   (:51820 may be left out): the joiner asks there first, and then where it
+                   asks anyway: at --advertise of the node, else at its addresses and at other
+                   members; may stand several times (an invite names ${SEEDS_MAX} places at most)
   --list           lists the invites that the mesh knows of
   --revoke ID      ends one: it lets nobody in any more; whom it has let in stays
   --yes            sign although no member has answered since this node was started

@@ -4,9 +4,12 @@ import { thisSystem } from "../service/system.ts";
 import { type Command, misuse, parseOptions } from "./command.ts";
 
 export const uninstall: Command = {
-  usage: "uninstall --service [NAME | --all] [--purge]",
+  usage: "uninstall [--service [NAME | --all]] [--purge]",
   help:
-    `Ends a service of this machine: its node says good-bye to the mesh, and it is stopped and removed;
+    `Without --service: removes this program from the prefix that it was installed into, with all of its
+services; with --purge also what any node of this machine has left in /var/lib/shoal.
+
+With --service: ends a service of this machine: its node says good-bye to the mesh, and it is stopped and removed;
 with the last one its user goes. The state, which has the node's key, stays for root alone: a service of that name,
 installed again, is the same member of its mesh.
 
@@ -21,7 +24,11 @@ installed again, is the same member of its mesh.
     }, { min: 0, max: 1 });
     const [service] = positionals;
     if (!values.service) {
-      throw misuse(io, uninstall, "uninstall: --service is missing");
+      // An installed program is removed by its wrapper (src/uninstall.sh), which comes before this one.
+      const what = values.all
+        ? "uninstall: --all is about services: it goes with --service"
+        : "uninstall: a checkout is no installation: ./run uninstall [PREFIX] removes one, --service a service";
+      throw misuse(io, uninstall, what);
     }
     if (values.all && service !== undefined) {
       throw misuse(io, uninstall, "uninstall: either a name or --all");

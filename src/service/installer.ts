@@ -5,6 +5,7 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { Exit, Failure } from "../exit.ts";
+import { STATE_FILE } from "../generations.ts";
 import { refuseUnsafePath } from "../safe_path.ts";
 import { SEALED_TOKEN_CREDENTIAL } from "./credential.ts";
 import { optionsText } from "./options.ts";
@@ -152,7 +153,7 @@ export async function uninstallServices(
   }
   removeAt(system, UNIT);
   await must(system, "systemctl", ["daemon-reload"]);
-  // Units that have failed are remembered, although they are gone.
+  // Those that are no service any more, as of an installation that somebody removed by hand.
   await system.run("systemctl", ["reset-failed", "shoal@*"]);
   if (await userOf(system) === "ours") {
     await must(system, "userdel", [SERVICE_USER]);
@@ -202,10 +203,14 @@ async function uninstallService(
   // The node says good-bye; a unit that was never started is no error. Without its file it has to stop only.
   const hasUnit = textAt(system, UNIT) !== undefined;
   await must(system, "systemctl", hasUnit ? ["disable", "--now", unit] : ["stop", unit]);
+  // A unit that has failed is remembered, and listed, although it is gone. One that has not is no error to us.
+  await system.run("systemctl", ["reset-failed", unit]);
   forgetToken(system, service);
   const options = optionsFile(service);
   const { stateDir } = placeOfService(service);
   const hasState = fs.existsSync(join(system.root, stateDir));
+  // Written when a mesh has heard of the node: before that it is on nobody's list.
+  const hasJoined = fs.existsSync(join(system.root, stateDir, STATE_FILE));
   const isTouched = textAt(system, options) !== undefined &&
     textAt(system, options) !== optionsText(service);
   const lines = [`shoal@${service} is stopped and removed`];
@@ -218,7 +223,9 @@ async function uninstallService(
   if (isPurge && hasState) {
     removeAt(system, stateDir);
     lines.push(
-      "its key and its state are removed: on an admin's machine, 'shoal revoke' its name, too",
+      hasJoined
+        ? "its key and its state are removed: on an admin's machine, 'shoal revoke' its name, too"
+        : "its state is removed: it was in no mesh",
     );
   } else if (hasState) {
     // The number of a user that is gone may be given to another one.

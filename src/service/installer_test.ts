@@ -234,6 +234,7 @@ onMachine(
     const lines = await machine.uninstall();
     assert.deepEqual(machine.ran, [
       "systemctl disable --now shoal@lab.service",
+      "systemctl reset-failed shoal@lab.service",
       `chown -hR root:root ${machine.root}/var/lib/shoal/lab`,
       "systemctl daemon-reload",
       "systemctl reset-failed shoal@*",
@@ -265,9 +266,15 @@ onMachine(
     );
     assert(machine.has("/etc/shoal/lab.conf"));
     await machine.install();
+    machine.write("/var/lib/shoal/lab/state.json", "{}");
     const lines = await machine.uninstall({ isPurge: true });
     assert.match(lines.join("\n"), /its key and its state are removed: .*revoke/);
     assert(!machine.has("/etc/shoal") && !machine.has("/var/lib/shoal"));
+    await machine.install();
+    machine.write("/var/lib/shoal/lab/lock", "");
+    const never = (await machine.uninstall({ isPurge: true })).join("\n");
+    assert.match(never, /its state is removed: it was in no mesh/);
+    assert.doesNotMatch(never, /revoke/);
   },
 );
 
@@ -289,7 +296,11 @@ onMachine(
     const unknown = () => machine.uninstall({ service: "d" });
     await refused(machine, unknown, Exit.failed, /no service shoal@d; there are: shoal@a/);
     const lines = await machine.uninstall({ service: "a" });
-    assert.deepEqual(machine.ran, ["systemctl disable --now shoal@a.service"]);
+    // One that had failed would be listed, and asked about, for as long as the machine runs.
+    assert.deepEqual(machine.ran, [
+      "systemctl disable --now shoal@a.service",
+      "systemctl reset-failed shoal@a.service",
+    ]);
     assert.match(lines.join("\n"), /other services go on: shoal@b shoal@c/);
     assert(machine.has(UNIT) && !machine.has("/etc/shoal/a.conf"));
     await machine.uninstall({ isAll: true });
