@@ -332,7 +332,10 @@ export class Mesh {
     if (id === this.id) return { id, name: this.name };
     if (id === this.statements.meshKey) return { id, name: "the mesh key" };
     const named = this.roster.nameOf(id);
-    return { id, name: named || (this.statements.certificate(id)?.certificate.name ?? "") };
+    if (named) return { id, name: named };
+    const certificate = this.statements.certificate(id)?.certificate ??
+      this.statements.lastCertificate(id);
+    return { id, name: certificate?.name ?? "" };
   }
 
   /** Takes in what a member sent beside gossip, since it could not wait. */
