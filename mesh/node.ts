@@ -630,7 +630,7 @@ export class Node {
       "leave",
       now,
       out,
-      (mesh) => leaveForGood(this.#o.crypto, mesh, now, options, out),
+      (mesh) => leaveForGood(this.#o.crypto, mesh, now, options, this.#entry.isPutOut, out),
     );
   }
 

@@ -379,14 +379,43 @@ function ownEnd(mesh: Mesh, now: Now): { readonly lines: readonly string[] } | u
   return { lines };
 }
 
-/** Ends our own membership for ever: others forget us, and our key cannot come back. */
+/** Whoever was revoked is no member already, and nobody takes its farewell in. */
+function nothingToLeave(
+  { id, name, isRemoved, statements }: Mesh,
+  isPutOut: boolean,
+  yes: boolean,
+): ReturnType<typeof refusal> | undefined {
+  const instead = "`shoal identity renew` gives this machine a new key; or stop the node by " +
+    "`shoal down` and remove its state folder";
+  if (isRemoved) {
+    const since = Math.min(...statements.removals(id).map(({ at }) => at));
+    return refusal(
+      `leave: ${name} is no member since ${rfc3339(since)}, when its key was revoked: there is nothing to leave: ` +
+        instead,
+    );
+  }
+  // One member alone has said so, without what would show it.
+  if (!isPutOut || yes) return undefined;
+  return refusal(
+    `leave: a member says that ${name} was revoked: then there is nothing to leave: ${instead}; ` +
+      "if that is not so, say --yes",
+  );
+}
+
+/**
+ * Ends our own membership for ever: others forget us, and our key cannot come back.
+ * @param isPutOut a member has said that we are revoked
+ */
 export function leaveForGood(
   crypto: Crypto,
   mesh: Mesh,
   now: Now,
   { yes = false }: Insistence,
+  isPutOut: boolean,
   out: Outbox<NodeEvent>,
 ): Decoded<Planned> {
+  const fault = nothingToLeave(mesh, isPutOut, yes);
+  if (fault) return fault;
   const { id, name } = mesh;
   const isAdmin = mesh.statements.isAdmin(id);
   const others = otherAdmins(mesh);

@@ -143,6 +143,13 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
   lab.run(20_000);
   const lasting = healthOf(thief).join("\n");
   assert.match(lasting, /^revoked: .*$/, "what every seed says as well is said once");
+  for (const yes of [false, true]) {
+    const left = thief.step((now, out) => thief.node.leaveForGood(now, { yes }, out));
+    assert.match(
+      refusalOf(left),
+      /^leave: thief is no member since \d{4}-.*Z, when its key was revoked: there is nothing to leave: .*identity renew/,
+    );
+  }
   const approved = founder.step((now, out) => founder.node.approve(now, id, out));
   assert.match(refusalOf(approved), /^approve: the key .* was revoked for good: .* new identity/);
   thief.crash();
@@ -509,6 +516,23 @@ Deno.test("item 12: leave is for good: others forget it, its key cannot come bac
   assert.match(failures(one)[0] ?? "", /refused us: our key has left the mesh/);
   const approved = founder.step((now, out) => founder.node.approve(now, one.id, out));
   assert.match(refusalOf(approved), /^approve: .* has left the mesh for good/);
+});
+
+Deno.test("whoever was told by a member alone that it was revoked says --yes to leave all the same", () => {
+  const { lab, founder, others: [one] } = village(crypto, ["one"], 24);
+  assert.ok(one);
+  one.crash();
+  lab.run(60_000);
+  revoke(founder, one);
+  one.start();
+  lab.run(60_000);
+  const leave = (yes: boolean) =>
+    one.step((now, out) => one.node.leaveForGood(now, { yes }, out));
+  assert.match(
+    refusalOf(leave(false)),
+    /^leave: a member says that one was revoked: then there is nothing to leave: .*say --yes$/,
+  );
+  assert.ok(done(leave(true)).isDone);
 });
 
 Deno.test("item 12: who leaves while nobody hears it is told what the others go on believing", () => {
