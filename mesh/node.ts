@@ -673,10 +673,11 @@ export class Node {
     const meshKey = crypto.ed25519FromSeed(seeds.meshKey);
     const mesh = this.#mesh;
     if (!mesh) return refusal("recover: this node knows no mesh yet");
-    const { without, ...others } = options;
+    const { without, keep, ...others } = options;
     const meant = {
       ...others,
       ...(without && { without: without.map((who) => nameFor(mesh, who)) }),
+      ...(keep && { keep: keep.map((who) => nameFor(mesh, who)) }),
     };
     return this.#finished(now, out, recover(crypto, mesh, now, { recovery, meshKey }, meant, out));
   }

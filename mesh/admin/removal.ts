@@ -33,6 +33,7 @@ import {
   voidMembers,
 } from "./certificates.ts";
 import { toldApart } from "./doubtful.ts";
+import { keptLine } from "./ends.ts";
 import {
   carryOut,
   estateLines,
@@ -353,7 +354,7 @@ function revokeAdmin(
     lines: [
       `${name} is no admin and no member any more; its key cannot come back`,
       ...estateLines(mesh, name, estate, members),
-      `what this node heard of before ${rfc3339(since)} counts as signed before`,
+      `of ${name}, ${keptLine(since)}`,
       ...meshKeyLines(mesh, id, name, true),
     ],
     warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
@@ -390,7 +391,9 @@ function nothingToLeave(
   if (isRemoved) {
     const since = Math.min(...statements.removals(id).map(({ at }) => at));
     return refusal(
-      `leave: ${name} is no member since ${rfc3339(since)}, when its key was revoked: there is nothing to leave: ` +
+      `leave: ${name} is no member since ${
+        rfc3339(since)
+      }, when its key was revoked: there is nothing to leave: ` +
         instead,
     );
   }

@@ -526,8 +526,7 @@ Deno.test("whoever was told by a member alone that it was revoked says --yes to 
   revoke(founder, one);
   one.start();
   lab.run(60_000);
-  const leave = (yes: boolean) =>
-    one.step((now, out) => one.node.leaveForGood(now, { yes }, out));
+  const leave = (yes: boolean) => one.step((now, out) => one.node.leaveForGood(now, { yes }, out));
   assert.match(
     refusalOf(leave(false)),
     /^leave: a member says that one was revoked: then there is nothing to leave: .*say --yes$/,
