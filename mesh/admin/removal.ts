@@ -185,10 +185,14 @@ export function demote(
           rfc3339(saidUntil)
         } is not signed anew: ${name} had left by then`,
       ]),
-      "an office ends for good: only with a new identity can it be an admin again",
       ...meshKeyLines(mesh, id, name, false),
     ],
-    warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
+    warnings: [
+      // Nothing undoes this, so nobody does it by a slip.
+      "an office ends for good: only with a new identity can it be an admin again",
+      ...officeWarnings(mesh, id),
+      ...estateWarnings(mesh, name, estate, members),
+    ],
     wishes,
   };
   return carryOut(mesh, now, "demote", plan, yes, out);

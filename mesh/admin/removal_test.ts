@@ -219,15 +219,22 @@ Deno.test("item 3, invariant 4: a demoted admin stays a member; what it signed i
   const { lab, founder, f, plain, a, b, bad, all } = estate(11);
   const before = all.map((by) => all.map((of) => by === of ? undefined : lookOf(by, of)));
   assert.deepEqual(founder.sees(a)?.groups, ["db"]);
-  const { lines, warnings, isDone } = demote(founder, f, false);
-  assert.ok(isDone, "there is nothing that a person must agree to");
-  assert.deepEqual(warnings, []);
+  assert.equal(
+    demote(founder, f, false).isDone,
+    false,
+    "nothing undoes it, so a person says --yes",
+  );
+  assert.equal(founder.sees(f)?.admin, true);
+  const { lines, warnings, isDone } = demote(founder, f);
+  assert.ok(isDone);
+  assert.deepEqual(warnings, [
+    "an office ends for good: only with a new identity can it be an admin again",
+  ]);
   assert.deepEqual(lines, [
     "f is no admin any more",
     "2 members and 1 removal of f are signed anew by you",
     "1 invite of f ends",
     "f stays a member",
-    "an office ends for good: only with a new identity can it be an admin again",
   ]);
   lab.run(60_000);
   assert.deepEqual(outs(all), [], "nobody was out for a moment");
@@ -377,6 +384,7 @@ Deno.test("item 3: demoting oneself, the last admin, says so and does nothing wi
   const asked = demote(founder, founder, false);
   assert.equal(asked.isDone, false);
   assert.deepEqual(asked.warnings, [
+    "an office ends for good: only with a new identity can it be an admin again",
     "this node itself is no admin any more",
     "it is the last admin: nobody can invite, approve or revoke until you promote somebody",
   ]);

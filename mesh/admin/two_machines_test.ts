@@ -101,7 +101,8 @@ Deno.test("whoever ends the membership or the office of a machine that has the m
   promote(founder, oslo);
   lab.run(5_000);
   const demoted = (who: Computer) =>
-    done(founder.step((now, out) => founder.node.demote(now, who.id, {}, out))).lines.join("\n");
+    done(founder.step((now, out) => founder.node.demote(now, who.id, { yes: true }, out))).lines
+      .join("\n");
   const told =
     /^\S+ has the mesh key, and this does not end that: .*`shoal recover( --without lyon)?`/m;
   assert.doesNotMatch(demoted(oslo), told);
