@@ -691,7 +691,11 @@ export class Node {
   ): Decoded<{ readonly who: Who; readonly nonce: number }> {
     const mesh = this.#joined("ping");
     if (!mesh.ok) return mesh;
-    const member = mesh.value.find(nameFor(mesh.value, who));
+    const member = mesh.value.find(
+      nameFor(mesh.value, who),
+      (_name, address) =>
+        `it runs no node that could be asked; its address answers where the device does (ping ${address})`,
+    );
     if (!member.ok) return { ok: false, error: `ping: ${member.error}` };
     if (!this.#talk) return { ok: false, error: "ping: not a member of a mesh yet" };
     const nonce = this.#talk.ping(now, member.value, options, out);

@@ -224,7 +224,9 @@ export function revoke(
   if (fault) return fault;
   const admin = adminNamed(mesh, "revoke", who);
   if (admin.ok) return revokeAdmin(mesh, now, admin.value, options, out);
-  const found = isKey(who) ? undefined : mesh.find(who);
+  const found = isKey(who)
+    ? undefined
+    : mesh.find(who, (name) => `\`shoal guest remove ${name}\` ends it`);
   const before = found ? voidMembers(mesh, who) : [];
   const open = before.filter(({ isSettled }) => !isSettled);
   const unmet = found && !found.ok ? unmetNamed(mesh, who) : [];

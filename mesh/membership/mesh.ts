@@ -753,8 +753,11 @@ export class Mesh {
 
   // ---- Finding, counting, forgetting --------------------------------------------------------------
 
-  /** The member that a person means by a name, a key or an address. */
-  find(text: string): Decoded<Member> {
+  /**
+   * The member that a person means by a name, a key or an address.
+   * @param ofGuest what a command says where that is a guest, of its name and address
+   */
+  find(text: string, ofGuest: (name: string, address: string) => string): Decoded<Member> {
     const found = this.roster.find(text);
     if (found.ok) return found;
     if (text === this.name || this.meant(text) === this.id) {
@@ -765,9 +768,7 @@ export class Mesh {
     if (guest === undefined) return found;
     const name = guests.nameOf(guest);
     const address = formatAddress(guests.ip4(guest) ?? guest.ip6);
-    const error =
-      `${text}: that is a guest and no member, and runs no node that could be asked: its address ` +
-      `answers where the device does (ping ${address}); \`shoal guest remove ${name}\` ends it`;
+    const error = `${text}: that is a guest and no member: ${ofGuest(name, address)}`;
     return { ok: false, error };
   }
 
