@@ -111,3 +111,15 @@ Deno.test("whoever ends the membership or the office of a machine that has the m
   // A member by now, and no admin.
   assert.match(revoke(founder, lyon).lines.join("\n"), told);
 });
+
+Deno.test("a member whose seed was revoked is told that the seed is out, and not to ask for a token", () => {
+  const { lab, founder, lyon } = twoKeepers([], 87);
+  const theft = secondsAt(founder);
+  lab.run(10_000);
+  revoke(lyon, founder, theft);
+  lab.run(60_000);
+  const seeds = healthOf(lyon).filter((line) => line.startsWith("seed "));
+  assert.deepEqual(seeds, [
+    `seed ${founder.address} is no member of this mesh (the key ${founder.id} was removed)`,
+  ]);
+});
