@@ -630,7 +630,7 @@ export class Node {
       "leave",
       now,
       out,
-      (mesh) => leaveForGood(this.#o.crypto, mesh, now, options, out),
+      (mesh) => leaveForGood(this.#o.crypto, mesh, now, options, this.#entry.isPutOut, out),
     );
   }
 
@@ -673,10 +673,11 @@ export class Node {
     const meshKey = crypto.ed25519FromSeed(seeds.meshKey);
     const mesh = this.#mesh;
     if (!mesh) return refusal("recover: this node knows no mesh yet");
-    const { without, ...others } = options;
+    const { without, keep, ...others } = options;
     const meant = {
       ...others,
       ...(without && { without: without.map((who) => nameFor(mesh, who)) }),
+      ...(keep && { keep: keep.map((who) => nameFor(mesh, who)) }),
     };
     return this.#finished(now, out, recover(crypto, mesh, now, { recovery, meshKey }, meant, out));
   }
@@ -690,7 +691,11 @@ export class Node {
   ): Decoded<{ readonly who: Who; readonly nonce: number }> {
     const mesh = this.#joined("ping");
     if (!mesh.ok) return mesh;
-    const member = mesh.value.find(nameFor(mesh.value, who));
+    const member = mesh.value.find(
+      nameFor(mesh.value, who),
+      (_name, address) =>
+        `it runs no node that could be asked; its address answers where the device does (ping ${address})`,
+    );
     if (!member.ok) return { ok: false, error: `ping: ${member.error}` };
     if (!this.#talk) return { ok: false, error: "ping: not a member of a mesh yet" };
     const nonce = this.#talk.ping(now, member.value, options, out);

@@ -500,7 +500,7 @@ Deno.test("approve says whom it admits or renews, until when, and by what name",
     const { err } = await run("approve", "--name", "oslo", key, ...state);
     assert.match(
       err,
-      /^another key has the name oslo: .*where nothing runs with that key any more, .*revoke oslo.* and then .*approve --name oslo oslo-2/,
+      /^another key has the name oslo: .*approve .*--name NEW (?:cc){32} .*where nothing runs with that key any more, .*revoke oslo.* and then .*approve .*--name oslo (?:cc){32}/,
     );
   });
 });

@@ -248,7 +248,7 @@ export class Victim {
 
   /** Says what that would do, and does not do it. */
   demote(who: string): void {
-    this.#ask((now, out, node) => node.demote(now, who, {}, out));
+    this.#ask((now, out, node) => node.demote(now, who, { yes: true }, out));
     this.#ask((now, out, node) => node.revoke(now, who, { since: 0 }, out));
   }
 

@@ -112,7 +112,7 @@ export function promote(
   const fault = namesakesFault(mesh, "promote", who);
   if (fault) return fault;
   const isSelf = mesh.meant(who) === mesh.id || who === mesh.name;
-  const found = mesh.roster.find(who);
+  const found = mesh.find(who, () => "only a member can be an admin");
   if (!isSelf && !found.ok) return refusal(`promote: ${found.error}`);
   const membership = isSelf ? own : found.ok ? found.value.membership : undefined;
   if (!membership) return refusal("promote: this node is no member itself");
@@ -262,7 +262,7 @@ function findCandidate(
     );
   }
   if (request) return { ok: true, value: { ...request, membership: undefined } };
-  const member = mesh.find(who);
+  const member = mesh.roster.find(who);
   if (member.ok) {
     const { id, membership } = member.value;
     return { ok: true, value: { id, name: membership.name, membership } };

@@ -4,6 +4,7 @@
  * removed cannot come back, it ends as well, and whom that brings back is named.
  */
 import type { MemberId } from "../membership/identity.ts";
+import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { type Certificate, type Statement, subjectOf } from "../membership/statement.ts";
 import type { Held } from "../membership/statements.ts";
@@ -128,4 +129,11 @@ export function laterEndsLines(mesh: Mesh, later: ReadonlySet<string>, by: strin
     `what ${by} ended of invites and guests since then stays ended (${listOf(names)}): ` +
     "`shoal invite` and `shoal guest add` make new ones",
   ];
+}
+
+/** What `--since` means for what was signed by whom a command ends. */
+export function keptLine(since: number): string {
+  return `what this node heard of before ${
+    rfc3339(since)
+  } is believed and signed anew, and what it heard of later is not`;
 }

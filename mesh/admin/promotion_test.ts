@@ -47,6 +47,30 @@ Deno.test("item 12, invariant 3: promote makes an admin on sight of everybody, a
   assert.equal(histories(paris).at(-1), false, "its own office is always news");
 });
 
+Deno.test("whoever joins is told of each office and each removal what is so, in whatever order it hears of them", () => {
+  const names = ["lyon", "paris", "rome", "oslo", "bern", "kyiv"];
+  const { lab, founder, others } = village(crypto, names, 36);
+  const bad = lab.joiner(founder, { name: "bad" });
+  for (const one of others) promote(founder, one);
+  lab.run(10_000);
+  revoke(others[0] as Computer, bad);
+  lab.run(5_000);
+  for (const one of others) demote(founder, one);
+  lab.run(10_000);
+  const guest = lab.joiner(founder, { name: "guest" });
+  lab.run(30_000);
+  for (const { id } of others) {
+    const said = guest.events.flatMap((event) =>
+      (event.kind === "promoted" || event.kind === "demoted") && event.who.id === id
+        ? [event.kind]
+        : []
+    );
+    assert.equal(said.at(-1), "demoted", `${said}`);
+    assert.equal(said.filter((kind) => kind === "demoted").length, 1, `${said}`);
+  }
+  assert.equal(told(guest, "removed"), 1);
+});
+
 Deno.test("item 12, invariant 3: an office that was ended is ended for good: only a new identity can have one", () => {
   const { lab, founder, others: [lyon, paris] } = village(crypto, ["lyon", "paris"], 32);
   assert.ok(lyon && paris);

@@ -33,7 +33,14 @@ import {
 } from "./certificates.ts";
 import { newcomer } from "./approve.ts";
 import { Doubt, doubtfulLine, toldApart } from "./doubtful.ts";
-import { broughtBack, broughtBackWarnings, endsKept, heardAt, laterEndsLines } from "./ends.ts";
+import {
+  broughtBack,
+  broughtBackWarnings,
+  endsKept,
+  heardAt,
+  keptLine,
+  laterEndsLines,
+} from "./ends.ts";
 import { certificateBy, judgeAfter, type Outlook, outlookOf } from "./outlook.ts";
 import { backLines, type Planned, removedLines, settledBy, type Wish } from "./plan.ts";
 
@@ -100,24 +107,49 @@ export function recover(
   }
   const keep = allNamed(mesh, options.keep ?? []);
   if (!keep.ok) return keep;
+  const both = [...keep.value].filter((id) => without.value.has(id));
+  if (both.length > 0) {
+    return refusal(
+      `recover: --without and --keep both name ${
+        listOf(named(mesh, both))
+      }: leave it to one of them`,
+    );
+  }
+  if (keep.value.size > 0 && options.since === undefined) {
+    return refusal(
+      "recover: --keep is about offices that ended since the time of --since: say that time, too",
+    );
+  }
   const draft = { kind: "successor", key: keys.meshKey.publicKey.toHex() } as const;
   const plan = collect(mesh, now, draft, without.value, options.since ?? Infinity);
+  const unasked = [...keep.value].filter((id) => !plan.reinstated.includes(id));
+  if (unasked.length > 0) {
+    return refusal(
+      `recover: --keep names ${
+        listOf(named(mesh, unasked))
+      }: this node heard of no office there that ended since ${
+        rfc3339(options.since ?? 0)
+      }: leave it out`,
+    );
+  }
   const undecided = plan.reinstated.filter((id) => id !== mesh.id && !keep.value.has(id));
   if (undecided.length > 0) {
-    const names = undecided.map((id) => nameIn(mesh, id)).sort();
+    const names = named(mesh, undecided);
+    const each = names.map((name) => `\`shoal demote ${name}\``);
     return refusal(
       `recover: this node heard since ${rfc3339(options.since ?? 0)} that the office of ${
         listOf(names)
       } ended: ` +
-        `say --without ${names.join()} if that was right, --keep ${names.join()} if a thief did it`,
+        `say --keep ${names.join()} if a thief did it; if it was right, --without ${names.join()} to put out for ever, ` +
+        `or --keep ${names.join()} and, after the recovery, ${listOf(each)}: a plain member then`,
     );
   }
   const members = plan.outlook;
-  const named = (all: readonly Who[]) => toldApart(mesh, all).sort();
+  const apart = (all: readonly Who[]) => toldApart(mesh, all).sort();
   const [back, waiting] = settledBy(mesh, plan.broughtBack, members.isMember);
   const cutOff = [...members.out, ...waiting];
   const others = members.back.filter(({ id }) => !plan.broughtBack.has(id));
-  const again = plan.reinstated.filter((id) => id !== mesh.id).map((id) => nameIn(mesh, id)).sort();
+  const again = named(mesh, plan.reinstated.filter((id) => id !== mesh.id));
   const lines = [
     `a new mesh key is made and kept on this machine; the old one is void`,
     `${counted(plan.admins.length, "admin")} signed anew: ${namesOf(plan.admins, "none")}`,
@@ -140,13 +172,13 @@ export function recover(
     ...(plan.out.length > 0 ? [`put out for ever: ${namesOf(plan.out, "")}`] : []),
     ...backLines(mesh, others),
     ...(members.doubtful.length > 0
-      ? [doubtfulLine(named(members.doubtful), "were made since then")]
+      ? [doubtfulLine(apart(members.doubtful), "were made since then")]
       : []),
     ...removedLines(mesh, members.removed.filter(({ id }) => !plan.removedByOthers.includes(id))),
     ...(cutOff.length > 0
       ? [
         `${counted(cutOff.length, "member")} out until you \`shoal approve\` each: ` +
-        namesOf(named(cutOff), ""),
+        namesOf(apart(cutOff), ""),
       ]
       : []),
     ...(plan.removedByOthers.length > 0
@@ -159,13 +191,20 @@ export function recover(
       : []),
     ...(options.since === undefined
       ? []
-      : [`what this node heard of before ${rfc3339(options.since)} counts as signed before`]),
+      : [`of the old mesh key and of lost admins, ${keptLine(options.since)}`]),
   ];
   const who = { id: mesh.id, name: mesh.name };
   const warnings = [
-    ...broughtBackWarnings(named(back), "of the old mesh key and of lost admins"),
+    ...broughtBackWarnings(apart(back), "of the old mesh key and of lost admins"),
     "every admin that is not named here ends, and so do the invites that it made; those of the others " +
     "go on: `shoal invite --list` shows them, `--revoke` ends one",
+    ...(without.value.size > 0 && options.since === undefined
+      ? [
+        "without --since, all that was signed with the mesh key until now counts, a thief's demotions, removals and " +
+        "new admins among it: --since 2h, or a moment such as --since 2026-11-26T10:00Z, names the time since when it " +
+        "is not to be believed",
+      ]
+      : []),
   ];
   if (!options.yes) return { ok: true, value: { who, members, lines, warnings, isDone: false } };
   const at = secondsOf(now);
@@ -221,6 +260,10 @@ function nameIn(mesh: Mesh, id: MemberId): string {
     }
   }
   return nameOf(mesh, id);
+}
+
+function named(mesh: Mesh, ids: readonly MemberId[]): string[] {
+  return ids.map((id) => nameIn(mesh, id)).sort();
 }
 
 /** Offices first, then what ends something, then members. */

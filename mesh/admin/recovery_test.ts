@@ -164,10 +164,26 @@ Deno.test("item 3, invariant 5: the mesh key is stolen; the thief demotes, promo
   assert.match(healthOf(third).join("\n"), /^revoked: /m);
   // `fourth` is left among the honest: its person has the recovery words.
   const question =
-    /the office of founder, second ended: say --without founder,second if that was right, --keep/;
+    /the office of founder, second ended: say --keep founder,second if a thief did it; if it was right, --without founder,second to put out for ever, or --keep founder,second and, after the recovery, `shoal demote founder`, `shoal demote second`: a plain member then$/;
   assert.match(refusalOf(recover(fourth, { without: ["mole"], since: stolen + 30 })), question);
   const wish = { without: ["mole"], keep: ["founder", "second"], since: stolen + 30 };
+  const { since, without } = wish;
+  assert.match(
+    refusalOf(recover(fourth, { without, keep: ["founder", "second", "third"], since })),
+    /^recover: --keep names third: this node heard of no office there that ended since .*: leave it out$/,
+  );
+  assert.match(
+    refusalOf(recover(fourth, { without: ["mole", "second"], keep: ["founder", "second"], since })),
+    /^recover: --without and --keep both name second: /,
+  );
+  assert.match(
+    refusalOf(recover(fourth, { without, keep: ["founder", "second"] })),
+    /^recover: --keep is about offices that ended since the time of --since: say that time, too$/,
+  );
+  const warned = /^without --since, all that was signed with the mesh key until now counts/m;
+  assert.match(done(recover(fourth, { without })).warnings.join("\n"), warned);
   const asked = done(recover(fourth, wish));
+  assert.doesNotMatch(asked.warnings.join("\n"), warned);
   assert.equal(asked.isDone, false);
   assert.match(asked.lines.join("\n"), /^3 admins signed anew: founder, fourth, second$/m);
   assert.match(asked.lines.join("\n"), /^put out for ever: mole$/m);
@@ -181,6 +197,10 @@ Deno.test("item 3, invariant 5: the mesh key is stolen; the thief demotes, promo
     assert.equal(by.sees(mole), undefined, "the thief is out");
   }
   assert.equal(third.sees(second)?.admin, true);
+  // Whose demotion was right after all becomes a plain member.
+  assert.ok(demote(fourth, second).isDone);
+  lab.run(10_000);
+  assert.equal(third.sees(second)?.standing, "certified");
   // The thief goes on with the old key, and nobody listens.
   for (const one of honest) {
     thief.tell(one, thief.sign({ kind: "removed", key: third.id }, meshKey, 300));

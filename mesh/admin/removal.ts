@@ -33,6 +33,7 @@ import {
   voidMembers,
 } from "./certificates.ts";
 import { toldApart } from "./doubtful.ts";
+import { keptLine } from "./ends.ts";
 import {
   carryOut,
   estateLines,
@@ -184,10 +185,14 @@ export function demote(
           rfc3339(saidUntil)
         } is not signed anew: ${name} had left by then`,
       ]),
-      "an office ends for good: only with a new identity can it be an admin again",
       ...meshKeyLines(mesh, id, name, false),
     ],
-    warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
+    warnings: [
+      // Nothing undoes this, so nobody does it by a slip.
+      "an office ends for good: only with a new identity can it be an admin again",
+      ...officeWarnings(mesh, id),
+      ...estateWarnings(mesh, name, estate, members),
+    ],
     wishes,
   };
   return carryOut(mesh, now, "demote", plan, yes, out);
@@ -219,7 +224,9 @@ export function revoke(
   if (fault) return fault;
   const admin = adminNamed(mesh, "revoke", who);
   if (admin.ok) return revokeAdmin(mesh, now, admin.value, options, out);
-  const found = isKey(who) ? undefined : mesh.find(who);
+  const found = isKey(who)
+    ? undefined
+    : mesh.find(who, (name) => `\`shoal guest remove ${name}\` ends it`);
   const before = found ? voidMembers(mesh, who) : [];
   const open = before.filter(({ isSettled }) => !isSettled);
   const unmet = found && !found.ok ? unmetNamed(mesh, who) : [];
@@ -353,7 +360,7 @@ function revokeAdmin(
     lines: [
       `${name} is no admin and no member any more; its key cannot come back`,
       ...estateLines(mesh, name, estate, members),
-      `what this node heard of before ${rfc3339(since)} counts as signed before`,
+      `of ${name}, ${keptLine(since)}`,
       ...meshKeyLines(mesh, id, name, true),
     ],
     warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
@@ -379,14 +386,45 @@ function ownEnd(mesh: Mesh, now: Now): { readonly lines: readonly string[] } | u
   return { lines };
 }
 
-/** Ends our own membership for ever: others forget us, and our key cannot come back. */
+/** Whoever was revoked is no member already, and nobody takes its farewell in. */
+function nothingToLeave(
+  { id, name, isRemoved, statements }: Mesh,
+  isPutOut: boolean,
+  yes: boolean,
+): ReturnType<typeof refusal> | undefined {
+  const instead = "`shoal identity renew` gives this machine a new key; or stop the node by " +
+    "`shoal down` and remove its state folder";
+  if (isRemoved) {
+    const since = Math.min(...statements.removals(id).map(({ at }) => at));
+    return refusal(
+      `leave: ${name} is no member since ${
+        rfc3339(since)
+      }, when its key was revoked: there is nothing to leave: ` +
+        instead,
+    );
+  }
+  // One member alone has said so, without what would show it.
+  if (!isPutOut || yes) return undefined;
+  return refusal(
+    `leave: a member says that ${name} was revoked: then there is nothing to leave: ${instead}; ` +
+      "if that is not so, say --yes",
+  );
+}
+
+/**
+ * Ends our own membership for ever: others forget us, and our key cannot come back.
+ * @param isPutOut a member has said that we are revoked
+ */
 export function leaveForGood(
   crypto: Crypto,
   mesh: Mesh,
   now: Now,
   { yes = false }: Insistence,
+  isPutOut: boolean,
   out: Outbox<NodeEvent>,
 ): Decoded<Planned> {
+  const fault = nothingToLeave(mesh, isPutOut, yes);
+  if (fault) return fault;
   const { id, name } = mesh;
   const isAdmin = mesh.statements.isAdmin(id);
   const others = otherAdmins(mesh);

@@ -143,6 +143,13 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
   lab.run(20_000);
   const lasting = healthOf(thief).join("\n");
   assert.match(lasting, /^revoked: .*$/, "what every seed says as well is said once");
+  for (const yes of [false, true]) {
+    const left = thief.step((now, out) => thief.node.leaveForGood(now, { yes }, out));
+    assert.match(
+      refusalOf(left),
+      /^leave: thief is no member since \d{4}-.*Z, when its key was revoked: there is nothing to leave: .*identity renew/,
+    );
+  }
   const approved = founder.step((now, out) => founder.node.approve(now, id, out));
   assert.match(refusalOf(approved), /^approve: the key .* was revoked for good: .* new identity/);
   thief.crash();
@@ -212,15 +219,22 @@ Deno.test("item 3, invariant 4: a demoted admin stays a member; what it signed i
   const { lab, founder, f, plain, a, b, bad, all } = estate(11);
   const before = all.map((by) => all.map((of) => by === of ? undefined : lookOf(by, of)));
   assert.deepEqual(founder.sees(a)?.groups, ["db"]);
-  const { lines, warnings, isDone } = demote(founder, f, false);
-  assert.ok(isDone, "there is nothing that a person must agree to");
-  assert.deepEqual(warnings, []);
+  assert.equal(
+    demote(founder, f, false).isDone,
+    false,
+    "nothing undoes it, so a person says --yes",
+  );
+  assert.equal(founder.sees(f)?.admin, true);
+  const { lines, warnings, isDone } = demote(founder, f);
+  assert.ok(isDone);
+  assert.deepEqual(warnings, [
+    "an office ends for good: only with a new identity can it be an admin again",
+  ]);
   assert.deepEqual(lines, [
     "f is no admin any more",
     "2 members and 1 removal of f are signed anew by you",
     "1 invite of f ends",
     "f stays a member",
-    "an office ends for good: only with a new identity can it be an admin again",
   ]);
   lab.run(60_000);
   assert.deepEqual(outs(all), [], "nobody was out for a moment");
@@ -370,6 +384,7 @@ Deno.test("item 3: demoting oneself, the last admin, says so and does nothing wi
   const asked = demote(founder, founder, false);
   assert.equal(asked.isDone, false);
   assert.deepEqual(asked.warnings, [
+    "an office ends for good: only with a new identity can it be an admin again",
     "this node itself is no admin any more",
     "it is the last admin: nobody can invite, approve or revoke until you promote somebody",
   ]);
@@ -509,6 +524,22 @@ Deno.test("item 12: leave is for good: others forget it, its key cannot come bac
   assert.match(failures(one)[0] ?? "", /refused us: our key has left the mesh/);
   const approved = founder.step((now, out) => founder.node.approve(now, one.id, out));
   assert.match(refusalOf(approved), /^approve: .* has left the mesh for good/);
+});
+
+Deno.test("whoever was told by a member alone that it was revoked says --yes to leave all the same", () => {
+  const { lab, founder, others: [one] } = village(crypto, ["one"], 24);
+  assert.ok(one);
+  one.crash();
+  lab.run(60_000);
+  revoke(founder, one);
+  one.start();
+  lab.run(60_000);
+  const leave = (yes: boolean) => one.step((now, out) => one.node.leaveForGood(now, { yes }, out));
+  assert.match(
+    refusalOf(leave(false)),
+    /^leave: a member says that one was revoked: then there is nothing to leave: .*say --yes$/,
+  );
+  assert.ok(done(leave(true)).isDone);
 });
 
 Deno.test("item 12: who leaves while nobody hears it is told what the others go on believing", () => {

@@ -101,7 +101,8 @@ Deno.test("whoever ends the membership or the office of a machine that has the m
   promote(founder, oslo);
   lab.run(5_000);
   const demoted = (who: Computer) =>
-    done(founder.step((now, out) => founder.node.demote(now, who.id, {}, out))).lines.join("\n");
+    done(founder.step((now, out) => founder.node.demote(now, who.id, { yes: true }, out))).lines
+      .join("\n");
   const told =
     /^\S+ has the mesh key, and this does not end that: .*`shoal recover( --without lyon)?`/m;
   assert.doesNotMatch(demoted(oslo), told);
@@ -109,4 +110,16 @@ Deno.test("whoever ends the membership or the office of a machine that has the m
   lab.run(5_000);
   // A member by now, and no admin.
   assert.match(revoke(founder, lyon).lines.join("\n"), told);
+});
+
+Deno.test("a member whose seed was revoked is told that the seed is out, and not to ask for a token", () => {
+  const { lab, founder, lyon } = twoKeepers([], 87);
+  const theft = secondsAt(founder);
+  lab.run(10_000);
+  revoke(lyon, founder, theft);
+  lab.run(60_000);
+  const seeds = healthOf(lyon).filter((line) => line.startsWith("seed "));
+  assert.deepEqual(seeds, [
+    `seed ${founder.address} is no member of this mesh (the key ${founder.id} was removed)`,
+  ]);
 });

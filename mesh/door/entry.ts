@@ -183,6 +183,11 @@ export class Entry {
       this.#joiner.complain(seed, `seed ${seed} ${what}: set it, and the join goes on`, out, true);
       return undefined;
     }
+    if (mesh.membership(now) !== undefined) {
+      // We are in, and it is out: an address or a token has nothing to do with that.
+      this.#fail(seed, `is no member of this mesh (${record.blame})`, out);
+      return undefined;
+    }
     const why =
       `is no member of the mesh that we join (${record.blame}): check the address, or ask for ` +
       `a new token`;

@@ -332,7 +332,10 @@ export class Mesh {
     if (id === this.id) return { id, name: this.name };
     if (id === this.statements.meshKey) return { id, name: "the mesh key" };
     const named = this.roster.nameOf(id);
-    return { id, name: named || (this.statements.certificate(id)?.certificate.name ?? "") };
+    if (named) return { id, name: named };
+    const certificate = this.statements.certificate(id)?.certificate ??
+      this.statements.lastCertificate(id);
+    return { id, name: certificate?.name ?? "" };
   }
 
   /** Takes in what a member sent beside gossip, since it could not wait. */
@@ -750,8 +753,11 @@ export class Mesh {
 
   // ---- Finding, counting, forgetting --------------------------------------------------------------
 
-  /** The member that a person means by a name, a key or an address. */
-  find(text: string): Decoded<Member> {
+  /**
+   * The member that a person means by a name, a key or an address.
+   * @param ofGuest what a command says where that is a guest, of its name and address
+   */
+  find(text: string, ofGuest: (name: string, address: string) => string): Decoded<Member> {
     const found = this.roster.find(text);
     if (found.ok) return found;
     if (text === this.name || this.meant(text) === this.id) {
@@ -762,9 +768,7 @@ export class Mesh {
     if (guest === undefined) return found;
     const name = guests.nameOf(guest);
     const address = formatAddress(guests.ip4(guest) ?? guest.ip6);
-    const error =
-      `${text}: that is a guest and no member, and runs no node that could be asked: its address ` +
-      `answers where the device does (ping ${address}); \`shoal guest remove ${name}\` ends it`;
+    const error = `${text}: that is a guest and no member: ${ofGuest(name, address)}`;
     return { ok: false, error };
   }
 

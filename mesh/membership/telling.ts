@@ -3,7 +3,7 @@ import type { NodeEvent, Who } from "../event.ts";
 import type { Now } from "../machine.ts";
 import type { SwimEvent } from "../swim/outbox.ts";
 import type { Member } from "./roster.ts";
-import type { Statement } from "./statement.ts";
+import type { Statement, StatementOf } from "./statement.ts";
 import type { Statements } from "./statements.ts";
 
 /**
@@ -52,17 +52,25 @@ interface Told {
   readonly statements: Statements;
 }
 
-/** What people hear of a statement that counts from now on; undefined: nothing. */
+/**
+ * What people hear of a statement that counts from now on; undefined: nothing. Statements come in any order, so each is told
+ * by what is so once it is known, and not by what it said when it was signed.
+ */
 export function eventOf(
   statement: Statement,
   { who, by, isHistory, statements }: Told,
 ): NodeEvent | undefined {
   switch (statement.kind) {
     case "admin":
+      // Of an office that ended, whoever joins may hear after its end.
+      if (!statements.isAdmin(statement.certificate.key)) return undefined;
       return { kind: "promoted", who, isHistory };
     case "demoted":
+      if (isSaidBefore(statement, statements, (one) => statements.counts(one))) return undefined;
       return { kind: "demoted", who, isHistory };
     case "removed":
+      // In the past a removal may have been signed anew by others than the first.
+      if (isHistory && isSaidBefore(statement, statements, () => true)) return undefined;
       // What has no effect puts nobody out, nor does one more word on who is out already.
       if (statements.removals(statement.key).length !== 1) return undefined;
       return { kind: "removed", who, by, isHistory };
@@ -76,4 +84,14 @@ export function eventOf(
     case "guest":
       return undefined;
   }
+}
+
+/** Whether a statement of the same kind about the same key is held already. */
+function isSaidBefore(
+  { kind, hash, key }: StatementOf<"demoted" | "removed">,
+  statements: Statements,
+  isOne: (other: Statement) => boolean,
+): boolean {
+  return Array.from(statements.about(key))
+    .some((other) => other.kind === kind && other.hash !== hash && isOne(other));
 }

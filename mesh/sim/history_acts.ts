@@ -302,14 +302,20 @@ const peopleActs = {
     const meshKey = history.lab.random(32);
     const out_ = how % 3 === 0 ? anybody(history, whom, by)?.id : undefined;
     const options = {
-      yes: true,
-      // Whom somebody has demoted of late this person believes to be a thief's victim.
-      keep: history.machines.flatMap(({ computer: { id } }) => id === out_ ? [] : [id]),
       ...(out_ === undefined ? {} : { without: [out_] }),
       ...(how % 4 === 0 ? { since: secondsAt(by) - how % 300 } : {}),
     };
     const seeds = { recovery: history.recoverySeed, meshKey };
-    const planned = by.step((now, out) => by.node.recover(now, seeds, options, out));
+    const ask = (more: { readonly keep: readonly string[]; readonly yes?: boolean }) =>
+      by.step((now, out) => by.node.recover(now, seeds, { ...options, ...more }, out));
+    // Whom somebody has demoted of late this person believes to be a thief's victim.
+    const isInQuestion = (id: string) => {
+      const asked = ask({ keep: [id] });
+      return asked.ok || asked.error.includes(" that the office of ");
+    };
+    const ids = history.machines.map(({ computer: { id } }) => id).filter((id) => id !== out_);
+    const keep = options.since === undefined ? [] : ids.filter(isInQuestion);
+    const planned = ask({ keep, yes: true });
     note(history, planned);
     if (!planned.ok) return;
     history.meshSeed = meshKey;

@@ -32,12 +32,13 @@ ${INSTANCE_HELP}`,
     }, { isAnswer: isApproved });
     const approved = document as unknown as Approved;
     io.out(values.json ? jsonText(document) : sentence(approved));
-    const { name, name_taken: taken } = approved;
+    const { key, name_taken: taken } = approved;
     if (!values.json && taken !== null) {
+      // By its key, since nobody finds by its name a machine that has not come yet.
       const line =
-        `another key has the name ${taken}: \`shoal approve --name NEW ${name}\` chooses one for this ` +
+        `another key has the name ${taken}: \`shoal approve --name NEW ${key}\` chooses one for this ` +
         `machine; where nothing runs with that key any more, \`shoal revoke ${taken}\` and then ` +
-        `\`shoal approve --name ${taken} ${name}\` give this one its name`;
+        `\`shoal approve --name ${taken} ${key}\` give this one its name`;
       io.err(inWordsOf(io, line, meant));
     }
     return Exit.done;

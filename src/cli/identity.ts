@@ -9,8 +9,9 @@ const GONE_WITHIN_MS = 5_000;
 export const identity: Command = {
   usage: "identity renew [--yes] [--interface IF | --state DIR] [--json]",
   help:
-    `Gives this machine a new key, and stops its node. A machine whose disk is a copy of another's
-needs that, for a key can be used by one machine only, and so does one whose key was revoked. It
+    `Gives this machine a new key, and stops its node, which has to run for that. A machine whose disk
+is a copy of another's needs that, for a key can be used by one machine only, and so does one whose
+key was revoked; one that has left for good begins anew in another state folder. It
 remembers its mesh, and is a member again when an admin approves the new key. Where the old key is
 a good one, that gives up a membership: then it says what would be lost.
 

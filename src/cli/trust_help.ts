@@ -40,6 +40,8 @@ WHEN SOMETHING IS WRONG
   The founder's machine is stolen  On any other member's machine, with the words on paper:
                                    \`shoal recover --without NAME --since 2h\`. It shows what it
                                    would do; --yes does it. The mesh keeps its id and addresses.
+                                   \`--keep NAME\` lets an admin go on whom the thief has demoted
+                                   since then.
   The founder's machine is lost    The other admins go on. For new admins: \`shoal recover\`.
   A disk was copied                status of every member names the key and both places. On the copy:
                                    \`shoal identity renew\`, then on an admin's machine
