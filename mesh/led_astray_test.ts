@@ -10,7 +10,7 @@ import { type NodeRecord, openRecord } from "./membership/record.ts";
 import type { Computer } from "./sim/node_lab.ts";
 import { healthOf, told, village } from "./sim/people.ts";
 import { toyCrypto as crypto } from "./sim/toy_crypto.ts";
-import { FIRST_MAX, LEAP } from "./wire/seal.ts";
+import { encodeTop, FIRST_MAX, LEAP } from "./wire/seal.ts";
 
 const SECOND = 1_000;
 const BASE64URL = { alphabet: "base64url" } as const;
@@ -22,6 +22,8 @@ interface Numbers {
   readonly counter: number;
   /** Starts beyond the owner's present one. */
   readonly later?: number;
+  /** Of the receiver's counters, as if its own had been led away. */
+  readonly top?: number;
 }
 
 function setUp() {
@@ -39,7 +41,7 @@ function setUp() {
   const own = recordOf(founder, id, meshId);
   assert.ok(disk);
   /** One datagram for each other member, with the addresses of those whom it seems to come from. */
-  const strike = (direction: Direction, { counter, later = 0 }: Numbers) => {
+  const strike = (direction: Direction, { counter, later = 0, top }: Numbers) => {
     for (const one of honest) {
       const { key, run } = recordOf(victim, one.id, meshId);
       const shared = crypto.x25519(tunnelSecret, crypto.ed25519ToX25519Public(key) ?? key);
@@ -53,7 +55,9 @@ function setUp() {
       const hint = crypto.blake2sMac(meshId, label("hint"), from, to).subarray(0, 8);
       const head = new Writer().bytes(headOf("sealed")).bytes(hint).finish();
       const half = Uint8Array.fromHex(isOwner ? own.run : run).subarray(0, 4);
-      const inner = new Writer().u32(boot).u48(counter).u32(echo).bytes(half).u8(NOTICE).finish();
+      const payload = top === undefined ? new Uint8Array(0) : encodeTop(top);
+      const inner = new Writer().u32(boot).u48(counter).u32(echo).bytes(half).u8(NOTICE)
+        .bytes(payload).finish();
       const nonce = lab.random(24);
       const sealed = crypto.xchacha20poly1305Seal(secret, nonce, head, inner);
       const bytes = new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
@@ -106,6 +110,19 @@ for (const counter of [LEAP, 2 ** 40, 2 ** 48 - 1]) {
       const percent = aliveness(world, 300);
       assert.ok(percent > 98, `alive in ${percent} % of the looks`);
       assert.ok(!world.honest.some(isNamed), "of what may be a set-back machine nobody is told");
+    });
+  }
+}
+
+for (const top of [LEAP, 2 ** 40, 2 ** 47, 2 ** 48 - 1]) {
+  for (const directions of [["asOwner"], ["toOwner"], BOTH] as const) {
+    Deno.test(`item 11: one notice that names counter ${top}, ${directions.join(" and ")}, mutes a member nowhere`, () => {
+      const world = setUp();
+      for (const direction of directions) world.strike(direction, { counter: LEAP / 2, top });
+      const percent = aliveness(world, 300);
+      assert.ok(percent > 98, `alive in ${percent} % of the looks`);
+      const { victim, honest } = world;
+      for (const one of honest) assert.equal(victim.sees(one)?.state, "alive", one.address);
     });
   }
 }

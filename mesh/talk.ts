@@ -444,7 +444,7 @@ export class Talk {
         this.#admission(now, payload, out);
         return false;
       case "notice":
-        this.mesh.overtaken(now, from, { top: payload, isDelivered: true }, out);
+        this.mesh.overtaken(now, from, { top: payload, isNew: true }, out);
         return false;
       default:
         return false;
@@ -508,13 +508,13 @@ export class Talk {
   /** The counters of a member were led beyond where it is, by somebody with its key or ours, or a datagram came twice. */
   #behind(
     now: Now,
-    { from, boot, top, value }: Extract<OpenResult, { readonly kind: "behind" }>,
+    { from, boot, top, isLeap, value }: Extract<OpenResult, { readonly kind: "behind" }>,
     arrival: Arrival,
     out: Outbox<NodeEvent>,
   ): void {
     // Ours may have been led astray as well: then what it says of them comes no other way.
     if (value.kind === "notice") {
-      this.mesh.overtaken(now, from, { top: value.payload, isDelivered: false }, out);
+      this.mesh.overtaken(now, from, { top: value.payload, isNew: isLeap }, out);
     }
     this.#tell(now, from, { boot, kind: "notice", payload: encodeTop(top) }, arrival, out);
   }

@@ -467,15 +467,15 @@ export class Mesh {
 
   /**
    * A member says how far the counters are that it has had in our name: we go on beyond them.
-   * @param notice whether it is no copy of one that was sent once
+   * @param notice whether it is no copy of one that was delivered
    */
   overtaken(
     now: Now,
     id: MemberId,
-    notice: { readonly top: Uint8Array; readonly isDelivered: boolean },
+    notice: { readonly top: Uint8Array; readonly isNew: boolean },
     out: Outbox<NodeEvent>,
   ): void {
-    const by = this.#seal.goOn(id, notice.top, notice.isDelivered);
+    const by = this.#seal.goOn(id, notice.top, notice.isNew);
     if (by === 0 || !this.roster.get(id)) return;
     if (this.#overtaken.claim(now, id, by) && this.#own.overtaken(now)) this.#tellTwin(out);
   }

@@ -160,11 +160,16 @@ export class Device {
   /** Zeroes handshake and sessions and stops all timers of a peer (R61, R65). */
   forget(step: Step, peer: Peer): void {
     this.dropPending(peer);
-    this.applySlots(peer, peer.slots.clear());
     this.timers.clearAll(peer.id);
     peer.wish = undefined;
     peer.another = undefined;
     peer.elsewhere = undefined;
+    this.endSessions(step, peer);
+  }
+
+  /** Zeroes the sessions alone. */
+  endSessions(step: Step, peer: Peer): void {
+    this.applySlots(peer, peer.slots.clear());
     step.out.command({ kind: "clearSessions", peer: peer.id });
   }
 }

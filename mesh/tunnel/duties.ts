@@ -205,8 +205,12 @@ function keepAlive(device: Device, step: Step, peer: Peer, facts: PeerFacts): vo
   device.timers.set(peer.id, "persistent keepalive", step.boot + interval);
 }
 
-/** R61. What keeps the peer alive, keeps on. */
+/**
+ * R61. What keeps the peer alive, keeps on, and so does a handshake that has just begun: after the sleep of a machine the
+ * first packet asks for it before this is looked at, and the answer would find nothing. Its own end sets this anew.
+ */
 function zeroKeys(device: Device, step: Step, peer: Peer): void {
+  if (peer.pending && peer.retries === 0) return device.endSessions(step, peer);
   device.forget(step, peer);
   device.arm(step, peer, ["sessionNeeded"]);
   if (peer.persistentKeepalive > 0) {

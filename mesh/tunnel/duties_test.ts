@@ -356,11 +356,25 @@ Deno.test("where the wall clock was set all sessions end, and whom one served ge
 
 Deno.test("R63: after a sleep that the boot clock counted, the old session is not used", () => {
   const { lab, alice, bob } = connected();
-  lab.bend.boot = 600_000;
+  lab.bend.boot = lab.bend.wall = 600_000;
   alice.say(bob);
   lab.run(50);
   assert.equal(alice.sentAt(1).length, 2);
   assert.equal(bob.delivered.length, 1);
+});
+
+Deno.test("R61, R63: after a sleep of hours the first handshake is answered, though it began before the old keys were zeroed", () => {
+  const { lab, alice, bob, bobAtAlice } = connected();
+  lab.bend.boot = lab.bend.wall = 4 * 3_600_000;
+  const before = alice.sentAt(1).length;
+  alice.step((now, out) =>
+    alice.tunnels.edge(now, { kind: "sessionNeeded", peer: bobAtAlice }, out)
+  );
+  alice.tick(); // All that was due meanwhile is done before the answer comes.
+  alice.say(bob);
+  lab.run(100);
+  assert.equal(bob.delivered.length, 1);
+  assert.equal(alice.sentAt(1).length, before + 1);
 });
 
 Deno.test("R64: a boot clock that steps back ends all sessions, and the next packet makes a new one", () => {

@@ -20,17 +20,18 @@
  *
  * **Leaps**: whoever has a member's key, its own or ours, can seal any counter in its name, and all that the member
  * itself says is behind that from then on. So no datagram leads the counters further than the member can have sent since
- * the last one ({@link LEAP}), or at its first ({@link FIRST_MAX}); and what is behind the window, and authentic, is
- * answered like what echoes another number, with a notice that names the highest counter. The sender goes on beyond that
- * ({@link Seal.goOn}), for this receiver alone, so that a lie of the receiver costs nobody else anything. A notice that is
- * behind itself still leads upwards, since both directions may have been led astray; downwards only one that is delivered.
+ * the last one ({@link LEAP}), or at its first ({@link FIRST_MAX}); and what is behind the window, or leaps, and is
+ * authentic, is answered like what echoes another number, with a notice that names the highest counter. The sender goes
+ * on beyond that ({@link Seal.goOn}), for this receiver alone, so that a lie of the receiver costs nobody else anything.
+ * A notice that is behind itself still leads upwards, since both directions may have been led astray; downwards only one
+ * that is delivered or leaps, and never below what was really sealed: who has a key may have said that more was heard.
  *
  * **Two machines with one key** cannot be told apart by their seals, but by the run in them: a random
  * number of each start. While both live, the run that was first is the one that counts (twins.ts), from
  * its own boot number on: the other may have gone on to any.
  */
 import type { Crypto } from "../crypto.ts";
-import { Reader, U48_MAX, Writer } from "../codec.ts";
+import { Reader, Writer } from "../codec.ts";
 import { HEAD_SIZE, headOf } from "../datagram.ts";
 import type { Now, Random } from "../machine.ts";
 import { ReplayWindow } from "./window.ts";
@@ -108,7 +109,7 @@ export type OpenResult =
   }
   /**
    * Authentic, and not delivered: its counter was used, or is too far behind the highest that has come in its sender's
-   * name, or, where none has come yet, beyond all that there can be.
+   * name, or too far beyond that, or, where none has come yet, beyond all that there can be.
    */
   | {
     readonly kind: "behind";
@@ -116,6 +117,8 @@ export type OpenResult =
     readonly boot: number;
     /** The highest counter that has come; -1: none has. */
     readonly top: number;
+    /** It is beyond that, so it was never delivered. */
+    readonly isLeap: boolean;
     readonly value: Unsure;
   }
   | { readonly kind: "dropped"; readonly why: "malformed" | "unknown" | "forged" | "replayed" };
@@ -162,6 +165,8 @@ export const LEAP = 2 ** 20;
 export const LEAP_RATE = 1_024;
 /** The highest counter with which what comes from a member may begin: 34 years of 1,000 datagrams a second. */
 export const FIRST_MAX = 2 ** 40;
+/** The highest counter that a notice may name: to lead a receiver there takes years, or 2^27 leaps of whoever has a key. */
+export const GO_ON_MAX = 2 ** 47;
 /** Counters behind the highest whose second coming is answered by nothing. */
 const COPIES = 8;
 const TOP_SIZE = 6;
@@ -295,8 +300,6 @@ export class Seal {
     const head = new Writer().bytes(headOf("sealed"))
       .bytes(Uint8Array.fromHex(this.#hint(this.self.signing.publicKey, peer.key))).finish();
     const counter = this.#counter + 1 + peer.lead;
-    // Only somebody who wants to hear nothing from us has led us there.
-    if (counter > U48_MAX) return undefined;
     this.#counter++;
     const nonce = this.random(NONCE_SIZE);
     const inner = new Writer().u32(this.boot).u48(counter).u32(echo ?? peer.last)
@@ -310,16 +313,17 @@ export class Seal {
   /**
    * A member says which counter of this start is the highest that it has from us: what it gets from us goes on beyond that.
    * @param payload of the notice
-   * @param isDelivered it is no copy of one that was sent once
+   * @param isNew it is no copy of one that was delivered
    * @returns by how much that is beyond all that was sealed for it
    */
-  goOn(id: MemberId, payload: Uint8Array, isDelivered: boolean): number {
+  goOn(id: MemberId, payload: Uint8Array, isNew: boolean): number {
     const peer = this.#peers.get(id);
     if (!peer || payload.length !== TOP_SIZE) return 0;
     const top = new Reader(payload).u48();
+    if (top > GO_ON_MAX) return 0;
     const beyond = top - (this.#counter + peer.lead);
     if (beyond > 0) peer.lead = top - this.#counter;
-    else if (top === 0 && isDelivered) peer.lead = 0;
+    else if (beyond < -LEAP && isNew) peer.lead = Math.max(0, top - this.#counter);
     return Math.max(0, beyond);
   }
 
@@ -364,10 +368,12 @@ export class Seal {
     }
     const { window, at } = start;
     const { top } = window;
-    const behind = { kind: "behind", from: peer.id, boot, top, value } as const;
+    const isLeap = counter > top;
+    const behind = { kind: "behind", from: peer.id, boot, top, isLeap, value } as const;
     if (top < 0 && counter > FIRST_MAX) return behind;
-    // Whoever is honest has not sent so many; if so, its time comes.
-    if (top >= 0 && counter - top > LEAP + LEAP_RATE * (now.boot - at)) return dropped("replayed");
+    // Whoever is honest has not sent so many, or was led there by a lie about what has come here; if so, its time comes.
+    const since = Math.max(0, now.boot - at);
+    if (top >= 0 && counter - top > LEAP + LEAP_RATE * since) return behind;
     // What went to several places at once comes more than once.
     if (!window.accept(counter)) return top - counter < COPIES ? dropped("replayed") : behind;
     start.at = now.boot;
