@@ -100,11 +100,13 @@ export function recover(
   }
   const keep = allNamed(mesh, options.keep ?? []);
   if (!keep.ok) return keep;
+  const hidden = hiddenCertificates(mesh);
+  const called = namesIn(mesh, hidden);
   const draft = { kind: "successor", key: keys.meshKey.publicKey.toHex() } as const;
-  const plan = collect(mesh, now, draft, without.value, options.since ?? Infinity);
+  const plan = collect(mesh, now, draft, hidden, without.value, options.since ?? Infinity);
   const undecided = plan.reinstated.filter((id) => id !== mesh.id && !keep.value.has(id));
   if (undecided.length > 0) {
-    const names = undecided.map((id) => nameIn(mesh, id)).sort();
+    const names = called(undecided);
     return refusal(
       `recover: this node heard since ${rfc3339(options.since ?? 0)} that the office of ${
         listOf(names)
@@ -117,7 +119,7 @@ export function recover(
   const [back, waiting] = settledBy(mesh, plan.broughtBack, members.isMember);
   const cutOff = [...members.out, ...waiting];
   const others = members.back.filter(({ id }) => !plan.broughtBack.has(id));
-  const again = plan.reinstated.filter((id) => id !== mesh.id).map((id) => nameIn(mesh, id)).sort();
+  const again = called(plan.reinstated.filter((id) => id !== mesh.id));
   const lines = [
     `a new mesh key is made and kept on this machine; the old one is void`,
     `${counted(plan.admins.length, "admin")} signed anew: ${namesOf(plan.admins, "none")}`,
@@ -212,15 +214,29 @@ function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
   return named;
 }
 
-/** What a key is called, be it by a certificate that lost its number. */
-function nameIn(mesh: Mesh, id: MemberId): string {
-  for (const { statement } of mesh.statements.outranked()) {
-    const isOf = statement.kind === "admin" || statement.kind === "member";
-    if (isOf && statement.certificate.key === id) {
-      return nameOf(mesh, id, statement.certificate.name);
-    }
+/** Certificates that lost their number, by their keys. A thief can hide thousands, and make as many admins. */
+type Hidden = ReadonlyMap<MemberId, readonly Held[]>;
+
+function hiddenCertificates({ statements }: Mesh): Hidden {
+  const hidden = new Map<MemberId, Held[]>();
+  for (const held of statements.outranked()) {
+    const { statement } = held;
+    if (statement.kind !== "admin" && statement.kind !== "member") continue;
+    const all = hidden.get(statement.certificate.key) ?? [];
+    hidden.set(statement.certificate.key, all);
+    all.push(held);
   }
-  return nameOf(mesh, id);
+  return hidden;
+}
+
+/** What keys are called, be it by certificates that lost their number. */
+function namesIn(mesh: Mesh, hidden: Hidden): (ids: readonly MemberId[]) => string[] {
+  const nameIn = (id: MemberId) => {
+    const statement = hidden.get(id)?.[0]?.statement;
+    const isOne = statement?.kind === "admin" || statement?.kind === "member";
+    return isOne ? nameOf(mesh, id, statement.certificate.name) : nameOf(mesh, id);
+  };
+  return (ids) => ids.map(nameIn).sort();
 }
 
 /** Offices first, then what ends something, then members. */
@@ -232,10 +248,12 @@ function collect(
   mesh: Mesh,
   now: Now,
   successor: Draft & { readonly kind: "successor" },
+  hidden: Hidden,
   without: ReadonlySet<MemberId>,
   since: number,
 ): Recovered {
   const { statements } = mesh;
+  const called = namesIn(mesh, hidden);
   const after = (wishes: readonly Wish[]) =>
     judgeAfter(mesh, now, [
       { signer: mesh.genesis.recoveryKey.toHex(), draft: successor },
@@ -252,7 +270,7 @@ function collect(
   const kept = keptAdmins(mesh, without, since);
   if (!kept.has(mesh.id)) {
     // Whoever has the words may have been let in since.
-    const own = certificateBefore(mesh, mesh.id, since)?.certificate ??
+    const own = certificateBefore(mesh, hidden, mesh.id, since)?.certificate ??
       statements.lastCertificate(mesh.id);
     kept.set(mesh.id, own ?? newcomer(mesh, now, mesh.id, mesh.name, []));
   }
@@ -308,7 +326,7 @@ function collect(
   // out of nothing, under whatever name, does not by that.
   const former = [...statements.admins()].filter((id) => !isOut(id));
   for (const id of former) {
-    const last = certificateBefore(mesh, id, since);
+    const last = certificateBefore(mesh, hidden, id, since);
     if (last === undefined || members.has(id) || byOthers.statements.isRemoved(id)) continue;
     if (isHeldSince(id, last.at)) continue;
     const { certificate } = last;
@@ -338,8 +356,8 @@ function collect(
   const outlook = outlookOf(mesh, now, after(signed), doubt, without);
   return {
     wishes: signed,
-    admins: [...kept.keys()].map((id) => nameIn(mesh, id)).sort(),
-    out: [...without].map((id) => nameIn(mesh, id)).sort(),
+    admins: called([...kept.keys()]),
+    out: called([...without]),
     members:
       signed.filter(({ draft }) => draft.kind === "member" && members.has(draft.certificate.key))
         .length,
@@ -383,18 +401,16 @@ function guestsEndedLines(names: readonly string[]): string[] {
 
 /** What a key was certified as last by what this node heard before `since`. */
 function certificateBefore(
-  mesh: Mesh,
+  { statements }: Mesh,
+  hidden: Hidden,
   key: MemberId,
   since: number,
 ): CertificateStatement | undefined {
-  const { statements } = mesh;
   let last: CertificateStatement | undefined;
-  const hidden = statements.outranked();
   const shown = Array.from(statements.about(key), ({ hash }) => statements.get(hash));
-  for (const held of [...shown, ...hidden]) {
+  for (const held of [...shown, ...hidden.get(key) ?? []]) {
     const statement = held && held.seen < since ? held.statement : undefined;
     if (statement?.kind !== "admin" && statement?.kind !== "member") continue;
-    if (statement.certificate.key !== key) continue;
     if (statement.at >= (last?.at ?? 0)) last = statement;
   }
   return last;
