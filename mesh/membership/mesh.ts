@@ -1096,7 +1096,9 @@ export class Mesh {
   #hear(now: Now, event: SwimEvent, out: Outbox<NodeEvent>): void {
     if (event.kind === "levelled") {
       const membership = this.roster.get(event.id)?.membership;
-      if (membership && isCertified(membership)) this.#comparison.levelled(now, event.id);
+      if (membership && isCertified(membership)) {
+        this.#comparison.levelled(now, event.id, event.wanted.has(KIND.statement));
+      }
       this.#comparison.review(now, this.#certifiedThere());
       if (membership) out.event({ kind: "compared", who: this.roster.who(event.id) });
       return;
