@@ -147,6 +147,7 @@ function sayUse(
   membership: Membership | undefined,
   out: Outbox<NodeEvent>,
 ): void {
+  if (mesh.signer.numbersLeft(by) < 2) return; // The person's word needs one.
   const at = secondsOf(now);
   const draft = membership && certifyOnSight(mesh.judge, mesh.roster, membership, at);
   if (draft) mesh.say(now, by, draft, out, at - 1); // The person's word is the later one.

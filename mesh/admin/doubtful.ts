@@ -7,7 +7,12 @@ import type { MemberId } from "../membership/identity.ts";
 import type { Judge } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import type { Statement, StatementOf } from "../membership/statement.ts";
-import { type CertificateStatement, type Held, TOKEN_GRACE } from "../membership/statements.ts";
+import {
+  type CertificateStatement,
+  type Held,
+  type Statements,
+  TOKEN_GRACE,
+} from "../membership/statements.ts";
 import { counted, listOf, nameOf } from "./authority.ts";
 
 /** Which certificates rest on nothing but an invite for which nobody vouches. */
@@ -15,18 +20,23 @@ export class Doubt {
   readonly #kept = new Map<string, StatementOf<"token">[]>();
   /** By invite, who had come by it when the signers that are lost were believed. */
   #before: Map<string, Set<MemberId>> | undefined;
+  /** By what counts afterwards, by invite and its uses: a thief can have thousands certified for one. */
+  readonly #crowded = new WeakMap<Statements, Map<string, boolean>>();
 
   /**
    * @param keptSaid what the signers that are not believed any more have said in time
    * @param isKept whether a statement was heard of in time
    */
   constructor(
-    private readonly mesh: Mesh,
+    private readonly mesh: Pick<Mesh, "statements">,
     keptSaid: readonly Statement[],
     private readonly isKept: (held: Held) => boolean,
   ) {
     for (const one of keptSaid) {
-      if (one.kind === "token") this.#kept.set(one.key, [...this.#kept.get(one.key) ?? [], one]);
+      if (one.kind !== "token") continue;
+      const all = this.#kept.get(one.key) ?? [];
+      this.#kept.set(one.key, all);
+      all.push(one);
     }
   }
 
@@ -34,7 +44,7 @@ export class Doubt {
    * Whether a certificate that counts afterwards was signed for an invite that does not count then, nor did in time.
    * @param after who is a member when those who are lost are believed no more
    */
-  isDoubtful(statement: CertificateStatement, { statements }: Judge): boolean {
+  isDoubtful(statement: CertificateStatement, { statements }: Pick<Judge, "statements">): boolean {
     if (statement.kind !== "member" || statement.token === undefined) return false;
     const { token: { key: token, uses }, certificate: { key } } = statement;
     const held = this.mesh.statements.get(statement.hash);
@@ -48,10 +58,21 @@ export class Doubt {
     // A thief can say more of an invite than its maker did, or the same again after its end.
     if (!vouched.some((one) => isWithin(one, statement))) return true;
     // It can have hidden whom the invite let in before, so that others come by the same uses.
+    if (this.#usersBefore().get(token)?.has(key)) return false;
+    return this.#isCrowded(statements, token, uses);
+  }
+
+  /** Whether more keys have come by an invite than it admits, those that were hidden since among them. */
+  #isCrowded(statements: Statements, token: string, uses: number): boolean {
+    const found = this.#crowded.get(statements) ?? new Map<string, boolean>();
+    this.#crowded.set(statements, found);
+    const known = found.get(`${token} ${uses}`);
+    if (known !== undefined) return known;
     const before = this.#usersBefore().get(token) ?? new Set();
-    if (before.has(key)) return false;
     const since = statements.certifiedBy(token).slice(0, uses).filter((one) => !before.has(one));
-    return before.size + since.length > uses;
+    const isCrowded = before.size + since.length > uses;
+    found.set(`${token} ${uses}`, isCrowded);
+    return isCrowded;
   }
 
   #usersBefore(): ReadonlyMap<string, ReadonlySet<MemberId>> {

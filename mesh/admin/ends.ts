@@ -98,7 +98,7 @@ const LATER_MAX = 1_024;
  * @param isLost whose word of late is not believed
  */
 export function endsKept(
-  { statements }: Mesh,
+  { statements }: Pick<Mesh, "statements">,
   said: readonly Held[],
   isLost: (signer: string) => boolean,
   isKept: (held: Held) => boolean,
@@ -107,13 +107,15 @@ export function endsKept(
     .map((held) => ({ key: subjectOf(held.statement), seen: held.seen, isInTime: isKept(held) }));
   const keys = new Set(ends.flatMap(({ key, isInTime }) => isInTime ? [key] : []));
   const later = new Set<string>();
-  for (const { key } of ends.toSorted((a, b) => a.seen - b.seen)) {
+  // A thief can end one invite thousands of times.
+  const ended = new Set(ends.toSorted((a, b) => a.seen - b.seen).map(({ key }) => key));
+  for (const key of ended.difference(keys)) {
     const isOurs = Array.from(statements.about(key)).some((one) => {
       if (one.kind !== "token" && one.kind !== "guest") return false;
       const held = isLost(one.signer) ? statements.get(one.hash) : undefined;
       return held ? isKept(held) : statements.counts(one);
     });
-    if (isOurs && !keys.has(key) && later.size < LATER_MAX) later.add(key);
+    if (isOurs && later.size < LATER_MAX) later.add(key);
   }
   return { keys: keys.union(later), later };
 }

@@ -1,5 +1,6 @@
 /** Invites: made, listed, ended (item 12), and what they are not good for (item 2, invariant 6). */
 import assert from "node:assert/strict";
+import { NUMBER_MAX } from "../membership/statement.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import type { InviteStatus } from "./invite.ts";
 import { BURST } from "../membership/sight.ts";
@@ -261,3 +262,20 @@ for (const how of ["promote", "approve"] as const) {
     assert.ok(!second.node.isMember);
   });
 }
+
+Deno.test("an admin with one number left approves who came by an invite, and the use of it is not said", () => {
+  const { lab, founder } = village(crypto, [], 83);
+  const { token } = invite(founder, { uses: 1, expiresInS: 3600 });
+  lab.run(5_000);
+  founder.crash();
+  assert.ok(founder.disk);
+  founder.disk = { ...founder.disk, numbers: { ...founder.disk.numbers, own: NUMBER_MAX - 1 } };
+  founder.start();
+  const first = lab.computer({ name: "first", token });
+  first.start();
+  lab.run(20_000);
+  assert.equal(first.node.status(first.now()).self.standing, "provisional");
+  done(founder.step((now, out) => founder.node.approve(now, first.id, out)));
+  lab.run(20_000);
+  assert.equal(first.node.status(first.now()).self.standing, "certified");
+});

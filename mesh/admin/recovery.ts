@@ -107,12 +107,12 @@ export function recover(
   }
   const keep = allNamed(mesh, options.keep ?? []);
   if (!keep.ok) return keep;
+  const hidden = hiddenCertificates(mesh);
+  const called = namesIn(mesh, hidden);
   const both = [...keep.value].filter((id) => without.value.has(id));
   if (both.length > 0) {
     return refusal(
-      `recover: --without and --keep both name ${
-        listOf(named(mesh, both))
-      }: leave it to one of them`,
+      `recover: --without and --keep both name ${listOf(called(both))}: leave it to one of them`,
     );
   }
   if (keep.value.size > 0 && options.since === undefined) {
@@ -121,12 +121,12 @@ export function recover(
     );
   }
   const draft = { kind: "successor", key: keys.meshKey.publicKey.toHex() } as const;
-  const plan = collect(mesh, now, draft, without.value, options.since ?? Infinity);
+  const plan = collect(mesh, now, draft, hidden, without.value, options.since ?? Infinity);
   const unasked = [...keep.value].filter((id) => !plan.reinstated.includes(id));
   if (unasked.length > 0) {
     return refusal(
       `recover: --keep names ${
-        listOf(named(mesh, unasked))
+        listOf(called(unasked))
       }: this node heard of no office there that ended since ${
         rfc3339(options.since ?? 0)
       }: leave it out`,
@@ -134,7 +134,7 @@ export function recover(
   }
   const undecided = plan.reinstated.filter((id) => id !== mesh.id && !keep.value.has(id));
   if (undecided.length > 0) {
-    const names = named(mesh, undecided);
+    const names = called(undecided);
     const each = names.map((name) => `\`shoal demote ${name}\``);
     return refusal(
       `recover: this node heard since ${rfc3339(options.since ?? 0)} that the office of ${
@@ -149,7 +149,7 @@ export function recover(
   const [back, waiting] = settledBy(mesh, plan.broughtBack, members.isMember);
   const cutOff = [...members.out, ...waiting];
   const others = members.back.filter(({ id }) => !plan.broughtBack.has(id));
-  const again = named(mesh, plan.reinstated.filter((id) => id !== mesh.id));
+  const again = called(plan.reinstated.filter((id) => id !== mesh.id));
   const lines = [
     `a new mesh key is made and kept on this machine; the old one is void`,
     `${counted(plan.admins.length, "admin")} signed anew: ${namesOf(plan.admins, "none")}`,
@@ -251,19 +251,29 @@ function keysNamed(mesh: Mesh, name: string): ReadonlySet<MemberId> {
   return named;
 }
 
-/** What a key is called, be it by a certificate that lost its number. */
-function nameIn(mesh: Mesh, id: MemberId): string {
-  for (const { statement } of mesh.statements.outranked()) {
-    const isOf = statement.kind === "admin" || statement.kind === "member";
-    if (isOf && statement.certificate.key === id) {
-      return nameOf(mesh, id, statement.certificate.name);
-    }
+/** Certificates that lost their number, by their keys. A thief can hide thousands, and make as many admins. */
+type Hidden = ReadonlyMap<MemberId, readonly Held[]>;
+
+function hiddenCertificates({ statements }: Mesh): Hidden {
+  const hidden = new Map<MemberId, Held[]>();
+  for (const held of statements.outranked()) {
+    const { statement } = held;
+    if (statement.kind !== "admin" && statement.kind !== "member") continue;
+    const all = hidden.get(statement.certificate.key) ?? [];
+    hidden.set(statement.certificate.key, all);
+    all.push(held);
   }
-  return nameOf(mesh, id);
+  return hidden;
 }
 
-function named(mesh: Mesh, ids: readonly MemberId[]): string[] {
-  return ids.map((id) => nameIn(mesh, id)).sort();
+/** What keys are called, be it by certificates that lost their number. */
+function namesIn(mesh: Mesh, hidden: Hidden): (ids: readonly MemberId[]) => string[] {
+  const nameIn = (id: MemberId) => {
+    const statement = hidden.get(id)?.[0]?.statement;
+    const isOne = statement?.kind === "admin" || statement?.kind === "member";
+    return isOne ? nameOf(mesh, id, statement.certificate.name) : nameOf(mesh, id);
+  };
+  return (ids) => ids.map(nameIn).sort();
 }
 
 /** Offices first, then what ends something, then members. */
@@ -275,10 +285,12 @@ function collect(
   mesh: Mesh,
   now: Now,
   successor: Draft & { readonly kind: "successor" },
+  hidden: Hidden,
   without: ReadonlySet<MemberId>,
   since: number,
 ): Recovered {
   const { statements } = mesh;
+  const called = namesIn(mesh, hidden);
   const after = (wishes: readonly Wish[]) =>
     judgeAfter(mesh, now, [
       { signer: mesh.genesis.recoveryKey.toHex(), draft: successor },
@@ -295,7 +307,7 @@ function collect(
   const kept = keptAdmins(mesh, without, since);
   if (!kept.has(mesh.id)) {
     // Whoever has the words may have been let in since.
-    const own = certificateBefore(mesh, mesh.id, since)?.certificate ??
+    const own = certificateBefore(mesh, hidden, mesh.id, since)?.certificate ??
       statements.lastCertificate(mesh.id);
     kept.set(mesh.id, own ?? newcomer(mesh, now, mesh.id, mesh.name, []));
   }
@@ -351,7 +363,7 @@ function collect(
   // out of nothing, under whatever name, does not by that.
   const former = [...statements.admins()].filter((id) => !isOut(id));
   for (const id of former) {
-    const last = certificateBefore(mesh, id, since);
+    const last = certificateBefore(mesh, hidden, id, since);
     if (last === undefined || members.has(id) || byOthers.statements.isRemoved(id)) continue;
     if (isHeldSince(id, last.at)) continue;
     const { certificate } = last;
@@ -381,8 +393,8 @@ function collect(
   const outlook = outlookOf(mesh, now, after(signed), doubt, without);
   return {
     wishes: signed,
-    admins: [...kept.keys()].map((id) => nameIn(mesh, id)).sort(),
-    out: [...without].map((id) => nameIn(mesh, id)).sort(),
+    admins: called([...kept.keys()]),
+    out: called([...without]),
     members:
       signed.filter(({ draft }) => draft.kind === "member" && members.has(draft.certificate.key))
         .length,
@@ -426,18 +438,16 @@ function guestsEndedLines(names: readonly string[]): string[] {
 
 /** What a key was certified as last by what this node heard before `since`. */
 function certificateBefore(
-  mesh: Mesh,
+  { statements }: Mesh,
+  hidden: Hidden,
   key: MemberId,
   since: number,
 ): CertificateStatement | undefined {
-  const { statements } = mesh;
   let last: CertificateStatement | undefined;
-  const hidden = statements.outranked();
   const shown = Array.from(statements.about(key), ({ hash }) => statements.get(hash));
-  for (const held of [...shown, ...hidden]) {
+  for (const held of [...shown, ...hidden.get(key) ?? []]) {
     const statement = held && held.seen < since ? held.statement : undefined;
     if (statement?.kind !== "admin" && statement?.kind !== "member") continue;
-    if (statement.certificate.key !== key) continue;
     if (statement.at >= (last?.at ?? 0)) last = statement;
   }
   return last;

@@ -9,6 +9,7 @@ import {
   demote,
   done,
   healthOf,
+  invite,
   promote,
   refusalOf,
   revoke,
@@ -301,3 +302,26 @@ Deno.test("item 13, invariant 13: where a thief has used the last number, the re
     /the mesh key has signed 16384 .*`shoal recover` names another/,
   );
 });
+
+for (const others of [["a"], ["a", "b"], ["a", "b", "c", "d", "e"]]) {
+  Deno.test(`item 11, invariant 14: what an admin had signed after the copy from which its disk was restored is nobody else's work, with ${others.length} others`, () => {
+    for (const seed of [1, 2, 5]) {
+      const { lab, founder } = village(crypto, others, seed);
+      lab.run(60_000);
+      const copy = structuredClone(founder.disk);
+      assert.ok(copy);
+      const numbers = Array.from({ length: 5 }, () => {
+        invite(founder);
+        return founder.disk?.numbers.own ?? 0;
+      });
+      lab.run(60_000);
+      founder.crash();
+      founder.disk = copy;
+      founder.start();
+      lab.run(60_000);
+      assert.doesNotMatch(healthOf(founder).join("\n"), /not by this machine/, `seed ${seed}`);
+      invite(founder);
+      assert.equal(founder.disk?.numbers.own, Math.max(...numbers) + 1, "no number is used again");
+    }
+  });
+}

@@ -17,6 +17,8 @@ const PATIENCE = 5_000;
 
 export class Comparison {
   readonly #levelled = new Set<MemberId>();
+  /** Those that had statements which we had not. */
+  readonly #lacked = new Set<MemberId>();
   #firstAt: number | undefined;
   #isDone = false;
 
@@ -29,8 +31,16 @@ export class Comparison {
     this.#isDone = true;
   }
 
-  /** Everything has been compared with a member. */
-  levelled(now: Now, id: MemberId): void {
+  /**
+   * Everything has been compared with a member.
+   * @param isMissing whether it has statements that are on their way to us. Then it is compared with once more, and only
+   * once: of what it holds and we refuse, something is missing each time
+   */
+  levelled(now: Now, id: MemberId, isMissing = false): void {
+    if (isMissing && !this.#lacked.has(id)) {
+      this.#lacked.add(id);
+      return;
+    }
     this.#firstAt ??= now.boot;
     this.#levelled.add(id);
   }
@@ -51,6 +61,7 @@ export class Comparison {
     if (isEach || now.boot - this.#firstAt >= PATIENCE) {
       this.#isDone = true;
       this.#levelled.clear();
+      this.#lacked.clear();
     }
   }
 }

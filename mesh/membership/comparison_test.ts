@@ -32,3 +32,14 @@ Deno.test("where nobody else is certified there is nobody to compare with", () =
   comparison.settle();
   assert.ok(comparison.isDone);
 });
+
+Deno.test("invariant 14: who has statements that are still on their way is compared with once more, and not for ever", () => {
+  const comparison = new Comparison();
+  comparison.levelled(at(1), "a", true);
+  comparison.review(at(2), ["a"]);
+  assert.ok(!comparison.isDone, "they have not come");
+  assert.ok(!comparison.has("a"));
+  comparison.levelled(at(3), "a", true);
+  comparison.review(at(4), ["a"]);
+  assert.ok(comparison.isDone, "what is missing still is refused here");
+});

@@ -307,7 +307,9 @@ export class Mesh {
     }
     if (this.#isQuiet) return;
     this.#tell(now, statement, out);
-    if (gained.length + lost.length > 0 || statement.kind === "admin") this.review(now, out);
+    const isOfOffice = gained.length + lost.length > 0 || statement.kind === "admin";
+    // By another mesh key everything may count otherwise.
+    if (isOfOffice) this.review(now, out, statement.kind === "successor" ? undefined : changed);
     else if (this.#reviewing.about(now, statement, out).has(this.id)) this.#claimOwn(now, out);
     for (const one of [statement, ...gained]) this.#inbox.push(...this.#unproven.takeFor(one));
   }
@@ -825,12 +827,15 @@ export class Mesh {
     this.isDirty = true;
   }
 
-  /** Judges everybody anew by what is known now, and by the clock. */
-  review(now: Now, out: Outbox<NodeEvent>): void {
+  /**
+   * Judges everybody anew by what is known now, and by the clock.
+   * @param changed what alone has changed since the last review; undefined: anything may have
+   */
+  review(now: Now, out: Outbox<NodeEvent>, changed?: readonly Statement[]): void {
     this.guests.touch(); // By the clock, too, somebody stops being one.
     this.isDirty ||= this.#isDirtyAtReview;
     this.#isDirtyAtReview = false;
-    this.#reviewing.all(now, out);
+    this.#reviewing.all(now, out, changed);
     this.copies.review(now);
     this.#claimOwn(now, out);
     // By a clock that is wrong at a first join our own token would go, too.
@@ -1095,7 +1100,9 @@ export class Mesh {
   #hear(now: Now, event: SwimEvent, out: Outbox<NodeEvent>): void {
     if (event.kind === "levelled") {
       const membership = this.roster.get(event.id)?.membership;
-      if (membership && isCertified(membership)) this.#comparison.levelled(now, event.id);
+      if (membership && isCertified(membership)) {
+        this.#comparison.levelled(now, event.id, event.wanted.has(KIND.statement));
+      }
       this.#comparison.review(now, this.#certifiedThere());
       if (membership) out.event({ kind: "compared", who: this.roster.who(event.id) });
       return;

@@ -319,3 +319,39 @@ Deno.test("what waits for its proof is judged again when that may have come, and
   mesh.digest(now, out);
   assert.ok(mesh.statements.certificate(society.person(10_000).id));
 });
+
+Deno.test("invariant 13: the word of an office costs as much where thousands have a certificate and are not here as where few have", () => {
+  const looks = [4, 64].map((absent) => {
+    const { society, mesh, out } = setUp();
+    const by = society.person(2);
+    mesh.learn(now, society.sign(society.mesh, adminDraft(by)).bytes, out);
+    for (let n = 0; n < absent; n++) {
+      mesh.learn(now, society.sign(by, memberDraft(society.person(100 + n))).bytes, out);
+    }
+    const judge = mesh.judge.judge.bind(mesh.judge);
+    let judged = 0;
+    mesh.judge.judge = (...of) => {
+      judged++;
+      return judge(...of);
+    };
+    mesh.learn(now, society.sign(society.mesh, adminDraft(society.person(3))).bytes, out);
+    return judged;
+  });
+  assert.equal(looks[0], looks[1]);
+});
+
+Deno.test("invariant 7: with the office of a signer the names end that it gave, also to those who are not here", () => {
+  const { society, mesh, out } = setUp();
+  const [by, token] = [society.person(2), society.person(3)];
+  const use = { key: token.id, uses: 1 };
+  const say = (one: { readonly bytes: Uint8Array }) => mesh.learn(now, one.bytes, out);
+  const [first, second] = [society.person(4), society.person(5)];
+  say(society.sign(society.mesh, adminDraft(by)));
+  say(society.sign(by, memberDraft(first, { name: "first", since: NOW - 2, token: use })));
+  const later = { name: "second", since: NOW - 1, token: use };
+  say(society.sign(society.mesh, memberDraft(second, later)));
+  const holders = () => ["first", "second"].map((name) => [...mesh.roster.namesakes(name)]);
+  assert.deepEqual(holders(), [[first.id], []], "the invite admits one");
+  say(society.sign(society.mesh, { kind: "demoted", key: by.id }));
+  assert.deepEqual(holders(), [[], [second.id]]);
+});

@@ -27,6 +27,8 @@ export const LONG_DEAD = 30 * 86_400;
 const ATTENTION_MAX = 60_000;
 /** Milliseconds after a start, and after the wall clock was set, for which nothing is forgotten by it: it may be wrong. */
 const DOUBTED_FOR = 3_600_000;
+/** Keys that are not in the table and are judged at one review, after the first one: a thief can certify 65,536. */
+const ABSENT_EACH = 16_384;
 /** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
 const FOUND_OUT_WITHIN = 120_000;
 
@@ -61,6 +63,8 @@ export class Reviewing {
   #goesSince: number;
   /** Boot ms of the last review. */
   #reviewedAt: number;
+  /** Keys that are not in the table, and whose turn is still to come; undefined: each had none yet. */
+  #turns: Iterator<MemberId> | undefined;
 
   /** @param begunAt boot ms of this start */
   constructor(
@@ -100,8 +104,11 @@ export class Reviewing {
     return this.isTimely(now) && now.boot - this.#goesSince >= DOUBTED_FOR;
   }
 
-  /** Takes out everybody who is no member any more by what is known now, and back who is again. */
-  all(now: Now, out: Outbox<NodeEvent>): void {
+  /**
+   * Takes out everybody who is no member any more by what is known now, and back who is again.
+   * @param changed what alone has changed since the last review, beside the clock; undefined: anything may have
+   */
+  all(now: Now, out: Outbox<NodeEvent>, changed?: readonly Statement[]): void {
     const { judge, roster, take } = this.links;
     const seconds = secondsOf(now);
     if (this.#watch.look(now) !== 0) this.#goesSince = now.boot;
@@ -118,7 +125,43 @@ export class Reviewing {
     const back = this.untimely.review(now, judgeNow, earlier, wasMember);
     for (const record of back) take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#surplusOf(now, id, out);
-    this.#absent(now, judge.statements.certifiedKeys().union(new Set(roster.absent())), out);
+    this.#absent(now, changed ? this.#concernedBy(changed) : this.#nextAbsent(), out);
+  }
+
+  /** Whose certificates count by other rules now: a use that one does not take is another's by the same invite. */
+  #concernedBy(changed: readonly Statement[]): Set<MemberId> {
+    const { statements } = this.links.judge;
+    const concerned = new Set(changed.map(subjectOf));
+    const tokens = new Set(
+      changed.flatMap((one) => one.kind === "member" && one.token ? [one.token.key] : []),
+    );
+    for (const token of tokens) for (const id of statements.certifiedBy(token)) concerned.add(id);
+    for (const id of [...concerned].map(mirrorOf)) {
+      if (statements.wasCertified(id)) concerned.add(id);
+    }
+    return concerned;
+  }
+
+  /** All of them at first, then so many at each review: by the clock alone nothing changes that cannot wait for minutes. */
+  *#nextAbsent(): Generator<MemberId> {
+    const isFirst = this.#turns === undefined;
+    for (let n = 0; isFirst || n < ABSENT_EACH; n++) {
+      this.#turns ??= this.#everyAbsent();
+      const { value, done } = this.#turns.next();
+      if (done) {
+        this.#turns = this.#everyAbsent();
+        return;
+      }
+      yield value;
+    }
+  }
+
+  /** Goes on through what comes meanwhile, too. */
+  *#everyAbsent(): Generator<MemberId> {
+    const { judge, roster } = this.links;
+    const certified = judge.statements.certifiedKeys();
+    yield* certified;
+    for (const id of roster.absent()) if (!certified.has(id)) yield id;
   }
 
   /** Judges those anew whom a statement concerns. @returns their keys */

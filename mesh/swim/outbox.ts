@@ -15,8 +15,8 @@ export type SwimEvent =
   | { readonly kind: "departed"; readonly id: MemberId }
   /** Dead or left before, alive now: after a healed partition, or a restart. */
   | { readonly kind: "returned"; readonly id: MemberId; readonly absentMs: number }
-  /** A push-pull of ours with this member has ended: we know what it knows. */
-  | { readonly kind: "levelled"; readonly id: MemberId }
+  /** A push-pull of ours with this member has ended: we know what it knows, but for rumours of these kinds on their way. */
+  | { readonly kind: "levelled"; readonly id: MemberId; readonly wanted: ReadonlySet<number> }
   /** We were held suspect, dead or left by someone and have said otherwise. */
   | { readonly kind: "refuted"; readonly incarnation: number };
 

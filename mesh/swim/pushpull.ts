@@ -46,7 +46,8 @@ function longest(items: number): number {
 
 export interface PushPullLink extends InventoryLink {
   /** One of ours has ended: whatever the partner knows has been asked for. */
-  readonly levelled: (partner: Member) => void;
+  /** @param wanted kinds of what we lacked: it is on its way */
+  readonly levelled: (partner: Member, wanted: ReadonlySet<number>) => void;
   /** A claim that the other side makes in a page. */
   readonly hear: (from: Member, claim: Claim) => void;
 }
@@ -58,6 +59,8 @@ interface Session {
   mask: Uint8Array | undefined;
   after: Cursor | undefined;
   tries: number;
+  /** Kinds of the rumours that were asked for: they may be on their way as the session ends. */
+  readonly wanted: Set<number>;
 }
 
 /** Those that we begin, one at a time. */
@@ -86,7 +89,15 @@ export class PushPull {
   begin(partner: Member, seq: number): void {
     if (this.#session !== undefined) return;
     const began = this.moment.now;
-    this.#session = { partner, seq, began, mask: undefined, after: undefined, tries: 0 };
+    this.#session = {
+      partner,
+      seq,
+      began,
+      mask: undefined,
+      after: undefined,
+      tries: 0,
+      wanted: new Set(),
+    };
     this.retry();
   }
 
@@ -131,7 +142,7 @@ export class PushPull {
     if (session.seq !== seq || session.mask !== undefined) return false;
     if (mask.every((byte) => byte === 0)) {
       this.#session = undefined;
-      this.link.levelled(session.partner);
+      this.link.levelled(session.partner, session.wanted);
     } else {
       session.mask = mask;
       session.tries = 0;
@@ -151,11 +162,12 @@ export class PushPull {
     // Nothing is lost: the page is pulled again when the step is sent again.
     if (!this.answers.allows(partner, PUSH_DATAGRAMS * this.limit)) return false;
     const wanted = this.#take(partner, page);
+    for (const { kind } of wanted.list) session.wanted.add(kind);
     const end = this.#push(partner, page, mask, wanted.upto);
     if (wanted.list.length > 0) this.link.send(partner, { kind: "want", rumours: wanted.list });
     if (end === undefined) {
       this.#session = undefined;
-      this.link.levelled(partner);
+      this.link.levelled(partner, session.wanted);
     } else {
       session.after = end;
       session.tries = 0;

@@ -177,7 +177,7 @@ export class Swim {
     const link: PushPullLink = {
       send,
       share: (to, claims, rumours) => gossip.share(to, claims, rumours),
-      levelled: ({ id }) => moment.out.event({ kind: "levelled", id }),
+      levelled: ({ id }, wanted) => moment.out.event({ kind: "levelled", id, wanted }),
       hear: (from, claim) => this.#opinion.hear(from, claim, false),
     };
     const [rumours, fingerprint] = [this.#rumours, this.#fingerprint];
