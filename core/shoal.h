@@ -32,7 +32,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 6u
+#define SHOAL_ABI_VERSION 7u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -111,7 +111,7 @@ enum shoal_device_flags {
 
 #define SHOAL_IFNAME_SIZE 16
 #define SHOAL_NAME_SIZE 32
-#define SHOAL_WORDS_SIZE 80
+#define SHOAL_WORDS_SIZE 192 /* two lists of three back-ends */
 #define SHOAL_MTU_MIN 576
 #define SHOAL_MTU_MAX 65475 /* 65,535 less the 60 bytes of IPv4+UDP+WireGuard */
 #define SHOAL_WORKERS_MAX 64

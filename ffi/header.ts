@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 
 export const Status = {
   OK: 0,
@@ -61,7 +61,7 @@ export const Limit = {
   OFFLOAD_ALL: 63,
   IFNAME_SIZE: 16,
   NAME_SIZE: 32,
-  WORDS_SIZE: 80,
+  WORDS_SIZE: 192,
   MTU_MIN: 576,
   MTU_MAX: 65475,
   WORKERS_MAX: 64,

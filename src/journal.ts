@@ -222,6 +222,8 @@ export function noteNews(news: NodeNews): void {
           "member: with another --state it joins another mesh",
         { mesh: news.mesh },
       );
+    case "poolInside":
+      return log.warn("{why}", { why: news.why });
     case "nameNotFound":
       return log.warn(
         "no machine finds this node by the name {name}, which means something else everywhere: an admin renames it by " +

@@ -86,6 +86,8 @@ export type NodeNews =
   }
   /** This node has the mesh key of a mesh of which it knows no other member: it asks no other mesh to let it in. */
   | { readonly kind: "joinIgnored"; readonly mesh: string }
+  /** A person has founded a mesh with a pool that this machine is inside. */
+  | { readonly kind: "poolInside"; readonly why: string }
   /** A new node has a name by which DNS gives nobody an answer. */
   | { readonly kind: "nameNotFound"; readonly name: string }
   /** This node has another name than the one that it was started with. */
@@ -742,12 +744,16 @@ export class MeshNode {
     );
   }
 
-  /** A machine inside the pool would lose its own network by founding a mesh with it, and no mesh changes its pool. */
+  /**
+   * A machine inside the usual pool may lose its own network by founding a mesh with it, and no mesh changes its pool. Whoever
+   * names such a pool means it: what is below the tunnel goes around it (underlay.ts), and the warning comes at once.
+   */
   #refuseRivalPool(): void {
-    const { tun, pool, interface: ifname } = this.options;
-    if (!tun) return;
-    const refused = rivalPool(this.#outside, ifname, pool);
-    if (refused !== undefined) throw refused;
+    const { tun, pool, interface: ifname, onNews } = this.options;
+    const rival = tun ? rivalPool(this.#outside, ifname, pool) : undefined;
+    if (rival === undefined) return;
+    if (pool === undefined) throw new Failure(Exit.stuck, `node: ${rival}`);
+    onNews({ kind: "poolInside", why: rival });
   }
 
   /** The usual port was taken as the node started: firewalls and invites name it, so it is taken as soon as it is free. */
@@ -880,29 +886,29 @@ export class MeshNode {
   }
 }
 
-/** What a founder says that has an address inside the pool that its mesh would have. */
+/** What is to be said of a founder that has an address inside the pool of its mesh. */
 export function rivalPool(
   outside: Outside,
   ifname: string,
   pool: Prefix | undefined,
-): Failure | undefined {
+): string | undefined {
   const [rival] = outside.rivalsOf(ifname, pool ?? DEFAULT_POOL);
   if (rival === undefined) return undefined;
   const free = OTHER_POOLS.find((text) => {
     const other = readPool(text);
     return other.ok && outside.rivalsOf(ifname, other.value).length === 0;
   });
-  const inside = `inside ${formatPool(pool ?? DEFAULT_POOL)}, from which ` +
-    (pool === undefined
-      ? "a mesh takes its addresses"
-      : "this mesh would take its addresses (--pool)");
-  return new Failure(
-    pool === undefined ? Exit.stuck : Exit.usage,
-    `node: ${rival.name} of this machine has ${rival.address}, ${inside}: found it with another network` +
-      (free === undefined
-        ? " (--pool)"
-        : `, for example --pool ${free} (of a service: SHOAL_POOL=${free} in /etc/shoal/NAME.conf)`),
-  );
+  const which = pool === undefined
+    ? "a mesh takes its addresses"
+    : "this mesh takes its addresses, for good";
+  return `${rival.name} of this machine has ${rival.address}, inside ${
+    formatPool(pool ?? DEFAULT_POOL)
+  }, from which ` +
+    `${which}: found it with another network` +
+    (free === undefined
+      ? " (--pool)"
+      : `, for example --pool ${free} (of a service: SHOAL_POOL=${free} in /etc/shoal/NAME.conf)`) +
+    (pool === undefined ? "" : ", or it cannot reach what else has addresses there");
 }
 
 /** A sentence of mesh about what is wrong, as the failure that a person sees. */

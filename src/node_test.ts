@@ -341,14 +341,12 @@ Deno.test("a founder with an address inside the pool is refused, whether that wa
     return pool.value;
   };
   const usual = rivalPool(outside, "shoal0", undefined);
-  assert.equal(usual?.code, Exit.stuck);
   assert.match(
-    usual.message,
-    /^node: tailscale0 of this machine has 100\.64\.0\.9, inside 100\.64\.0\.0\/10, .*--pool 172\.27\.0\.0\/16 .*SHOAL_POOL=/,
+    usual ?? "",
+    /^tailscale0 of this machine has 100\.64\.0\.9, inside 100\.64\.0\.0\/10, .*--pool 172\.27\.0\.0\/16 .*SHOAL_POOL=/,
   );
   const chosen = rivalPool(outside, "shoal0", poolOf("10.66.0.0/16"));
-  assert.equal(chosen?.code, Exit.usage, "a wrong option");
-  assert.match(chosen.message, /lab0 of this machine has 10\.66\.0\.1, inside 10\.66\.0\.0\/16/);
+  assert.match(chosen ?? "", /lab0 of this machine has 10\.66\.0\.1, inside 10\.66\.0\.0\/16/);
   assert.equal(rivalPool(outside, "shoal0", poolOf("10.78.0.0/16")), undefined);
 });
 
