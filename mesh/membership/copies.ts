@@ -7,32 +7,24 @@ import type { NodeEvent } from "../event.ts";
 import type { GuestTunnels } from "../guest_tunnels.ts";
 import type { Now, Outbox, PeerId } from "../machine.ts";
 import type { MemberTunnels } from "../member_tunnels.ts";
-import type { SwimOutbox } from "../swim/outbox.ts";
 import type { Swim } from "../swim/swim.ts";
-import type { PayloadKind, Seal } from "../wire/seal.ts";
+import type { Seal } from "../wire/seal.ts";
 import type { MemberId } from "./identity.ts";
 import { KIND, recordRumour, twinRumour } from "./news.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
 import type { Member, Roster } from "./roster.ts";
+import type { Sending } from "./spreading.ts";
 import { type Alarm, Twins } from "./twins.ts";
 
 /** Milliseconds between two records of another machine that its first one is shown. */
 const PACE = 1_000;
 
-interface Links {
+interface Links extends Sending {
   readonly roster: Roster;
   readonly seal: Seal;
   readonly swim: Swim;
   readonly tunnels: MemberTunnels;
   readonly guests: GuestTunnels;
-  readonly send: (
-    now: Now,
-    to: MemberId,
-    kind: PayloadKind,
-    payload: Uint8Array,
-    out: Outbox<NodeEvent>,
-  ) => void;
-  readonly swimOut: (now: Now, out: Outbox<NodeEvent>) => SwimOutbox;
 }
 
 export class Copies {

@@ -24,11 +24,9 @@ const FAREWELLS = 128;
 /** How many members greet a newcomer on their own, or tell somebody its end, on average. */
 const GREETERS = 8;
 
-interface Links {
-  readonly random: Random;
-  readonly roster: Roster;
-  readonly statements: Statements;
-  readonly swim: Swim;
+/** How a part of a mesh reaches the others. */
+export interface Sending {
+  /** Seals for a member, and sends. */
   readonly send: (
     now: Now,
     to: MemberId,
@@ -36,7 +34,15 @@ interface Links {
     payload: Uint8Array,
     out: Outbox<NodeEvent>,
   ) => void;
+  /** Where swim puts what it has to say. */
   readonly swimOut: (now: Now, out: Outbox<NodeEvent>) => SwimOutbox;
+}
+
+interface Links extends Sending {
+  readonly random: Random;
+  readonly roster: Roster;
+  readonly statements: Statements;
+  readonly swim: Swim;
 }
 
 export class Spreading {
