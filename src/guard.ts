@@ -63,13 +63,18 @@ export class Guard {
     if (this.#refusal === undefined || this.#wanted.length === 0) return [];
     const { ifname } = this.link.info();
     const own = this.#wanted.map(({ address }) => formatAddress(address)).join(" and ");
-    const rules = this.#wanted.map((prefix) => {
+    const rules = this.#wanted.flatMap((prefix) => {
       const ip = prefix.address.length === 16 ? "ip6" : "ip";
       const { address, length } = networkOf(prefix);
-      return `add rule inet filter input iifname != { "lo", "${ifname}" } ` +
-        `${ip} saddr ${formatAddress(address)}/${length} ${ip} daddr ${
-          formatAddress(prefix.address)
-        } drop`;
+      const ours = formatAddress(prefix.address);
+      const past = `iifname != { "lo", "${ifname}" } ${ip} saddr`;
+      return [
+        `add rule inet filter input ${past} ${
+          formatAddress(address)
+        }/${length} ${ip} daddr ${ours} drop`,
+        // In our own name it would be forwarded into the tunnel, where this machine forwards.
+        `add rule inet filter forward ${past} ${ours} drop`,
+      ];
     });
     return [
       `not guarded: whoever is on a network of this machine can send to ${own} in a member's name, past the tunnel: this ` +

@@ -70,7 +70,9 @@ Deno.test("a kernel that refuses is told of once, tried again, and status says w
   assert.ok(
     line?.endsWith(
       `nft 'add rule inet filter input iifname != { "lo", "shoal0" } ip saddr 100.64.0.0/10 ip daddr 100.64.0.7 ` +
-        `drop; add rule inet filter input iifname != { "lo", "shoal0" } ip6 saddr fd00::/64 ip6 daddr fd00::7 drop'`,
+        `drop; add rule inet filter forward iifname != { "lo", "shoal0" } ip saddr 100.64.0.7 drop; ` +
+        `add rule inet filter input iifname != { "lo", "shoal0" } ip6 saddr fd00::/64 ip6 daddr fd00::7 drop; ` +
+        `add rule inet filter forward iifname != { "lo", "shoal0" } ip6 saddr fd00::7 drop'`,
     ),
     line,
   );
