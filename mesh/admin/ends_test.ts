@@ -17,13 +17,14 @@ import {
   village,
 } from "../sim/people.ts";
 
-/** Milliseconds of which these stories are told; a machine that is stolen is noticed after two. */
+/** Milliseconds: the times in these tests are so many of this apart. */
 const SPAN = 300_000;
 
 /** Unix seconds, so many spans ago. */
 function ago(by: Computer, spans: number): number {
   return secondsAt(by) - spans * SPAN / 1_000;
 }
+
 const RECOVERY = new Uint8Array(32).fill(77);
 const recoveryKey = crypto.ed25519FromSeed(RECOVERY).publicKey;
 

@@ -159,7 +159,7 @@ export function recover(
       : []),
     ...(plan.guests > 0 ? [`${counted(plan.guests, "guest")} signed anew`] : []),
     ...guestsEndedLines(plan.guestsEnded),
-    ...laterEndsLines(mesh, plan.laterEnds, "a lost signer"),
+    ...laterEndsLines(mesh, plan.laterEnds, "somebody who is not believed any more"),
     ...(again.length > 0
       ? [
         `${

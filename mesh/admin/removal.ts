@@ -16,6 +16,7 @@ import {
   authorityOf,
   counted,
   type Insistence,
+  listOf,
   meshKeyKeepers,
   meshKeyOf,
   nameOf,
@@ -312,7 +313,7 @@ function heirloomLines(mesh: Mesh, admin: MemberId, name: string, since: number)
     `what ${name} signed before its office ended was signed anew then, and this does not undo that`,
   ];
   const say = (what: string, names: readonly string[], rest: string) => {
-    if (names.length > 0) lines.push(`${counted(names.length, what)} ${rest}: ${names.join(", ")}`);
+    if (names.length > 0) lines.push(`${counted(names.length, what)} ${rest}: ${listOf(names)}`);
   };
   const sinceThen = `that ${name} certified since then`;
   say(
