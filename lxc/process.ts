@@ -83,7 +83,7 @@ export class Process {
   async pid(): Promise<number | undefined> {
     while (!this.#ended) {
       let pid = await childOf(this.#child.pid);
-      for (let i = 0; i < this.#waiting && pid !== undefined; i++) pid = await childOf(pid);
+      for (let i = 0; i < this.#waiting && pid !== undefined; i++) pid = await childInside(pid);
       if (pid !== undefined) return pid;
       await new Promise((wake) => setTimeout(wake, 2)); // between nsenter's start and its fork
     }
@@ -167,7 +167,29 @@ async function feed(stdin: WritableStream<Uint8Array>, input: string | Uint8Arra
 
 /** The first child of a process of ours, or undefined when it has none (proc(5), `task/TID/children`). */
 export async function childOf(pid: number): Promise<number | undefined> {
+  return (await childrenOf(pid))[0];
+}
+
+/**
+ * The first child of a process of ours that lives in a process namespace further in, or undefined. `lxc-attach` forks a
+ * helper that enters the container and forks the program; the helper stays outside, ends, and is the first child of
+ * `lxc-attach` until that one waits for it, which may be after the program's first line.
+ */
+async function childInside(pid: number): Promise<number | undefined> {
+  const depth = await namespaceDepth(pid);
+  for (const child of await childrenOf(pid)) {
+    if (await namespaceDepth(child) > depth) return child;
+  }
+  return undefined;
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
   const text = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`).catch(() => "");
-  const first = text.trim().split(" ")[0];
-  return first === undefined || first === "" ? undefined : Number(first);
+  return text.split(" ").filter((word) => word.trim() !== "").map(Number);
+}
+
+/** In how many nested process namespaces a process has a number; 0 when it is gone (proc(5), `NSpid`). */
+async function namespaceDepth(pid: number): Promise<number> {
+  const text = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
+  return /^NSpid:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/).length ?? 0;
 }
