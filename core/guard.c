@@ -34,7 +34,7 @@ struct guard {
     uint32_t sequence;
     char ifname[SHOAL_IFNAME_SIZE];
     char table[NAME_SIZE];
-    bool made; /* the table is there */
+    enum { TABLE_ABSENT, TABLE_UNSURE, TABLE_MADE } state; /* unsure: the kernel's answer was lost */
     uint64_t drops;
 };
 
@@ -282,8 +282,9 @@ static void put_guarding_rule(struct batch *batch, uint32_t ifindex,
 /* ---- Transactions ------------------------------------------------------------------------- */
 
 /* Takes in all that the kernel has answered, which it does before send(2) returns.
+ * @param is_known whether the kernel said what became of the transaction
  * @return 0 when it acknowledged the message of this number; else its first error */
-static int answer_to(struct guard *guard, uint32_t number) {
+static int answer_to(struct guard *guard, uint32_t number, bool *is_known) {
     char bytes[ANSWER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
     int error = 0;
     bool done = false;
@@ -291,8 +292,10 @@ static int answer_to(struct guard *guard, uint32_t number) {
         ssize_t length = mnl_socket_recvfrom(guard->socket, bytes, sizeof(bytes));
         if (length < 0 && errno == EINTR)
             continue;
-        if (length < 0)
+        if (length < 0) {
+            *is_known = error || done;
             return error ? error : done ? 0 : errno == EAGAIN ? EPROTO : errno;
+        }
         int left = (int)length;
         for (const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)bytes;
              mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
@@ -311,7 +314,7 @@ static int transact(struct guard *guard, uint32_t ifindex, const struct shoal_pr
                     uint32_t count) {
     struct batch batch = {.guard = guard};
     put_message(&batch, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-    if (guard->made) {
+    if (guard->state != TABLE_ABSENT) {
         put_rule(&batch, NFT_MSG_DELRULE, 0, ARRIVALS);
     } else {
         put_table(&batch);
@@ -329,20 +332,27 @@ static int transact(struct guard *guard, uint32_t ifindex, const struct shoal_pr
     size_t size = batch.length + batch.last->nlmsg_len;
     if (mnl_socket_sendto(guard->socket, batch.bytes, size) < 0)
         return errno;
-    return answer_to(guard, number);
+    bool is_known;
+    int error = answer_to(guard, number, &is_known);
+    if (guard->state != TABLE_MADE && (!error || !is_known))
+        guard->state = error ? TABLE_UNSURE : TABLE_MADE;
+    return error;
 }
 
 int guard_set(struct guard *guard, uint32_t ifindex, const struct shoal_prefix *addresses,
               uint32_t count) {
-    if (!guard->made)
+    if (guard->state == TABLE_ABSENT)
         snprintf(guard->table, sizeof(guard->table), "shoal-%s", guard->ifname);
     int error = transact(guard, ifindex, addresses, count);
+    if (guard->state == TABLE_UNSURE && (error == ENOENT || error == EPERM)) {
+        guard->state = TABLE_ABSENT; /* none was made, or this name is another one's */
+        error = transact(guard, ifindex, addresses, count);
+    }
     /* An interface that was renamed has left its name to another one, whose table is this. */
-    if (!guard->made && (error == EEXIST || error == EPERM)) {
+    if (guard->state == TABLE_ABSENT && (error == EEXIST || error == EPERM)) {
         snprintf(guard->table, sizeof(guard->table), "shoal-%s-%u", guard->ifname, ifindex);
         error = transact(guard, ifindex, addresses, count);
     }
-    guard->made = guard->made || !error;
     return error;
 }
 
@@ -392,7 +402,7 @@ static void take_rule(const struct nlmsghdr *message, uint64_t *packets) {
 uint64_t guard_drops(struct guard *guard) {
     char bytes[ANSWER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
     struct batch batch = {.guard = guard};
-    if (!guard->made)
+    if (guard->state == TABLE_ABSENT)
         return guard->drops;
     put_rule(&batch, NFT_MSG_GETRULE, NLM_F_DUMP, DROPPED);
     if (mnl_socket_sendto(guard->socket, batch.last, batch.last->nlmsg_len) < 0)

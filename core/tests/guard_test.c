@@ -1,6 +1,7 @@
 /* What comes past the tunnel with a source in the inner network, for one of our own inner
  * addresses, is dropped by the kernel, and nothing else is. Real interfaces in namespaces of the
  * test's own. */
+// LDFLAGS: -Wl,--wrap=mnl_socket_recvfrom
 #include "guard.h"
 
 #include <arpa/inet.h>
@@ -17,6 +18,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <libmnl/libmnl.h>
 
 #include "namespace.h"
 #include "unit.h"
@@ -233,6 +236,43 @@ an_interface_that_is_renamed_is_guarded_and_so_is_the_one_that_has_its_name(void
           " ip addr replace fd09::1/64 dev t0 nodad; ip addr replace fd09::2/64 dev t0 nodad");
 }
 
+static int answers_to_lose; /* receive calls that say ENOBUFS, as the kernel where no memory is free */
+
+ssize_t __real_mnl_socket_recvfrom(const struct mnl_socket *socket, void *bytes, size_t size);
+ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *socket, void *bytes, size_t size);
+ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *socket, void *bytes, size_t size) {
+    ssize_t length = __real_mnl_socket_recvfrom(socket, bytes, size);
+    if (length < 0 || !answers_to_lose)
+        return length;
+    answers_to_lose--;
+    errno = ENOBUFS;
+    return -1;
+}
+
+static void after_an_answer_that_was_lost_there_is_one_table_that_guards(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    lead(false);
+    struct guard *guard = guard_open("t0"), *namesake = guard_open("t0");
+    assert_non_null(guard);
+    assert_non_null(namesake);
+    for (uint32_t count = 2; count > 0; count--) { /* of the table, and of other rules */
+        answers_to_lose = 1;
+        assert_int_equal(guard_set(guard, if_nametoindex("t0"), inner, count), ENOBUFS);
+    }
+    assert_int_equal(guard_set(guard, if_nametoindex("t0"), inner, 2), 0);
+    shell("test $(nft list tables | grep -c shoal) = 1");
+    answers_to_lose = 1; /* a refusal: the name is taken */
+    assert_int_equal(guard_set(namesake, if_nametoindex("t0"), inner, 1), ENOBUFS);
+    assert_int_equal(guard_set(namesake, if_nametoindex("t0"), inner, 1), 0);
+    shell("test $(nft list tables | grep -c shoal) = 2");
+    guard_close(namesake);
+    for (int v6 = 0; v6 < 2; v6++)
+        expect_unheard(v6, INNER);
+    assert_int_equal(guard_drops(guard), 2);
+    guard_close(guard);
+}
+
 static void the_table_goes_with_the_process_that_made_it(void **state) {
     (void)state;
     NEEDS_NAMESPACE;
@@ -315,6 +355,7 @@ int main(void) {
         cmocka_unit_test(other_addresses_replace_those_before_and_what_was_counted_stays),
         cmocka_unit_test(
             an_interface_that_is_renamed_is_guarded_and_so_is_the_one_that_has_its_name),
+        cmocka_unit_test(after_an_answer_that_was_lost_there_is_one_table_that_guards),
         cmocka_unit_test(the_table_goes_with_the_process_that_made_it),
         cmocka_unit_test(without_the_right_nothing_is_guarded_and_the_errno_says_so),
         cmocka_unit_test(a_device_guards_its_addresses_until_it_closes),
