@@ -34,7 +34,11 @@ struct guard {
     uint32_t sequence;
     char ifname[SHOAL_IFNAME_SIZE];
     char table[NAME_SIZE];
-    enum { TABLE_ABSENT, TABLE_UNSURE, TABLE_MADE } state; /* unsure: the kernel's answer was lost */
+    enum {
+        TABLE_ABSENT,
+        TABLE_UNSURE,
+        TABLE_MADE
+    } state; /* unsure: the kernel's answer was lost */
     uint64_t drops;
 };
 

@@ -236,7 +236,8 @@ an_interface_that_is_renamed_is_guarded_and_so_is_the_one_that_has_its_name(void
           " ip addr replace fd09::1/64 dev t0 nodad; ip addr replace fd09::2/64 dev t0 nodad");
 }
 
-static int answers_to_lose; /* receive calls that say ENOBUFS, as the kernel where no memory is free */
+static int
+    answers_to_lose; /* receive calls that say ENOBUFS, as the kernel where no memory is free */
 
 ssize_t __real_mnl_socket_recvfrom(const struct mnl_socket *socket, void *bytes, size_t size);
 ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *socket, void *bytes, size_t size);
