@@ -3,12 +3,12 @@
  * corpus, and every *_test.ts. One line a file; the output of what failed in full; closes with `N passed, N failed` (and
  * `, N skipped`).
  *
- *   ./run test                    everything; of some suites a third, another each day (./run test -h says of which)
+ *   ./run test                    everything; of some suites a part, another each day (./run test -h says of which)
  *   ./run test quick              what answers within a minute
  *   ./run test core mesh          these suites, all of them (./run test -h lists them)
  *   ./run test src/wg             the test files below a path
  *   ./run test --filter TEXT      only tests whose name contains TEXT (C: whose program's name does)
- *   ./run test --third 0|1|2|all  of what rotates this third, or all of it
+ *   ./run test --day 0|…|5|all    of what rotates the part of this day, or all of it
  */
 import { parseArgs } from "node:util";
 import { plain, shown } from "./shown.ts";
@@ -26,11 +26,15 @@ const RIGHTS = ["--allow-all"];
 const TIMEOUT = { build: 600, program: 300, file: 900, yielding: 1800 };
 /** Seconds that each fuzzer runs (T16). */
 const FUZZ = { seconds: Number(Deno.env.get("SHOAL_FUZZ_SECONDS") ?? 10) };
-/** Of what takes minutes the battery runs a third, so that three days run all of it. */
-const THIRDS = 3;
+/**
+ * Of what takes minutes the battery runs a part each day. What is run once more under something that watches it has six
+ * days, since the same tests run without it every day; a search has three.
+ */
+const DAYS = 6;
+const SEARCH_DAYS = 3;
 const ROTATING =
-  "core-asan, core-tsan, core-valgrind, core-uring, ffi-asan, ffi-ubsan, src-ubsan, " +
-  "the seeds of searches in mesh and the fuzzers' searches";
+  "a sixth of core-asan, core-tsan, core-valgrind, core-uring, ffi-asan, ffi-ubsan and src-ubsan, " +
+  "a third of the seeds of searches in mesh and of the fuzzers' searches";
 /** As `run` says before it installs anything. */
 const LASTS = /^TESTS_LAST='(.*)'/m.exec(Deno.readTextFileSync(`${ROOT}/run`))?.[1] ?? "long";
 /** Suites whose files share one process; the others call native code or other programs and get one each. */
@@ -68,8 +72,8 @@ const LONG =
 /** The part of the battery that was asked for. */
 interface Wanted {
   readonly filter: string | undefined;
-  /** Of what takes minutes, which third; undefined: all. */
-  readonly third: number | undefined;
+  /** Of what takes minutes, the part of which day, below DAYS; undefined: all. */
+  readonly day: number | undefined;
 }
 
 /** One file or program; it tells about itself as it ends. */
@@ -204,19 +208,19 @@ interface CoreRun {
   readonly env?: Readonly<Record<string, string>>;
   /** Programs that mean nothing so, by name. */
   readonly without?: (program: string) => boolean;
-  /** Where a third of the programs runs each day: how many days before the others, so that days cost alike. */
+  /** Where a part of the programs runs each day: how many days before the others, so that days cost alike. */
   readonly rotates?: number;
 }
 
 const CORE_RUNS = {
   release: { build: "release" },
-  // Two days apart from valgrind: then no day has the dearest of each.
+  // Days apart from valgrind and each other: then no day has the dearest of each.
   asan: { build: "asan", rotates: 2 },
   /** Where no thread is started, which no_threads.h holds a program to, there is no race. */
   tsan: {
     build: "tsan",
     without: (program) => includes(program, "no_threads.h"),
-    rotates: 2,
+    rotates: 4,
   },
   /** Everything is received by io_uring, where the kernel grants it: world.h alone asks for that. */
   uring: {
@@ -240,11 +244,11 @@ function coreSuite(how: keyof typeof CORE_RUNS): Suite {
   const computes = under.length > 0;
   return {
     computes,
-    jobs({ filter, third }) {
+    jobs({ filter, day }) {
       const wanted = programs("tests", "_test").filter((name) =>
         name.includes(filter ?? "") && without?.(name) !== true
       ).filter((_, i) =>
-        rotates === undefined || third === undefined || (i + rotates) % THIRDS === third
+        rotates === undefined || day === undefined || (i + rotates) % DAYS === day
       );
       return wanted.map((name) => async () => {
         if (!await make(build, "tests")) return;
@@ -267,10 +271,11 @@ function coreSuite(how: keyof typeof CORE_RUNS): Suite {
 const fuzzSuite: Suite = {
   // An input that takes a second of anybody's time counts as an endless loop.
   computes: false,
-  jobs({ filter, third }) {
+  jobs({ filter, day }) {
     const wanted = programs("tests/fuzz", "_fuzz").filter((name) => name.includes(filter ?? ""));
     return wanted.map((name, i) => async () => {
-      const seconds = third === undefined || i % THIRDS === third ? FUZZ.seconds : 0;
+      const searches = day === undefined || i % SEARCH_DAYS === day % SEARCH_DAYS;
+      const seconds = searches ? FUZZ.seconds : 0;
       if (await make("fuzz", "fuzz-build")) await fuzz(name, seconds);
     });
   },
@@ -325,22 +330,22 @@ async function sanitizerEnv(variant: string): Promise<Record<string, string>> {
   return { ...library, LD_PRELOAD: output, ASAN_OPTIONS: "detect_leaks=0" };
 }
 
-/** Test files below a folder; with a variant, against the library of that build; where it rotates, a third of the files. */
+/** Test files below a folder; with a variant, against the library of that build; where it rotates, a sixth of the files. */
 function denoSuite(files: readonly string[], variant?: string, rotates = false): Suite {
   return {
     computes: files.some((file) => roomOf(file) === "mesh"),
-    jobs({ filter, third }) {
+    jobs({ filter, day }) {
       // The long ones first, so that at the end no processor waits for another.
       const shared = files.filter((file) => SHARED.has(roomOf(file)))
         .sort((a, b) => Number(LONG.test(b)) - Number(LONG.test(a)));
       const apart = files.filter((file) => !shared.includes(file))
-        .filter((_, i) => !rotates || third === undefined || i % THIRDS === third);
+        .filter((_, i) => !rotates || day === undefined || i % DAYS === day);
       const title = variant === undefined ? "" : ` (${variant})`;
       const partOf = (room: string) => variant === undefined ? room : `${room}-${variant}`;
       const rooms = [...new Set(shared.map(roomOf))].join(", ");
       const env = {
         ...SIMULATORS_MALLOC,
-        ...third !== undefined && { SHOAL_THIRD: `${third}` },
+        ...day !== undefined && { SHOAL_THIRD: `${day % SEARCH_DAYS}` },
       };
       const together = () => denoTest(partOf(rooms), shared, `${rooms}${title}`, filter, env);
       return [
@@ -467,7 +472,7 @@ async function main(args: string[]): Promise<number> {
   const files = typescriptFiles(ROOT).filter((file) => file.endsWith("_test.ts"));
   const options = {
     filter: { type: "string" },
-    third: { type: "string" },
+    day: { type: "string" },
     help: { type: "boolean", short: "h" },
   } as const;
   let parsed;
@@ -478,11 +483,11 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   if (parsed.values.help === true) {
-    console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT] [--third 0|1|2|all]\n");
+    console.log("usage: ./run test [SUITE|PATH …] [--filter TEXT] [--day 0|1|2|3|4|5|all]\n");
     console.log(`suites: quick, ${[...suites(files).keys()].join(" ")}\n`);
     console.log(
-      `Without a name all of them run, but a third of ${ROTATING},\n` +
-        `another each day (--third chooses one, or all). On two processors that takes ${LASTS}, quick one minute.`,
+      `Without a name all of them run, but ${ROTATING},\n` +
+        `others each day (--day chooses one day's, or all). On two processors that takes ${LASTS}, quick one minute.`,
     );
     return 0;
   }
@@ -493,31 +498,29 @@ async function main(args: string[]): Promise<number> {
   }
   const { filter } = parsed.values;
   const isAll = parsed.positionals.length === 0 && filter === undefined;
-  const third = thirdOf(parsed.values.third ?? (isAll ? undefined : "all"));
-  if (third === "unknown") {
-    console.error(`test: --third takes 0, 1, 2 or all, not ${shown(parsed.values.third ?? "")}`);
+  const day = dayOf(parsed.values.day ?? (isAll ? undefined : "all"));
+  if (day === "unknown") {
+    console.error(`test: --day takes 0 to 5 or all, not ${shown(parsed.values.day ?? "")}`);
     return 2;
   }
   endChildrenOnSignals();
-  if (third !== undefined) {
-    console.log(
-      `a third of ${ROTATING}: --third ${third} plays this one again, --third all the whole`,
-    );
+  if (day !== undefined) {
+    console.log(`${ROTATING}: --day ${day} runs these again, --day all the whole`);
   }
   const start = performance.now();
   const jobsOf = (computes: boolean) =>
     chosen.filter((suite) => suite.computes === computes)
-      .flatMap((suite) => suite.jobs({ filter, third }));
+      .flatMap((suite) => suite.jobs({ filter, day }));
   await runAll(jobsOf(false), jobsOf(true));
   tellCosts(start);
   return close();
 }
 
-/** Which third is meant, today's when nobody says; undefined: all of it. */
-function thirdOf(argument: string | undefined): number | undefined | "unknown" {
+/** Which day is meant, today when nobody says; undefined: all of what rotates. */
+function dayOf(argument: string | undefined): number | undefined | "unknown" {
   if (argument === "all") return undefined;
-  if (argument === undefined) return Math.floor(Date.now() / 86_400_000) % THIRDS;
-  return /^[012]$/.test(argument) ? Number(argument) : "unknown";
+  if (argument === undefined) return Math.floor(Date.now() / 86_400_000) % DAYS;
+  return /^[0-5]$/.test(argument) ? Number(argument) : "unknown";
 }
 
 /**

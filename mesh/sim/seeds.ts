@@ -1,6 +1,6 @@
 /**
  * Which seeds the searches of the fast set play: of each search a third a day, so that three days play all of them. The
- * third is what SHOAL_THIRD=0|1|2 says (`./run test --third`); all are played where nobody says.
+ * third is what SHOAL_THIRD=0|1|2 says (`./run test --day` sets it); all are played where nobody says.
  */
 
 /** Whether the seed, or the history of this number, is among those of the third. */
