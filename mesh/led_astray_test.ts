@@ -3,20 +3,14 @@
  * in the names of all others, so that what these say themselves is behind that (item 11).
  */
 import assert from "node:assert/strict";
-import { Writer } from "./codec.ts";
-import { headOf } from "./datagram.ts";
-import { identityFromSeed } from "./membership/identity.ts";
-import { type NodeRecord, openRecord } from "./membership/record.ts";
+import { CopiedKey, type Direction } from "./sim/copied_key.ts";
 import type { Computer } from "./sim/node_lab.ts";
 import { healthOf, told, village } from "./sim/people.ts";
 import { toyCrypto as crypto } from "./sim/toy_crypto.ts";
 import { encodeTop, FIRST_MAX, LEAP } from "./wire/seal.ts";
 
 const SECOND = 1_000;
-const BASE64URL = { alphabet: "base64url" } as const;
-const NOTICE = 4;
 const BOTH = ["asOwner", "toOwner"] as const;
-type Direction = typeof BOTH[number];
 
 interface Numbers {
   readonly counter: number;
@@ -32,52 +26,14 @@ function setUp() {
   assert.ok(victim);
   lab.run(80 * SECOND);
   const honest = [founder, ...rest];
-  const meshId = Uint8Array.fromHex(founder.node.status(founder.now()).mesh?.id ?? "");
-  const { id, signing: { publicKey }, tunnelSecret } = identityFromSeed(
-    crypto,
-    victim.identitySeed,
-  );
-  const disk = victim.disk;
-  const own = recordOf(founder, id, meshId);
-  assert.ok(disk);
-  /** One datagram for each other member, with the addresses of those whom it seems to come from. */
-  const strike = (direction: Direction, { counter, later = 0, top }: Numbers) => {
-    for (const one of honest) {
-      const { key, run } = recordOf(victim, one.id, meshId);
-      const shared = crypto.x25519(tunnelSecret, crypto.ed25519ToX25519Public(key) ?? key);
-      assert.ok(shared && one.disk);
-      const isOwner = direction === "asOwner";
-      const [from, to] = isOwner ? [publicKey, key] : [key, publicKey];
-      const [boot, echo] = isOwner
-        ? [disk.boot + later, one.disk.boot]
-        : [one.disk.boot, disk.boot];
-      const secret = crypto.hmacBlake2s(shared, label("pair"), meshId, from, to);
-      const hint = crypto.blake2sMac(meshId, label("hint"), from, to).subarray(0, 8);
-      const head = new Writer().bytes(headOf("sealed")).bytes(hint).finish();
-      const half = Uint8Array.fromHex(isOwner ? own.run : run).subarray(0, 4);
-      const payload = top === undefined ? new Uint8Array(0) : encodeTop(top);
-      const inner = new Writer().u32(boot).u48(counter).u32(echo).bytes(half).u8(NOTICE)
-        .bytes(payload).finish();
-      const nonce = lab.random(24);
-      const sealed = crypto.xchacha20poly1305Seal(secret, nonce, head, inner);
-      const bytes = new Writer().bytes(head).bytes(nonce).bytes(sealed).finish();
-      const [source, goal] = isOwner ? [victim, one] : [one, victim];
-      lab.network.send(source.address, goal.address, bytes, bytes.length);
-    }
+  const key = new CopiedKey(victim, honest);
+  const strike = (direction: Direction, { top, ...numbers }: Numbers) => {
+    key.strike(direction, {
+      ...numbers,
+      ...(top === undefined ? {} : { payload: encodeTop(top) }),
+    });
   };
   return { lab, victim, honest, strike };
-}
-
-function label(text: string): Uint8Array {
-  return new TextEncoder().encode(`shoal ${text} 3\0`);
-}
-
-function recordOf(by: Computer, id: string, meshId: Uint8Array): NodeRecord {
-  for (const { record } of by.disk?.members ?? []) {
-    const opened = openRecord(crypto, meshId, Uint8Array.fromBase64(record, BASE64URL));
-    if (opened.ok && opened.value.id === id) return opened.value;
-  }
-  throw new Error(`no record of ${id}`);
 }
 
 /** Looks at the members each second. @returns in how many of a hundred looks the victim was alive to one */

@@ -137,11 +137,17 @@ export class MemberTunnels {
   }
 
   /** A member has proven to be at a place. */
-  proven(now: Now, { id, peer }: Member, place: Endpoint, out: Outbox<NodeEvent>): void {
+  proven(now: Now, member: Member, place: Endpoint, out: Outbox<NodeEvent>): void {
+    const { id, peer } = member;
+    if (peer === undefined) return;
     const candidate = this.#candidates.get(id);
-    if (!candidate || peer === undefined || !sameEndpoint(candidate.endpoint, place)) return;
-    this.#candidates.delete(id);
-    this.tunnels.move(now, peer, place, candidate.source, this.outbox(now, out));
+    if (candidate && sameEndpoint(candidate.endpoint, place)) {
+      this.#candidates.delete(id);
+      this.tunnels.move(now, peer, place, candidate.source, this.outbox(now, out));
+    }
+    if (this.tunnels.sessionUntil(peer) > now.boot) return;
+    // A handshake that has begun meanwhile went where the member was before.
+    if (this.aim(now, member, out)) this.startedAnew(now, member, out);
   }
 
   /** Where a member's tunnel leads now. */
@@ -149,13 +155,19 @@ export class MemberTunnels {
     return peer === undefined ? undefined : this.tunnels.peer(peer)?.endpoint;
   }
 
-  /** Tells a member's tunnel where to send, as long as no session lives (R53). */
-  aim(now: Now, member: Member, out: Outbox<NodeEvent>): void {
-    const [best] = this.roster.places(member, now);
-    if (member.peer === undefined || best === undefined) return;
-    const current = this.tunnels.peer(member.peer)?.endpoint;
-    if (current && sameEndpoint(current, best.to)) return;
-    this.tunnels.suggestEndpoint(now, member.peer, best.to, this.outbox(now, out));
+  /**
+   * Tells a member's tunnel where to send, as long as no session lives (R53): to a place that the member has proven lately
+   * rather than to one where it was heard alone, as a copy of its key, or of ours, can seal one datagram at any place.
+   * @returns whether it leads elsewhere from now on
+   */
+  aim(now: Now, member: Member, out: Outbox<NodeEvent>): boolean {
+    const { id, peer } = member;
+    const places = this.roster.places(member, now);
+    const best = places.find(({ to }) => this.contacts.isProven(now, to, id)) ?? places[0];
+    if (peer === undefined || best === undefined) return false;
+    const current = this.tunnels.peer(peer)?.endpoint;
+    if (current && sameEndpoint(current, best.to)) return false;
+    return this.tunnels.suggestEndpoint(now, peer, best.to, this.outbox(now, out));
   }
 
   /** A member has started anew: its tunnel needs not wait for R12, 15 s, to notice that. */

@@ -45,6 +45,19 @@ Deno.test("a member that moves while data goes both ways is followed within a fr
   assert.ok(lost <= 20, `${lost} packets of 10 ms each`);
 });
 
+Deno.test("a member without a tunnel that moves gets the packet that is sent to it at the moment at which it is heard there", () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { lab, founder, others: [moved] } = village(toyCrypto, ["n1", "n2"], seed);
+    assert.ok(moved);
+    lab.run(61_000);
+    lab.move(moved, Uint8Array.of(198, 51, 100, 22));
+    assert.ok(lab.until(60_000, () => founder.sees(moved)?.endpoint === moved.address));
+    founder.say(moved);
+    lab.run(500);
+    assert.equal(moved.delivered.length, 1, `seed ${seed}`);
+  }
+});
+
 /** A NAT gives what a computer sends another place, of which the computer itself is not told. */
 function rebind(lab: NodeLab, computer: Computer, last: number): void {
   const tell = computer.node.interfaces;

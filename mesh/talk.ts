@@ -75,7 +75,7 @@ interface Question extends Ping {
   readonly places: Map<number, Endpoint>;
 }
 
-/** A new place of a member, while it is asked there. */
+/** A place of a member, new or the last that it has proven, while it is asked there. */
 interface Asked {
   readonly at: Pick<Arrival, "from" | "source">;
   /** Boot ms of the first question. */
@@ -100,7 +100,7 @@ export class Talk {
   /** Boot ms of the last greeting and proof of membership; never more than the members. */
   readonly #greeted = new Map<MemberId, number>();
   readonly #shown = new Map<MemberId, number>();
-  /** New places from which data of members came, the one heard first in front. */
+  /** Places at which members are asked again and again, the one asked first in front. */
   readonly #asked = new Map<MemberId, Map<string, Asked>>();
   /** Members that were heard at a place that they have not proven: the last that was asked for a proof, and when. */
   readonly #sought = new Map<MemberId, { readonly place: string; readonly at: number }>();
@@ -275,7 +275,13 @@ export class Talk {
     const place = formatEndpoint(arrival.from);
     const last = this.#sought.get(id);
     if (last && now.boot - last.at < (last.place === place ? RENEWAL_PACE : PACE)) return;
-    if (this.#askAt(now, member, arrival, out)) this.#sought.set(id, { place, at: now.boot });
+    if (!this.#askAt(now, member, arrival, out)) return;
+    this.#sought.set(id, { place, at: now.boot });
+    // Whoever has its key, or ours, can seal this at any place: if the member has not moved, it says so at once.
+    const home = this.mesh.contacts.homeOf(id);
+    if (home && !sameEndpoint(home, arrival.from)) {
+      this.#askRepeatedly(now, member, { from: home }, out);
+    }
   }
 
   /**
@@ -291,23 +297,29 @@ export class Talk {
     out: Outbox<NodeEvent>,
   ): void {
     if (this.mesh.tunnels.heardElsewhere(now, member, from, source, out)) return;
+    this.#askRepeatedly(now, member, source ? { from, source } : { from }, out);
+  }
+
+  /** Asks a member at a place at once and again, until it was heard there, unless that is done already. */
+  #askRepeatedly(now: Now, member: Member, at: Asked["at"], out: Outbox<NodeEvent>): void {
     const places = this.#asked.get(member.id) ?? new Map<string, Asked>();
     this.#asked.set(member.id, places);
-    const place = formatEndpoint(from);
+    const place = formatEndpoint(at.from);
     const last = places.get(place);
     if (last && (askedAgainAt(last) < Infinity || now.boot - lastAskedAt(last) < PACE)) return;
     places.delete(place);
     const [oldest] = places.keys();
     if (places.size >= ASKED_PLACES && oldest !== undefined) places.delete(oldest);
-    const at = source ? { from, source } : { from };
     // Where nothing may be sent now, nothing is waited for either.
     const again = this.#askAt(now, member, at, out) ? 0 : ASKED_AGAIN.length;
     places.set(place, { at, since: now.boot, again });
   }
 
   #askAgain(now: Now, member: Member, asked: Asked, out: Outbox<NodeEvent>): void {
-    const isProven = this.mesh.contacts.isProven(now, asked.at.from, member.id);
-    if (!isProven && this.#askAt(now, member, asked.at, out)) asked.again++;
+    const { from } = asked.at;
+    const isThere = member.observed && sameEndpoint(member.observed.endpoint, from) &&
+      this.mesh.contacts.isProven(now, from, member.id);
+    if (!isThere && this.#askAt(now, member, asked.at, out)) asked.again++;
     else asked.again = ASKED_AGAIN.length;
   }
 

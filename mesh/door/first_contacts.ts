@@ -44,7 +44,7 @@
  * the back-off of joiner.ts: tries after 0, 0.5, 1.5, 3.5 ... s, then once a minute, each wait +-25 %, at
  * most four addresses of a name, at most 32 seeds, and only as long as no member talks to us.
  */
-import { type Endpoint, formatEndpoint } from "../endpoint.ts";
+import { type Endpoint, formatEndpoint, parseEndpoint } from "../endpoint.ts";
 import type { Datagram, Now } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
 import { originOf } from "../wire/origin.ts";
@@ -244,6 +244,13 @@ export class FirstContacts {
   /** Whether a member has ever proven that it hears us at a place, as far as is remembered. */
   isRemembered(place: Endpoint, member: MemberId): boolean {
     return this.#proven.get(formatEndpoint(place))?.member === member;
+  }
+
+  /** The place at which a member was heard last, of those that it has proven; undefined: none is remembered. */
+  homeOf(member: MemberId): Endpoint | undefined {
+    let home: string | undefined;
+    for (const place of this.#ofMember.get(member) ?? []) home = place; // PROVEN_PER_MEMBER at most.
+    return home === undefined ? undefined : parseEndpoint(home);
   }
 
   /** Whether there is no limit now to what goes to a member at a place. */

@@ -132,7 +132,7 @@ export class Mesh {
     this.#admission = admission;
     const { identity } = self;
     this.judge = new Judge(crypto, genesis);
-    this.roster = new Roster(crypto, this.judge, membersMax);
+    this.roster = new Roster(crypto, this.judge, membersMax, this.contacts);
     this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
     this.guests = new GuestTunnels(
       identity.id,

@@ -8,6 +8,7 @@ import { type Decoded, fromHex } from "../codec.ts";
 import { hostsOf, poolOf } from "./genesis.ts";
 import { ip4Of, ip6Of } from "./address.ts";
 import { Claims, type Move } from "./claims.ts";
+import { FirstContacts } from "../door/first_contacts.ts";
 import {
   type Endpoint,
   formatAddress,
@@ -130,6 +131,7 @@ export class Roster {
     private readonly crypto: Crypto,
     private readonly judgeOfAll: Judge,
     private readonly limit = MEMBERS_MAX,
+    private readonly contacts = new FirstContacts(),
   ) {
     this.meshId = judgeOfAll.meshId;
   }
@@ -442,16 +444,23 @@ export class Roster {
   /**
    * Where to send to a member: where it was heard lately, or every place that may be right. The
    * copies are one datagram, so at most one of them is delivered.
+   *
+   * A place that the member has not proven is not enough, however lately it was heard there: a copy of its key, or of ours,
+   * can seal one datagram at any place. Until the proof the others are tried, too, so that a member that has not moved
+   * answers from where it is. One that has moved proves its new place within a round trip.
    */
   places(member: Member, now: Now): { to: Endpoint; from?: Source }[] {
-    const { observed } = member;
+    const { id, observed, record } = member;
     const seen = observed &&
       { to: observed.endpoint, ...(observed.source ? { from: observed.source } : {}) };
-    if (seen && now.boot - observed.at < FRESH) return [seen];
-    const claimed = member.record.endpoints
-      .filter((endpoint) => !seen || !sameEndpoint(endpoint, seen.to))
-      .map((to) => ({ to }));
-    return [...(seen ? [seen] : []), ...claimed].slice(0, GUESSES_MAX);
+    const isFresh = observed && now.boot - observed.at < FRESH;
+    if (seen && isFresh && this.contacts.isProven(now, seen.to, id)) return [seen];
+    const home = this.contacts.homeOf(id);
+    const places: { to: Endpoint; from?: Source }[] = seen ? [seen] : [];
+    for (const to of home ? [home, ...record.endpoints] : record.endpoints) {
+      if (!places.some((known) => sameEndpoint(known.to, to))) places.push({ to });
+    }
+    return places.slice(0, GUESSES_MAX);
   }
 
   /**

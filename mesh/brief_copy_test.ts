@@ -1,0 +1,76 @@
+/** A copy of a member's folder that seals single datagrams from another place, and is silent after that (item 11). */
+import assert from "node:assert/strict";
+import { formatEndpoint } from "./endpoint.ts";
+import { CopiedKey, type Direction } from "./sim/copied_key.ts";
+import type { Computer } from "./sim/node_lab.ts";
+import { told, village } from "./sim/people.ts";
+import { toyCrypto } from "./sim/toy_crypto.ts";
+
+const SECOND = 1_000;
+const PLACE = "198.51.100.7:4000";
+/** Beyond what a village has sealed in a minute or two, and no leap. */
+const COUNTER = 5_000;
+
+function setUp(names: readonly string[], seed: number) {
+  const { lab, founder, others, all } = village(toyCrypto, ["victim", ...names], seed);
+  const [victim, ...rest] = others;
+  assert.ok(victim);
+  lab.run(80 * SECOND);
+  const honest = [founder, ...rest];
+  return { lab, all, victim, honest, key: new CopiedKey(victim, honest) };
+}
+
+/** Pairs of which the first takes the second to be elsewhere. */
+function astray({ victim, honest }: ReturnType<typeof setUp>): number {
+  const isAstray = (by: Computer, of: Computer) => by.sees(of)?.endpoint !== of.address;
+  return honest.filter((one) => isAstray(one, victim) || isAstray(victim, one)).length;
+}
+
+const BOTH = ["asOwner", "toOwner"] as const;
+const WAYS: readonly (readonly [string, readonly Direction[]])[] = [
+  ["to each in its owner's name", ["asOwner"]],
+  ["to its owner in the name of each", ["toOwner"]],
+  ["both ways", BOTH],
+];
+
+for (const names of [[], ["a"], ["a", "b", "c"]]) {
+  for (const [how, directions] of WAYS) {
+    Deno.test(`item 11: a datagram of a copy ${how} in a mesh of ${names.length + 2} leads nobody astray for longer than a second`, () => {
+      for (let seed = 1; seed <= 3; seed++) {
+        const world = setUp(names, seed);
+        const { lab, all, key } = world;
+        let isTaken = false;
+        lab.tap = ({ to }) => void (isTaken ||= formatEndpoint(to) === PLACE);
+        for (const direction of directions) {
+          key.strike(direction, { counter: COUNTER, place: PLACE });
+        }
+        lab.run(SECOND);
+        assert.ok(isTaken, "somebody was led there");
+        for (let second = 1; second < 60; second++) {
+          assert.equal(astray(world), 0, `seed ${seed}, after ${second} s`);
+          lab.run(SECOND);
+        }
+        for (const one of all) assert.equal(told(one, "memberDied"), 0, `seed ${seed}`);
+      }
+    });
+  }
+}
+
+Deno.test("item 11: a copy that seals a datagram each second, both ways, and answers nothing, silences its owner nowhere", () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const { lab, all, victim, honest, key } = setUp(["a", "b", "c"], seed);
+    for (let second = 0; second < 120; second++) {
+      const counter = COUNTER + 10 * second;
+      for (const direction of BOTH) key.strike(direction, { counter, place: PLACE });
+      lab.run(SECOND);
+    }
+    for (const one of all) assert.equal(told(one, "memberDied"), 0, `seed ${seed}: ${one.address}`);
+    for (const one of honest) {
+      one.say(victim);
+      victim.say(one);
+    }
+    lab.run(2 * SECOND);
+    assert.equal(victim.delivered.length, honest.length, `seed ${seed}`);
+    assert.ok(honest.every(({ delivered }) => delivered.length === 1), `seed ${seed}`);
+  }
+});
