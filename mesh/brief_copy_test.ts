@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { formatEndpoint } from "./endpoint.ts";
 import { CopiedKey, type Direction } from "./sim/copied_key.ts";
 import type { Computer } from "./sim/node_lab.ts";
-import { told, village } from "./sim/people.ts";
+import { healthOf, told, village } from "./sim/people.ts";
 import { toyCrypto } from "./sim/toy_crypto.ts";
 
 const SECOND = 1_000;
@@ -73,4 +73,32 @@ Deno.test("item 11: a copy that seals a datagram each second, both ways, and ans
     assert.equal(victim.delivered.length, honest.length, `seed ${seed}`);
     assert.ok(honest.every(({ delivered }) => delivered.length === 1), `seed ${seed}`);
   }
+});
+
+Deno.test("item 11: a copy that seals one datagram for each in a start of its own is named by all within 15 s, as that of a member or of themselves", () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const { lab, all, victim, honest, key } = setUp(["a", "b", "c"], seed);
+    key.strike("asOwner", { counter: 1, later: 1, run: "ab".repeat(4), place: PLACE });
+    lab.run(15 * SECOND);
+    const line =
+      `key: somebody at ${PLACE} speaks for victim (${victim.address}) with a copy of its key`;
+    for (const one of honest) {
+      assert.ok(healthOf(one).join().startsWith(line), `seed ${seed}: ${healthOf(one)}`);
+      assert.equal(told(one, "twin"), 1);
+    }
+    lab.run(600 * SECOND);
+    for (const one of all) assert.deepEqual(healthOf(one), [], "the copy is silent");
+  }
+});
+
+Deno.test("item 11: a member that starts again and again is no copy to anybody", () => {
+  const { lab, all, victim } = setUp(["a", "b", "c"], 1);
+  for (let round = 0; round < 20; round++) {
+    victim.crash();
+    lab.run(round * 200);
+    assert.equal(victim.start(), undefined);
+    lab.run(1_000 * (1 + round % 4) ** 2);
+  }
+  lab.run(60 * SECOND);
+  for (const one of all) assert.equal(told(one, "twin"), 0);
 });

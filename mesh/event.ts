@@ -76,7 +76,13 @@ export type NodeEvent =
   /** Two different records of one key with one sequence: the key is used twice. */
   | { readonly kind: "equivocation"; readonly who: Who }
   /** Two machines use one key; the one that is not believed is there. */
-  | { readonly kind: "twin"; readonly who: Who; readonly endpoint?: Endpoint }
+  | {
+    readonly kind: "twin";
+    readonly who: Who;
+    readonly endpoint?: Endpoint;
+    /** Nothing was signed there: it may be our own key instead. */
+    readonly mayBeOurs?: boolean;
+  }
   | {
     readonly kind: "pong";
     readonly who: Who;

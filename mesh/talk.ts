@@ -33,7 +33,6 @@ import type { Arrival } from "./tunnel/types.ts";
 import {
   DATAGRAM_MAX,
   encodeTop,
-  type Opened,
   type OpenResult,
   PAYLOAD_MAX,
   type PayloadKind,
@@ -412,7 +411,7 @@ export class Talk {
         this.#correct(now, result.from, { boot: result.boot, isBehind: true }, arrival, out);
         return false;
       case "opened": {
-        const changed = this.#opened(now, result.value, arrival, out);
+        const changed = this.#opened(now, result, arrival, out);
         // Where it is now was noted first.
         if (result.isNewStart) this.mesh.startedAnew(now, result.value.from, out);
         return changed;
@@ -420,8 +419,13 @@ export class Talk {
     }
   }
 
-  #opened(now: Now, opened: Opened, arrival: Arrival, out: Outbox<NodeEvent>): boolean {
-    const { from, kind, payload } = opened;
+  #opened(
+    now: Now,
+    { value, run }: Extract<OpenResult, { readonly kind: "opened" }>,
+    arrival: Arrival,
+    out: Outbox<NodeEvent>,
+  ): boolean {
+    const { from, kind, payload } = value;
     if (kind === "confirm") this.#confirmed(now, from, payload, arrival, out);
     const member = this.mesh.roster.get(from);
     if (member === undefined) {
@@ -431,7 +435,7 @@ export class Talk {
     this.refusals.clear(from);
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
 
-    this.mesh.copies.twins.heard(now, from, arrival.from);
+    this.mesh.copies.heard(now, { id: from, place: arrival.from, run }, out);
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
     if (kind !== "pong") this.renew(now, member, arrival.from, out);

@@ -123,11 +123,15 @@ export function noteEvent(event: NodeEvent): void {
     case "revoked":
       return log.error("our key was revoked: the mesh does not talk to us");
     case "twin":
-      return log.error("the key of {name} is used by two machines, the second at {place}: {key}", {
-        name: event.who.name,
-        place: event.endpoint ? formatEndpoint(event.endpoint) : "an unknown place",
-        key: event.who.id,
-      });
+      return log.error(
+        "the key of {name}{ours} is used by two machines, the second at {place}: {key}",
+        {
+          name: event.who.name,
+          ours: event.mayBeOurs ? ", or this node's own," : "",
+          place: event.endpoint ? formatEndpoint(event.endpoint) : "an unknown place",
+          key: event.who.id,
+        },
+      );
     case "equivocation":
       return log.error("the key of {name} is used twice: {key}", {
         name: event.who.name,

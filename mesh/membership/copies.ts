@@ -85,6 +85,20 @@ export class Copies {
     return this.#notes.get(id);
   }
 
+  /** A sealed datagram that is no copy has come from a member. @param run as it stands in that */
+  heard(
+    now: Now,
+    { id, place, run }: {
+      readonly id: MemberId;
+      readonly place: Endpoint;
+      readonly run: string;
+    },
+    out: Outbox<NodeEvent>,
+  ): void {
+    if (!this.twins.heard(now, id, place, run)) return;
+    this.#watch(now, id, out, () => this.twins.tookTurns(id));
+  }
+
   /** More is sent in a member's name about another machine than anybody can look at. */
   drowned(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
     const member = this.links.roster.get(id);
@@ -154,11 +168,16 @@ export class Copies {
   }
 
   #sound(now: Now, alarm: Alarm, out: Outbox<NodeEvent>): void {
-    const { id, otherPlace: endpoint } = alarm;
+    const { id, otherPlace: endpoint, mayBeOurs } = alarm;
     // Two that are of one mind can begin and end it as often as they like; status shows it each time.
     if (this.twins.isWorthTelling(now, id)) {
       const who = this.links.roster.who(id);
-      out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}) });
+      out.event({
+        kind: "twin",
+        who,
+        ...(endpoint ? { endpoint } : {}),
+        ...(mayBeOurs ? { mayBeOurs } : {}),
+      });
     }
     const member = this.links.roster.get(id);
     if (member) this.#holdTunnel(now, member, alarm, out);

@@ -9,6 +9,9 @@
  * the first one's is ever the newest; it cannot take back what that one says. It says when that was, and
  * counts for {@link ALARM} from then on, so that nobody begins an alarm again by showing it later.
  *
+ * A copy may seal a few datagrams and sign nothing. They name their run, too: where those of the run that is held to go on
+ * after it, there are two machines. Both ends of a seal have its key, so the second machine has the member's key or ours.
+ *
  * Signs of life of either machine are what nobody can repeat: sealed datagrams that are no copies, and
  * records with a higher sequence than the last of their run. Packets in a tunnel are none of a run.
  */
@@ -37,11 +40,15 @@ const BEFORE_MAX = 8;
 /** Places of a second machine from which handshakes are refused. */
 export const PLACES_MAX = 8;
 
+/** Digits of a run that stand in datagrams. */
+const SEALED_DIGITS = 8;
+
 /** The run of a machine of which nothing is known. */
 const NOBODYS = "";
 
 interface Run {
-  readonly run: string;
+  /** Its first {@link SEALED_DIGITS} alone where it has only sealed something. */
+  run: string;
   /** The highest of its records; 0: none is known. */
   sequence: number;
   /** Where its record said that it was. */
@@ -49,6 +56,15 @@ interface Run {
   seenAt: number;
   /** The last; undefined where only another's has named it. */
   record?: NodeRecord;
+}
+
+/** What was sealed by another run than the one that is held to, while no record says that there is another. */
+interface Stray {
+  readonly run: string;
+  /** Boot ms of the first and of the last. */
+  readonly since: number;
+  readonly at: number;
+  readonly place: Endpoint;
 }
 
 type KnownRun = Run & { record: NodeRecord };
@@ -74,6 +90,7 @@ interface Watch {
   successor: NodeRecord | undefined;
   /** Boot ms at which that was said by a run that is neither the first nor the second; -Infinity: it is the second's. */
   thirdAt: number;
+  stray: Stray | undefined;
 }
 
 /** A key that two machines use. */
@@ -87,6 +104,8 @@ export interface Alarm {
   readonly firstPlace: Endpoint | undefined;
   readonly otherPlace: Endpoint | undefined;
   readonly places: readonly Endpoint[];
+  /** The second has signed nothing: it may have our key instead. */
+  readonly mayBeOurs: boolean;
 }
 
 export class Twins {
@@ -113,6 +132,7 @@ export class Twins {
       firstPlace: current.endpoint,
       otherPlace: other.endpoint,
       places,
+      mayBeOurs: other.run.length === SEALED_DIGITS,
     };
   }
 
@@ -218,19 +238,42 @@ export class Twins {
   }
 
   /**
-   * A sealed datagram that is no copy has come from a member's run that is held to, at this place. So the second machine is
-   * not there: a first machine that starts anew is taken for a second one, until its new run is held to.
+   * A sealed datagram that is no copy has come from a member at this place. Where its run is the one that is held to, the
+   * second machine is not there: a first machine that starts anew is taken for a second one, until its new run is held to.
+   * @param run as it stands in the datagram
+   * @returns whether another run has sealed something before: {@link tookTurns} is due
    */
-  heard(now: Now, id: MemberId, place: Endpoint): void {
+  heard(now: Now, id: MemberId, place: Endpoint, run: string): boolean {
     const watch = this.#watched.get(id);
-    if (!watch) return;
+    if (!watch) return false;
+    if (!isSameRun(run, watch.current.run)) {
+      const since = watch.stray?.run === run ? watch.stray.since : now.boot;
+      watch.stray = { run, since, at: now.boot, place };
+      return false;
+    }
     watch.current.seenAt = now.boot;
     watch.home = place;
-    const { other, places } = watch;
-    if (!other) return;
+    const { other, places, stray } = watch;
+    if (!other) {
+      // What the run before had sent was on its way when a start began.
+      return stray !== undefined && now.boot - stray.since >= ON_ITS_WAY &&
+        now.boot - stray.at < TURNS;
+    }
     const at = places.findIndex((one) => sameEndpoint(one, place));
     if (at >= 0) places.splice(at, 1);
     if (other.endpoint && sameEndpoint(other.endpoint, place)) other.endpoint = places.at(-1);
+    return false;
+  }
+
+  /** Two runs have sealed datagrams by turns: there are two machines. */
+  tookTurns(id: MemberId): void {
+    const watch = this.#watched.get(id);
+    if (!watch?.stray) return;
+    const { stray: { run, place, at }, home } = watch;
+    watch.stray = undefined;
+    // Anybody may write the first one's address on what it sends.
+    const endpoint = home && sameEndpoint(home, place) ? undefined : place;
+    this.#sound(watch, { run, sequence: 0, endpoint, seenAt: at });
   }
 
   /** A sealed datagram that is no copy has come from the other machine, at this place. */
@@ -314,10 +357,10 @@ export class Twins {
    */
   #newcomer(now: Now, watch: Watch, seen: KnownRun, named: Run | undefined): boolean {
     if (!watch.other && named) {
-      const isOurs = named.run === watch.current.run;
+      const isOurs = isSameRun(named.run, watch.current.run);
       this.#sound(watch, isOurs ? seen : { ...named, endpoint: seen.endpoint ?? named.endpoint });
     }
-    const isThird = watch.other !== undefined && watch.other.run !== seen.run;
+    const isThird = watch.other !== undefined && !isSameRun(watch.other.run, seen.run);
     if (!isThird) this.#sound(watch, seen);
     const isSilent = now.boot - watch.current.seenAt >= (isThird ? 0 : GONE);
     return isSilent && this.#isGone(now, watch, seen.record);
@@ -325,7 +368,7 @@ export class Twins {
 
   /** The first machine was switched off, or started again. */
   #succeed(now: Now, watch: Watch, seen: KnownRun): void {
-    const isThird = watch.other?.run !== seen.run;
+    const isThird = !watch.other || !isSameRun(watch.other.run, seen.run);
     watch.before = [watch.current];
     this.#change(now, watch, seen);
     if (!isThird) end(watch);
@@ -343,6 +386,7 @@ export class Twins {
     watch.home = undefined;
     watch.before = [];
     watch.other = undefined;
+    watch.stray = undefined;
     watch.places.length = 0;
     this.#sound(watch, other);
   }
@@ -351,13 +395,15 @@ export class Twins {
     watch.changedAt = now.boot;
     watch.current = seen;
     watch.home = undefined;
+    watch.stray = undefined;
   }
 
   /** What is known of another machine than the first. What is known already is no sign that it lives. */
   #sound(watch: Watch, other: Run): void {
-    if (other.run === watch.current.run) return;
+    if (isSameRun(other.run, watch.current.run)) return;
     const known = watch.other;
-    if (known?.run === other.run) {
+    if (known && isSameRun(known.run, other.run)) {
+      if (other.run.length > known.run.length) known.run = other.run;
       if (other.sequence > 0 && other.sequence <= known.sequence) return;
       known.sequence = Math.max(known.sequence, other.sequence);
       known.seenAt = Math.max(known.seenAt, other.seenAt);
@@ -373,7 +419,7 @@ export class Twins {
    * there is a third.
    */
   #isGone(now: Now, watch: Watch, successor: NodeRecord): boolean {
-    const isThird = successor.run !== watch.other?.run;
+    const isThird = !watch.other || !isSameRun(successor.run, watch.other.run);
     if (isThird) watch.thirdAt = now.boot;
     else if (now.boot - watch.thirdAt < GONE) return false;
     watch.successor = successor;
@@ -396,7 +442,13 @@ const UNWATCHED = {
   askedAt: -Infinity,
   successor: undefined,
   thirdAt: -Infinity,
+  stray: undefined,
 };
+
+/** Whether two runs are one, of which one may be known by its first digits alone. */
+function isSameRun(a: string, b: string): boolean {
+  return a.slice(0, SEALED_DIGITS) === b.slice(0, SEALED_DIGITS);
+}
 
 function seenIn(now: Now, record: NodeRecord): KnownRun {
   const { run, sequence, endpoints: [endpoint] } = record;

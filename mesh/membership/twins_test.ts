@@ -78,6 +78,7 @@ Deno.test("records of two runs that take turns within a minute are two machines,
     firstPlace: place(1),
     otherPlace: place(2),
     places: [place(2)],
+    mayBeOurs: false,
   });
   assert.deepEqual([...twins.alarms()], [alarm]);
 });
@@ -93,7 +94,7 @@ Deno.test("a run that comes back after a minute or more is no sign of two machin
 Deno.test("while the first lives, records of the other are not taken", () => {
   const { twins, take, first } = alarmed();
   for (let ms = 3 * SECOND; ms < 5 * MINUTE; ms += 10 * SECOND) {
-    twins.heard(at(ms), "member", place(1));
+    twins.heard(at(ms), "member", place(1), A);
     assert.equal(take(ms, B), false);
     assert.equal(first(), A);
   }
@@ -135,7 +136,7 @@ Deno.test("a first that answers when it is asked stays the first, however seldom
   for (let ms = 3 * MINUTE; ms < 60 * MINUTE; ms += 3 * MINUTE) {
     assert.equal(take(ms, B), false);
     assert.deepEqual(twins.takeSilent(), ["member"]);
-    twins.heard(at(ms + SECOND), "member", place(1));
+    twins.heard(at(ms + SECOND), "member", place(1), A);
     assert.deepEqual(twins.takeSuccessors(at(ms + 5 * SECOND)), []);
     assert.equal(first(), A);
   }
@@ -144,7 +145,7 @@ Deno.test("a first that answers when it is asked stays the first, however seldom
 Deno.test("a newcomer that declares the run that we hear is the second machine", () => {
   const { twins, take, first } = setUp();
   take(0, A);
-  twins.heard(at(20 * SECOND), "member", place(1));
+  twins.heard(at(20 * SECOND), "member", place(1), A);
   assert.equal(take(40 * SECOND, B, A), false);
   assert.equal(first(), A);
   assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
@@ -262,7 +263,7 @@ Deno.test("item 11: what the second machine has signed before is no sign that it
   const last = recordOf(B);
   twins.record(at(3 * SECOND), last);
   for (let ms = MINUTE; ms < 10 * MINUTE; ms += MINUTE) {
-    twins.heard(at(ms - 1), "member", place(1));
+    twins.heard(at(ms - 1), "member", place(1), A);
     twins.record(at(ms), last);
   }
   assert.deepEqual(twins.expire(at(10 * MINUTE + 3 * SECOND)), ["member"]);
@@ -305,7 +306,7 @@ Deno.test("who is forgotten, or has no alarm, is not watched", () => {
   assert.equal(twins.alarm("member"), undefined);
   take(3 * SECOND, B);
   twins.otherHeard(at(3 * SECOND), "member", place(9));
-  twins.heard(at(3 * SECOND), "nobody", place(9));
+  twins.heard(at(3 * SECOND), "nobody", place(9), A);
   assert.equal(twins.alarm("member"), undefined);
 });
 
@@ -379,7 +380,7 @@ Deno.test("an accomplice that proves the place of a copy again and again ends no
     twins.vacate(at(now), place(2), "bb");
     if (second % 2 === 0) twins.otherHeard(at(now + 1), "member", place(2));
     else take(now + 1, B);
-    twins.heard(at(now + 2), "member", place(1));
+    twins.heard(at(now + 2), "member", place(1), A);
     assert.deepEqual(twins.endVacant(at(now + 900)), []);
     assert.equal(first(), A);
   }
@@ -387,7 +388,7 @@ Deno.test("an accomplice that proves the place of a copy again and again ends no
 
 Deno.test("a first machine that starts anew is asked for at once, and its new run held to when the old one does not answer", () => {
   const { twins, take, first } = alarmed();
-  twins.heard(at(3 * SECOND), "member", place(1));
+  twins.heard(at(3 * SECOND), "member", place(1), A);
   assert.equal(take(4 * SECOND, C), false);
   assert.deepEqual(twins.takeSilent(), ["member"]);
   assert.deepEqual(twins.takeSuccessors(at(9 * SECOND - 1)), []);
@@ -401,7 +402,7 @@ Deno.test("a first machine that starts anew is asked for at once, and its new ru
 Deno.test("where the first machine is heard its second is not, whatever address that writes on what it sends", () => {
   const { twins } = alarmed();
   twins.otherHeard(at(3 * SECOND), "member", place(7));
-  twins.heard(at(4 * SECOND), "member", place(7));
+  twins.heard(at(4 * SECOND), "member", place(7), A);
   assert.deepEqual(twins.alarm("member")?.places, [place(2)]);
   assert.deepEqual(twins.alarm("member")?.otherPlace, place(2));
   twins.otherHeard(at(5 * SECOND), "member", place(7));
@@ -425,4 +426,61 @@ Deno.test("people hear of the alarms of one key once in ten minutes, however oft
   }
   assert.ok(told >= 2 && told <= 4, `${told} in 33 minutes`);
   assert.equal(twins.isWorthTelling(at(0), "somebody else"), false);
+});
+
+/** A record of run {@link A}, and then a sealed datagram of {@link B}. */
+function strayed() {
+  const { twins, take } = setUp();
+  take(0, A);
+  twins.heard(at(SECOND), "member", place(1), A);
+  assert.equal(twins.heard(at(2 * SECOND), "member", place(2), B), false);
+  return { twins, take };
+}
+
+Deno.test("a run that goes on ten seconds after another has sealed something is of two machines", () => {
+  const { twins } = strayed();
+  assert.equal(twins.heard(at(12 * SECOND - 1), "member", place(1), A), false, "it was on its way");
+  assert.ok(twins.heard(at(12 * SECOND), "member", place(1), A));
+  twins.tookTurns("member");
+  const { first, second, otherPlace, places } = twins.alarm("member") ?? {};
+  assert.deepEqual([first, second, otherPlace, places], [A, B, place(2), [place(2)]]);
+  twins.expire(at(2 * SECOND + 10 * MINUTE));
+  assert.equal(twins.alarm("member"), undefined, "nothing has come from the second since");
+});
+
+Deno.test("a run that goes on a minute after another has sealed something is no sign of that", () => {
+  const { twins } = strayed();
+  assert.equal(twins.heard(at(2 * SECOND + MINUTE), "member", place(1), A), false);
+});
+
+Deno.test("a start is no second machine, though what it seals comes before its record", () => {
+  const { twins, take } = strayed();
+  take(3 * SECOND, B);
+  for (let ms = 4 * SECOND; ms < 2 * MINUTE; ms += SECOND) {
+    assert.equal(twins.heard(at(ms), "member", place(2), B), false);
+  }
+});
+
+Deno.test("another run that writes the first one's address on what it seals takes that from nobody", () => {
+  const { twins, take } = setUp();
+  take(0, A);
+  twins.heard(at(SECOND), "member", place(1), A);
+  twins.heard(at(2 * SECOND), "member", place(1), B);
+  assert.ok(twins.heard(at(20 * SECOND), "member", place(1), A));
+  twins.tookTurns("member");
+  assert.deepEqual(twins.alarm("member")?.places, []);
+});
+
+Deno.test("a run that has sealed something and then signs a record is one machine, and it is the member's key", () => {
+  const [first, second] = ["aa".repeat(8), "bb".repeat(8)];
+  const { twins, take } = setUp();
+  take(0, first);
+  twins.heard(at(2 * SECOND), "member", place(2), second.slice(0, 8));
+  assert.ok(twins.heard(at(20 * SECOND), "member", place(1), first.slice(0, 8)));
+  twins.tookTurns("member");
+  assert.equal(twins.alarm("member")?.mayBeOurs, true);
+  assert.equal(take(30 * SECOND, second), false, "the first lives");
+  assert.deepEqual(twins.takeSilent(), [], "and need not be asked, as it would for a third");
+  const alarm = twins.alarm("member");
+  assert.deepEqual([alarm?.second, alarm?.mayBeOurs], [second, false]);
 });

@@ -217,8 +217,15 @@ function ownTwin(_now: Now, mesh: Mesh): string[] {
 
 function twins(_now: Now, mesh: Mesh): string[] {
   return [...mesh.copies.twins.alarms()].slice(0, LINES_EACH).map(
-    ({ id, firstPlace, otherPlace }) => {
+    ({ id, firstPlace, otherPlace, mayBeOurs }) => {
       const name = mesh.roster.nameOf(id) || id.slice(0, 16);
+      if (mayBeOurs) {
+        return `key: somebody at ${placeOf(otherPlace)} speaks for ${name} (${
+          placeOf(firstPlace)
+        }) ` +
+          "with a copy of its key or of this node's: look who can read the disks and backups of both; " +
+          "`shoal identity renew` gives a machine a new key";
+      }
       return `key: the key of ${name} is used by two machines, ${placeOf(firstPlace)} and ` +
         `${placeOf(otherPlace)}: a disk was copied; tunnels stay with the first: on the copy, ` +
         "`shoal identity renew` makes it a node of its own, which one `shoal approve` admits";

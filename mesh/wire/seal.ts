@@ -84,7 +84,13 @@ export interface Opened {
  * has started anew since the highest boot number of its that was proven before.
  */
 export type OpenResult =
-  | { readonly kind: "opened"; readonly value: Opened; readonly isNewStart: boolean }
+  | {
+    readonly kind: "opened";
+    readonly value: Opened;
+    readonly isNewStart: boolean;
+    /** First half of the run that sealed it, hexadecimal. */
+    readonly run: string;
+  }
   /** Authentic, but meant for another run of ours, or older than what we know of the sender. */
   | {
     readonly kind: "stale";
@@ -381,7 +387,7 @@ export class Seal {
     peer.last = boot;
     // What it has taken stays known: a record that proves this start later must not let copies of it in.
     if (start === peer.unproven) peer.tries--;
-    return { kind: "opened", value: { ...value, kind }, isNewStart };
+    return { kind: "opened", value: { ...value, kind }, isNewStart, run };
   }
 
   /**

@@ -51,6 +51,7 @@ Deno.test("what one member seals, the other opens and knows who sealed it", () =
     kind: "opened",
     value: { from: anna.id, kind: "ping", payload: TEXT },
     isNewStart: false,
+    run: RUN.slice(0, 8),
   });
   assert.equal(a.open(NOW, sealed(b, anna.id)).kind, "opened");
 });
