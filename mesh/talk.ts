@@ -264,17 +264,21 @@ export class Talk {
   }
 
   /**
-   * A member has moved, as it seems. Without a proof of its new place it would get next to nothing there, so it would
-   * seem to be silent, deny that, and seem to be silent again. Only what was sealed leads here: a handshake could be
-   * a copy after our restart, and is answered already.
+   * A member has moved, as it seems, or is back where it was before it slept. Without a proof of that place it would get
+   * next to nothing there, so it would seem to be silent, deny that, and seem to be silent again. Only what was sealed leads
+   * here: a handshake could be a copy after our restart, and is answered already. The question counts as an answer: what may
+   * go unasked to a place that was silent is always used up, as the dead are probed now and then.
    */
   #seek(now: Now, member: Member, arrival: Arrival, out: Outbox<NodeEvent>): void {
     const { id } = member;
-    if (this.mesh.contacts.isRemembered(arrival.from, id)) return;
+    if (this.mesh.contacts.isProven(now, arrival.from, id)) return;
     const place = formatEndpoint(arrival.from);
     const last = this.#sought.get(id);
     if (last && now.boot - last.at < (last.place === place ? RENEWAL_PACE : PACE)) return;
-    if (!this.#askAt(now, member, arrival, out)) return;
+    const isAsked = this.mesh.contacts.isRemembered(arrival.from, id)
+      ? this.#askRepeatedly(now, member, arrival, out)
+      : this.#askAt(now, member, arrival, out);
+    if (!isAsked) return;
     this.#sought.set(id, { place, at: now.boot });
     // Whoever has its key, or ours, can seal this at any place: if the member has not moved, it says so at once.
     const home = this.mesh.contacts.homeOf(id);
@@ -300,18 +304,21 @@ export class Talk {
   }
 
   /** Asks a member at a place at once and again, until it was heard there, unless that is done already. */
-  #askRepeatedly(now: Now, member: Member, at: Asked["at"], out: Outbox<NodeEvent>): void {
+  #askRepeatedly(now: Now, member: Member, at: Asked["at"], out: Outbox<NodeEvent>): boolean {
     const places = this.#asked.get(member.id) ?? new Map<string, Asked>();
     this.#asked.set(member.id, places);
     const place = formatEndpoint(at.from);
     const last = places.get(place);
-    if (last && (askedAgainAt(last) < Infinity || now.boot - lastAskedAt(last) < PACE)) return;
+    if (last && (askedAgainAt(last) < Infinity || now.boot - lastAskedAt(last) < PACE)) {
+      return false;
+    }
     places.delete(place);
     const [oldest] = places.keys();
     if (places.size >= ASKED_PLACES && oldest !== undefined) places.delete(oldest);
     // Where nothing may be sent now, nothing is waited for either.
-    const again = this.#askAt(now, member, at, out) ? 0 : ASKED_AGAIN.length;
-    places.set(place, { at, since: now.boot, again });
+    const isAsked = this.#askAt(now, member, at, out);
+    places.set(place, { at, since: now.boot, again: isAsked ? 0 : ASKED_AGAIN.length });
+    return isAsked;
   }
 
   #askAgain(now: Now, member: Member, asked: Asked, out: Outbox<NodeEvent>): void {

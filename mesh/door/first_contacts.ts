@@ -22,7 +22,9 @@
  * its answer is a new proof, so that whoever is still there never gets to the end.
  *
  * **A new place** of a member that is heard there is asked for a proof at once, by a ping that counts as an answer or as
- * one of the three, and again once in 15 s: what gossip sends there would use those up, and prove nothing.
+ * one of the three, and again once in 15 s: what gossip sends there would use those up, and prove nothing. So is a place
+ * that it has proven once, when it is heard there after a silence or ten minutes after the proof, and it is asked up to three
+ * times in a second: whoever sleeps for half an hour would else have its probes answered seldom, be suspected, and deny it.
  *
  * A place is proven **for the member that proved it**, one at a time. To every other that is said, or
  * seems, to be there it is as good as never proven: else any member could write the address of

@@ -1044,18 +1044,18 @@ export class Mesh {
     this.#isQuiet = false;
   }
 
-  /** Seals for a member and sends to wherever it may be. */
+  /** Seals for a member and sends to wherever it may be. @returns whether it went anywhere */
   send(
     now: Now,
     to: MemberId,
     kind: PayloadKind,
     payload: Uint8Array,
     out: Outbox<NodeEvent>,
-  ): void {
+  ): boolean {
     const member = this.roster.get(to);
     // One datagram for all places, of which at most one copy is delivered.
     const bytes = member && this.#seal.seal(to, kind, payload);
-    if (bytes) this.#sendTo(now, member, () => bytes, out);
+    return member && bytes ? this.#sendTo(now, member, () => bytes, out) : false;
   }
 
   /** The same with other content for each place. */
@@ -1076,17 +1076,21 @@ export class Mesh {
     member: Member,
     bytesFor: (place: Endpoint) => Uint8Array | undefined,
     out: Outbox<NodeEvent>,
-  ): void {
+  ): boolean {
     if (this.isStranger(member)) this.#unheard.add(member);
     else this.unintroduced.delete(member.id);
-    if (this.unintroduced.has(member.id)) return;
+    if (this.unintroduced.has(member.id)) return false;
+    let isSent = false;
     for (const place of this.roster.places(member, now)) {
       // Whoever was never heard may not know us: the few datagrams that may go there are greetings.
       if (isUnheard(member) && !this.contacts.isRemembered(place.to, member.id)) continue;
       if (!this.contacts.may(now, place.to, member.id)) continue;
       const bytes = bytesFor(place.to);
-      if (bytes) out.send({ bytes, ...place });
+      if (!bytes) continue;
+      out.send({ bytes, ...place });
+      isSent = true;
     }
+    return isSent;
   }
 
   #swimOut(now: Now, out: Outbox<NodeEvent>): SwimOutbox {

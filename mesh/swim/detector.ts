@@ -10,7 +10,7 @@ import type { Random } from "../machine.ts";
 import type { Agenda, Entry } from "./agenda.ts";
 import type { Awareness } from "./awareness.ts";
 import { below } from "./chance.ts";
-import { isLive, type Member } from "./membership.ts";
+import { hasBeenHeard, isLive, type Member } from "./membership.ts";
 import type { Body, Tag } from "./messages.ts";
 import { Patience } from "./patience.ts";
 import type { Ring } from "./ring.ts";
@@ -22,6 +22,12 @@ const PROBES_MAX = 4096;
 /** Probes for others, in all and for one of them; more are not made. */
 const ERRANDS_MAX = 1024;
 const ERRANDS_EACH = 32;
+/**
+ * Milliseconds after a change of a member's status in which nothing follows from a probe of it that could not be sent: it
+ * has come back, and its place was silent for so long that next to nothing may go there (door/first_contacts.ts: something in
+ * 15 s). Later it does, or a member that died at a place that nobody may ask at would be alive for ever.
+ */
+const UNSENT_GRACE = 16_000;
 /** Milliseconds that anybody may ask us to wait before our nack. */
 const PATIENCE_MAX = 5000;
 
@@ -49,7 +55,8 @@ interface Errand {
 
 export interface DetectorLink {
   readonly now: () => number;
-  readonly send: (to: Member, body: Body) => void;
+  /** False: it could not be sent. */
+  readonly send: (to: Member, body: Body) => boolean;
   /** A third party says that this member answered with this incarnation. */
   readonly vouched: (from: Member, target: Member, incarnation: number) => void;
 }
@@ -81,7 +88,7 @@ export class Detector {
     return this.#refused;
   }
 
-  /** Probes a member in full; false if it is being probed already, or too many are. */
+  /** Probes a member in full; false if it is being probed already, or too many are, or it cannot be asked yet. */
   probe(target: Member, done: (answered: boolean) => void): boolean {
     if (this.#probed.has(target) || !this.#hasRoom()) return false;
     const wait = this.#patience.of(target);
@@ -99,8 +106,11 @@ export class Detector {
       ),
     }));
     this.#probed.add(target);
-    this.link.send(target, { kind: "ping", seq });
-    return true;
+    const isSent = this.link.send(target, { kind: "ping", seq });
+    const isGraceful = hasBeenHeard(target) && this.link.now() - target.since < UNSENT_GRACE;
+    if (isSent || !isGraceful) return true;
+    this.#close(seq);
+    return false;
   }
 
   /** How long a full probe of a member takes at most, in ms. */

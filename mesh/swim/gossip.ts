@@ -73,8 +73,8 @@ export class Gossip {
     this.#rumours.drop(nameOf(tag, kind));
   }
 
-  /** Sends a body, and what fits beside it. */
-  send(to: Member, body: Body): void {
+  /** Sends a body, and what fits beside it. @returns false: it could not be sent */
+  send(to: Member, body: Body): boolean {
     const carrier = body.kind !== "digest" && body.kind !== "page" && body.kind !== "want";
     if (!carrier || !this.answers.allows(to)) {
       return this.#emit(to, body, body.kind === "leave" ? this.#owed(to) : [], []);
@@ -97,7 +97,7 @@ export class Gossip {
     for (const rumour of rumours) left -= rumourSize(rumour);
     this.answers.spend(to, room - left);
     const others = claims.filter(({ subject }) => first.every((one) => one.subject !== subject));
-    this.#emit(to, body, [...first, ...others], rumours);
+    return this.#emit(to, body, [...first, ...others], rumours);
   }
 
   /** Sends nothing but how we hold a member. */
@@ -142,10 +142,10 @@ export class Gossip {
     flush();
   }
 
-  #emit(to: Member, body: Body, claims: readonly Claim[], rumours: readonly Rumour[]): void {
+  #emit(to: Member, body: Body, claims: readonly Claim[], rumours: readonly Rumour[]): boolean {
     const { status, incarnation } = to;
     const view = this.options.lifeguard ? { status, incarnation } : undefined;
     const own = this.members.self.incarnation;
-    this.moment.out.message(to.id, { incarnation: own, view, body, claims, rumours });
+    return this.moment.out.message(to.id, { incarnation: own, view, body, claims, rumours });
   }
 }

@@ -380,7 +380,7 @@ export class Opinion {
       this.#expect(member, accusation);
     });
     if (isAsked) return;
-    // A probe from before the end is under way: that answer is not the last one.
+    // A probe from before the end is under way, and its answer is not the last one; or the suspect cannot be asked yet.
     const again = this.moment.now + this.options.period;
     const act = () => this.#askLast(member, accusation);
     accusation.expiry = this.agenda.add(again, "suspicion over", act);

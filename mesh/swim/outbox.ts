@@ -21,8 +21,11 @@ export type SwimEvent =
   | { readonly kind: "refuted"; readonly incarnation: number };
 
 export interface SwimOutbox {
-  /** To be encoded, sealed for this member and sent; it is never retried by whoever sends it. */
-  readonly message: (to: MemberId, message: Message) => void;
+  /**
+   * To be encoded, sealed for this member and sent; it is never retried by whoever sends it.
+   * @returns false: nothing was sent, since nothing may go to where it is just now
+   */
+  readonly message: (to: MemberId, message: Message) => boolean;
   /**
    * A rumour newer than the one that swim holds, as this member passed it on. Nobody has verified
    * it: who finds it true answers with Swim.spread, who does not lets it fall.

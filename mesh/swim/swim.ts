@@ -376,7 +376,7 @@ export class Swim {
   #answer(sender: Member, body: Body): void {
     switch (body.kind) {
       case "ping":
-        return this.#gossip.send(sender, { kind: "ack", seq: body.seq });
+        return void this.#gossip.send(sender, { kind: "ack", seq: body.seq });
       case "ack":
         return this.#detector.acked(sender, body.seq);
       case "ask":
@@ -548,4 +548,4 @@ const DEFAULTS = {
   givenMax: 16_384,
 };
 
-const NOWHERE: SwimOutbox = { message: () => {}, rumour: () => {}, event: () => {} };
+const NOWHERE: SwimOutbox = { message: () => false, rumour: () => {}, event: () => {} };

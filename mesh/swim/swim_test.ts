@@ -28,6 +28,8 @@ class Bench {
   readonly rumours: Rumour[] = [];
   readonly events: SwimEvent[] = [];
   readonly swim: Swim;
+  /** To whom nothing may be sent. */
+  unsendable: MemberId | undefined;
   boot = 1000;
 
   constructor(readonly others: number, options: Partial<SwimOptions> = {}) {
@@ -46,7 +48,7 @@ class Bench {
   }
 
   readonly out: SwimOutbox = {
-    message: (to, message) => void this.sent.push({ to, message }),
+    message: (to, message) => to !== this.unsendable && this.sent.push({ to, message }) > 0,
     rumour: (_, rumour) => void this.rumours.push(rumour),
     event: (event) => void this.events.push(event),
   };
@@ -335,6 +337,24 @@ Deno.test("the dead are asked now and then for ever, and return by their own wor
   bench.announce(gone, 5);
   assert.equal(bench.status(3), "alive");
   assert.equal(bench.kinds().at(-1), "returned");
+});
+
+Deno.test("who has just come back and cannot be asked is accused of nothing for 16 s, and for no longer", () => {
+  const bench = new Bench(4);
+  const back = name(1);
+  const status = () => bench.swim.member(back)?.status;
+  bench.hear(back, { kind: "news" });
+  bench.live(60_000, back);
+  assert.equal(status(), "dead");
+  bench.unsendable = back;
+  bench.say(name(2), announcementOf(back, 1));
+  assert.equal(status(), "alive");
+  for (let ms = 0; ms < 15_000; ms += 1_000) {
+    bench.live(1_000, back);
+    assert.equal(status(), "alive", `${ms} ms`);
+  }
+  bench.live(60_000, back);
+  assert.equal(status(), "dead");
 });
 
 Deno.test("a farewell counts from its subject alone, and an old one not after a return", () => {
