@@ -461,3 +461,26 @@ Deno.test("T30: a certificate that begins while a record is passed on changes na
   assert.equal(founder.sees(x)?.name, "y");
   assert.equal(told(founder, "renamed"), 1);
 });
+
+Deno.test("a clock that two programs set each second costs a handshake in 15 s and hardly a packet, and status says it", () => {
+  const { lab, founder, others: [other] } = village(toyCrypto, ["other"], 18);
+  assert.ok(other);
+  const isToldOf = () => health(founder).includes("clock: it was set");
+  let begun = 0;
+  lab.tap = ({ bytes }) => void (bytes[0] === 1 && begun++);
+  founder.say(other);
+  lab.run(2_000);
+  begun = other.delivered.length = 0;
+  for (let second = 0; second < 120; second++) {
+    founder.host.skew = second % 2 === 0 ? 6_000 : 0;
+    founder.say(other);
+    lab.run(1_000);
+  }
+  assert.ok(begun >= 8 && begun <= 9, `${begun} handshakes`);
+  assert.ok(other.delivered.length >= 118, `${other.delivered.length} of 120 packets`);
+  assert.ok(isToldOf());
+  lab.run(14_000);
+  assert.equal(begun, 9, "the last leap is followed up");
+  lab.run(47_000);
+  assert.ok(!isToldOf(), "and then it is quiet");
+});

@@ -48,6 +48,13 @@ export function logTunnel(log: Logger, peer: string, event: TunnelEvent): void {
         ms: Math.round(event.byMs),
       });
     case "clockWasSet":
+      if (event.times > 1) {
+        return log.warn(
+          "the wall clock was set {times} times in a row: all sessions begin anew, and every 15 s while " +
+            "that goes on: let one program alone set it",
+          { times: event.times },
+        );
+      }
       return log.info("the wall clock was set by {seconds} s: all sessions begin anew", {
         seconds: Math.round(event.byMs / 1000),
       });

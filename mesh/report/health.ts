@@ -87,6 +87,7 @@ const CHECKS: readonly MeshCheck[] = [
   ownMembership,
   refusals,
   ownClock,
+  unsteadyClock,
   ownTwin,
   twins,
   overuse,
@@ -202,6 +203,15 @@ function ownClock(now: Now, mesh: Mesh): string[] {
   return [
     `clock: it is ${rfc3339(secondsOf(now))} here, and this node's certificate was signed ` +
     `${rfc3339(at)}: ${advice}`,
+  ];
+}
+
+function unsteadyClock(now: Now, _mesh: Mesh, { tunnels }: ReportSources): string[] {
+  const times = tunnels.clockLeaps(now);
+  if (times === 0) return [];
+  return [
+    `clock: it was set ${times} times in a row, as where two programs do that by turns, and each ` +
+    "time sessions begin anew: let one time service alone set it",
   ];
 }
 

@@ -29,6 +29,7 @@ import {
   setEndpoint,
   wantHandshake,
 } from "./handshakes.ts";
+import { Leaps } from "./leaps.ts";
 import { ALL_EDGES, Peer } from "./peer.ts";
 import type { AddPeerResult, Arrival, Edge, FactReader, PeerView, TunnelEvent } from "./types.ts";
 
@@ -55,6 +56,7 @@ export class Tunnels {
   #lastId = 0;
   #lastBoot = -Infinity;
   readonly #watch = new WallWatch();
+  readonly #leaps = new Leaps();
 
   constructor(options: TunnelsOptions) {
     this.#device = new Device(options.crypto, options.random, options.dialects, options.workers);
@@ -82,6 +84,8 @@ export class Tunnels {
   /** When {@link due} wants to be called, and why. */
   get deadline(): Deadline | undefined {
     const due = this.#device.timers.peek();
+    const renewal = this.#leaps.due ?? Infinity;
+    if (renewal < (due?.at ?? Infinity)) return { at: renewal, why: "follow up a set clock" };
     return due && { at: due.at, why: `${due.timer} of peer ${due.peer}` };
   }
 
@@ -433,6 +437,11 @@ export class Tunnels {
     }
   }
 
+  /** How often the wall clock was set in a row, where that goes on and is no accident; else 0. */
+  clockLeaps(now: Now): number {
+    return this.#leaps.repeated(now.boot);
+  }
+
   /** How many peers there are. */
   get size(): number {
     return this.#device.peers.size;
@@ -515,7 +524,7 @@ export class Tunnels {
    *
    * They end, too, when the wall clock was set: that may be a virtual machine which was set back to a snapshot of its
    * memory, whose sessions would seal with counters that were used. Whom one served gets the next at once; a time
-   * server that sets the clock at a boot costs no more than that.
+   * server that sets the clock at a boot costs no more than that, and one that does so again and again what leaps.ts says.
    */
   #begin(now: Now, out: Out): Step {
     const setByMs = this.#watch.look(now);
@@ -523,9 +532,15 @@ export class Tunnels {
     const hasStepped = byMs > CLOCK_TOLERANCE;
     this.#lastBoot = hasStepped ? now.boot : Math.max(this.#lastBoot, now.boot);
     const step = { boot: this.#lastBoot, wall: now.wall, out };
-    if (hasStepped) out.event({ kind: "clockWentBack", byMs });
-    else if (setByMs !== 0) out.event({ kind: "clockWasSet", byMs: setByMs });
-    else return step;
+    if (hasStepped) {
+      this.#leaps.forget();
+      out.event({ kind: "clockWentBack", byMs });
+    } else {
+      const leaps = this.#leaps.look(step.boot, setByMs);
+      if (!leaps) return step;
+      const { isTold, ...rest } = leaps;
+      if (isTold) out.event({ kind: "clockWasSet", ...rest });
+    }
     const device = this.#device;
     for (const peer of device.peers.values()) {
       const isInUse = device.maySend(step, peer) || peer.slots.next !== undefined ||

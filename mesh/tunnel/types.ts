@@ -104,8 +104,8 @@ export type TunnelEvent =
   | { readonly kind: "lowOrderKey"; readonly peer: PeerId }
   /** The boot clock went back: all sessions were dropped (R64). */
   | { readonly kind: "clockWentBack"; readonly byMs: number }
-  /** The wall clock was set: all sessions begin anew. */
-  | { readonly kind: "clockWasSet"; readonly byMs: number };
+  /** The wall clock was set, so often in a row: all sessions begin anew. */
+  | { readonly kind: "clockWasSet"; readonly byMs: number; readonly times: number };
 
 /** One peer as `wg show` sees it; byte counters are facts of core. */
 export interface PeerView {
