@@ -484,3 +484,17 @@ Deno.test("a clock that two programs set each second costs a handshake in 15 s a
   lab.run(47_000);
   assert.ok(!isToldOf(), "and then it is quiet");
 });
+
+Deno.test("T30: an admin whose clock is 396 days ahead for more than an hour takes what it signed before it started for nobody else's", () => {
+  const { lab, all, founder } = village(toyCrypto, ["lyon", "oslo"], 19);
+  // What it has signed, it has signed in an earlier run.
+  founder.crash();
+  founder.start();
+  lab.run(60_000);
+  founder.host.skew = 396 * DAY;
+  lab.run(1.2 * HOUR);
+  founder.host.skew = 0;
+  lab.run(300_000);
+  assert.ok(areMutual(all));
+  assert.doesNotMatch(health(founder), /not by this machine/);
+});

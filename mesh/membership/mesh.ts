@@ -34,6 +34,7 @@ import {
   decodeStatements,
   type Draft,
   encodeStatements,
+  NUMBER_MAX,
   signerOf,
   type Statement,
   subjectOf,
@@ -123,6 +124,11 @@ export class Mesh {
   mustPersist = false;
   /** Statements under our own key that this machine has not signed, and had not when it compared with the others. */
   signedElsewhere = 0;
+  /**
+   * Statements of our own that were forgotten as over, by their hashes: the clock may be put back, and then the others give
+   * them back. NUMBER_MAX at most, as there are numbers; of more, people would be told in vain.
+   */
+  readonly #forgotten = new Set<string>();
   /** What was not believed, had no room, or was not signed on sight yet. */
   readonly drops = { rumour: 0, gossip: 0, unsigned: 0, individual: 0 };
 
@@ -257,7 +263,9 @@ export class Mesh {
     if (added.kind === "new") {
       const { signer, kind, number } = added.statement;
       const isOurs = signer === this.id && kind !== "left" && !this.#isQuiet;
-      if (isOurs && this.hasCompared && !this.signer.hasSigned(number)) this.signedElsewhere++;
+      const isKnownOurs = this.signer.hasSigned(number) ||
+        this.#forgotten.has(added.statement.hash);
+      if (isOurs && this.hasCompared && !isKnownOurs) this.signedElsewhere++;
       this.#follow(now, added, out);
     }
     // What is remembered of numbers that were used again outlives a restart, too.
@@ -844,6 +852,8 @@ export class Mesh {
     for (const statement of expired) {
       this.#spreading.retract(statement);
       this.isDirty = true;
+      const isOurs = statement.signer === this.id && this.#forgotten.size < NUMBER_MAX;
+      if (isOurs) this.#forgotten.add(statement.hash);
     }
     this.#spreading.farewellsOf(now, expired, out);
   }
