@@ -3,6 +3,7 @@ import { formatAddress, parseEndpoint } from "../endpoint.ts";
 import { adminDraft, memberDraft, NOW, Signatories, type Wish } from "../sim/signatories.ts";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
 import { ip4Of } from "./address.ts";
+import { FirstContacts } from "../door/first_contacts.ts";
 import { Judge } from "./judge.ts";
 import { NO_PROOF, type NodeRecord, type RecordBody, sequenceOf, signRecord } from "./record.ts";
 import { isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
@@ -16,11 +17,12 @@ const now = { boot: 100_000, wall: NOW * 1000 };
 /** A roster of the node `self`, which knows these certificates. */
 function setUp(wishes: readonly Wish[] = [{}, {}, {}], limit = MEMBERS_MAX) {
   const judge = new Judge(crypto, society.genesis);
+  const contacts = new FirstContacts();
   for (const [i, wish] of wishes.entries()) {
     const draft = memberDraft(society.person(2 + i), wish);
     judge.statements.add(society.sign(society.mesh, draft).bytes, NOW);
   }
-  return { judge, roster: new Roster(crypto, judge, limit) };
+  return { judge, contacts, roster: new Roster(crypto, judge, limit, contacts) };
 }
 
 function recordOf(one: typeof anna, count = 1, change: Partial<RecordBody> = {}): NodeRecord {
@@ -85,14 +87,16 @@ Deno.test("at the limit newcomers are refused and counted, and members still ren
   assert.equal(roster.accept(recordOf(carl, 1), now).kind, "new");
 });
 
-Deno.test("a member heard of lately is at that place; otherwise all its places are tried, four at most", () => {
-  const { roster } = setUp();
+Deno.test("a member heard of lately where it has proven to be is there; otherwise all its places are tried, four at most", () => {
+  const { roster, contacts } = setUp();
   const endpoint = (n: number) => ({ address: Uint8Array.of(192, 0, 2, n), port: 1, scope: 0 });
   const claimed = [1, 2, 3, 4, 5].map(endpoint);
   const member = taken(roster, recordOf(anna, 1, { endpoints: claimed }));
   const places = () => roster.places(member, now).map(({ to }) => to.address[3]);
   assert.deepEqual(places(), [1, 2, 3, 4]);
   member.observed = { endpoint: endpoint(3), source: undefined, at: now.boot - 29_999 };
+  assert.deepEqual(places(), [3, 1, 2, 4], "a copy of its key may have sealed that anywhere");
+  contacts.proven(now, endpoint(3), member.id);
   assert.deepEqual(places(), [3]);
   member.observed = { ...member.observed, at: now.boot - 30_000 };
   assert.deepEqual(places(), [3, 1, 2, 4]);
@@ -104,6 +108,10 @@ Deno.test("a member heard of lately is at that place; otherwise all its places a
     [3, 1, 2, 4],
     "our own network changed: it may be reached elsewhere now",
   );
+  member.observed = { endpoint: endpoint(9), source: undefined, at: now.boot };
+  contacts.proven(now, endpoint(5), member.id);
+  contacts.proven(now, endpoint(8), member.id);
+  assert.deepEqual(places(), [9, 8, 1, 2], "where it was last comes before what it says");
 });
 
 Deno.test("who was not heard in this run is unheard, a remembered place or not", () => {
