@@ -19,8 +19,8 @@
  * sender learns the number.
  *
  * **Leaps**: whoever has a member's key, its own or ours, can seal any counter in its name, and all that the member
- * itself says is behind that from then on. So no datagram leads the counters further than the member can have sent since
- * the last one ({@link LEAP}), or at its first ({@link FIRST_MAX}); and what is behind the window, or leaps, and is
+ * itself says is behind that from then on. So no datagrams lead the counters further, all of them together, than the member
+ * can have sent meanwhile ({@link LEAP_RATE}) and {@link LEAP} beside it, or at its first ({@link FIRST_MAX}); and what is behind the window, or leaps, and is
  * authentic, is answered like what echoes another number, with a notice that names the highest counter. The sender goes
  * on beyond that ({@link Seal.goOn}), for this receiver alone, so that a lie of the receiver costs nobody else anything.
  * A notice that is behind itself still leads upwards, since both directions may have been led astray; downwards only one
@@ -34,7 +34,7 @@ import type { Crypto } from "../crypto.ts";
 import { Reader, Writer } from "../codec.ts";
 import { HEAD_SIZE, headOf } from "../datagram.ts";
 import type { Now, Random } from "../machine.ts";
-import { ReplayWindow } from "./window.ts";
+import { ReplayWindow, WINDOW } from "./window.ts";
 import { BOOT_MAX } from "../membership/record.ts";
 import type { Identity, MemberId } from "../membership/identity.ts";
 
@@ -139,6 +139,8 @@ interface Start {
   readonly window: ReplayWindow;
   /** Boot ms at which the last of its datagrams was delivered. */
   at: number;
+  /** Counters by which the next may be beyond the highest, beside {@link LEAP_RATE} for each ms since then. */
+  slack: number;
 }
 
 interface Peer {
@@ -166,12 +168,16 @@ interface Peer {
 /** Datagrams of starts that no record has proven, between two records that prove one. */
 export const TRIES = 64;
 
-/** Counters by which one datagram may go beyond the highest: so many, and beside them so many for each ms since that. */
+/**
+ * Counters by which datagrams may go beyond the highest: so many at once, and beside them so many for each ms. What one has
+ * used of the first comes back at that rate: were it each datagram's own, a thousand datagrams could lead as far as an honest
+ * member gets in weeks. Nobody seals a million a second, so the busiest member needs nothing but the second.
+ */
 export const LEAP = 2 ** 20;
 export const LEAP_RATE = 1_024;
 /** The highest counter with which what comes from a member may begin: 34 years of 1,000 datagrams a second. */
 export const FIRST_MAX = 2 ** 40;
-/** The highest counter that a notice may name: to lead a receiver there takes years, or 2^27 leaps of whoever has a key. */
+/** The highest counter that a notice may name: to lead a receiver there takes years. */
 export const GO_ON_MAX = 2 ** 47;
 /** Counters behind the highest whose second coming is answered by nothing. */
 const COPIES = 8;
@@ -378,11 +384,15 @@ export class Seal {
     const behind = { kind: "behind", from: peer.id, boot, top, isLeap, value } as const;
     if (top < 0 && counter > FIRST_MAX) return behind;
     // Whoever is honest has not sent so many, or was led there by a lie about what has come here; if so, its time comes.
-    const since = Math.max(0, now.boot - at);
-    if (top >= 0 && counter - top > LEAP + LEAP_RATE * since) return behind;
+    const since = top < 0 ? 0 : Math.max(0, now.boot - at);
+    const step = top < 0 ? 0 : counter - top;
+    // What was sent before it is within the window all the same.
+    const left = start.slack + LEAP_RATE * since - (step < WINDOW ? 0 : step);
+    if (left < 0) return behind;
     // What went to several places at once comes more than once.
     if (!window.accept(counter)) return top - counter < COPIES ? dropped("replayed") : behind;
     start.at = now.boot;
+    start.slack = Math.min(LEAP, left);
     if (kind === undefined) return dropped("malformed");
     peer.last = boot;
     // What it has taken stays known: a record that proves this start later must not let copies of it in.
@@ -435,7 +445,7 @@ function isFresh({ second }: Peer, run: string, boot: number, counter: number): 
 }
 
 function startAt(boot: number): Start {
-  return { boot, window: new ReplayWindow(), at: -Infinity };
+  return { boot, window: new ReplayWindow(), at: -Infinity, slack: LEAP };
 }
 
 /** What a notice says of the highest counter that has come. */

@@ -315,6 +315,23 @@ Deno.test("item 11: no datagram leads the counters further than its sender can h
   assert.equal(b.open({ boot: 10, wall: 10 }, far).kind, "opened", "its time has come");
 });
 
+Deno.test("item 11: many datagrams lead the counters no further than one, and the busiest member is never too far", () => {
+  const { a, b } = pair();
+  b.open(NOW, sealed(a, bert.id));
+  let top = 1;
+  for (let n = 0; n < 100; n++) {
+    if (b.open(NOW, sealedAfter(top + LEAP / 2)).kind === "opened") top += LEAP / 2;
+  }
+  assert.equal(top, 1 + LEAP);
+  // A thousand a millisecond for others, and one for us now and then.
+  for (let n = 0, boot = 0; n < 1_000; n++) {
+    const since = 1 + n % 7;
+    boot += since;
+    top += 1_000 * since;
+    assert.equal(b.open({ boot, wall: boot }, sealedAfter(top)).kind, "opened", `${boot} ms`);
+  }
+});
+
 Deno.test("item 11: whose counters were led astray is told the highest, goes on beyond it, and nothing comes twice", () => {
   const { a, b } = pair();
   const early = [sealed(a, bert.id), sealed(a, bert.id)];
