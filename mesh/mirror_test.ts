@@ -9,7 +9,8 @@ import type { Crypto } from "./crypto.ts";
 import { mirrorOf } from "./membership/identity.ts";
 import { nobleCrypto } from "./noble_crypto.ts";
 import type { Computer } from "./sim/node_lab.ts";
-import { healthOf, refusalOf, revoke, village } from "./sim/people.ts";
+import { Insider } from "./sim/insider.ts";
+import { healthOf, promote, refusalOf, revoke, secondsAt, village } from "./sim/people.ts";
 
 const MONTH = 31 * 86_400_000;
 const { ORDER } = ed25519.Point.Fn;
@@ -131,4 +132,77 @@ Deno.test("item 3, item 11: a key that was revoked does not come back by its mir
   assert.equal(copy.start(), undefined);
   lab.run(60_000);
   assert.deepEqual(statesOf(copy, all), [undefined, undefined]);
+});
+
+/** `third` is an admin since before `victim` came; a thief has its machine, and certifies the mirror of `victim` from the year 1970 on. */
+function setUpThief() {
+  const mirrored = new Mirrored();
+  const { lab, founder, others: [third] } = village(mirrored.crypto, ["third"], 103);
+  assert.ok(third);
+  promote(founder, third);
+  lab.run(10_000);
+  const victim = lab.joiner(founder, { name: "victim" });
+  const fourth = lab.joiner(founder, { name: "fourth" });
+  lab.run(60_000);
+  mirrored.of = victim.identitySeed;
+  const since = secondsAt(founder);
+  lab.run(2_000);
+  const thief = new Insider(third);
+  const key = mirrorOf(victim.id);
+  const certificate = { key, name: "x", groups: [], relay: false, ip4Counter: 0, since: 0 };
+  const until = secondsAt(founder) + 1e7;
+  const said = thief.sign({ kind: "member", certificate, until, token: undefined });
+  return { lab, founder, third, victim, fourth, honest: [founder, fourth], since, thief, said };
+}
+
+Deno.test("item 3, item 11: whom a node holds as a member stays one, though a stolen admin certifies its mirror for an earlier time", () => {
+  const { lab, founder, third, victim, fourth, honest, since, thief, said } = setUpThief();
+  for (const one of [...honest, victim]) thief.tell(one, said);
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+  assert.ok(victim.node.isMember);
+  for (const one of [...honest, victim]) {
+    assert.match(
+      healthOf(one).join("\n"),
+      /third has certified another key with the tunnel key of victim, .*`shoal revoke third --since TIME`/,
+    );
+  }
+  for (const one of [...honest, victim]) {
+    one.crash();
+    one.start();
+  }
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+  assert.ok(victim.node.isMember);
+  revoke(founder, third, since);
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+  assert.doesNotMatch(healthOf(fourth).join("\n"), /tunnel key/);
+});
+
+Deno.test("item 3, item 11: who hears of both at once holds the one that is there, in either order", () => {
+  for (const isFirst of [true, false]) {
+    const { lab, founder, victim, honest, thief, said } = setUpThief();
+    if (isFirst) { for (const one of honest) thief.tell(one, said); }
+    victim.crash();
+    lab.run(10_000);
+    const late = lab.joiner(founder, { name: "late" });
+    if (!isFirst) { for (const one of [late, ...honest]) thief.tell(one, said); }
+    lab.run(30_000);
+    victim.start();
+    lab.run(60_000);
+    const all = [...honest, late];
+    assert.deepEqual(statesOf(victim, all), ["alive", "alive", "alive"], `first: ${isFirst}`);
+    assert.ok(victim.node.isMember);
+  }
+});
+
+Deno.test("item 3, item 11: who has a folder and a stolen admin's key, too, does not take the other's place", () => {
+  const { lab, founder, victim, honest, thief, said } = setUpThief();
+  for (const one of [...honest, victim]) thief.tell(one, said);
+  const copy = lab.computer({ name: "copy", token: founder.token(), identitySeed: SEED });
+  assert.equal(copy.start(), undefined);
+  lab.run(60_000);
+  assert.deepEqual(statesOf(copy, honest), [undefined, undefined]);
+  assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
 });

@@ -62,7 +62,7 @@ export function approve(
   if (mesh.statements.hasLeft(id)) {
     return refusal(`approve: ${id} has left the mesh for good: the machine needs a new identity`);
   }
-  const mirror = mesh.statements.mirrorBefore(id);
+  const mirror = mesh.judge.mirrorBefore(id);
   if (mirror !== undefined) return refusal(`approve: ${mirroredBy(mesh, id, mirror)}`);
   const namesake = unmetNamed(mesh, name).find((one) => one.id !== id);
   if (namesake) {
@@ -168,7 +168,7 @@ export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): De
   if (mesh.statements.isRemoved(key)) {
     return refusal(`trust: the key ${key} was revoked for good in this mesh`);
   }
-  const mirror = mesh.statements.mirrorBefore(key);
+  const mirror = mesh.judge.mirrorBefore(key);
   if (mirror !== undefined) return refusal(`trust: ${mirroredBy(mesh, key, mirror)}`);
   if (key === mesh.id) return refusal(`trust: ${key} is this node's own key`);
   if (!mesh.judge.trust(key, name)) {

@@ -243,7 +243,7 @@ function judge(
   const { id, proof } = opened.value;
   if (id !== key.toHex()) return { blame: "it shows another node's record", isOfClock: false };
   for (const one of [...proof.statements].reverse()) mesh.learn(now, one, out);
-  const judgement = mesh.judge.judge(id, secondsOf(now));
+  const judgement = mesh.roster.judge(opened.value, now);
   if (judgement.kind !== "refused") return opened.value;
   return { blame: judgement.detail, isOfClock: isOfClock(judgement.why) };
 }

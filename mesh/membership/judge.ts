@@ -6,7 +6,7 @@
 import type { Crypto } from "../crypto.ts";
 import { type Admission, isSound } from "./admission.ts";
 import type { Genesis } from "./genesis.ts";
-import type { MemberId } from "./identity.ts";
+import { type MemberId, mirrorOf } from "./identity.ts";
 import { type Overuse, Provisional } from "./provisional.ts";
 import { type CertificateStatement, Statements, TOKEN_GRACE } from "./statements.ts";
 import type { Statement, TokenUse } from "./statement.ts";
@@ -68,6 +68,11 @@ export const TRUSTED_MAX = 4_096;
 export class Judge {
   readonly provisional = new Provisional();
   readonly #trusted = new Map<MemberId, string>();
+  /**
+   * Keys that have signed a record as members of this node's table, and this node's own: as many as that has places. Of two
+   * with one tunnel key the one that was met first stays, whatever time a stolen admin signs for the other.
+   */
+  readonly #met = new Set<MemberId>();
 
   constructor(
     private readonly crypto: Crypto,
@@ -79,9 +84,13 @@ export class Judge {
     return this.statements.meshId;
   }
 
-  /** @param now unix seconds */
-  judge(id: MemberId, now: number): Judgement {
-    const signed = this.#bySignature(id, now);
+  /**
+   * @param now unix seconds
+   * @param isShown whether its own signature is at hand, as in a record of it: of two keys with one tunnel key nobody takes
+   * the place of the one that is there by a certificate alone
+   */
+  judge(id: MemberId, now: number, isShown = false): Judgement {
+    const signed = this.#bySignature(id, now, isShown);
     if (signed) return signed;
     let fault: Refused | undefined;
     for (const admission of this.provisional.of(id)) {
@@ -96,6 +105,23 @@ export class Judge {
       return refused("tokenUsedUp", `the token of ${id} was used up before`);
     }
     return refused("stranger", `nobody has certified ${id}`);
+  }
+
+  /** A key has come into the table of members, by its own signature. */
+  meet(id: MemberId): void {
+    this.#met.add(id);
+  }
+
+  /** It is out of the table. */
+  part(id: MemberId): void {
+    this.#met.delete(id);
+  }
+
+  /** The other key with the same tunnel key, where that comes first for this node. */
+  mirrorBefore(id: MemberId, isShown = false): MemberId | undefined {
+    const other = mirrorOf(id);
+    if (this.#met.has(other)) return this.statements.mirrorBefore(id, other);
+    return this.statements.mirrorBefore(id, isShown || this.#met.has(id) ? id : undefined);
   }
 
   /** Whether a key was a member once as far as this node knows, by a certificate or by a token. */
@@ -217,6 +243,7 @@ export class Judge {
       const uses = statements.token(admission.token)?.uses ?? 0;
       judge.provisional.recall(admission, uses);
     }
+    for (const id of this.#met) judge.meet(id);
     return judge;
   }
 
@@ -237,11 +264,15 @@ export class Judge {
   }
 
   /** What was signed about a key; undefined: no certificate counts, and nothing ends it. */
-  #bySignature(id: MemberId, now: number): Judgement | undefined {
+  #bySignature(id: MemberId, now: number, isShown = false): Judgement | undefined {
     if (this.statements.hasLeft(id)) return refused("left", `${id} has left the mesh`);
     if (this.statements.isRemoved(id)) return refused("removed", `the key ${id} was removed`);
-    const other = this.statements.mirrorBefore(id);
-    if (other) return refused("mirrored", `${id} has the tunnel key of ${other}, which was first`);
+    const other = this.mirrorBefore(id, isShown);
+    if (other) {
+      const by = this.statements.certificate(id)?.signer;
+      const whose = by === undefined ? "" : `: its certificate is signed by ${by}`;
+      return refused("mirrored", `${id} has the tunnel key of ${other}, which was first${whose}`);
+    }
     const certificate = this.certificate(id, now);
     return certificate && this.#certified(certificate, now);
   }

@@ -138,6 +138,7 @@ export class Mesh {
     this.#admission = admission;
     const { identity } = self;
     this.judge = new Judge(crypto, genesis);
+    this.judge.meet(identity.id);
     this.roster = new Roster(crypto, this.judge, membersMax, this.contacts);
     this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
     this.guests = new GuestTunnels(
@@ -713,7 +714,7 @@ export class Mesh {
   judgeAtDoor(now: Now, record: NodeRecord, out: Outbox<NodeEvent>): Judgement | undefined {
     const { id, proof: { admission } } = record;
     if (!this.scrutiny.learnProof(now, record, out)) return FALSE_PROOF;
-    const judgement = this.judge.judge(id, secondsOf(now));
+    const judgement = this.roster.judge(record, now);
     const isOut = judgement.kind === "refused" && judgement.why === "stranger";
     if (!isOut || !admission || admission.subject !== id) return judgement;
     return this.judge.mayAdmit(admission, this.id, secondsOf(now));

@@ -118,8 +118,8 @@ export class Reviewing {
       this.#member(now, member, isTimely, out);
       this.#forgetLongDead(now, member, attendedMs, out);
     }
-    const judgeNow = ({ id }: NodeRecord) => judge.judge(id, seconds);
-    const judgeEarlier = ({ id }: NodeRecord) => judge.judge(id, seconds - KEPT);
+    const judgeNow = ({ id }: NodeRecord) => judge.judge(id, seconds, true);
+    const judgeEarlier = ({ id }: NodeRecord) => judge.judge(id, seconds - KEPT, true);
     const wasMember = (id: MemberId) => judge.wasMember(id);
     const earlier = this.mayForget(now) ? judgeEarlier : undefined;
     const back = this.untimely.review(now, judgeNow, earlier, wasMember);

@@ -21,7 +21,7 @@ import {
 import type { Who } from "../event.ts";
 import type { Now, PeerId } from "../machine.ts";
 import type { NodeRecord } from "./record.ts";
-import type { MemberId } from "./identity.ts";
+import { type MemberId, mirrorOf } from "./identity.ts";
 import {
   type Judge,
   type Judgement,
@@ -162,9 +162,9 @@ export class Roster {
     return this.#members.values();
   }
 
-  /** Whether the subject of a record is a member. */
+  /** Whether the subject of a record that it has signed is a member. */
   judge(record: NodeRecord, now: Now): Judgement {
-    return this.judgeOfAll.judge(record.id, Math.floor(now.wall / 1000));
+    return this.judgeOfAll.judge(record.id, Math.floor(now.wall / 1000), true);
   }
 
   /**
@@ -212,6 +212,7 @@ export class Roster {
     const member = this.#members.get(id);
     if (member === undefined) return;
     this.#members.delete(id);
+    this.judgeOfAll.part(id);
     this.#moves++;
     this.reserve(id, this.judge(member.record, now));
     if (member.peer !== undefined) this.#byPeer.delete(member.peer);
@@ -573,8 +574,14 @@ export class Roster {
       isToldGone: false,
     };
     this.#members.set(member.id, member);
+    this.judgeOfAll.meet(member.id);
     this.#moves++;
     this.#absent.delete(member.id);
+    // By its certificate alone the other key with this tunnel key may have been thought the first.
+    const mirror = mirrorOf(member.id);
+    if (this.#absent.has(mirror)) {
+      this.reserve(mirror, this.judgeOfAll.judge(mirror, Math.floor(now.wall / 1000)));
+    }
     this.claim(membership);
     this.#occupyClaimed(member, now);
     return member;

@@ -15,8 +15,9 @@
  *   statements, and by `member` ones while all of those are signed in the future;
  * - of two statements with one number the one that ends something counts, then the lower hash, so that
  *   no old number undoes an end; what comes by its hash alone is taken in at a pace;
- * - of two keys with one tunnel key (identity.ts) one can be a member: that with an office, then that of which something
- *   was signed first, be it a certificate or its removal;
+ * - of two keys with one tunnel key (identity.ts) one can be a member: that with an office, then, of two that are certified,
+ *   the one that a node has met (judge.ts), then that of which something was signed first, be it a certificate or its
+ *   removal. What an admin has signed begins no earlier than that admin's own first certificate;
  * - certificates that came of one token count for as many keys as it admits, the earliest first
  *   (invariant 6). A certificate says itself how many that is: then the end of the office of whoever
  *   made the token changes nothing for those that others have certified.
@@ -135,6 +136,8 @@ export class Statements {
   readonly #ranks = new Map<string, Ranks>();
   readonly #guestKeys = new Set<string>();
   readonly #certifiedKeys = new Set<MemberId>();
+  /** Of these the ones whose mirror is among them. */
+  readonly #mirrored = new Set<MemberId>();
   /** What was found about subjects of more than {@link FEW} statements since the last change. */
   readonly #findings = new Map<string, Findings>();
   /** Changes with the rights of signers, and with the order in which keys use up tokens. */
@@ -278,13 +281,27 @@ export class Statements {
   /**
    * The other key with the same tunnel key, where that comes first: this one is none of a member then, whether the other
    * still is one or not.
+   * @param met which of the two this node has met as a member: times in statements are their signer's word
    */
-  mirrorBefore(key: MemberId): MemberId | undefined {
+  mirrorBefore(key: MemberId, met?: MemberId): MemberId | undefined {
     const other = mirrorOf(key);
     const theirs = this.#begin(other);
     if (!theirs) return undefined;
     const ours = this.#begin(key);
-    return !ours || isBefore(theirs, ours) ? other : undefined;
+    if (!ours) return other;
+    const isOpen = ours.hasOffice === theirs.hasOffice && this.#isHeld(key) && this.#isHeld(other);
+    if (met !== undefined && isOpen) return met === key ? undefined : other;
+    return isBefore(theirs, ours) ? other : undefined;
+  }
+
+  /** Whether a certificate of a key counts, and nothing ends it. */
+  #isHeld(key: MemberId): boolean {
+    return !this.hasLeft(key) && !this.isRemoved(key) && this.certificate(key) !== undefined;
+  }
+
+  /** Keys that are certified, as is the other key with the same tunnel key. */
+  mirrored(): Iterable<MemberId> {
+    return this.#mirrored;
   }
 
   /** When something was said first of a key that counts; undefined: nothing was. */
@@ -293,12 +310,27 @@ export class Statements {
     return this.#find(key, "begin", () => {
       const since = [
         ...[...this.#certificates(key, "admin"), ...this.#certificates(key, "member")]
-          .map(({ certificate }) => certificate.since),
-        ...this.#removals(key).map(({ at }) => at),
+          .map(({ certificate, signer }) => Math.max(certificate.since, this.#beginOf(signer))),
+        ...this.#removals(key).map(({ at, signer }) => Math.max(at, this.#beginOf(signer))),
       ];
       if (since.length === 0) return undefined;
       const first = since.reduce((a, b) => Math.min(a, b));
       return { key, hasOffice: this.hadOffice(key), since: first };
+    });
+  }
+
+  /**
+   * Unix seconds before which a signer can have signed nothing, by the word of the mesh key: a stolen admin says any time. The
+   * time of the office itself would not do, since a recovery gives it anew.
+   */
+  #beginOf(signer: string): number {
+    if (signer === this.meshKey) return -Infinity;
+    return this.#find(signer, "signer", () => {
+      let first = Infinity;
+      for (const { certificate } of this.#certificates(signer, "admin")) {
+        first = Math.min(first, certificate.since);
+      }
+      return first === Infinity ? -Infinity : first;
     });
   }
 
@@ -821,7 +853,7 @@ export class Statements {
     this.#findings.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins++;
     if (statement.kind === "guest") this.#guestKeys.add(subject);
-    if (isCertificate(statement)) this.#certifiedKeys.add(subject);
+    if (isCertificate(statement)) this.#noteCertified(subject);
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
     const byToken = this.#byToken.get(key) ?? new Set();
@@ -851,6 +883,7 @@ export class Statements {
     if (statement.kind === "guest" && !this.#saysGuest(subject)) this.#guestKeys.delete(subject);
     if (isCertificate(statement) && !this.#isCertified(subject)) {
       this.#certifiedKeys.delete(subject);
+      for (const key of [subject, mirrorOf(subject)]) this.#mirrored.delete(key);
     }
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
@@ -859,6 +892,13 @@ export class Statements {
     if (byToken?.size === 0) this.#byToken.delete(key);
     this.#rank(key, subject);
     this.#epoch++;
+  }
+
+  #noteCertified(key: MemberId): void {
+    if (this.#certifiedKeys.has(key)) return;
+    this.#certifiedKeys.add(key);
+    const mirror = mirrorOf(key);
+    if (this.#certifiedKeys.has(mirror)) this.#mirrored.add(key).add(mirror);
   }
 
   #saysGuest(key: string): boolean {

@@ -839,7 +839,10 @@ function refusedMirror(
   const world = setUp();
   const { carl, society, mesh, anna } = world;
   const mirror = { id: mirrorOf(carl.id) };
-  const said = [society.sign(mesh, adminDraft(anna)), ...of(world, mirror)];
+  const said = [
+    society.sign(mesh, adminDraft(anna, { since: NOW - 100 * DAY })),
+    ...of(world, mirror),
+  ];
   const answers = [said, said.toReversed()].map((order) => {
     const statements = new Statements(toyCrypto, society.genesis);
     for (let round = 0; round < 2; round++) for (const one of order) statements.add(one.bytes, NOW);
@@ -884,9 +887,54 @@ Deno.test("invariant 2: of two keys with one tunnel key the one that was certifi
     ]),
     "mirror",
   );
+  // An admin can have signed nothing before it was a member itself, be it a certificate or a removal.
+  const earlier = NOW - 200 * DAY;
+  const first = ({ society, mesh, carl }: ReturnType<typeof setUp>) =>
+    society.sign(mesh, memberDraft(carl, { since: earlier }));
+  for (const  of of[mirrorCertified, mirrorRemoved]) {
+    assert.equal(
+      refusedMirror((world, mirror) => [first(world), of(world, mirror)]),
+      "mirror",
+    );
+  }
   // Whose signer has no right says nothing.
   assert.equal(
     refusedMirror(({ society, dora, carl }) => [society.sign(dora, memberDraft(carl))]),
     "none",
   );
+});
+
+type Mirrored = (
+  world: ReturnType<typeof setUp>,
+  mirror: { id: string },
+) => ReturnType<Signatories["sign"]>;
+
+function mirrorCertified({ society, anna }: ReturnType<typeof setUp>, mirror: { id: string }) {
+  const draft = memberDraft(mirror as Parameters<typeof memberDraft>[0], { since: 0 });
+  return society.sign(anna, draft);
+}
+
+const mirrorRemoved: Mirrored = ({ society, anna }, mirror) =>
+  society.sign(anna, { kind: "removed", key: mirror.id }, { at: 0 });
+
+Deno.test("item 3: of two certified keys with one tunnel key that which a node has met stays, until it is removed", () => {
+  const world = setUp();
+  const { society, mesh, anna, carl } = world;
+  const mirror = { id: mirrorOf(carl.id) };
+  const statements = new Statements(toyCrypto, society.genesis);
+  const say = (one: Statement) => statements.add(one.bytes, NOW);
+  const first = (met?: string) => [carl, mirror].map(({ id }) => statements.mirrorBefore(id, met));
+  say(society.sign(mesh, adminDraft(anna, { since: NOW - 100 * DAY })));
+  say(society.sign(anna, memberDraft(carl)));
+  assert.deepEqual([...statements.mirrored()], []);
+  say(mirrorCertified(world, mirror));
+  assert.deepEqual([...statements.mirrored()].sort(), [carl.id, mirror.id].sort());
+  assert.deepEqual(first(), [mirror.id, undefined], "by what is signed alone the mirror is first");
+  assert.deepEqual(first(carl.id), [undefined, carl.id]);
+  assert.deepEqual(first(mirror.id), [mirror.id, undefined]);
+  // A removal is no matter of whom a node has met: all agree.
+  say(society.sign(anna, { kind: "removed", key: mirror.id }));
+  assert.deepEqual(first(carl.id), first());
+  say(society.sign(mesh, { kind: "demoted", key: anna.id }));
+  assert.deepEqual(first(carl.id), [undefined, undefined]);
 });

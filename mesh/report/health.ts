@@ -92,6 +92,7 @@ const CHECKS: readonly MeshCheck[] = [
   twins,
   overuse,
   pairs,
+  mirrors,
   voids,
   departedAdmins,
   elsewhere,
@@ -107,7 +108,7 @@ const CHECKS: readonly MeshCheck[] = [
 ];
 
 /** What a person has to settle in a mesh of which this node is a member. */
-const OF_ADMINS: readonly MeshCheck[] = [requests, overuse, pairs, voids, departedAdmins];
+const OF_ADMINS: readonly MeshCheck[] = [requests, overuse, pairs, mirrors, voids, departedAdmins];
 
 function laboratory({ isOpen, mesh }: ReportSources): string[] {
   if (!isOpen) return [];
@@ -295,6 +296,31 @@ function pairs(_now: Now, mesh: Mesh): string[] {
         `was stolen: ${again}, and \`shoal recover\``
       : `its disk was copied or restored, or its key stolen: ${again}, and demote it`;
     return `${who} has signed two things under one number (${number}): ${cause} if you do not know why`;
+  });
+}
+
+/** Keys that are certified and refused, as another member has their tunnel key: no honest admin signs for one of them. */
+function mirrors(_now: Now, mesh: Mesh): string[] {
+  const { statements, judge } = mesh;
+  const victims = new Map<string, Set<string>>();
+  for (const key of statements.mirrored()) {
+    const first = judge.mirrorBefore(key);
+    const certificate = statements.certificate(key);
+    if (
+      first === undefined || !certificate || statements.isRemoved(key) ||
+      statements.hasLeft(key)
+    ) continue;
+    const { signer } = certificate;
+    victims.set(signer, (victims.get(signer) ?? new Set()).add(nameOf(mesh, first)));
+  }
+  return [...victims].slice(0, LINES_EACH).map(([signer, names]) => {
+    const who = nameOf(mesh, signer);
+    const advice = signer === statements.meshKey
+      ? "if nobody meant that, the mesh key is in other hands: `shoal recover`"
+      : `if nobody meant that, its machine is stolen: \`shoal revoke ${who} --since TIME\``;
+    return `${who} has certified another key with the tunnel key of ${
+      namesOf([...names].sort(), "")
+    }, which is refused: ${advice}`;
   });
 }
 

@@ -280,17 +280,28 @@ export function oracle(
     return certifiedBy(says.token.key).indexOf(says.certificate.key) < says.token.uses;
   }
 
+  /** The earliest time by which a key was certified with its office; an admin says no earlier one. */
+  function earliestOf(signer: string): number {
+    if (signer === meshKey) return 0;
+    return Math.min(
+      ...counting.flatMap(({ says }) =>
+        says.kind === "admin" && says.certificate.key === signer ? [says.certificate.since] : []
+      ),
+    );
+  }
+
   /** The earliest time in what certifies or removes a key; undefined: nothing does. */
   function beginOf(key: string): number | undefined {
     const times: number[] = [];
     for (const s of counting) {
       const { says, signer, at } = s;
-      if (says.kind === "admin" && says.certificate.key === key) times.push(says.certificate.since);
+      const say = (time: number) => times.push(Math.max(time, earliestOf(signer)));
+      if (says.kind === "admin" && says.certificate.key === key) say(says.certificate.since);
       if (says.kind === "member" && says.certificate.key === key && isWithinUses(s)) {
-        times.push(says.certificate.since);
+        say(says.certificate.since);
       }
       const isRemoval = says.kind === "removed" && says.key === key;
-      if (isRemoval && (signer === meshKey || !offices.includes(key))) times.push(at);
+      if (isRemoval && (signer === meshKey || !offices.includes(key))) say(at);
     }
     return times.length > 0 ? Math.min(...times) : undefined;
   }

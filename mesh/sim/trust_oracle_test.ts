@@ -281,7 +281,7 @@ Deno.test("oracle: of two keys with one tunnel key the office is first, then the
   const [key, other] = [`${"0".repeat(62)}00`, `${"0".repeat(62)}80`] as const;
   const said = (...says: readonly (readonly [Said, number])[]) => {
     const set = [
-      by("M", 1, admin("a")),
+      by("M", 1, admin("a", { since: 2 })),
       ...says.map(([one, at], n) => ({ ...by("a", n + 1, one), at })),
     ];
     const verdicts = oracle(genesis, set, NOW, [key, other], ip4Of).verdicts;
@@ -302,5 +302,10 @@ Deno.test("oracle: of two keys with one tunnel key the office is first, then the
   assert.deepEqual(said([removed(key), 10], [member(other, { since: 9 }), 10]), [
     "removed",
     "certified",
+  ]);
+  // What an admin says is not earlier than itself: then the lower key is first.
+  assert.deepEqual(said([member(key, { since: 2 }), 10], [member(other, { since: 0 }), 10]), [
+    "certified",
+    "mirrored",
   ]);
 });

@@ -170,20 +170,24 @@ class Product implements TrustSet {
 
   /** Guests claim what they claim beside the members. */
   #gathered(now: number): People {
-    const roster = new Roster(this.#crypto, this.#judge);
+    const { statements } = this.#judge;
+    // Of two keys with one tunnel key a node keeps the one that it met first, which is no matter of statements: nobody was met yet.
+    const judge = new Judge(this.#crypto, statements.genesis, statements);
+    const roster = new Roster(this.#crypto, judge);
     const keys = new Set<string>();
-    for (const { statement } of this.#judge.statements.all()) {
+    for (const { statement } of statements.all()) {
       if (statement.kind === "admin" || statement.kind === "member") {
         keys.add(statement.certificate.key);
       }
     }
     const time = { boot: 0, wall: now * 1000 };
-    const guests = new Guests(this.#crypto, this.#judge, roster, GUESTS_PER_HOST);
+    const guests = new Guests(this.#crypto, judge, roster, GUESTS_PER_HOST);
     guests.review(now);
     for (const key of keys) {
+      const judgement = this.#judge.judge(key, now);
       // Who has a name must not hang on whom a node has met: half of them have not come, or are forgotten.
-      if (this.#hasMet(key)) roster.accept(recordOf(key), time);
-      else roster.reserve(key, this.#judge.judge(key, now));
+      if (this.#hasMet(key) && judgement.kind === "member") roster.accept(recordOf(key), time);
+      else roster.reserve(key, judgement);
     }
     return { roster, guests };
   }
