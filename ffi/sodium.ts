@@ -1,7 +1,8 @@
 /**
- * {@link Crypto} from libsodium, with BLAKE2s from `@noble/hashes` (libsodium has only BLAKE2b).
- * What the program runs on; constant time where secrets are involved.
+ * {@link Crypto} from libsodium, with BLAKE2s from the runtime (libsodium has only BLAKE2b), and keyed from
+ * `@noble/hashes` (the runtime has no key for it). What the program runs on; constant time where secrets are involved.
  */
+import { createHash } from "node:crypto";
 import { blake2s } from "npm:@noble/hashes@2.4.0/blake2.js";
 import { hmac } from "npm:@noble/hashes@2.4.0/hmac.js";
 import type { Crypto, SigningKey } from "../mesh/crypto.ts";
@@ -207,9 +208,9 @@ class Sodium implements Crypto {
   }
 
   blake2s(...parts: Uint8Array[]): Uint8Array {
-    const hash = blake2s.create({});
+    const hash = createHash("blake2s256");
     for (const part of parts) hash.update(part);
-    return hash.digest();
+    return new Uint8Array(hash.digest()); // no Buffer, whose slice() is no copy
   }
 
   hmacBlake2s(key: Uint8Array, ...parts: Uint8Array[]): Uint8Array {
