@@ -382,6 +382,7 @@ export class Node {
         at: reviewAt,
         why: "review members",
       });
+      due.push({ at: mesh.reviewMoreDue, why: "go on with the first review" });
       const at = mesh.recordDue();
       if (at !== undefined) due.push({ at, why: "renew the node record" });
       if (mesh.isDirty) due.push({ at: this.#persistedAt + PERSIST_PACE, why: "persist" });
@@ -398,7 +399,7 @@ export class Node {
       mesh.review(now, out);
       const isMember = (id: string) => mesh.judge.judge(id, secondsOf(now)).kind === "member";
       for (const id of this.#door?.expire(now, isMember) ?? []) mesh.release(id);
-    }
+    } else if (mesh && now.boot >= mesh.reviewMoreDue) mesh.reviewMore(now, out);
     if (mesh && now.boot >= mesh.swim.deadline().at) {
       mesh.traffic(now, this.#o.facts, out);
       mesh.guests.watch(now, this.#o.facts, out);

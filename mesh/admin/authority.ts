@@ -55,7 +55,13 @@ export function meshKeyKeepers(mesh: Mesh): string[] {
 
 /** A state that is older than it should be must not sign (invariant 14). */
 function comparisonFault(mesh: Mesh, what: string, yes: boolean) {
-  if (yes || mesh.hasCompared) return undefined;
+  if (yes) return undefined;
+  if (!mesh.isReviewed) {
+    return refusal(
+      `${what}: this node still looks through the certificates that it remembers: try again in a few seconds`,
+    );
+  }
+  if (mesh.hasCompared) return undefined;
   return refusal(
     `${what}: no member has answered since this node was started, or not each of the first three, so it may not know of everything ` +
       `that was signed before: try again when one does, or insist with --yes`,

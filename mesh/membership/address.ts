@@ -10,8 +10,7 @@
  * one address, claims.ts says who has it, and an admin gives the other a new one.
  */
 import type { Crypto } from "../crypto.ts";
-import { formatAddress, isWithin, sameBytes } from "../endpoint.ts";
-import { Writer } from "../codec.ts";
+import { isWithin, sameBytes } from "../endpoint.ts";
 import type { Prefix } from "../machine.ts";
 import { hostsOf, poolOf } from "./genesis.ts";
 
@@ -32,10 +31,8 @@ const IP4_LABEL = {
 const IP6_NETWORK_SIZE = 8;
 
 function ip6Network(meshId: Uint8Array): Uint8Array {
-  const network = new Uint8Array(IP6_NETWORK_SIZE);
-  network[0] = 0xfd;
-  network.set(meshId.subarray(0, 5), 1);
-  return network;
+  const [a = 0, b = 0, c = 0, d = 0, e = 0] = meshId;
+  return Uint8Array.of(0xfd, a, b, c, d, e, 0, 0);
 }
 
 /** Whether an address is one of a mesh's own: what is sent there goes through its tunnels. */
@@ -71,28 +68,37 @@ export function ip4Of(
   holder: Holder = "member",
 ): Uint8Array {
   const pool = poolOf(meshId);
-  const hash = crypto.blake2s(IP4_LABEL[holder], meshId, key, new Writer().u16(counter).finish());
+  const hash = crypto.blake2s(
+    IP4_LABEL[holder],
+    meshId,
+    key,
+    Uint8Array.of(counter >> 8, counter & 0xff),
+  );
   // 48 bits modulo the number of hosts: the bias is below 2^-23.
-  const number = hash.subarray(0, 6).reduce((sum, byte) => sum * 256 + byte, 0);
+  let number = 0;
+  for (let i = 0; i < 6; i++) number = number * 256 + (hash[i] ?? 0);
   const hosts = hostsOf(pool);
-  const at = (host: number) =>
-    pool.address.map((byte, i) => byte | ((1 + host % hosts) >>> (24 - 8 * i)) & 0xff);
+  const network = numberOf(pool.address);
+  const at = (host: number) => (network | 1 + host % hosts) >>> 0;
   // The next one that is nobody's service: a pool as small as that has at most one of them.
   const one = at(number);
-  return isService(one) ? at(number + 1) : one;
+  const address = SERVICES.has(one) ? at(number + 1) : one;
+  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address);
+}
+
+/** The 32 bits of an IPv4 address. */
+function numberOf(address: Uint8Array): number {
+  const [a = 0, b = 0, c = 0, d = 0] = address;
+  return (a << 24 | b << 16 | c << 8 | d) >>> 0;
 }
 
 /**
  * Services that machines look for at a fixed address inside 100.64.0.0/10, in which most pools lie. A key can be made for an
  * address in a minute, and whoever had one of these would answer for them.
  */
-const SERVICES: ReadonlySet<string> = new Set([
-  "100.100.2.136", // name servers of Alibaba Cloud
-  "100.100.2.138",
-  "100.100.100.200", // its metadata
-  "100.100.100.100", // the resolver of Tailscale
-]);
-
-function isService(address: Uint8Array): boolean {
-  return address[0] === 100 && SERVICES.has(formatAddress(address));
-}
+const SERVICES: ReadonlySet<number> = new Set([
+  Uint8Array.of(100, 100, 2, 136), // name servers of Alibaba Cloud
+  Uint8Array.of(100, 100, 2, 138),
+  Uint8Array.of(100, 100, 100, 200), // its metadata
+  Uint8Array.of(100, 100, 100, 100), // the resolver of Tailscale
+].map(numberOf));

@@ -74,7 +74,7 @@ class Claimants {
 }
 
 /** Something that another has now. */
-export interface Move {
+interface Move {
   readonly wish: string;
   readonly before: MemberId | undefined;
   readonly after: MemberId | undefined;
@@ -100,11 +100,16 @@ export class Claims {
     this.#touch(claim.wish);
     this.revision++;
     this.#claims.set(claim.id, claim);
-    const isIts = (one: Claim) => this.#claims.get(one.id) === one;
-    const wanting = this.#wanted.get(claim.wish) ?? new Claimants(isIts);
-    this.#wanted.set(claim.wish, wanting);
-    wanting.add(claim);
+    const wanting = this.#wanted.get(claim.wish);
+    if (wanting) wanting.add(claim);
+    else {
+      const first = new Claimants(this.#isIts);
+      first.add(claim);
+      this.#wanted.set(claim.wish, first);
+    }
   }
+
+  readonly #isIts = (one: Claim) => this.#claims.get(one.id) === one;
 
   release(id: MemberId): void {
     const old = this.#claims.get(id);

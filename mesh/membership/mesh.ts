@@ -657,7 +657,7 @@ export class Mesh {
 
   /** Whether this node is an admin that has compared what it knows with the others. */
   get maySign(): boolean {
-    return this.statements.isAdmin(this.id) && this.hasCompared;
+    return this.statements.isAdmin(this.id) && this.hasCompared && this.isReviewed;
   }
 
   /**
@@ -862,6 +862,21 @@ export class Mesh {
   /** When {@link review} is due before its usual time. */
   get reviewDue(): number {
     return this.#reviewing.due;
+  }
+
+  /** When {@link reviewMore} is due. */
+  get reviewMoreDue(): number {
+    return this.#reviewing.moreDue;
+  }
+
+  /** Goes on with a start's first review, which thousands of certificates make long: datagrams are answered in between. */
+  reviewMore(now: Now, out: Outbox<NodeEvent>): void {
+    this.#reviewing.more(now, out);
+  }
+
+  /** Whether this start's first review is over: before that a name may look free which a certificate gives to somebody. */
+  get isReviewed(): boolean {
+    return this.#reviewing.isComplete;
   }
 
   /** Whether somebody is a member, or was one before the clock said otherwise. */

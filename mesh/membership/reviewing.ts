@@ -27,8 +27,12 @@ export const LONG_DEAD = 30 * 86_400;
 const ATTENTION_MAX = 60_000;
 /** Milliseconds after a start, and after the wall clock was set, for which nothing is forgotten by it: it may be wrong. */
 const DOUBTED_FOR = 3_600_000;
-/** Keys that are not in the table and are judged at one review, after the first one: a thief can certify 65,536. */
+/** Keys that are not in the table and are judged at one review, once each had its first turn: a thief can certify 65,536. */
 const ABSENT_EACH = 16_384;
+/** The same at their first turn, in which each gets its name and addresses: so many take some 50 ms. */
+export const ABSENT_FIRST = 1_024;
+/** Milliseconds from one of these to the next, in which datagrams are answered. */
+const FIRST_PAUSE = 10;
 /** Milliseconds after a start in which it is found out who of those that it remembers is gone. */
 const FOUND_OUT_WITHIN = 120_000;
 
@@ -63,8 +67,12 @@ export class Reviewing {
   #goesSince: number;
   /** Boot ms of the last review. */
   #reviewedAt: number;
-  /** Keys that are not in the table, and whose turn is still to come; undefined: each had none yet. */
+  /** Keys that are not in the table, and whose turn is still to come. */
   #turns: Iterator<MemberId> | undefined;
+  /** Whether each of them had its first turn since the start. */
+  #hadFirst = false;
+  /** Boot ms at which some of them had theirs last. */
+  #turnAt: number;
 
   /** @param begunAt boot ms of this start */
   constructor(
@@ -74,6 +82,7 @@ export class Reviewing {
   ) {
     this.untimely = new Untimely(membersMax);
     this.#goesSince = begunAt;
+    this.#turnAt = begunAt;
     this.#reviewedAt = begunAt;
   }
 
@@ -87,6 +96,21 @@ export class Reviewing {
     let due = Infinity;
     for (const until of this.#lost.values()) due = Math.min(due, until);
     return due;
+  }
+
+  /** Whether all that hold a name or an address by a certificate alone are known since the start. */
+  get isComplete(): boolean {
+    return this.#hadFirst;
+  }
+
+  /** When {@link more} is due. */
+  get moreDue(): number {
+    return this.#hadFirst ? Infinity : this.#turnAt + FIRST_PAUSE;
+  }
+
+  /** Goes on with those that had no turn since the start. */
+  more(now: Now, out: Outbox<NodeEvent>): void {
+    this.#absent(now, this.#nextAbsent(now), out);
   }
 
   /** Where our own certificate is not valid, it is our clock that is wrong, more likely than others. */
@@ -125,7 +149,7 @@ export class Reviewing {
     const back = this.untimely.review(now, judgeNow, earlier, wasMember);
     for (const record of back) take(now, record, out);
     for (const id of [...this.#surplus.keys()]) this.#surplusOf(now, id, out);
-    this.#absent(now, changed ? this.#concernedBy(changed) : this.#nextAbsent(), out);
+    this.#absent(now, changed ? this.#concernedBy(changed) : this.#nextAbsent(now), out);
   }
 
   /** Whose certificates count by other rules now: a use that one does not take is another's by the same invite. */
@@ -142,14 +166,16 @@ export class Reviewing {
     return concerned;
   }
 
-  /** All of them at first, then so many at each review: by the clock alone nothing changes that cannot wait for minutes. */
-  *#nextAbsent(): Generator<MemberId> {
-    const isFirst = this.#turns === undefined;
-    for (let n = 0; isFirst || n < ABSENT_EACH; n++) {
+  /** So many at each review: by the clock alone nothing changes that cannot wait for minutes. */
+  *#nextAbsent(now: Now): Generator<MemberId> {
+    const most = this.#hadFirst ? ABSENT_EACH : ABSENT_FIRST;
+    this.#turnAt = now.boot;
+    for (let n = 0; n < most; n++) {
       this.#turns ??= this.#everyAbsent();
       const { value, done } = this.#turns.next();
       if (done) {
-        this.#turns = this.#everyAbsent();
+        this.#turns = undefined;
+        this.#hadFirst = true;
         return;
       }
       yield value;

@@ -7,7 +7,7 @@ import type { Crypto } from "../crypto.ts";
 import { type Decoded, fromHex } from "../codec.ts";
 import { hostsOf, poolOf } from "./genesis.ts";
 import { ip4Of, ip6Of } from "./address.ts";
-import { Claims, type Move } from "./claims.ts";
+import { Claims } from "./claims.ts";
 import { FirstContacts } from "../door/first_contacts.ts";
 import {
   type Endpoint,
@@ -303,7 +303,7 @@ export class Roster {
     const ip4 = ip4Of(this.crypto, this.meshId, key, ip4Counter);
     this.#addresses.claim({ id, rank, since, wish: formatAddress(ip4) });
     const ip6 = this.#members.get(id)?.ip6 ?? ip6Of(this.crypto, this.meshId, key);
-    this.#addresses6.claim({ id, rank, since, wish: formatAddress(ip6) });
+    this.#addresses6.claim({ id, rank, since, wish: ip6.toHex() });
   }
 
   /** What a guest claims. Its claims have an id of their own: {@link guestClaim}. */
@@ -341,14 +341,24 @@ export class Roster {
     return this.#addresses.wanted >= hostsOf(poolOf(this.meshId));
   }
 
-  /** The IPv4 addresses that have changed hands since this was asked last; of guests as well ({@link guestClaim}). */
+  /** The IPv4 addresses that have changed hands since this was asked last, where a member of the table had or has it. */
   movedIp4(): AddressMove[] {
-    return addressesOf(this.#addresses.moves());
+    return this.#movesOf(this.#addresses, parseAddress);
   }
 
-  /** The same of IPv6, of members alone. */
+  /** The same of IPv6. */
   movedIp6(): AddressMove[] {
-    return addressesOf(this.#addresses6.moves());
+    return this.#movesOf(this.#addresses6, fromHex);
+  }
+
+  #movesOf(claims: Claims, read: (wish: string) => Uint8Array | undefined): AddressMove[] {
+    const isHere = (id: MemberId | undefined) => id !== undefined && this.#members.has(id);
+    return claims.moves().flatMap(({ wish, before, after }) => {
+      // Of thousands that hold one without being here nobody wants to know.
+      if (!isHere(before) && !isHere(after)) return [];
+      const address = read(wish);
+      return address ? [{ address, before, after }] : [];
+    });
   }
 
   /**
@@ -586,13 +596,6 @@ export class Roster {
     this.#occupyClaimed(member, now);
     return member;
   }
-}
-
-function addressesOf(moves: readonly Move[]): AddressMove[] {
-  return moves.flatMap(({ wish, before, after }) => {
-    const address = parseAddress(wish);
-    return address ? [{ address, before, after }] : [];
-  });
 }
 
 /**
