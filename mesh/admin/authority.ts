@@ -108,7 +108,7 @@ export function namesOf(names: readonly string[], none: string): string {
 }
 
 /** Names that a person has to look at one by one. */
-const LISTED = 100;
+export const LISTED = 100;
 
 /** `a, b, c`, all of them as far as anybody reads that. */
 export function listOf(names: readonly string[]): string {

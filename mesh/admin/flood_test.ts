@@ -74,8 +74,8 @@ Deno.test("invariant 13: an invite that a thief has ended over and over is looke
   assert.equal(looks, 1);
 });
 
-/** How often a recovery goes through all that lost its number, where a thief has made so many admins. */
-function looksAtHidden(admins: number): number {
+/** What plans a recovery in a mesh in which a thief has made so many admins. */
+function recoveryAmong(admins: number): { readonly mesh: Mesh; readonly plan: () => void } {
   const society = new Signatories(crypto);
   const { bytes: random } = new Seeded(1);
   const now = { boot: 1_000, wall: NOW * 1_000 };
@@ -99,19 +99,53 @@ function looksAtHidden(admins: number): number {
   for (let n = 0; n < admins; n++) {
     mesh.learn(now, society.sign(society.mesh, adminDraft(society.person(100 + n))).bytes, out);
   }
+  const keys = { recovery: society.recovery.signing, meshKey: society.person(2).signing };
+  const plan = () => {
+    const planned = recover(crypto, mesh, now, keys, {}, out);
+    assert.ok(planned.ok && !planned.value.isDone);
+    assert.ok(planned.value.lines.join().length < 1_000, "its text is bounded");
+  };
+  return { mesh, plan };
+}
+
+/** How often a recovery goes through all that lost its number, where a thief has made so many admins. */
+function looksAtHidden(admins: number): number {
+  const { mesh: { statements }, plan } = recoveryAmong(admins);
   let looks = 0;
-  const { statements } = mesh;
   const outranked = statements.outranked.bind(statements);
   statements.outranked = () => {
     looks++;
     return outranked();
   };
-  const keys = { recovery: society.recovery.signing, meshKey: society.person(2).signing };
-  const planned = recover(crypto, mesh, now, keys, { since: NOW }, out);
-  assert.ok(planned.ok && !planned.value.isDone);
+  plan();
+  return looks;
+}
+
+/** How often a recovery goes through all that a key has signed, where a thief has made so many admins: each made 1 statement more. */
+function looksAtSigned(admins: number): number {
+  const { plan } = recoveryAmong(admins);
+  let looks = 0;
+  const { bySigner } = Statements.prototype;
+  Statements.prototype.bySigner = function* (signer) {
+    for (const one of bySigner.call(this, signer)) {
+      looks++;
+      yield one;
+    }
+  };
+  try {
+    plan();
+  } finally {
+    Statements.prototype.bySigner = bySigner;
+  }
   return looks;
 }
 
 Deno.test("invariant 13: a recovery goes through what a thief has hidden as often for many false admins as for few", () => {
   assert.equal(looksAtHidden(MANY), looksAtHidden(2));
+});
+
+Deno.test("invariant 13: what a recovery costs grows with the number of false admins, and not with its square", () => {
+  const [few, many] = [MANY, 4 * MANY].map(looksAtSigned);
+  assert.ok(few !== undefined && many !== undefined && few > 0);
+  assert.ok(many < 5 * few, `${few} for ${MANY} admins, ${many} for four times as many`);
 });

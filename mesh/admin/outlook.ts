@@ -102,8 +102,13 @@ export function outlookOf(
     removed,
     back,
     doubtful,
-    isMember: (key) => membershipBy(after, key, now) !== undefined,
+    isMember: (key) => isMemberBy(after, key, now),
   };
+}
+
+/** Whether a key is a member of the mesh by a judge. */
+export function isMemberBy(judge: Judge, id: MemberId, now: Now): boolean {
+  return membershipBy(judge, id, now) !== undefined;
 }
 
 /** What the mesh says of a key; whom a person trusts on this node alone is no matter of the mesh. */

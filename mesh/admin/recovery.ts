@@ -8,7 +8,7 @@ import { type Decoded, refusal } from "../codec.ts";
 import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import type { MemberId } from "../membership/identity.ts";
-import { rfc3339 } from "../membership/judge.ts";
+import { type Judge, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { RESERVE } from "../membership/sight.ts";
@@ -20,7 +20,7 @@ import {
   SUCCESSOR_MAX,
 } from "../membership/statement.ts";
 import { type CertificateStatement, ENDED_KEPT, type Held } from "../membership/statements.ts";
-import { counted, type Insistence, listOf, nameOf, namesOf } from "./authority.ts";
+import { counted, type Insistence, LISTED, listOf, nameOf, namesOf } from "./authority.ts";
 import {
   guestAnew,
   isGuestOfOthers,
@@ -41,7 +41,7 @@ import {
   keptLine,
   laterEndsLines,
 } from "./ends.ts";
-import { certificateBy, judgeAfter, type Outlook, outlookOf } from "./outlook.ts";
+import { certificateBy, isMemberBy, judgeAfter, type Outlook, outlookOf } from "./outlook.ts";
 import { backLines, type Planned, removedLines, settledBy, type Wish } from "./plan.ts";
 
 export interface RecoverOptions extends Insistence {
@@ -136,12 +136,14 @@ export function recover(
   if (undecided.length > 0) {
     const names = called(undecided);
     const each = names.map((name) => `\`shoal demote ${name}\``);
+    // As it is typed, where so many fit into a line.
+    const all = names.length > LISTED ? "NAME,NAME" : names.join();
     return refusal(
       `recover: this node heard since ${rfc3339(options.since ?? 0)} that the office of ${
         listOf(names)
       } ended: ` +
-        `say --keep ${names.join()} if a thief did it; if it was right, --without ${names.join()} to put out for ever, ` +
-        `or --keep ${names.join()} and, after the recovery, ${listOf(each)}: a plain member then`,
+        `say --keep ${all} if a thief did it; if it was right, --without ${all} to put out for ever, ` +
+        `or --keep ${all} and, after the recovery, ${listOf(each)}: a plain member then`,
     );
   }
   const members = plan.outlook;
@@ -371,8 +373,8 @@ function collect(
     say(draft, sinceOf(certificate));
   }
   // A guest ends with its host, whoever signed for it.
-  const withMembers = outlookOf(mesh, now, after(wishes), doubt, without);
-  const isGone = (host: MemberId) => !withMembers.isMember(host);
+  let withMembers: Judge | undefined; // Where nobody has guests nobody asks, and it costs as much as a plan.
+  const isGone = (host: MemberId) => !isMemberBy(withMembers ??= after(wishes), host, now);
   const guests = lastGuests(said);
   for (const key of ends.later) guests.delete(key);
   for (const [key, statement] of guests) {

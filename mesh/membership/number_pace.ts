@@ -28,6 +28,10 @@ export class NumberPace {
     return isFree;
   }
 
+  forget(signer: string): void {
+    this.#paid.delete(signer);
+  }
+
   /** Forgets all signers but these. */
   keep(signers: ReadonlySet<string>): void {
     for (const signer of this.#paid.keys()) if (!signers.has(signer)) this.#paid.delete(signer);

@@ -136,8 +136,8 @@ export class Statements {
   readonly #ranks = new Map<string, Ranks>();
   readonly #guestKeys = new Set<string>();
   readonly #certifiedKeys = new Set<MemberId>();
-  /** Of these the ones whose mirror is among them. */
-  readonly #mirrored = new Set<MemberId>();
+  /** Of these the ones whose mirror is among them; made when asked for. */
+  #mirrored: readonly MemberId[] | undefined;
   /** What was found about subjects of more than {@link FEW} statements since the last change. */
   readonly #findings = new Map<string, Findings>();
   /** Changes with the rights of signers, and with the order in which keys use up tokens. */
@@ -149,7 +149,7 @@ export class Statements {
   readonly #outrankedBy = new Map<string, Map<number, Held>>();
   readonly #numberPace = new NumberPace();
   #successor: StatementOf<"successor"> | undefined;
-  #officers: ReadonlySet<MemberId> = new Set();
+  #officers = new Set<MemberId>();
   #ofAdmins = 0;
   /** Statements that the limits have cost. */
   refused = 0;
@@ -261,6 +261,7 @@ export class Statements {
 
   /** Removals of a key that count, or will when its office ends. */
   removals(key: MemberId): readonly StatementOf<"removed">[] {
+    if (!this.#asked(key, "any removal", isRemoval)) return NO_REMOVALS;
     return this.#find(key, "removals", () => [...this.#removals(key)]);
   }
 
@@ -301,7 +302,8 @@ export class Statements {
 
   /** Keys that are certified, as is the other key with the same tunnel key. */
   mirrored(): Iterable<MemberId> {
-    return this.#mirrored;
+    const isOne = (key: MemberId) => this.#certifiedKeys.has(mirrorOf(key));
+    return this.#mirrored ??= [...this.#certifiedKeys].filter(isOne);
   }
 
   /** When something was said first of a key that counts; undefined: nothing was. */
@@ -774,15 +776,37 @@ export class Statements {
 
   #insert(held: Held, rival: Statement | undefined): Added {
     const { statement } = held;
-    const isOfOffice = [statement, rival].some((one) =>
-      one?.kind === "successor" || one?.kind === "admin" || one?.kind === "demoted"
-    );
-    const before = isOfOffice ? this.#entitled() : undefined;
+    const isOfAll = statement.kind === "successor" ||
+      rival?.kind === "admin" || rival?.kind === "demoted";
+    const before = isOfAll ? this.#entitled() : undefined;
     if (rival) this.#drop(rival);
     this.#index(held);
     if (statement.kind === "successor") this.#forgetOlderKeys(rival);
-    const { gained, lost } = before ? this.#reconsider(before) : NOTHING_MOVED;
+    const { gained, lost } = before ? this.#reconsider(before) : this.#reconsiderOne(statement);
     return { kind: "new", statement, replaced: rival, gained, lost };
+  }
+
+  /**
+   * The same as {@link #reconsider} where nothing but this statement came: a thief can make 16,384 admins, and each would
+   * cost as much as all that are there.
+   */
+  #reconsiderOne(statement: Statement): Moved {
+    if (statement.kind !== "admin" && statement.kind !== "demoted") return NOTHING_MOVED;
+    this.#epoch++;
+    if (!this.counts(statement)) return NOTHING_MOVED;
+    const key = subjectOf(statement);
+    const had = this.isAdmin(key);
+    const isOver = this.#asked(key, "demoted", (one) => one.kind === "demoted" && this.counts(one));
+    if (had === !isOver) return NOTHING_MOVED;
+    this.#ranks.clear();
+    if (!isOver) this.#officers.add(key);
+    else {
+      this.#officers.delete(key);
+      if (key !== this.meshKey) this.#numberPace.forget(key);
+    }
+    if (key === this.meshKey) return NOTHING_MOVED; // It has the right to all that anyway.
+    const said = [...this.bySigner(key)];
+    return isOver ? { gained: [], lost: said } : { gained: said, lost: [] };
   }
 
   #entitled(): ReadonlySet<string> {
@@ -790,7 +814,7 @@ export class Statements {
   }
 
   /** Finds out anew who holds an office, and what that changes. */
-  #reconsider(before: ReadonlySet<string>): { gained: Statement[]; lost: Statement[] } {
+  #reconsider(before: ReadonlySet<string>): Moved {
     const officers = new Set<MemberId>();
     for (const statement of this.bySigner(this.meshKey)) {
       if (statement.kind === "admin") officers.add(statement.certificate.key);
@@ -853,7 +877,10 @@ export class Statements {
     this.#findings.delete(subject);
     if (this.#isOfAdmin(statement)) this.#ofAdmins++;
     if (statement.kind === "guest") this.#guestKeys.add(subject);
-    if (isCertificate(statement)) this.#noteCertified(subject);
+    if (isCertificate(statement)) {
+      this.#certifiedKeys.add(subject);
+      this.#mirrored = undefined;
+    }
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
     const byToken = this.#byToken.get(key) ?? new Set();
@@ -883,7 +910,7 @@ export class Statements {
     if (statement.kind === "guest" && !this.#saysGuest(subject)) this.#guestKeys.delete(subject);
     if (isCertificate(statement) && !this.#isCertified(subject)) {
       this.#certifiedKeys.delete(subject);
-      for (const key of [subject, mirrorOf(subject)]) this.#mirrored.delete(key);
+      this.#mirrored = undefined;
     }
     if (statement.kind !== "member" || statement.token === undefined) return;
     const { key } = statement.token;
@@ -892,13 +919,6 @@ export class Statements {
     if (byToken?.size === 0) this.#byToken.delete(key);
     this.#rank(key, subject);
     this.#epoch++;
-  }
-
-  #noteCertified(key: MemberId): void {
-    if (this.#certifiedKeys.has(key)) return;
-    this.#certifiedKeys.add(key);
-    const mirror = mirrorOf(key);
-    if (this.#certifiedKeys.has(mirror)) this.#mirrored.add(key).add(mirror);
   }
 
   #saysGuest(key: string): boolean {
@@ -947,7 +967,13 @@ export class Statements {
   }
 }
 
-const NOTHING_MOVED = { gained: [], lost: [] } as const;
+/** What counts again, and what has stopped counting. */
+interface Moved {
+  readonly gained: readonly Statement[];
+  readonly lost: readonly Statement[];
+}
+
+const NOTHING_MOVED: Moved = { gained: [], lost: [] };
 
 function refused(why: Refused): Added {
   return { kind: "refused", why };
@@ -965,6 +991,12 @@ const ENDS: readonly Kind[] = ["withdrawn", "removed", "demoted"];
 
 function strength({ kind }: Statement): number {
   return ENDS.indexOf(kind);
+}
+
+const NO_REMOVALS: readonly StatementOf<"removed">[] = [];
+
+function isRemoval({ kind }: Statement): boolean {
+  return kind === "removed";
 }
 
 function isCertificate(statement: Statement): statement is CertificateStatement {
