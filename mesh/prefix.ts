@@ -9,6 +9,7 @@ export function networkOf({ address, length }: Prefix): Prefix {
   if ((bits !== 32 && bits !== 128) || !(length >= 0 && length <= bits)) {
     throw new RangeError(`prefix: length ${length} of ${bits} bits`);
   }
+  if (length === bits) return { address: address.slice(), length };
   const cut = address.map((byte, i) => {
     const kept = Math.min(8, Math.max(0, length - 8 * i));
     return byte & (0xff << (8 - kept));

@@ -128,11 +128,11 @@ export class Claims {
   /** What changed hands since this was asked last. */
   moves(): Move[] {
     if (this.#touched.size === 0) return [];
-    const moves = Array.from(this.#touched, ([wish, before]) => ({
-      wish,
-      before,
-      after: this.holder(wish),
-    })).filter(({ before, after }) => before !== after);
+    const moves: Move[] = [];
+    for (const [wish, before] of this.#touched) {
+      const after = this.holder(wish);
+      if (before !== after) moves.push({ wish, before, after });
+    }
     this.#touched.clear();
     return moves;
   }

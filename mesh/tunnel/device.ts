@@ -174,7 +174,7 @@ export class Device {
   }
 }
 
-/** A public key as a map's key: one character a byte. */
+/** A public key as a map's key. */
 function keyText(publicKey: Uint8Array): string {
-  return String.fromCharCode(...publicKey);
+  return publicKey.toHex();
 }
