@@ -325,3 +325,16 @@ for (const others of [["a"], ["a", "b"], ["a", "b", "c", "d", "e"]]) {
     }
   });
 }
+
+Deno.test("what a stolen admin has signed twice is shown no more once its office has ended, here or on a member that starts anew", () => {
+  const { lab, founder, admin, other, since } = hiddenRemoval(4);
+  const lines = () => [founder, other].map((one) => healthOf(one).join("\n"));
+  for (const line of lines()) assert.match(line, /signed two things under one number/);
+  revoke(founder, admin, since);
+  lab.run(40_000);
+  for (const line of lines()) assert.doesNotMatch(line, /two things|admin has signed|demote/);
+  other.crash();
+  other.start();
+  lab.run(30_000);
+  for (const line of lines()) assert.doesNotMatch(line, /two things|admin has signed|demote/);
+});

@@ -473,6 +473,12 @@ export class Statements {
     return this.#pairs.values();
   }
 
+  /** Whether a pair still changes anything: the word of its signer counts, or no later mesh key was named. */
+  isOpen({ signer, number }: Pair): boolean {
+    if (signer === this.#recoveryKey) return number === this.#successor?.number;
+    return this.isEntitled(signer);
+  }
+
   /** Certificates and removals that do not count, since an office ended: their signer's, or the one they gave. */
   *void(): Generator<CertificateStatement | StatementOf<"removed">> {
     for (const { statement } of this.#held.values()) {
@@ -729,6 +735,9 @@ export class Statements {
   #notePair(statement: Statement, rival: Statement): void {
     const { signer, number } = statement;
     this.pairCount++;
+    if (this.#pairs.size >= PAIRS_SHOWN) {
+      for (const [text, pair] of this.#pairs) if (!this.isOpen(pair)) this.#pairs.delete(text);
+    }
     if (this.#pairs.size >= PAIRS_SHOWN) return;
     this.#pairs.set(`${signer} ${number}`, {
       signer,

@@ -454,6 +454,20 @@ Deno.test("16 pairs are shown and all are counted", () => {
   assert.equal(statements.pairCount, PAIRS_SHOWN + 5);
 });
 
+Deno.test("pairs of a signer whose office has ended are settled, and make room for those of others", () => {
+  const { society, mesh, statements, add, anna, bert, carl, dora } = setUp();
+  for (let number = 10; number < 10 + PAIRS_SHOWN; number++) {
+    for (const who of [carl, dora]) add(society.sign(anna, memberDraft(who), { number }));
+  }
+  const open = () => [...statements.pairs()].filter((one) => statements.isOpen(one));
+  assert.equal(open().length, PAIRS_SHOWN);
+  add(society.sign(mesh, { kind: "demoted", key: anna.id }));
+  assert.equal(open().length, 0);
+  add(society.sign(mesh, adminDraft(bert)));
+  for (const who of [carl, dora]) add(society.sign(bert, memberDraft(who), { number: 9 }));
+  assert.deepEqual(open().map(({ signer }) => signer), [bert.id]);
+});
+
 Deno.test("of those that lost one number the first that was heard of is remembered, in whatever order junk comes", () => {
   const { society, mesh, anna, carl } = setUp();
   const office = society.sign(mesh, adminDraft(anna));

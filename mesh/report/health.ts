@@ -280,7 +280,9 @@ function overuse(_now: Now, mesh: Mesh): string[] {
 }
 
 function pairs(_now: Now, mesh: Mesh): string[] {
-  return [...mesh.statements.pairs()].slice(0, LINES_EACH).map(({ signer, number, hashes }) => {
+  const { statements } = mesh;
+  const open = [...statements.pairs()].filter((pair) => statements.isOpen(pair));
+  return open.slice(0, LINES_EACH).map(({ signer, number, hashes }) => {
     const isMeshKey = signer === mesh.statements.meshKey;
     if (signer === mesh.genesis.recoveryKey.toHex()) {
       return "the recovery words were used on two machines that had not heard each other, or are in other hands: one of the " +
@@ -419,8 +421,9 @@ function departedAdmins(_now: Now, mesh: Mesh): string[] {
   return [...lines, `${gone.length - LINES_EACH} more admins have left, and their offices go on`];
 }
 
-function elsewhere(_now: Now, { signedElsewhere, name }: Mesh): string[] {
-  if (signedElsewhere === 0) return [];
+function elsewhere(_now: Now, { signedElsewhere, name, statements, id }: Mesh): string[] {
+  // Once its office has ended nothing that is signed with it counts.
+  if (signedElsewhere === 0 || !statements.isEntitled(id)) return [];
   const things = signedElsewhere === 1 ? "1 thing was" : `${signedElsewhere} things were`;
   return [
     `${things} signed with this node's key, and not by this machine: unless its disk was restored from a copy, somebody ` +
