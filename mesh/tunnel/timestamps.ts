@@ -3,37 +3,58 @@
  *
  * WireGuard takes any later timestamp, and for ever drops what is not after it: a member whose clock was ahead, or of
  * whose key somebody has a copy, could not begin a session for as long as that lies ahead. A member's timestamp that
- * our clock has not reached is therefore compared only with others of that kind, until it has.
+ * our clock has not reached is therefore compared only with those that were as far ahead when they came, until it has. Who
+ * has a copied key (the member's, or ours, which is enough for a first message in the member's name) keeps the member out for
+ * as long as one such kind lasts, a minute at most, and not for as long as it says.
  */
 import { isAfter, TIMESTAMP_LENGTH, wallOf } from "../noise/tai64n.ts";
 
-/** Milliseconds by which members' clocks may differ: as far as a timestamp counts as one of now. */
+/** Milliseconds by which members' clocks may differ, at which a copied key still keeps none out for longer than a minute. */
 export const CLOCKS_DIFFER = 300_000;
+
+/** Milliseconds ahead of our clock at which each kind ends; of the last kind is what lies further ahead. */
+const KINDS = [30_000, 60_000, 120_000, 180_000, 240_000, CLOCKS_DIFFER];
 
 const NEVER: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
 
 export class Timestamps {
-  /** The greatest that was taken: survives key zeroing, down and up, and roaming. */
-  #greatest = NEVER;
-  /** The same of a member's that lie ahead of our clock. */
-  #ahead = NEVER;
+  /** The greatest of each kind that was taken: survives key zeroing, down and up, and roaming. */
+  readonly #greatest: Uint8Array[] = [NEVER];
 
   /** @param isMember whether what lies ahead of our clock, `wall` in unix ms, is looked at apart */
   isNews(timestamp: Uint8Array, wall: number, isMember: boolean): boolean {
-    if (!isAhead(this.#ahead, wall) && isAfter(this.#ahead, this.#greatest)) {
-      this.#greatest = this.#ahead;
-    }
-    if (!isAfter(timestamp, this.#greatest)) return false;
-    return !isMember || !isAhead(timestamp, wall) || isAfter(timestamp, this.#ahead);
+    this.#settle(wall);
+    const kind = isMember ? kindOf(timestamp, wall) : 0;
+    if (!isAfter(timestamp, this.#of(0)) || !isAfter(timestamp, this.#of(kind))) return false;
+    // A copy of what was ahead comes as another kind when our clock has come nearer.
+    return !isMember || !this.#greatest.some((one) => isSame(one, timestamp));
   }
 
   /** It is authentic, and {@link isNews}. */
   take(timestamp: Uint8Array, wall: number, isMember: boolean): void {
-    if (isMember && isAhead(timestamp, wall)) this.#ahead = timestamp;
-    else this.#greatest = timestamp;
+    const kind = isMember ? kindOf(timestamp, wall) : 0;
+    while (this.#greatest.length <= kind) this.#greatest.push(NEVER);
+    this.#greatest[kind] = timestamp;
+  }
+
+  /** What our clock has reached stands for all that came before it. */
+  #settle(wall: number): void {
+    for (const one of this.#greatest) {
+      if (wallOf(one) <= wall && isAfter(one, this.#of(0))) this.#greatest[0] = one;
+    }
+  }
+
+  #of(kind: number): Uint8Array {
+    return this.#greatest[kind] ?? NEVER;
   }
 }
 
-function isAhead(timestamp: Uint8Array, wall: number): boolean {
-  return wallOf(timestamp) > wall + CLOCKS_DIFFER;
+function kindOf(timestamp: Uint8Array, wall: number): number {
+  const ahead = wallOf(timestamp) - wall;
+  const kind = KINDS.findIndex((end) => ahead <= end);
+  return kind < 0 ? KINDS.length : kind;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return !isAfter(a, b) && !isAfter(b, a);
 }
