@@ -196,7 +196,7 @@ static void control_and_data_leave_by_the_gateway_in_both_families(void **state)
     NEEDS_NAMESPACE;
     set_inner();
     struct shoal_session session = world_session(&a, SHOAL_ROLE_INITIATOR, 100, 555, 0);
-    uint8_t packet[200];
+    uint8_t packet[50] = {0};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7)};
     inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
     int user = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -213,7 +213,9 @@ static void control_and_data_leave_by_the_gateway_in_both_families(void **state)
             assert_int_equal(shoal_peer_set_endpoint(a.device, a.peer, &endpoint, sizeof(endpoint)),
                              SHOAL_OK);
         }
-        assert_int_equal(sendto(user, packet, 50, 0, (struct sockaddr *)&to, sizeof(to)), 50);
+        assert_int_equal(
+            sendto(user, packet, sizeof(packet), 0, (struct sockaddr *)&to, sizeof(to)),
+            (ssize_t)sizeof(packet));
         struct heard data = hear(v6, WORLD_PATIENCE_MS);
         assert_true(data.length > 50);
         assert_int_equal(data.uplink, 8);
