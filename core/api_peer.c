@@ -79,6 +79,51 @@ int32_t shoal_peer_add(shoal_device_t handle, uint32_t tag, shoal_peer_t *peer) 
     return status;
 }
 
+/* The kernel is told whose worker a peer's prefixes lead to, and that they are spread over its
+ * lanes. */
+static void steer(struct standstill *still, const struct peer *peer) {
+    struct shoal_prefix prefix;
+    uint32_t cursor = 0;
+    while (route_next(still->device->plane.routes, peer->slot, &cursor, &prefix))
+        if (!steering_add(&still->device->steering, &prefix, peer->worker, peer->lane_count))
+            stats_add(&still->device->stats, COUNT_steering_refused, 1);
+}
+
+static uint32_t lanes_at_most(const struct device *device) {
+    return device->worker_count < SHOAL_LANES_MAX ? device->worker_count : SHOAL_LANES_MAX;
+}
+
+int32_t shoal_peer_add_lane(shoal_device_t handle, shoal_peer_t peer, uint32_t tag,
+                            shoal_peer_t *lane) {
+    if (!lane)
+        return SHOAL_E_INVALID;
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    struct device *device = still.device;
+    struct peer *first = still.peer;
+    if (!offload_has(&device->plane.offload, SHOAL_OFFLOAD_LANES))
+        return end(&still, SHOAL_E_STATE);
+    if (first->lanes[0] != first || first->speaks_for != first->slot)
+        return end(&still, SHOAL_E_INVALID);
+    if (first->lane_count >= lanes_at_most(device))
+        return end(&still, SHOAL_E_FULL);
+    uint32_t worker = (first->worker + first->lane_count) % device->worker_count;
+    if (tag % device->worker_count != worker)
+        return end(&still, SHOAL_E_INVALID);
+    status = (int32_t)peer_table_add(&device->plane.peers, tag, lane);
+    if (status == SHOAL_OK) {
+        struct peer *added = peer_table_find(&device->plane.peers, *lane);
+        added->worker = worker;
+        peer_join_lanes(first, added);
+        steer(&still, first);
+    } else if (status == SHOAL_E_FULL) {
+        stats_add(&device->stats, COUNT_peers_refused, 1);
+    }
+    return end(&still, status);
+}
+
 static void discard_staged(struct standstill *still) {
     uint32_t count = staging_clear(&still->pass->staging, &still->peer->staging);
     stats_add(&still->pass->stats, COUNT_drop_tx_staging_discarded, count);
@@ -112,6 +157,10 @@ int32_t shoal_peer_remove(shoal_device_t handle, shoal_peer_t peer) {
     set_guest(&still, false);
     peer_clear_sessions(still.peer, &still.pass->sessions);
     unsteer(&still);
+    struct peer *first = still.peer->lanes[0];
+    peer_leave_lanes(still.peer);
+    if (first != still.peer)
+        steer(&still, first);
     route_remove_peer(still.device->plane.routes, still.peer->slot);
     peer_table_remove(&still.device->plane.peers, still.peer);
     return end(&still, SHOAL_OK);
@@ -165,6 +214,8 @@ int32_t shoal_peer_set_guest(shoal_device_t handle, shoal_peer_t peer, uint32_t 
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
+    if (still.peer->speaks_for != still.peer->slot)
+        return end(&still, SHOAL_E_INVALID);
     set_guest(&still, guest);
     return end(&still, SHOAL_OK);
 }
@@ -286,10 +337,13 @@ int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct s
     int32_t status = begin(&still, handle, peer);
     if (status != SHOAL_OK)
         return status;
+    if (still.peer->speaks_for != still.peer->slot)
+        return end(&still, SHOAL_E_INVALID);
     status = (int32_t)route_insert(still.device->plane.routes, prefix, still.peer->slot);
     if (status == SHOAL_E_FULL)
         stats_add(&still.pass->stats, COUNT_routes_refused, 1);
-    if (status == SHOAL_OK && !steering_add(&still.device->steering, prefix, still.peer->worker))
+    if (status == SHOAL_OK &&
+        !steering_add(&still.device->steering, prefix, still.peer->worker, still.peer->lane_count))
         stats_add(&still.device->stats, COUNT_steering_refused, 1);
     return end(&still, status);
 }

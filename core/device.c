@@ -233,7 +233,8 @@ enum shoal_status device_open(const struct shoal_device_config *config, struct d
     device->tun.fd = device->plane.post.bell = device->plane.post.far_bell = -1;
     device->offloads_off = config->offloads_off;
     device->plane.uring = strcmp(config->io, "uring") == 0;
-    offload_found(&device->plane.offload, SHOAL_OFFLOAD_QUEUE_CONTROL | SHOAL_OFFLOAD_CONNECTED,
+    offload_found(&device->plane.offload,
+                  SHOAL_OFFLOAD_QUEUE_CONTROL | SHOAL_OFFLOAD_CONNECTED | SHOAL_OFFLOAD_LANES,
                   config->offloads_off);
     device->plane.receive_buffer = or_default(config->receive_buffer, DEVICE_RECEIVE_BUFFER);
     atomic_store(&device->plane.mtu, or_default(config->mtu, DEVICE_MTU_DEFAULT));

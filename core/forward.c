@@ -159,7 +159,7 @@ bool forward_packet(struct pass *pass, struct peer *from, const struct packet *p
             refuse(pass, from, packet, plain);
         return bounded;
     }
-    if (from == to) {
+    if (from->lanes[0] == to) {
         pass_drop(pass, from, COUNT_drop_forward_back, 1);
         return true;
     }

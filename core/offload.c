@@ -41,6 +41,8 @@ const char *offload_name(uint32_t which) {
         return "queue-control";
     case SHOAL_OFFLOAD_CONNECTED:
         return "connected-sockets";
+    case SHOAL_OFFLOAD_LANES:
+        return "lanes";
     default:
         return NULL;
     }

@@ -77,6 +77,30 @@ void peer_clear_sessions(struct peer *peer, struct session_table *table) {
 
 /* ---- Table ------------------------------------------------------------------------------- */
 
+/* ---- Lanes ------------------------------------------------------------------------------- */
+
+void peer_join_lanes(struct peer *peer, struct peer *lane) {
+    lane->lane = peer->lane_count;
+    lane->speaks_for = peer->slot;
+    lane->lanes[0] = peer;
+    peer->lanes[peer->lane_count++] = lane;
+}
+
+void peer_leave_lanes(struct peer *peer) {
+    struct peer *first = peer->lanes[0];
+    uint32_t from = peer->lane ? peer->lane : 1;
+    for (uint32_t i = from; i < first->lane_count; i++) {
+        struct peer *lane = first->lanes[i];
+        lane->speaks_for = PEER_NOBODY;
+        lane->lane = 0;
+        lane->lanes[0] = lane;
+    }
+    if (from < first->lane_count)
+        first->lane_count = from;
+}
+
+/* ---- Table ------------------------------------------------------------------------------- */
+
 #define NO_ENTRY UINT32_MAX
 
 bool peer_table_init(struct peer_table *table, uint32_t max) {
@@ -98,7 +122,9 @@ enum shoal_status peer_table_add(struct peer_table *table, uint32_t tag, shoal_p
     if (!peer)
         return SHOAL_E_MEMORY;
     memset(peer, 0, sizeof(*peer));
-    peer->slot = slot;
+    peer->slot = peer->speaks_for = slot;
+    peer->lane_count = 1;
+    peer->lanes[0] = peer;
     peer->tag = tag;
     peer->armed = SHOAL_EDGE_ALL;
     struct peer_entry *entry = &table->entries[slot];

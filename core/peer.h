@@ -14,6 +14,9 @@
 #include "shoal.h"
 #include "staging.h"
 
+/** No slot, nor what a look-up of routes says where it finds none: who speaks for it is refused. */
+#define PEER_NOBODY (UINT32_MAX - 1u)
+
 enum peer_slot { PEER_PREVIOUS, PEER_CURRENT, PEER_NEXT, PEER_SLOTS };
 
 /* Owner: its worker, or the control thread at a standstill; `facts` are read by anybody. */
@@ -28,6 +31,12 @@ struct peer {
     bool offline;       /* the caller knows that it is not there */
     bool guest;         /* what it and other peers send each other goes through us: forward.h */
     bool staying;       /* its endpoint moves by shoal_peer_set_endpoint alone */
+    uint32_t speaks_for; /* slot of the peer whose routes are its own: another one's where it is a
+                            lane; PEER_NOBODY: it was one */
+    uint32_t lane;       /* number; 0: it is none */
+    uint32_t
+        lane_count; /* of its lanes, with itself; only the control thread changes these three */
+    struct peer *lanes[SHOAL_LANES_MAX]; /* the first is itself, or of a lane whose it is */
     uint64_t elsewhere_told; /* when the caller was last told that it was heard elsewhere */
     struct session *sessions[PEER_SLOTS];
     struct shoal_endpoint endpoint;
@@ -52,6 +61,23 @@ enum shoal_status peer_install(struct peer *peer, struct session_table *table,
 
 /** The first authenticated packet on `next` makes it current (R43). */
 void peer_confirm(struct peer *peer, struct session_table *table);
+
+/**
+ * Makes a new peer the next lane of one that is none. At a standstill of all workers: everybody
+ * that sends reads which lanes there are. Its worker is `lane_count` behind the peer's.
+ */
+void peer_join_lanes(struct peer *peer, struct peer *lane);
+
+/** A peer goes: it, and the lanes behind it, are lanes of nobody. At a standstill. */
+void peer_leave_lanes(struct peer *peer);
+
+/** The lane of a peer that a worker sends by if it can; the peer itself where it has none there. */
+static inline struct peer *peer_lane_at(struct peer *peer, uint32_t worker, uint32_t workers) {
+    if (peer->lane_count == 1)
+        return peer;
+    uint32_t number = (worker + workers - peer->worker) % workers;
+    return number < peer->lane_count ? peer->lanes[number] : peer;
+}
 
 /** Wipes all three slots. */
 void peer_clear_sessions(struct peer *peer, struct session_table *table);

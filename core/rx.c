@@ -188,7 +188,7 @@ static void inner(struct pass *pass, struct peer *peer, uint8_t *plain, uint32_t
     }
     uint32_t owner = packet.version == 4 ? route_lookup4(plane->routes, packet.source)
                                          : route_lookup6(plane->routes, packet.source);
-    if (owner != peer->slot) {
+    if (owner != peer->speaks_for) {
         pass_drop(pass, peer, COUNT_drop_rx_source, 1);
         return;
     }

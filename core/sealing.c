@@ -49,6 +49,8 @@ static struct peer *peer_for(struct pass *of, const struct fq_frame *frame, stru
     uint32_t slot = packet->version == 4 ? route_lookup4(plane->routes, packet->destination)
                                          : route_lookup6(plane->routes, packet->destination);
     struct peer *peer = slot == ROUTE_NONE ? NULL : plane->peers.entries[slot].peer;
+    if (peer)
+        peer = peer_lane_at(peer, of->worker, plane->workers);
     bool fits = peer && peer->worker == of->worker && !peer->offline;
     return fits && !atomic_load_explicit(&peer->facts.staged, memory_order_relaxed) ? peer : NULL;
 }

@@ -32,7 +32,7 @@
 #define SHOAL_API __attribute__((visibility("default")))
 
 /** Raised by every change of a layout, a constant or a meaning below. */
-#define SHOAL_ABI_VERSION 7u
+#define SHOAL_ABI_VERSION 8u
 
 typedef uint64_t shoal_device_t;
 typedef uint64_t shoal_peer_t;
@@ -88,7 +88,7 @@ struct shoal_prefix {
 /* ---- Device ------------------------------------------------------------------------------ */
 
 /** Offloads by bit; names by shoal_offload_name (tun-tso tun-uso udp-gso udp-gro queue-control
- * connected-sockets). */
+ * connected-sockets lanes). */
 enum shoal_offload {
     SHOAL_OFFLOAD_TUN_TSO = 1u << 0, /* TCP super-packets through the TUN, both directions */
     SHOAL_OFFLOAD_TUN_USO = 1u << 1, /* UDP super-packets through the TUN (Linux 6.2) */
@@ -98,8 +98,10 @@ enum shoal_offload {
     SHOAL_OFFLOAD_QUEUE_CONTROL = 1u << 4,
     /* No offload either: sockets of their own for the busiest peers. */
     SHOAL_OFFLOAD_CONNECTED = 1u << 5,
+    /* Nor this: while it is off, shoal_peer_add_lane adds none. */
+    SHOAL_OFFLOAD_LANES = 1u << 6,
 };
-#define SHOAL_OFFLOAD_ALL 0x3fu
+#define SHOAL_OFFLOAD_ALL 0x7fu
 
 enum shoal_device_flags {
     SHOAL_DEVICE_NO_TUN = 1u << 0,         /* no interface: control datagrams only */
@@ -115,6 +117,7 @@ enum shoal_device_flags {
 #define SHOAL_MTU_MIN 576
 #define SHOAL_MTU_MAX 65475 /* 65,535 less the 60 bytes of IPv4+UDP+WireGuard */
 #define SHOAL_WORKERS_MAX 64
+#define SHOAL_LANES_MAX 4 /* of a peer, the peer itself included */
 
 struct shoal_device_config {
     uint32_t abi_version;           /* SHOAL_ABI_VERSION, else SHOAL_E_SIZE */
@@ -325,7 +328,8 @@ SHOAL_API int32_t shoal_peer_set_offline(shoal_device_t device, shoal_peer_t pee
 /**
  * Says whether the peer is a guest: a device that knows nobody but us. What it sends to the inner
  * address of another peer, and what another peer sends to it, is opened, its hop limit lowered, and
- * sealed for that one, without the TUN. What cannot be carried on is answered by ICMP.
+ * sealed for that one, without the TUN. What cannot be carried on is answered by ICMP. A lane is
+ * none (SHOAL_E_INVALID).
  */
 SHOAL_API int32_t shoal_peer_set_guest(shoal_device_t device, shoal_peer_t peer, uint32_t guest);
 
@@ -338,6 +342,23 @@ SHOAL_API int32_t shoal_peer_set_guest(shoal_device_t device, shoal_peer_t peer,
  */
 SHOAL_API int32_t shoal_peer_set_staying(shoal_device_t device, shoal_peer_t peer,
                                          uint32_t staying);
+
+/**
+ * Adds a lane to a peer: a peer with sessions, an endpoint, facts and edges of its own, in another
+ * worker, that has the routes of the first one. What is sent to those goes by the lane whose worker
+ * reads it from the TUN (by flow, where the kernel is told: TCP and UDP by their ports, everything
+ * else to the peer itself), and by the peer itself while the lane has no session that may send, or
+ * no endpoint, or is offline: then the edge of the lane rings. A lane ends with shoal_peer_remove,
+ * and those behind it with it; so do all with their peer. They are no lanes any more then, and what
+ * comes on them is dropped (drop_rx_source) until they are removed, too.
+ *
+ * @param tag  as of shoal_peer_add; of lane k (1, 2 …), modulo the number of workers, the peer's
+ *             worker and k, else SHOAL_E_INVALID
+ * SHOAL_E_FULL: it has as many lanes as there are workers, or SHOAL_LANES_MAX, or there is no room
+ * for a peer; SHOAL_E_STATE: lanes are switched off; SHOAL_E_INVALID: a lane has no lanes.
+ */
+SHOAL_API int32_t shoal_peer_add_lane(shoal_device_t device, shoal_peer_t peer, uint32_t tag,
+                                      shoal_peer_t *lane);
 
 /** Drops what waits for a session (R62). */
 SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t peer);
@@ -382,7 +403,8 @@ struct shoal_session {
 SHOAL_API int32_t shoal_session_install(shoal_device_t device, shoal_peer_t peer,
                                         const struct shoal_session *session, uint32_t session_size);
 
-/** Adds an allowed prefix; one that another peer holds moves to this one. */
+/** Adds an allowed prefix; one that another peer holds moves to this one. SHOAL_E_INVALID for a
+ * lane, which has those of its peer. */
 SHOAL_API int32_t shoal_route_add(shoal_device_t device, shoal_peer_t peer,
                                   const struct shoal_prefix *prefix, uint32_t prefix_size);
 

@@ -65,7 +65,7 @@ static int create_trie(uint32_t key_size, uint32_t entries) {
     return bpf(BPF_MAP_CREATE, &attributes);
 }
 
-enum { R0, R1, R2, R6 = 6, R10 = 10 };
+enum { R0, R1, R2, R6 = 6, R7, R8, R10 = 10 };
 
 #define OP(code_, dst, src, off_, imm_)                                                            \
     (struct bpf_insn) {                                                                            \
@@ -86,10 +86,23 @@ enum { R0, R1, R2, R6 = 6, R10 = 10 };
 /* Two instructions each. */
 #define MAP(dst, fd) OP(BPF_LD | BPF_DW | BPF_IMM, dst, BPF_PSEUDO_MAP_FD, 0, fd), OP(0, 0, 0, 0, 0)
 #define WORD_OF_KEY(packet, stack) PACKET32(packet), NETWORK_ORDER(R0), STORE32(R10, stack, R0)
-/* Looks the key up and ends with the worker, or with 0. */
-#define END_WITH_WORKER(fd, stack)                                                                 \
+#define PACKET16(off) OP(BPF_LD | BPF_ABS | BPF_H, 0, 0, 0, off)
+#define PACKET32_AT(src) OP(BPF_LD | BPF_IND | BPF_W, 0, src, 0, 0)
+#define ALU(op, dst, value) OP(BPF_ALU | (op) | BPF_K, dst, 0, 0, value) /* of 32 bits */
+#define ALU_X(op, dst, src) OP(BPF_ALU | (op) | BPF_X, dst, src, 0, 0)
+#define SKIP(off) OP(BPF_JMP | BPF_JA, 0, 0, off, 0)
+/* Looks the key up: ends with 0 without a worker, and with the worker (R7) without lanes (R8). */
+#define LOOK_UP(fd, stack)                                                                         \
     MAP(R1, fd), MOVE(R2, R10), ADD(R2, stack), CALL(BPF_FUNC_map_lookup_elem),                    \
-        JUMP_EQUAL(R0, 0, 1), LOAD32(R0, R0, 0), EXIT
+        JUMP_EQUAL(R0, 0, 6), LOAD32(R7, R0, 0), MOVE(R8, R7), ALU(BPF_RSH, R8, 8),                \
+        ALU(BPF_AND, R7, 0xff), OP(BPF_JMP | BPF_JGT | BPF_K, R8, 0, 2, 1), MOVE(R0, R7), EXIT
+/* Ends with the peer's own worker unless the protocol, in R0, is TCP or UDP. */
+#define UNLESS_PORTS JUMP_EQUAL(R0, 6, 3), JUMP_EQUAL(R0, 17, 2), MOVE(R0, R7), EXIT
+/* Both ports are in R0: ends with the worker of the flow's lane. The same for either direction. */
+#define END_WITH_LANE                                                                              \
+    OP(BPF_ALU | BPF_MOV | BPF_X, R1, R0, 0, 0), ALU(BPF_RSH, R1, 16), ALU_X(BPF_XOR, R0, R1),     \
+        ALU(BPF_AND, R0, 0xffff), ALU(BPF_MUL, R0, (int)0x9e3779b1), ALU(BPF_RSH, R0, 16),         \
+        ALU_X(BPF_MOD, R0, R8), ALU_X(BPF_ADD, R0, R7), EXIT
 
 static int load_program(const int tries[2]) {
     /* The packet begins with its IP header. A load past its end ends the program with 0. */
@@ -97,19 +110,35 @@ static int load_program(const int tries[2]) {
         MOVE(R6, R1), /* what loads from the packet go by */
         PACKET8(0),
         OP(BPF_ALU64 | BPF_RSH | BPF_K, R0, 0, 0, 4),
-        JUMP_EQUAL(R0, 6, 15),
+        JUMP_EQUAL(R0, 6, 43),
         JUMP_EQUAL(R0, 4, 2),
         SET(R0, 0),
         EXIT,
         STORE32_K(R10, -8, 32),
         WORD_OF_KEY(16, -4),
-        END_WITH_WORKER(tries[0], -8),
+        LOOK_UP(tries[0], -8),
+        PACKET8(9),
+        UNLESS_PORTS,
+        PACKET16(6), /* a fragment? */
+        ALU(BPF_AND, R0, 0x3fff),
+        JUMP_EQUAL(R0, 0, 2),
+        MOVE(R0, R7),
+        EXIT,
+        PACKET8(0),
+        ALU(BPF_AND, R0, 15),
+        ALU(BPF_LSH, R0, 2),
+        PACKET32_AT(R0),
+        END_WITH_LANE,
         STORE32_K(R10, -20, 128),
         WORD_OF_KEY(24, -16),
         WORD_OF_KEY(28, -12),
         WORD_OF_KEY(32, -8),
         WORD_OF_KEY(36, -4),
-        END_WITH_WORKER(tries[1], -20),
+        LOOK_UP(tries[1], -20),
+        PACKET8(6),
+        UNLESS_PORTS, /* a fragment has another header there */
+        PACKET32(40),
+        END_WITH_LANE,
     };
     union bpf_attr attributes;
     memset(&attributes, 0, sizeof(attributes));
@@ -150,7 +179,7 @@ void steering_close(struct steering *steering) {
 }
 
 static bool change(const struct steering *steering, const struct shoal_prefix *prefix, int command,
-                   uint32_t worker) {
+                   uint32_t value) {
     int trie = steering->tries[prefix->family == SHOAL_AF_INET6];
     if (trie < 0) /* there is nothing to tell */
         return true;
@@ -161,12 +190,13 @@ static bool change(const struct steering *steering, const struct shoal_prefix *p
     attributes.map_fd = (uint32_t)trie;
     attributes.key = (uint64_t)(uintptr_t)&key;
     if (command == BPF_MAP_UPDATE_ELEM) /* the others want nothing behind the key */
-        attributes.value = (uint64_t)(uintptr_t)&worker;
+        attributes.value = (uint64_t)(uintptr_t)&value;
     return bpf(command, &attributes) == 0;
 }
 
-bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker) {
-    return change(steering, prefix, BPF_MAP_UPDATE_ELEM, worker);
+bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker,
+                  uint32_t lanes) {
+    return change(steering, prefix, BPF_MAP_UPDATE_ELEM, worker | lanes << 8);
 }
 
 void steering_remove(struct steering *steering, const struct shoal_prefix *prefix) {

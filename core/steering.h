@@ -7,9 +7,11 @@
  * the sockets join in the order of their workers and leave together. It needs no rights.
  *
  * Outbound, a program on the TUN (TUNSETSTEERINGEBPF) looks the destination up in two tries, which
- * hold for each prefix of the routes the worker of its peer. This needs CAP_BPF and CAP_NET_ADMIN
- * outside of any user namespace. Without it the kernel hashes flows over the queues, and workers
- * hand each other what is not theirs (handoff.h).
+ * hold for each prefix of the routes the worker of its peer, and how many lanes it has. With
+ * several, TCP and UDP are spread over these by their ports; both directions of a flow have the
+ * same number. Whatever has no ports, and every fragment, goes to the peer's own worker. This needs
+ * CAP_BPF and CAP_NET_ADMIN outside of any user namespace. Without it the kernel hashes flows over
+ * the queues, and workers hand each other what is not theirs (handoff.h).
  */
 #ifndef SHOAL_STEERING_H
 #define SHOAL_STEERING_H
@@ -43,9 +45,11 @@ void steering_init(struct steering *steering);
 bool steering_open(struct steering *steering, int tun, uint32_t routes_max);
 void steering_close(struct steering *steering);
 
-/** A prefix belongs to a worker's peer now. @return false: the kernel refused it, which costs its
+/** A prefix belongs to a worker's peer now, which has so many lanes with itself, each in the next
+ * worker. @return false: the kernel refused it, which costs its
  * packets a hand-off, and none of them is lost. */
-bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker);
+bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker,
+                  uint32_t lanes);
 void steering_remove(struct steering *steering, const struct shoal_prefix *prefix);
 
 #endif

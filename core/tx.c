@@ -387,6 +387,22 @@ static bool is_of_others(const struct plane *plane, const struct packet *packet)
     return inner->family != SHOAL_AF_NONE && memcmp(inner->ip, packet->source, v4 ? 4 : 16) != 0;
 }
 
+/* The lane by which a frame for a peer leaves that this worker has read: its own, if it can send;
+ * else the peer itself, which lets frames wait where it cannot send either. */
+static struct peer *lane_for(struct pass *pass, struct peer *peer, const uint8_t *frame,
+                             uint32_t length) {
+    struct peer *lane = peer_lane_at(peer, pass->worker, pass->plane->workers);
+    if (lane == peer)
+        return peer;
+    const struct session *session = lane->sessions[PEER_CURRENT];
+    bool can_send = session_can_send(session, pass->now, tx_segments_at_most(frame, length));
+    if (can_send && !lane->offline && lane->endpoint.remote.family != SHOAL_AF_NONE)
+        return lane;
+    if (!can_send)
+        edge_raise(pass, lane, SHOAL_EDGE_SESSION_NEEDED, pass->now);
+    return peer;
+}
+
 void tx_frame_in(struct pass *pass, const struct fq_frame *from) {
     uint8_t *frame = from->bytes;
     uint32_t length = from->length;
@@ -413,7 +429,7 @@ void tx_frame_in(struct pass *pass, const struct fq_frame *from) {
         pass_drop(pass, NULL, COUNT_drop_tx_source, 1);
         return;
     }
-    struct peer *peer = plane->peers.entries[slot].peer;
+    struct peer *peer = lane_for(pass, plane->peers.entries[slot].peer, frame, length);
     if (peer->worker != pass->worker)
         foreign_frame(pass, peer, NULL, frame, length, packet.tos, from->congested);
     else

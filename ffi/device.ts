@@ -382,6 +382,14 @@ export class Device {
     return peer.view.getBigUint64(0, true);
   }
 
+  /** Adds the next lane of a peer. @param tag comes back in the lane's mail, and names its worker */
+  addLane(peer: PeerHandle, tag: PeerId): PeerHandle {
+    const lane = this.#result;
+    const { shoal_peer_add_lane } = this.core.calls;
+    ensure("peer_add_lane", shoal_peer_add_lane(this.handle, peer, tag, lane.bytes));
+    return lane.view.getBigUint64(0, true);
+  }
+
   removePeer(peer: PeerHandle): void {
     ensure("peer_remove", this.core.calls.shoal_peer_remove(this.handle, peer));
   }

@@ -65,6 +65,7 @@ testUnless(lack, "the library tells its names", () => {
     "udp-gro",
     "queue-control",
     "connected-sockets",
+    "lanes",
   ]);
   // The others are there where the machine has the library, or the instructions.
   const some = ["ipsec-mb", "shoal-avx512", "shoal-avx2"];

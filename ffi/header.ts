@@ -5,7 +5,7 @@
 import { bytes, i32, struct, u16, u32, u64 } from "./layout.ts";
 
 /** Raised with SHOAL_ABI_VERSION; a library of another version is refused. */
-export const ABI_VERSION = 7;
+export const ABI_VERSION = 8;
 
 export const Status = {
   OK: 0,
@@ -31,6 +31,7 @@ export const Offload = {
   UDP_GRO: 8,
   QUEUE_CONTROL: 16,
   CONNECTED: 32,
+  LANES: 64,
 } as const;
 export const DeviceFlag = { NO_TUN: 1, TUN_FD: 2, TUN_FD_VNET: 4, WIREGUARD_ONLY: 8 } as const;
 export const EdgeBit = { SESSION_NEEDED: 1, UNANSWERED_DATA: 2, UNSENT_REPLY: 4 } as const;
@@ -58,13 +59,14 @@ export const RekeyWhy = { AGE: 1, RECEIVE: 2, MESSAGES: 3 } as const;
 export const LinkNews = { UP: 1, DOWN: 2, MTU: 3, GONE: 4 } as const;
 
 export const Limit = {
-  OFFLOAD_ALL: 63,
+  OFFLOAD_ALL: 127,
   IFNAME_SIZE: 16,
   NAME_SIZE: 32,
   WORDS_SIZE: 192,
   MTU_MIN: 576,
   MTU_MAX: 65475,
   WORKERS_MAX: 64,
+  LANES_MAX: 4,
   GUARDED_MAX: 2,
   EDGE_ALL: 7,
   DATAGRAM_MAX: 1500,
@@ -213,6 +215,7 @@ export const symbols = {
   shoal_peer_set_offline: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_set_guest: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_set_staying: { parameters: ["u64", "u64", "u32"], result: "i32" },
+  shoal_peer_add_lane: { parameters: ["u64", "u64", "u32", "buffer"], result: "i32" },
   shoal_peer_drop_staged: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_clear_sessions: { parameters: ["u64", "u64"], result: "i32" },
   shoal_session_install: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },

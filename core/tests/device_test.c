@@ -495,7 +495,7 @@ static void a_configuration_out_of_range_is_refused_by_name(void **state) {
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .mtu = 575}, SHOAL_E_INVALID, "mtu"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .mtu = 65476}, SHOAL_E_INVALID, "mtu"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .workers = 65}, SHOAL_E_INVALID, "workers"},
-        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .offloads_off = 64},
+        {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .offloads_off = 128},
          SHOAL_E_INVALID,
          "offloads_off"},
         {{.abi_version = SHOAL_ABI_VERSION, .flags = 1, .receive_buffer = 1u << 31},
@@ -601,7 +601,8 @@ static void every_counter_and_offload_has_a_name_of_its_own(void **state) {
     assert_null(shoal_offload_name(3));
     assert_string_equal(shoal_offload_name(SHOAL_OFFLOAD_QUEUE_CONTROL), "queue-control");
     assert_string_equal(shoal_offload_name(SHOAL_OFFLOAD_CONNECTED), "connected-sockets");
-    assert_null(shoal_offload_name(64));
+    assert_string_equal(shoal_offload_name(SHOAL_OFFLOAD_LANES), "lanes");
+    assert_null(shoal_offload_name(128));
     uint64_t small[1];
     uint32_t written;
     struct side side;

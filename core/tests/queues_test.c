@@ -170,6 +170,141 @@ static void a_packet_comes_into_the_queue_of_its_peers_worker(void **state) {
     stop();
 }
 
+/* ---- Lanes ---- */
+
+enum { FLOWS = 40, RAW_HEAD = 20 };
+
+/* The lane by which what arrives next at a peer came: lanes have remote indexes one behind the
+ * other. */
+static uint32_t lane_of_next(uint8_t number, uint8_t first) {
+    size_t size = stranger_receive(strangers[number], message, sizeof(message), WORLD_PATIENCE_MS);
+    assert_true(size > 0);
+    assert_true(unforge(plain, 1, message, size) > 0);
+    return (uint32_t)(message[4] - first);
+}
+
+/* A packet of any protocol and with any ports, out of the machine as a whole. */
+static void say_raw(const uint8_t *packet, size_t length) {
+    int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    memcpy(&to.sin_addr, packet + 16, 4);
+    assert_int_equal(sendto(raw, packet, length, 0, (struct sockaddr *)&to, sizeof(to)), length);
+    close(raw);
+}
+
+static size_t raw_packet(uint8_t *packet, uint8_t protocol, uint16_t source, uint16_t destination,
+                         bool fragment, uint8_t to) {
+    const uint8_t head[RAW_HEAD + 8] = {0x45,
+                                        0,
+                                        0,
+                                        RAW_HEAD + 8,
+                                        0,
+                                        1,
+                                        fragment ? 0x20 : 0,
+                                        0,
+                                        64,
+                                        protocol,
+                                        0,
+                                        0,
+                                        10,
+                                        9,
+                                        0,
+                                        1,
+                                        10,
+                                        9,
+                                        0,
+                                        to,
+                                        (uint8_t)(source >> 8),
+                                        (uint8_t)source,
+                                        (uint8_t)(destination >> 8),
+                                        (uint8_t)destination};
+    memcpy(packet, head, sizeof(head));
+    return sizeof(head);
+}
+
+static void the_kernel_spreads_the_flows_of_a_peer_over_its_lanes(void **state) {
+    (void)state;
+    NEEDS_NAMESPACE;
+    enum { PEER = 2, FIRST_INDEX = 0x60 };
+    start("sh0");
+    if (!info_of().steered) {
+        print_message("skipped: the kernel steers for root alone\n");
+        stop();
+        skip();
+    }
+    shoal_peer_t lanes[WORKERS] = {peers[PEER]};
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        struct shoal_endpoint at = {.remote = places[PEER]};
+        uint32_t tag = PEER + WORKERS * PEERS + i; /* nobody else's */
+        if (i)
+            assert_int_equal(shoal_peer_add_lane(side.device, peers[PEER], tag, &lanes[i]),
+                             SHOAL_OK);
+        assert_int_equal(shoal_peer_set_endpoint(side.device, lanes[i], &at, sizeof(at)), SHOAL_OK);
+        struct shoal_session session =
+            world_session(&side, SHOAL_ROLE_INITIATOR, 0x10000u * (i + 1) + (PEER + i) % WORKERS,
+                          FIRST_INDEX + i, 0);
+        side.peer = lanes[i];
+        side_install(&side, &session);
+    }
+    uint8_t packet[64];
+    uint32_t used = 0, by[FLOWS];
+    for (int round = 0; round < 3; round++)
+        for (uint16_t flow = 0; flow < FLOWS; flow++) {
+            /* Linux gives out even ports to whoever connects, one after the other. */
+            uint16_t port = (uint16_t)(40000 + 2 * flow);
+            uint8_t protocol = round == 2 ? IPPROTO_TCP : IPPROTO_UDP;
+            /* The other way round it is the same lane. */
+            size_t length = round == 1 ? raw_packet(packet, protocol, 443, port, false, PEER)
+                                       : raw_packet(packet, protocol, port, 443, false, PEER);
+            say_raw(packet, length);
+            uint32_t lane = lane_of_next(PEER, FIRST_INDEX);
+            assert_true(lane < WORKERS);
+            assert_true(round == 0 || by[flow] == lane);
+            by[flow] = lane;
+            used |= 1u << lane;
+        }
+    assert_int_equal(used, (1u << WORKERS) - 1);
+    for (uint16_t flow = 0; flow < FLOWS; flow++) { /* what has no ports, or not in all pieces */
+        say_raw(packet, raw_packet(packet, IPPROTO_ICMP, flow, flow, false, PEER));
+        assert_int_equal(lane_of_next(PEER, FIRST_INDEX), 0);
+        say_raw(packet, raw_packet(packet, IPPROTO_UDP, flow, 443, true, PEER));
+        assert_int_equal(lane_of_next(PEER, FIRST_INDEX), 0);
+    }
+    used = 0;
+    for (int round = 0; round < FLOWS; round++) {
+        say("fd09::2", (uint16_t)(5000 + round), "IPv6");
+        used |= 1u << lane_of_next(PEER, FIRST_INDEX);
+    }
+    assert_int_equal(used, (1u << WORKERS) - 1);
+    assert_int_equal(side_counter(&side, "handoff_frames"), 0);
+    /* What is left of them is all that is used. */
+    assert_int_equal(shoal_peer_remove(side.device, lanes[2]), SHOAL_OK);
+    assert_int_equal(shoal_peer_remove(side.device, lanes[3]), SHOAL_OK);
+    used = 0;
+    for (uint16_t flow = 0; flow < FLOWS; flow++) {
+        say_raw(packet,
+                raw_packet(packet, IPPROTO_UDP, (uint16_t)(40000 + 2 * flow), 443, false, PEER));
+        used |= 1u << lane_of_next(PEER, FIRST_INDEX);
+    }
+    assert_int_equal(used, 3);
+    /* A prefix that comes later is spread too; another peer's is not. */
+    struct shoal_prefix wide = {SHOAL_AF_INET, 16, {10, 77}};
+    assert_int_equal(shoal_route_add(side.device, peers[PEER], &wide, sizeof(wide)), SHOAL_OK);
+    used = 0;
+    for (uint16_t flow = 0; flow < FLOWS; flow++) {
+        say("10.77.1.1", (uint16_t)(5000 + flow), "wide");
+        used |= 1u << lane_of_next(PEER, FIRST_INDEX);
+    }
+    assert_int_equal(used, 3);
+    for (uint16_t flow = 0; flow < FLOWS; flow++) {
+        say("10.9.0.3", (uint16_t)(5000 + flow), "three");
+        hears(3, "three");
+    }
+    assert_int_equal(side_counter(&side, "handoff_frames"), 0);
+    assert_int_equal(side_drops(&side), 0);
+    stop();
+}
+
 static void
 a_prefix_that_the_kernel_refuses_is_counted_and_its_packets_are_handed_on(void **state) {
     (void)state;
@@ -307,6 +442,7 @@ static void idle_workers_help_to_seal_for_one_peer_and_keep_its_order(void **sta
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packet_comes_into_the_queue_of_its_peers_worker),
+        cmocka_unit_test(the_kernel_spreads_the_flows_of_a_peer_over_its_lanes),
         cmocka_unit_test(a_prefix_that_the_kernel_refuses_is_counted_and_its_packets_are_handed_on),
         cmocka_unit_test(where_the_kernel_may_not_be_told_workers_hand_packets_on),
         cmocka_unit_test(an_interface_of_one_queue_is_read_by_the_first_worker),

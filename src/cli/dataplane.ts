@@ -13,5 +13,5 @@ export const DATAPLANE_HELP = `data plane
                      ones for one packet and for many, measured at start)
   --io NAME          poll or uring (io_uring, where the kernel grants it; default: poll)
   --without A,B      switch off: tun-tso tun-uso udp-gso udp-gro (offloads), queue-control (a packet
-                     of another flow does not wait behind a stream), or connected-sockets (of the
-                     busiest peers)`;
+                     of another flow does not wait behind a stream), connected-sockets (of the
+                     busiest peers), or lanes (several sessions with a member, for its flows)`;
