@@ -61,6 +61,9 @@ export interface Prefix {
 /** What seals the data of a session. WireGuard knows the first only; see core/README.md for the other. */
 export type Suite = "chacha20-poly1305" | "aes-256-gcm";
 
+/** As many lanes as a peer may have, itself included: SHOAL_LANES_MAX of core. */
+export const LANES_MAX = 4;
+
 /** Keys of one derived session. Whoever executes the command wipes both keys afterwards (R65). */
 export interface Session {
   readonly role: "initiator" | "responder";
@@ -89,7 +92,12 @@ export type Command =
   /** Our static public key (the gate checks MAC1 with it, R28); undefined: no handshake passes. */
   | { readonly kind: "setIdentity"; readonly publicKey: Uint8Array | undefined }
   | { readonly kind: "addPeer"; readonly peer: PeerId }
-  /** Wipes its sessions, drops what it staged, removes its routes. */
+  /**
+   * The next lane of peer `of`: a peer with sessions of its own, in the worker behind that of the
+   * lane before it, which `peer` modulo the number of workers has to name.
+   */
+  | { readonly kind: "addLane"; readonly peer: PeerId; readonly of: PeerId }
+  /** Wipes its sessions, drops what it staged, removes its routes. Of a peer with lanes: last. */
   | { readonly kind: "removePeer"; readonly peer: PeerId }
   | {
     readonly kind: "setEndpoint";

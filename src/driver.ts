@@ -397,6 +397,13 @@ export class Driver<E> {
       this.#handles.set(command.peer, device.addPeer(command.peer));
       return;
     }
+    if (command.kind === "addLane") {
+      const first = this.#handles.get(command.of);
+      if (first !== undefined) {
+        this.#handles.set(command.peer, device.addLane(first, command.peer));
+      }
+      return;
+    }
     const peer = this.#handles.get(command.peer);
     if (peer === undefined) {
       if (command.kind === "installSession") wipe(command.session);

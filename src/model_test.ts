@@ -159,6 +159,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     publicKey: fc.constantFrom(undefined, random(32), new Uint8Array(32), random(31), random(33)),
   }),
   fc.record({ kind: fc.constant("addPeer"), peer }),
+  fc.record({ kind: fc.constant("addLane"), peer: fc.integer({ min: 6, max: 8 }), of: peer }),
   fc.record({ kind: fc.constant("removePeer"), peer }),
   fc.record({ kind: fc.constant("setEndpoint"), peer, endpoint }),
   fc.record({ kind: fc.constant("setEndpoint"), peer, endpoint, source }),

@@ -23,6 +23,8 @@ const PROTOCOL_NAME = encoder.encode("Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s");
 /** What two handshakes for different suites of a session differ in; nothing on the wire names it. */
 export interface Dialect {
   readonly suite: Suite;
+  /** Its sessions are lanes of a peer; which one, its timestamp says (tai64n.ts). */
+  readonly isLane?: true;
   /** Mixed into the transcript first, so that both ends use the same dialect or get no session. */
   readonly prologue: Uint8Array;
   /** Mixed in as the transport keys are drawn, so that no key is used with two ciphers. */
@@ -41,6 +43,22 @@ export const SHOAL_AES: Dialect = {
   suite: "aes-256-gcm",
   prologue: encoder.encode("Shoal v1 AES-256-GCM"),
   keyUse: encoder.encode("Shoal v1 AES-256-GCM transport keys"),
+};
+
+/** For lanes between two nodes of ours: see core/README.md. */
+export const SHOAL_LANE: Dialect = {
+  suite: "chacha20-poly1305",
+  isLane: true,
+  prologue: encoder.encode("Shoal v1 lane ChaCha20-Poly1305"),
+  keyUse: encoder.encode("Shoal v1 lane ChaCha20-Poly1305 transport keys"),
+};
+
+/** The same where both have instructions for AES. */
+export const SHOAL_AES_LANE: Dialect = {
+  suite: "aes-256-gcm",
+  isLane: true,
+  prologue: encoder.encode("Shoal v1 lane AES-256-GCM"),
+  keyUse: encoder.encode("Shoal v1 lane AES-256-GCM transport keys"),
 };
 
 /** Our side: the static key pair. */
@@ -98,14 +116,20 @@ export class Noise {
     }));
   }
 
-  speaks(suite: Suite): boolean {
-    return this.#beginnings.some(({ dialect }) => dialect.suite === suite);
+  speaks(suite: Suite, isLane = false): boolean {
+    return this.#beginning(suite, isLane) !== undefined;
+  }
+
+  #beginning(suite: Suite, isLane: boolean): Beginning | undefined {
+    return this.#beginnings.find(({ dialect }) =>
+      dialect.suite === suite && (dialect.isLane ?? false) === isLane
+    );
   }
 
   /**
    * Initiator, first message.
    * @param ephemeralSecret 32 random bytes; belongs to the handshake from now on, which wipes it.
-   * @param suite one that is spoken
+   * @param suite one that is spoken, and of a lane, if it is one
    * @returns undefined when a key agreement is all zero (R25).
    */
   initiate(
@@ -114,8 +138,9 @@ export class Noise {
     ephemeralSecret: Uint8Array,
     payload: Uint8Array,
     suite: Suite = "chacha20-poly1305",
+    isLane = false,
   ): { parts: InitiationParts; pending: PendingInitiation } | undefined {
-    const beginning = this.#beginnings.find(({ dialect }) => dialect.suite === suite);
+    const beginning = this.#beginning(suite, isLane);
     if (!beginning) throw new RangeError(`a suite that is not spoken: ${suite}`);
     const { dialect } = beginning;
     const state = beginning.state.clone();
@@ -292,6 +317,11 @@ class ConsumedInitiation {
     this.#state = state;
     this.#ephemeral = ephemeral;
     this.#remoteStatic = remoteStatic;
+  }
+
+  /** Whether it asks for a session of a lane. */
+  get isLane(): boolean {
+    return this.#dialect.isLane ?? false;
   }
 
   /**

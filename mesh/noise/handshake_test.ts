@@ -4,7 +4,15 @@ import { testVectors } from "../../.ci/vectors.ts";
 import { fromHex } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
-import { type Dialect, Noise, SHOAL_AES, type StaticKeys, WIREGUARD } from "./handshake.ts";
+import {
+  type Dialect,
+  Noise,
+  SHOAL_AES,
+  SHOAL_AES_LANE,
+  SHOAL_LANE,
+  type StaticKeys,
+  WIREGUARD,
+} from "./handshake.ts";
 
 interface Vector {
   readonly init_prologue: string;
@@ -148,6 +156,30 @@ Deno.test("two dialects have messages of one length and keys of their own, and o
   assert.equal(aes.first.pending.finish(alice, noPsk, plain.second.parts), undefined);
   assert.equal(plain.first.pending.finish(alice, noPsk, aes.second.parts), undefined);
   assert.notDeepEqual(aes.finished?.keys, plain.finished?.keys);
+});
+
+Deno.test("a handshake of a lane opens nothing else, and the peer itself opens none of a lane", () => {
+  const dialects = [SHOAL_AES, WIREGUARD, SHOAL_LANE, SHOAL_AES_LANE];
+  const all = new Noise(crypto, dialects);
+  const keys = dialects.map(({ suite, isLane = false }) => {
+    assert.ok(all.speaks(suite, isLane));
+    const first = all.initiate(alice, remote(alice, bob), random(3), nothing, suite, isLane);
+    assert.ok(first);
+    const { ephemeral, sealedStatic, sealedPayload } = first.parts;
+    const others = dialects.filter((one) =>
+      one.suite !== suite || one.isLane !== (isLane || undefined)
+    );
+    assert.equal(others.length, 3);
+    assert.equal(new Noise(crypto, others).read(bob, ephemeral, sealedStatic), undefined);
+    const consumed = all.read(bob, ephemeral, sealedStatic)
+      ?.open(remote(bob, alice).staticStatic, sealedPayload);
+    assert.equal(consumed?.isLane, isLane);
+    const second = consumed?.respond(noPsk, random(4), nothing);
+    assert.equal(second?.finished.suite, suite);
+    return second?.finished.keys.initiatorToResponder.toHex();
+  });
+  assert.equal(new Set(keys).size, 4);
+  assert.ok(!new Noise(crypto, [WIREGUARD, SHOAL_AES]).speaks("chacha20-poly1305", true));
 });
 
 Deno.test("no suite is asked for that is not spoken", () => {

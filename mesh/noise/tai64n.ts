@@ -39,6 +39,21 @@ export function nextTimestamp(wallMs: number, last: Uint8Array): Uint8Array {
     : encode(seconds + 1n, 0);
 }
 
+/**
+ * The timestamp of an initiation for a lane, 1..255: its number stands in the lowest byte, which is
+ * zero in every other (and tells nobody how exact our clock runs).
+ */
+export function ofLane(timestamp: Uint8Array, lane: number): Uint8Array {
+  const bytes = timestamp.slice();
+  bytes[TIMESTAMP_LENGTH - 1] = lane;
+  return bytes;
+}
+
+/** The lane that {@link ofLane} wrote. */
+export function laneOf(timestamp: Uint8Array): number {
+  return timestamp[TIMESTAMP_LENGTH - 1] ?? 0;
+}
+
 /** Whether `a` is strictly later than `b`, compared as 12 bytes (R37). */
 export function isAfter(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < TIMESTAMP_LENGTH; i++) {

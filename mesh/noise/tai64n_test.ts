@@ -1,6 +1,6 @@
 /** T8, R36: the clock in an initiation. */
 import assert from "node:assert/strict";
-import { isAfter, nextTimestamp, TIMESTAMP_LENGTH, wallOf } from "./tai64n.ts";
+import { isAfter, laneOf, nextTimestamp, ofLane, TIMESTAMP_LENGTH, wallOf } from "./tai64n.ts";
 
 /** Nothing was sent before. */
 function timestampAt(wallMs: number): Uint8Array {
@@ -45,4 +45,16 @@ Deno.test("R64: the next timestamp is later than the last one even when the cloc
 Deno.test("a timestamp tells which unix time it claims", () => {
   assert.equal(wallOf(timestampAt(AUGUST_2026)), AUGUST_2026);
   assert.ok(Math.abs(wallOf(timestampAt(AUGUST_2026 + 517)) - AUGUST_2026 - 517) < 16.78);
+});
+
+Deno.test("the number of a lane stands in bits that are zero otherwise, and later stays later", () => {
+  const stamp = timestampAt(AUGUST_2026);
+  assert.equal(laneOf(stamp), 0);
+  for (const lane of [1, 3, 255]) {
+    const marked = ofLane(stamp, lane);
+    assert.equal(laneOf(marked), lane);
+    assert.ok(isAfter(marked, stamp) && isAfter(timestampAt(AUGUST_2026 + 17), marked));
+    assert.ok(isAfter(nextTimestamp(AUGUST_2026, marked), marked));
+  }
+  assert.equal(laneOf(stamp), 0, "the one that was marked is a copy");
 });

@@ -8,15 +8,16 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Endpoint, isAnswerable, sameBytes, sameEndpoint, type Source } from "../endpoint.ts";
-import type {
-  Command,
-  Datagram,
-  EdgeName,
-  PeerId,
-  Prefix,
-  Random,
-  Session,
-  Suite,
+import {
+  type Command,
+  type Datagram,
+  type EdgeName,
+  LANES_MAX,
+  type PeerId,
+  type Prefix,
+  type Random,
+  type Session,
+  type Suite,
 } from "../machine.ts";
 import { CookieChecker } from "../noise/cookie.ts";
 import { prefixText } from "../prefix.ts";
@@ -60,6 +61,10 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface PlanePeer {
   readonly id: PeerId;
+  /** The peer that it is a lane of; itself where it is none; undefined: it was one. */
+  first: PlanePeer | undefined;
+  /** Its lanes by number, from 1 on. */
+  readonly lanes: PlanePeer[];
   endpoint: Endpoint | undefined;
   source: Source | undefined;
   isOffline: boolean;
@@ -176,7 +181,10 @@ export class DataPlane {
    */
   execute(boot: number, command: Command): Refusal | undefined {
     const peer = "peer" in command ? this.#peers.get(command.peer) : undefined;
-    const isVoid = "peer" in command && command.kind !== "addPeer" && !peer;
+    const first = command.kind === "addLane" ? this.#peers.get(command.of) : undefined;
+    const isVoid = command.kind === "addLane"
+      ? !first
+      : "peer" in command && command.kind !== "addPeer" && !peer;
     const refusal = isVoid ? undefined : refusalOfCommand(command) ?? this.#refusal(command);
     if (isVoid || refusal) {
       if (command.kind !== "installSession") return refusal;
@@ -190,7 +198,11 @@ export class DataPlane {
         ? undefined
         : new CookieChecker(this.crypto, this.random, publicKey);
     } else if (command.kind === "addPeer") this.#peers.set(command.peer, newPeer(command.peer));
-    else if (peer) this.#change(boot, peer, command);
+    else if (command.kind === "addLane") {
+      const lane = newPeer(command.peer, first);
+      first?.lanes.push(lane);
+      this.#peers.set(command.peer, lane);
+    } else if (peer) this.#change(boot, peer, command);
     return undefined;
   }
 
@@ -208,6 +220,20 @@ export class DataPlane {
         const isNew = !this.#peers.has(command.peer);
         return isNew && this.#peers.size >= this.limits.peers ? "E_FULL" : undefined;
       }
+      case "addLane": {
+        const first = this.#peers.get(command.of);
+        const number = 1 + (first?.lanes.length ?? 0);
+        if (first?.first !== first) return "E_INVALID";
+        if (number >= Math.min(this.#workers, LANES_MAX)) return "E_FULL";
+        if (command.peer % this.#workers !== (command.of + number) % this.#workers) {
+          return "E_INVALID";
+        }
+        return this.#peers.size >= this.limits.peers ? "E_FULL" : undefined;
+      }
+      case "setGuest": {
+        const peer = this.#peers.get(command.peer);
+        return peer && peer.first !== peer ? "E_INVALID" : undefined;
+      }
       case "installSession":
         if (command.session.suite === "aes-256-gcm" && this.limits.aesGcm === false) {
           return "E_UNKNOWN";
@@ -217,6 +243,8 @@ export class DataPlane {
         }
         return this.#sessions.has(command.session.localIndex) ? "E_EXISTS" : undefined;
       case "addRoute": {
+        const peer = this.#peers.get(command.peer);
+        if (peer && peer.first !== peer) return "E_INVALID";
         const isHeld = this.#routes.has(prefixText(command.prefix));
         return !isHeld && this.#routes.size >= this.limits.routes ? "E_FULL" : undefined;
       }
@@ -233,6 +261,7 @@ export class DataPlane {
           if (route.peer === peer) this.#routes.delete(text);
         }
         this.#peers.delete(peer.id);
+        leaveLanes(peer);
         return;
       case "setEndpoint":
         peer.endpoint = normal(command.endpoint);
@@ -280,7 +309,20 @@ export class DataPlane {
     if (!parsed) return this.#drop("tx_malformed");
     const peer = this.#holder(parsed.destination);
     if (!peer) return this.#drop("tx_no_route");
-    this.#pass(boot, peer, packet);
+    this.#pass(boot, this.#laneFor(boot, peer, parsed), packet);
+  }
+
+  /** The lane of a flow, if it can send; core: `lane_for` and `steering.c`. */
+  #laneFor(boot: number, peer: PlanePeer, { ports }: Packet): PlanePeer {
+    const [a = 0, b = 0, c = 0, d = 0] = ports; // the same lane in both directions
+    const number = ((a ^ c) + (b ^ d)) % (1 + peer.lanes.length);
+    const lane = peer.lanes[number - 1];
+    if (!lane) return peer;
+    // Nothing waits for it: the peer itself carries the packet.
+    if (!maySend(boot, lane) && lane.armed.delete("sessionNeeded")) {
+      this.out.edge({ kind: "sessionNeeded", peer: lane.id });
+    }
+    return maySend(boot, lane) && !lane.isOffline ? lane : peer;
   }
 
   /** Seals a packet for a peer, or lets it wait for a session. @returns whether the peer is there */
@@ -484,8 +526,9 @@ export class DataPlane {
     this.#ring(boot, peer, "unsentReply");
     const packet = parse(plain);
     if (!packet) return this.#drop("rx_malformed"); // R49
-    if (this.#holder(packet.source) !== peer) return this.#drop("rx_source"); // R50
-    if (!this.#forward(boot, peer, packet)) this.out.deliver(peer.id, packet.bytes);
+    const { first } = peer;
+    if (!first || this.#holder(packet.source) !== first) return this.#drop("rx_source"); // R50
+    if (!this.#forward(boot, first, packet)) this.out.deliver(first.id, packet.bytes);
   }
 
   /** R43. */
@@ -545,8 +588,19 @@ export class DataPlane {
   }
 }
 
-function newPeer(id: PeerId): PlanePeer {
-  return {
+/** A peer goes, and the lanes behind it are lanes of nobody. */
+function leaveLanes(peer: PlanePeer): void {
+  const lanes = peer.first?.lanes ?? [];
+  for (const lane of lanes.splice(lanes.indexOf(peer) < 0 ? 0 : lanes.indexOf(peer))) {
+    lane.first = undefined;
+  }
+}
+
+/** @param first  whose lane it is */
+function newPeer(id: PeerId, first?: PlanePeer): PlanePeer {
+  const peer: PlanePeer = {
+    first,
+    lanes: [],
     id,
     endpoint: undefined,
     source: undefined,
@@ -561,6 +615,8 @@ function newPeer(id: PeerId): PlanePeer {
     staged: [],
     facts: { ...NO_FACTS },
   };
+  peer.first ??= peer;
+  return peer;
 }
 
 function maySend(boot: number, peer: PlanePeer): boolean {
@@ -590,6 +646,8 @@ function normal(endpoint: Endpoint): Endpoint {
 interface Packet {
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
+  /** Of TCP and UDP: 4 bytes. Of others: none. */
+  readonly ports: Uint8Array;
   /** Without what follows the packet's own length. */
   readonly bytes: Uint8Array;
 }
@@ -605,6 +663,7 @@ function parse(bytes: Uint8Array): Packet | undefined {
     return {
       source: bytes.subarray(12, 16),
       destination: bytes.subarray(16, 20),
+      ports: portsAt(bytes, bytes[9], header),
       bytes: bytes.subarray(0, length),
     };
   }
@@ -614,8 +673,13 @@ function parse(bytes: Uint8Array): Packet | undefined {
   return {
     source: bytes.subarray(8, 24),
     destination: bytes.subarray(24, 40),
+    ports: portsAt(bytes, bytes[6], 40),
     bytes: bytes.subarray(0, length),
   };
+}
+
+function portsAt(bytes: Uint8Array, protocol: number | undefined, at: number): Uint8Array {
+  return protocol === 6 || protocol === 17 ? bytes.subarray(at, at + 4) : NOTHING;
 }
 
 function contains(prefix: Prefix, address: Uint8Array): boolean {

@@ -14,9 +14,10 @@ import {
   type PeerId,
 } from "../machine.ts";
 import { nobleCrypto } from "../noble_crypto.ts";
-import { Tunnels } from "../tunnel/tunnels.ts";
+import { Tunnels, type TunnelsOptions } from "../tunnel/tunnels.ts";
 import type { Edge, TunnelEvent } from "../tunnel/types.ts";
 import { DataPlane } from "./dataplane.ts";
+import { PEERS_MAX, ROUTES_MAX } from "./refusal.ts";
 
 /** Something that happened, with the boot time at which it did. */
 type At<T> = T & { readonly at: number };
@@ -34,6 +35,8 @@ interface Planned {
   readonly run: () => void;
 }
 
+export type LabOptions = Pick<TunnelsOptions, "workers" | "dialects" | "maxPeers">;
+
 /** 2026-01-01. */
 const EPOCH = Date.UTC(2026, 0, 1);
 
@@ -49,7 +52,11 @@ export class TunnelLab {
   #order = 0;
   #drawn = 0;
 
-  constructor(readonly seed = 1, readonly crypto: Crypto = nobleCrypto) {}
+  constructor(
+    readonly seed = 1,
+    readonly crypto: Crypto = nobleCrypto,
+    readonly options: LabOptions = {},
+  ) {}
 
   /** Bytes that follow from the seed. */
   readonly random = (length: number): Uint8Array => {
@@ -142,7 +149,7 @@ export class TunnelHost {
   ticks = 0;
 
   constructor(readonly lab: TunnelLab, readonly number: number) {
-    this.tunnels = new Tunnels({ crypto: lab.crypto, random: lab.random });
+    this.tunnels = new Tunnels({ crypto: lab.crypto, random: lab.random, ...lab.options });
     this.plane = new DataPlane(lab.crypto, lab.random, {
       datagram: (datagram) => this.#send(datagram),
       mail: (arrival) => this.step((now, out) => this.tunnels.receive(now, arrival, out)),
@@ -152,7 +159,7 @@ export class TunnelHost {
         lab.plan(0, () => this.step((now, out) => this.tunnels.edge(now, edge, out)));
       },
       deliver: (peer, packet) => this.delivered.push({ peer, packet, at: lab.now }),
-    });
+    }, { peers: PEERS_MAX, routes: ROUTES_MAX, workers: lab.options.workers ?? 1 });
     this.secretKey = lab.random(32);
     this.publicKey = lab.crypto.x25519PublicKey(this.secretKey);
     this.source = { address: Uint8Array.of(192, 0, 2, number), ifindex: 1 };
@@ -198,11 +205,15 @@ export class TunnelHost {
     return peer;
   }
 
-  /** Sends an inner IPv4 packet of 20 bytes to another host. */
-  say(other: Pick<Neighbour, "number">): void {
-    const packet = new Uint8Array(20);
+  /** Sends an inner IPv4 packet to another host. @param flow  in the ports of UDP; without any, it has none */
+  say(other: Pick<Neighbour, "number">, flow?: number): void {
+    const packet = new Uint8Array(flow === undefined ? 20 : 28);
     packet[0] = 0x45;
     packet[3] = packet.length;
+    if (flow !== undefined) {
+      packet[9] = 17;
+      packet[23] = flow;
+    }
     packet.set([10, 0, 0, this.number], 12);
     packet.set([10, 0, 0, other.number], 16);
     this.plane.sendPacket(this.lab.clock().boot, packet);

@@ -43,6 +43,9 @@ export const FUTURE_TIMESTAMP = 86_400_000;
  */
 export const REFUSED_AFTER = 1_000;
 
+/** Ours, not WireGuard's: so often the handshake of a lane is tried again; its peer answers, or did. */
+export const LANE_RETRIES = 3;
+
 /** Ours, not WireGuard's: how long data may yet come from the old place of a peer that is heard at another. */
 export const ELSEWHERE_AFTER = 1_000;
 

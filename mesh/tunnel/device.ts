@@ -7,7 +7,7 @@ import type { Crypto } from "../crypto.ts";
 import type { EdgeName, Outbox, PeerId, Random } from "../machine.ts";
 import { type Dialect, Noise, type StaticKeys, WIREGUARD } from "../noise/handshake.ts";
 import { IndexTable } from "../noise/indices.ts";
-import { MAX_JITTER, REJECT_AFTER_TIME } from "./constants.ts";
+import { MAX_JITTER, MAX_PEERS, REJECT_AFTER_TIME } from "./constants.ts";
 import type { Peer } from "./peer.ts";
 import type { SlotChange } from "./slots.ts";
 import { Timers } from "./timers.ts";
@@ -43,6 +43,8 @@ export interface TunnelCounters {
   dropFlood: number;
   /** A receiver index that names nothing, or nothing that waits for this (R27). */
   dropUnexpected: number;
+  /** An authentic initiation for a lane that the peer may not have, or not now. */
+  dropLane: number;
 }
 
 export class Device {
@@ -65,26 +67,45 @@ export class Device {
     dropReplay: 0,
     dropFlood: 0,
     dropUnexpected: 0,
+    dropLane: 0,
   };
   readonly #byKey = new Map<string, Peer>();
+  #lastId = 0;
 
   /**
    * @param dialects what handshakes are understood, in the order in which they are tried
    * @param workers of core
+   * @param maxPeers the most peers, lanes among them (R17)
    */
   constructor(
     readonly crypto: Crypto,
     readonly random: Random,
     dialects: readonly Dialect[] = [WIREGUARD],
     workers = 1,
+    readonly maxPeers = MAX_PEERS,
   ) {
     this.noise = new Noise(crypto, dialects);
     this.indices = new IndexTable(random, workers);
   }
 
+  /** A fresh number for a peer. @param worker of core that it has to belong to; any when absent */
+  newId(worker?: number): PeerId {
+    do this.#lastId++; while (worker !== undefined && this.workerOf(this.#lastId) !== worker);
+    return this.#lastId;
+  }
+
+  /** The worker of core that has a peer. */
+  workerOf(id: PeerId): number {
+    return id % this.indices.workers;
+  }
+
   /** A fresh receiver index for a peer, which core's worker of that peer gets (shoal.h, `workers`). */
   allocateIndex(peer: Peer): number {
-    return this.indices.allocate(peer, peer.id % this.indices.workers);
+    return this.indices.allocate(peer, this.workerOf(peer.id));
+  }
+
+  hasRoom(): boolean {
+    return this.peers.size < this.maxPeers;
   }
 
   add(peer: Peer): void {
@@ -109,7 +130,7 @@ export class Device {
   }
 
   /** X25519 of both static keys, computed when first needed; undefined: of low order (R25). */
-  staticStatic(step: Step, peer: Peer): Uint8Array | undefined {
+  staticStatic(step: Step, { first: peer }: Peer): Uint8Array | undefined {
     if (peer.staticStatic === "unknown" && this.keys) {
       const secret = this.crypto.x25519(this.keys.secretKey, peer.publicKey);
       if (!secret) step.out.event({ kind: "lowOrderKey", peer: peer.id });
@@ -149,6 +170,19 @@ export class Device {
     peer.pending = undefined;
   }
 
+  /** Ends lanes of a peer from a number on. */
+  closeLanes(step: Step, { lanes }: Peer, from = 1): void {
+    while (lanes.length >= from) {
+      const lane = lanes.pop();
+      if (!lane) return;
+      this.dropPending(lane);
+      this.timers.clearAll(lane.id);
+      this.applySlots(lane, lane.slots.clear());
+      this.peers.delete(lane.id);
+      step.out.command({ kind: "removePeer", peer: lane.id });
+    }
+  }
+
   /** Arms those of the edges that are not armed. */
   arm(step: Step, peer: Peer, wanted: readonly EdgeName[]): void {
     const edges = wanted.filter((edge) => !peer.armed.has(edge));
@@ -167,8 +201,9 @@ export class Device {
     this.endSessions(step, peer);
   }
 
-  /** Zeroes the sessions alone. */
+  /** Zeroes the sessions alone; lanes are none without those of their peer. */
   endSessions(step: Step, peer: Peer): void {
+    this.closeLanes(step, peer);
     this.applySlots(peer, peer.slots.clear());
     step.out.command({ kind: "clearSessions", peer: peer.id });
   }

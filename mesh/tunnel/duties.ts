@@ -11,6 +11,7 @@ import type { PeerId } from "../machine.ts";
 import {
   CLOCK_TOLERANCE,
   KEEPALIVE_TIMEOUT,
+  LANE_RETRIES,
   MAX_RETRIES,
   NO_ANSWER_TIMEOUT,
   REFUSED_AFTER,
@@ -68,6 +69,10 @@ export function keepaliveOrHandshake(device: Device, step: Step, peer: Peer): vo
 
 /** R6, R5, R54, R62. */
 function retryHandshake(device: Device, step: Step, peer: Peer): void {
+  // Its peer carries what was the lane's; they come again with the peer's next session.
+  if (peer.lane > 0 && peer.retries === LANE_RETRIES) {
+    return device.closeLanes(step, peer.first, peer.lane);
+  }
   if (peer.retries <= MAX_RETRIES) {
     peer.retries++;
     clearSource(step, peer);

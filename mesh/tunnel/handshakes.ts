@@ -14,7 +14,7 @@ import {
   encodeResponse,
   type HandshakeMessage,
 } from "../noise/messages.ts";
-import { nextTimestamp, wallOf } from "../noise/tai64n.ts";
+import { laneOf, nextTimestamp, ofLane, wallOf } from "../noise/tai64n.ts";
 import {
   FUTURE_TIMESTAMP,
   HANDSHAKE_TOS,
@@ -27,6 +27,7 @@ import {
   ZERO_KEYS_AFTER,
 } from "./constants.ts";
 import type { Device, Step } from "./device.ts";
+import { laneFor, openLanes, timestampsOf } from "./lanes.ts";
 import { ALL_EDGES, type Peer, type Wish } from "./peer.ts";
 import type { Arrival } from "./types.ts";
 
@@ -64,13 +65,16 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
     step.out.command({ kind: "dropStaged", peer: peer.id });
     return;
   }
-  peer.sentTimestamp = nextTimestamp(step.wall, peer.sentTimestamp);
+  const { suite } = peer.first;
+  const isLane = peer.lane > 0;
+  peer.sentTimestamp = ofLane(nextTimestamp(step.wall, peer.sentTimestamp), peer.lane);
   const initiation = device.noise.initiate(
     keys,
     { publicKey: peer.publicKey, staticStatic },
     device.random(32),
     peer.sentTimestamp,
-    device.noise.speaks(peer.suite) ? peer.suite : "chacha20-poly1305",
+    device.noise.speaks(suite, isLane) ? suite : "chacha20-poly1305",
+    isLane,
   );
   if (!initiation) {
     step.out.command({ kind: "dropStaged", peer: peer.id });
@@ -84,14 +88,16 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
   peer.pending = { initiation: initiation.pending, localIndex, to: endpoint };
   sendHandshake(step, peer, encodeInitiation(localIndex, initiation.parts), endpoint);
   device.counters.initiationsSent++;
-  step.out.event({ kind: "handshakeSent", peer: peer.id, attempt: retries + 1, endpoint });
+  if (!isLane) {
+    step.out.event({ kind: "handshakeSent", peer: peer.id, attempt: retries + 1, endpoint });
+  }
   timers.set(peer.id, "handshake retry", step.boot + REKEY_TIMEOUT + device.jitter());
 }
 
 /**
  * A datagram that core's gate let through.
  * @param isRefused whether a peer that it may be from is not believed at that place
- * @returns the peer whose handshake was taken: it is authentic, and no copy
+ * @returns the peer whose handshake, or that of its lane, was taken: it is authentic, and no copy
  */
 export function receiveHandshake(
   device: Device,
@@ -132,17 +138,17 @@ function receiveInitiation(
     counters.dropUnauthentic++;
     return undefined;
   }
-  const peer = device.byKey(read.remoteStatic);
-  if (!peer) {
+  const asker = device.byKey(read.remoteStatic);
+  if (!asker) {
     read.wipe();
     counters.dropUnknownPeer++;
     return undefined;
   }
-  if (isRefused(peer.id)) {
+  if (isRefused(asker.id)) {
     read.wipe();
     return undefined;
   }
-  const staticStatic = device.staticStatic(step, peer);
+  const staticStatic = device.staticStatic(step, asker);
   const consumed = staticStatic && read.open(staticStatic, message.sealedPayload);
   if (!consumed) {
     read.wipe();
@@ -150,10 +156,23 @@ function receiveInitiation(
     return undefined;
   }
   const timestamp = consumed.payload;
-  if (!peer.timestamps.isNews(timestamp, step.wall, peer.isStaying)) {
+  const lane = consumed.isLane ? laneOf(timestamp) : 0;
+  const timestamps = timestampsOf(asker, consumed.isLane, lane);
+  if (!timestamps) {
+    consumed.wipe();
+    counters.dropLane++;
+    return undefined;
+  }
+  if (!timestamps.isNews(timestamp, step.wall, asker.isStaying)) {
     consumed.wipe();
     counters.dropReplay++;
-    if (peer.isStaying) beginInstead(device, step, peer);
+    if (asker.isStaying && lane === 0) beginInstead(device, step, asker);
+    return undefined;
+  }
+  const peer = laneFor(device, step, asker, lane);
+  if (!peer) {
+    consumed.wipe();
+    counters.dropLane++;
     return undefined;
   }
   if (step.boot < peer.lastConsumed + INITIATION_INTERVAL) {
@@ -161,27 +180,28 @@ function receiveInitiation(
     counters.dropFlood++;
     return undefined;
   }
-  peer.timestamps.take(timestamp, step.wall, peer.isStaying);
+  timestamps.take(timestamp, step.wall, asker.isStaying);
   peer.outdated = undefined;
   peer.lastConsumed = step.boot;
   const aheadMs = wallOf(timestamp) - step.wall;
   if (aheadMs > FUTURE_TIMESTAMP) {
-    step.out.event({ kind: "futureTimestamp", peer: peer.id, aheadMs });
+    step.out.event({ kind: "futureTimestamp", peer: asker.id, aheadMs });
   }
 
-  const response = consumed.respond(peer.presharedKey, device.random(32), NOTHING);
+  const response = consumed.respond(asker.presharedKey, device.random(32), NOTHING);
   if (!response) {
     counters.dropUnauthentic++;
     return undefined;
   }
   counters.initiationsTaken++;
   peer.lastHandshakeReceived = step.boot;
-  peer.handshakeBytes.received += arrival.bytes.length;
+  asker.handshakeBytes.received += arrival.bytes.length;
   const localIndex = device.allocateIndex(peer);
   const { from: endpoint, source } = arrival;
   const isThere = peer.endpoint && sameEndpoint(peer.endpoint, endpoint);
-  // Without a session nothing is sent there that it has not asked for.
-  if (!peer.isStaying || isThere || !device.maySend(step, peer)) {
+  // A lane is where its peer is. Without a session nothing is sent there that it has not asked for.
+  if (lane > 0) peer.offered = undefined;
+  else if (!peer.isStaying || isThere || !device.maySend(step, peer)) {
     moveEndpoint(step, peer, endpoint, source);
     peer.offered = undefined;
   } else peer.offered = { localIndex, endpoint, ...(source && { source }) };
@@ -189,7 +209,7 @@ function receiveInitiation(
   const bytes = encodeResponse(localIndex, message.sender, response.parts);
   sendHandshake(step, peer, bytes, arrival.from);
   counters.responsesSent++;
-  return peer.id;
+  return asker.id;
 }
 
 /**
@@ -217,9 +237,10 @@ function receiveResponse(
     counters.dropUnexpected++;
     return undefined;
   }
-  if (isRefused(peer.id)) return undefined;
+  const { first } = peer;
+  if (isRefused(first.id)) return undefined;
   const { initiation, localIndex, to } = peer.pending;
-  const finished = initiation.finish(keys, peer.presharedKey, message);
+  const finished = initiation.finish(keys, first.presharedKey, message);
   if (!finished) {
     counters.dropUnauthentic++;
     return undefined;
@@ -227,15 +248,17 @@ function receiveResponse(
   counters.responsesTaken++;
   device.dropPending(peer); // its index lives on as the session's
   peer.lastHandshakeReceived = step.boot;
-  peer.handshakeBytes.received += arrival.bytes.length;
+  first.handshakeBytes.received += arrival.bytes.length;
   // What it answers has reached it where that went, whatever address it writes on the answer.
-  if (peer.isStaying && !sameEndpoint(arrival.from, to)) moveEndpoint(step, peer, to, undefined);
-  else moveEndpoint(step, peer, arrival.from, arrival.source);
+  if (peer !== first) peer.elsewhere = undefined; // A lane is where its peer is.
+  else if (peer.isStaying && !sameEndpoint(arrival.from, to)) {
+    moveEndpoint(step, peer, to, undefined);
+  } else moveEndpoint(step, peer, arrival.from, arrival.source);
   install(device, step, peer, "initiator", localIndex, message.sender, finished);
   // R41: what was staged left with the installation; if nothing was, this confirms the session.
   step.out.command({ kind: "sendKeepalive", peer: peer.id, unlessSent: true });
   handshakeDone(device, step, peer, "initiator");
-  return peer.id;
+  return first.id;
 }
 
 /** R34: takes the cookie, sends nothing, moves nothing. */
@@ -264,10 +287,11 @@ export function handshakeDone(
   peer.retries = 0;
   peer.elsewhere = undefined;
   peer.lastSession = { wall: step.wall, boot: step.boot };
-  if (peer.endpoint) {
+  if (peer.endpoint && peer.lane === 0) {
     step.out.event({ kind: "handshakeDone", peer: peer.id, role, endpoint: peer.endpoint });
   }
   device.arm(step, peer, idleEdges(device, peer));
+  openLanes(device, step, peer);
 }
 
 /** Edges whose timer is not running: while it runs, the facts are read then anyway. */
@@ -291,21 +315,23 @@ export function moveEndpoint(
   if (hasMoved) step.out.event({ kind: "endpointMoved", peer: peer.id, endpoint: to });
 }
 
-/** Tells core too. */
+/** Tells core too. A peer takes its lanes along. */
 export function setEndpoint(
   step: Step,
   peer: Peer,
   endpoint: Endpoint,
   source: Source | undefined,
 ): void {
-  peer.endpoint = endpoint;
-  peer.source = source;
-  step.out.command({
-    kind: "setEndpoint",
-    peer: peer.id,
-    endpoint,
-    ...(source && { source }),
-  });
+  for (const one of [peer, ...peer.lanes]) {
+    one.endpoint = endpoint;
+    one.source = source;
+    step.out.command({
+      kind: "setEndpoint",
+      peer: one.id,
+      endpoint,
+      ...(source && { source }),
+    });
+  }
 }
 
 function sameSource(a: Source | undefined, b: Source | undefined): boolean {
@@ -316,11 +342,11 @@ function sameSource(a: Source | undefined, b: Source | undefined): boolean {
 function sendHandshake(step: Step, peer: Peer, bytes: Uint8Array, to: Endpoint): void {
   peer.cookies.stamp(step.boot, bytes);
   peer.lastHandshakeSent = step.boot;
-  peer.handshakeBytes.sent += bytes.length;
+  peer.first.handshakeBytes.sent += bytes.length;
   // Our address there means nothing at another place.
   const isThere = peer.endpoint && sameEndpoint(peer.endpoint, to);
   const from = isThere && peer.source ? { from: peer.source } : {};
-  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, peer: peer.id, ...from });
+  step.out.send({ bytes, to, tos: HANDSHAKE_TOS, peer: peer.first.id, ...from });
 }
 
 /** Gives core the session and mirrors what that does to the slots (R40 to R42). */

@@ -47,6 +47,15 @@ export class Peer {
   persistentKeepalive = 0;
   readonly routes = new Map<string, Prefix>();
 
+  /** The peer that this one is a lane of; itself where it is none. */
+  readonly first: Peer;
+  /** As many sessions as both sides take at once: with itself, 1..`LANES_MAX`. */
+  lanesMax = 1;
+  /** Its lanes by number, from 1 on, while it has a session; of a lane: none. */
+  readonly lanes: Peer[] = [];
+  /** Those of its lanes, by number: they outlast the lanes, so that no copy begins one. */
+  readonly laneTimestamps = new Map<number, Timestamps>();
+
   readonly timestamps = new Timestamps();
   /**
    * When the first and the last of its initiations came that were not after an earlier one, with none that was taken
@@ -100,7 +109,18 @@ export class Peer {
   /** Another keepalive is due unless anything but the last keepalive was sent since (R58). */
   another: { readonly txPackets: number; readonly at: number } | undefined;
 
-  constructor(readonly id: PeerId, readonly publicKey: Uint8Array, crypto: Crypto) {
+  /** Its number as a lane; 0: it is none. */
+  readonly lane: number;
+
+  /** @param laneOf what it is a lane of, and its number there */
+  constructor(
+    readonly id: PeerId,
+    readonly publicKey: Uint8Array,
+    crypto: Crypto,
+    laneOf?: { readonly first: Peer; readonly number: number },
+  ) {
+    this.first = laneOf?.first ?? this;
+    this.lane = laneOf?.number ?? 0;
     this.cookies = new CookieJar(crypto, publicKey);
   }
 }

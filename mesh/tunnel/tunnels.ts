@@ -8,7 +8,16 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { type Endpoint, sameEndpoint, type Source } from "../endpoint.ts";
-import type { Deadline, Now, Outbox, PeerId, Prefix, Random, Suite } from "../machine.ts";
+import {
+  type Deadline,
+  LANES_MAX,
+  type Now,
+  type Outbox,
+  type PeerId,
+  type Prefix,
+  type Random,
+  type Suite,
+} from "../machine.ts";
 import type { Dialect } from "../noise/handshake.ts";
 import { networkOf, prefixText } from "../prefix.ts";
 import { WallWatch } from "../wall_watch.ts";
@@ -29,9 +38,19 @@ import {
   setEndpoint,
   wantHandshake,
 } from "./handshakes.ts";
+import { openLanes } from "./lanes.ts";
 import { Leaps } from "./leaps.ts";
 import { ALL_EDGES, Peer } from "./peer.ts";
-import type { AddPeerResult, Arrival, Edge, FactReader, PeerView, TunnelEvent } from "./types.ts";
+import {
+  type AddPeerResult,
+  type Arrival,
+  type Edge,
+  type FactReader,
+  NO_FACTS,
+  type PeerFacts,
+  type PeerView,
+  type TunnelEvent,
+} from "./types.ts";
 
 export interface TunnelsOptions {
   readonly crypto: Crypto;
@@ -50,17 +69,20 @@ const KEY_LENGTH = 32;
 
 export class Tunnels {
   readonly #device: Device;
-  readonly #maxPeers: number;
   /** Who holds which prefix: each is held once in the whole device (R50). */
   readonly #holders = new Map<string, Peer>();
-  #lastId = 0;
   #lastBoot = -Infinity;
   readonly #watch = new WallWatch();
   readonly #leaps = new Leaps();
 
   constructor(options: TunnelsOptions) {
-    this.#device = new Device(options.crypto, options.random, options.dialects, options.workers);
-    this.#maxPeers = options.maxPeers ?? MAX_PEERS;
+    this.#device = new Device(
+      options.crypto,
+      options.random,
+      options.dialects,
+      options.workers,
+      options.maxPeers ?? MAX_PEERS,
+    );
   }
 
   /** Our static public key; undefined while none is set. */
@@ -133,7 +155,7 @@ export class Tunnels {
     const step = this.#begin(now, out);
     if (this.#device.isUp) return;
     this.#device.isUp = true;
-    for (const peer of this.#device.peers.values()) this.#start(step, peer);
+    for (const peer of this.#peers()) this.#start(step, peer);
   }
 
   /** The interface is down: all sessions are zeroed (R65), what was staged is dropped. */
@@ -141,7 +163,7 @@ export class Tunnels {
     const step = this.#begin(now, out);
     if (!this.#device.isUp) return;
     this.#device.isUp = false;
-    for (const peer of this.#device.peers.values()) {
+    for (const peer of this.#peers()) {
       this.#stop(step, peer);
       out.command({ kind: "dropStaged", peer: peer.id });
     }
@@ -157,8 +179,8 @@ export class Tunnels {
     if (device.keys && device.crypto.equal(device.keys.publicKey, publicKey)) {
       return { kind: "self" };
     }
-    if (device.peers.size >= this.#maxPeers) return { kind: "full", limit: this.#maxPeers };
-    const peer = new Peer(++this.#lastId, publicKey.slice(), device.crypto);
+    if (!device.hasRoom()) return { kind: "full", limit: device.maxPeers };
+    const peer = new Peer(device.newId(), publicKey.slice(), device.crypto);
     device.add(peer);
     out.command({ kind: "addPeer", peer: peer.id });
     return { kind: "added", peer: peer.id };
@@ -184,8 +206,10 @@ export class Tunnels {
   setOffline(id: PeerId, isOffline: boolean, out: Out): void {
     const peer = this.#device.peers.get(id);
     if (!peer || peer.isOffline === isOffline) return;
-    peer.isOffline = isOffline;
-    out.command({ kind: "setOffline", peer: id, isOffline });
+    for (const one of [peer, ...peer.lanes]) {
+      one.isOffline = isOffline;
+      out.command({ kind: "setOffline", peer: one.id, isOffline });
+    }
   }
 
   /** Says that a peer is a guest: what it and other peers send each other goes through us. */
@@ -200,8 +224,10 @@ export class Tunnels {
   stay(id: PeerId, out: Out): void {
     const peer = this.#device.peers.get(id);
     if (!peer || peer.isStaying) return;
-    peer.isStaying = true;
-    out.command({ kind: "setStaying", peer: id });
+    for (const one of [peer, ...peer.lanes]) {
+      one.isStaying = true;
+      out.command({ kind: "setStaying", peer: one.id });
+    }
   }
 
   /** A peer that stays is here: it has said something that only who receives here can know. */
@@ -215,6 +241,58 @@ export class Tunnels {
   setSuite(id: PeerId, suite: Suite): void {
     const peer = this.#device.peers.get(id);
     if (peer) peer.suite = suite;
+  }
+
+  /**
+   * How many sessions at once a peer and we take: its lanes, with itself. They come while it has a
+   * session, and go with it. WireGuard knows nothing of them: 1 is what every peer begins with.
+   */
+  setLanes(now: Now, id: PeerId, count: number, out: Out): void {
+    const step = this.#begin(now, out);
+    const peer = this.#device.peers.get(id);
+    if (!peer) return;
+    const { workers } = this.#device.indices;
+    peer.lanesMax = Math.max(1, Math.min(count, workers, LANES_MAX));
+    this.#device.closeLanes(step, peer, peer.lanesMax);
+    openLanes(this.#device, step, peer);
+  }
+
+  /** A peer sends by a session that we do not have, and has one that we know: that of a lane, then. */
+  mendLanes(now: Now, id: PeerId, out: Out): void {
+    const step = this.#begin(now, out);
+    const device = this.#device;
+    const peer = device.peers.get(id);
+    if (!peer || !device.isUp) return;
+    openLanes(device, step, peer);
+    for (const lane of peer.lanes) {
+      if (!device.maySend(step, lane)) wantHandshake(device, step, lane, { kind: "asked" });
+    }
+  }
+
+  /** The peer that a number, which may be a lane's, belongs to. */
+  firstOf(id: PeerId): PeerId {
+    return this.#device.peers.get(id)?.first.id ?? id;
+  }
+
+  /** What core knows of a peer, with all that went by its lanes. */
+  facts(id: PeerId, read: FactReader): PeerFacts | undefined {
+    const own = read(id);
+    const lanes = this.#device.peers.get(id)?.lanes ?? [];
+    if (!own || lanes.length === 0) return own;
+    return lanes.reduce((sum, { id }) => {
+      const facts = read(id) ?? NO_FACTS;
+      return {
+        ...sum,
+        txBytes: sum.txBytes + facts.txBytes,
+        rxBytes: sum.rxBytes + facts.rxBytes,
+        txPackets: sum.txPackets + facts.txPackets,
+        rxPackets: sum.rxPackets + facts.rxPackets,
+        lastAuthenticatedReceive: Math.max(
+          sum.lastAuthenticatedReceive,
+          facts.lastAuthenticatedReceive,
+        ),
+      };
+    }, own);
   }
 
   /** Takes effect with the next handshake (R24); undefined: none. The key is copied. */
@@ -340,6 +418,7 @@ export class Tunnels {
     const peer = device.peers.get(id);
     if (!peer || !device.isUp) return;
     const { timers } = device;
+    device.closeLanes(step, peer);
     const isWanted = device.maySend(step, peer) || timers.has(id, "handshake retry") ||
       timers.has(id, "handshake wanted");
     if (step.boot >= peer.startedAnewAt + REKEY_TIMEOUT) {
@@ -371,7 +450,10 @@ export class Tunnels {
     switch (edge.kind) {
       case "sessionNeeded":
         peer.armed.delete(edge.kind);
-        if (device.isUp) wantHandshake(device, step, peer, { kind: "session" });
+        // Nothing waits for the session of a lane: its peer carries it meanwhile.
+        if (device.isUp) {
+          wantHandshake(device, step, peer, { kind: peer.lane > 0 ? "asked" : "session" });
+        }
         return;
       case "unansweredData":
         peer.armed.delete(edge.kind);
@@ -431,7 +513,7 @@ export class Tunnels {
 
   /** Peers whose initiations have been too old for a while: their clock was ahead, or somebody sends copies. */
   *outdated(now: Now): Generator<PeerId> {
-    for (const { id, outdated } of this.#device.peers.values()) {
+    for (const { id, outdated } of this.#peers()) {
       const { since = 0, last = -Infinity } = outdated ?? {};
       if (now.boot - last <= OUTDATED_FOR && last - since >= OUTDATED_SINCE) yield id;
     }
@@ -442,19 +524,24 @@ export class Tunnels {
     return this.#leaps.repeated(now.boot);
   }
 
-  /** How many peers there are. */
+  /** How many peers there are, lanes not counted. */
   get size(): number {
-    return this.#device.peers.size;
+    return this.ids().length;
   }
 
   /** The numbers of all peers in the order in which they were added. */
   ids(): PeerId[] {
-    return [...this.#device.peers.keys()];
+    return Array.from(this.#peers(), ({ id }) => id);
   }
 
   /** All peers in the order in which they were added. */
   peers(): PeerView[] {
-    return Array.from(this.#device.peers.values(), (peer) => this.#view(peer));
+    return Array.from(this.#peers(), (peer) => this.#view(peer));
+  }
+
+  /** Those that are no lanes. */
+  #peers(): IteratorObject<Peer> {
+    return this.#device.peers.values().filter(({ lane }) => lane === 0);
   }
 
   #view(peer: Peer): PeerView {
@@ -472,6 +559,7 @@ export class Tunnels {
       sessionUntil: this.#device.sendsUntil(peer),
       suite: peer.slots.current?.suite,
       isShakingHands: this.#device.timers.has(peer.id, "handshake retry"),
+      lanes: 1 + peer.lanes.filter(({ slots }) => slots.current !== undefined).length,
     };
   }
 
@@ -542,7 +630,7 @@ export class Tunnels {
       if (isTold) out.event({ kind: "clockWasSet", ...rest });
     }
     const device = this.#device;
-    for (const peer of device.peers.values()) {
+    for (const peer of this.#peers()) {
       const isInUse = device.maySend(step, peer) || peer.slots.next !== undefined ||
         peer.pending !== undefined;
       this.#stop(step, peer);

@@ -128,6 +128,8 @@ export interface PeerView {
   readonly sessionUntil: number;
   /** Of the current session, whether it may still send or not; undefined: there is none. */
   readonly suite: Suite | undefined;
+  /** Sessions by which is sent now, those of its lanes and its own; 1 where it has none. */
+  readonly lanes: number;
   /** An initiation of ours waits for its response. */
   readonly isShakingHands: boolean;
 }
