@@ -6,6 +6,7 @@ import { benchConnected } from "./connected.ts";
 import { benchFlood } from "./flood.ts";
 import { benchFourWay } from "./four_way.ts";
 import { benchHandshakes } from "./handshakes.ts";
+import { benchLanes } from "./lanes.ts";
 import { benchMany } from "./many.ts";
 import { benchMesh } from "./mesh.ts";
 import { benchPeers } from "./peers.ts";
@@ -68,6 +69,10 @@ const BENCHMARKS: { readonly [name: string]: Entry } = {
   workers: {
     summary: "two workers beside one, on processors that are free and that are busy (5 min)",
     run: benchWorkers,
+  },
+  lanes: {
+    summary: "lanes of one peer beside turns, with one flow and with eight (2 min a repetition)",
+    run: benchLanes,
   },
   many: {
     summary: "a thousand peers beside one, what each has, and what core keeps of it (3 min)",

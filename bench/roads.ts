@@ -5,7 +5,6 @@ import { buildProgram, outputOf } from "./core_program.ts";
 import { spending, type Undisturbed, unrest } from "./cpu.ts";
 import { describeMachine } from "./machine.ts";
 import type { Absence, Figure, Result } from "./result.ts";
-import { parse as parseWorkers } from "./workers.ts";
 
 const OURS = "Shoal";
 const THEIRS = "the other road";
@@ -28,14 +27,10 @@ const METHOD = [
   "*Queue*: 480 super-packets of 44 datagrams lie in the ring of a TUN, and are read, sealed and sent to a veth, by two " +
   "threads that take turns as core's do (read under a lock, seal under none, send in order), or where one takes over from the other " +
   "through eight buffers: the second one seals and sends, or only seals, or is the kernel's (SQPOLL) and only sends. Both spin while they wait. " +
-  "*A train that another processor wrote* is read: every hand-over between threads pays that, and it tells whether the two processors of a machine share a near cache. " +
-  "*Lanes*: `workers_bench`, two workers; a pair that has two sessions on two ports is as two peers.",
+  "*A train that another processor wrote* is read: every hand-over between threads pays that, and it tells whether the two processors of a machine share a near cache.",
 ];
 
 const SUITES = { chacha20: "ChaCha20", "aes-gcm": "AES-GCM" } as const;
-type Suite = keyof typeof SUITES;
-const DIRECTIONS = ["receive", "send"] as const;
-type Direction = typeof DIRECTIONS[number];
 
 /** What a line of the program is about, as it names it. */
 interface Subject {
@@ -126,11 +121,6 @@ const WANTED: readonly Wanted[] = [
     ])
   ),
   wanted("crossing", "train", "read", "a train that another processor wrote", "us"),
-  ...DIRECTIONS.flatMap((direction) =>
-    Object.entries(SUITES).map(([suite, name]) =>
-      wanted("lanes", suite, direction, `lanes: ${direction}, ${name}`, "Gbit/s", "higher")
-    )
-  ),
 ];
 
 /** What Shoal does and what the other road does. */
@@ -156,14 +146,12 @@ export async function benchRoads(
   command: string,
 ): Promise<Result> {
   const program = await buildProgram("roads_bench");
-  const workers = await buildProgram("workers_bench");
   const raw: Undisturbed<Told>[] = [];
   const progress = new Progress(options.repetitions);
   for (let repetition = 1; repetition <= options.repetitions; repetition++) {
     progress.step(`repetition ${repetition}`);
     const [told, { foreign, total }] = await spending(async () => {
-      const { measured, lacks } = parse(await outputOf(program));
-      return { measured: [...measured, ...await measureLanes(workers)], lacks };
+      return parse(await outputOf(program));
     });
     raw.push({ ...told, background: foreign / Math.max(1, total) });
   }
@@ -206,22 +194,6 @@ function isOf(subject: Subject): (other: Subject) => boolean {
 export function absences(lacks: readonly Lack[]): Absence[] {
   const all = new Map(lacks.map(({ road, way, why }) => [`${road}, ${way}`, why]));
   return [...all].map(([contender, why]) => ({ contender, why }));
-}
-
-async function measureLanes(program: string): Promise<Measured[]> {
-  const measured: Measured[] = [];
-  for (const direction of DIRECTIONS) {
-    for (const suite of Object.keys(SUITES) as Suite[]) {
-      const ours = await gigabits(program, direction, suite, 1);
-      const theirs = await gigabits(program, direction, suite, 2);
-      measured.push({ road: "lanes", way: suite, figure: direction, ours, theirs });
-    }
-  }
-  return measured;
-}
-
-async function gigabits(program: string, direction: Direction, suite: Suite, peers: number) {
-  return parseWorkers(await outputOf(program, [direction, suite, String(peers), "2"])).gigabits;
 }
 
 /** @throws {Error} for a line that the program would not write */

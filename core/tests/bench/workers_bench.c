@@ -1,8 +1,9 @@
 /*
- * What a device moves: `./run bench workers` and `many` run this and read its line, "direction
- * suite peers workers gigabits".
+ * What a device moves: `./run bench workers`, `lanes` and `many` run this and read its line,
+ * "direction suite peers workers gigabits".
  *
- *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS [MESSAGES [poll|uring [MODE]]]
+ *     workers_bench receive|send chacha20|aes-gcm PEERS WORKERS
+ *                   [MESSAGES [poll|uring [MODE [FLOWS LANES SEED]]]]
  *
  * Peers have their turns one after the other, each with one gathered buffer or super-packet of so
  * many messages: as many as one holds, where MESSAGES is left out. MODE is one of:
@@ -12,6 +13,10 @@
  *            are (threads of SCHED_DEADLINE that spin): each worker has half of one.
  *     fair   Each peer offers as much as any other, and all of them more than can be moved. The
  *            line ends with Jain's index of what was moved of each, and the share of all of it.
+ *
+ * FLOWS and LANES are those of one peer: each turn is of the next flow, whose ports are drawn from
+ * SEED, and goes by the lane that the hash of the ports says, as the sender of a mesh would have
+ * it.
  *
  * One-sided: what is to be moved lies in the kernel's queues before the clock starts (in the
  * receive buffers of the sockets, or in the rings of the TUN), and ends in a sink of the kernel
@@ -56,6 +61,8 @@
 #define FAIR_ROUNDS 24u   /* turns of each peer that are made ready at once */
 #define FAIR_CHUNKS 16u
 #define BUSY_PROCESSORS 2
+#define FLOWS_MAX 64u
+#define PORT_OF_FLOWS 7000u
 
 static shoal_device_t handle;
 static struct device *device;
@@ -64,6 +71,9 @@ static uint32_t peer_count, worker_count;
 static uint32_t together; /* messages of one peer's turn */
 static uint32_t turn;     /* the peer whose turn is next */
 static uint64_t counters[PEERS_MAX];
+static uint32_t flow_count = 1, lane_count = 1, next_flow;
+static uint16_t flow_ports[FLOWS_MAX]; /* the other one is PORT_OF_FLOWS */
+static int flow_sockets[FLOWS_MAX];    /* that send from those ports */
 static enum aead_suite suite;
 static struct aead *aead;
 static struct aead_key key;
@@ -92,7 +102,46 @@ static uint32_t index_of(uint32_t peer) { return 0x100u * (peer + 1) + peer % wo
 static uint8_t high(uint32_t peer) { return (uint8_t)(1 + peer / 250); }
 static uint8_t low(uint32_t peer) { return (uint8_t)(1 + peer % 250); }
 
-static uint32_t next_peer(void) { return turn++ % peer_count; }
+/* As steering.c spreads flows; a peer's lanes are its peers here. */
+static uint32_t lane_of(uint32_t flow) {
+    uint32_t ports = flow_ports[flow] ^ PORT_OF_FLOWS;
+    return (ports * 0x9e3779b1u >> 16) % lane_count;
+}
+
+static uint32_t next_peer(uint32_t *flow) {
+    *flow = next_flow++ % flow_count;
+    return lane_count > 1 ? lane_of(*flow) : turn++ % peer_count;
+}
+
+/* Even ones above those that servers have, as Linux gives them out. */
+static void draw_ports(uint32_t seed) {
+    for (uint32_t i = 0; i < flow_count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        flow_ports[i] = (uint16_t)(32768 + 2 * (seed >> 16) % 28000);
+    }
+}
+
+/* The first entry is the peer, the others are its lanes, which are where it is. */
+static void add_peer(uint32_t i) {
+    bool is_lane = lane_count > 1 && i > 0;
+    uint32_t of = is_lane ? 0 : i;
+    must((is_lane ? shoal_peer_add_lane(handle, peers[0], i, &peers[i])
+                  : shoal_peer_add(handle, i, &peers[i])) == SHOAL_OK,
+         "peer");
+    struct shoal_prefix prefix = {SHOAL_AF_INET, 32, {10, 9, high(of), low(of)}};
+    if (!is_lane)
+        must(shoal_route_add(handle, peers[i], &prefix, sizeof(prefix)) == SHOAL_OK, "route");
+    struct shoal_endpoint endpoint = {
+        .remote = {SHOAL_AF_INET, 6000, 0, {10, 1, high(of), low(of)}}};
+    must(shoal_peer_set_endpoint(handle, peers[i], &endpoint, sizeof(endpoint)) == SHOAL_OK,
+         "endpoint");
+    struct shoal_session session = {.role = SHOAL_ROLE_INITIATOR,
+                                    .local_index = index_of(i),
+                                    .remote_index = 1,
+                                    .suite = suite,
+                                    .birth = UINT64_MAX};
+    must(shoal_session_install(handle, peers[i], &session, sizeof(session)) == SHOAL_OK, "session");
+}
 
 static void open_device(const char *io) {
     struct shoal_device_config config = {
@@ -110,22 +159,8 @@ static void open_device(const char *io) {
     shell(mode == BUSY ? "ip link set bench0 txqueuelen 2000"
                        : "ip link set bench0 txqueuelen 500");
     shell("ip link set bench0 up && ip addr add 10.9.0.1/16 dev bench0");
-    for (uint32_t i = 0; i < peer_count; i++) {
-        must(shoal_peer_add(handle, i, &peers[i]) == SHOAL_OK, "peer");
-        struct shoal_prefix prefix = {SHOAL_AF_INET, 32, {10, 9, high(i), low(i)}};
-        must(shoal_route_add(handle, peers[i], &prefix, sizeof(prefix)) == SHOAL_OK, "route");
-        struct shoal_endpoint endpoint = {
-            .remote = {SHOAL_AF_INET, 6000, 0, {10, 1, high(i), low(i)}}};
-        must(shoal_peer_set_endpoint(handle, peers[i], &endpoint, sizeof(endpoint)) == SHOAL_OK,
-             "endpoint");
-        struct shoal_session session = {.role = SHOAL_ROLE_INITIATOR,
-                                        .local_index = index_of(i),
-                                        .remote_index = 1,
-                                        .suite = suite,
-                                        .birth = UINT64_MAX};
-        must(shoal_session_install(handle, peers[i], &session, sizeof(session)) == SHOAL_OK,
-             "session");
-    }
+    for (uint32_t i = 0; i < (lane_count > 1 ? lane_count : peer_count); i++)
+        add_peer(i);
     device = registry_acquire(handle);
     must(device != NULL, "device");
     aead = aead_create(&device->plane.aead);
@@ -144,7 +179,7 @@ static uint64_t moved(enum counter which) {
 /* ---- Receive ----------------------------------------------------------------------------- */
 
 /* A segment of a TCP stream whose checksums are right, behind the one before it. */
-static void segment(uint8_t *packet, uint32_t peer, uint64_t number) {
+static void segment(uint8_t *packet, uint32_t peer, uint16_t port, uint64_t number) {
     memset(packet, 0, INNER);
     uint32_t sequence = (uint32_t)(number * (INNER - 40));
     const uint8_t head[20] = {0x45,
@@ -169,10 +204,10 @@ static void segment(uint8_t *packet, uint32_t peer, uint64_t number) {
                               1};
     memcpy(packet, head, sizeof(head));
     checksum_ipv4_write(packet, 20);
-    const uint8_t tcp[20] = {0x10,
-                             0x00,
-                             0x20,
-                             0x00,
+    const uint8_t tcp[20] = {(uint8_t)(port >> 8),
+                             (uint8_t)port,
+                             PORT_OF_FLOWS >> 8,
+                             PORT_OF_FLOWS & 0xff,
                              (uint8_t)(sequence >> 24),
                              (uint8_t)(sequence >> 16),
                              (uint8_t)(sequence >> 8),
@@ -192,12 +227,12 @@ static void segment(uint8_t *packet, uint32_t peer, uint64_t number) {
     memcpy(packet + 36, &checksum, sizeof(checksum));
 }
 
-static void fill_train(uint8_t *into, uint32_t peer) {
+static void fill_train(uint8_t *into, uint32_t peer, uint32_t flow) {
     static uint8_t plain[INNER + 8];
     for (uint32_t i = 0; i < together; i++) {
         uint8_t *message = into + i * MESSAGE;
         uint64_t counter = counters[peer]++;
-        segment(plain, peer, counter);
+        segment(plain, lane_count > 1 ? 0 : peer, flow_ports[flow], counter);
         wire_put_le32(message, WIRE_DATA);
         wire_put_le32(message + WIRE_DATA_INDEX, index_of(peer));
         wire_put_le64(message + WIRE_DATA_COUNTER, counter);
@@ -221,7 +256,8 @@ static uint64_t fill_sockets(int fd) {
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     uint32_t trains = (mode == BUSY ? BUSY_LONGER : 1) * RECEIVED / together;
     for (uint32_t i = 0; i < trains; i++) {
-        fill_train(train, next_peer());
+        uint32_t flow, peer = next_peer(&flow);
+        fill_train(train, peer, flow);
         send_segments(fd, &to, train, (size_t)together * MESSAGE, MESSAGE);
     }
     return (uint64_t)trains * together;
@@ -235,15 +271,17 @@ static uint32_t segments_of_a_turn(void) {
 
 static void send_to(int fd, uint32_t peer) {
     static const uint8_t payload[SEND_SEGMENTS * UDP_PAYLOAD];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000)};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT_OF_FLOWS)};
     to.sin_addr.s_addr = htonl(0x0a090000u + 256u * high(peer) + low(peer));
     send_segments(fd, &to, payload, (size_t)segments_of_a_turn() * UDP_PAYLOAD, UDP_PAYLOAD);
 }
 
-static uint64_t fill_tun(int fd) {
+static uint64_t fill_tun(void) {
     uint32_t frames = (mode == BUSY ? BUSY_LONGER : 1) * (QUEUE - 20);
-    for (uint32_t i = 0; i < frames; i++)
-        send_to(fd, next_peer());
+    for (uint32_t i = 0; i < frames; i++) {
+        uint32_t flow, peer = next_peer(&flow); /* the kernel finds the lane */
+        send_to(flow_sockets[flow], lane_count > 1 ? 0 : peer);
+    }
     return (uint64_t)frames * segments_of_a_turn();
 }
 
@@ -253,7 +291,7 @@ static double slice(int fd, bool receives) {
     enum counter which = receives ? COUNT_rx_packets : COUNT_tx_packets;
     device_stop(device);
     uint64_t before = moved(which);
-    uint64_t packets = receives ? fill_sockets(fd) : fill_tun(fd);
+    uint64_t packets = receives ? fill_sockets(fd) : fill_tun();
     uint64_t start = now();
     device_resume(device);
     while (moved(which) < before + packets) {
@@ -372,7 +410,7 @@ static void offer_chunk(int fd, bool receives, uint8_t *ready, uint32_t *of) {
             shuffle();
         of[i] = order[i % peer_count];
         if (receives)
-            fill_train(ready + i * bytes, of[i]);
+            fill_train(ready + i * bytes, of[i], 0);
     }
     for (uint32_t i = 0; i < FAIR_ROUNDS * peer_count; i++) {
         if (receives)
@@ -407,9 +445,19 @@ static double offer(int fd, bool receives, double *share) {
     return sum * sum / (peer_count * squares);
 }
 
+static int open_socket(uint16_t port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    must(setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int)) == 0, "SO_SNDBUF");
+    must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) == 0, "SO_REUSEADDR");
+    must(bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0, "bind");
+    return fd;
+}
+
 int main(int argc, char **argv) {
-    must(argc >= 5 && argc <= 8, "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS "
-                                 "[MESSAGES [poll|uring [free|busy|fair]]]");
+    must((argc >= 5 && argc <= 8) || argc == 11,
+         "usage: workers_bench receive|send chacha20|aes-gcm PEERS WORKERS "
+         "[MESSAGES [poll|uring [free|busy|fair [FLOWS LANES SEED]]]]");
     bool receives = strcmp(argv[1], "receive") == 0;
     suite = strcmp(argv[2], "aes-gcm") == 0 ? AEAD_AES_256_GCM : AEAD_CHACHA20_POLY1305;
     peer_count = (uint32_t)atoi(argv[3]);
@@ -420,6 +468,11 @@ int main(int argc, char **argv) {
     mode = argc < 8 || strcmp(argv[7], "free") == 0 ? FREE
            : strcmp(argv[7], "busy") == 0           ? BUSY
                                                     : FAIR;
+    flow_count = argc == 11 ? (uint32_t)atoi(argv[8]) : 1;
+    lane_count = argc == 11 ? (uint32_t)atoi(argv[9]) : 1;
+    must(flow_count >= 1 && flow_count <= FLOWS_MAX, "FLOWS");
+    must(lane_count >= 1 && (lane_count == 1 || peer_count == 1), "LANES");
+    draw_ports(argc == 11 ? (uint32_t)atoi(argv[10]) : 1);
     /* Whatever else runs on this machine waits meanwhile. */
     struct sched_param first = {.sched_priority = 50};
     must(sched_setscheduler(0, SCHED_FIFO, &first) == 0, "SCHED_FIFO (as root)");
@@ -435,8 +488,9 @@ int main(int argc, char **argv) {
     must(pclose(lines) == 0, "ip neigh");
     open_device(argc >= 7 ? argv[6] : "poll");
     must(device->plane.uring_refused == 0, "io_uring");
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    must(setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){BUFFER}, sizeof(int)) == 0, "SO_SNDBUF");
+    int fd = open_socket(0);
+    for (uint32_t i = 0; i < flow_count; i++)
+        flow_sockets[i] = open_socket(flow_ports[i]);
     if (mode == BUSY)
         make_busy();
     printf("%s %s %u %u ", argv[1], argv[2], peer_count, worker_count);
