@@ -117,6 +117,7 @@ int32_t shoal_peer_add_lane(shoal_device_t handle, shoal_peer_t peer, uint32_t t
         struct peer *added = peer_table_find(&device->plane.peers, *lane);
         added->worker = worker;
         peer_join_lanes(first, added);
+        connected_forget(still.pass, first); /* it would take what comes for the lane */
         steer(&still, first);
     } else if (status == SHOAL_E_FULL) {
         stats_add(&device->stats, COUNT_peers_refused, 1);

@@ -363,7 +363,7 @@ void connected_note(struct pass *pass, struct peer *peer, uint32_t n) {
 static bool may_connect(struct pass *pass, const struct peer *peer) {
     const struct plane *plane = pass->plane;
     const struct shoal_endpoint *endpoint = &peer->endpoint;
-    return !peer->connected && peer->way == AROUND_PLAIN &&
+    return !peer->connected && !peer_has_lanes(peer) && peer->way == AROUND_PLAIN &&
            endpoint->remote.family != SHOAL_AF_NONE &&
            endpoint->local.family == endpoint->remote.family && !endpoint->remote.scope &&
            !is_crowded_place(pass, &endpoint->remote) &&

@@ -71,6 +71,11 @@ void peer_join_lanes(struct peer *peer, struct peer *lane);
 /** A peer goes: it, and the lanes behind it, are lanes of nobody. At a standstill. */
 void peer_leave_lanes(struct peer *peer);
 
+/** Is it a lane, or has it some? Several workers' sessions are at its place then. */
+static inline bool peer_has_lanes(const struct peer *peer) {
+    return peer->lane || peer->lane_count > 1;
+}
+
 /** The lane of a peer that a worker sends by if it can; the peer itself where it has none there. */
 static inline struct peer *peer_lane_at(struct peer *peer, uint32_t worker, uint32_t workers) {
     if (peer->lane_count == 1)

@@ -247,6 +247,41 @@ static void what_makes_no_sense_of_a_lane_is_refused(void **state) {
     stop();
 }
 
+static uint32_t connected_now(void) {
+    struct shoal_device_info info;
+    assert_int_equal(shoal_device_info(side.device, &info, sizeof(info)), SHOAL_OK);
+    return info.connected;
+}
+
+/* All lanes are at one place, and a connected socket would bring what is theirs to one worker. */
+static void a_peer_with_lanes_has_no_connected_socket(void **state) {
+    (void)state;
+    start_with(1);
+    side_connect(&side, 1, 1);
+    uint64_t until = world_now() + WORLD_PATIENCE_MS * 1000000ull;
+    for (uint8_t i = 0; !connected_now() && world_now() < until; i++) {
+        size_t length = packet_from(PEER, i);
+        send_by(0, counters[0]++, length);
+        side_expect(&side, plain, length);
+    }
+    assert_int_equal(connected_now(), 1);
+    for (uint32_t i = 1; i < LANES; i++) {
+        assert_int_equal(add_lane(i), SHOAL_OK);
+        set_place(i, &place);
+        give_session(i);
+    }
+    for (uint8_t round = 0; round < 50; round++)
+        for (uint32_t i = 0; i < LANES; i++) {
+            size_t length = packet_from(PEER, round);
+            send_by(i, counters[i]++, length);
+            side_expect(&side, plain, length);
+        }
+    assert_int_equal(connected_now(), 0);
+    assert_int_equal(side_counter(&side, "handoff_messages"), 0);
+    assert_int_equal(side_drops(&side), 0);
+    stop();
+}
+
 /* ---- Lanes that come and go under traffic ---- */
 
 static _Atomic bool stopped;
@@ -314,6 +349,7 @@ int main(void) {
         cmocka_unit_test(a_lane_that_goes_takes_those_behind_it_along),
         cmocka_unit_test(a_peer_has_no_more_lanes_than_workers_and_four),
         cmocka_unit_test(what_makes_no_sense_of_a_lane_is_refused),
+        cmocka_unit_test(a_peer_with_lanes_has_no_connected_socket),
         cmocka_unit_test(lanes_come_and_go_while_all_workers_send_and_receive),
     };
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
