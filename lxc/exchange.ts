@@ -10,6 +10,8 @@ export interface ExchangeOptions {
   readonly marker?: string;
   /** Milliseconds until it has failed; default 20,000. */
   readonly timeout?: number;
+  /** Where it listens: those that run at once need one each. */
+  readonly port?: number;
 }
 
 /**
@@ -26,7 +28,7 @@ export async function exchange(
   const program = (role: string) => {
     const deno = [Deno.execPath(), "run", "--quiet", "--no-config", "--allow-net", STREAM];
     const marker = options.marker === undefined ? [] : [options.marker];
-    return [...deno, role, address, String(PORT), String(bytes), ...marker];
+    return [...deno, role, address, String(options.port ?? PORT), String(bytes), ...marker];
   };
   const server = to.spawn(program("serve"), { stdout: "piped" });
   const reader = server.stdout.pipeThrough(new TextDecoderStream()).getReader();

@@ -74,7 +74,7 @@ class Liar {
       run,
       twin: undefined,
       endpoints: at ? [at] : [],
-      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
       routes: [],
       version: "0",
       proof: NO_PROOF,

@@ -42,7 +42,7 @@ Deno.test("a record may name places with addresses of its mesh, and a twin's", (
       run: "00".repeat(8),
       twin: { run: "11".repeat(8), endpoint: one, at: 1_800_000_000 },
       endpoints: [outer, one],
-      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
       routes: [],
       version: "0",
       proof: NO_PROOF,

@@ -81,7 +81,7 @@ Deno.test("T41: a rogue door of a forged token, which knows the mesh's keys but 
       run: "0011223344556677",
       twin: undefined,
       endpoints: [],
-      capabilities: { relay: true, tunnel: true, meshKey: false, aesGcm: false },
+      capabilities: { relay: true, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
       routes: [],
       version: "",
       proof: NO_PROOF,

@@ -27,6 +27,8 @@ export class MemberTunnels {
     private readonly roster: Roster,
     private readonly contacts: FirstContacts,
     private readonly tunnels: Tunnels,
+    /** As many as our own record says that we take. */
+    private readonly lanes = 1,
   ) {}
 
   /**
@@ -60,13 +62,18 @@ export class MemberTunnels {
     if (added?.kind !== "added" && added?.kind !== "exists") return;
     this.roster.bind(member, added.peer);
     this.tunnels.stay(added.peer, this.outbox(now, out));
-    this.suit(member);
+    this.suit(now, member, out);
   }
 
-  /** The next handshake with a member asks for the suite that its record allows. */
-  suit({ peer, record }: Member): void {
+  /**
+   * The next handshake with a member asks for the suite that its record allows, and it has as many lanes as its record and
+   * ours say.
+   */
+  suit(now: Now, { peer, record }: Member, out: Outbox<NodeEvent>): void {
     if (peer === undefined) return;
-    this.tunnels.setSuite(peer, record.capabilities.aesGcm ? "aes-256-gcm" : "chacha20-poly1305");
+    const { aesGcm, lanes } = record.capabilities;
+    this.tunnels.setSuite(peer, aesGcm ? "aes-256-gcm" : "chacha20-poly1305");
+    this.tunnels.setLanes(now, peer, Math.min(this.lanes, lanes), this.outbox(now, out));
   }
 
   /** The member with this WireGuard key. */
@@ -178,7 +185,10 @@ export class MemberTunnels {
   /** A member sends to us by a session that we do not have: it gets one, unless that has begun. */
   missing(now: Now, member: Member, out: Outbox<NodeEvent>): void {
     const { peer } = member;
-    if (peer === undefined || this.tunnels.sessionUntil(peer) > now.boot) return;
+    if (peer === undefined) return;
+    if (this.tunnels.sessionUntil(peer) > now.boot) {
+      return this.tunnels.mendLanes(now, peer, this.outbox(now, out));
+    }
     this.aim(now, member, out);
     this.tunnels.startHandshake(now, peer, this.outbox(now, out));
   }
@@ -195,7 +205,8 @@ export class MemberTunnels {
   /** Members whose tunnels have carried authenticated traffic to us since this was asked last. */
   *heard(now: Now, facts: FactReader): Generator<Member> {
     for (const member of this.live(now)) {
-      const at = (member.peer && facts(member.peer)?.lastAuthenticatedReceive) ?? 0;
+      const { peer } = member;
+      const at = (peer && this.tunnels.facts(peer, facts)?.lastAuthenticatedReceive) ?? 0;
       if (at <= member.trafficAt) continue;
       member.trafficAt = at;
       yield member;

@@ -13,7 +13,13 @@
  * A node with a mesh has a {@link Mesh}; one that asks for admission without a token has none yet:
  * it only knocks, and answers nobody.
  */
-import { SHOAL_AES, WIREGUARD } from "./noise/handshake.ts";
+import {
+  type Dialect,
+  SHOAL_AES,
+  SHOAL_AES_LANE,
+  SHOAL_LANE,
+  WIREGUARD,
+} from "./noise/handshake.ts";
 import {
   approve,
   type Approved,
@@ -118,6 +124,8 @@ export interface NodeOptions {
   readonly aesGcm?: boolean;
   /** Worker threads of core; 1 when absent. */
   readonly workers?: number;
+  /** How many sessions of one member it takes at once, for as many workers; 1 when absent. */
+  readonly lanes?: number;
   /** Admits everybody who asks: for laboratories, and every status says so. */
   readonly open?: boolean;
   readonly snapshot?: NodeSnapshot;
@@ -183,7 +191,7 @@ export class Node {
     this.#tunnels = new Tunnels({
       crypto,
       random,
-      dialects: options.aesGcm ? [SHOAL_AES, WIREGUARD] : [WIREGUARD],
+      dialects: dialectsOf(options),
       workers: options.workers ?? 1,
     });
     const places = credentials?.places ?? [];
@@ -341,7 +349,9 @@ export class Node {
   edge(now: Now, edge: Edge, out: Outbox<NodeEvent>): void {
     if (this.#hasLeft) return;
     const roster = this.#mesh?.roster;
-    const member = roster?.byPeer(edge.peer);
+    // A lane is where its member is; what else it has to tell is its own.
+    const isMove = edge.kind === "endpointMoved";
+    const member = roster?.byPeer(isMove ? this.#tunnels.firstOf(edge.peer) : edge.peer);
     if (roster && member && edge.kind === "endpointMoved") {
       // Authenticated data: at least as good a word on where it is as a control datagram (R53).
       const { endpoint, source } = edge;
@@ -763,6 +773,7 @@ export class Node {
       meshSeed,
       name,
       aesGcm = false,
+      lanes = 1,
     } = this.#o;
     const mesh = new Mesh(now, {
       crypto,
@@ -780,7 +791,7 @@ export class Node {
         identity: this.#identity,
         proof: NO_PROOF,
         endpoints: this.#interfaces,
-        capabilities: { relay, tunnel, meshKey: false, aesGcm },
+        capabilities: { relay, tunnel, meshKey: false, aesGcm, lanes },
         version,
       },
     }, admission);
@@ -1015,4 +1026,11 @@ export class Node {
 /** What a person typed to name somebody, by the name that the mesh has for that. */
 function nameFor({ genesis }: Mesh, who: string): string {
   return nameIn(genesis.name, who);
+}
+
+/** Those that are most likely asked for first: what arrives is tried with all of them. */
+function dialectsOf({ aesGcm, lanes = 1 }: NodeOptions): Dialect[] {
+  const aes = aesGcm ? [SHOAL_AES] : [];
+  const ofLanes = lanes === 1 ? [] : aesGcm ? [SHOAL_AES_LANE, SHOAL_LANE] : [SHOAL_LANE];
+  return [...aes, WIREGUARD, ...ofLanes];
 }

@@ -17,7 +17,7 @@ import type { Decoded } from "../mesh/codec.ts";
 import { domainOf, isOthersDomain } from "../mesh/domain.ts";
 import { formatAddress, formatEndpoint } from "../mesh/endpoint.ts";
 import type { NodeEvent, Who } from "../mesh/event.ts";
-import type { Now, Outbox, Prefix } from "../mesh/machine.ts";
+import { LANES_MAX, type Now, type Outbox, type Prefix } from "../mesh/machine.ts";
 import { Node as Machine } from "../mesh/node.ts";
 import type { NodeStatus } from "../mesh/status.ts";
 import { formatSeed, readSeed, type Seed } from "../mesh/seed.ts";
@@ -546,6 +546,7 @@ export class MeshNode {
       relay: false,
       aesGcm: this.#speaksAes(),
       workers: this.info.workers,
+      lanes: this.#lanes(),
       open,
       seeds: join.map(formatSeed),
       // The driver is made after the machine, which reads facts only when it is driven.
@@ -860,6 +861,12 @@ export class MeshNode {
     return this.options.suite !== "chacha20-poly1305" && this.info.aeadGcm !== "";
   }
 
+  /** One for each worker that reads a queue of the interface: where the first reads for all, they would bring nothing. */
+  #lanes(): number {
+    const { offloads, queues } = this.info;
+    return offloads["lanes"] ? Math.max(1, Math.min(queues, LANES_MAX)) : 1;
+  }
+
   #dataplane(): DataplaneStatus {
     const { aead, aeadGcm, io, ioError, workers, queues, isSteered, steerError, offloads } =
       this.info;
@@ -873,6 +880,7 @@ export class MeshNode {
     const steering = {
       workers,
       queues,
+      lanes: this.#lanes(),
       steered: isSteered,
       steer_error: steerError,
       steer_refused: counters["steering_refused"] ?? 0,

@@ -59,6 +59,7 @@ export const isPeer = having({
   rx_bytes: isNumber,
   handshake_age_s: orNull(isNumber),
   suite: isText,
+  lanes: isNumber,
   reason: isText,
   groups: listOf(isText),
   admin: isFlag,
@@ -113,6 +114,7 @@ export const isStatus = having({
     io: isText,
     io_error: isText,
     workers: isNumber,
+    lanes: isNumber,
     queues: isNumber,
     steered: isFlag,
     steer_error: isText,
@@ -277,7 +279,8 @@ export function stateText(peer: PeerStatus): string {
   if (peer.handshake_age_s === null) return `idle; ${peer.path}${place}${rtt}${why}`;
   return `${peer.path === "none" ? "waiting" : "active"}; ${peer.path}${place}${rtt}, ` +
     `tx ${size(peer.tx_bytes)} rx ${size(peer.rx_bytes)}` +
-    `${peer.suite === "aes-256-gcm" ? ", AES-256-GCM" : ""}${why}`;
+    `${peer.suite === "aes-256-gcm" ? ", AES-256-GCM" : ""}` +
+    `${peer.lanes > 1 ? `, ${peer.lanes} lanes` : ""}${why}`;
 }
 
 /** Columns wide enough for their longest cell; the last is not padded. */

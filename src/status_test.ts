@@ -16,6 +16,8 @@ const LYON: PeerStatus = {
   rx_bytes: 800 * 1024 ** 2,
   handshake_age_s: 12,
   suite: "chacha20-poly1305",
+  lanes: 1,
+  lanes_max: 1,
   since_s: 300,
   reason: "",
   admin: false,
@@ -28,6 +30,7 @@ const LYON: PeerStatus = {
 
 Deno.test("a peer's state reads as experience.md has it", () => {
   assert.equal(stateText(LYON), "active; direct 203.0.113.9:51820, 1.2 ms, tx 1.2G rx 800M");
+  assert.match(stateText({ ...LYON, lanes: 3, lanes_max: 4 }), /, tx 1\.2G rx 800M, 3 lanes$/);
   assert.match(stateText({ ...LYON, suite: "aes-256-gcm" }), /, tx 1\.2G rx 800M, AES-256-GCM$/);
   assert.match(stateText({ ...LYON, path: "none" }), /^waiting; none 203/);
   assert.equal(stateText({ ...LYON, state: "dead" }), "offline 5m");
@@ -132,6 +135,7 @@ Deno.test("columns line up, and nothing is coloured unless asked", () => {
       queues: 1,
       steered: false,
       steer_error: "",
+      lanes: 1,
       steer_refused: 0,
       offloads: { "tun-tso": true, "udp-gso": false, "connected-sockets": true },
       connected: 3,

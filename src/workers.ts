@@ -5,6 +5,8 @@ export interface Workers {
   readonly workers: number;
   /** Of the interface; 0 without one. */
   readonly queues: number;
+  /** Sessions that it takes of one member at once; 1 without lanes. */
+  readonly lanes: number;
   /** The kernel puts packets into the queue of whoever has their peer. */
   readonly steered: boolean;
   /** The kernel's name for why it does not; "" where it does, or was not asked. */
@@ -15,9 +17,10 @@ export interface Workers {
 
 /** `1 worker`, or for several how packets are divided among them. */
 export function workersText(
-  { workers, queues, steered, steer_error, steer_refused }: Workers,
+  { workers, queues, lanes, steered, steer_error, steer_refused }: Workers,
 ): string {
-  const many = counted(workers, "worker");
+  const more = lanes > 1 ? `, up to ${lanes} lanes a member` : "";
+  const many = counted(workers, "worker") + more;
   if (workers === 1 || queues === 0) return many;
   if (queues === 1) {
     return `${many}, of which the first reads the interface for all: it has one queue`;

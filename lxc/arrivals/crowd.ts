@@ -59,7 +59,7 @@ export function newcomers({ crypto, random, meshId, officer, door, now }: Crowd)
       run: random(8).toHex(),
       twin: undefined,
       endpoints: [],
-      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
       routes: [],
       version: "0",
       proof: {

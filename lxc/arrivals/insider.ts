@@ -399,6 +399,7 @@ export class Insider {
         tunnel: random.chance(0.8),
         meshKey: false,
         aesGcm: false,
+        lanes: 1,
       },
       routes: random.chance(0.2) ? [this.#prefix()] : [],
       version: random.chance(0.9) ? "0" : "v".repeat(32),

@@ -79,7 +79,7 @@ function recoveryAmong(admins: number): { readonly mesh: Mesh; readonly plan: ()
   const society = new Signatories(crypto);
   const { bytes: random } = new Seeded(1);
   const now = { boot: 1_000, wall: NOW * 1_000 };
-  const capabilities = { relay: false, tunnel: true, meshKey: false, aesGcm: false };
+  const capabilities = { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 };
   const identity = society.person(1);
   const mesh = new Mesh(now, {
     crypto,

@@ -49,7 +49,7 @@ function setUp(crypto: Crypto = toyCrypto) {
       run: "00".repeat(8),
       twin: undefined,
       endpoints: [],
-      capabilities: { relay: false, tunnel: false, meshKey: false, aesGcm: false },
+      capabilities: { relay: false, tunnel: false, meshKey: false, aesGcm: false, lanes: 1 },
       routes: [],
       version: "",
       proof,

@@ -140,7 +140,13 @@ export class Mesh {
     this.judge = new Judge(crypto, genesis);
     this.judge.meet(identity.id);
     this.roster = new Roster(crypto, this.judge, membersMax, this.contacts);
-    this.tunnels = new MemberTunnels(crypto, this.roster, this.contacts, options.tunnels);
+    this.tunnels = new MemberTunnels(
+      crypto,
+      this.roster,
+      this.contacts,
+      options.tunnels,
+      options.self.capabilities.lanes,
+    );
     this.guests = new GuestTunnels(
       identity.id,
       new Guests(crypto, this.judge, this.roster),
@@ -640,7 +646,7 @@ export class Mesh {
     const isNewStart = this.#seal.know(member.id, key, bootOf(sequence), run);
     this.tunnels.reroute(now, out);
     this.tunnels.route(now, member, out);
-    this.tunnels.suit(member);
+    this.tunnels.suit(now, member, out);
     this.tunnels.aim(now, member, out);
     if (isNewStart) this.startedAnew(now, member.id, out);
     this.#spreading.record(now, member.record, out);

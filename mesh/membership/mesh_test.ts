@@ -24,7 +24,7 @@ function setUp() {
   const { bytes: random } = new Seeded(1);
   const society = new Signatories(crypto);
   const [self, run] = [society.person(1), "11".repeat(8)];
-  const capabilities = { relay: false, tunnel: true, meshKey: false, aesGcm: false };
+  const capabilities = { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 };
   const mesh = new Mesh(now, {
     crypto,
     random,

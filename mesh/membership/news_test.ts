@@ -14,7 +14,7 @@ const record = signRecord(crypto, society.meshId, anna.signing, {
   run: "00".repeat(8),
   twin: undefined,
   endpoints: [],
-  capabilities: { relay: false, tunnel: false, meshKey: false, aesGcm: false },
+  capabilities: { relay: false, tunnel: false, meshKey: false, aesGcm: false, lanes: 1 },
   routes: [],
   version: "",
   proof: NO_PROOF,

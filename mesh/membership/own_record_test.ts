@@ -38,7 +38,7 @@ function setUp(boot = 5, crypto = toyCrypto, perBoot = RECORDS_PER_BOOT) {
     identity: society.person(1),
     proof: NO_PROOF,
     endpoints: [place(1)],
-    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
     version: "1",
   };
   const own = new OwnRecord(crypto, meshId, OURS, self, boot, perBoot);

@@ -17,7 +17,7 @@ import type { Crypto, SigningKey } from "../crypto.ts";
 import { KEY_LENGTH } from "../crypto.ts";
 import { type Decoded, Reader, Writer } from "../codec.ts";
 import { type Endpoint, whyUnreachable } from "../endpoint.ts";
-import type { Now, Prefix } from "../machine.ts";
+import { LANES_MAX, type Now, type Prefix } from "../machine.ts";
 import { type Admission, ADMISSION_MAX, decodeAdmission, encodeAdmission } from "./admission.ts";
 import { type MemberId, signatureLabel } from "./identity.ts";
 import { CLOCK_SKEW } from "./judge.ts";
@@ -33,6 +33,8 @@ export interface Capabilities {
   readonly meshKey: boolean;
   /** Has instructions for AES-256-GCM and speaks it in tunnels: see core/README.md. */
   readonly aesGcm: boolean;
+  /** How many sessions of one member it takes at once, 1..`LANES_MAX`: see core/README.md. */
+  readonly lanes: number;
 }
 
 /** Another machine that uses the same key, by its own records. */
@@ -194,10 +196,13 @@ function signedPart(meshId: Uint8Array, body: Uint8Array): Uint8Array {
 }
 
 const BITS = ["relay", "tunnel", "meshKey", "aesGcm"] as const;
+/** Above them, one less than how many lanes there are. */
+const LANES_SHIFT = BITS.length;
 
 function encodeBody(body: RecordBody): Uint8Array {
   const { capabilities, twin, proof } = body;
-  const bits = BITS.reduce((sum, name, i) => sum | (capabilities[name] ? 1 << i : 0), 0);
+  const flags = BITS.reduce((sum, name, i) => sum | (capabilities[name] ? 1 << i : 0), 0);
+  const bits = flags | (capabilities.lanes - 1) << LANES_SHIFT;
   const writer = new Writer().bytes(body.key).u48(body.sequence).bytes(Uint8Array.fromHex(body.run))
     .u8(bits).text(body.version).u8(body.endpoints.length);
   for (const endpoint of body.endpoints) writeEndpoint(writer, endpoint);
@@ -220,7 +225,8 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
   if (bootOf(sequence) > BOOT_MAX) reader.fail(`a sequence of ${sequence}`);
   const run = reader.bytes(RUN_SIZE).toHex();
   const bits = reader.u8();
-  if (bits >= 1 << BITS.length) reader.fail(`unknown capabilities ${bits}`);
+  const lanes = 1 + (bits >> LANES_SHIFT);
+  if (lanes > LANES_MAX) reader.fail(`unknown capabilities ${bits}`);
   const has = (name: typeof BITS[number]) => (bits >> BITS.indexOf(name) & 1) === 1;
   const version = reader.text(VERSION_MAX);
   const endpoints = many(reader, ENDPOINTS_MAX, "endpoints", readPlace);
@@ -238,6 +244,7 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
       tunnel: has("tunnel"),
       meshKey: has("meshKey"),
       aesGcm: has("aesGcm"),
+      lanes,
     },
     version,
     endpoints,

@@ -59,7 +59,7 @@ const body: RecordBody = {
     { address: Uint8Array.of(192, 0, 2, 1), port: 51820, scope: 0 },
     { address: new Uint8Array(16).fill(0x20), port: 1, scope: 0 },
   ],
-  capabilities: { relay: true, tunnel: false, meshKey: true, aesGcm: false },
+  capabilities: { relay: true, tunnel: false, meshKey: true, aesGcm: false, lanes: 1 },
   routes: [{ address: Uint8Array.of(10, 1, 0, 0), length: 16 }],
   version: "0.1.0",
   proof: certified,
@@ -98,6 +98,22 @@ Deno.test("it carries the proof of a certified and of a provisional member, and 
       }
     }
   }
+});
+
+Deno.test("it says how many lanes its subject takes, one to four, beside what else it can", () => {
+  for (const lanes of [1, 2, 3, 4]) {
+    for (const aesGcm of [true, false]) {
+      const capabilities = { ...body.capabilities, aesGcm, lanes };
+      const { bytes } = signed({ capabilities });
+      assert.equal(bytes.length, record.bytes.length);
+      const opened = openRecord(crypto, meshId, bytes);
+      assert.deepEqual(opened.ok && opened.value.capabilities, capabilities);
+    }
+  }
+  assert.equal(
+    errorOf({ capabilities: { ...body.capabilities, lanes: 5 } }),
+    "unknown capabilities 69",
+  );
 });
 
 Deno.test("nobody else can make or alter one, or carry it to another mesh", () => {
@@ -251,7 +267,10 @@ Deno.test("unknown capabilities, a third form of twin, too long a version or an 
   const [bitsAt, twinAt] = [32 + 6 + 8, bytes.length - 4];
   assert.equal(bytes[bitsAt], 0b101);
   assert.equal(again(bitsAt, 0b1111), "no error");
-  assert.equal(again(bitsAt, 0b10000), "unknown capabilities 16");
+  assert.equal(again(bitsAt, 0b110000), "no error");
+  for (const bits of [0b1000000, 0b1001111, 0b11111111]) {
+    assert.equal(again(bitsAt, bits), `unknown capabilities ${bits}`);
+  }
   assert.equal(bytes[twinAt], 0);
   assert.equal(again(twinAt, 3), "a twin is there or not");
   assert.notEqual(errorOf({ version: "v".repeat(33) }), "no error");

@@ -17,7 +17,7 @@ const now = { boot: 1_000, wall: NOW * 1_000 };
 function setUp(count: number) {
   const society = new Signatories(crypto);
   const { bytes: random } = new Seeded(1);
-  const capabilities = { relay: false, tunnel: true, meshKey: false, aesGcm: false };
+  const capabilities = { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 };
   const identity = society.person(1);
   const mesh = new Mesh(now, {
     crypto,

@@ -33,7 +33,7 @@ function recordOf(one: typeof anna, count = 1, change: Partial<RecordBody> = {})
     run: "00".repeat(8),
     twin: undefined,
     endpoints: [],
-    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
     routes: [],
     version: "1",
     proof: NO_PROOF,

@@ -22,7 +22,7 @@ function setUp() {
       run: "aa".repeat(8),
       twin: isNote ? { run: "bb".repeat(8), endpoint: undefined, at: SECONDS - count } : undefined,
       endpoints: [],
-      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+      capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
       routes: [],
       version: "",
       proof: NO_PROOF,

@@ -45,7 +45,7 @@ function setUp(uses = 2) {
         run: "00".repeat(8),
         twin: undefined,
         endpoints: [],
-        capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+        capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
         routes: [],
         version: "",
         proof: NO_PROOF,

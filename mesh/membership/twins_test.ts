@@ -330,7 +330,7 @@ Deno.test("invariant 7: a member that declares another's place to be its second 
     run,
     twin: { run: other, endpoint: { ...victim.endpoint }, at: secondsAt(founder) },
     endpoints: [insider.endpoint],
-    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
     routes: [],
     version: "",
     proof: NO_PROOF,

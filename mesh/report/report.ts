@@ -101,7 +101,7 @@ function peerStatus(
   const view = mesh.swim.member(id);
   const isDeaf = deafFor !== undefined && view?.status !== "left";
   const tunnel = peer === undefined ? undefined : tunnels.peer(peer);
-  const traffic = peer === undefined ? undefined : facts(peer);
+  const traffic = peer === undefined ? undefined : tunnels.facts(peer, facts);
   const state = isDeaf ? "dead" : view?.status ?? "dead";
   const hasSession = (tunnel?.sessionUntil ?? 0) > now.boot;
   const isSilent = hasSession && isUnanswered(now, traffic);
@@ -131,6 +131,8 @@ function peerStatus(
     rx_bytes: traffic?.rxBytes ?? 0,
     handshake_age_s: tunnel && hasSession ? seconds(now.boot - tunnel.lastHandshakeBoot) : null,
     suite: (hasSession && tunnel?.suite) || "",
+    lanes: hasSession ? tunnel?.lanes ?? 0 : 0,
+    lanes_max: Math.min(mesh.record.capabilities.lanes, record.capabilities.lanes),
     reason: why(),
     groups: membership.groups,
     admin: membership.standing === "admin",

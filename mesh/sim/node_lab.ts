@@ -12,6 +12,7 @@ import type { Arrival } from "../tunnel/types.ts";
 import { DataPlane } from "./dataplane.ts";
 import { Host } from "./host.ts";
 import { CALM, type Conditions, Network } from "./network.ts";
+import { PEERS_MAX, ROUTES_MAX } from "./refusal.ts";
 import { World } from "./world.ts";
 
 /** Bits of an IPv6 address that its network takes. */
@@ -188,7 +189,7 @@ export class Computer {
           if (this.#plane === plane) this.step((now, out) => this.node.edge(now, edge, out));
         }),
       deliver: (_, packet) => void this.delivered.push(packet),
-    });
+    }, { peers: PEERS_MAX, routes: ROUTES_MAX, workers: this.wish.workers ?? 1 });
     const created = Node.create(this.now(), {
       name: "node",
       port: this.endpoint.port,
@@ -291,9 +292,12 @@ export class Computer {
     return invitation.value.token;
   }
 
-  /** Sends an inner IPv4 packet of 20 bytes to another node's address. */
-  say(other: { readonly ip4: readonly number[] }): void {
-    this.sendPacket(packetOf(this.ip4, other.ip4));
+  /** Sends an inner IPv4 packet to another node's address: of 20 bytes, or of UDP with the ports of a flow. */
+  say(other: { readonly ip4: readonly number[] }, flow?: number): void {
+    const packet = packetOf(this.ip4, other.ip4);
+    if (flow === undefined) return this.sendPacket(packet);
+    packet.set([28, 0, 0, 0, 0, 64, 17], 3);
+    this.sendPacket(Uint8Array.of(...packet, 0, 0, 0, flow, 0, 8, 0, 0));
   }
 
   /** An inner packet comes out of its TUN. */

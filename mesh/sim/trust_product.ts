@@ -266,7 +266,7 @@ function recordOf(id: string): NodeRecord {
     run: "",
     twin: undefined,
     endpoints: [],
-    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false },
+    capabilities: { relay: false, tunnel: true, meshKey: false, aesGcm: false, lanes: 1 },
     routes: [],
     version: "",
     proof: NO_PROOF,

@@ -40,6 +40,7 @@ export async function serve(settings: Settings, io: Io): Promise<ExitCode> {
       queues,
       steered: isSteered,
       steer_error: steerError,
+      lanes: 1, // WireGuard has none
       steer_refused: 0, // no route is there yet
     });
     journal.started(
