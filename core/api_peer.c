@@ -85,7 +85,7 @@ static void steer(struct standstill *still, const struct peer *peer) {
     struct shoal_prefix prefix;
     uint32_t cursor = 0;
     while (route_next(still->device->plane.routes, peer->slot, &cursor, &prefix))
-        if (!steering_add(&still->device->steering, &prefix, peer->worker, peer->lane_count))
+        if (!steering_add(&still->device->steering, &prefix, peer->worker, peer->spread))
             stats_add(&still->device->stats, COUNT_steering_refused, 1);
 }
 
@@ -123,6 +123,18 @@ int32_t shoal_peer_add_lane(shoal_device_t handle, shoal_peer_t peer, uint32_t t
         stats_add(&device->stats, COUNT_peers_refused, 1);
     }
     return end(&still, status);
+}
+
+int32_t shoal_peer_spread(shoal_device_t handle, shoal_peer_t peer, uint32_t lanes) {
+    struct standstill still;
+    int32_t status = begin(&still, handle, peer);
+    if (status != SHOAL_OK)
+        return status;
+    if (lanes < 1 || lanes > still.peer->lane_count)
+        return end(&still, SHOAL_E_INVALID);
+    still.peer->spread = lanes;
+    steer(&still, still.peer);
+    return end(&still, SHOAL_OK);
 }
 
 static void discard_staged(struct standstill *still) {
@@ -344,7 +356,7 @@ int32_t shoal_route_add(shoal_device_t handle, shoal_peer_t peer, const struct s
     if (status == SHOAL_E_FULL)
         stats_add(&still.pass->stats, COUNT_routes_refused, 1);
     if (status == SHOAL_OK &&
-        !steering_add(&still.device->steering, prefix, still.peer->worker, still.peer->lane_count))
+        !steering_add(&still.device->steering, prefix, still.peer->worker, still.peer->spread))
         stats_add(&still.device->stats, COUNT_steering_refused, 1);
     return end(&still, status);
 }

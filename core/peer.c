@@ -84,6 +84,7 @@ void peer_join_lanes(struct peer *peer, struct peer *lane) {
     lane->speaks_for = peer->slot;
     lane->lanes[0] = peer;
     peer->lanes[peer->lane_count++] = lane;
+    peer->spread = peer->lane_count;
 }
 
 void peer_leave_lanes(struct peer *peer) {
@@ -97,6 +98,8 @@ void peer_leave_lanes(struct peer *peer) {
     }
     if (from < first->lane_count)
         first->lane_count = from;
+    if (from < first->spread)
+        first->spread = from;
 }
 
 /* ---- Table ------------------------------------------------------------------------------- */
@@ -123,7 +126,7 @@ enum shoal_status peer_table_add(struct peer_table *table, uint32_t tag, shoal_p
         return SHOAL_E_MEMORY;
     memset(peer, 0, sizeof(*peer));
     peer->slot = peer->speaks_for = slot;
-    peer->lane_count = 1;
+    peer->lane_count = peer->spread = 1;
     peer->lanes[0] = peer;
     peer->tag = tag;
     peer->armed = SHOAL_EDGE_ALL;

@@ -34,8 +34,9 @@ struct peer {
     uint32_t speaks_for; /* slot of the peer whose routes are its own: another one's where it is a
                             lane; PEER_NOBODY: it was one */
     uint32_t lane;       /* number; 0: it is none */
-    uint32_t
-        lane_count; /* of its lanes, with itself; only the control thread changes these three */
+    uint32_t lane_count; /* of its lanes, with itself */
+    uint32_t spread;     /* over so many of those the kernel is told to spread flows; only the
+                            control thread changes these four */
     struct peer *lanes[SHOAL_LANES_MAX]; /* the first is itself, or of a lane whose it is */
     uint64_t elsewhere_told; /* when the caller was last told that it was heard elsewhere */
     struct session *sessions[PEER_SLOTS];

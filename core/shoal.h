@@ -360,6 +360,14 @@ SHOAL_API int32_t shoal_peer_set_staying(shoal_device_t device, shoal_peer_t pee
 SHOAL_API int32_t shoal_peer_add_lane(shoal_device_t device, shoal_peer_t peer, uint32_t tag,
                                       shoal_peer_t *lane);
 
+/**
+ * Says over how many of a peer's lanes, with itself, the kernel spreads flows: over all of them
+ * when one was added, until this says otherwise. A lane without a session had better not be among
+ * them, since what it cannot send is handed to the peer's worker by a box of 256 KiB.
+ * SHOAL_E_INVALID for none, or more than there are.
+ */
+SHOAL_API int32_t shoal_peer_spread(shoal_device_t device, shoal_peer_t peer, uint32_t lanes);
+
 /** Drops what waits for a session (R62). */
 SHOAL_API int32_t shoal_peer_drop_staged(shoal_device_t device, shoal_peer_t peer);
 

@@ -390,6 +390,11 @@ export class Device {
     return lane.view.getBigUint64(0, true);
   }
 
+  /** Over how many of its lanes, with itself, the kernel spreads the flows of a peer. */
+  spreadLanes(peer: PeerHandle, lanes: number): void {
+    ensure("peer_spread", this.core.calls.shoal_peer_spread(this.handle, peer, lanes));
+  }
+
   removePeer(peer: PeerHandle): void {
     ensure("peer_remove", this.core.calls.shoal_peer_remove(this.handle, peer));
   }

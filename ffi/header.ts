@@ -216,6 +216,7 @@ export const symbols = {
   shoal_peer_set_guest: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_set_staying: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_add_lane: { parameters: ["u64", "u64", "u32", "buffer"], result: "i32" },
+  shoal_peer_spread: { parameters: ["u64", "u64", "u32"], result: "i32" },
   shoal_peer_drop_staged: { parameters: ["u64", "u64"], result: "i32" },
   shoal_peer_clear_sessions: { parameters: ["u64", "u64"], result: "i32" },
   shoal_session_install: { parameters: ["u64", "u64", "buffer", "u32"], result: "i32" },

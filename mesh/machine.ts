@@ -97,6 +97,8 @@ export type Command =
    * lane before it, which `peer` modulo the number of workers has to name.
    */
   | { readonly kind: "addLane"; readonly peer: PeerId; readonly of: PeerId }
+  /** Over how many of its lanes, with itself, flows are spread: over all when one was added. */
+  | { readonly kind: "spreadLanes"; readonly peer: PeerId; readonly lanes: number }
   /** Wipes its sessions, drops what it staged, removes its routes. Of a peer with lanes: last. */
   | { readonly kind: "removePeer"; readonly peer: PeerId }
   | {

@@ -430,6 +430,8 @@ export class Driver<E> {
         return device.setGuest(peer);
       case "setStaying":
         return device.setStaying(peer);
+      case "spreadLanes":
+        return device.spreadLanes(peer, command.lanes);
       case "dropStaged":
         return device.dropStaged(peer);
       case "arm":

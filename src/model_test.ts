@@ -160,6 +160,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("addPeer"), peer }),
   fc.record({ kind: fc.constant("addLane"), peer: fc.integer({ min: 6, max: 8 }), of: peer }),
+  fc.record({ kind: fc.constant("spreadLanes"), peer, lanes: fc.integer({ min: 0, max: 2 }) }),
   fc.record({ kind: fc.constant("removePeer"), peer }),
   fc.record({ kind: fc.constant("setEndpoint"), peer, endpoint }),
   fc.record({ kind: fc.constant("setEndpoint"), peer, endpoint, source }),

@@ -242,6 +242,9 @@ static void what_makes_no_sense_of_a_lane_is_refused(void **state) {
     assert_int_equal(shoal_route_add(side.device, lanes[1], &prefix, sizeof(prefix)),
                      SHOAL_E_INVALID);
     assert_int_equal(shoal_peer_set_guest(side.device, lanes[1], 1), SHOAL_E_INVALID);
+    for (uint32_t over = 0; over < 4; over++)
+        assert_int_equal(shoal_peer_spread(side.device, lanes[0], over),
+                         over == 1 || over == 2 ? SHOAL_OK : SHOAL_E_INVALID);
     assert_int_equal(shoal_device_set_offloads(side.device, SHOAL_OFFLOAD_LANES, 0), SHOAL_OK);
     assert_int_equal(shoal_peer_add_lane(side.device, lanes[0], tag_of(2), &more), SHOAL_E_STATE);
     stop();

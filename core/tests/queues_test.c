@@ -277,6 +277,17 @@ static void the_kernel_spreads_the_flows_of_a_peer_over_its_lanes(void **state) 
     }
     assert_int_equal(used, (1u << WORKERS) - 1);
     assert_int_equal(side_counter(&side, "handoff_frames"), 0);
+    /* Over so many as the caller says, and over all again when one comes. */
+    for (uint32_t over = 1; over <= WORKERS; over++) {
+        assert_int_equal(shoal_peer_spread(side.device, peers[PEER], over), SHOAL_OK);
+        used = 0;
+        for (uint16_t flow = 0; flow < FLOWS; flow++) {
+            say_raw(packet, raw_packet(packet, IPPROTO_UDP, (uint16_t)(40000 + 2 * flow), 443,
+                                       false, PEER));
+            used |= 1u << lane_of_next(PEER, FIRST_INDEX);
+        }
+        assert_int_equal(used, (1u << over) - 1);
+    }
     /* What is left of them is all that is used. */
     assert_int_equal(shoal_peer_remove(side.device, lanes[2]), SHOAL_OK);
     assert_int_equal(shoal_peer_remove(side.device, lanes[3]), SHOAL_OK);

@@ -65,6 +65,8 @@ interface PlanePeer {
   first: PlanePeer | undefined;
   /** Its lanes by number, from 1 on. */
   readonly lanes: PlanePeer[];
+  /** Over so many of them, with itself, flows are spread. */
+  spread: number;
   endpoint: Endpoint | undefined;
   source: Source | undefined;
   isOffline: boolean;
@@ -200,7 +202,7 @@ export class DataPlane {
     } else if (command.kind === "addPeer") this.#peers.set(command.peer, newPeer(command.peer));
     else if (command.kind === "addLane") {
       const lane = newPeer(command.peer, first);
-      first?.lanes.push(lane);
+      if (first) first.spread = 1 + first.lanes.push(lane);
       this.#peers.set(command.peer, lane);
     } else if (peer) this.#change(boot, peer, command);
     return undefined;
@@ -229,6 +231,10 @@ export class DataPlane {
           return "E_INVALID";
         }
         return this.#peers.size >= this.limits.peers ? "E_FULL" : undefined;
+      }
+      case "spreadLanes": {
+        const most = 1 + (this.#peers.get(command.peer)?.lanes.length ?? 0);
+        return command.lanes < 1 || command.lanes > most ? "E_INVALID" : undefined;
       }
       case "setGuest": {
         const peer = this.#peers.get(command.peer);
@@ -287,6 +293,9 @@ export class DataPlane {
       case "setStaying":
         peer.isStaying = true;
         return;
+      case "spreadLanes":
+        peer.spread = command.lanes;
+        return;
       case "dropStaged":
         peer.staged.length = 0;
         return;
@@ -315,7 +324,7 @@ export class DataPlane {
   /** The lane of a flow, if it can send; core: `lane_for` and `steering.c`. */
   #laneFor(boot: number, peer: PlanePeer, { ports }: Packet): PlanePeer {
     const [a = 0, b = 0, c = 0, d = 0] = ports; // the same lane in both directions
-    const number = ((a ^ c) + (b ^ d)) % (1 + peer.lanes.length);
+    const number = ((a ^ c) + (b ^ d)) % peer.spread;
     const lane = peer.lanes[number - 1];
     if (!lane) return peer;
     // Nothing waits for it: the peer itself carries the packet.
@@ -594,6 +603,7 @@ function leaveLanes(peer: PlanePeer): void {
   for (const lane of lanes.splice(lanes.indexOf(peer) < 0 ? 0 : lanes.indexOf(peer))) {
     lane.first = undefined;
   }
+  if (peer.first) peer.first.spread = Math.min(peer.first.spread, 1 + lanes.length);
 }
 
 /** @param first  whose lane it is */
@@ -601,6 +611,7 @@ function newPeer(id: PeerId, first?: PlanePeer): PlanePeer {
   const peer: PlanePeer = {
     first,
     lanes: [],
+    spread: 1,
     id,
     endpoint: undefined,
     source: undefined,

@@ -171,7 +171,9 @@ export class Device {
   }
 
   /** Ends lanes of a peer from a number on. */
-  closeLanes(step: Step, { lanes }: Peer, from = 1): void {
+  closeLanes(step: Step, peer: Peer, from = 1): void {
+    const { lanes } = peer;
+    peer.spread = Math.min(peer.spread, Math.max(1, from)); // core's, too
     while (lanes.length >= from) {
       const lane = lanes.pop();
       if (!lane) return;

@@ -27,7 +27,7 @@ import {
   ZERO_KEYS_AFTER,
 } from "./constants.ts";
 import type { Device, Step } from "./device.ts";
-import { laneFor, openLanes, timestampsOf } from "./lanes.ts";
+import { laneFor, openLanes, spreadLanes, timestampsOf } from "./lanes.ts";
 import { ALL_EDGES, type Peer, type Wish } from "./peer.ts";
 import type { Arrival } from "./types.ts";
 
@@ -291,7 +291,9 @@ export function handshakeDone(
     step.out.event({ kind: "handshakeDone", peer: peer.id, role, endpoint: peer.endpoint });
   }
   device.arm(step, peer, idleEdges(device, peer));
-  openLanes(device, step, peer);
+  peer.isWaiting = false;
+  if (peer.lane > 0) spreadLanes(step, peer.first);
+  else openLanes(device, step, peer);
 }
 
 /** Edges whose timer is not running: while it runs, the facts are read then anyway. */

@@ -26,7 +26,18 @@ export function openLanes(device: Device, step: Step, peer: Peer): void {
     step.out.command({ kind: "setEndpoint", peer: id, endpoint, ...(source && { source }) });
     if (lane.isStaying) step.out.command({ kind: "setStaying", peer: id });
     if (lane.isOffline) step.out.command({ kind: "setOffline", peer: id, isOffline: true });
+    peer.spread = 1 + lanes.length; // core's, too
   }
+  spreadLanes(step, peer);
+}
+
+/** Flows are spread over the lanes before the first one that waits for a session: those of the others go by these. */
+export function spreadLanes(step: Step, peer: Peer): void {
+  const waiting = peer.lanes.findIndex(({ isWaiting }) => isWaiting);
+  const spread = 1 + (waiting < 0 ? peer.lanes.length : waiting);
+  if (spread === peer.spread) return;
+  peer.spread = spread;
+  step.out.command({ kind: "spreadLanes", peer: peer.id, lanes: spread });
 }
 
 /** Of a lane that a peer may have, or of itself (0); undefined: that it may not have. */

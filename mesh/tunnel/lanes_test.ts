@@ -66,6 +66,35 @@ Deno.test("flows get a session for each lane, and nothing is lost meanwhile", ()
   assert.equal(alice.sent.concat(bob.sent).filter(({ bytes }) => bytes[0] === 1).length, 4);
 });
 
+Deno.test("flows are spread over a lane from when it has a session, and no more when it needs another", () => {
+  const made = pair();
+  const { lab, alice, bob, bobAtAlice } = made;
+  const told = () =>
+    alice.commands.filter((command) => command.kind === "spreadLanes")
+      .map(({ peer, lanes }) => (assert.equal(peer, bobAtAlice), lanes));
+  lab.isLost = ({ bytes }) => bytes[0] === 1;
+  sayByAll(made);
+  assert.equal(told().at(-1), 1, "what would go by lanes goes by the first session");
+  const edges = alice.edges.length;
+  for (let i = 0; i < 50; i++) alice.say(bob, i);
+  assert.equal(alice.edges.length, edges);
+  lab.isLost = () => false;
+  lab.run(7_000);
+  assert.equal(told().at(-1), 4);
+  lab.run(170_000);
+  for (let i = 0; i < 30; i++) { // only the first two have flows
+    alice.say(bob, 0);
+    alice.say(bob, 1);
+    lab.run(1_000);
+  }
+  const before = told().length;
+  alice.say(bob, 3);
+  lab.run(0);
+  assert.deepEqual(told().slice(before), [3]);
+  lab.run(1_000);
+  assert.equal(told().at(-1), 4);
+});
+
 Deno.test("there are as many lanes as both take, and never more than workers", () => {
   const counts = [[4, 2, 2], [2, 4, 2], [1, 4, 1], [4, 1, 1], [9, 9, 4]] as const;
   for (const [atAlice, atBob, both] of counts) {

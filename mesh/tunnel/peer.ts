@@ -53,6 +53,10 @@ export class Peer {
   lanesMax = 1;
   /** Its lanes by number, from 1 on, while it has a session; of a lane: none. */
   readonly lanes: Peer[] = [];
+  /** Over so many of them, with itself, core spreads flows. */
+  spread = 1;
+  /** Of a lane: it was to send, and has no session. */
+  isWaiting = false;
   /** Those of its lanes, by number: they outlast the lanes, so that no copy begins one. */
   readonly laneTimestamps = new Map<number, Timestamps>();
 

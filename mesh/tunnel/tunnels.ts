@@ -38,7 +38,7 @@ import {
   setEndpoint,
   wantHandshake,
 } from "./handshakes.ts";
-import { openLanes } from "./lanes.ts";
+import { openLanes, spreadLanes } from "./lanes.ts";
 import { Leaps } from "./leaps.ts";
 import { ALL_EDGES, Peer } from "./peer.ts";
 import {
@@ -450,11 +450,13 @@ export class Tunnels {
     switch (edge.kind) {
       case "sessionNeeded":
         peer.armed.delete(edge.kind);
+        if (!device.isUp) return;
         // Nothing waits for the session of a lane: its peer carries it meanwhile.
-        if (device.isUp) {
-          wantHandshake(device, step, peer, { kind: peer.lane > 0 ? "asked" : "session" });
+        if (peer.lane > 0) {
+          peer.isWaiting = !device.maySend(step, peer);
+          spreadLanes(step, peer.first);
         }
-        return;
+        return wantHandshake(device, step, peer, { kind: peer.lane > 0 ? "asked" : "session" });
       case "unansweredData":
         peer.armed.delete(edge.kind);
         if (device.isUp) expectAnswer(device, peer, Math.min(edge.at, step.boot));
