@@ -13,7 +13,8 @@
 import { parseArgs } from "node:util";
 import { plain, shown } from "./shown.ts";
 import { announce, endChildrenOnSignals, run } from "./command.ts";
-import { type Case, readJunit, readTap } from "./reports.ts";
+import { groupsOf, runIsolates } from "./isolates.ts";
+import { type Case, readTap } from "./reports.ts";
 import { mayRunCore } from "./reach.ts";
 import { readTree, typescriptFiles } from "./tree.ts";
 
@@ -374,24 +375,18 @@ async function denoTest(
 ): Promise<void> {
   announce(title);
   const start = performance.now();
-  const junit = `${RESULTS}/${title.replace(/[^\w.]+/g, "-")}.xml`;
   Deno.mkdirSync(RESULTS, { recursive: true });
-  if (exists(junit)) Deno.removeSync(junit);
-  const argv = ["test", "--quiet", "--no-check", "--no-prompt", "--cached-only", ...RIGHTS];
-  if (filter !== undefined) argv.push(`--filter=${filter}`);
-  if (files.length > 1) argv.push("--parallel");
   const yields = part.includes("mesh");
   const timeout = yields ? TIMEOUT.yielding : TIMEOUT.file;
-  const { code, output, cpu } = await run(
-    [Deno.execPath(), ...argv, `--junit-path=${junit}`, ...files],
-    {
-      cwd: ROOT,
-      env,
-      timeout,
-      yields,
-    },
-  );
-  const found = exists(junit) ? readJunit(Deno.readTextFileSync(junit)) : [];
+  const { code, output, cpu, found } = await runIsolates({
+    root: ROOT,
+    groups: groupsOf(files, (file) => LONG.test(file)),
+    options: filter === undefined ? RIGHTS : [...RIGHTS, `--filter=${filter}`],
+    env,
+    timeout,
+    yields,
+    junit: `${RESULTS}/${title.replace(/[^\w.]+/g, "-")}.xml`,
+  });
   // Filtered tests are not reported; a crash leaves no report, an error outside a test no failed case.
   if (filter !== undefined && found.length === 0 && code === 0) return;
   const name = code === 124 || code === 137
@@ -399,13 +394,11 @@ async function denoTest(
     : `${title}: exit code ${code}${found.length === 0 ? ", no test ran" : " outside a test"}`;
   const silent = found.length === 0 ||
     (code !== 0 && !found.some(({ result }) => result === "failed"));
-  // Of what Deno printed, the part about failures when there is one.
-  const about = /^ ERRORS\s*$[^]*?(?=^ FAILURES\s*$)/m.exec(output)?.[0] ?? output;
   tell(title, silent ? [...found, { name, result: "failed", why: "" }] : found, {
     part,
     start,
     cpu,
-  }, about);
+  }, output);
 }
 
 // ---- the battery
