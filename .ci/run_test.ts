@@ -389,6 +389,15 @@ Deno.test("run: --version is that of deno.json", async () => {
   assert.deepEqual(await runScript(["--version"]), { code: 0, out: `shoal ${version}\n`, err: "" });
 });
 
+Deno.test("run: test --filter counts the tests that it chose, and none that it left out", async () => {
+  const args = ["run", "-A", "--no-check", "--cached-only", ".ci/test.ts"];
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [...args, ".ci/ascii_test.ts", "--filter", "has nothing to be named"],
+    cwd: ROOT,
+  }).output();
+  assert.match(new TextDecoder().decode(stdout), /\n1 passed, 0 failed\n$/);
+});
+
 Deno.test("run: -h of a task installs nothing, and says what lists the options", async () => {
   await inFolder(async (folder) => {
     for (const name of ["run", "deno.json", "deno.lock"]) {
