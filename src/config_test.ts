@@ -124,7 +124,7 @@ Deno.test("a token is found in the line that invite printed, in an assignment an
     `./run node --token ${token}`,
     `shoal node --token=${token} --name lyon`,
     `on the next machine (one machine, within 24 hours), run:\n./run node --token ${token}\n` +
-    `where that reaches this one at another place than 192.0.2.1:51820, put that in:  ` +
+    `where that machine needs another address than 192.0.2.1:51820, put it in place of this one:  ` +
     `./run node --join 192.0.2.1:51820 --token ${token}\n`,
     `SHOAL_TOKEN=${token}`,
     `export SHOAL_TOKEN="${token}"\n`,

@@ -323,8 +323,8 @@ export class ControlServer {
       if (operation.changes && !mayChange(peer)) {
         throw new Failure(
           Exit.noPermission,
-          `${request.command}: user ${peer.uid} may look but not change: ` +
-            `ask root (sudo), or user ${Deno.uid()}, who runs the node`,
+          `user ${peer.uid} may look but not change: ask root (sudo)` +
+            (Deno.uid() === 0 ? "" : `, or user ${Deno.uid()}, who runs the node`),
         );
       }
       client.setTimeout(0);

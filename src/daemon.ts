@@ -201,8 +201,8 @@ class Front {
     this.io.out(`${self.name} is ${addresses} in mesh ${shortMeshId(mesh.id)} (${mesh.name})`);
     if (node.isFirstStart && isInPlaceOf(self.name, node.wantedName)) {
       this.io.out(
-        `another has the name ${node.wantedName}: an admin's node gives this one the next that is free, and ` +
-          `on an admin  ${programName(this.io, "approve")} --name NAME ${self.key}  any other`,
+        `another has the name ${node.wantedName}, so this one is ${self.name}; for any other name, on an admin:  ` +
+          `${programName(this.io, "approve")} --name NAME ${self.key}`,
       );
     }
     if (!node.hasMeshKey) return;
@@ -230,7 +230,7 @@ class Front {
       if (seed !== undefined) {
         const line = joinLineAt(this.io, seed, token);
         this.io.out(
-          `where that reaches this one at another place than ${seed}, put that in:  ${line}`,
+          `where that machine needs another address than ${seed}, put it in place of this one:  ${line}`,
         );
       }
       const warning = reachOf(seeds);

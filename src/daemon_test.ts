@@ -404,7 +404,9 @@ Deno.test("invariant 7: of two that want one name the second gets the next free 
     }
     const second = twins[names.indexOf("twin-2")];
     assert.deepEqual(names.sort(), ["twin", "twin-2"]);
-    await second?.until(/^another has the name twin: .* approve --name NAME [0-9a-f]{64} /m);
+    await second?.until(
+      /^another has the name twin, so this one is .* approve --name NAME [0-9a-f]{64}$/m,
+    );
     const ends = await Promise.all([...twins, node].map((running) => running.end("SIGINT")));
     assert.equal(ends.filter(({ out }) => out.includes("another has the name")).length, 1);
   }));

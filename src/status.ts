@@ -238,7 +238,7 @@ function guestState(guest: GuestStatus): string {
         ? "; not heard since this node was started"
         : `; silent ${duration(heard_s)}`;
     case "offline":
-      return "; which is offline";
+      return ", which is offline";
     case "elsewhere":
       return "";
   }

@@ -90,7 +90,7 @@ Deno.test("a guest shows its host, and at its host whether it is there", () => {
     "guest of a-long-name; not heard since this node was started",
   );
   assert.equal(text({ state: "elsewhere" }), "guest of a-long-name");
-  assert.equal(text({ state: "offline" }), "guest of a-long-name; which is offline");
+  assert.equal(text({ state: "offline" }), "guest of a-long-name, which is offline");
   assert.equal(guestsText([]), "no guests");
   assert.match(peersText([], [PHONE]), /^ADDRESS .*\n100\.64\.9\.9 +phone +family/);
 });

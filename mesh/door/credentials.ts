@@ -114,8 +114,7 @@ function recall({ crypto, identity, snapshot }: CredentialSources): Decoded<
       `state: this node left the mesh ${
         inWords(crypto, genesis)
       } for good, and its key cannot come back: ` +
-        "to join it, or another, move its state folder away, or use another state folder (`shoal identity renew` needs a " +
-        "node that runs)",
+        "to join it, or another, move its state folder away, or use another state folder",
     );
   }
   const text = snapshot.admission && fromBase64url(snapshot.admission);

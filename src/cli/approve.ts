@@ -6,13 +6,13 @@ import { inWordsOf } from "./typed.ts";
 
 export const approve: Command = {
   usage:
-    "approve [--name N] [--groups A,B] [--yes] [--interface IF | --state DIR] [--json] NAME|KEY",
+    "approve [--name N] [--groups a,b] [--yes] [--interface IF | --state DIR] [--json] NAME|KEY",
   help: `Admits a node that asked to join without a token; status lists those that wait. It has to
 be run on an admin node: by NAME on the one that was asked, by the whole KEY on any. What is a
 member already is renewed: it lasts a year from now.
 
   --name N         what the mesh calls it (default: the name that it asked for)
-  --groups A,B     the groups that it will be in
+  --groups a,b     the groups that it will be in
   --yes            sign although no member has answered since this node was started
 ${INSTANCE_HELP}`,
   async run(args, io) {

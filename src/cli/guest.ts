@@ -57,7 +57,7 @@ any admin can end it; each node serves up to 64.
                       where the device reaches this node (default: --advertise of the node, else
                       its public address)
   --expires TIME      how long it is served: 12h, 7d, 365d (default 365d)
-  --groups A,B        the groups that it is in
+  --groups a,b        the groups that it is in
   --dns ADDRESS,...   what the file says of DNS (default: nothing): addresses and domains to search, or
                       host: this node, which answers the names of the mesh. Most apps ask there
                       for every other name, too, and this node knows none

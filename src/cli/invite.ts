@@ -22,14 +22,14 @@ const LONGEST = 3660 * 86_400;
 
 export const invite: Command = {
   usage:
-    "invite [--uses N] [--expires TIME] [--groups A,B] [--seed HOST:PORT]... ... | --list | --revoke ID",
+    "invite [--uses N] [--expires TIME] [--groups a,b] [--seed HOST:PORT]... ... | --list | --revoke ID",
   help: `Prints the line that lets a new machine join this mesh. The token in it is a secret:
 whoever has it can join until it is used up or expires.
 
   --uses N         how many machines may join with it (default 1)
   --expires TIME   how long it is valid: 90s, 15m, 24h, 30d (default 24h)
   --member-days N  how long a membership lasts (default 365)
-  --groups A,B     the groups that the joiner will be in
+  --groups a,b     the groups that the joiner will be in
   --flags relay    what the joiner may do (granted for later: no node carries the traffic
                    of others yet)
   --seed HOST:PORT a place at which this machine is reached and that it cannot know itself
