@@ -15,11 +15,19 @@ export const CLOCKS_DIFFER = 300_000;
 /** Milliseconds ahead of our clock at which each kind ends; of the last kind is what lies further ahead. */
 const KINDS = [30_000, 60_000, 120_000, 180_000, 240_000, CLOCKS_DIFFER];
 
+/**
+ * Of a member's timestamps that our clock has not reached, so many are known one by one: more than it sends in 5 minutes, at
+ * one in 5 s. Of more, the first that was taken is forgotten.
+ */
+export const AHEAD_MAX = 128;
+
 const NEVER: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
 
 export class Timestamps {
   /** The greatest of each kind that was taken: survives key zeroing, down and up, and roaming. */
   readonly #greatest: Uint8Array[] = [NEVER];
+  /** A member's that our clock has not reached, as they were taken: each of them comes to be of nearer kinds. */
+  #ahead: Uint8Array[] = [];
 
   /** @param isMember whether what lies ahead of our clock, `wall` in unix ms, is looked at apart */
   isNews(timestamp: Uint8Array, wall: number, isMember: boolean): boolean {
@@ -27,7 +35,7 @@ export class Timestamps {
     const kind = isMember ? kindOf(timestamp, wall) : 0;
     if (!isAfter(timestamp, this.#of(0)) || !isAfter(timestamp, this.#of(kind))) return false;
     // A copy of what was ahead comes as another kind when our clock has come nearer.
-    return !isMember || !this.#greatest.some((one) => isSame(one, timestamp));
+    return !isMember || !this.#ahead.some((one) => isSame(one, timestamp));
   }
 
   /** It is authentic, and {@link isNews}. */
@@ -35,13 +43,18 @@ export class Timestamps {
     const kind = isMember ? kindOf(timestamp, wall) : 0;
     while (this.#greatest.length <= kind) this.#greatest.push(NEVER);
     this.#greatest[kind] = timestamp;
+    if (!isMember || wallOf(timestamp) <= wall) return;
+    this.#ahead.push(timestamp);
+    if (this.#ahead.length > AHEAD_MAX) this.#ahead.shift();
   }
 
   /** What our clock has reached stands for all that came before it. */
   #settle(wall: number): void {
-    for (const one of this.#greatest) {
-      if (wallOf(one) <= wall && isAfter(one, this.#of(0))) this.#greatest[0] = one;
+    const isReached = (one: Uint8Array) => wallOf(one) <= wall;
+    for (const one of [...this.#greatest, ...this.#ahead]) {
+      if (isReached(one) && isAfter(one, this.#of(0))) this.#greatest[0] = one;
     }
+    this.#ahead = this.#ahead.filter((one) => !isReached(one));
   }
 
   #of(kind: number): Uint8Array {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { nextTimestamp, TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
-import { CLOCKS_DIFFER, Timestamps } from "./timestamps.ts";
+import { AHEAD_MAX, CLOCKS_DIFFER, Timestamps } from "./timestamps.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 const HOUR = 3_600_000;
@@ -66,4 +66,28 @@ Deno.test("R37: a copy of what was ahead is none of now while our clock comes ne
       assert.ok(!take(timestamps, NOW + of, now), `${of} ms ahead, ${now - NOW} ms later`);
     }
   }
+});
+
+Deno.test("R37: each timestamp of a member is taken once, however far ahead its clock is, and in whatever order copies come", () => {
+  for (const ahead of [10_000, 45_000, 100_000, 235_000, 290_000, HOUR]) {
+    const timestamps = new Timestamps();
+    const taken: number[] = [];
+    for (let ms = 0; ms < 60_000; ms += 5_000) {
+      assert.ok(take(timestamps, NOW + ms + ahead, NOW + ms), `its clock is ${ahead} ms ahead`);
+      taken.push(NOW + ms + ahead);
+    }
+    for (let ms = 60_000; ms < ahead + 120_000; ms += 5_000) {
+      for (const of of taken) assert.ok(!take(timestamps, of, NOW + ms), `a copy ${ms} ms later`);
+    }
+  }
+});
+
+Deno.test("R37: of timestamps ahead only the last 128 are known one by one, and those of a member that sends all it may for 5 minutes are", () => {
+  assert.ok(AHEAD_MAX * 5_000 >= 2 * CLOCKS_DIFFER);
+  const timestamps = new Timestamps();
+  const far = (n: number) => NOW + HOUR + n * 1_000;
+  for (let n = 0; n <= AHEAD_MAX; n++) assert.ok(take(timestamps, far(n), NOW));
+  const near = NOW + HOUR - 20_000; // Our clock has come nearer, and all are of nearer kinds.
+  assert.ok(!take(timestamps, far(1), near));
+  assert.ok(take(timestamps, far(0), near), "the first one is forgotten");
 });
