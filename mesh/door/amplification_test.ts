@@ -1,6 +1,6 @@
 /** Item 6, invariant 10, T34: what nodes send to places that never asked for it, over whole nodes. */
 import assert from "node:assert/strict";
-import type { Endpoint } from "../endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { nobleCrypto as crypto } from "../noble_crypto.ts";
 import { encodePing, PING_MAX, PING_MIN } from "../pings.ts";
 import { Insider } from "../sim/insider.ts";
@@ -353,6 +353,57 @@ Deno.test("T34: a place that a member has given up gets no more than comes in it
     }
   }
   assert.ok(went < 1.2 * came, `${went} bytes for ${came} in the last minute`);
+});
+
+Deno.test("T34: however many places a member has proven, what it asks for from one that it has not goes to one of them, and to its own", () => {
+  const { lab, founder, others: [bad] } = village(toyCrypto, ["bad", "other", "third"], 31);
+  assert.ok(bad);
+  const home = bad.address;
+  const insider = new Insider(bad);
+  const sendFrom = (address: string, body: Parameters<Insider["gossip"]>[1]) => {
+    bad.address = address;
+    insider.gossip(founder, body);
+    bad.address = home;
+  };
+  const proven = [1, 2, 3].map((n) => place(n));
+  for (const one of proven) {
+    lab.attach(one, (bytes) => {
+      bad.address = formatEndpoint(one);
+      insider.isPolite = true;
+      bad.host.deliver(founder.address, bytes);
+      bad.address = home;
+    });
+  }
+  insider.spread(founder, insider.describe({ endpoints: proven }));
+  lab.run(2_000);
+  for (const one of proven) {
+    sendFrom(formatEndpoint(one), { kind: "news" });
+    lab.run(3_000);
+  }
+  const seen = formatEndpoint(place(9));
+  const places = [home, seen, ...proven.map(formatEndpoint)];
+  const left = new Map<string, number>();
+  lab.tap = ({ bytes, to }, from) => {
+    const at = formatEndpoint(to);
+    if (from !== founder || !places.includes(at)) return;
+    left.set(at, (left.get(at) ?? 0) + bytes.length);
+  };
+  let came = 0;
+  const sent = lab.network.send.bind(lab.network);
+  lab.network.send = (from, to, bytes, size) => {
+    if (from === seen) came += bytes.length;
+    sent(from, to, bytes, size);
+  };
+  insider.isPolite = false; // What comes from the others proves nothing more.
+  const mask = new Uint8Array(BUCKETS / 8).fill(255);
+  for (let seq = 0; seq < 600; seq++) {
+    sendFrom(seen, seq % 2 ? { kind: "pull", seq, mask, after: undefined } : { kind: "ping", seq });
+    lab.run(100);
+  }
+  assert.equal(left.size, 2, [...left.keys()].join());
+  assert.ok(came > 0 && left.has(seen));
+  const bytes = Iterator.from(left.values()).reduce((sum, one) => sum + one, 0);
+  assert.ok(bytes < 3 * came, `${bytes} bytes for ${came}`);
 });
 
 Deno.test("idle members, and two that use a tunnel, prove their places again before any limit", () => {

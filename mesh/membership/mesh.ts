@@ -1076,18 +1076,18 @@ export class Mesh {
     this.#isQuiet = false;
   }
 
-  /** Seals for a member and sends to wherever it may be. @returns whether it went anywhere */
+  /** Seals for a member and sends to wherever it may be. @returns to how many places */
   send(
     now: Now,
     to: MemberId,
     kind: PayloadKind,
     payload: Uint8Array,
     out: Outbox<NodeEvent>,
-  ): boolean {
+  ): number {
     const member = this.roster.get(to);
     // One datagram for all places, of which at most one copy is delivered.
     const bytes = member && this.#seal.seal(to, kind, payload);
-    return member && bytes ? this.#sendTo(now, member, () => bytes, out) : false;
+    return member && bytes ? this.#sendTo(now, member, () => bytes, out) : 0;
   }
 
   /** The same with other content for each place. */
@@ -1108,11 +1108,11 @@ export class Mesh {
     member: Member,
     bytesFor: (place: Endpoint) => Uint8Array | undefined,
     out: Outbox<NodeEvent>,
-  ): boolean {
+  ): number {
     if (this.isStranger(member)) this.#unheard.add(member);
     else this.unintroduced.delete(member.id);
-    if (this.unintroduced.has(member.id)) return false;
-    let isSent = false;
+    if (this.unintroduced.has(member.id)) return 0;
+    let places = 0;
     for (const place of this.roster.places(member, now)) {
       // Whoever was never heard may not know us: the few datagrams that may go there are greetings.
       if (isUnheard(member) && !this.contacts.isRemembered(place.to, member.id)) continue;
@@ -1120,9 +1120,9 @@ export class Mesh {
       const bytes = bytesFor(place.to);
       if (!bytes) continue;
       out.send({ bytes, ...place });
-      isSent = true;
+      places++;
     }
-    return isSent;
+    return places;
   }
 
   #swimOut(now: Now, out: Outbox<NodeEvent>): SwimOutbox {

@@ -457,8 +457,9 @@ export class Roster {
    * copies are one datagram, so at most one of them is delivered.
    *
    * A place that the member has not proven is not enough, however lately it was heard there: a copy of its key, or of ours,
-   * can seal one datagram at any place. Until the proof the others are tried, too, so that a member that has not moved
-   * answers from where it is. One that has moved proves its new place within a round trip.
+   * can seal one datagram at any place. Until the proof the one that the member proved last is tried, too, so that a member
+   * that has not moved answers from where it is. One that has moved proves its new place within a round trip. The others
+   * are tried where it has proven none: who has proven several would get each answer at all of them.
    */
   places(member: Member, now: Now): { to: Endpoint; from?: Source }[] {
     const { id, observed, record } = member;
@@ -467,6 +468,7 @@ export class Roster {
     const isFresh = observed && now.boot - observed.at < FRESH;
     if (seen && isFresh && this.contacts.isProven(now, seen.to, id)) return [seen];
     const home = this.contacts.homeOf(id);
+    if (seen && isFresh && home) return [seen, { to: home }];
     const places: { to: Endpoint; from?: Source }[] = seen ? [seen] : [];
     for (const to of home ? [home, ...record.endpoints] : record.endpoints) {
       if (!places.some((known) => sameEndpoint(known.to, to))) places.push({ to });

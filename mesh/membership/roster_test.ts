@@ -111,6 +111,8 @@ Deno.test("a member heard of lately where it has proven to be is there; otherwis
   member.observed = { endpoint: endpoint(9), source: undefined, at: now.boot };
   contacts.proven(now, endpoint(5), member.id);
   contacts.proven(now, endpoint(8), member.id);
+  assert.deepEqual(places(), [9, 8], "one place that it has proven, and not each of them");
+  member.observed = { ...member.observed, at: now.boot - 30_000 };
   assert.deepEqual(places(), [9, 8, 1, 2], "where it was last comes before what it says");
 });
 

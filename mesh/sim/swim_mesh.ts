@@ -87,7 +87,7 @@ export class SwimMesh {
     const rumours: Rumour[] = [];
     const events: SwimEvent[] = [];
     const out: SwimOutbox = {
-      message: (to, message) => messages.push([to, message]) > 0,
+      message: (to, message) => Math.min(1, messages.push([to, message])),
       rumour: (_from, rumour) => rumours.push(rumour),
       event: (event) => events.push(event),
     };
@@ -237,4 +237,4 @@ function recordOf(id: MemberId, version: number): Rumour {
   return { kind: RECORD, key: id, version, bytes: new Uint8Array(300) };
 }
 
-const NOBODY: SwimOutbox = { message: () => false, rumour: () => {}, event: () => {} };
+const NOBODY: SwimOutbox = { message: () => 0, rumour: () => {}, event: () => {} };

@@ -146,6 +146,17 @@ export class Gossip {
     const { status, incarnation } = to;
     const view = this.options.lifeguard ? { status, incarnation } : undefined;
     const own = this.members.self.incarnation;
-    return this.moment.out.message(to.id, { incarnation: own, view, body, claims, rumours });
+    const places = this.moment.out
+      .message(to.id, { incarnation: own, view, body, claims, rumours });
+    // What goes to one place was paid for, if it is an answer. What leaves beside it counts as well.
+    if (places > 1) this.answers.spend(to, (places - 1) * sizeOf(body, claims, rumours));
+    return places > 0;
   }
+}
+
+function sizeOf(body: Body, claims: readonly Claim[], rumours: readonly Rumour[]): number {
+  let size = bodySize(body);
+  for (const claim of claims) size += claimSize(claim);
+  for (const rumour of rumours) size += rumourSize(rumour);
+  return size;
 }

@@ -23,9 +23,9 @@ export type SwimEvent =
 export interface SwimOutbox {
   /**
    * To be encoded, sealed for this member and sent; it is never retried by whoever sends it.
-   * @returns false: nothing was sent, since nothing may go to where it is just now
+   * @returns to how many places; 0: nothing was sent, since nothing may go to where it is just now
    */
-  readonly message: (to: MemberId, message: Message) => boolean;
+  readonly message: (to: MemberId, message: Message) => number;
   /**
    * A rumour newer than the one that swim holds, as this member passed it on. Nobody has verified
    * it: who finds it true answers with Swim.spread, who does not lets it fall.

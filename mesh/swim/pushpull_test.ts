@@ -47,7 +47,7 @@ class Side {
       assert.ok(encode(message, LIMIT).length <= LIMIT);
       this.box.push(message);
       this.sent.push(message);
-      return true;
+      return 1;
     },
     rumour: (_, rumour) => void this.#inbox.push(rumour),
     event: () => {},

@@ -548,4 +548,4 @@ const DEFAULTS = {
   givenMax: 16_384,
 };
 
-const NOWHERE: SwimOutbox = { message: () => false, rumour: () => {}, event: () => {} };
+const NOWHERE: SwimOutbox = { message: () => 0, rumour: () => {}, event: () => {} };

@@ -47,8 +47,14 @@ class Bench {
     this.events.length = 0;
   }
 
+  /** To how many each message goes. */
+  places = 1;
   readonly out: SwimOutbox = {
-    message: (to, message) => to !== this.unsendable && this.sent.push({ to, message }) > 0,
+    message: (to, message) => {
+      if (to === this.unsendable) return 0;
+      this.sent.push({ to, message });
+      return this.places;
+    },
     rumour: (_, rumour) => void this.rumours.push(rumour),
     event: (event) => void this.events.push(event),
   };
@@ -601,6 +607,20 @@ Deno.test("T39, trust.md 10: what a member gets by asking is bounded by the seco
   bench.sent.length = 0;
   bench.hear(name(2), wantOf(1));
   assert.ok(bytesTo(bench, name(2)) > 1000, "another is not bounded by it");
+});
+
+Deno.test("what goes to several places counts at each of them: the bound is on what leaves", () => {
+  const bench = new Bench(3);
+  bench.places = 3;
+  for (let n = 1; n <= 2000; n++) bench.swim.spread(bench.now(), rumour(n, 1, 1000), bench.out);
+  bench.sent.length = 0;
+  const mask = new Uint8Array(8).fill(255);
+  for (let i = 0; i < 3000; i++) {
+    bench.hear(name(1), { kind: "pull", seq: i, mask, after: undefined });
+    bench.boot += 1000 / 300;
+  }
+  const bytes = bench.places * bytesTo(bench, name(1));
+  assert.ok(bytes > 600_000 && bytes <= 256_000 + 10 * 64_000 + 30_000, `${bytes} bytes`);
 });
 
 Deno.test("what was given of late is remembered up to a limit, at which nothing is given", () => {
