@@ -38,9 +38,14 @@ enum shoal_status peer_install(struct peer *peer, struct session_table *table,
     if (status != SHOAL_OK)
         return status;
     struct session **slots = peer->sessions;
-    drop(table, slots[PEER_PREVIOUS]);
-    slots[PEER_PREVIOUS] = NULL;
-    if (session->role == SHOAL_ROLE_RESPONDER) {
+    bool is_responder = session->role == SHOAL_ROLE_RESPONDER;
+    /* Who has a copy of a key begins handshakes and confirms none: the peer may still send by it.
+     */
+    if (!is_responder || !peer->staying) {
+        drop(table, slots[PEER_PREVIOUS]);
+        slots[PEER_PREVIOUS] = NULL;
+    }
+    if (is_responder) {
         drop(table, slots[PEER_NEXT]);
         slots[PEER_NEXT] = session;
     } else {

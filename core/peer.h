@@ -30,7 +30,8 @@ struct peer {
     bool gso_told;      /* that was mailed */
     bool offline;       /* the caller knows that it is not there */
     bool guest;         /* what it and other peers send each other goes through us: forward.h */
-    bool staying;       /* its endpoint moves by shoal_peer_set_endpoint alone */
+    bool staying;       /* its endpoint moves by shoal_peer_set_endpoint alone, and
+                           a session that is not confirmed pushes out none that was */
     uint32_t speaks_for; /* slot of the peer whose routes are its own: another one's where it is a
                             lane; PEER_NOBODY: it was one */
     uint32_t lane;       /* number; 0: it is none */

@@ -338,7 +338,9 @@ SHOAL_API int32_t shoal_peer_set_guest(shoal_device_t device, shoal_peer_t peer,
  * another place move it, and so whoever has the keys leads what is sent to it to a third party, by
  * one packet with an invented source. With this the data counts, and where it came from is mailed
  * (SHOAL_MAIL_ENDPOINT_MOVED, at most ten times a second and peer): the caller finds out whether
- * the peer is there. Without an endpoint the first packet sets it.
+ * the peer is there. Without an endpoint the first packet sets it. A responder's session, too,
+ * takes the place of none but an earlier unconfirmed one, until it is confirmed: R42 frees the
+ * previous one, by which the peer may send where both sides have begun at once.
  */
 SHOAL_API int32_t shoal_peer_set_staying(shoal_device_t device, shoal_peer_t peer,
                                          uint32_t staying);

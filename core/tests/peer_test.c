@@ -97,6 +97,24 @@ static void a_responders_session_waits_in_next_and_frees_previous(void **state) 
     stop();
 }
 
+static void of_a_peer_that_stays_no_unconfirmed_session_pushes_out_one_that_receives(void **state) {
+    (void)state; /* ours, instead of R42 */
+    start();
+    peer->staying = true;
+    install(SHOAL_ROLE_INITIATOR, 1);
+    install(SHOAL_ROLE_INITIATOR, 2);
+    for (uint32_t next = 3; next < 6; next++) {
+        install(SHOAL_ROLE_RESPONDER, next);
+        expect(1, 2, next);
+    }
+    peer_confirm(peer, &table);
+    expect(2, 5, 0);
+    install(SHOAL_ROLE_RESPONDER, 6);
+    install(SHOAL_ROLE_INITIATOR, 7);
+    expect(6, 7, 0);
+    stop();
+}
+
 static void confirmation_moves_every_slot_one_back(void **state) {
     (void)state; /* R43 */
     start();
@@ -157,6 +175,7 @@ int main(void) {
         cmocka_unit_test(an_initiators_session_is_current_at_once),
         cmocka_unit_test(a_waiting_next_becomes_previous_and_the_old_current_goes),
         cmocka_unit_test(a_responders_session_waits_in_next_and_frees_previous),
+        cmocka_unit_test(of_a_peer_that_stays_no_unconfirmed_session_pushes_out_one_that_receives),
         cmocka_unit_test(confirmation_moves_every_slot_one_back),
         cmocka_unit_test(another_endpoint_is_another_path),
         cmocka_unit_test(a_handle_is_never_valid_again),

@@ -410,9 +410,9 @@ export class DataPlane {
     this.crypto.wipe(session.sendKey, session.receiveKey);
     this.#sessions.set(keys.localIndex, { peer, keys });
     if (session.role === "responder") {
-      this.#free(peer.next, peer.previous);
-      peer.previous = undefined;
-      peer.next = keys; // R42
+      this.#free(peer.next, peer.isStaying ? undefined : peer.previous);
+      if (!peer.isStaying) peer.previous = undefined;
+      peer.next = keys; // R42, and what ours is instead
       return;
     }
     this.#free(peer.previous, peer.next && peer.current); // R41

@@ -362,7 +362,8 @@ function install(
   { keys, suite }: Finished,
 ): void {
   const isInitiator = role === "initiator";
-  device.applySlots(peer, peer.slots.install(role, { localIndex, birth: step.boot, suite }));
+  const slot = { localIndex, birth: step.boot, suite };
+  device.applySlots(peer, peer.slots.install(role, slot, peer.isStaying));
   step.out.command({
     kind: "installSession",
     peer: peer.id,

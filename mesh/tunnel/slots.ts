@@ -32,6 +32,7 @@ interface Installation {
   readonly before: State;
   readonly role: Session["role"];
   readonly slot: Slot;
+  readonly keepsPrevious: boolean;
 }
 
 /** Installations to remember: a peer's are 20 ms apart at least (R39), mail is younger than that. */
@@ -56,12 +57,15 @@ export class Slots {
     return slotsOf(this.#state);
   }
 
-  /** R41: an initiator's session is current at once. R42: a responder's waits in next. */
-  install(role: Session["role"], slot: Slot): SlotChange {
+  /**
+   * R41: an initiator's session is current at once. R42: a responder's waits in next.
+   * @param keepsPrevious  ours, instead of R42: until it is confirmed it frees nothing but an older one in next
+   */
+  install(role: Session["role"], slot: Slot, keepsPrevious = false): SlotChange {
     const before = this.#state;
-    this.#history.push({ before, role, slot });
+    this.#history.push({ before, role, slot, keepsPrevious });
     if (this.#history.length > MAX_HISTORY) this.#history.shift();
-    this.#state = installed(before, role, slot);
+    this.#state = installed(before, role, slot, keepsPrevious);
     return difference(slotsOf(before), this.all);
   }
 
@@ -80,7 +84,9 @@ export class Slots {
       if (late < 0 || !displaced) return undefined;
       this.#history = [];
       this.#state = confirmed(displaced.before);
-      for (const { role, slot } of [displaced, ...later]) this.install(role, slot);
+      for (const { role, slot, keepsPrevious } of [displaced, ...later]) {
+        this.install(role, slot, keepsPrevious);
+      }
     }
     return difference(before, this.all);
   }
@@ -94,10 +100,14 @@ export class Slots {
   }
 }
 
-function installed(state: State, role: Session["role"], slot: Slot): State {
-  return role === "initiator"
-    ? { previous: state.next ?? state.current, current: slot }
-    : { current: state.current, next: slot };
+function installed(
+  { previous, current, next }: State,
+  role: Session["role"],
+  slot: Slot,
+  keepsPrevious: boolean,
+): State {
+  if (role === "initiator") return { previous: next ?? current, current: slot };
+  return keepsPrevious ? { previous, current, next: slot } : { current, next: slot };
 }
 
 function confirmed(state: State): State {

@@ -29,6 +29,18 @@ Deno.test("R41: an unconfirmed next becomes previous, and the old current is fre
   assert.deepEqual(indices(slots.all), [3, 4]);
 });
 
+Deno.test("R42, ours for members: a responder's session that is not confirmed frees none but an older one", () => {
+  const slots = new Slots();
+  slots.install("initiator", slot(1), true);
+  slots.install("initiator", slot(2), true);
+  assert.deepEqual(slots.install("responder", slot(3), true).freed, []);
+  assert.deepEqual(indices(slots.install("responder", slot(4), true).freed), [3]);
+  assert.deepEqual(indices(slots.all), [1, 2, 4]);
+  // Core had it confirmed before: that is put where it belongs, and the last is kept.
+  assert.deepEqual(indices(slots.confirm(3)?.added ?? []), [3]);
+  assert.deepEqual(indices(slots.all), [2, 3, 4]);
+});
+
 Deno.test("R42: a responder's session waits in next, previous and an older next are freed", () => {
   const slots = new Slots();
   slots.install("initiator", slot(1));
