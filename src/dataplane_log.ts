@@ -39,6 +39,12 @@ export function logTunnel(log: Logger, peer: string, event: TunnelEvent): void {
         peer,
         seconds: Math.round(event.aheadMs / 1000),
       });
+    case "handshakesUnfinished":
+      return log.warn(
+        "somebody begins handshakes with a copy of {peer}'s key, or of this node's, from {endpoint}, and does " +
+          "not finish them: look who can read the disks and backups of both",
+        { peer, endpoint: formatEndpoint(event.endpoint) },
+      );
     case "lowOrderKey":
       return log.error("the key of {peer} is no usable public key: nothing is sent to it", {
         peer,

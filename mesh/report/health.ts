@@ -100,6 +100,7 @@ const CHECKS: readonly MeshCheck[] = [
   numbers,
   untimely,
   outdated,
+  unfinished,
   alone,
   ownName,
   ownAddress,
@@ -260,6 +261,22 @@ function outdated(now: Now, { roster }: Mesh, { tunnels }: ReportSources): strin
     `clock: handshakes of ${names.join(", ")} bear an older time than earlier ones, so this node ` +
     "begins them instead: compare the clocks of both machines; if they agree, somebody sends copies",
   ];
+}
+
+/** In whose name handshakes are begun by somebody who has no session of it. */
+function unfinished(now: Now, { roster }: Mesh, { tunnels }: ReportSources): string[] {
+  return Iterator.from(tunnels.unfinished(now)).take(LINES_EACH).flatMap(({ peer, place }) => {
+    const member = roster.byPeer(peer);
+    if (!member) return [];
+    const name = roster.nameOf(member.id) || member.id.slice(0, 16);
+    return [
+      `key: somebody begins handshakes with a copy of ${name}'s key, or of this node's, from ` +
+      `${
+        placeOf(place)
+      }, and does not finish them: look who can read the disks and backups of both; ` +
+      "`shoal identity renew` gives a machine a new key",
+    ];
+  }).toArray();
 }
 
 function overuse(_now: Now, mesh: Mesh): string[] {

@@ -210,6 +210,22 @@ Deno.test("R37, R38: a copy of a member's initiation costs a handshake of ours t
   assert.equal(bob.delivered.length, delivered + 1, "the session that both have is a good one");
 });
 
+Deno.test("R12: handshakes that are begun in a member's name and not finished are no answer of the member's", () => {
+  const { lab, alice, bob, aliceAtBob } = two();
+  bob.step((_, out) => bob.tunnels.stay(aliceAtBob, out));
+  alice.say(bob);
+  lab.run(10_000);
+  lab.isLost = () => true;
+  for (let second = 0; second < 17; second++) {
+    bob.say(alice);
+    if (second % 14 === 0) bob.arrive(initiation(alice, bob), alice.endpoint);
+    lab.run(1_000);
+  }
+  assert.equal(bob.tunnels.counters.initiationsTaken, 3);
+  const [after = 0] = bob.sentAt(1);
+  assert.ok(after >= 26_000 && after < 26_500, `${bob.sentAt(1)}`);
+});
+
 Deno.test("R37: a member whose clock went back an hour with a start gets its session by our handshake", () => {
   const { lab, alice, bob, aliceAtBob } = two();
   bob.step((_, out) => bob.tunnels.stay(aliceAtBob, out));

@@ -53,3 +53,6 @@ export const ELSEWHERE_AFTER = 1_000;
 export const OUTDATED_FOR = 600_000;
 /** For how long such ones must have come before: a clock that was put right a moment ago is no news. */
 export const OUTDATED_SINCE = 60_000;
+
+/** Ours, not WireGuard's: how long people hear of handshakes that are begun in a member's name and not finished. */
+export const NAMED_FOR = 600_000;

@@ -41,7 +41,7 @@ const NOTHING = new Uint8Array(0);
  */
 export function wantHandshake(device: Device, step: Step, peer: Peer, wish: Wish): void {
   if (device.timers.has(peer.id, "handshake retry")) return;
-  const allowedAt = peer.lastHandshakeSent + REKEY_TIMEOUT;
+  const allowedAt = Math.max(peer.lastHandshakeSent, peer.answeredAt) + REKEY_TIMEOUT;
   if (step.boot < allowedAt) {
     peer.wish = wish;
     device.timers.set(peer.id, "handshake wanted", allowedAt);
@@ -181,7 +181,6 @@ function receiveInitiation(
     return undefined;
   }
   timestamps.take(timestamp, step.wall, asker.isStaying);
-  peer.outdated = undefined;
   peer.lastConsumed = step.boot;
   const aheadMs = wallOf(timestamp) - step.wall;
   if (aheadMs > FUTURE_TIMESTAMP) {
@@ -194,22 +193,36 @@ function receiveInitiation(
     return undefined;
   }
   counters.initiationsTaken++;
-  peer.lastHandshakeReceived = step.boot;
+  if (!peer.isStaying) heardHandshake(step, peer);
   asker.handshakeBytes.received += arrival.bytes.length;
   const localIndex = device.allocateIndex(peer);
   const { from: endpoint, source } = arrival;
   const isThere = peer.endpoint && sameEndpoint(peer.endpoint, endpoint);
-  // A lane is where its peer is. Without a session nothing is sent there that it has not asked for.
+  // A lane is where its peer is. Where ours go to is not for whoever begins one with a copied key to say.
   if (lane > 0) peer.offered = undefined;
-  else if (!peer.isStaying || isThere || !device.maySend(step, peer)) {
+  else if (!peer.isStaying || isThere || !peer.endpoint) {
     moveEndpoint(step, peer, endpoint, source);
     peer.offered = undefined;
   } else peer.offered = { localIndex, endpoint, ...(source && { source }) };
   install(device, step, peer, "responder", localIndex, message.sender, response.finished);
   const bytes = encodeResponse(localIndex, message.sender, response.parts);
-  sendHandshake(step, peer, bytes, arrival.from);
+  sendHandshake(step, peer, bytes, arrival.from, peer.isStaying);
   counters.responsesSent++;
+  if (peer.isStaying) begun(device, step, peer, endpoint);
   return asker.id;
+}
+
+/** It is the peer's own, and no copy's: it counts as a sign of life, and its clock is well. */
+function heardHandshake(step: Step, peer: Peer): void {
+  peer.lastHandshakeReceived = step.boot;
+  peer.outdated = undefined;
+}
+
+/** Ours, not WireGuard's: a handshake of a member was answered, and is not finished yet. */
+function begun(device: Device, step: Step, peer: Peer, from: Endpoint): void {
+  if (peer.answeredAt === -Infinity) peer.answeredAt = step.boot;
+  const mustAsk = peer.unfinished.begin(step.boot, from);
+  if (mustAsk && peer.endpoint) wantHandshake(device, step, peer, { kind: "asked" });
 }
 
 /**
@@ -286,6 +299,14 @@ export function handshakeDone(
   peer.wish = undefined;
   peer.retries = 0;
   peer.elsewhere = undefined;
+  peer.answeredAt = -Infinity;
+  if (role === "responder") {
+    if (peer.isStaying) heardHandshake(step, peer);
+    peer.unfinished.finish();
+  } else if (peer.unfinished.answered(step.boot) && peer.unfinished.place) {
+    const { place } = peer.unfinished;
+    step.out.event({ kind: "handshakesUnfinished", peer: peer.first.id, endpoint: place });
+  }
   peer.lastSession = { wall: step.wall, boot: step.boot };
   if (peer.endpoint && peer.lane === 0) {
     step.out.event({ kind: "handshakeDone", peer: peer.id, role, endpoint: peer.endpoint });
@@ -341,9 +362,15 @@ function sameSource(a: Source | undefined, b: Source | undefined): boolean {
   return a.ifindex === b.ifindex && sameBytes(a.address, b.address);
 }
 
-function sendHandshake(step: Step, peer: Peer, bytes: Uint8Array, to: Endpoint): void {
+function sendHandshake(
+  step: Step,
+  peer: Peer,
+  bytes: Uint8Array,
+  to: Endpoint,
+  isAnybodys = false,
+): void {
   peer.cookies.stamp(step.boot, bytes);
-  peer.lastHandshakeSent = step.boot;
+  if (!isAnybodys) peer.lastHandshakeSent = step.boot;
   peer.first.handshakeBytes.sent += bytes.length;
   // Our address there means nothing at another place.
   const isThere = peer.endpoint && sameEndpoint(peer.endpoint, to);

@@ -7,6 +7,7 @@ import type { PendingInitiation } from "../noise/handshake.ts";
 import { TIMESTAMP_LENGTH } from "../noise/tai64n.ts";
 import { Slots } from "./slots.ts";
 import { Timestamps } from "./timestamps.ts";
+import { Unfinished } from "./unfinished.ts";
 
 /** Why a handshake is wanted, and so what must still hold when it may be sent (R38). */
 export type Wish =
@@ -70,13 +71,23 @@ export class Peer {
   sentTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
   /** When its last initiation was taken (R39). Boot ms, as all that follow. */
   lastConsumed = -Infinity;
-  /** When we last sent an initiation or a response (R38, R59). */
+  /** When we last sent an initiation or, to one that does not stay, a response (R38, R59). */
   lastHandshakeSent = -Infinity;
+  /**
+   * Of one that stays: when we first answered a handshake of its since one was finished. It alone puts ours off (R38):
+   * whoever begins handshakes in its name and finishes none would put it off for ever.
+   */
+  answeredAt = -Infinity;
+  /** Of one that stays. */
+  readonly unfinished = new Unfinished();
   /** Known not to be there. */
   isOffline = false;
   /** When we last heard that its program has started anew, and did not wait for R38. */
   startedAnewAt = -Infinity;
-  /** When we last received an authentic initiation or response (R59, R60). */
+  /**
+   * When we last received an authentic initiation or response (R59, R60). Of one that stays an initiation counts when it is
+   * finished: before that it may be anybody's with a copy of its key, or of ours.
+   */
   lastHandshakeReceived = -Infinity;
   /** Bytes of handshake messages to and, authenticated, from the peer: `wg show` counts them too. */
   readonly handshakeBytes = { sent: 0, received: 0 };

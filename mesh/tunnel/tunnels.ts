@@ -257,13 +257,17 @@ export class Tunnels {
     openLanes(this.#device, step, peer);
   }
 
-  /** A peer sends by a session that we do not have, and has one that we know: that of a lane, then. */
+  /**
+   * A peer sends by a session that we do not have, and has one that we know: that of a lane, then. Or it was pushed out by
+   * that of a handshake which somebody began in its name: then it gets the next one.
+   */
   mendLanes(now: Now, id: PeerId, out: Out): void {
     const step = this.#begin(now, out);
     const device = this.#device;
     const peer = device.peers.get(id);
     if (!peer || !device.isUp) return;
     openLanes(device, step, peer);
+    if (peer.unfinished.isOpen(step.boot)) wantHandshake(device, step, peer, { kind: "asked" });
     for (const lane of peer.lanes) {
       if (!device.maySend(step, lane)) wantHandshake(device, step, lane, { kind: "asked" });
     }
@@ -424,6 +428,7 @@ export class Tunnels {
     if (step.boot >= peer.startedAnewAt + REKEY_TIMEOUT) {
       peer.startedAnewAt = step.boot;
       peer.lastHandshakeSent = -Infinity;
+      peer.answeredAt = -Infinity;
       timers.clear(id, "handshake retry");
     }
     if (isWanted) wantHandshake(device, step, peer, { kind: "asked" });
@@ -521,6 +526,15 @@ export class Tunnels {
     }
   }
 
+  /** Peers in whose names somebody begins handshakes and does not finish them, and from where the last one came. */
+  *unfinished(now: Now): Generator<{ readonly peer: PeerId; readonly place: Endpoint }> {
+    for (const { id: peer, unfinished, lanes } of this.#peers()) {
+      const [place] = [unfinished, ...lanes.map((lane) => lane.unfinished)]
+        .flatMap((one) => one.isNamed(now.boot) && one.place ? [one.place] : []);
+      if (place) yield { peer, place };
+    }
+  }
+
   /** How often the wall clock was set in a row, where that goes on and is no accident; else 0. */
   clockLeaps(now: Now): number {
     return this.#leaps.repeated(now.boot);
@@ -601,6 +615,7 @@ export class Tunnels {
   #stop(step: Step, peer: Peer): void {
     this.#device.forget(step, peer);
     peer.lastHandshakeSent = -Infinity;
+    peer.answeredAt = -Infinity;
     peer.lastHandshakeReceived = -Infinity;
     peer.lastConsumed = -Infinity;
     peer.noAnswerFloor = -Infinity;

@@ -100,6 +100,15 @@ export type TunnelEvent =
   | { readonly kind: "endpointMoved"; readonly peer: PeerId; readonly endpoint: Endpoint }
   /** The peer's timestamp lies ahead of our clock by this much: its clock or ours is wrong (T8). */
   | { readonly kind: "futureTimestamp"; readonly peer: PeerId; readonly aheadMs: number }
+  /**
+   * Somebody at this place begins handshakes in the peer's name, with a copy of its key or of ours, and finishes none, while
+   * the peer itself answers ours.
+   */
+  | {
+    readonly kind: "handshakesUnfinished";
+    readonly peer: PeerId;
+    readonly endpoint: Endpoint;
+  }
   /** The peer's static key is of low order (R25): nothing will ever be sent to it. */
   | { readonly kind: "lowOrderKey"; readonly peer: PeerId }
   /** The boot clock went back: all sessions were dropped (R64). */
