@@ -117,11 +117,20 @@ export class Judge {
     this.#met.delete(id);
   }
 
-  /** The other key with the same tunnel key, where that comes first for this node. */
+  /**
+   * The other key with the same tunnel key, where that comes first for this node. Who is in its table stays there, by a
+   * token or a person's word too, until it is out for another reason.
+   * @param isShown its own signature is at hand: that is worth as much where it is certified
+   */
   mirrorBefore(id: MemberId, isShown = false): MemberId | undefined {
-    const other = mirrorOf(id);
-    if (this.#met.has(other)) return this.statements.mirrorBefore(id, other);
-    return this.statements.mirrorBefore(id, isShown || this.#met.has(id) ? id : undefined);
+    const { statements } = this;
+    const met = [mirrorOf(id), id].find((one) => this.#hasMet(one));
+    return statements.mirrorBefore(id, met ?? (isShown && statements.isHeld(id) ? id : undefined));
+  }
+
+  /** Whether a key is in the table, and nothing that was signed ends it for good. */
+  #hasMet(id: MemberId): boolean {
+    return this.#met.has(id) && !this.statements.hasLeft(id) && !this.statements.isRemoved(id);
   }
 
   /** Whether a key was a member once as far as this node knows, by a certificate or by a token. */

@@ -3,7 +3,7 @@
  * in, and another name or address for whoever lost its own. The token is an admin's word that so many
  * may come; nobody has to be there when they do.
  */
-import type { MemberId } from "./identity.ts";
+import { type MemberId, mirrorOf } from "./identity.ts";
 import { CLOCK_SKEW, type Judge, type Membership } from "./judge.ts";
 import type { Roster } from "./roster.ts";
 import type { Draft } from "./statement.ts";
@@ -48,6 +48,8 @@ export function certifyOnSight(
   if (judge.statements.certifiedBy(token.key).length >= token.uses) return undefined;
   // What has ended as it is signed would be signed again and again, each time under another number.
   if (token.memberUntil < now) return undefined;
+  // Of two with one tunnel key a copy may be the one that came first: a person says which of them is meant.
+  if (judge.admission(mirrorOf(id), now) || judge.mirrorBefore(id)) return undefined;
   return {
     kind: "member",
     certificate: {

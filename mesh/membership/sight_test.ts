@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { adminDraft, DAY, memberDraft, NOW, Signatories, tokenDraft } from "../sim/signatories.ts";
 import { toyCrypto as crypto } from "../sim/toy_crypto.ts";
 import { endorse, requestAdmission } from "./admission.ts";
+import { mirrorOf } from "./identity.ts";
 import { Judge } from "./judge.ts";
 import { NO_PROOF, sequenceOf, signRecord } from "./record.ts";
 import { Roster } from "./roster.ts";
@@ -132,5 +133,18 @@ Deno.test("nobody is certified by a token whose maker has lost its office", () =
   const membership = letIn(society.person(3));
   assert.ok(membership);
   add(society.sign(society.mesh, { kind: "demoted", key: admin.id }));
+  assert.equal(certifyOnSight(judge, roster, membership, NOW), undefined);
+});
+
+Deno.test("item 11: of two with one tunnel key that invites have let in an admin's node certifies neither", () => {
+  const { society, token, judge, roster, letIn } = setUp();
+  const joiner = society.person(3);
+  const membership = letIn(joiner);
+  assert.ok(membership);
+  assert.ok(certifyOnSight(judge, roster, membership, NOW));
+  const [admission] = judge.provisional.of(joiner.id);
+  assert.ok(admission);
+  judge.provisional.recall({ ...admission, subject: mirrorOf(joiner.id) }, 2);
+  assert.ok(judge.provisional.has(token.id, mirrorOf(joiner.id)));
   assert.equal(certifyOnSight(judge, roster, membership, NOW), undefined);
 });

@@ -16,8 +16,9 @@
  * - of two statements with one number the one that ends something counts, then the lower hash, so that
  *   no old number undoes an end; what comes by its hash alone is taken in at a pace;
  * - of two keys with one tunnel key (identity.ts) one can be a member: that with an office, then, of two that are certified,
- *   the one that a node has met (judge.ts), then that of which something was signed first, be it a certificate or its
- *   removal. What an admin has signed begins no earlier than that admin's own first certificate;
+ *   the one that a node has met (judge.ts), then that which was certified first. What an admin has signed begins no earlier
+ *   than that admin's own first certificate. Which is not certified yields to all that was said of the other, be it that
+ *   one's removal; which is certified yields to no removal of the other;
  * - certificates that came of one token count for as many keys as it admits, the earliest first
  *   (invariant 6). A certificate says itself how many that is: then the end of the office of whoever
  *   made the token changes nothing for those that others have certified.
@@ -120,7 +121,7 @@ interface OverCertified {
 interface Begin {
   readonly key: MemberId;
   readonly hasOffice: boolean;
-  /** Unix seconds. */
+  /** Unix seconds; Infinity: no certificate counts. */
   readonly since: number;
 }
 
@@ -280,23 +281,23 @@ export class Statements {
   }
 
   /**
-   * The other key with the same tunnel key, where that comes first: this one is none of a member then, whether the other
-   * still is one or not.
+   * The other key with the same tunnel key, where that comes first: this one is none of a member then. Of two that are
+   * certified one comes first; a key that is not comes after all that was said of the other, be it a removal. But a removal
+   * of the other puts out no key that is certified: any stolen admin could sign it.
    * @param met which of the two this node has met as a member: times in statements are their signer's word
    */
   mirrorBefore(key: MemberId, met?: MemberId): MemberId | undefined {
     const other = mirrorOf(key);
-    const theirs = this.#begin(other);
-    if (!theirs) return undefined;
-    const ours = this.#begin(key);
-    if (!ours) return other;
-    const isOpen = ours.hasOffice === theirs.hasOffice && this.#isHeld(key) && this.#isHeld(other);
-    if (met !== undefined && isOpen) return met === key ? undefined : other;
-    return isBefore(theirs, ours) ? other : undefined;
+    if (met !== other && !this.#about.has(other)) return undefined; // So it is for nearly all.
+    const [isOurs, isTheirs] = [this.isHeld(key), this.isHeld(other)];
+    const [ours, theirs] = [isOurs && this.hadOffice(key), isTheirs && this.hadOffice(other)];
+    if (met !== undefined && ours === theirs) return met === key ? undefined : other;
+    if (!isOurs) return this.#isSpokenOf(other) ? other : undefined;
+    return isTheirs && isBefore(this.#begin(other), this.#begin(key)) ? other : undefined;
   }
 
   /** Whether a certificate of a key counts, and nothing ends it. */
-  #isHeld(key: MemberId): boolean {
+  isHeld(key: MemberId): boolean {
     return !this.hasLeft(key) && !this.isRemoved(key) && this.certificate(key) !== undefined;
   }
 
@@ -306,18 +307,21 @@ export class Statements {
     return this.#mirrored ??= [...this.#certifiedKeys].filter(isOne);
   }
 
-  /** When something was said first of a key that counts; undefined: nothing was. */
-  #begin(key: MemberId): Begin | undefined {
-    if (!this.#about.has(key)) return undefined;
+  /** Whether a certificate of a key counts, be it within the uses of its token, or a removal. */
+  #isSpokenOf(key: MemberId): boolean {
+    return this.#begin(key).since < Infinity || this.removals(key).length > 0;
+  }
+
+  /** When a key was certified first. */
+  #begin(key: MemberId): Begin {
     return this.#find(key, "begin", () => {
-      const since = [
-        ...[...this.#certificates(key, "admin"), ...this.#certificates(key, "member")]
-          .map(({ certificate, signer }) => Math.max(certificate.since, this.#beginOf(signer))),
-        ...this.#removals(key).map(({ at, signer }) => Math.max(at, this.#beginOf(signer))),
-      ];
-      if (since.length === 0) return undefined;
-      const first = since.reduce((a, b) => Math.min(a, b));
-      return { key, hasOffice: this.hadOffice(key), since: first };
+      let since = Infinity;
+      for (const kind of ["admin", "member"] as const) {
+        for (const { certificate, signer } of this.#certificates(key, kind)) {
+          since = Math.min(since, Math.max(certificate.since, this.#beginOf(signer)));
+        }
+      }
+      return { key, hasOffice: this.hadOffice(key), since };
     });
   }
 

@@ -290,28 +290,43 @@ export function oracle(
     );
   }
 
-  /** The earliest time in what certifies or removes a key; undefined: nothing does. */
+  /** The earliest time in what certifies a key; undefined: nothing does. */
   function beginOf(key: string): number | undefined {
     const times: number[] = [];
     for (const s of counting) {
-      const { says, signer, at } = s;
+      const { says, signer } = s;
       const say = (time: number) => times.push(Math.max(time, earliestOf(signer)));
       if (says.kind === "admin" && says.certificate.key === key) say(says.certificate.since);
       if (says.kind === "member" && says.certificate.key === key && isWithinUses(s)) {
         say(says.certificate.since);
       }
-      const isRemoval = says.kind === "removed" && says.key === key;
-      if (isRemoval && (signer === meshKey || !offices.includes(key))) say(at);
     }
     return times.length > 0 ? Math.min(...times) : undefined;
   }
 
-  /** Two keys that differ in the highest bit have one tunnel key: the office is first, then the earlier, then the lower. */
+  function hasRemoval(key: string): boolean {
+    return counting.some(({ says, signer }) =>
+      says.kind === "removed" && says.key === key && (signer === meshKey || !offices.includes(key))
+    );
+  }
+
+  /** Certified, and neither removed nor gone. */
+  function isHeld(key: string): boolean {
+    if (hasLeft(key) || isRemoved(key)) return false;
+    const kinds = admins.includes(key) ? ["admin", "member"] as const : ["member"] as const;
+    return kinds.some((kind) => certificatesOf(key, kind).some(isWithinUses));
+  }
+
+  /**
+   * Two keys that differ in the highest bit have one tunnel key. Which is not certified gives way to all that is said of the
+   * other. Of two that are certified the office is first, then the earlier, then the lower.
+   */
   function isMirrored(key: string): boolean {
     const digit = (Number.parseInt(key.at(-2) ?? "0", 16) ^ 8).toString(16);
     const other = `${key.slice(0, -2)}${digit}${key.slice(-1)}`;
     const [theirs, ours] = [beginOf(other), beginOf(key)];
-    if (theirs === undefined || ours === undefined) return theirs !== undefined;
+    if (!isHeld(key)) return theirs !== undefined || hasRemoval(other);
+    if (!isHeld(other) || theirs === undefined || ours === undefined) return false;
     const [isOffice, isOurs] = [offices.includes(other), offices.includes(key)];
     if (isOffice !== isOurs) return isOffice;
     return theirs < ours || theirs === ours && other < key;

@@ -277,7 +277,7 @@ Deno.test("oracle: a name and an address go to an admin, then to the earlier cer
   assert.deepEqual(withAdmin.ip4Holders, ["b", "c"]);
 });
 
-Deno.test("oracle: of two keys with one tunnel key the office is first, then the earlier, be it put out or not", () => {
+Deno.test("oracle: of two keys with one tunnel key the office is first, then the earlier, and a removal of one puts the other out only where that is not certified", () => {
   const [key, other] = [`${"0".repeat(62)}00`, `${"0".repeat(62)}80`] as const;
   const said = (...says: readonly (readonly [Said, number])[]) => {
     const set = [
@@ -295,14 +295,17 @@ Deno.test("oracle: of two keys with one tunnel key the office is first, then the
     "mirrored",
     "certified",
   ]);
-  assert.deepEqual(said([removed(key), 8], [member(other, { since: 9 }), 10]), [
-    "removed",
-    "mirrored",
-  ]);
-  assert.deepEqual(said([removed(key), 10], [member(other, { since: 9 }), 10]), [
-    "removed",
-    "certified",
-  ]);
+  assert.deepEqual(said([removed(key), 8]), ["removed", "mirrored"]);
+  for (const at of [8, 10]) {
+    assert.deepEqual(said([removed(key), at], [member(other, { since: 9 }), 10]), [
+      "removed",
+      "certified",
+    ]);
+  }
+  assert.deepEqual(
+    said([removed(key), 8], [member(key, { since: 2 }), 8], [member(other, { since: 9 }), 10]),
+    ["removed", "certified"],
+  );
   // What an admin says is not earlier than itself: then the lower key is first.
   assert.deepEqual(said([member(key, { since: 2 }), 10], [member(other, { since: 0 }), 10]), [
     "certified",

@@ -9,6 +9,7 @@
  *
  * 8 to 12 are about datagrams, and are proved where those are read.
  */
+import { mirrorOf } from "../membership/identity.ts";
 import type { History } from "./trust_history.ts";
 import { ip4Of } from "./trust_history.ts";
 import {
@@ -139,8 +140,10 @@ function threeActs(history: History, product: TrustUnderTest): void {
       const isSame = isAlike(history, other, then, here);
       if (what === "withdraw") demand(isSame, about);
       else if (other !== key) {
-        // A token's place that falls free goes to the next key.
-        demand(isOffice && mayEnd(then) || isSame, about);
+        // A token's place that falls free goes to the next key, and a tunnel key to the other that has it.
+        const isNext = isOffice && mayEnd(then) ||
+          isRefused(then, "mirrored") && other === mirrorOf(key);
+        demand(isNext || isSame, about);
       } else if (what === "demote") {
         // The mesh key's removal of a key sleeps while that holds an office.
         const sleeps = before.some((i) => {
