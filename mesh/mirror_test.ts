@@ -6,13 +6,16 @@ import assert from "node:assert/strict";
 import { ed25519 } from "npm:@noble/curves@2.4.0/ed25519.js";
 import { sha512 } from "npm:@noble/hashes@2.4.0/sha2.js";
 import type { Crypto } from "./crypto.ts";
-import { mirrorOf } from "./membership/identity.ts";
+import { parseToken } from "./door/token.ts";
+import { identityFromSeed, mirrorOf } from "./membership/identity.ts";
 import { nobleCrypto } from "./noble_crypto.ts";
+import type { Statement } from "./membership/statement.ts";
 import type { Computer } from "./sim/node_lab.ts";
 import { Insider } from "./sim/insider.ts";
-import { healthOf, promote, refusalOf, revoke, secondsAt, village } from "./sim/people.ts";
+import { done, healthOf, promote, refusalOf, revoke, secondsAt, village } from "./sim/people.ts";
 
-const MONTH = 31 * 86_400_000;
+const DAY = 86_400_000;
+const MONTH = 31 * DAY;
 const { ORDER } = ed25519.Point.Fn;
 const SEED = new Uint8Array(32).fill(99);
 
@@ -152,8 +155,169 @@ function setUpThief() {
   const certificate = { key, name: "x", groups: [], relay: false, ip4Counter: 0, since: 0 };
   const until = secondsAt(founder) + 1e7;
   const said = thief.sign({ kind: "member", certificate, until, token: undefined });
-  return { lab, founder, third, victim, fourth, honest: [founder, fourth], since, thief, said };
+  const tell = (one: Statement) => {
+    for (const to of [founder, fourth, victim]) thief.tell(to, one);
+  };
+  const removed = (at?: number) => thief.sign({ kind: "removed", key }, undefined, undefined, at);
+  const honest = [founder, fourth];
+  return { lab, founder, third, victim, fourth, honest, since, thief, said, tell, removed, key };
 }
+
+/** A person does what `approve` says until it is done. */
+function leadOut(founder: Computer, victim: Computer, mirror: string): void {
+  const approve = (yes: boolean) =>
+    founder.step((now, out) => founder.node.approve(now, victim.id, out, { yes }));
+  assert.match(refusalOf(approve(false)), new RegExp(`shoal revoke ${mirror}\` first`));
+  assert.match(refusalOf(approve(true)), new RegExp(`shoal revoke ${mirror}\` first`));
+  const planned = done(founder.step((now, out) => founder.node.revoke(now, mirror, {}, out)));
+  assert.ok(planned.isDone);
+  assert.match(refusalOf(approve(false)), /which was revoked.*insist with --yes/);
+  done(approve(true));
+}
+
+function revokeMirror({ founder, key }: ReturnType<typeof setUpThief>): void {
+  const planned = done(founder.step((now, out) => founder.node.revoke(now, key, {}, out)));
+  assert.ok(planned.isDone);
+}
+
+/** What ends the mirror of `victim`, by whom and how it may be. */
+const ENDS: Record<string, (set: ReturnType<typeof setUpThief>) => void> = {
+  "a stolen admin removes it, from the year 1970 on": ({ tell, removed }) => tell(removed(0)),
+  "a stolen admin certifies it and removes it": ({ tell, said, removed }) => {
+    tell(said);
+    tell(removed());
+  },
+  "a stolen admin certifies it, and a person revokes it": (set) => {
+    set.tell(set.said);
+    set.lab.run(30_000);
+    revokeMirror(set);
+  },
+};
+
+for (const [what, end] of Object.entries(ENDS)) {
+  Deno.test(`item 3: a removal of the mirror takes nobody out, nor keeps it out: ${what}`, () => {
+    const set = setUpThief();
+    const { lab, founder, victim, honest } = set;
+    end(set);
+    lab.run(60_000);
+    assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+    victim.crash();
+    lab.run(10_000);
+    const late = lab.joiner(founder, { name: "late" });
+    lab.run(10_000);
+    for (const one of honest) {
+      one.crash();
+      one.start();
+    }
+    victim.start();
+    lab.run(60_000);
+    assert.deepEqual(statesOf(victim, [...honest, late]), ["alive", "alive", "alive"]);
+    assert.ok(victim.node.isMember);
+    const all = [...honest, late, victim];
+    for (const one of all) assert.doesNotMatch(healthOf(one).join("\n"), /tunnel key/);
+  });
+}
+
+Deno.test("item 3, item 11: revoke says that the other key with the tunnel key is a member then, and how that ends, too", () => {
+  const { lab, founder, victim, honest, tell, said, key } = setUpThief();
+  tell(said);
+  lab.run(30_000);
+  const planned = revoke(founder, victim, undefined, false);
+  assert.ok(!planned.isDone);
+  assert.match(planned.warnings.join("\n"), new RegExp(`certified by third.*shoal revoke ${key}`));
+  revoke(founder, victim);
+  lab.run(30_000);
+  assert.deepEqual(statesOf(victim, honest), [undefined, undefined]);
+});
+
+Deno.test("item 3, item 11: whom an invite let in stays, though a stolen admin certifies its mirror, and approve certifies it", () => {
+  const mirrored = new Mirrored();
+  const { lab, founder, others: [third, fourth] } = village(
+    mirrored.crypto,
+    ["third", "fourth"],
+    103,
+  );
+  assert.ok(third && fourth);
+  promote(founder, third);
+  lab.run(10_000);
+  const token = founder.token();
+  lab.run(2_000);
+  founder.crash();
+  const thief = new Insider(third);
+  lab.run(1_000);
+  const victim = lab.computer({ name: "victim", token });
+  victim.start();
+  lab.run(60_000);
+  assert.equal(victim.node.status(victim.now()).self.standing, "provisional");
+  mirrored.of = victim.identitySeed;
+  const key = mirrorOf(victim.id);
+  const certificate = { key, name: "x", groups: [], relay: false, ip4Counter: 0, since: 0 };
+  const until = secondsAt(fourth) + 1e7;
+  const said = thief.sign({ kind: "member", certificate, until, token: undefined });
+  for (const one of [fourth, victim]) thief.tell(one, said);
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, [fourth]), ["alive"]);
+  assert.ok(victim.node.isMember);
+  const line =
+    /third has certified another key with the tunnel key of victim.*`shoal revoke .*`shoal approve --yes/;
+  for (const one of [fourth, victim]) assert.match(healthOf(one).join("\n"), line);
+  founder.start();
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, [fourth]), ["alive"]);
+  done(founder.step((now, out) => founder.node.approve(now, victim.id, out)));
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, [founder, fourth]), ["alive", "alive"]);
+  assert.equal(victim.node.status(victim.now()).self.standing, "certified");
+});
+
+Deno.test("item 3, item 11: of two with one tunnel key that one invite let in each node keeps the one that it met, and none is certified unasked", () => {
+  const mirrored = new Mirrored();
+  const names = ["third", "fourth", "fifth"];
+  const { lab, founder, others } = village(mirrored.crypto, names, 104);
+  const token = founder.token({ uses: 4 });
+  const parsed = parseToken(mirrored.crypto, token);
+  assert.ok(parsed.ok);
+  lab.run(5_000);
+  founder.crash();
+  lab.run(1_000);
+  const victim = lab.computer({ name: "victim", token });
+  victim.start();
+  lab.run(30_000);
+  const lying = others.find(({ id }) => parsed.value.statement.doors.includes(id));
+  assert.ok(lying);
+  const honest = others.filter((one) => one !== lying);
+  assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+  mirrored.of = victim.identitySeed;
+  const insider = new Insider(lying);
+  const self = identityFromSeed(mirrored.crypto, SEED);
+  const admission = insider.admit(self, parsed.value.secret, "copy");
+  const proof = { statements: [parsed.value.statement.bytes], admission };
+  const isKnown = (by: Computer) =>
+    by.node.status(by.now()).peers.some(({ key }) => key === self.id);
+  for (const _ of [1, 2, 3]) {
+    for (const one of [...honest, victim]) insider.spread(one, insider.describe({ proof }, self));
+    lab.run(1_000);
+  }
+  assert.deepEqual(honest.map(isKnown), [false, false]);
+  victim.crash();
+  lab.run(1_000);
+  founder.start();
+  insider.know(founder);
+  for (const _ of [1, 2, 3, 4, 5]) {
+    insider.spread(founder, insider.describe({ proof }, self));
+    lab.run(3_000);
+  }
+  victim.start();
+  lab.run(90_000);
+  assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+  // Where an admin's node met the copy first and certified that, it has done so honestly: nobody is accused.
+  for (const one of [founder, ...honest]) {
+    assert.doesNotMatch(healthOf(one).join("\n"), /stolen|--since/);
+  }
+  leadOut(founder, victim, self.id);
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, [founder, ...honest]), ["alive", "alive", "alive"]);
+});
 
 Deno.test("item 3, item 11: whom a node holds as a member stays one, though a stolen admin certifies its mirror for an earlier time", () => {
   const { lab, founder, third, victim, fourth, honest, since, thief, said } = setUpThief();
@@ -205,4 +369,70 @@ Deno.test("item 3, item 11: who has a folder and a stolen admin's key, too, does
   lab.run(60_000);
   assert.deepEqual(statesOf(copy, honest), [undefined, undefined]);
   assert.deepEqual(statesOf(victim, honest), ["alive", "alive"]);
+});
+
+Deno.test("item 3: where neither of two with one tunnel key was met, status accuses nobody, and says what to do for either", () => {
+  const mirrored = new Mirrored();
+  const { lab, founder, others: [third, fourth] } = village(
+    mirrored.crypto,
+    ["third", "fourth"],
+    103,
+  );
+  assert.ok(third && fourth);
+  promote(founder, third);
+  lab.run(10_000);
+  const victim = lab.computer({ name: "victim" });
+  const options = { name: "victim" };
+  done(founder.step((now, out) => founder.node.approve(now, victim.id, out, options)));
+  lab.run(10_000);
+  mirrored.of = victim.identitySeed;
+  const thief = new Insider(third);
+  const key = mirrorOf(victim.id);
+  const certificate = { key, name: "x", groups: [], relay: false, ip4Counter: 0, since: 0 };
+  const until = secondsAt(founder) + 1e7;
+  const said = thief.sign({ kind: "member", certificate, until, token: undefined });
+  for (const one of [founder, fourth]) thief.tell(one, said);
+  lab.run(60_000);
+  for (const one of [founder, fourth]) {
+    const text = healthOf(one).join("\n");
+    assert.match(text, new RegExp(`x \\(${key}\\) by third`));
+    assert.match(text, new RegExp(`victim \\(${victim.id}\\) by founder`));
+    for (const name of [key, victim.id, "third --since TIME", "founder --since TIME"]) {
+      assert.ok(text.includes(`\`shoal revoke ${name}\``), name);
+    }
+    assert.doesNotMatch(text, /has certified another key/);
+  }
+});
+
+Deno.test("item 3: whose certificate has ended while its mirror was certified is approved again as approve says", () => {
+  const mirrored = new Mirrored();
+  const { lab, founder, others: [third] } = village(mirrored.crypto, ["third"], 103);
+  assert.ok(third);
+  promote(founder, third);
+  lab.run(10_000);
+  const victim = lab.joiner(founder, { name: "victim", token: founder.token({ memberDays: 1 }) });
+  const fourth = lab.joiner(founder, { name: "fourth" });
+  lab.run(60_000);
+  mirrored.of = victim.identitySeed;
+  for (const one of [founder, third, victim, fourth]) {
+    one.host.skew = 2 * DAY;
+    one.host.arrange();
+  }
+  lab.run(120_000);
+  const thief = new Insider(third);
+  const key = mirrorOf(victim.id);
+  const certificate = { key, name: "x", groups: [], relay: false, ip4Counter: 0, since: 0 };
+  const until = secondsAt(founder) + 1e7;
+  const said = thief.sign({ kind: "member", certificate, until, token: undefined });
+  for (const one of [founder, fourth]) thief.tell(one, said);
+  lab.run(60_000);
+  const approve = () => founder.step((now, out) => founder.node.approve(now, victim.id, out));
+  const refused = refusalOf(approve());
+  assert.match(refused, new RegExp(`shoal revoke ${key}\` first`));
+  assert.match(refused, /`shoal revoke third --since TIME`/);
+  const planned = done(founder.step((now, out) => founder.node.revoke(now, key, {}, out)));
+  assert.ok(planned.isDone);
+  done(approve());
+  lab.run(60_000);
+  assert.deepEqual(statesOf(victim, [founder, fourth]), ["alive", "alive"]);
 });

@@ -9,7 +9,7 @@ import { isKey } from "../membership/roster.ts";
 import { certifyOnSight } from "../membership/sight.ts";
 import type { SignedBy } from "../membership/signer.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
-import { authorityOf, type Insistence, meshKeyOf, nameOf } from "./authority.ts";
+import { authorityOf, type Insistence, meshKeyOf, nameOf, thiefAdvice } from "./authority.ts";
 import {
   certificateOf,
   keysOf,
@@ -63,7 +63,10 @@ export function approve(
     return refusal(`approve: ${id} has left the mesh for good: the machine needs a new identity`);
   }
   const mirror = mesh.judge.mirrorBefore(id);
-  if (mirror !== undefined) return refusal(`approve: ${mirroredBy(mesh, id, mirror)}`);
+  if (mirror !== undefined && !(options.yes && hasEnded(mesh, mirror))) {
+    const insist = hasEnded(mesh, mirror) ? "; if this is no copy, insist with --yes" : "";
+    return refusal(`approve: ${mirroredBy(mesh, id, mirror)}${insist}`);
+  }
   const namesake = unmetNamed(mesh, name).find((one) => one.id !== id);
   if (namesake) {
     return refusal(
@@ -289,8 +292,30 @@ function findCandidate(
   );
 }
 
+/** Whether a key was removed or has left: it does not come back. */
+function hasEnded({ statements }: Mesh, key: string): boolean {
+  return statements.isRemoved(key) || statements.hasLeft(key);
+}
+
+/** Why a key yields to the other with its tunnel key, and what a person does where it is the one that is meant. */
 function mirroredBy(mesh: Mesh, key: string, first: string): string {
-  const name = mesh.statements.certificate(first)?.certificate.name ?? first;
-  return `${key} has the tunnel key of ${name}, which was first: a machine has a copy of that one's ` +
-    "folder, and needs a new identity (`shoal identity renew` there)";
+  const { statements } = mesh;
+  const name = nameOf(mesh, first, first);
+  const copy =
+    "a machine has a copy of that one's folder, and needs a new identity (`shoal identity renew` there)";
+  if (hasEnded(mesh, first)) {
+    const how = statements.isRemoved(first) ? "was revoked" : "has left";
+    return `${key} has the tunnel key of ${name}, which ${how}: ${copy}`;
+  }
+  const isMeant = `but if ${key} is the one that is meant, \`shoal revoke ${first}\` first`;
+  const signer = statements.certificate(first)?.signer;
+  const isHere = first === mesh.id || mesh.roster.get(first) !== undefined;
+  if (signer === undefined || isHere && !statements.isHeld(key)) {
+    return `${key} has the tunnel key of ${name}, which was first: ${copy}; ${isMeant}`;
+  }
+  return `${key} has the tunnel key of ${first} (${name}), which ${
+    nameOf(mesh, signer)
+  } has certified: ${copy}; ${isMeant}, and if nobody meant the other to be certified, ${
+    thiefAdvice(mesh, signer)
+  }`;
 }

@@ -119,3 +119,10 @@ export function listOf(names: readonly string[]): string {
 export function counted(n: number, noun: string): string {
   return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }
+
+/** Whose key is in other hands, if nobody meant what this signer has signed, and what a person does then. */
+export function thiefAdvice(mesh: Mesh, signer: string): string {
+  if (signer === mesh.statements.meshKey) return "the mesh key is in other hands: `shoal recover`";
+  const name = nameOf(mesh, signer);
+  return `the machine of ${name} is stolen: \`shoal revoke ${name} --since TIME\``;
+}

@@ -6,7 +6,7 @@ import { type Decoded, refusal } from "../codec.ts";
 import type { Crypto } from "../crypto.ts";
 import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
-import type { MemberId } from "../membership/identity.ts";
+import { type MemberId, mirrorOf } from "../membership/identity.ts";
 import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
@@ -278,10 +278,26 @@ export function revoke(
   const plan: Plan = {
     who: { id, name },
     lines,
-    warnings: [],
+    warnings: mirrorWarnings(mesh, now, id),
     wishes: [{ by: by.value, draft: { kind: "removed", key: id } }],
   };
   return carryOut(mesh, now, "revoke", plan, options.yes ?? false, out);
+}
+
+/** Another certified key has the tunnel key of one that goes, and is refused until then. */
+function mirrorWarnings(mesh: Mesh, now: Now, id: MemberId): string[] {
+  const { statements, judge } = mesh;
+  const other = mirrorOf(id);
+  if (!statements.isHeld(other) || judge.mirrorBefore(other) !== id) return [];
+  const certificate = statements.certificate(other);
+  if (!certificate || certificate.kind === "member" && certificate.until < secondsOf(now)) {
+    return [];
+  }
+  const by = nameOf(mesh, certificate.signer);
+  return [
+    `another key with its tunnel key, certified by ${by}, is a member from then on: \`shoal revoke ${other}\` first, unless ` +
+    "that one is meant",
+  ];
 }
 
 /**
@@ -364,7 +380,11 @@ function revokeAdmin(
       `of ${name}, ${keptLine(since)}`,
       ...meshKeyLines(mesh, id, name, true),
     ],
-    warnings: [...officeWarnings(mesh, id), ...estateWarnings(mesh, name, estate, members)],
+    warnings: [
+      ...officeWarnings(mesh, id),
+      ...mirrorWarnings(mesh, now, id),
+      ...estateWarnings(mesh, name, estate, members),
+    ],
     wishes,
   };
   return carryOut(mesh, now, "revoke", plan, yes, out);

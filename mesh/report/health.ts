@@ -2,14 +2,21 @@
  * What is wrong with a node or its mesh, and what to do about it: an ordered list of small checks, each
  * of which says nothing or a few sentences.
  */
-import { adminNames, bearersOf, meshKeyKeepers, nameOf, namesOf } from "../admin/authority.ts";
+import {
+  adminNames,
+  bearersOf,
+  meshKeyKeepers,
+  nameOf,
+  namesOf,
+  thiefAdvice,
+} from "../admin/authority.ts";
 import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
 import { refusalText } from "../door/entry.ts";
 import { type Endpoint, formatEndpoint } from "../endpoint.ts";
 import { type Now, secondsOf } from "../machine.ts";
 import { formatPool } from "../membership/genesis.ts";
-import type { Identity, MemberId } from "../membership/identity.ts";
+import { type Identity, type MemberId, mirrorOf } from "../membership/identity.ts";
 import { GUESTS_PER_HOST } from "../membership/guests.ts";
 import { CLOCK_SKEW, type Judgement, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
@@ -318,29 +325,94 @@ function pairs(_now: Now, mesh: Mesh): string[] {
   });
 }
 
-/** Keys that are certified and refused, as another member has their tunnel key: no honest admin signs for one of them. */
+/**
+ * Keys that are certified and refused, as another has their tunnel key. No honest admin's node certifies both, so there is
+ * a thief. Which of the two is the copy a node knows only where it had met the one before it heard of the other.
+ */
 function mirrors(_now: Now, mesh: Mesh): string[] {
-  const { statements, judge } = mesh;
+  const { statements } = mesh;
   const victims = new Map<string, Set<string>>();
-  for (const key of statements.mirrored()) {
-    const first = judge.mirrorBefore(key);
-    const certificate = statements.certificate(key);
-    if (
-      first === undefined || !certificate || statements.isRemoved(key) ||
-      statements.hasLeft(key)
-    ) continue;
-    const { signer } = certificate;
-    victims.set(signer, (victims.get(signer) ?? new Set()).add(nameOf(mesh, first)));
+  const lines: string[] = [];
+  for (const [first, refused] of mirrorPairs(mesh)) {
+    const signer = statements.certificate(refused)?.signer ?? "";
+    if (!statements.isHeld(first)) {
+      lines.push(uncertified(mesh, first, refused, signer));
+    } else if (wasMetBefore(mesh, first, refused)) {
+      victims.set(signer, (victims.get(signer) ?? new Set()).add(nameOf(mesh, first)));
+    } else {
+      lines.push(undecided(mesh, first, refused));
+    }
   }
-  return [...victims].slice(0, LINES_EACH).map(([signer, names]) => {
-    const who = nameOf(mesh, signer);
-    const advice = signer === statements.meshKey
-      ? "if nobody meant that, the mesh key is in other hands: `shoal recover`"
-      : `if nobody meant that, its machine is stolen: \`shoal revoke ${who} --since TIME\``;
-    return `${who} has certified another key with the tunnel key of ${
+  const accused = [...victims].slice(0, LINES_EACH).map(([signer, names]) =>
+    `${nameOf(mesh, signer)} has certified another key with the tunnel key of ${
       namesOf([...names].sort(), "")
-    }, which is refused: ${advice}`;
-  });
+    }, which is refused: if nobody meant that, ${thiefAdvice(mesh, signer)}`
+  );
+  if (lines.length <= LINES_EACH) return [...accused, ...lines];
+  const more = `${lines.length - LINES_EACH} more tunnel keys have two certified keys`;
+  return [...accused, ...lines.slice(0, LINES_EACH), more];
+}
+
+/** Of two keys with one tunnel key that which is a member, and the other, which is certified. */
+function* mirrorPairs({ statements, judge, roster, id }: Mesh): Generator<[MemberId, MemberId]> {
+  for (const key of statements.mirrored()) {
+    const first = statements.isHeld(key) ? judge.mirrorBefore(key) : undefined;
+    if (first !== undefined) yield [first, key];
+  }
+  for (const one of [id, ...Iterator.from(roster.members()).map((member) => member.id)]) {
+    const other = mirrorOf(one);
+    if (statements.wasCertified(one) || !statements.isHeld(other)) continue;
+    if (judge.mirrorBefore(other) === one) yield [one, other];
+  }
+}
+
+/** Whether a key is here, and was certified, as far as this node knows, before it heard that another was. */
+function wasMetBefore({ statements, roster, id }: Mesh, key: MemberId, other: MemberId): boolean {
+  const heard = (one: MemberId) => {
+    let first = Infinity;
+    for (const statement of statements.about(one)) {
+      const isCertificate = statement.kind === "member" || statement.kind === "admin";
+      if (!isCertificate || !statements.counts(statement)) continue;
+      first = Math.min(first, statements.get(statement.hash)?.seen ?? Infinity);
+    }
+    return first;
+  };
+  return (key === id || roster.get(key) !== undefined) && heard(key) < heard(other);
+}
+
+/**
+ * It has no certificate, so it may be the copy as well. An honest admin's node certifies on sight whom an invite let in: of a
+ * copy that came by one first it knows no better.
+ */
+function uncertified(mesh: Mesh, first: MemberId, refused: MemberId, signer: string): string {
+  const [who, name] = [nameOf(mesh, signer), nameOf(mesh, first)];
+  const certificate = mesh.statements.certificate(refused);
+  const isByInvite = certificate?.kind === "member" && certificate.token !== undefined;
+  const thief = isByInvite
+    ? ""
+    : `, and if nobody meant that certificate, ${thiefAdvice(mesh, signer)}`;
+  return `${who} has certified another key with the tunnel key of ${name}, which is here and not certified: one of the ` +
+    `two machines has a copy of the other's folder: if ${name} is meant, \`shoal revoke ${refused}\`, then \`shoal approve ` +
+    `--yes ${first}\`${thief}; if the other is meant, \`shoal revoke ${first}\``;
+}
+
+/** Both are certified, and nothing shows which of the two signers is honest. */
+function undecided(mesh: Mesh, first: MemberId, refused: MemberId): string {
+  const { statements } = mesh;
+  const of = (key: MemberId) => {
+    const signer = statements.certificate(key)?.signer ?? "";
+    const name = statements.certificate(key)?.certificate.name ?? "";
+    return {
+      by: nameOf(mesh, signer),
+      text: `${name} (${key})`,
+      advice: thiefAdvice(mesh, signer),
+    };
+  };
+  const [one, other] = [of(first), of(refused)];
+  const whose = one.by === other.by ? one.by : `${one.by} or ${other.by}`;
+  return `two keys with one tunnel key are certified: ${one.text} by ${one.by}, which is first here, and ${other.text} by ` +
+    `${other.by}: one of them is a thief's, who has the key of ${whose}, or a copy of the other's folder and an invite: if the first is meant, \`shoal revoke ` +
+    `${refused}\`, and ${other.advice}; if the other is meant, \`shoal revoke ${first}\`, and ${one.advice}`;
 }
 
 /** What a statement that lost its number was to do, as people call it, unless another has done it. */

@@ -13,7 +13,8 @@ member already is renewed: it lasts a year from now.
 
   --name N         what the mesh calls it (default: the name that it asked for)
   --groups a,b     the groups that it will be in
-  --yes            sign although no member has answered since this node was started
+  --yes            sign although no member has answered since this node was started, or for a
+                   key that has the tunnel key of one that was revoked
 ${INSTANCE_HELP}`,
   async run(args, io) {
     const one = { min: 1, max: 1 };
