@@ -480,7 +480,7 @@ Deno.test("a founder whose mesh key is gone goes on as an admin, and says what i
   const refused = founder.step((now, out) => founder.node.promote(now, "lyon", {}, out));
   assert.match(
     refusalOf(refused),
-    /^promote: no member says that it has the mesh key: `shoal mesh-key import`.*`shoal recover`/,
+    /^promote: no member shows that it has the mesh key: `shoal mesh-key import`.*`shoal recover`/,
   );
 });
 

@@ -37,7 +37,7 @@ export function meshKeyOf(mesh: Mesh, what: string, { yes = false }: Insistence 
   if (!mesh.signer.hasMeshKey) {
     const keepers = meshKeyKeepers(mesh);
     const where = keepers.length === 0
-      ? "no member says that it has the mesh key: `shoal mesh-key import` brings it here, and " +
+      ? "no member shows that it has the mesh key: `shoal mesh-key import` brings it here, and " +
         "`shoal recover` replaces one that is lost"
       : `the mesh key is on ${namesOf(keepers, "")}: run it there`;
     return refusal(`${what}: ${where}`);
@@ -46,11 +46,9 @@ export function meshKeyOf(mesh: Mesh, what: string, { yes = false }: Insistence 
   return fault ?? { ok: true, value: "mesh" };
 }
 
-/** Members, beside this node, that say that they have the mesh key. */
+/** Members, beside this node, that have the mesh key, as far as they prove it. */
 export function meshKeyKeepers(mesh: Mesh): string[] {
-  return Array.from(mesh.roster.members())
-    .filter(({ record }) => record.capabilities.meshKey)
-    .map(({ id }) => mesh.roster.nameOf(id)).sort();
+  return Array.from(mesh.meshKeyHolders(), (id) => mesh.roster.nameOf(id)).sort();
 }
 
 /** A state that is older than it should be must not sign (invariant 14). */

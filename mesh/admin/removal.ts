@@ -120,11 +120,11 @@ function officeWarnings(mesh: Mesh, admin: MemberId): string[] {
 }
 
 /**
- * Its record says that the mesh key lies on a member's disk: whoever has that disk makes and unmakes admins, whatever
+ * Its record proves that the mesh key lies on a member's disk: whoever has that disk makes and unmakes admins, whatever
  * becomes of the member itself.
  */
 function meshKeyLines(mesh: Mesh, id: MemberId, name: string, isExpelled: boolean): string[] {
-  if (id === mesh.id || !mesh.roster.get(id)?.record.capabilities.meshKey) return [];
+  if (!mesh.meshKeyHolders().has(id)) return [];
   return [
     `${name} has the mesh key, and this does not end that: whoever has its disk can make admins ` +
     `until \`shoal recover${

@@ -26,6 +26,7 @@ import { Judge, type Judgement, type Membership } from "./judge.ts";
 import { type Now, type Outbox, type Random, secondsOf } from "../machine.ts";
 import { MemberTunnels } from "../member_tunnels.ts";
 import { KIND, recordRumour, twinRumour } from "./news.ts";
+import { MeshKeyClaims } from "./mesh_key_claims.ts";
 import { OwnRecord, type Self } from "./own_record.ts";
 import { bootOf, NO_PROOF, type NodeRecord, type Proof, RUN_SIZE } from "./record.ts";
 import { type Acceptance, isUnheard, type Member, MEMBERS_MAX, Roster } from "./roster.ts";
@@ -101,6 +102,9 @@ export class Mesh {
   readonly #inbox: Heard[] = [];
   readonly #unproven = new Unproven();
   readonly #own: OwnRecord;
+  readonly #claims: MeshKeyClaims;
+  /** The run and the mesh key for which our record says that we have that; "": it does not. */
+  #claimed = "";
   /** What makes us a member until an admin certifies us. */
   #admission: Admission | undefined;
   readonly #approvals = new Approvals();
@@ -177,6 +181,7 @@ export class Mesh {
       // All that can travel: what found no room would be held here alone, with nobody to ask for it.
       rumoursMax: STATEMENTS_ROOM + 2 * (membersMax + 1) + SURPLUS_KEPT,
     }, now);
+    this.#claims = new MeshKeyClaims(crypto, meshId);
     this.#own = new OwnRecord(crypto, meshId, options.run, self, boot);
     const { swim } = this;
     const swimOut = (now: Now, out: Outbox<NodeEvent>) => this.#swimOut(now, out);
@@ -446,13 +451,24 @@ export class Mesh {
     return this.#own.due();
   }
 
+  /** Members, beside this node, whose records prove that they have the mesh key of now. */
+  meshKeyHolders(): Set<MemberId> {
+    // An admin has it more likely than others, of whom a thief can certify thousands that say so.
+    const isAdmin = ({ membership }: Member) => membership.standing === "admin" ? 0 : 1;
+    const claiming = [...this.roster.members()].filter(({ record }) => record.capabilities.meshKey)
+      .sort((a, b) => isAdmin(a) - isAdmin(b));
+    return this.#claims.holders(claiming.map(({ record }) => record), this.statements.meshKey);
+  }
+
   /** Renews our record if that is due. */
   settle(now: Now, out: Outbox<NodeEvent>): void {
     const { boot } = this;
-    const { meshKey } = this.self.capabilities;
-    if (meshKey !== this.signer.hasMeshKey) {
-      const capabilities = { ...this.self.capabilities, meshKey: this.signer.hasMeshKey };
-      this.describe({ capabilities });
+    const claimed = this.signer.hasMeshKey ? `${this.#own.run} ${this.statements.meshKey}` : "";
+    if (claimed !== this.#claimed) {
+      this.#claimed = claimed;
+      const meshKeyClaim = this.signer.claimMeshKey(this.#own.run);
+      const capabilities = { ...this.self.capabilities, meshKey: meshKeyClaim !== undefined };
+      this.describe({ capabilities, meshKeyClaim });
     }
     const record = this.#own.settle(now);
     if (this.boot !== boot) {
@@ -1056,6 +1072,7 @@ export class Mesh {
       ...this.drops,
       ...this.scrutiny.counters(),
       unproven: this.#unproven.dropped,
+      mesh_key_claims: this.#claims.deferred,
       untimely: this.untimely.dropped,
       statements: this.statements.refused,
       guests_surplus: [...this.guests.guests.surplus.values()].reduce((sum, n) => sum + n, 0),

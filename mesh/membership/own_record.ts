@@ -29,6 +29,7 @@ export interface Self {
   readonly proof: Proof;
   readonly endpoints: readonly Endpoint[];
   readonly capabilities: RecordBody["capabilities"];
+  readonly meshKeyClaim?: RecordBody["meshKeyClaim"];
   readonly version: string;
 }
 

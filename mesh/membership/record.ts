@@ -29,7 +29,7 @@ export interface Capabilities {
   readonly relay: boolean;
   /** Has a network interface; without it only discovery and relaying. */
   readonly tunnel: boolean;
-  /** Holds the mesh key: where a person has to go to make an admin. */
+  /** Says that it holds the mesh key, where a person has to go to make an admin: see mesh_key_claims.ts. */
   readonly meshKey: boolean;
   /** Has instructions for AES-256-GCM and speaks it in tunnels: see core/README.md. */
   readonly aesGcm: boolean;
@@ -75,6 +75,8 @@ export interface RecordBody {
   /** Where it believes it can be reached, best first. Claims, not facts. */
   readonly endpoints: readonly Endpoint[];
   readonly capabilities: Capabilities;
+  /** 64 bytes by which it proves that it holds the mesh key, where it says so. */
+  readonly meshKeyClaim?: Uint8Array | undefined;
   /** Networks behind it. */
   readonly routes: readonly Prefix[];
   /** Version of its software, for people. */
@@ -115,7 +117,7 @@ const LABEL = signatureLabel("record");
 
 /**
  * Signs a record. What does not fit is dropped from the end: routes, endpoints beyond two, what
- * others know of the proof anyway, then the last endpoints.
+ * others know of the proof anyway, that it holds the mesh key, then the last endpoints.
  * @throws {RangeError} when it cannot fit.
  */
 export function signRecord(
@@ -127,18 +129,36 @@ export function signRecord(
   const endpoints = wish.endpoints.slice(0, ENDPOINTS_MAX);
   const routes = wish.routes.slice(0, ROUTES_MAX);
   const statements = wish.proof.statements.slice(0, STATEMENTS_MAX);
+  let { capabilities } = wish;
+  let meshKeyClaim = capabilities.meshKey ? wish.meshKeyClaim ?? UNPROVEN : undefined;
+  const dropClaim = () => {
+    if (!capabilities.meshKey) return false;
+    capabilities = { ...capabilities, meshKey: false };
+    meshKeyClaim = undefined;
+    return true;
+  };
   const drops = [
     () => routes.pop(),
     () => endpoints.length > 2 && endpoints.pop(),
     () => statements.length > 1 && statements.pop(),
+    dropClaim,
     () => endpoints.pop(),
   ];
-  const body = { ...wish, endpoints, routes, proof: { ...wish.proof, statements } };
+  const made = () => ({
+    ...wish,
+    capabilities,
+    meshKeyClaim,
+    endpoints,
+    routes,
+    proof: { ...wish.proof, statements },
+  });
+  let body = made();
   let bytes = encodeBody(body);
   while (bytes.length + 64 > RECORD_MAX) {
     if (!drops.some((drop) => drop())) {
       throw new RangeError(`record: ${bytes.length + 64} bytes, over ${RECORD_MAX}`);
     }
+    body = made();
     bytes = encodeBody(body);
   }
   const signature = crypto.ed25519Sign(signing, signedPart(meshId, bytes));
@@ -213,10 +233,14 @@ function encodeBody(body: RecordBody): Uint8Array {
   if (twin?.endpoint) writeEndpoint(writer, twin.endpoint);
   writer.u8(proof.statements.length);
   for (const statement of proof.statements) writer.long(statement);
-  return writer.long(proof.admission ? encodeAdmission(proof.admission) : NO_BYTES).finish();
+  writer.long(proof.admission ? encodeAdmission(proof.admission) : NO_BYTES);
+  if (capabilities.meshKey) writer.bytes(body.meshKeyClaim ?? UNPROVEN);
+  return writer.finish();
 }
 
 const NO_BYTES = new Uint8Array(0);
+/** A claim that proves nothing. */
+const UNPROVEN = new Uint8Array(64);
 
 function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
   const reader = new Reader(bytes);
@@ -234,6 +258,7 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
   const twin = readTwin(reader);
   const statements = many(reader, STATEMENTS_MAX, "statements", (r) => r.long(STATEMENT_MAX));
   const admission = readAdmission(reader);
+  const meshKeyClaim = has("meshKey") ? reader.bytes(64) : undefined;
   return reader.finish({
     key,
     sequence,
@@ -246,6 +271,7 @@ function decodeBody(bytes: Uint8Array): Decoded<RecordBody> {
       aesGcm: has("aesGcm"),
       lanes,
     },
+    meshKeyClaim,
     version,
     endpoints,
     routes,

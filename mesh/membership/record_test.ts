@@ -60,6 +60,7 @@ const body: RecordBody = {
     { address: new Uint8Array(16).fill(0x20), port: 1, scope: 0 },
   ],
   capabilities: { relay: true, tunnel: false, meshKey: true, aesGcm: false, lanes: 1 },
+  meshKeyClaim: new Uint8Array(64).fill(7),
   routes: [{ address: Uint8Array.of(10, 1, 0, 0), length: 16 }],
   version: "0.1.0",
   proof: certified,
@@ -181,7 +182,7 @@ Deno.test("where somebody saw us is read whatever it is: it is judged before it 
   assert.deepEqual(reader.finish(readEndpoint(reader)), { ok: true, value: loopback });
 });
 
-Deno.test("what does not fit goes: routes, endpoints beyond two, what others know of the proof, the last endpoints", () => {
+Deno.test("what does not fit goes: routes, endpoints beyond two, what others know of the proof, that it has the mesh key, the last endpoints", () => {
   const route = { address: new Uint8Array(16), length: 0 };
   const far = (n: number) => ({
     address: new Uint8Array(16).fill(0x20 + n),
@@ -226,6 +227,7 @@ Deno.test("what does not fit goes: routes, endpoints beyond two, what others kno
     proof: { statements: [new Uint8Array(390)], admission },
   });
   assert.equal(wide.endpoints.length, 1);
+  assert.ok(!wide.capabilities.meshKey && wide.meshKeyClaim === undefined);
 });
 
 Deno.test("what cannot fit at all is misuse", () => {
@@ -264,10 +266,11 @@ Deno.test("unknown capabilities, a third form of twin, too long a version or an 
     );
     return opened.ok ? "no error" : opened.error;
   };
-  const [bitsAt, twinAt] = [32 + 6 + 8, bytes.length - 4];
+  const [bitsAt, twinAt] = [32 + 6 + 8, bytes.length - 64 - 4];
   assert.equal(bytes[bitsAt], 0b101);
   assert.equal(again(bitsAt, 0b1111), "no error");
-  assert.equal(again(bitsAt, 0b110000), "no error");
+  assert.equal(again(bitsAt, 0b110100), "no error");
+  assert.equal(again(bitsAt, 0b001), "64 bytes too many", "what says nothing proves nothing");
   for (const bits of [0b1000000, 0b1001111, 0b11111111]) {
     assert.equal(again(bitsAt, bits), `unknown capabilities ${bits}`);
   }

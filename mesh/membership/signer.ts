@@ -7,6 +7,7 @@ import type { Crypto, SigningKey } from "../crypto.ts";
 import type { Decoded } from "../codec.ts";
 import type { Identity } from "./identity.ts";
 import { CLOCK_SKEW } from "./judge.ts";
+import { claimMeshKey } from "./mesh_key_claims.ts";
 import { type Draft, NUMBER_MAX, signStatement, type Statement } from "./statement.ts";
 import type { Statements } from "./statements.ts";
 
@@ -68,6 +69,15 @@ export class Signer {
   setMeshKey(signing: SigningKey | undefined): void {
     this.#meshSigning = signing;
     this.#numbers.mesh = 0;
+  }
+
+  /** What our records of a run say of the mesh key; undefined: that of now is not on this machine. */
+  claimMeshKey(run: string): Uint8Array | undefined {
+    const { meshId } = this.statements;
+    const { publicKey } = this.identity.signing;
+    return this.#meshSigning && this.hasMeshKey
+      ? claimMeshKey(this.crypto, meshId, this.#meshSigning, publicKey, run)
+      : undefined;
   }
 
   /** How many more statements a key may sign. */

@@ -5,6 +5,7 @@ import { formatPool } from "../membership/genesis.ts";
 import type { Membership } from "../membership/judge.ts";
 import { rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
+import type { MemberId } from "../membership/identity.ts";
 import { isUnheard, type Member } from "../membership/roster.ts";
 import type { MemberView } from "../swim/swim.ts";
 import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
@@ -30,7 +31,10 @@ export function statusOf(now: Now, sources: ReportSources): NodeStatus {
     deafFor: mesh?.deafFor(now),
     isAnybody: members.some((member) => !isUnheard(member)),
   };
-  const peers = mesh ? members.map((member) => peerStatus(now, sources, mesh, member, heard)) : [];
+  const holders = mesh?.meshKeyHolders() ?? new Set();
+  const peers = mesh
+    ? members.map((member) => peerStatus(now, sources, mesh, member, heard, holders))
+    : [];
   peers.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1);
   const requests = (door?.list() ?? []).map(({ who, endpoint, at }) => ({
     name: who.name,
@@ -96,6 +100,7 @@ function peerStatus(
   mesh: Mesh,
   member: Member,
   { deafFor, isAnybody }: Heard,
+  holders: ReadonlySet<MemberId>,
 ): PeerStatus {
   const { id, membership, record, observed, peer } = member;
   const view = mesh.swim.member(id);
@@ -137,7 +142,7 @@ function peerStatus(
     groups: membership.groups,
     admin: membership.standing === "admin",
     standing: membership.standing,
-    mesh_key: record.capabilities.meshKey,
+    mesh_key: holders.has(id),
     relay: membership.relay && record.capabilities.relay,
     since_s: seconds(isDeaf ? deafFor : sinceWhen(now, member, view)),
     expires: endOf(membership),
