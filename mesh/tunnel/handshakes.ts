@@ -65,14 +65,15 @@ export function sendInitiation(device: Device, step: Step, peer: Peer): void {
     step.out.command({ kind: "dropStaged", peer: peer.id });
     return;
   }
-  const { suite } = peer.first;
+  const { first } = peer;
+  const { suite } = first;
   const isLane = peer.lane > 0;
-  peer.sentTimestamp = ofLane(nextTimestamp(step.wall, peer.sentTimestamp), peer.lane);
+  first.sentTimestamp = ofLane(nextTimestamp(step.wall, first.sentTimestamp), peer.lane);
   const initiation = device.noise.initiate(
     keys,
     { publicKey: peer.publicKey, staticStatic },
     device.random(32),
-    peer.sentTimestamp,
+    first.sentTimestamp,
     device.noise.speaks(suite, isLane) ? suite : "chacha20-poly1305",
     isLane,
   );

@@ -294,3 +294,20 @@ Deno.test("the table of peers has its limit with lanes: without room there are n
   assert.equal(lanesOf(made.alice, made.bobAtAlice), 3);
   assert.equal(made.bob.delivered.length, 13);
 });
+
+Deno.test("R37, R64: a lane's timestamps grow, though it has gone and come, and the clock was set back", () => {
+  const made = pair();
+  const { lab, alice, bob, bobAtAlice } = made;
+  sayByAll(made);
+  lab.run(20_000);
+  lab.bend.wall -= 3_600_000;
+  alice.step((now, out) => alice.tunnels.look(now, out)); // ends all sessions
+  bob.step((now, out) => bob.tunnels.look(now, out));
+  lab.run(10_000);
+  alice.say(bob);
+  lab.run(1_000);
+  sayByAll(made);
+  sayByAll(made);
+  assert.equal(lanesOf(alice, bobAtAlice), 4);
+  assert.equal(bob.tunnels.counters.dropReplay, 0);
+});

@@ -67,7 +67,10 @@ export class Peer {
    * between; undefined: none came since one was taken.
    */
   outdated: { readonly since: number; readonly last: number } | undefined;
-  /** The last one sent; the next is greater whatever the clock says (R64). */
+  /**
+   * The last one sent, by itself or by one of its lanes, which it outlasts; the next is greater whatever the clock
+   * says (R64). Unused in a lane.
+   */
   sentTimestamp: Uint8Array = new Uint8Array(TIMESTAMP_LENGTH);
   /** When its last initiation was taken (R39). Boot ms, as all that follow. */
   lastConsumed = -Infinity;
