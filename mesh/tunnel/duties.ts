@@ -18,7 +18,7 @@ import {
   ZERO_KEYS_AFTER,
 } from "./constants.ts";
 import type { Device, Step } from "./device.ts";
-import { sendInitiation, wantHandshake } from "./handshakes.ts";
+import { renewForLanes, sendInitiation, wantHandshake } from "./handshakes.ts";
 import type { Peer } from "./peer.ts";
 import type { TimerName } from "./timers.ts";
 import { type FactReader, NO_FACTS, type PeerFacts } from "./types.ts";
@@ -35,6 +35,7 @@ const DUTIES: Readonly<Record<TimerName, Duty>> = {
   "zero keys": zeroKeys,
   "elsewhere": tryElsewhere,
   "refused": askRefused,
+  "lanes in use": renewForLanes,
 };
 
 /** Does everything that is due now. */

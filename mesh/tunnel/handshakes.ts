@@ -316,6 +316,22 @@ export function handshakeDone(
   peer.isWaiting = false;
   if (peer.lane > 0) spreadLanes(step, peer.first);
   else openLanes(device, step, peer);
+  if (role !== "initiator") return; // The other side does this.
+  if (peer.lane > 0) renewForLanes(device, step, peer.first);
+  else if (peer.lanesMax > 1) {
+    device.timers.set(peer.id, "lanes in use", step.boot + REKEY_AFTER_TIME);
+  }
+}
+
+/**
+ * The session of a peer itself is renewed while a lane is used, though nothing goes by it: with it the lanes would end,
+ * and until then the peer would count as one without a session.
+ */
+export function renewForLanes(device: Device, step: Step, peer: Peer): void {
+  const { current } = peer.slots;
+  if (!current || step.boot < current.birth + REKEY_AFTER_TIME) return;
+  const isUsed = peer.lanes.some((lane) => device.maySend(step, lane));
+  if (isUsed) wantHandshake(device, step, peer, { kind: "asked" });
 }
 
 /** Edges whose timer is not running: while it runs, the facts are read then anyway. */

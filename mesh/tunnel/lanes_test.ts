@@ -213,7 +213,7 @@ Deno.test("lanes end with the sessions of their peer, and come again with the ne
   const ends: ((now: number) => void)[] = [
     () => alice.step((now, out) => alice.tunnels.endSessions(now, bobAtAlice, out)),
     () => alice.step((now, out) => alice.tunnels.down(now, out)),
-    () => lab.run(600_000),
+    () => lab.run(700_000), // it was renewed once for its lanes
   ];
   for (const end of ends) {
     end(lab.now);
@@ -310,4 +310,27 @@ Deno.test("R37, R64: a lane's timestamps grow, though it has gone and come, and 
   sayByAll(made);
   assert.equal(lanesOf(alice, bobAtAlice), 4);
   assert.equal(bob.tunnels.counters.dropReplay, 0);
+});
+
+Deno.test("a peer has a session for as long as one of its lanes is used, and status says so", () => {
+  for (const [begins, isBoth] of [[0, true], [100, true], [150, false], [170, true]] as const) {
+    const made = pair();
+    const { lab, alice, bob, bobAtAlice, aliceAtBob } = made;
+    lab.run(begins * 1_000);
+    for (let second = 0; second < 900; second++) {
+      alice.say(bob, 1);
+      if (isBoth) bob.say(alice, 1);
+      lab.run(1_000);
+      const { boot } = lab.clock();
+      const until = alice.tunnels.sessionUntil(bobAtAlice);
+      assert.ok(until > boot, `at ${begins}: none after ${second} s at alice`);
+      assert.ok(bob.tunnels.sessionUntil(aliceAtBob) > boot, `${begins}, ${second} s at bob`);
+    }
+    assert.equal(bob.delivered.length, 1 + 900);
+    const gone = alice.commands.filter(({ kind }) => kind === "removePeer");
+    assert.equal(gone.length, 0, "no lane went");
+    lab.run(700_000);
+    assert.equal(alice.tunnels.sessionUntil(bobAtAlice), 0, "and not without end");
+    assert.equal(alice.plane.indices.length, 0);
+  }
 });

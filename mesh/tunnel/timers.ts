@@ -1,6 +1,6 @@
 /**
  * Deadlines of all peers in one binary heap: the earliest is at hand, setting and clearing cost
- * the logarithm of how many are set, and nothing is ever scanned. Bounded by eight a peer.
+ * the logarithm of how many are set, and nothing is ever scanned. Bounded by nine a peer.
  */
 import type { PeerId } from "../machine.ts";
 
@@ -14,6 +14,7 @@ const TIMER_NAMES = [
   "zero keys",
   "elsewhere",
   "refused",
+  "lanes in use",
 ] as const;
 
 export type TimerName = typeof TIMER_NAMES[number];
