@@ -109,3 +109,16 @@ Deno.test("a member that moves takes its lanes along", () => {
   assert.equal(lanesOf(founder, joiner), 4);
   assert.match(statusOf(founder, joiner).endpoint, /^198\.51\.100\.77:/);
 });
+
+Deno.test("status counts a lane only while it has a session that may send", () => {
+  const { lab, founder, joiner } = pair(FOUR, FOUR);
+  talk(lab, founder, joiner);
+  assert.equal(lanesOf(founder, joiner), 4);
+  for (let second = 0; second < 200; second++) {
+    founder.say(joiner);
+    joiner.say(founder);
+    lab.run(1_000);
+  }
+  assert.equal(lanesOf(founder, joiner), 1, "no flow has used the others");
+  assert.equal(statusOf(founder, joiner).lanes_max, 4);
+});

@@ -27,7 +27,7 @@ export interface PeerStatus {
   readonly handshake_age_s: number | null;
   /** What seals its tunnel's data now, "chacha20-poly1305" or "aes-256-gcm"; "" without a session. */
   readonly suite: Suite | "";
-  /** Sessions by which data goes to it now; 0 without one. */
+  /** Its sessions that may send now, those of its lanes and its own; 0 without one. */
   readonly lanes: number;
   /** As many as its record and ours allow: 1 where either of us has one worker, or has lanes switched off. */
   readonly lanes_max: number;

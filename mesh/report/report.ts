@@ -10,7 +10,7 @@ import { isUnheard, type Member } from "../membership/roster.ts";
 import type { MemberView } from "../swim/swim.ts";
 import type { NodeStatus, PeerStatus, SelfStatus, VoidStatus } from "../status.ts";
 import { KEEPALIVE_TIMEOUT } from "../tunnel/constants.ts";
-import { NO_FACTS, type PeerFacts } from "../tunnel/types.ts";
+import { NO_FACTS, type PeerFacts, type PeerView } from "../tunnel/types.ts";
 import { guestStatuses } from "./guests.ts";
 import { health, type ReportSources } from "./health.ts";
 
@@ -136,7 +136,7 @@ function peerStatus(
     rx_bytes: traffic?.rxBytes ?? 0,
     handshake_age_s: tunnel && hasSession ? seconds(now.boot - tunnel.lastHandshakeBoot) : null,
     suite: (hasSession && tunnel?.suite) || "",
-    lanes: hasSession ? tunnel?.lanes ?? 0 : 0,
+    lanes: lanesOf(now, tunnel),
     lanes_max: Math.min(mesh.record.capabilities.lanes, record.capabilities.lanes),
     reason: why(),
     groups: membership.groups,
@@ -148,6 +148,12 @@ function peerStatus(
     expires: endOf(membership),
     version: record.version,
   };
+}
+
+/** How many of its sessions, its own and those of its lanes, may send now. */
+function lanesOf(now: Now, tunnel: PeerView | undefined): number {
+  const { sessionUntil = 0, lanesUntil = [] } = tunnel ?? {};
+  return sessionUntil > now.boot ? 1 + lanesUntil.filter((until) => until > now.boot).length : 0;
 }
 
 /** Milliseconds by which a member was seen alive later than a review that has not come yet would say. */

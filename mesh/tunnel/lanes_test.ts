@@ -35,8 +35,10 @@ function sayByAll({ lab, alice, bob }: Pick<Pair, "lab" | "alice" | "bob">): voi
   lab.run(100);
 }
 
-function lanesOf(host: TunnelHost, peer: PeerId): number | undefined {
-  return host.tunnels.peer(peer)?.lanes;
+/** Sessions of a peer that may send. */
+function lanesOf({ lab, tunnels }: TunnelHost, peer: PeerId): number {
+  const { sessionUntil = 0, lanesUntil = [] } = tunnels.peer(peer) ?? {};
+  return [sessionUntil, ...lanesUntil].filter((until) => until > lab.clock().boot).length;
 }
 
 /** Receiver indexes of data messages that a host has sent since it had sent so many datagrams. */

@@ -575,7 +575,7 @@ export class Tunnels {
       sessionUntil: this.#device.sendsUntil(peer),
       suite: peer.slots.current?.suite,
       isShakingHands: this.#device.timers.has(peer.id, "handshake retry"),
-      lanes: 1 + peer.lanes.filter(({ slots }) => slots.current !== undefined).length,
+      lanesUntil: peer.lanes.map((lane) => this.#device.sendsUntil(lane)),
     };
   }
 

@@ -137,8 +137,8 @@ export interface PeerView {
   readonly sessionUntil: number;
   /** Of the current session, whether it may still send or not; undefined: there is none. */
   readonly suite: Suite | undefined;
-  /** Sessions by which is sent now, those of its lanes and its own; 1 where it has none. */
-  readonly lanes: number;
+  /** The same as `sessionUntil` of each of its lanes. */
+  readonly lanesUntil: readonly number[];
   /** An initiation of ours waits for its response. */
   readonly isShakingHands: boolean;
 }
