@@ -71,6 +71,8 @@ export class Device {
   };
   readonly #byKey = new Map<string, Peer>();
   #lastId = 0;
+  /** Peers that were added, lanes not counted. */
+  #dealt = 0;
 
   /**
    * @param dialects what handshakes are understood, in the order in which they are tried
@@ -88,9 +90,14 @@ export class Device {
     this.indices = new IndexTable(random, workers);
   }
 
-  /** A fresh number for a peer. @param worker of core that it has to belong to; any when absent */
-  newId(worker?: number): PeerId {
-    do this.#lastId++; while (worker !== undefined && this.workerOf(this.#lastId) !== worker);
+  /** A fresh number for a peer that is no lane: workers have them by turns, whatever numbers lanes got. */
+  newId(): PeerId {
+    return this.newIdOf(++this.#dealt % this.indices.workers);
+  }
+
+  /** A fresh number for a peer, or a lane, that a worker of core has to have. */
+  newIdOf(worker: number): PeerId {
+    do this.#lastId++; while (this.workerOf(this.#lastId) !== worker);
     return this.#lastId;
   }
 

@@ -14,7 +14,7 @@ export function openLanes(device: Device, step: Step, peer: Peer): void {
   if (!endpoint || peer.lane > 0 || peer.slots.all.length === 0) return;
   for (let number = lanes.length + 1; number < peer.lanesMax; number++) {
     if (!device.hasRoom()) return;
-    const id = device.newId((device.workerOf(peer.id) + number) % device.indices.workers);
+    const id = device.newIdOf((device.workerOf(peer.id) + number) % device.indices.workers);
     const lane = new Peer(id, peer.publicKey, device.crypto, { first: peer, number });
     lane.endpoint = endpoint;
     lane.source = source;

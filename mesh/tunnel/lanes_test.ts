@@ -336,3 +336,18 @@ Deno.test("a peer has a session for as long as one of its lanes is used, and sta
     assert.equal(alice.plane.indices.length, 0);
   }
 });
+
+Deno.test("peers are dealt out to workers by turns, whatever numbers lanes have", () => {
+  const lab = new TunnelLab(1, undefined, { ...FOUR, workers: 2 });
+  const alice = lab.host(1);
+  const workers = [2, 3, 4, 5].map((number) => {
+    const bob = lab.host(number);
+    const [bobAtAlice, aliceAtBob] = [alice.meet(bob), bob.meet(alice, "unknown")];
+    alice.step((now, out) => alice.tunnels.setLanes(now, bobAtAlice, 2, out));
+    bob.step((now, out) => bob.tunnels.setLanes(now, aliceAtBob, 2, out));
+    alice.say(bob);
+    lab.run(100);
+    return bobAtAlice % 2;
+  });
+  assert.deepEqual(workers, [1, 0, 1, 0]);
+});
