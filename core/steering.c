@@ -90,7 +90,6 @@ enum { R0, R1, R2, R6 = 6, R7, R8, R10 = 10 };
 #define PACKET32_AT(src) OP(BPF_LD | BPF_IND | BPF_W, 0, src, 0, 0)
 #define ALU(op, dst, value) OP(BPF_ALU | (op) | BPF_K, dst, 0, 0, value) /* of 32 bits */
 #define ALU_X(op, dst, src) OP(BPF_ALU | (op) | BPF_X, dst, src, 0, 0)
-#define SKIP(off) OP(BPF_JMP | BPF_JA, 0, 0, off, 0)
 /* Looks the key up: ends with 0 without a worker, and with the worker (R7) without lanes (R8). */
 #define LOOK_UP(fd, stack)                                                                         \
     MAP(R1, fd), MOVE(R2, R10), ADD(R2, stack), CALL(BPF_FUNC_map_lookup_elem),                    \

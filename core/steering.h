@@ -45,9 +45,9 @@ void steering_init(struct steering *steering);
 bool steering_open(struct steering *steering, int tun, uint32_t routes_max);
 void steering_close(struct steering *steering);
 
-/** A prefix belongs to a worker's peer now, which has so many lanes with itself, each in the next
- * worker. @return false: the kernel refused it, which costs its
- * packets a hand-off, and none of them is lost. */
+/** A prefix belongs to a worker's peer now, whose flows are spread over so many lanes with itself,
+ * each in the next worker. @return false: the kernel refused it, which costs its packets a hand-off
+ * or their lane, and none of them is lost. */
 bool steering_add(struct steering *steering, const struct shoal_prefix *prefix, uint32_t worker,
                   uint32_t lanes);
 void steering_remove(struct steering *steering, const struct shoal_prefix *prefix);
