@@ -27,6 +27,14 @@ static void copy_endpoint(struct facts *facts, struct shoal_endpoint *endpoint) 
     memcpy(endpoint, words, sizeof(words));
 }
 
+void facts_take_over(struct facts *facts, const struct facts *from) {
+    facts_add(&facts->tx_bytes, facts_get(&from->tx_bytes));
+    facts_add(&facts->rx_bytes, facts_get(&from->rx_bytes));
+    facts_add(&facts->tx_packets, facts_get(&from->tx_packets));
+    facts_add(&facts->rx_packets, facts_get(&from->rx_packets));
+    facts_add(&facts->dropped, facts_get(&from->dropped));
+}
+
 void facts_copy(struct facts *facts, struct shoal_peer_facts *out) {
     memset(out, 0, sizeof(*out));
     out->tx_bytes = facts_get(&facts->tx_bytes);

@@ -46,6 +46,9 @@ static inline void facts_add(_Atomic uint64_t *fact, uint64_t n) {
 
 void facts_set_endpoint(struct facts *facts, const struct shoal_endpoint *endpoint);
 
+/** Adds what another peer has counted. The writer of `facts`, while nobody writes `from`. */
+void facts_take_over(struct facts *facts, const struct facts *from);
+
 /** Copies out; the endpoint is one that was set as a whole. */
 void facts_copy(struct facts *facts, struct shoal_peer_facts *out);
 

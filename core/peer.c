@@ -80,8 +80,6 @@ void peer_clear_sessions(struct peer *peer, struct session_table *table) {
     publish_sessions(peer);
 }
 
-/* ---- Table ------------------------------------------------------------------------------- */
-
 /* ---- Lanes ------------------------------------------------------------------------------- */
 
 void peer_join_lanes(struct peer *peer, struct peer *lane) {
@@ -94,6 +92,8 @@ void peer_join_lanes(struct peer *peer, struct peer *lane) {
 
 void peer_leave_lanes(struct peer *peer) {
     struct peer *first = peer->lanes[0];
+    if (first != peer)
+        facts_take_over(&first->facts, &peer->facts);
     uint32_t from = peer->lane ? peer->lane : 1;
     for (uint32_t i = from; i < first->lane_count; i++) {
         struct peer *lane = first->lanes[i];

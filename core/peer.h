@@ -70,7 +70,8 @@ void peer_confirm(struct peer *peer, struct session_table *table);
  */
 void peer_join_lanes(struct peer *peer, struct peer *lane);
 
-/** A peer goes: it, and the lanes behind it, are lanes of nobody. At a standstill. */
+/** A peer goes: it, and the lanes behind it, are lanes of nobody. What went by it its first one has
+ * carried from then on. At a standstill. */
 void peer_leave_lanes(struct peer *peer);
 
 /** Is it a lane, or has it some? Several workers' sessions are at its place then. */

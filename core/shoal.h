@@ -351,8 +351,9 @@ SHOAL_API int32_t shoal_peer_set_staying(shoal_device_t device, shoal_peer_t pee
  * reads it from the TUN (by flow, where the kernel is told: TCP and UDP by their ports, everything
  * else to the peer itself), and by the peer itself while the lane has no session that may send, or
  * no endpoint, or is offline: then the edge of the lane rings. A lane ends with shoal_peer_remove,
- * and those behind it with it; so do all with their peer. They are no lanes any more then, and what
- * comes on them is dropped (drop_rx_source) until they are removed, too.
+ * which adds what it has counted to its peer's facts, and those behind it end with it; so do all
+ * with their peer. They are no lanes any more then, and what comes on them is dropped
+ * (drop_rx_source) until they are removed, too.
  *
  * @param tag  as of shoal_peer_add; of lane k (1, 2 …), modulo the number of workers, the peer's
  *             worker and k, else SHOAL_E_INVALID

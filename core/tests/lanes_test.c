@@ -205,6 +205,32 @@ static void a_lane_that_goes_takes_those_behind_it_along(void **state) {
     stop();
 }
 
+static void what_went_by_a_lane_is_counted_when_it_has_gone(void **state) {
+    (void)state;
+    start_with(LANES);
+    struct shoal_peer_facts facts;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < LANES; i++) {
+        size_t length = packet_from(PEER, (uint8_t)i);
+        send_by(i, counters[i]++, length);
+        side_expect(&side, plain, length);
+    }
+    leaves_by(1, 1);
+    for (uint32_t i = 0; i < LANES; i++) {
+        assert_int_equal(shoal_peer_facts(side.device, lanes[i], &facts, sizeof(facts)), SHOAL_OK);
+        assert_int_equal(facts.rx_packets, 1);
+        bytes += facts.rx_bytes;
+    }
+    for (uint32_t i = LANES; i-- > 1;)
+        assert_int_equal(shoal_peer_remove(side.device, lanes[i]), SHOAL_OK);
+    assert_int_equal(shoal_peer_facts(side.device, lanes[0], &facts, sizeof(facts)), SHOAL_OK);
+    assert_int_equal(facts.rx_packets, LANES);
+    assert_int_equal(facts.rx_bytes, bytes);
+    assert_int_equal(facts.tx_packets, 1);
+    assert_true(facts.tx_bytes > 0);
+    stop();
+}
+
 static void a_peer_has_no_more_lanes_than_workers_and_four(void **state) {
     (void)state;
     shoal_peer_t more;
@@ -350,6 +376,7 @@ int main(void) {
         cmocka_unit_test(while_a_lane_cannot_send_the_peer_itself_does),
         cmocka_unit_test(where_neither_can_send_the_frame_waits_for_the_peers_session),
         cmocka_unit_test(a_lane_that_goes_takes_those_behind_it_along),
+        cmocka_unit_test(what_went_by_a_lane_is_counted_when_it_has_gone),
         cmocka_unit_test(a_peer_has_no_more_lanes_than_workers_and_four),
         cmocka_unit_test(what_makes_no_sense_of_a_lane_is_refused),
         cmocka_unit_test(a_peer_with_lanes_has_no_connected_socket),

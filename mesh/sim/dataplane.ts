@@ -599,6 +599,11 @@ export class DataPlane {
 
 /** A peer goes, and the lanes behind it are lanes of nobody. */
 function leaveLanes(peer: PlanePeer): void {
+  if (peer.first && peer.first !== peer) {
+    for (const name of ["txBytes", "rxBytes", "txPackets", "rxPackets"] as const) {
+      peer.first.facts[name] += peer.facts[name];
+    }
+  }
   const lanes = peer.first?.lanes ?? [];
   for (const lane of lanes.splice(lanes.indexOf(peer) < 0 ? 0 : lanes.indexOf(peer))) {
     lane.first = undefined;

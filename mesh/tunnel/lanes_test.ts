@@ -351,3 +351,19 @@ Deno.test("peers are dealt out to workers by turns, whatever numbers lanes have"
   });
   assert.deepEqual(workers, [1, 0, 1, 0]);
 });
+
+Deno.test("what went by lanes is counted though they have gone", () => {
+  const made = pair();
+  const { lab, alice, bob, bobAtAlice } = made;
+  sayByAll(made);
+  sayByAll(made);
+  for (let flow = 0; flow < 4; flow++) bob.say(alice, flow);
+  lab.run(100);
+  const before = alice.tunnels.facts(bobAtAlice, alice.plane.facts);
+  assert.ok(before);
+  alice.step((now, out) => alice.tunnels.setLanes(now, bobAtAlice, 1, out));
+  const after = alice.tunnels.facts(bobAtAlice, alice.plane.facts);
+  for (const name of ["txBytes", "rxBytes", "txPackets", "rxPackets"] as const) {
+    assert.ok(after && after[name] >= before[name] && before[name] > 0, name);
+  }
+});
