@@ -115,6 +115,11 @@ export class Device {
     return this.peers.size < this.maxPeers;
   }
 
+  /** Lanes leave the last quarter of the table to peers. */
+  hasRoomForLane(): boolean {
+    return this.peers.size < this.maxPeers * 3 / 4;
+  }
+
   add(peer: Peer): void {
     this.peers.set(peer.id, peer);
     this.#byKey.set(keyText(peer.publicKey), peer);

@@ -13,7 +13,7 @@ export function openLanes(device: Device, step: Step, peer: Peer): void {
   const { endpoint, source, lanes } = peer;
   if (!endpoint || peer.lane > 0 || peer.slots.all.length === 0) return;
   for (let number = lanes.length + 1; number < peer.lanesMax; number++) {
-    if (!device.hasRoom()) return;
+    if (!device.hasRoomForLane()) return;
     const id = device.newIdOf((device.workerOf(peer.id) + number) % device.indices.workers);
     const lane = new Peer(id, peer.publicKey, device.crypto, { first: peer, number });
     lane.endpoint = endpoint;

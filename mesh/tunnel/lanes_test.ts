@@ -290,11 +290,18 @@ Deno.test("what is known of a peer counts what went by its lanes", () => {
   assert.ok((own?.txPackets ?? 0) < data.length);
 });
 
-Deno.test("the table of peers has its limit with lanes: without room there are none", () => {
-  const made = pair(4, 4, { ...FOUR, maxPeers: 3 });
+Deno.test("the table of peers has its limit with lanes: they leave room for peers", () => {
+  const made = pair(4, 4, { ...FOUR, maxPeers: 4 });
+  const { lab, alice, bob, bobAtAlice } = made;
   for (let i = 0; i < 3; i++) sayByAll(made);
-  assert.equal(lanesOf(made.alice, made.bobAtAlice), 3);
-  assert.equal(made.bob.delivered.length, 13);
+  assert.equal(lanesOf(alice, bobAtAlice), 3);
+  assert.equal(bob.delivered.length, 13);
+  const kinds: string[] = [];
+  for (let i = 0; i < 2; i++) {
+    const key = lab.random(32);
+    alice.step((now, out) => void kinds.push(alice.tunnels.addPeer(now, key, out).kind));
+  }
+  assert.deepEqual(kinds, ["added", "full"]);
 });
 
 Deno.test("R37, R64: a lane's timestamps grow, though it has gone and come, and the clock was set back", () => {
