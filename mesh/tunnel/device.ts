@@ -189,6 +189,7 @@ export class Device {
     while (lanes.length >= from) {
       const lane = lanes.pop();
       if (!lane) return;
+      peer.laneHandshakeSent = Math.max(peer.laneHandshakeSent, lane.lastHandshakeSent);
       this.dropPending(lane);
       this.timers.clearAll(lane.id);
       this.applySlots(lane, lane.slots.clear());

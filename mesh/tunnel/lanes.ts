@@ -18,6 +18,7 @@ export function openLanes(device: Device, step: Step, peer: Peer): void {
     const lane = new Peer(id, peer.publicKey, device.crypto, { first: peer, number });
     lane.endpoint = endpoint;
     lane.source = source;
+    lane.lastHandshakeSent = peer.laneHandshakeSent;
     lane.isStaying = peer.isStaying;
     lane.isOffline = peer.isOffline;
     device.peers.set(id, lane);

@@ -374,3 +374,19 @@ Deno.test("what went by lanes is counted though they have gone", () => {
     assert.ok(after && after[name] >= before[name] && before[name] > 0, name);
   }
 });
+
+Deno.test("R38: a peer that says over and over that it has started anew gets no more handshakes for its lanes", () => {
+  const made = pair();
+  const { lab, alice, bob, bobAtAlice } = made;
+  sayByAll(made);
+  lab.run(7_000);
+  const initiations = () => alice.sent.filter(({ bytes }) => bytes[0] === 1).length;
+  const before = initiations();
+  for (let i = 0; i < 50; i++) { // 5 s
+    alice.step((now, out) => alice.tunnels.startedAnew(now, bobAtAlice, out));
+    alice.step((now, out) => alice.tunnels.setLanes(now, bobAtAlice, 4, out));
+    sayByAll({ lab, alice, bob });
+  }
+  const sent = initiations() - before;
+  assert.ok(sent <= 2 * 4, `${sent} initiations`);
+});

@@ -60,6 +60,8 @@ export class Peer {
   isWaiting = false;
   /** Those of its lanes, by number: they outlast the lanes, so that no copy begins one. */
   readonly laneTimestamps = new Map<number, Timestamps>();
+  /** When a lane that has gone last sent a handshake message: those that come wait for that, too (R38). */
+  laneHandshakeSent = -Infinity;
 
   readonly timestamps = new Timestamps();
   /**

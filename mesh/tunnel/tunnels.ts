@@ -427,7 +427,7 @@ export class Tunnels {
       timers.has(id, "handshake wanted");
     if (step.boot >= peer.startedAnewAt + REKEY_TIMEOUT) {
       peer.startedAnewAt = step.boot;
-      peer.lastHandshakeSent = -Infinity;
+      peer.lastHandshakeSent = peer.laneHandshakeSent = -Infinity;
       peer.answeredAt = -Infinity;
       timers.clear(id, "handshake retry");
     }
@@ -614,7 +614,7 @@ export class Tunnels {
   /** Ends all sessions; the next handshake need not wait (R38), and replays are still known (R37). */
   #stop(step: Step, peer: Peer): void {
     this.#device.forget(step, peer);
-    peer.lastHandshakeSent = -Infinity;
+    peer.lastHandshakeSent = peer.laneHandshakeSent = -Infinity;
     peer.answeredAt = -Infinity;
     peer.lastHandshakeReceived = -Infinity;
     peer.lastConsumed = -Infinity;
