@@ -4,33 +4,57 @@
  * removed cannot come back, it ends as well, and whom that brings back is named.
  */
 import type { MemberId } from "../membership/identity.ts";
-import { rfc3339 } from "../membership/judge.ts";
+import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import { type Certificate, type Statement, subjectOf } from "../membership/statement.ts";
-import type { Held } from "../membership/statements.ts";
+import {
+  type Certificate,
+  type Statement,
+  type StatementOf,
+  subjectOf,
+} from "../membership/statement.ts";
+import type { Held, Statements } from "../membership/statements.ts";
 import { counted, listOf } from "./authority.ts";
 
-/** Seconds after a new mesh key within which what it says is heard that the recovery itself has signed. */
+/**
+ * Seconds after a new mesh key within which what it says is heard that the recovery itself has signed; and seconds from the
+ * time that the recovery names within which a node has heard of it that was there as it happened.
+ */
 const RECOVERY_LASTS = 60;
 
 /**
  * When this node heard first of what a statement says, unix seconds by its own clock. A recovery signs anew what was known
- * before it; and whom it has put out itself was put out by the person with the words, whatever time is named later.
+ * before it; and whom it has put out itself was put out by the person with the words, whatever time is named later. What a
+ * node first hears long after the recovery may be by a thief of the new key, who can name the time of the recovery: of that
+ * only counts as heard before what somebody else had said.
  */
 export function heardAt({ statements }: Mesh, { statement, seen }: Held): number {
   const { successor, meshKey } = statements;
-  const recoveredAt = successor && statements.get(successor.hash)?.seen;
-  const isOfRecovery = recoveredAt !== undefined && statement.signer === meshKey &&
-    seen <= recoveredAt + RECOVERY_LASTS;
-  if (!isOfRecovery) return seen;
+  const recovered = successor && statements.get(successor.hash);
+  if (!recovered || statement.signer !== meshKey || seen > recovered.seen + RECOVERY_LASTS) {
+    return seen;
+  }
+  const { at } = recovered.statement;
+  const isEnd = statement.kind === "removed" || statement.kind === "demoted" ||
+    statement.kind === "withdrawn";
+  // A recovery signs its ends all at once, and a certificate as old as it was, or just later than others of the same key.
+  if (isEnd ? statement.at !== at : statement.at > at + CLOCK_SKEW + 1) return seen;
+  const wasThere = Math.abs(recovered.seen - at) <= RECOVERY_LASTS;
+  // It gives nobody an office that it ends.
+  if (statement.kind === "demoted" && !wasThere && hasOfficeBy(statements, statement)) return seen;
   let first: number | undefined;
   for (const one of statements.about(subjectOf(statement))) {
     if (one.signer === statement.signer || !saysTheSame(one, statement)) continue;
     first = Math.min(first ?? Infinity, statements.get(one.hash)?.seen ?? Infinity);
   }
-  const isEnd = statement.kind === "removed" || statement.kind === "demoted" ||
-    statement.kind === "withdrawn";
-  return Math.min(seen, first ?? (isEnd ? -Infinity : seen));
+  return Math.min(seen, first ?? (isEnd && wasThere ? -Infinity : seen));
+}
+
+/** Whether the signer of the end of an office has given that office, too. */
+function hasOfficeBy(statements: Statements, { key, signer }: StatementOf<"demoted">): boolean {
+  for (const one of statements.about(key)) {
+    if (one.kind === "admin" && one.signer === signer) return true;
+  }
+  return false;
 }
 
 /** Whether a statement of before says what a later one does, under whatever time and number. */
