@@ -684,6 +684,7 @@ export class Node {
     const meshKey = crypto.ed25519FromSeed(seeds.meshKey);
     const mesh = this.#mesh;
     if (!mesh) return refusal("recover: this node knows no mesh yet");
+    mesh.lookAtClock(now);
     const { without, keep, ...others } = options;
     const meant = {
       ...others,
@@ -1004,7 +1005,9 @@ export class Node {
     act: (mesh: Mesh) => Decoded<T>,
   ): Decoded<T> {
     const mesh = this.#joined(what);
-    return mesh.ok ? this.#finished(now, out, act(mesh.value)) : mesh;
+    if (!mesh.ok) return mesh;
+    mesh.value.lookAtClock(now);
+    return this.#finished(now, out, act(mesh.value));
   }
 
   /** Also after a refusal: part of what was asked may have been done. */

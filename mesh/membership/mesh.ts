@@ -42,6 +42,7 @@ import {
 } from "./statement.ts";
 import { Overtaken } from "./overtaken.ts";
 import { Reviewing, SURPLUS_KEPT } from "./reviewing.ts";
+import { WallWatch } from "../wall_watch.ts";
 import { Scrutiny } from "./scrutiny.ts";
 import { Spreading } from "./spreading.ts";
 import { type Added, STATEMENTS_ROOM } from "./statements.ts";
@@ -112,6 +113,7 @@ export class Mesh {
   /** Members that signed two records with one sequence: the last of which people were told, and when. */
   readonly #equivocated = new Map<MemberId, { readonly sequence: number; readonly at: number }>();
   readonly #pace = new SightPace();
+  readonly #watch = new WallWatch();
   #isQuiet = false;
   #comparison = new Comparison();
   /** Members to whom something was sent and who may not know us yet. */
@@ -269,7 +271,8 @@ export class Mesh {
    */
   learn(now: Now, bytes: Uint8Array, out: Outbox<NodeEvent>, seen?: number): Added {
     const isKnown = this.roster.get(signerOf(bytes)) !== undefined;
-    const options = { isKnown, ...(seen === undefined ? {} : { seen }) };
+    this.lookAtClock(now);
+    const options = { isKnown, ...(seen === undefined ? { boot: now.boot } : { seen }) };
     const { outrankedCount } = this.statements;
     const added = this.statements.add(bytes, secondsOf(now), options);
     if (added.kind === "new") {
@@ -283,6 +286,11 @@ export class Mesh {
     // What is remembered of numbers that were used again outlives a restart, too.
     if (this.statements.outrankedCount !== outrankedCount) this.isDirty = true;
     return added;
+  }
+
+  /** Notices that the wall clock was set, before anybody asks since when something is known. */
+  lookAtClock(now: Now): void {
+    if (this.#watch.look(now) !== 0 && this.statements.dateAnew(now)) this.isDirty = true;
   }
 
   /**
@@ -385,10 +393,11 @@ export class Mesh {
 
   /** What we begin with beside what is remembered: the founding, or a token. */
   begin(now: Now, statements: readonly Uint8Array[]): void {
+    this.lookAtClock(now);
     for (const bytes of statements) {
       // A token's statement is kept though this node does not know yet who may make one, and though
       // it is over by a clock that nobody may have set yet: hence the time 0.
-      this.statements.add(bytes, 0, { seen: secondsOf(now) });
+      this.statements.add(bytes, 0, { seen: secondsOf(now), boot: now.boot });
     }
     this.#claimOwn(now);
   }
@@ -863,6 +872,7 @@ export class Mesh {
    * @param changed what alone has changed since the last review; undefined: anything may have
    */
   review(now: Now, out: Outbox<NodeEvent>, changed?: readonly Statement[]): void {
+    this.lookAtClock(now);
     this.guests.touch(); // By the clock, too, somebody stops being one.
     this.isDirty ||= this.#isDirtyAtReview;
     this.#isDirtyAtReview = false;
@@ -987,6 +997,7 @@ export class Mesh {
   // ---- Swim -----------------------------------------------------------------------------------
 
   tick(now: Now, out: Outbox<NodeEvent>): void {
+    this.lookAtClock(now);
     this.copies.tick(now, out);
     this.swim.tick(now, this.#swimOut(now, out));
     // Whoever was awaited may be dead by now.

@@ -31,6 +31,7 @@
  */
 import type { Crypto } from "../crypto.ts";
 import { sameBytes } from "../endpoint.ts";
+import type { Now } from "../machine.ts";
 import { Findings, latestOf } from "./findings.ts";
 import { type Genesis, meshIdOf } from "./genesis.ts";
 import { type MemberId, mirrorOf } from "./identity.ts";
@@ -100,6 +101,23 @@ export interface Held {
   readonly seen: number;
 }
 
+/** What was heard in this run is dated anew when the clock is set. */
+interface Heard extends Held {
+  seen: number;
+  /** Boot ms at which it was heard; undefined: in an earlier run. */
+  readonly boot: number | undefined;
+}
+
+/** How a statement came. */
+interface Hearing {
+  /** Whether the signer of a farewell is a member here without a certificate. */
+  readonly isKnown?: boolean;
+  /** When it was heard of first, in an earlier run: then it was good once, and is kept though its signer may have lost its office. */
+  readonly seen?: number;
+  /** Boot ms of now, where it is heard in this run. */
+  readonly boot?: number;
+}
+
 /** Two statements of one signer with one number: the key is used twice, or misused. */
 export interface Pair {
   readonly signer: string;
@@ -129,7 +147,7 @@ export class Statements {
   readonly meshId: Uint8Array;
   readonly #recoveryKey: string;
   readonly #firstMeshKey: string;
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string, Heard>();
   readonly #slots = new Map<string, Map<number, Statement>>();
   readonly #about = new Map<string, Set<Statement>>();
   readonly #byToken = new Map<string, Set<StatementOf<"member">>>();
@@ -146,8 +164,8 @@ export class Statements {
   readonly #farewells = new Map<MemberId, StatementOf<"left">>();
   readonly #pairs = new Map<string, Pair>();
   /** By hash, and by signer and number. */
-  readonly #outranked = new Map<string, Held>();
-  readonly #outrankedBy = new Map<string, Map<number, Held>>();
+  readonly #outranked = new Map<string, Heard>();
+  readonly #outrankedBy = new Map<string, Map<number, Heard>>();
   readonly #numberPace = new NumberPace();
   #successor: StatementOf<"successor"> | undefined;
   #officers = new Set<MemberId>();
@@ -500,15 +518,8 @@ export class Statements {
   /**
    * Takes a statement in, if it is signed by a key that may, and says what changed.
    * @param now unix seconds
-   * @param isKnown whether the signer of a farewell is a member here without a certificate
-   * @param seen when it was heard of first, in an earlier run: then it was good once, and is kept
-   * though its signer may have lost its office since
    */
-  add(
-    bytes: Uint8Array,
-    now: number,
-    { isKnown = false, seen }: { readonly isKnown?: boolean; readonly seen?: number } = {},
-  ): Added {
+  add(bytes: Uint8Array, now: number, { isKnown = false, seen, boot }: Hearing = {}): Added {
     const same = this.#slots.get(signerOf(bytes))?.get(numberIn(bytes));
     // Every record brings its signer's office once more: comparing costs a hundredth of hashing.
     if (same && sameBytes(same.bytes, bytes)) return { kind: "known", statement: same };
@@ -533,7 +544,7 @@ export class Statements {
         this.#notePair(statement, rival);
       }
       if (!this.#outranks(statement, rival)) {
-        this.#keepOutranked({ statement, seen: seen ?? now });
+        this.#keepOutranked({ statement, seen: seen ?? now, boot });
         return refused("outranked");
       }
       const isByHash = statement.kind !== "successor" && this.counts(rival) &&
@@ -546,10 +557,26 @@ export class Statements {
       this.refused++;
       return refused("full");
     }
-    const held = { statement, seen: seen ?? now };
+    const held = { statement, seen: seen ?? now, boot };
     const outranked = rival && this.#held.get(rival.hash);
     if (outranked) this.#keepOutranked(outranked);
     return this.#insert(held, rival);
+  }
+
+  /**
+   * Dates anew by a clock that was set what was heard in this run: nobody may have set it at the start, and what a thief has
+   * signed would count as heard before the theft. @returns whether anything was
+   */
+  dateAnew({ wall, boot }: Now): boolean {
+    let isAny = false;
+    for (const all of [this.#held, this.#outranked]) {
+      for (const held of all.values()) {
+        if (held.boot === undefined) continue;
+        held.seen = Math.floor((wall - (boot - held.boot)) / 1_000);
+        isAny = true;
+      }
+    }
+    return isAny;
   }
 
   /**
@@ -577,7 +604,7 @@ export class Statements {
    * One for each number of a signer, namely the one that was heard of first: what was signed before a
    * theft is older than whatever a thief signs, and so it is in place of that and of nothing else.
    */
-  #keepOutranked(held: Held): void {
+  #keepOutranked(held: Heard): void {
     const { kind, signer, number, hash } = held.statement;
     if (kind === "successor" || kind === "left") return; // Their numbers hide nothing.
     const first = this.#outrankedBy.get(signer)?.get(number);
@@ -585,7 +612,7 @@ export class Statements {
     if (first) this.#forgetOutranked(first.statement);
     if (this.#outranked.size >= this.outrankedMax) this.#makeOutrankedRoom();
     this.#outranked.set(hash, held);
-    const numbers = this.#outrankedBy.get(signer) ?? new Map<number, Held>();
+    const numbers = this.#outrankedBy.get(signer) ?? new Map<number, Heard>();
     this.#outrankedBy.set(signer, numbers.set(number, held));
   }
 
@@ -639,7 +666,8 @@ export class Statements {
     supposed.#reconsider(new Set());
     say(
       supposed,
-      (statement) => supposed.#insert({ statement, seen: 0 }, supposed.#rivalOf(statement)),
+      (statement) =>
+        supposed.#insert({ statement, seen: 0, boot: undefined }, supposed.#rivalOf(statement)),
     );
     return supposed;
   }
@@ -787,7 +815,7 @@ export class Statements {
     return kind !== "admin" && kind !== "demoted" && signer !== this.meshKey;
   }
 
-  #insert(held: Held, rival: Statement | undefined): Added {
+  #insert(held: Heard, rival: Statement | undefined): Added {
     const { statement } = held;
     const isOfAll = statement.kind === "successor" ||
       rival?.kind === "admin" || rival?.kind === "demoted";
@@ -869,7 +897,7 @@ export class Statements {
     }
   }
 
-  #index(held: Held): void {
+  #index(held: Heard): void {
     const { statement } = held;
     const { signer, number } = statement;
     this.#held.set(statement.hash, held);
