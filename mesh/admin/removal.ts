@@ -7,7 +7,7 @@ import type { Crypto } from "../crypto.ts";
 import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import { type MemberId, mirrorOf } from "../membership/identity.ts";
-import { rfc3339 } from "../membership/judge.ts";
+import { CLOCK_SKEW, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { signStatement, type Statement, subjectOf } from "../membership/statement.ts";
@@ -133,11 +133,72 @@ function meshKeyLines(mesh: Mesh, id: MemberId, name: string, isExpelled: boolea
   ];
 }
 
-/** Unix seconds by our clock until which what we heard of an admin's is taken for its own word. */
-function lastWordOf({ statements }: Mesh, admin: MemberId): number {
+/** Of an admin that has left, what is taken for its own word, and what of that a thief can have dated back. */
+interface LastWord {
+  /** Unix seconds by our clock until which it was heard. */
+  readonly heardUntil: number;
+  /** Unix seconds by the clock of the admin at which it left. */
+  readonly saidUntil: number;
+  readonly isKept: (held: Held) => boolean;
+  /** Heard well after the time at which it left: who was off then heard both at once, and any time can be signed. */
+  readonly isDoubtful: (held: Held) => boolean;
+}
+
+function lastWordOf({ statements }: Mesh, admin: MemberId): LastWord {
   const farewell = statements.farewell(admin);
   const heard = farewell && statements.get(farewell.hash);
-  return heard ? heard.seen + FAREWELL_GRACE : Infinity;
+  const heardUntil = heard ? heard.seen + FAREWELL_GRACE : Infinity;
+  const saidUntil = farewell?.at ?? Infinity;
+  const isLate = ({ seen }: Held) => seen > saidUntil + FAREWELL_GRACE;
+  // A certificate is signed later than others of its key, as far as clocks may differ.
+  const isOwn = (held: Held) => !isLate(held) || held.statement.at <= saidUntil + CLOCK_SKEW;
+  const isKept = (held: Held) => held.seen <= heardUntil && isOwn(held);
+  const isDoubtful = (held: Held) => isKept(held) && isLate(held);
+  return { heardUntil, saidUntil, isKept, isDoubtful };
+}
+
+/** What is signed anew of an admin that has left and was heard of after that alone, for a person to look at. */
+function doubtfulWarnings(
+  mesh: Mesh,
+  admin: MemberId,
+  name: string,
+  { saidUntil, isKept, isDoubtful }: LastWord,
+  wishes: readonly Wish[],
+): string[] {
+  if (saidUntil === Infinity) return [];
+  const sayings = (all: Iterable<Held>) =>
+    new Set(Array.from(all, ({ statement }) => `${statement.kind} ${subjectOf(statement)}`));
+  const said = [...saidBy(mesh, admin)];
+  const doubtful = sayings(said.filter(isDoubtful));
+  const sure = sayings(said.filter((held) => isKept(held) && !isDoubtful(held)));
+  const named = (kind: "member" | "removed") => {
+    const keys = wishes.flatMap(({ draft }) =>
+      draft.kind !== kind ? [] : draft.kind === "member" ? [draft.certificate.key] : [draft.key]
+    ).filter((key) => doubtful.has(`${kind} ${key}`) && !sure.has(`${kind} ${key}`));
+    return toldApart(mesh, [...new Set(keys)].map((id) => ({ id, name: nameOf(mesh, id) }))).sort();
+  };
+  const guests = wishes.flatMap(({ draft }) => {
+    if (draft.kind !== "guest") return [];
+    const { key, name } = draft.certificate;
+    return doubtful.has(`guest ${key}`) && !sure.has(`guest ${key}`) ? [name] : [];
+  });
+  const parts = [["member", named("member")], ["removal", named("removed")], [
+    "guest",
+    guests.sort(),
+  ]] as const;
+  const all = parts.flatMap(([noun, names]) =>
+    names.length === 0 ? [] : [`${counted(names.length, noun)} (${listOf(names)})`]
+  );
+  if (all.length === 0) return [];
+  return [
+    `${name} had left at ${
+      rfc3339(saidUntil)
+    }, and this node heard only afterwards of what is signed ` +
+    `anew here: ${all.join(", ")}: whoever has a copy of its disk can have dated that back; ` +
+    `\`shoal revoke ${name} --since ${
+      rfc3339(saidUntil)
+    }\` instead believes nothing that was heard later`,
+  ];
 }
 
 /** Ends an admin's office; it stays a member, unless it has left. */
@@ -154,8 +215,8 @@ export function demote(
   if (!admin.ok) return admin;
   const id = admin.value;
   const name = nameOf(mesh, id);
-  const saidUntil = lastWordOf(mesh, id);
-  const isKept = ({ seen }: Held) => seen <= saidUntil;
+  const lastWord = lastWordOf(mesh, id);
+  const { heardUntil, saidUntil, isKept } = lastWord;
   const heir = heirOf(mesh, now, id, isKept);
   const estate = estateOf(mesh, now, id, heir, isKept);
   const judgement = mesh.judge.judge(id, secondsOf(now));
@@ -181,10 +242,10 @@ export function demote(
       `${name} is no admin any more`,
       ...estateLines(mesh, name, estate, members),
       stays.length > 0 ? `${name} stays a member` : `${name} has left the mesh`,
-      ...(saidUntil === Infinity ? [] : [
-        `what this node heard of after ${
+      ...(heardUntil === Infinity ? [] : [
+        `what this node heard of after ${rfc3339(heardUntil)}, or later than ${
           rfc3339(saidUntil)
-        } is not signed anew: ${name} had left by then`,
+        } with a later time in it, is not signed anew: ${name} had left by then`,
       ]),
       ...meshKeyLines(mesh, id, name, false),
     ],
@@ -193,6 +254,7 @@ export function demote(
       "an office ends for good: only with a new identity can it be an admin again",
       ...officeWarnings(mesh, id),
       ...estateWarnings(mesh, name, estate, members),
+      ...doubtfulWarnings(mesh, id, name, lastWord, estate.wishes),
     ],
     wishes,
   };
