@@ -138,11 +138,16 @@ export class LinkAddresses {
     }
   }
 
-  /** Whether all that is meant for the network of an address of ours of this family goes elsewhere. */
-  isShadowed(family: "IPv4" | "IPv6"): boolean {
-    return [...this.#shadows.keys()].some((network) =>
-      network.includes(":") === (family === "IPv6")
+  /**
+   * Whether the interface has an address of ours of this family, and its network goes by the interface as a whole. Where not,
+   * what is meant for a member goes by whatever route is next, the default route above all.
+   */
+  isCarried(family: "IPv4" | "IPv6"): boolean {
+    const isOfFamily = (text: string) => text.includes(":") === (family === "IPv6");
+    const isThere = [...this.#wanted.keys()].some((name) =>
+      isOfFamily(name) && !this.#missing.has(name)
     );
+    return isThere && ![...this.#shadows.keys()].some(isOfFamily);
   }
 
   /** @returns whether something had been taken away, and is there again */

@@ -236,6 +236,25 @@ Deno.test("a route of another program that leads past the tunnel is named, until
   assert.equal(link.asked && formatAddress(link.asked), "fd00::ffff:ffff:ffff:fffe");
 });
 
+Deno.test("a family is carried once an address of ours is there and its network goes by the interface", () => {
+  const { link, own } = given();
+  const carried = () => (["IPv4", "IPv6"] as const).filter((family) => own.isCarried(family));
+  assert.deepEqual(carried(), [], "no address yet");
+  own.set(undefined, IP6, 10);
+  own.mend(NOW);
+  assert.deepEqual(carried(), ["IPv6"], "what is for members goes by the default route in IPv4");
+  link.refused.set(4, "EPERM");
+  own.set(IP4, IP6, 10);
+  own.mend(NOW);
+  assert.deepEqual(carried(), ["IPv6"], "the kernel has not taken it");
+  link.refused.clear();
+  own.mend(NOW);
+  assert.deepEqual(carried(), ["IPv4", "IPv6"]);
+  link.way = "eth1";
+  own.mend(NOW);
+  assert.deepEqual(carried(), []);
+});
+
 Deno.test("where the network's last address is our own, the one before is asked for", () => {
   const { link, own } = given();
   own.set(parseAddress("10.77.3.254"), undefined, 24);

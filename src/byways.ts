@@ -50,14 +50,19 @@ export class Byways {
 
   constructor(private readonly link: Link, private readonly members: Members) {}
 
-  /** One turn. @param isShadowed whether the whole network of an address goes elsewhere, which is told already */
-  look(isShadowed: (family: "IPv4" | "IPv6") => boolean): void {
+  /**
+   * One turn.
+   * @param isCarried whether the mesh's network of this family goes by the interface as a whole. Where not, there is no route
+   *   for a single member to take away: this node has no address yet and the way is the default route, or all goes elsewhere,
+   *   which is told already
+   */
+  look(isCarried: (family: "IPv4" | "IPv6") => boolean): void {
     const { ifname, ifindex, isLinkUp } = this.link.info();
     if (!isLinkUp || ifindex === 0) return this.#found.clear();
     const ask = (name: string, text: string, round: number) => {
       const address = parseAddress(text);
-      const isTold = isShadowed(text.includes(":") ? "IPv6" : "IPv4");
-      const way = address && !isTold ? wayOf(this.link, address) : undefined;
+      const isJudged = isCarried(text.includes(":") ? "IPv6" : "IPv4");
+      const way = address && isJudged ? wayOf(this.link, address) : undefined;
       const isFine = way === undefined || way === ifname || way === LOOPBACK;
       if (isFine) this.#found.delete(text);
       else if (this.#found.has(text) || this.#found.size < FOUND_MAX) {

@@ -17,7 +17,7 @@ class Machine {
   readonly routes = new Map<string, string>();
   asked: string[] = [];
   talked: Named[] = [];
-  readonly shadowed = new Set<"IPv4" | "IPv6">();
+  readonly carried = new Set<"IPv4" | "IPv6">(["IPv4", "IPv6"]);
   readonly byways: Byways;
 
   constructor(public members: Named[]) {
@@ -44,7 +44,7 @@ class Machine {
   /** @returns what the health says after a turn */
   turn(): string[] {
     this.asked = [];
-    this.byways.look((family) => this.shadowed.has(family));
+    this.byways.look((family) => this.carried.has(family));
     return this.byways.health();
   }
 }
@@ -103,7 +103,7 @@ Deno.test("a route that refuses is named as such; loopback, a network that is to
   const machine = new Machine(all(3));
   machine.routes.set("100.64.0.1", "EHOSTUNREACH").set("100.64.0.2", "lo").set("fd00::2", "eth0");
   machine.routes.set("fd00::1", "ENETUNREACH"); // no route at all: told of the interface
-  machine.shadowed.add("IPv6");
+  machine.carried.delete("IPv6");
   const [line, ...others] = machine.turn();
   assert.match(
     line ?? "",
@@ -112,4 +112,21 @@ Deno.test("a route that refuses is named as such; loopback, a network that is to
   assert.deepEqual(others, []);
   machine.ifindex = 0;
   assert.deepEqual(machine.turn(), []);
+});
+
+Deno.test("of a family of which this node has no address yet nothing is said: the way is the default route, which is nobody's mistake", () => {
+  const machine = new Machine(all(3));
+  for (const { ip4 } of machine.members) machine.routes.set(ip4 ?? "", "eth0");
+  machine.carried.delete("IPv4");
+  machine.routes.set("fd00::2", "eth0");
+  assert.match(
+    machine.turn().join("\n"),
+    /^this machine sends what is meant for m2 \(fd00::2\) by/,
+  );
+  machine.routes.delete("fd00::2");
+  assert.deepEqual(machine.turn(), []);
+  machine.carried.add("IPv4");
+  assert.match(machine.turn().join("\n"), /m0 \(100\.64\.0\.0\), m1 .* by eth0/);
+  machine.carried.delete("IPv4");
+  assert.deepEqual(machine.turn(), [], "nor what was found before");
 });

@@ -679,7 +679,7 @@ export class MeshNode {
       if (this.options.tun) {
         this.#guard.mend();
         this.#addresses.mend(readClock());
-        this.#byways.look((family) => this.#addresses.isShadowed(family));
+        this.#byways.look((family) => this.#addresses.isCarried(family));
       }
       this.#regainPort();
       this.#resolver?.mend();
