@@ -62,6 +62,8 @@ interface Target {
   tries: number;
   /** Boot ms of the first try since it last answered; undefined: none. */
   since: number | undefined;
+  /** Tries in which something was sent to it since then: none as long as its name has no address. */
+  sent: number;
   isReported: boolean;
   isPending: boolean;
   isResolving: boolean;
@@ -118,6 +120,7 @@ export class Joiner {
       wait: FIRST_WAIT,
       tries: 0,
       since: undefined,
+      sent: 0,
       isReported: false,
       isPending: false,
       isResolving: false,
@@ -169,7 +172,7 @@ export class Joiner {
       : undefined;
     for (const seed of this.#seeds.values()) {
       Object.assign(seed, { at: now.boot, wait: FIRST_WAIT, tries: 0, since: undefined });
-      Object.assign(seed, { isReported: false, isPending: false, isResolving: false });
+      Object.assign(seed, { sent: 0, isReported: false, isPending: false, isResolving: false });
     }
   }
 
@@ -200,11 +203,21 @@ export class Joiner {
     const seed = this.#seeds.get(text);
     if (!seed?.isResolving || this.#knocking === undefined) return;
     seed.isResolving = false;
-    if (endpoints.length > 0) return this.#knock(now, seed, endpoints, out);
-    if (seed.isReported) return;
+    if (endpoints.length === 0) {
+      if (!seed.isReported) this.#reportUnfound(seed, out);
+      return;
+    }
+    // Its silence begins with the first datagram that it could answer, and not with the first question to DNS.
+    if (seed.sent === 0 && seed.since !== undefined) seed.since = now.boot;
+    if (seed.complaint === noAddress(text)) {
+      Object.assign(seed, { complaint: undefined, isReported: false });
+    }
+    this.#knock(now, seed, endpoints, out);
+  }
+
+  #reportUnfound(seed: Target, out: Outbox<NodeEvent>): void {
     seed.isReported = true;
-    const why = `seed ${text} has no address: does the name exist, and does DNS answer here?`;
-    this.complain(text, why, out);
+    this.complain(seed.text, noAddress(seed.text), out);
   }
 
   /** An answer datagram; undefined when it is not to a knock of ours, or only part of one. */
@@ -220,7 +233,7 @@ export class Joiner {
       const seed = this.#seeds.get(replied.about.seed);
       if (!answer.ok || !seed) return undefined;
       const { key } = replied;
-      seed.since = undefined;
+      Object.assign(seed, { since: undefined, sent: 0 });
       seed.key = key.toHex();
       const isThere = sameEndpoint(replied.about.place, arrival.from);
       return { kind: "answer", seed: seed.text, key, answer: answer.value, isThere };
@@ -249,7 +262,7 @@ export class Joiner {
       const opened = openReply(this.crypto, this.self, request, arrival.bytes);
       if (!opened) continue;
       seed.requests = seed.requests.filter((one) => one !== request);
-      seed.since = undefined;
+      Object.assign(seed, { since: undefined, sent: 0 });
       seed.isPending = opened.reply.kind === "pending";
       seed.key = opened.door.toHex();
       if (seed.isPending) seed.at = now.boot + this.#jittered(PENDING_WAIT);
@@ -286,6 +299,7 @@ export class Joiner {
   ): void {
     const knocking = this.#knocking;
     const some = endpoints.slice(0, ADDRESSES_MAX);
+    seed.sent++;
     if (knocking?.type === "hello") {
       const key = this.#keyAt(seed, knocking.candidates);
       if (key === undefined) return;
@@ -315,13 +329,16 @@ export class Joiner {
   }
 
   #report(now: Now, seed: Target, out: Outbox<NodeEvent>): void {
+    // DNS has not answered, not even that it knows no such name: the seed was asked nothing.
+    if (seed.sent === 0) return this.#reportUnfound(seed, out);
     seed.isReported = true;
     const seconds = Math.round((now.boot - (seed.since ?? now.boot)) / 1000);
     const port = readSeed(seed.text)?.port;
     const next = this.#knocking?.type === "ask"
       ? `is UDP port ${port} open there, and has somebody there opened the door (\`shoal door open\`)?`
       : `is UDP port ${port} open there, and is that node of this mesh?`;
-    const why = `seed ${seed.text} did not answer in ${seconds} s (${seed.tries} tries): ${next}`;
+    const tries = seed.sent === 1 ? "1 try" : `${seed.sent} tries`;
+    const why = `seed ${seed.text} did not answer in ${seconds} s (${tries}): ${next}`;
     this.complain(seed.text, why, out);
   }
 
@@ -330,6 +347,10 @@ export class Joiner {
     const [high = 0, low = 0] = this.random(2);
     return ms * (0.75 + 0.5 * (high * 256 + low) / 65_536);
   }
+}
+
+function noAddress(text: string): string {
+  return `seed ${text} has no address: does the name exist, and does DNS answer here?`;
 }
 
 /** Whether a hello goes to the key that answered last, if there is one. */

@@ -262,6 +262,27 @@ Deno.test("a name without an address is said once", () => {
   assert.deepEqual(joiner.complaints(), [why]);
 });
 
+Deno.test("a name server that is silent is said as such, and the seed is blamed only once something was sent to it", () => {
+  const { joiner, out, ask, told, sent } = setUp();
+  joiner.add(HOST);
+  joiner.knockWith(at(0), ask);
+  const failures = () => told().flatMap((one) => one.kind === "joinFailed" ? [one.why] : []);
+  const pollUntil = (end: number, start: number) => {
+    for (let ms = start; ms < end; ms += 250) joiner.poll(at(ms), out);
+  };
+  pollUntil(60_000, 0);
+  const why = `seed ${HOST} has no address: does the name exist, and does DNS answer here?`;
+  assert.deepEqual(failures(), [why], "no seed was asked, so none is silent");
+  assert.deepEqual([sent(), joiner.complaints()], [[], [why]]);
+  joiner.resolved(at(60_000), HOST, [place(1)], out);
+  assert.equal(sent().length, 1);
+  assert.deepEqual(joiner.complaints(), [], "it has an address now");
+  pollUntil(69_750, 60_000);
+  assert.deepEqual(failures(), []);
+  pollUntil(75_000, 70_000);
+  assert.match(failures().join(), /did not answer in 10 s \(1 try\): is UDP port/);
+});
+
 // ---- Asks -------------------------------------------------------------------------------------
 
 Deno.test("who knows no mesh asks, takes the offer, requests, and asks again every two seconds while it waits", () => {
