@@ -96,6 +96,33 @@ Deno.test("item 9, invariant 11: a closed door answers nothing, an opened one cl
   assert.equal(bytes(), before, "not even to whom it has answered before");
 });
 
+Deno.test("a machine with a new key asks at the doors that it knows, as one that joins first, and the approval lets it in within seconds", () => {
+  const { lab, founder, others: [bern, kiel] } = village(crypto, ["bern", "kiel"], 64);
+  assert.ok(bern?.disk && kiel);
+  bern.crash();
+  const { token: __, ...wish } = bern.wish;
+  bern.wish = wish;
+  bern.identitySeed = lab.random(32);
+  const { admission: _, ...kept } = bern.disk;
+  bern.disk = { ...kept, numbers: { own: 0, mesh: kept.numbers.mesh }, boot: 0, incarnation: 0 };
+  assert.equal(bern.start(), undefined);
+  lab.run(30_000);
+  assert.deepEqual(requestsOf(kiel), [], "the door is closed");
+  assert.match(healthOf(bern).join("\n"), /`shoal approve --name bern /);
+  const whys = bern.events.flatMap((one) => one.kind === "joinFailed" ? [one.why] : []);
+  assert.match(whys.join("\n"), /answer in 10 s .*: it answers this machine's key once an admin/);
+  openDoor(kiel);
+  lab.run(65_000);
+  assert.deepEqual(requestsOf(kiel), [bern.id]);
+  assert.equal(bern.node.status(bern.now()).mesh.state, "pending");
+  assert.equal(bern.events.filter(({ kind }) => kind === "joinPending").length, 1);
+  const options = { name: "bern-b" };
+  done(founder.step((now, out) => founder.node.approve(now, bern.id, out, options)));
+  lab.run(6_000);
+  assert.equal(bern.node.status(bern.now()).mesh.state, "member");
+  assert.deepEqual(requestsOf(kiel), [], "it is decided");
+});
+
 Deno.test("item 9, invariant 11: who has neither token nor memory gets no byte, whatever it knows of the mesh or of the door's key", () => {
   const { lab, founder, others: [lyon] } = village(crypto, ["lyon"], 63);
   assert.ok(lyon);

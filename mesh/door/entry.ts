@@ -102,7 +102,7 @@ export class Entry {
     // Who was put out may have heard only those who did that: it asks at the doors that it knew.
     const isOut = mesh === undefined || mesh.membership(now) === undefined;
     const wants = !this.#isAdmitted || isOut || mesh.isAlone();
-    this.#joiner.knockWith(now, wants ? this.#knocking(mesh) : undefined);
+    this.#joiner.knockWith(now, wants ? this.#knocking(now, mesh) : undefined);
     this.#joiner.poll(now, out);
   }
 
@@ -126,7 +126,7 @@ export class Entry {
     const answered = this.#joiner.answered(now, arrival, out);
     if (answered === undefined) return undefined;
     if (answered.kind === "reply") {
-      return mesh ? undefined : this.#replied(answered.seed, answered.reply, out);
+      return this.#replied(answered.seed, answered.reply, mesh, out);
     }
     if (!mesh) return undefined;
     return this.#greeted(now, answered, mesh, out);
@@ -138,7 +138,13 @@ export class Entry {
     this.#isPending = false;
   }
 
-  #replied(seed: string, reply: Reply, out: Outbox<NodeEvent>): Outcome | undefined {
+  #replied(
+    seed: string,
+    reply: Reply,
+    mesh: Mesh | undefined,
+    out: Outbox<NodeEvent>,
+  ): Outcome | undefined {
+    if (this.#isAdmitted) return undefined; // by another door meanwhile
     switch (reply.kind) {
       case "pending":
         if (!this.#isPending) out.event({ kind: "joinPending", seed });
@@ -148,6 +154,8 @@ export class Entry {
         this.#fail(seed, "refused us: ask its admin", out);
         return undefined;
       case "granted": {
+        // Who knows the mesh already is let in by its next hello there.
+        if (mesh) return undefined;
         const grant = decodeGrant(reply.payload);
         if (grant.ok) return { kind: "granted", genesis: grant.value.genesis };
         this.#fail(seed, `sent a grant that is not good (${grant.error})`, out);
@@ -199,15 +207,18 @@ export class Entry {
     this.#joiner.complain(seed, `seed ${seed} ${what}`, out);
   }
 
-  #knocking(mesh: Mesh | undefined): Knocking {
-    if (mesh === undefined) {
-      const { identity: { id: key }, name, version } = this.#o;
-      return { type: "ask", introduction: encodeIntroduction({ key, name, version }) };
-    }
+  #knocking(now: Now, mesh: Mesh | undefined): Knocking {
+    const { identity: { id: key }, name, version } = this.#o;
+    const introduction = encodeIntroduction({ key, name, version });
+    if (mesh === undefined) return { type: "ask", introduction };
+    // A key that nobody certified and no token brings, as a new one: only a person can admit it.
+    const isUnproven = !this.#isAdmitted && mesh.admission === undefined &&
+      mesh.membership(now) === undefined;
     const { record, judge: { meshId } } = mesh;
     const members = Iterator.from(mesh.roster.members()).take(CANDIDATES_MAX).map(({ id }) => id);
     const candidates = [...new Set([...this.#o.doors, ...members])];
-    return { type: "hello", meshId, record: record.bytes, candidates };
+    const hello = { type: "hello", meshId, record: record.bytes, candidates } as const;
+    return isUnproven ? { ...hello, introduction } : hello;
   }
 }
 

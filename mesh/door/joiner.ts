@@ -47,6 +47,11 @@ export type Knocking =
     readonly record: Uint8Array;
     /** Keys of members that may be at a seed whose key is not known, the likely ones first. */
     readonly candidates: readonly MemberId[];
+    /**
+     * The encoded introduction of somebody that knows the mesh and has nothing to prove its membership with, as after a new
+     * key: it asks, too, for a door that does not know its key says nothing to its hello.
+     */
+    readonly introduction?: Uint8Array;
   }
   /** The encoded introduction of somebody that knows no mesh. */
   | { readonly type: "ask"; readonly introduction: Uint8Array };
@@ -272,8 +277,8 @@ export class Joiner {
   }
 
   #request(seed: Target, to: Endpoint, out: Outbox<NodeEvent>): void {
-    if (this.#knocking?.type !== "ask" || !seed.offer) return;
-    const { introduction } = this.#knocking;
+    const introduction = this.#knocking?.introduction;
+    if (introduction === undefined || !seed.offer) return;
     const request = sealRequest(this.crypto, this.random, seed.offer.offer, introduction);
     seed.requests = [request, ...seed.requests.slice(0, 1)];
     out.send({ bytes: request.bytes, to });
@@ -300,23 +305,25 @@ export class Joiner {
     const knocking = this.#knocking;
     const some = endpoints.slice(0, ADDRESSES_MAX);
     seed.sent++;
-    if (knocking?.type === "hello") {
-      const key = this.#keyAt(seed, knocking.candidates);
-      if (key === undefined) return;
+    const key = knocking?.type === "hello" ? this.#keyAt(seed, knocking.candidates) : undefined;
+    if (knocking?.type === "hello" && key !== undefined) {
       // Each is sealed anew: a copy of one that was opened is not looked at.
       for (const to of some) {
         const about = { seed: seed.text, place: to };
         const bytes = this.#hellos?.seal(Uint8Array.fromHex(key), knocking.record, about);
         if (bytes) out.send({ bytes, to });
       }
-    } else if (knocking?.type === "ask") {
-      if (seed.offer && now.boot - seed.offer.at < OFFER_TIME) {
-        return this.#request(seed, seed.offer.from, out);
-      }
-      seed.offer = undefined;
-      seed.ask = sealAsk(this.crypto, this.random);
-      for (const to of some) out.send({ bytes: seed.ask.bytes, to });
     }
+    if (knocking?.introduction !== undefined) this.#ask(now, seed, some, out);
+  }
+
+  #ask(now: Now, seed: Target, places: readonly Endpoint[], out: Outbox<NodeEvent>): void {
+    if (seed.offer && now.boot - seed.offer.at < OFFER_TIME) {
+      return this.#request(seed, seed.offer.from, out);
+    }
+    seed.offer = undefined;
+    seed.ask = sealAsk(this.crypto, this.random);
+    for (const to of places) out.send({ bytes: seed.ask.bytes, to });
   }
 
   /** Who is knocked at there: who answered last, then whoever else may be there, in turn. */
@@ -336,6 +343,9 @@ export class Joiner {
     const port = readSeed(seed.text)?.port;
     const next = this.#knocking?.type === "ask"
       ? `is UDP port ${port} open there, and has somebody there opened the door (\`shoal door open\`)?`
+      : this.#knocking?.introduction !== undefined
+      ? `it answers this machine's key once an admin has approved that, or while the door is open there ` +
+        `(\`shoal door open\`), if UDP port ${port} is open`
       : `is UDP port ${port} open there, and is that node of this mesh?`;
     const tries = seed.sent === 1 ? "1 try" : `${seed.sent} tries`;
     const why = `seed ${seed.text} did not answer in ${seconds} s (${tries}): ${next}`;
