@@ -156,6 +156,7 @@ class Front {
     if (this.#join.hasJoined) this.#greet();
     else if (this.#join.askedAt !== undefined) this.#ask(this.#join.askedAt);
     else {
+      this.#sayWhoApproves();
       this.#sayWhomWeAsk();
       // Who has answered before the control socket was there.
       if (!this.isPatient) { for (const why of this.#join.reasons) this.#sayWhoIsLeft(why); }
@@ -182,8 +183,22 @@ class Front {
   #ask(seed: string): void {
     const node = this.#node;
     if (node === undefined) return;
-    const { name, key } = node.status().self;
     this.io.out(`${printable(seed)} shows our request; on any admin node of the mesh, run:`);
+    this.#sayApproval(node);
+  }
+
+  /** A machine with a new key knows its mesh, and waits for a person, also where no door is open that would show its request. */
+  #sayWhoApproves(): void {
+    const node = this.#node;
+    if (node === undefined || node.isFirstStart) return;
+    const { self, mesh } = node.status();
+    if (mesh.id === "" || mesh.state !== "joining" || self.standing !== "none") return;
+    this.io.out(`${self.name} waits to be approved; on any admin node of the mesh, run:`);
+    this.#sayApproval(node);
+  }
+
+  #sayApproval(node: MeshNode): void {
+    const { name, key } = node.status().self;
     this.io.out(`${programName(this.io, "approve")} --name ${name} ${key}`);
   }
 

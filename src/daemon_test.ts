@@ -320,6 +320,26 @@ Deno.test("a first join that cannot succeed ends with one reason, and leaves no 
     await node.end("SIGINT");
   }));
 
+Deno.test("a machine with a new key is told at its start who has to approve which key, and asks at an open door", () =>
+  inFolder(async (dir) => {
+    const { node, invite } = await founder(dir);
+    const guest = new Running(join(dir, "guest"), ["--name", "guest", "--token", invite.token]);
+    await guest.until(READY);
+    const renewed = await shoal("identity", "renew", "--yes", "--state", guest.state);
+    assert.equal(renewed.code, Exit.done, renewed.err);
+    await guest.end();
+    const again = new Running(join(dir, "guest"), []);
+    await again.until(/^guest waits to be approved; on any admin node of the mesh, run:$/m);
+    const [, key] = await again.until(/^\.\/run shoal approve --name guest ([0-9a-f]{64})$/m);
+    assert.ok(renewed.out.includes(key ?? "none"), renewed.out);
+    await shoal("door", "open", "--for", "5m", "--state", node.state);
+    await again.until(/^127\.0\.0\.1:\d+ shows our request; on any admin node/m);
+    const shown = await shoal("status", "--state", node.state);
+    assert.match(shown.out, new RegExp(`^asks to join: guest from .*--name guest ${key}`, "m"));
+    await again.end("SIGINT");
+    await node.end("SIGINT");
+  }));
+
 Deno.test("without a token a node waits to be approved; revoked, it is out for good", () =>
   inFolder(async (dir) => {
     const { node, invite } = await founder(dir);
