@@ -443,7 +443,13 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     }),
     guest_renew: () => ({ ...who(), expires: HOSTILE }),
     guest_remove: who,
-    approve: () => ({ ...who(), called_before: HOSTILE, name_taken: HOSTILE, expires: HOSTILE }),
+    approve: () => ({
+      ...who(),
+      called_before: HOSTILE,
+      name_taken: HOSTILE,
+      name_taken_here: false,
+      expires: HOSTILE,
+    }),
     trust: who,
     untrust: who,
     promote: who,
@@ -477,7 +483,14 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
 Deno.test("approve says whom it admits or renews, until when, and by what name", () => {
   const key = "cc".repeat(32);
   const until = "2027-11-28T03:04:42Z";
-  const approve = { name: "oslo", key, called_before: null, name_taken: null, expires: until };
+  const approve = {
+    name: "oslo",
+    key,
+    called_before: null,
+    name_taken: null,
+    name_taken_here: false,
+    expires: until,
+  };
   const answers: [object, string][] = [
     [{}, `oslo (${key}) is a member now, until ${until}`],
     [
@@ -505,6 +518,14 @@ Deno.test("approve says whom it admits or renews, until when, and by what name",
       err,
       /^another key has the name oslo: .*approve .*--name NEW (?:cc){32} .*where nothing runs with that key any more, .*revoke oslo.* and then .*approve .*--name oslo (?:cc){32}/,
     );
+    answers.push([{ name: "oslo-2", name_taken: "oslo", name_taken_here: true }, ""]);
+    at++;
+    const own = (await run("approve", "--name", "oslo", key, ...state)).err;
+    assert.match(
+      own,
+      /^this node has the name oslo: .*approve .*--name NEW (?:cc){32} .*chooses one for this machine$/,
+    );
+    assert.doesNotMatch(own, /revoke/);
   });
 });
 

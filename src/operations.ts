@@ -114,11 +114,12 @@ function memberships(node: MeshNode, ending: Ending): Readonly<Record<string, Op
           ...given(request, "groups", "groups", textsOf),
           ...insistence(request),
         });
-        const { before, taken, until } = approved;
+        const { before, taken, isTakenHere, until } = approved;
         return {
           ...who(approved),
           called_before: before ?? null,
           name_taken: taken ?? null,
+          name_taken_here: isTakenHere,
           expires: until === undefined ? null : rfc3339(until),
         };
       },

@@ -176,6 +176,7 @@ Deno.test("an approval of a member renews its membership for a year, and may ren
     name: "plain",
     before: "plain",
     taken: undefined,
+    isTakenHere: false,
     until: year,
   });
   const renamed = done(approve(founder, plain.id, "bern"));
@@ -186,6 +187,32 @@ Deno.test("an approval of a member renews its membership for a year, and may ren
   const { before: none, until: first } = done(approve(founder, stranger, "late"));
   assert.deepEqual([none, first], [undefined, year]);
   assert.equal(done(approve(founder, stranger)).before, "late", "it has not come yet");
+});
+
+Deno.test("a member is not renamed to a name that is taken: nothing changes, whoever has the name", () => {
+  const { lab, founder, others: [bern, kiel] } = village(crypto, ["bern", "kiel"]);
+  assert.ok(bern && kiel);
+  const key = crypto.x25519PublicKey(lab.random(32));
+  done(founder.step((now, out) => founder.node.addGuest(now, "phone", { key }, out)));
+  const before = founder.node.snapshot().statements.length;
+  for (const who of ["kiel", kiel.id]) {
+    assert.equal(
+      refusalOf(approve(founder, who, "bern")),
+      `approve: kiel keeps its name, for bern is the name of another member (${
+        bern.id.slice(0, 16)
+      }): choose another`,
+    );
+  }
+  assert.match(refusalOf(approve(founder, "kiel", "founder")), /is the name of this node: choose/);
+  assert.match(refusalOf(approve(founder, "kiel", "phone")), /is the name of a guest: choose/);
+  assert.equal(founder.node.snapshot().statements.length, before);
+  lab.run(10_000);
+  assert.deepEqual([bern, kiel].map((one) => founder.sees(one)?.name), ["bern", "kiel"]);
+  const newcomer = () => crypto.ed25519FromSeed(lab.random(32)).publicKey.toHex();
+  const next = (name: string) => done(approve(founder, newcomer(), name));
+  const [other, own] = [next("bern"), next("founder")];
+  assert.deepEqual([other.name, other.taken, other.isTakenHere], ["bern-2", "bern", false]);
+  assert.deepEqual([own.name, own.taken, own.isTakenHere], ["founder-2", "founder", true]);
 });
 
 Deno.test("an open node admits whoever asks, and every status says so", () => {
@@ -307,18 +334,19 @@ Deno.test("item 12: a new name by approve is an event everywhere, and a name tha
   assert.ok(lyon && paris);
   const address = lyon.ip4.join(".");
   for (const one of [founder, lyon, paris]) one.events.length = 0;
-  const renamed = done(approve(founder, "lyon", "paris"));
-  assert.deepEqual([renamed.name, renamed.taken], ["paris-2", "paris"]);
+  assert.match(refusalOf(approve(founder, "lyon", "paris")), /paris is the name of another/);
+  const renamed = done(approve(founder, "lyon", "nantes"));
+  assert.deepEqual([renamed.name, renamed.taken], ["nantes", undefined]);
   lab.run(5_000);
   for (const one of [founder, paris]) {
-    assert.equal(one.sees(lyon)?.name, "paris-2");
+    assert.equal(one.sees(lyon)?.name, "nantes");
     const renamed = one.events.find((event) => event.kind === "renamed");
     assert.deepEqual(renamed?.kind === "renamed" && [renamed.who.name, renamed.before], [
-      "paris-2",
+      "nantes",
       "lyon",
     ]);
     assert.equal(told(one, "renamed"), 1);
   }
-  assert.equal(lyon.node.status(lyon.now()).self.name, "paris-2");
+  assert.equal(lyon.node.status(lyon.now()).self.name, "nantes");
   assert.equal(lyon.ip4.join("."), address);
 });

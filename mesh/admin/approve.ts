@@ -4,6 +4,7 @@ import { type Decoded, refusal } from "../codec.ts";
 import type { NodeEvent, Who } from "../event.ts";
 import { type Now, type Outbox, secondsOf } from "../machine.ts";
 import { type Membership, TRUSTED_MAX } from "../membership/judge.ts";
+import type { MemberId } from "../membership/identity.ts";
 import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { certifyOnSight } from "../membership/sight.ts";
@@ -35,6 +36,8 @@ export interface Approved extends Who {
   readonly before: string | undefined;
   /** The name that it was to have, where another has that. */
   readonly taken: string | undefined;
+  /** That other is this node. */
+  readonly isTakenHere: boolean;
   /** Unix seconds at which its membership ends; undefined: with its office as an admin. */
   readonly until: number | undefined;
 }
@@ -71,15 +74,20 @@ export function approve(
   if (namesake) {
     return refusal(
       `approve: the name ${name} was given to another key, which is not here (${namesake.id}): choose another by ` +
-        `--name, or \`shoal revoke ${name}\` first`,
+        `--name, or \`shoal revoke ${namesake.id.slice(0, 16)}\` first`,
     );
   }
+  const renaming = options.name === undefined ? undefined : renamingFault(mesh, id, options.name);
+  const isInMesh = mesh.statements.certificate(id) !== undefined ||
+    membership !== undefined && membership.standing !== "individual";
+  if (isInMesh && renaming !== undefined) return renaming;
   const groups = options.groups && canonicalGroups(options.groups);
   const before = mesh.statements.certificate(id) && nameOf(mesh, id);
   const approved = (until: number | undefined): Decoded<Approved> => {
     const now = whoNow(mesh, id);
     const taken = now.name === name ? undefined : name;
-    return { ok: true, value: { ...now, before, taken, until } };
+    const isTakenHere = taken === mesh.name && id !== mesh.id;
+    return { ok: true, value: { ...now, before, taken, isTakenHere, until } };
   };
   if (mesh.statements.isAdmin(id)) {
     const by = meshKeyOf(mesh, "approve: an admin has its certificate from the mesh key", options);
@@ -99,6 +107,19 @@ export function approve(
   const member = { kind: "member", certificate, until, token: undefined } as const;
   const said = mesh.say(now, by.value, member, out);
   return said.ok ? approved(until) : refusal(`approve: ${said.error}`);
+}
+
+/** Whoever joins gets the next name that is free; who has a name keeps it, unless the one that a person chose is free. */
+function renamingFault(mesh: Mesh, id: MemberId, name: string) {
+  if (!mesh.roster.isNameTaken(name, id)) return undefined;
+  const stays = `approve: ${nameOf(mesh, id)} keeps its name, for ${name} is`;
+  if (name === mesh.name) return refusal(`${stays} the name of this node: choose another`);
+  const [other] = mesh.roster.namesakes(name);
+  return refusal(
+    other === undefined
+      ? `${stays} the name of a guest: choose another`
+      : `${stays} the name of another member (${other.slice(0, 16)}): choose another`,
+  );
 }
 
 /** Makes a member an admin. The mesh key signs over that very key (invariant 1). */

@@ -186,7 +186,9 @@ Deno.test("who was approved and has not come yet is revoked by its name, too", (
   assert.match(
     refusalOf(approved(founder, 2, "wrong")),
     new RegExp(
-      `^approve: the name wrong was given to another key, .* \\(${keys[0]}\\): choose another`,
+      `^approve: the name wrong was given to another key, .* \\(${
+        keys[0]
+      }\\): choose another by --name, or \`shoal revoke ${keys[0]?.slice(0, 16)}\` first$`,
     ),
   );
   done(approved(founder, 0, "wrong"));

@@ -1,5 +1,5 @@
 import { Exit } from "../exit.ts";
-import { having, isText, orNull } from "../shape.ts";
+import { having, isFlag, isText, orNull } from "../shape.ts";
 import { consultNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
 import { type Command, groupsOf, parseOptions } from "./command.ts";
 import { inWordsOf } from "./typed.ts";
@@ -33,13 +33,14 @@ ${INSTANCE_HELP}`,
     }, { isAnswer: isApproved });
     const approved = document as unknown as Approved;
     io.out(values.json ? jsonText(document) : sentence(approved));
-    const { key, name_taken: taken } = approved;
+    const { key, name_taken: taken, name_taken_here: isTakenHere } = approved;
     if (!values.json && taken !== null) {
       // By its key, since nobody finds by its name a machine that has not come yet.
-      const line =
-        `another key has the name ${taken}: \`shoal approve --name NEW ${key}\` chooses one for this ` +
-        `machine; where nothing runs with that key any more, \`shoal revoke ${taken}\` and then ` +
-        `\`shoal approve --name ${taken} ${key}\` give this one its name`;
+      const choice = `\`shoal approve --name NEW ${key}\` chooses one for this machine`;
+      const line = isTakenHere
+        ? `this node has the name ${taken}: ${choice}`
+        : `another key has the name ${taken}: ${choice}; where nothing runs with that key any more, \`shoal revoke ${taken}\` and then ` +
+          `\`shoal approve --name ${taken} ${key}\` give this one its name`;
       io.err(inWordsOf(io, line, meant));
     }
     return Exit.done;
@@ -53,6 +54,8 @@ interface Approved {
   readonly called_before: string | null;
   /** The name that it was to have, and another has; null: it has that. */
   readonly name_taken: string | null;
+  /** That other is the node that was asked. */
+  readonly name_taken_here: boolean;
   /** RFC 3339; null: its membership ends with its office as an admin. */
   readonly expires: string | null;
 }
@@ -62,6 +65,7 @@ const isApproved = having({
   key: isText,
   called_before: orNull(isText),
   name_taken: orNull(isText),
+  name_taken_here: isFlag,
   expires: orNull(isText),
 });
 
