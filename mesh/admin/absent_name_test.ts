@@ -4,6 +4,7 @@ import { type Computer, type NodeLab } from "../sim/node_lab.ts";
 import {
   done,
   haveMissed,
+  healthOf,
   invite,
   promote,
   refusalOf,
@@ -152,6 +153,32 @@ Deno.test("invariant 7: promote, approve and revoke want the key where two certi
   assert.match(refusalOf(founder.step((now, out) => node.revoke(now, "oslo", {}, out))), which);
   done(founder.step((now, out) => node.revoke(now, key, {}, out)));
   assert.equal(done(founder.step((now, out) => node.promote(now, "oslo", {}, out))).id, oslo.id);
+});
+
+Deno.test("where a certificate that does not count any more bears the name of a member, the health names keys, and a key settles it", () => {
+  const { lab, founder, others: [second, oslo] } = village(crypto, ["second", "oslo"], 46);
+  assert.ok(second && oslo);
+  promote(founder, second);
+  lab.run(30_000);
+  const key = unmet(lab);
+  const at = secondsAt(founder);
+  const thief = new Insider(second);
+  const certificate = { key, name: "oslo", groups: [], relay: false, ip4Counter: 0, since: at };
+  const until = at + 86_400;
+  thief.tell(founder, thief.sign({ kind: "member", certificate, until, token: undefined }));
+  lab.run(5_000);
+  revoke(founder, second, at - 1);
+  lab.run(30_000);
+  const short = key.slice(0, 16);
+  const line = new RegExp(
+    `^the certificates of oslo \\(${short}\\) do not count any more, .*: ` +
+      "`shoal approve KEY` or `shoal revoke KEY` settles each$",
+    "m",
+  );
+  assert.match(healthOf(founder).join("\n"), line);
+  done(founder.step((now, out) => founder.node.revoke(now, short, {}, out)));
+  assert.doesNotMatch(healthOf(founder).join("\n"), /the certificates of/);
+  assert.ok(founder.sees(oslo), "which was another's");
 });
 
 Deno.test("invariant 7: whoever is away, comes, goes or is approved in whatever order, no name or address ever has another bearer", () => {

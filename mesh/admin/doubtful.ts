@@ -13,7 +13,7 @@ import {
   type Statements,
   TOKEN_GRACE,
 } from "../membership/statements.ts";
-import { counted, listOf, nameOf } from "./authority.ts";
+import { bearersOf, counted, listOf, nameOf } from "./authority.ts";
 
 /** Which certificates rest on nothing but an invite for which nobody vouches. */
 export class Doubt {
@@ -114,6 +114,8 @@ export function toldApart(mesh: Mesh, all: readonly Who[]): string[] {
     bearers.set(name, (bearers.get(name) ?? new Set()).add(id));
   }
   return all.map(({ id, name }) =>
-    (bearers.get(name)?.size ?? 0) > 1 ? `${name} (${id.slice(0, 16)})` : name
+    new Set([...bearers.get(name) ?? [], ...bearersOf(mesh, name)]).size > 1
+      ? `${name} (${id.slice(0, 16)})`
+      : name
   );
 }

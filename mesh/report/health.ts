@@ -10,6 +10,7 @@ import {
   namesOf,
   thiefAdvice,
 } from "../admin/authority.ts";
+import { toldApart } from "../admin/doubtful.ts";
 import { VERSION } from "../datagram.ts";
 import type { Door } from "../door/door.ts";
 import { refusalText } from "../door/entry.ts";
@@ -450,24 +451,34 @@ function missingIn(mesh: Mesh, hash: string): string[] {
 }
 
 function voids(_now: Now, mesh: Mesh): string[] {
-  const names = new Set<string>();
+  const found = new Map<MemberId, string>();
   for (const statement of mesh.statements.void()) {
     if (statement.kind === "removed") continue;
     const { key, name } = statement.certificate;
-    if (!mesh.statements.isSettled(key)) names.add(name);
+    if (!mesh.statements.isSettled(key)) found.set(key, name);
   }
-  if (names.size === 0) return undone(mesh);
+  if (found.size === 0) return undone(mesh);
+  const { names, which } = settledBy(mesh, found);
   return [
     ...undone(mesh),
-    `the certificates of ${
-      namesOf([...names].sort(), "")
-    } do not count any more, since the office ` +
-    "of their signer, or their own, ended: `shoal approve NAME` or `shoal revoke NAME` settles each",
+    `the certificates of ${names} do not count any more, since the office ` +
+    "of their signer, or their own, ended: " +
+    `\`shoal approve ${which}\` or \`shoal revoke ${which}\` settles each`,
   ];
 }
 
+/** By what a person can name each: by its name, or, where one of these names is another's as well, all by their keys. */
+function settledBy(mesh: Mesh, found: ReadonlyMap<MemberId, string>) {
+  const all = Array.from(found, ([id, name]) => ({ id, name }))
+    .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1);
+  const isClear = toldApart(mesh, all).every((told, i) => told === all[i]?.name);
+  const named = all.map(({ id, name }) => isClear ? name : `${name} (${id.slice(0, 16)})`);
+  return { names: namesOf(named, ""), which: isClear ? "NAME" : "KEY" };
+}
+
 /** Members that somebody had put out whose office ended after that: perhaps a thief's work, perhaps not. */
-function undone({ statements }: Mesh): string[] {
+function undone(mesh: Mesh): string[] {
+  const { statements } = mesh;
   const back = new Map<MemberId, string>();
   for (const statement of statements.void()) {
     if (statement.kind !== "removed" || statements.isRemoved(statement.key)) continue;
@@ -477,11 +488,10 @@ function undone({ statements }: Mesh): string[] {
     if (!statements.hasLeft(statement.key)) back.set(statement.key, certificate.certificate.name);
   }
   if (back.size === 0) return [];
+  const { names, which } = settledBy(mesh, back);
   return [
-    `the removals of ${
-      namesOf([...back.values()].sort(), "")
-    } do not count any more, since the office of their ` +
-    "signer ended: `shoal revoke NAME` or `shoal approve NAME` settles each",
+    `the removals of ${names} do not count any more, since the office of their signer ended: ` +
+    `\`shoal revoke ${which}\` or \`shoal approve ${which}\` settles each`,
   ];
 }
 
