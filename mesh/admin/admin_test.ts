@@ -126,9 +126,10 @@ Deno.test("a ping to somebody who is put out meanwhile ends as lost", () => {
 });
 
 Deno.test("a command that is refused changes nothing, individual trust included", () => {
-  const { others: [member, other] } = village(crypto, ["lyon", "other"]);
+  const { lab, others: [member, other] } = village(crypto, ["lyon", "other"]);
   assert.ok(member && other);
-  done(member.step((now, out) => member.node.trust(now, other.id, "other", out)));
+  const friend = crypto.ed25519FromSeed(lab.random(32)).publicKey.toHex();
+  done(member.step((now, out) => member.node.trust(now, friend, "friend", out)));
   const refusal = member.step((now, out) => member.node.revoke(now, "other", {}, out));
   assert.match(refusalOf(refusal), /^revoke: this node is no admin/);
   assert.equal(member.node.snapshot().trusted.length, 1);
@@ -213,6 +214,33 @@ Deno.test("a member is not renamed to a name that is taken: nothing changes, who
   const [other, own] = [next("bern"), next("founder")];
   assert.deepEqual([other.name, other.taken, other.isTakenHere], ["bern-2", "bern", false]);
   assert.deepEqual([own.name, own.taken, own.isTakenHere], ["founder-2", "founder", true]);
+});
+
+Deno.test("trust of a member, and by the name of another, is refused, and nothing is done", () => {
+  const { lab, founder, others: [bern, kiel] } = village(crypto, ["bern", "kiel"]);
+  assert.ok(bern && kiel);
+  const stranger = () => crypto.ed25519FromSeed(lab.random(32)).publicKey.toHex();
+  const trust = (key: string, name: string) =>
+    refusalOf(bern.step((now, out) => bern.node.trust(now, key, name, out)));
+  assert.equal(
+    trust(kiel.id, "q"),
+    `trust: ${kiel.id} is a member already, kiel: all members know it`,
+  );
+  const unmet = stranger();
+  done(approve(founder, unmet, "late"));
+  lab.run(5_000);
+  assert.match(trust(unmet, "q"), /was approved already, as late: it is a member as soon as/);
+  for (const name of ["kiel", "bern", "late"]) {
+    assert.equal(
+      trust(stranger(), name),
+      `trust: another has the name ${name}: choose one by --name`,
+    );
+  }
+  assert.deepEqual(bern.node.status(bern.now()).trusted, []);
+  const friend = stranger();
+  assert.equal(trust(friend, "pal"), "");
+  assert.match(trust(stranger(), "pal"), /another has the name pal/);
+  assert.equal(trust(friend, "friend"), "", "it is called otherwise here from now on");
 });
 
 Deno.test("an open node admits whoever asks, and every status says so", () => {

@@ -195,10 +195,33 @@ export function trust(crypto: Crypto, mesh: Mesh, key: string, name: string): De
   const mirror = mesh.judge.mirrorBefore(key);
   if (mirror !== undefined) return refusal(`trust: ${mirroredBy(mesh, key, mirror)}`);
   if (key === mesh.id) return refusal(`trust: ${key} is this node's own key`);
+  const fault = trustFault(mesh, key, name);
+  if (fault) return fault;
   if (!mesh.judge.trust(key, name)) {
     return refusal(`trust: ${TRUSTED_MAX} keys are trusted already: \`shoal untrust\` one first`);
   }
   return { ok: true, value: { id: key, name } };
+}
+
+/** Whom all know needs no trust of this node alone, and a name means one machine, here as well. */
+function trustFault(mesh: Mesh, key: string, name: string) {
+  const membership = mesh.roster.get(key)?.membership;
+  if (membership !== undefined && membership.standing !== "individual") {
+    return refusal(`trust: ${key} is a member already, ${nameOf(mesh, key)}: all members know it`);
+  }
+  if (mesh.statements.certificate(key)) {
+    return refusal(
+      `trust: ${key} was approved already, as ${
+        nameOf(mesh, key)
+      }: it is a member as soon as it comes`,
+    );
+  }
+  const isOthers = name === mesh.name || mesh.roster.isNameTaken(name, key) ||
+    [...mesh.roster.members()].some(({ id }) => id !== key && mesh.roster.nameOf(id) === name) ||
+    [...mesh.judge.trusted()].some((one) => one.key !== key && one.name === name);
+  return isOthers
+    ? refusal(`trust: another has the name ${name}: choose one by --name`)
+    : undefined;
 }
 
 /** Ends the trust of this node alone in a key. */
