@@ -289,7 +289,7 @@ export function revoke(
   if (admin.ok) return revokeAdmin(mesh, now, admin.value, options, out);
   const found = isKey(who)
     ? undefined
-    : mesh.find(who, (name) => `\`shoal guest remove ${name}\` ends it`);
+    : mesh.find(who, (name) => `\`shoal guest remove ${name}\` ends it`, false);
   const before = found ? voidMembers(mesh, who) : [];
   const open = before.filter(({ isSettled }) => !isSettled);
   const unmet = found && !found.ok ? unmetNamed(mesh, who) : [];
@@ -300,7 +300,9 @@ export function revoke(
     return refusal(`revoke: ${meant.size} machines match ${who}: say which key: ${keysOf(meant)}`);
   }
   const void_ = found?.ok ? undefined : before[0]?.id ?? unmet[0]?.id;
-  if (found && !found.ok && void_ === undefined) return refusal(`revoke: ${found.error}`);
+  if (found && !found.ok && void_ === undefined) {
+    return refusal(`revoke: ${formerText(mesh, who) ?? found.error}`);
+  }
   const id = void_ ?? (found?.ok ? found.value.id : who);
   const wasAdmin = mesh.statements.hadOffice(id);
   if (options.since !== undefined && !wasAdmin) {
@@ -360,6 +362,25 @@ function mirrorWarnings(mesh: Mesh, now: Now, id: MemberId): string[] {
     `another key with its tunnel key, certified by ${by}, is a member from then on: \`shoal revoke ${other}\` first, unless ` +
     "that one is meant",
   ];
+}
+
+/** What became of a machine that was called so, where it is none of the mesh any more; undefined: there was none. */
+function formerText(mesh: Mesh, who: string): string | undefined {
+  const { statements } = mesh;
+  for (const { statement } of statements.all()) {
+    const id = statement.kind === "left"
+      ? statement.signer
+      : statement.kind === "removed"
+      ? statement.key
+      : undefined;
+    if (id === undefined || nameOf(mesh, id) !== who) continue;
+    const short = id.slice(0, 16);
+    if (statements.isRemoved(id)) return `${who} (${short}) is revoked already`;
+    if (statements.hasLeft(id)) {
+      return `${who} (${short}) has left the mesh for good, and its key cannot come back: nothing is to be revoked`;
+    }
+  }
+  return undefined;
 }
 
 /**

@@ -169,6 +169,25 @@ Deno.test("item 3, T41: a revoked key is out everywhere, whatever it shows", () 
   assert.equal(friend.sees(thief), undefined);
 });
 
+Deno.test("revoke names no living member in place of one that is not there, and says of one that has left that it has", () => {
+  const { lab, founder, others: [bern, second] } = village(crypto, ["bern", "bern-2"]);
+  assert.ok(bern && second);
+  const revoked = (who: string) =>
+    refusalOf(founder.step((now, out) => founder.node.revoke(now, who, {}, out)));
+  assert.equal(
+    revoked("berm"),
+    "revoke: berm: no member has this name, key or address: `shoal status` lists them all",
+  );
+  done(second.step((now, out) => second.node.leaveForGood(now, { yes: true }, out)));
+  lab.run(10_000);
+  assert.equal(
+    revoked("bern-2"),
+    `revoke: bern-2 (${second.id.slice(0, 16)}) has left the mesh for good, and its key cannot ` +
+      "come back: nothing is to be revoked",
+  );
+  assert.ok(founder.sees(bern), "and nothing was done");
+});
+
 Deno.test("who was approved and has not come yet is revoked by its name, too", () => {
   const { lab, founder, others: [second] } = village(crypto, ["member"]);
   assert.ok(second);
@@ -194,7 +213,10 @@ Deno.test("who was approved and has not come yet is revoked by its name, too", (
   done(approved(founder, 0, "wrong"));
   lab.run(5_000);
   assert.equal(done(revoked("wrong")).who.id, keys[0]);
-  assert.match(refusalOf(revoked("wrong")), /^revoke: wrong: no member has this name/);
+  assert.equal(
+    refusalOf(revoked("wrong")),
+    `revoke: wrong (${keys[0]?.slice(0, 16)}) is revoked already`,
+  );
   assert.match(
     refusalOf(revoked("twice")),
     /^revoke: 2 machines are certified by the name twice: say which key: /,

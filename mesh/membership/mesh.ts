@@ -798,9 +798,14 @@ export class Mesh {
   /**
    * The member that a person means by a name, a key or an address.
    * @param ofGuest what a command says where that is a guest, of its name and address
+   * @param guesses whether a refusal may name a member that is called nearly so
    */
-  find(text: string, ofGuest: (name: string, address: string) => string): Decoded<Member> {
-    const found = this.roster.find(text);
+  find(
+    text: string,
+    ofGuest: (name: string, address: string) => string,
+    guesses = true,
+  ): Decoded<Member> {
+    const found = this.roster.find(text, guesses);
     if (found.ok) return found;
     if (text === this.name || this.meant(text) === this.id) {
       return { ok: false, error: `${text}: that is this node itself: name another` };

@@ -519,8 +519,11 @@ export class Roster {
     return member;
   }
 
-  /** The member that a person means: a name, a key (or its beginning, 8 digits), an address. */
-  find(text: string): Decoded<Member> {
+  /**
+   * The member that a person means: a name, a key (or its beginning, 8 digits), an address.
+   * @param guesses whether the refusal may name one that is called nearly so; not for what cannot be undone
+   */
+  find(text: string, guesses = true): Decoded<Member> {
     const address = parseAddress(text);
     const matches = [...this.#members.values()].filter((member) => {
       if (address === undefined) {
@@ -531,7 +534,7 @@ export class Roster {
       return own !== undefined && sameBytes(own, address);
     });
     const [member, ...others] = matches;
-    if (member === undefined) return { ok: false, error: this.#unfound(text) };
+    if (member === undefined) return { ok: false, error: this.#unfound(text, guesses) };
     if (others.length > 0) {
       const keys = matches.map(({ id }) => id.slice(0, 16)).join(", ");
       return {
@@ -555,11 +558,11 @@ export class Roster {
     return near.size === 1 ? `did you mean '${name}'? ` : "";
   }
 
-  #unfound(text: string): string {
+  #unfound(text: string, guesses: boolean): string {
     const holder = this.#names.holder(text);
     if (holder === undefined || !this.#absent.has(holder)) {
       return `${text}: no member has this name, key or address: ${
-        this.#meant(text)
+        guesses ? this.#meant(text) : ""
       }\`shoal status\` lists them all`;
     }
     return `${text}: the member of this name (${

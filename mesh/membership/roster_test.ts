@@ -192,6 +192,11 @@ Deno.test("of a name that nobody has, the one member is named that it may have m
     return found.ok ? "" : found.error;
   };
   assert.match(errorOf("lyo"), /or address: did you mean 'lyon'\? `shoal status` lists them all$/);
+  const unguessed = roster.find("lyo", false);
+  assert.match(
+    unguessed.ok ? "" : unguessed.error,
+    /^lyo: no member has this name, key or address: `shoal status` lists them all$/,
+  );
   assert.match(errorOf("llynx"), /did you mean 'lynx'\?/);
   for (const text of ["ly", "l", "", "oslo"]) assert.doesNotMatch(errorOf(text), /did you mean/);
 });
