@@ -277,6 +277,10 @@ Deno.test("T31: a node that was killed comes back from its state by itself, its 
     const ping = await shoal("ping", "-c", "1", "--state", again.state, "seed");
     assert.equal(ping.code, Exit.done, ping.err);
     await again.end("SIGINT");
+    const stopped = ["ping", "-c", "1", "--timeout", "200", "--state", node.state, "second"];
+    const { code, err } = await shoal(...stopped);
+    assert.equal(code, Exit.failed);
+    assert.match(err, /^second is stopped: its node said good-bye \d+s ago, and answers again/m);
     await node.end("SIGINT");
   }));
 

@@ -174,12 +174,29 @@ Deno.test("ping waits for the node as long as the node waits for the peer", () =
     if (then !== undefined) waits.push(ms);
     return setTimeout.call(this, ms, then);
   };
-  const done = { peer: "lyon", sent: 1, received: 0, rtt_ms: null, path: "none" };
+  const none = { state: "alive", since_s: 9, rtt_ms: null, path: "none" };
+  const done = { peer: "lyon", sent: 1, received: 0, ...none };
   return besideNode({ ping: () => done }, async (...state) => {
     const { code } = await run("ping", "-c", "1", "--timeout", "60000", "lyon", ...state);
     assert.equal(code, Exit.failed);
     assert(waits.some((ms) => ms > 60_000), String(waits));
   }).finally(() => net.Socket.prototype.setTimeout = setTimeout);
+});
+
+Deno.test("ping says once at the end of a member that is stopped that it is, and of no other", () => {
+  const done = { peer: "lyon", sent: 2, received: 0, state: "left", since_s: 300, path: "none" };
+  const answers = [done, { ...done, received: 1 }, { ...done, state: "dead" }];
+  let at = 0;
+  return besideNode({ ping: () => answers[at++] ?? done }, async (...state) => {
+    const stopped = await run("ping", "-c", "2", "lyon", ...state);
+    assert.equal(stopped.code, Exit.failed);
+    assert.equal(
+      stopped.err,
+      "lyon is stopped: its node said good-bye 5m ago, and answers again once it is started",
+    );
+    assert.equal((await run("ping", "lyon", ...state)).err, "");
+    assert.equal((await run("ping", "lyon", ...state)).err, "");
+  });
 });
 
 Deno.test("ip knows a node by name, key and any spelling of its addresses, and never prints nothing", () => {
@@ -426,7 +443,7 @@ Deno.test("T44: whatever other machines have written into an answer, no command 
     ping: (_, report) => {
       report(pong);
       report({ ...pong, rtt_ms: null });
-      return { ...pong, received: 1 };
+      return { ...pong, received: 1, state: HOSTILE, since_s: null };
     },
     invite: () => ({ token: "shoal3x", seeds: [HOSTILE], expires: HOSTILE, uses: 1 }),
     guest_add: () => ({

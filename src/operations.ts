@@ -362,9 +362,12 @@ async function ping(
     });
   }
   rtts.sort((a, b) => a - b);
+  const view = peerOf(node, key);
   return {
     peer: name,
     sent,
+    state: view?.state ?? null,
+    since_s: view?.since_s ?? null,
     received: rtts.length,
     rtt_ms: rtts.length === 0 ? null : {
       min: quantile(rtts, 0),
@@ -372,7 +375,7 @@ async function ping(
       p99: quantile(rtts, 0.99),
       max: quantile(rtts, 1),
     },
-    path: peerOf(node, key)?.path ?? "none",
+    path: view?.path ?? "none",
   };
 }
 

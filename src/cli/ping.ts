@@ -2,7 +2,8 @@ import { type Document, SILENCE_MS } from "../control.ts";
 import { Exit } from "../exit.ts";
 import { having, isNumber, isText, orNull } from "../shape.ts";
 import { askNode, INSTANCE_HELP, INSTANCE_OPTIONS, jsonText } from "./client.ts";
-import { type Command, parseOptions, wholeNumber } from "./command.ts";
+import { duration } from "../words.ts";
+import { type Command, type Io, parseOptions, wholeNumber } from "./command.ts";
 
 /** One answer or one loss, as the node reports it while it pings. */
 interface Pong extends Document {
@@ -21,6 +22,22 @@ const isPong = having({
   endpoint: orNull(isText),
   rtt_ms: orNull(isNumber),
   timeout_ms: isNumber,
+});
+
+/** What all pings came to. */
+interface Outcome {
+  readonly peer: string;
+  readonly received: number;
+  /** As in the status; null: it is no peer any more. */
+  readonly state: string | null;
+  readonly since_s: number | null;
+}
+
+const isAnswer = having({
+  peer: isText,
+  received: isNumber,
+  state: orNull(isText),
+  since_s: orNull(isNumber),
 });
 
 export const ping: Command = {
@@ -46,7 +63,7 @@ ${INSTANCE_HELP}`,
     };
     const document = await askNode(values, io, request, {
       asksOnly: true,
-      isAnswer: having({ received: isNumber }),
+      isAnswer,
       isEvent: isPong,
       onEvent: (event) => {
         if (!values.json) io.out(pongText(event as Pong));
@@ -55,9 +72,20 @@ ${INSTANCE_HELP}`,
       silenceMs: request.timeout_ms + SILENCE_MS,
     });
     if (values.json) io.out(jsonText(document));
+    else if (document["received"] === 0) sayWhySilent(document as unknown as Outcome, io);
     return Number(document["received"]) > 0 ? Exit.done : Exit.failed;
   },
 };
+
+/** Who said good-bye answers nobody, and the network is not to blame. */
+function sayWhySilent({ peer, state, since_s }: Outcome, io: Io): void {
+  if (state !== "left") return;
+  io.err(
+    `${peer} is stopped: its node said good-bye ${
+      duration(since_s ?? 0)
+    } ago, and answers again once it is started`,
+  );
+}
 
 function pongText(pong: Pong): string {
   if (pong.rtt_ms === null) {
