@@ -11,9 +11,11 @@ import { Insider } from "./sim/insider.ts";
 import { type Computer, NodeLab } from "./sim/node_lab.ts";
 import {
   areMutual,
+  canTalk,
   demote,
   done,
   promote,
+  refusalOf,
   revoke,
   secondsAt,
   told,
@@ -363,7 +365,10 @@ Deno.test("T30: members whose certificates lost their signer and were approved b
   tell("demoted", lyon);
   tell("member", one);
   tell("member", two);
-  assert.match(health(one), /^clock: .*this node's certificate was signed .*: set the clock$/m);
+  assert.match(
+    health(one),
+    /^clock: .*this node's certificate was signed .*: set the clock; if it is right, /m,
+  );
   lab.run(120_000); // The simulation ends where a machine is due without end.
   const all = [founder, one, two];
   for (const computer of all) computer.host.skew = DAY;
@@ -534,4 +539,99 @@ Deno.test("T30: an admin whose clock is 396 days ahead for more than an hour tak
   lab.run(300_000);
   assert.ok(areMutual(all));
   assert.doesNotMatch(health(founder), /not by this machine/);
+});
+
+/** A mesh that was founded, and joined by three, by clocks that are wrong by so much, which are right now. */
+function foundedAt(skew: number): { lab: NodeLab; all: [Computer, Computer, Computer, Computer] } {
+  const lab = new NodeLab(toyCrypto, 5);
+  const meshSeed = lab.random(32);
+  const recoveryKey = toyCrypto.ed25519FromSeed(lab.random(32)).publicKey;
+  const founder = lab.computer({ name: "lyon", meshSeed, recoveryKey }, skew);
+  founder.start();
+  const token = founder.token({ uses: 3, groups: ["lab"], memberDays: 100 });
+  const others = ["oslo", "rome", "bern"].map((name) => lab.computer({ name, token }, skew));
+  for (const one of others) one.start();
+  const all = [founder, ...others] as [Computer, Computer, Computer, Computer];
+  assert.ok(lab.until(60_000, () => areMutual(all)));
+  lab.run(5_000);
+  for (const one of all) one.host.skew = 0;
+  lab.run(120_000);
+  return { lab, all };
+}
+
+for (const hours of [10, 87_600]) {
+  for (const who of ["nobody restarts", "all restart", "the founder restarts"]) {
+    Deno.test(`T30: founded by a clock ${hours} h ahead: nothing is signed that cuts members off, and one command puts all right when ${who}`, () => {
+      const { lab, all } = foundedAt(hours * HOUR);
+      const [founder, oslo, rome] = all;
+      const isHere = (at: number) => who === "all restart" || who !== "nobody restarts" && at === 0;
+      for (const [at, one] of all.entries()) {
+        if (!isHere(at)) continue;
+        one.crash();
+        one.start();
+      }
+      lab.run(20_000);
+      const before = all.map((one) => states(one).join());
+      const refused =
+        /this node's own certificate was signed 20.*`shoal approve lyon`, here, signs/;
+      const promoted = founder.step((now, out) =>
+        founder.node.promote(now, oslo.id, { yes: true }, out)
+      );
+      assert.match(refusalOf(promoted), refused);
+      const approved = founder.step((now, out) =>
+        founder.node.approve(now, rome.id, out, { yes: true })
+      );
+      assert.match(refusalOf(approved), refused);
+      const invited = founder.step((now, out) => founder.node.invite(now, { yes: true }, out));
+      assert.match(refusalOf(invited), refused);
+      lab.run(20_000);
+      assert.deepEqual(all.map((one) => states(one).join()), before, "none of it changes anything");
+      assert.match(
+        health(founder),
+        /^clock: .*: set the clock; if it is right, the mesh was founded by a clock that was ahead: `shoal approve lyon`, here, /m,
+      );
+      if (who === "nobody restarts") {
+        assert.match(
+          health(oslo),
+          /if it is right, .* ahead: on lyon, `shoal approve lyon` signs all/,
+        );
+      } else assert.match(health(oslo), /if it is right, .* was ahead: /);
+      done(founder.step((now, out) => founder.node.approve(now, "lyon", out, { yes: true })));
+      const isWell = () => areMutual(all) && all.every((one) => health(one) === "");
+      assert.ok(lab.until(200_000, isWell), all.map(health).join("\n\n"));
+      assert.ok(canTalk(all));
+      const { groups, expires } = oslo.node.status(oslo.now()).self;
+      assert.deepEqual(groups, ["lab"]);
+      const days = (Date.parse(expires) - oslo.now().wall) / DAY;
+      assert.ok(days > 99 && days <= 100, `${days} days`);
+      promote(founder, oslo);
+      lab.run(30_000);
+      assert.ok(oslo.node.status(oslo.now()).self.admin && areMutual(all));
+      const late = lab.joiner(founder, { name: "late" });
+      assert.ok(lab.until(30_000, () => areMutual([...all, late])));
+      // The later certificates begin: nothing changes.
+      if (hours > 10 || who !== "all restart") return;
+      lab.run(hours * HOUR);
+      assert.ok(areMutual([...all, late]) && oslo.node.status(oslo.now()).self.admin);
+    });
+  }
+}
+
+Deno.test("T30: who has joined by clocks 400 days behind is over when they are right: status names them, and approve knows their names", () => {
+  const { lab, all } = foundedAt(-400 * DAY);
+  const [founder, oslo, rome, bern] = all;
+  assert.match(
+    health(founder),
+    /^clock: the certificates of 3 members are not valid .* \(bern, oslo, rome\): .*`shoal approve NAME` renews each$/m,
+  );
+  assert.match(health(oslo), /^expired: .*`shoal approve [0-9a-f]{64}`$/m);
+  for (const one of [oslo, rome]) {
+    done(founder.step((now, out) => founder.node.approve(now, one.wish.name ?? "", out)));
+  }
+  assert.ok(lab.until(120_000, () => areMutual([founder, oslo, rome])), health(founder));
+  assert.deepEqual(oslo.node.status(oslo.now()).self.groups, ["lab"]);
+  // After hours what ended more than 30 days ago is forgotten: then it is the key that a person has to name.
+  lab.run(3 * HOUR);
+  done(founder.step((now, out) => founder.node.approve(now, bern.id, out, { name: "bern" })));
+  assert.ok(lab.until(120_000, () => areMutual(all)), all.map(health).join("\n\n"));
 });

@@ -9,7 +9,9 @@ import type { Mesh } from "../membership/mesh.ts";
 import { isKey } from "../membership/roster.ts";
 import { certifyOnSight } from "../membership/sight.ts";
 import type { SignedBy } from "../membership/signer.ts";
+import { isOfClock } from "../membership/untimely.ts";
 import { canonicalGroups, groupsFault, isName } from "../membership/statement.ts";
+import { notBegun, notBegunFault, signBegun } from "./ahead.ts";
 import { authorityOf, type Insistence, meshKeyOf, nameOf, thiefAdvice } from "./authority.ts";
 import {
   certificateOf,
@@ -54,7 +56,7 @@ export function approve(
 ): Decoded<Approved> {
   const fault = groupsFault(options.groups ?? []);
   if (fault !== undefined) return refusal(`approve: ${fault}`);
-  const wanted = findCandidate(crypto, mesh, askers, who);
+  const wanted = findCandidate(crypto, mesh, now, askers, who);
   if (!wanted.ok) return wanted;
   const { id, membership } = wanted.value;
   const name = options.name ?? wanted.value.name;
@@ -89,19 +91,33 @@ export function approve(
     const isTakenHere = taken === mesh.name && id !== mesh.id;
     return { ok: true, value: { ...now, before, taken, isTakenHere, until } };
   };
+  // Of itself it signs all that has not begun: whoever was renewed alone would take the others for members of later.
+  const isBehind = id === mesh.id && notBegun(mesh, now, id) !== undefined;
+  const early = isBehind ? undefined : notBegunFault(mesh, now, "approve");
+  if (early) return early;
+  const signAll = (): Decoded<unknown> =>
+    isBehind ? signBegun(mesh, now, out) : { ok: true, value: undefined };
   if (mesh.statements.isAdmin(id)) {
     const by = meshKeyOf(mesh, "approve: an admin has its certificate from the mesh key", options);
     if (!by.ok) return by;
-    if (!membership) return refusal(`approve: ${who} is an admin that is not here now`);
-    const certificate = certificateOf(mesh, now, membership, { name, groups });
+    if (!membership && !mesh.statements.certificate(id)) {
+      return refusal(`approve: ${who} is an admin that is not here now`);
+    }
+    const all = signAll();
+    if (!all.ok) return refusal(`approve: ${all.error}`);
+    const certificate = membership
+      ? certificateOf(mesh, now, membership, { name, groups })
+      : newcomer(mesh, now, id, name, groups ?? groupsOf(mesh, id));
     const said = mesh.say(now, by.value, { kind: "admin", certificate }, out);
     return said.ok ? approved(undefined) : refusal(`approve: ${said.error}`);
   }
   const by = authorityOf(mesh, "approve", options);
   if (!by.ok) return by;
+  const all = signAll();
+  if (!all.ok) return refusal(`approve: ${all.error}`);
   const certificate = membership
     ? certificateOf(mesh, now, membership, { name, groups })
-    : newcomer(mesh, now, id, name, groups ?? []);
+    : newcomer(mesh, now, id, name, groups ?? groupsOf(mesh, id));
   const until = untilOf(now);
   sayUse(mesh, now, by.value, membership, out);
   const member = { kind: "member", certificate, until, token: undefined } as const;
@@ -132,6 +148,8 @@ export function promote(
 ): Decoded<Who> {
   const by = meshKeyOf(mesh, "promote", options);
   if (!by.ok) return by;
+  const early = notBegunFault(mesh, now, "promote");
+  if (early) return early;
   const own = mesh.membership(now);
   const fault = namesakesFault(mesh, "promote", who);
   if (fault) return fault;
@@ -246,6 +264,11 @@ function whoNow(mesh: Mesh, id: string): Who {
   return { id, name: nameOf(mesh, id) };
 }
 
+/** The groups of a certificate that counts, be it out by the clock: what ended with an office is said anew by a person. */
+function groupsOf(mesh: Mesh, id: string): readonly string[] {
+  return mesh.statements.certificate(id)?.certificate.groups ?? [];
+}
+
 /** The certificate of a key that is no member now, by the name and address that it had, where it had some. */
 export function newcomer(
   mesh: Mesh,
@@ -262,7 +285,7 @@ export function newcomer(
     groups,
     relay: before?.relay ?? false,
     ip4Counter: mesh.roster.freeCounter(id, before?.ip4Counter),
-    since: before?.since ?? secondsOf(now),
+    since: Math.min(before?.since ?? Infinity, secondsOf(now)),
   };
 }
 
@@ -272,9 +295,24 @@ interface Candidate {
   readonly membership: Membership | undefined;
 }
 
+function isNamed(id: string, name: string, who: string): boolean {
+  return name === who || who.length >= 8 && id.startsWith(who);
+}
+
+/** Members whose certificate has ended, or has not begun, by this clock: they are in no table, and a person means them. */
+function outByClock(mesh: Mesh, now: Now, who: string): Who[] {
+  return Array.from(mesh.untimely.records()).flatMap(({ id }) => {
+    const judgement = mesh.judge.judge(id, secondsOf(now));
+    if (judgement.kind === "member" || !isOfClock(judgement.why)) return [];
+    const name = mesh.statements.certificate(id)?.certificate.name;
+    return name !== undefined && isNamed(id, name, who) ? [{ id, name }] : [];
+  });
+}
+
 function findCandidate(
   crypto: Crypto,
   mesh: Mesh,
+  now: Now,
   askers: Iterable<Asker>,
   who: string,
 ): Decoded<Candidate> {
@@ -315,6 +353,19 @@ function findCandidate(
     const { id, membership } = member.value;
     return { ok: true, value: { id, name: membership.name, membership } };
   }
+  if (isNamed(mesh.id, mesh.name, who) || mesh.meant(who) === mesh.id) {
+    return { ok: true, value: { id: mesh.id, name: mesh.name, membership: mesh.membership(now) } };
+  }
+  const [late, ...more] = outByClock(mesh, now, who);
+  if (late && more.length > 0) {
+    const keys = keysOf([late, ...more].map(({ id }) => id));
+    return refusal(
+      `approve: ${
+        more.length + 1
+      } machines of the name ${who} are out by the clock: say which key: ${keys}`,
+    );
+  }
+  if (late) return { ok: true, value: { ...late, membership: undefined } };
   const [one] = before;
   if (one) return { ok: true, value: { id: one.id, name: one.name, membership: undefined } };
   if (isKey(who)) {

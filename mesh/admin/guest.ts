@@ -13,6 +13,7 @@ import type { Mesh } from "../membership/mesh.ts";
 import { guestClaim } from "../membership/roster.ts";
 import { canonicalGroups, type Certificate, groupsFault, isName } from "../membership/statement.ts";
 import { readSeed } from "../seed.ts";
+import { notBegunFault } from "./ahead.ts";
 import { authorityOf, type Insistence } from "./authority.ts";
 import { keysOf } from "./certificates.ts";
 import { DAY, LONGEST, MEMBER_DAYS } from "./periods.ts";
@@ -76,6 +77,8 @@ export function addGuest(
   if (!canServe) return refusal("guest: this node has no interface (--no-tun), and serves nobody");
   const by = authorityOf(mesh, "guest", options);
   if (!by.ok) return by;
+  const early = notBegunFault(mesh, now, "guest");
+  if (early) return early;
   const place = placeOf(options);
   if (!place.ok) return place;
   const key = keyBytes.toHex();
@@ -153,6 +156,8 @@ export function renewGuest(
   const { key, certificate, host } = found.value;
   const by = authorityOf(mesh, "guest", options);
   if (!by.ok) return by;
+  const early = notBegunFault(mesh, now, "guest");
+  if (early) return early;
   const until = secondsOf(now) + Math.ceil(expiresInS);
   const said = mesh.say(now, by.value, { kind: "guest", certificate, until, host }, out);
   const who = { id: key, name: mesh.guests.guests.nameOf(found.value) };

@@ -16,6 +16,7 @@ import {
   USES_MAX,
 } from "../membership/statement.ts";
 import { readSeed } from "../seed.ts";
+import { notBegunFault } from "./ahead.ts";
 import { authorityOf, type Insistence, nameOf } from "./authority.ts";
 import { provisionalDrafts } from "./certificates.ts";
 import { DAY, LONGEST, MEMBER_DAYS } from "./periods.ts";
@@ -97,6 +98,8 @@ export function invite(
   if (fault !== undefined) return refusal(`invite: ${fault}`);
   const by = authorityOf(mesh, "invite", options);
   if (!by.ok) return by;
+  const early = notBegunFault(mesh, now, "invite");
+  if (early) return early;
   const { uses = 1, expiresInS = INVITE_EXPIRES, memberDays = MEMBER_DAYS, groups = [] } = options;
   const usual = options.seeds ?? mesh.self.endpoints.map(formatEndpoint);
   const own = [...new Set([...options.firstSeeds ?? [], ...usual])];

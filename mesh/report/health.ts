@@ -2,6 +2,7 @@
  * What is wrong with a node or its mesh, and what to do about it: an ordered list of small checks, each
  * of which says nothing or a few sentences.
  */
+import { wayOn } from "../admin/ahead.ts";
 import {
   adminNames,
   bearersOf,
@@ -21,7 +22,6 @@ import { type Identity, type MemberId, mirrorOf } from "../membership/identity.t
 import { GUESTS_PER_HOST } from "../membership/guests.ts";
 import { CLOCK_SKEW, type Judgement, type Refusal, rfc3339 } from "../membership/judge.ts";
 import type { Mesh } from "../membership/mesh.ts";
-import type { NodeRecord } from "../membership/record.ts";
 import { RESERVE } from "../membership/sight.ts";
 import { subjectOf } from "../membership/statement.ts";
 import { isOfClock } from "../membership/untimely.ts";
@@ -204,15 +204,18 @@ function refusals(now: Now, mesh: Mesh, { refusals }: ReportSources): string[] {
 }
 
 function ownClock(now: Now, mesh: Mesh): string[] {
-  const at = mesh.statements.certificate(mesh.id)?.at ?? 0;
-  if (at <= now.wall / 1000 + CLOCK_SKEW) return [];
+  const own = mesh.statements.certificate(mesh.id);
+  if (!own || own.at <= now.wall / 1000 + CLOCK_SKEW) return [];
+  const counts = mesh.judge.certificate(mesh.id, secondsOf(now));
+  // Signed by the same key under a higher number, the one that counts is the newer word: nobody has to do anything.
+  if (counts && counts.signer === own.signer && counts.number > own.number) return [];
   // Where an earlier certificate counts, the clock of who signed may be the wrong one.
   const advice = mesh.membership(now)
     ? "compare the clocks of both machines: until then an earlier certificate counts"
-    : "set the clock";
+    : `set the clock; if it is right, ${wayOn(mesh, now, own)}`;
   return [
     `clock: it is ${rfc3339(secondsOf(now))} here, and this node's certificate was signed ` +
-    `${rfc3339(at)}: ${advice}`,
+    `${rfc3339(own.at)}: ${advice}`,
   ];
 }
 
@@ -550,17 +553,29 @@ function numbers(_now: Now, mesh: Mesh): string[] {
 
 function untimely(now: Now, mesh: Mesh): string[] {
   const seconds = secondsOf(now);
-  const isOut = ({ id }: NodeRecord) => {
+  const names: string[] = [];
+  for (const { id } of mesh.untimely.records()) {
     const judgement = mesh.judge.judge(id, seconds);
-    return judgement.kind === "refused" && isOfClock(judgement.why);
-  };
-  const count = [...mesh.untimely.records()].filter(isOut).length;
+    if (judgement.kind === "member" || !isOfClock(judgement.why)) continue;
+    names.push(mesh.statements.certificate(id)?.certificate.name ?? id.slice(0, 16));
+  }
+  const count = names.length;
   if (count === 0) return [];
   const whose = count === 1
     ? "the certificate of a member is"
     : `the certificates of ${count} members are`;
   const here = rfc3339(seconds);
-  return [`clock: ${whose} not valid at this machine's time, ${here}: compare the clocks`];
+  const isOurs = mesh.statements.isAdmin(mesh.id) || mesh.signer.hasMeshKey;
+  const where = isOurs ? "" : `, on ${namesOf(adminNames(mesh), "an admin")}`;
+  // Who is out by its own clock learns first how that is put right.
+  const advice = mesh.membership(now)
+    ? `: if this clock is right, \`shoal approve NAME\`${where} renews each`
+    : "";
+  return [
+    `clock: ${whose} not valid at this machine's time, ${here} (${
+      namesOf(names.sort(), "")
+    }): compare the clocks${advice}`,
+  ];
 }
 
 function alone(now: Now, mesh: Mesh): string[] {
