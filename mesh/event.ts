@@ -27,6 +27,11 @@ export type NodeEvent =
     /** The network that the IPv4 addresses of the mesh are in. */
     readonly pool: Prefix;
   }
+  /**
+   * A door has answered, and counts us as a use of its token as soon as it hears that we are here. Our key must be on disk
+   * before that leaves: who is stopped then asks with the same key again, which the door has counted.
+   */
+  | { readonly kind: "welcomed" }
   /** We are a member now. `seed` is the member that answered, undefined for a founder. */
   | { readonly kind: "joined"; readonly seed: Who | undefined }
   /** A seed shows our request to its admin. */

@@ -752,7 +752,11 @@ export class Node {
   snapshot(): NodeSnapshot {
     const seeds = this.#entry.seeds();
     const { name, snapshot: before } = this.#o;
-    const snapshot = snapshotOf(this.#mesh, { name, boot: this.#boot, seeds });
+    // Whom no door has let in yet is to ask with its token again, and not to take itself for a member.
+    const admission = this.#mesh?.admission;
+    const isAsking = !this.#entry.isAdmitted && admission !== undefined && !admission.endorsement;
+    const mesh = isAsking ? undefined : this.#mesh;
+    const snapshot = snapshotOf(mesh, { name, boot: this.#boot, seeds });
     if (this.#isRestored || before === undefined) return snapshot;
     // Nothing was taken in yet: written so, it must not be less than what is on disk.
     const { members, trusted, statements, admissions, numbers, guests } = before;
@@ -896,6 +900,7 @@ export class Node {
     mesh.roster.heardAt(member, { endpoint, source, at: now.boot }, now);
     if (outcome.isThere) mesh.proven(now, arrival.from, member.id, out);
     mesh.tunnels.aim(now, member, out);
+    if (!this.#entry.isAdmitted) out.event({ kind: "welcomed" });
     this.#talk?.confirm(now, member.id, outcome.cookie, out);
     if (this.#talk?.observe(member, outcome.observed)) this.#describe();
     // Before the door has our confirmation it hears nothing else from a newcomer.

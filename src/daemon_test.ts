@@ -82,14 +82,18 @@ Deno.test("a command whose outcome is not on the disk says so and what follows, 
     await node.until(/run:\n/);
     const inTheWay = join(state, "state.json.new");
     Deno.mkdirSync(inTheWay);
-    const invite = await shoal("invite", "--state", state);
-    assert.equal(invite.code, Exit.done);
-    assert.match(invite.out, /--token shoal3/);
+    const key = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"; // RFC 8032, 7.1, TEST 2
+    const trust = await shoal("trust", "--name", "nice", key, "--state", state);
+    assert.equal(trust.code, Exit.done, trust.err);
     const said =
       /^this is done, and not on the disk yet: .*forgotten.*: state: .*\.new is a folder/m;
-    assert.match(invite.err, said);
-    const document = JSON.parse((await shoal("invite", "--json", "--state", state)).out);
+    assert.match(trust.err, said);
+    const document = JSON.parse((await shoal("untrust", "nice", "--json", "--state", state)).out);
     assert.match(document.unsaved, /^state: .*\.new is a folder/);
+    const invite = await shoal("invite", "--state", state);
+    assert.equal(invite.code, Exit.failed);
+    assert.match(invite.err, /^(shoal: )?invite: nothing is handed out, .*\.new is a folder/);
+    assert.doesNotMatch(invite.out, /shoal3/);
     const plan = await shoal("revoke", "lyon", "--state", state);
     assert.doesNotMatch(plan.err, said, "nothing was done");
     Deno.removeSync(inTheWay);

@@ -161,7 +161,7 @@ export class MeshNode {
   readonly hasMeshKey: boolean;
   /** What it asked to be called; another may have that name. */
   readonly wantedName: string;
-  /** There was no state before. */
+  /** There was no state before, or none of a mesh. */
   readonly isFirstStart: boolean;
 
   readonly #state: NodeState;
@@ -212,7 +212,9 @@ export class MeshNode {
       (ask) => this.#ask((now, out) => ask(this.#machine, now, out)),
     );
     this.hasMeshKey = state.meshSeed !== undefined;
-    this.isFirstStart = state.snapshot === undefined;
+    // One that was stopped before its token was good for anything begins its first join anew.
+    const isAsking = options.token !== undefined && state.snapshot?.genesis === undefined;
+    this.isFirstStart = state.snapshot === undefined || isAsking;
     this.wantedName = options.name ?? state.snapshot?.name ?? hostName();
     if (this.isFirstStart && options.join.length === 0 && options.token === undefined) {
       this.#refuseOthersDomain();
@@ -341,7 +343,24 @@ export class MeshNode {
       ...(seeds?.length ? { seeds } : {}),
       ...(firstSeeds ? { firstSeeds } : {}),
     };
-    return this.#ask((now, out) => this.#machine.invite(now, options, out));
+    if (this.#state.unsaved !== undefined) this.#state.save(this.#memory);
+    this.#refuseUnsaved("invite");
+    const invitation = this.#ask((now, out) => this.#machine.invite(now, options, out));
+    this.#refuseUnsaved("invite");
+    return invitation;
+  }
+
+  /**
+   * What a person takes elsewhere by hand no member need have heard of: after a crash nobody could say that its number was
+   * used, and another statement would get the same one.
+   */
+  #refuseUnsaved(what: string): void {
+    const { unsaved } = this.#state;
+    if (unsaved === undefined) return;
+    throw new Failure(
+      Exit.failed,
+      `${what}: nothing is handed out, as this machine could not remember it: ${unsaved}`,
+    );
   }
 
   /** Every invite that the mesh knows of. @throws {Failure} when this node is no member */
@@ -366,7 +385,11 @@ export class MeshNode {
 
   /** @throws {Failure} when this node cannot serve it, or the key or name is none */
   addGuest(name: string, wish: GuestWish): GuestWay {
-    return this.#ask((now, out) => this.#machine.addGuest(now, name, wish, out));
+    if (this.#state.unsaved !== undefined) this.#state.save(this.#memory);
+    this.#refuseUnsaved("guest");
+    const way = this.#ask((now, out) => this.#machine.addGuest(now, name, wish, out));
+    this.#refuseUnsaved("guest");
+    return way;
   }
 
   /** @throws {Failure} when no guest is called so, or we may not */
@@ -576,7 +599,8 @@ export class MeshNode {
       command: out.command,
       send: out.send,
       event: (event) => {
-        const isAdmitted = event.kind === "joined" || event.kind === "joinPending";
+        const isAdmitted = event.kind === "joined" || event.kind === "joinPending" ||
+          event.kind === "welcomed";
         if (isAdmitted) this.#state.keep();
         if (isAdmitted || event.kind === "persist") this.#state.save(this.#memory);
         out.event(event);
@@ -593,6 +617,7 @@ export class MeshNode {
   #hear(event: NodeEvent): void {
     switch (event.kind) {
       case "persist":
+      case "welcomed":
         return;
       case "resolve":
         this.#resolve(event.seed).catch(this.options.onDefect);

@@ -118,6 +118,8 @@ Deno.test("a disk that takes no more writes costs no step: what was decided is d
     const member = joiner(dir, "member", founder.node);
     await heard(member, "joined");
     await heard(founder, "memberJoined");
+    const place = `127.0.0.1:${founder.node.info.port}`;
+    const { token } = founder.node.invite({ uses: 1, expiresInS: 60, seeds: [place] });
     Deno.renameSync(folder, `${folder}-away`);
 
     // By a person: the machine has changed, and so has core, and the member is told.
@@ -125,7 +127,7 @@ Deno.test("a disk that takes no more writes costs no step: what was decided is d
     await heard(member, "revoked");
     assert.deepEqual(founder.node.status().peers, []);
     // By the driver: somebody joins.
-    const late = joiner(dir, "late", founder.node);
+    const late = open(dir, "late", { token });
     await heard(founder, "memberJoined");
     await heard(late, "joined");
     const unsaved = () => founder.node.status().health.filter((line) => line.includes(folder));
@@ -140,6 +142,93 @@ Deno.test("a disk that takes no more writes costs no step: what was decided is d
     );
     assert.equal(kinds.filter((kind: unknown) => kind === "removed").length, 1);
     for (const { node, defects } of [late, member, founder]) {
+      node.leave();
+      assert.deepEqual(defects, []);
+    }
+  }));
+
+Deno.test("an invite or a guest that cannot be remembered is not handed out, and after a crash its number is another's alone", () =>
+  inFolder(async (dir) => {
+    let founder = open(dir, "founder");
+    const folder = join(dir, "founder");
+    const inTheWay = join(folder, "state.json.new");
+    const port = founder.node.info.port;
+    const seeds = [`127.0.0.1:${port}`];
+    const invite = () => founder.node.invite({ uses: 1, expiresInS: 60, seeds });
+    const fails = (what: string, call: () => unknown) =>
+      assert.throws(call, (error) => {
+        assert(error instanceof Failure, String(error));
+        assert.equal(error.code, Exit.failed);
+        assert.match(
+          error.message,
+          new RegExp(`^${what}: nothing is handed out, .*: state: .*\\.new is a folder`),
+        );
+        return true;
+      });
+    invite();
+    const before = Deno.readTextFileSync(join(folder, "state.json"));
+    Deno.mkdirSync(inTheWay);
+    fails("invite", invite);
+    fails("invite", invite);
+    assert.equal(founder.node.invites().length, 2, "from the second on nothing is signed");
+    founder.node.close();
+    assert.equal(Deno.readTextFileSync(join(folder, "state.json")), before);
+
+    Deno.removeSync(inTheWay);
+    founder = open(dir, "founder", { listen: port });
+    const { token } = invite();
+    const member = open(dir, "member", { token });
+    await heard(member, "joined");
+    await heard(founder, "memberJoined");
+    for (const { node, defects } of [member, founder]) {
+      assert(!node.status().health.some((line) => /two statements|copied or restored/.test(line)));
+      node.leave();
+      assert.deepEqual(defects, []);
+    }
+  }));
+
+Deno.test("a joiner that is killed as soon as a door has counted it asks with the same key again, and is let in", () =>
+  inFolder(async (dir) => {
+    const runs: Told[] = [];
+    let killed = false;
+    const kill = () => {
+      killed = true;
+      for (const { node, events } of runs) {
+        assert(!events.some(({ kind }) => kind === "joined"), "too late for this test");
+        node.close();
+      }
+      Deno.mkdirSync(join(dir, "copy"), { mode: 0o700 });
+      for (const { name } of Deno.readDirSync(join(dir, "joiner"))) {
+        if (name === "lock") continue;
+        Deno.copyFileSync(join(dir, "joiner", name), join(dir, "copy", name));
+      }
+    };
+    // The door tells of it before the joiner can hear anything: what is on its disk now is what a kill leaves.
+    const founder = open(dir, "founder", {
+      onEvent: ({ kind }) => {
+        if (kind === "memberJoined" && !killed) kill();
+      },
+    });
+    const seeds = [`127.0.0.1:${founder.node.info.port}`];
+    const { token } = founder.node.invite({ uses: 1, expiresInS: 60, seeds });
+    const first = open(dir, "joiner", { token });
+    runs.push(first);
+    const { key } = first.node.status().self;
+    await until(founder, () => killed, "nobody was counted");
+
+    const again = open(dir, "copy", { token, name: "joiner" });
+    assert(again.node.isFirstStart, "a join that goes on ends with a reason, too");
+    await heard(again, "joined");
+    assert.equal(again.node.status().self.key, key);
+    await until(
+      founder,
+      () => founder.node.status().peers.every(({ state }) => state === "alive"),
+      "the first run stays as a ghost",
+    );
+    const { peers, health } = founder.node.status();
+    assert.deepEqual(peers.map(({ name, key }) => [name, key]), [["joiner", key]]);
+    assert(!health.some((line) => line.startsWith("key:")), health.join("\n"));
+    for (const { node, defects } of [again, founder]) {
       node.leave();
       assert.deepEqual(defects, []);
     }

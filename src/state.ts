@@ -3,8 +3,9 @@
  * this machine holds them, what it knew of the mesh, and the port that others expect it at.
  *
  * What is on disk and when: a member's state is written before the datagrams leave that depend on
- * it. A node that is not a member of anything yet writes nothing, so that a first start that fails
- * (a token for another mesh, a seed that is silent) leaves the state folder as it was. The first
+ * it. A node that no door has answered yet writes nothing, so that a first start that fails
+ * (a token for another mesh, a seed that is silent) leaves the state folder as it was. What it writes
+ * before it answers that door is what the door counts: a start after a kill has the same key. The first
  * write of a start counts that start, without which nothing may be sent: where it fails, the node
  * does. Any later one that fails loses news at most (mesh/event.ts): it is a line of the health, and
  * tried again until it works.
