@@ -1,5 +1,6 @@
 /** A copy of a member's folder that seals single datagrams from another place, and is silent after that (item 11). */
 import assert from "node:assert/strict";
+import { headOf } from "./datagram.ts";
 import { formatEndpoint } from "./endpoint.ts";
 import { CopiedKey, type Direction } from "./sim/copied_key.ts";
 import type { Computer } from "./sim/node_lab.ts";
@@ -102,3 +103,85 @@ Deno.test("item 11: a member that starts again and again is no copy to anybody",
   lab.run(60 * SECOND);
   for (const one of all) assert.equal(told(one, "twin"), 0);
 });
+
+const SEALED = headOf("sealed").toHex();
+
+for (const doesMove of [false, true]) {
+  Deno.test(`a neighbour without a key that keeps back what a member sent before its restart${doesMove ? " and its move" : ""} makes no copy of it`, () => {
+    for (const limit of [140, 170, 200, 260]) {
+      const { lab, founder, others: [victim] } = village(toyCrypto, ["victim", "other"], 41);
+      assert.ok(victim);
+      const send = lab.network.send.bind(lab.network);
+      const kept: Uint8Array[] = [];
+      let isRestarted = false;
+      lab.network.send = (from, to, bytes, length) => {
+        const isSealed = bytes.subarray(0, 4).toHex() === SEALED;
+        const isToFounder = to === founder.address;
+        if (from === victim.address && !isRestarted && isToFounder && isSealed) {
+          return void kept.push(bytes);
+        }
+        // No record comes through, to nobody, and no handshake.
+        const isKeptBack = !isSealed || !isToFounder || bytes.length > limit;
+        if (from === victim.address && isRestarted && isKeptBack) return;
+        send(from, to, bytes, length);
+      };
+      const before = victim.address;
+      lab.run(3 * SECOND);
+      victim.crash();
+      isRestarted = true;
+      assert.equal(victim.start(), undefined);
+      if (doesMove) lab.move(victim, Uint8Array.of(192, 0, 2, 99));
+      lab.run(14 * SECOND);
+      assert.ok(kept.length > 0);
+      for (const bytes of kept) send(before, founder.address, bytes, bytes.length);
+      lab.run(1_500);
+      lab.network.send = send;
+      let silent = 0;
+      for (let second = 0; second < 180; second++) {
+        assert.equal(told(founder, "twin"), 0, `up to ${limit} bytes, after ${second} s`);
+        assert.deepEqual(healthOf(founder).filter((line) => line.startsWith("key:")), []);
+        founder.delivered.length = victim.delivered.length = 0;
+        victim.say(founder);
+        founder.say(victim);
+        lab.run(SECOND);
+        if (founder.delivered.length === 0 || victim.delivered.length === 0) silent++;
+      }
+      assert.ok(silent <= 15, `up to ${limit} bytes: ${silent} s without traffic`);
+    }
+  });
+}
+
+const NUMBERS = [
+  ["the next start", () => 1],
+  ["later and later starts", (n: number) => 1 + n],
+  ["the present start", () => 0],
+] as const;
+
+for (const [which, later] of NUMBERS) {
+  Deno.test(`a copy that seals in another run each second, of ${which}, is named by all within 10 s, and silences its owner nowhere`, () => {
+    const { lab, victim, honest, key } = setUp(["a", "b", "c"], 51);
+    let lost = 0;
+    for (let second = 0; second < 180; second++) {
+      const run = lab.random(4).toHex();
+      const counter = COUNTER + 40 * second;
+      key.strike("asOwner", { counter, later: later(second), run, place: PLACE });
+      victim.delivered.length = 0;
+      for (const one of honest) one.delivered.length = 0;
+      for (const one of honest) {
+        one.say(victim);
+        victim.say(one);
+      }
+      lab.run(SECOND);
+      lost += honest.filter(({ delivered }) => delivered.length === 0).length;
+      lost += honest.length - victim.delivered.length;
+      if (second < 10) continue;
+      for (const one of honest) {
+        assert.ok(
+          healthOf(one).some((line) => line.includes("speaks for victim")),
+          `${one.wish.name} at ${second} s`,
+        );
+      }
+    }
+    assert.ok(lost <= 8, `${lost} packets of ${180 * 2 * honest.length}`);
+  });
+}

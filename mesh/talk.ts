@@ -16,6 +16,7 @@ import type { NodeEvent } from "./event.ts";
 import type { Deadline, Now, Outbox, Random } from "./machine.ts";
 import { decodeAdmission } from "./membership/admission.ts";
 import type { MemberId } from "./membership/identity.ts";
+import { bootOf } from "./membership/record.ts";
 import type { Mesh } from "./membership/mesh.ts";
 import type { Member } from "./membership/roster.ts";
 import {
@@ -329,15 +330,31 @@ export class Talk {
     else asked.again = ASKED_AGAIN.length;
   }
 
-  /** Asks a member for a proof that it receives at a place. @returns whether that may be sent there */
+  /**
+   * Asks a member whether the run of its record still lives, where it proved itself last. What another has sealed since
+   * says another number of starts than that run reads.
+   */
+  #askAtHome(now: Now, member: Member, out: Outbox<NodeEvent>): void {
+    const home = this.mesh.contacts.homeOf(member.id);
+    if (home) this.#askAt(now, member, { from: home }, out, bootOf(member.record.sequence));
+    else this.#ping(now, member, PING_MIN, GREETING_TIME, false, out);
+  }
+
+  /**
+   * Asks a member for a proof that it receives at a place.
+   * @param boot number of the member's start that is to read it; the last that it has named when absent
+   * @returns whether that may be sent there
+   */
   #askAt(
     now: Now,
     member: Member,
     at: Pick<Arrival, "from" | "source">,
     out: Outbox<NodeEvent>,
+    boot?: number,
   ): boolean {
     const ping = this.#question(now, member, GREETING_TIME, false);
-    const bytes = this.mesh.seal.seal(member.id, "ping", this.#pingTo(at.from, ping, PING_MIN));
+    const payload = this.#pingTo(at.from, ping, PING_MIN);
+    const bytes = this.mesh.seal.seal(member.id, "ping", payload, boot);
     const datagram = bytes && backTo(at, bytes);
     if (!datagram || !this.mesh.contacts.maySend(now, datagram, member.id)) return false;
     this.#wait(ping, out);
@@ -442,7 +459,8 @@ export class Talk {
     this.refusals.clear(from);
     if (this.#confirmations.delete(from)) this.#doorman ??= member;
 
-    this.mesh.copies.heard(now, { id: from, place: arrival.from, run }, out);
+    const isInDoubt = this.mesh.copies.heard(now, { id: from, place: arrival.from, run });
+    if (isInDoubt) this.#askAtHome(now, member, out);
     this.#place(now, member, arrival, out);
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
     if (kind !== "pong") this.renew(now, member, arrival.from, out);
@@ -456,7 +474,7 @@ export class Talk {
         this.#seek(now, member, arrival, out);
         return false;
       case "pong":
-        return this.#ponged(now, member, payload, arrival, out);
+        return this.#ponged(now, member, { payload, run }, arrival, out);
       case "record":
         this.#record(now, from, payload, out);
         return false;
@@ -651,13 +669,14 @@ export class Talk {
   #ponged(
     now: Now,
     member: Member,
-    payload: Uint8Array,
+    { payload, run }: { readonly payload: Uint8Array; readonly run: string },
     arrival: Arrival,
     out: Outbox<NodeEvent>,
   ): boolean {
     const pong = decodePong(payload);
     const ping = pong.ok ? this.#pings.answered(member.id, pong.value.nonce) : undefined;
     if (!pong.ok || !ping) return false;
+    this.mesh.copies.answered(now, { id: member.id, run, askedAt: ping.sentAt }, out);
     const asked = ping.places.get(pong.value.token);
     if (asked && sameEndpoint(asked, arrival.from)) {
       this.mesh.proven(now, arrival.from, member.id, out);

@@ -85,7 +85,10 @@ export class Copies {
     return this.#notes.get(id);
   }
 
-  /** A sealed datagram that is no copy has come from a member. @param run as it stands in that */
+  /**
+   * A sealed datagram that is no copy has come from a member. @param run as it stands in that
+   * @returns whether the member is to be asked where it was before: what it answers goes to {@link answered}
+   */
   heard(
     now: Now,
     { id, place, run }: {
@@ -93,9 +96,21 @@ export class Copies {
       readonly place: Endpoint;
       readonly run: string;
     },
+  ): boolean {
+    return this.twins.heard(now, id, place, run);
+  }
+
+  /** A member has answered a question of ours. @param askedAt boot ms of that */
+  answered(
+    now: Now,
+    { id, run, askedAt }: {
+      readonly id: MemberId;
+      readonly run: string;
+      readonly askedAt: number;
+    },
     out: Outbox<NodeEvent>,
   ): void {
-    if (!this.twins.heard(now, id, place, run)) return;
+    if (!this.twins.answered(now, id, run, askedAt)) return;
     this.#watch(now, id, out, () => this.twins.tookTurns(id));
   }
 

@@ -9,8 +9,10 @@
  * the first one's is ever the newest; it cannot take back what that one says. It says when that was, and
  * counts for {@link ALARM} from then on, so that nobody begins an alarm again by showing it later.
  *
- * A copy may seal a few datagrams and sign nothing. They name their run, too: where those of the run that is held to go on
- * after it, there are two machines. Both ends of a seal have its key, so the second machine has the member's key or ours.
+ * A copy may seal a few datagrams and sign nothing. They name their run, too: where the run that is held to answers a question
+ * that was put after that, there are two machines. That it is heard after that shows nothing: whoever is between two nodes can
+ * keep what a run has sent until the next one has begun. Both ends of a seal have its key, so the second machine has the
+ * member's key or ours.
  *
  * Signs of life of either machine are what nobody can repeat: sealed datagrams that are no copies, and
  * records with a higher sequence than the last of their run. Packets in a tunnel are none of a run.
@@ -21,12 +23,14 @@ import type { MemberId } from "./identity.ts";
 import { isRecent, type NodeRecord, TWIN_TIME } from "./record.ts";
 import { TELLING_PACE } from "./telling.ts";
 
-/** Milliseconds within which records of two runs have to take turns. */
+/** Milliseconds within which records of two runs have to take turns, or an answer of the first has to follow the second. */
 const TURNS = 60_000;
 /** Milliseconds that news take. */
 const ON_ITS_WAY = 10_000;
 /** Milliseconds after which it is not known where the first machine is. */
 const SILENT = 30_000;
+/** Milliseconds between two questions to a run that is held to, while others seal datagrams in its member's name. */
+const STRAY_PACE = 1_000;
 /** Milliseconds of silence after which its place may be the second's: a machine that is started anew is there before. */
 const GONE = 120_000;
 /** Milliseconds that the first one has to answer before: where members are many, none is heard twice a minute. */
@@ -58,13 +62,20 @@ interface Run {
   record?: NodeRecord;
 }
 
-/** What was sealed by another run than the one that is held to, while no record says that there is another. */
+/**
+ * What was sealed by other runs than the one that is held to, while no record says that there is another: all of them
+ * together, since a copy can name another run in each datagram.
+ */
 interface Stray {
+  /** The last. */
   readonly run: string;
   /** Boot ms of the first and of the last. */
   readonly since: number;
   readonly at: number;
-  readonly place: Endpoint;
+  /** At most {@link PLACES_MAX}, the last at the end. */
+  readonly places: Endpoint[];
+  /** Boot ms at which the run that is held to was asked last; -Infinity: never. */
+  askedAt: number;
 }
 
 type KnownRun = Run & { record: NodeRecord };
@@ -241,39 +252,49 @@ export class Twins {
    * A sealed datagram that is no copy has come from a member at this place. Where its run is the one that is held to, the
    * second machine is not there: a first machine that starts anew is taken for a second one, until its new run is held to.
    * @param run as it stands in the datagram
-   * @returns whether another run has sealed something before: {@link tookTurns} is due
+   * @returns whether another run has sealed something: whether the one that is held to lives is to be asked now
    */
   heard(now: Now, id: MemberId, place: Endpoint, run: string): boolean {
     const watch = this.#watched.get(id);
     if (!watch) return false;
     if (!isSameRun(run, watch.current.run)) {
-      const since = watch.stray?.run === run ? watch.stray.since : now.boot;
-      watch.stray = { run, since, at: now.boot, place };
-      return false;
+      const last = isStray(now, watch) ? watch.stray : undefined;
+      const { since, places, askedAt } = last ??
+        { since: now.boot, places: [], askedAt: -Infinity };
+      note(places, place);
+      watch.stray = { run, since, at: now.boot, places, askedAt };
+      return isAskedNow(now, watch.stray);
     }
     watch.current.seenAt = now.boot;
     watch.home = place;
     const { other, places, stray } = watch;
-    if (!other) {
-      // What the run before had sent was on its way when a start began.
-      return stray !== undefined && now.boot - stray.since >= ON_ITS_WAY &&
-        now.boot - stray.at < TURNS;
-    }
+    if (!other) return stray !== undefined && isStray(now, watch) && isAskedNow(now, stray);
     const at = places.findIndex((one) => sameEndpoint(one, place));
     if (at >= 0) places.splice(at, 1);
     if (other.endpoint && sameEndpoint(other.endpoint, place)) other.endpoint = places.at(-1);
     return false;
   }
 
+  /**
+   * A member has answered a question. @param run as it stands in the answer @param askedAt boot ms of the question
+   * @returns whether that shows that two runs live, as another has sealed something before: {@link tookTurns} is due
+   */
+  answered(now: Now, id: MemberId, run: string, askedAt: number): boolean {
+    const watch = this.#watched.get(id);
+    if (!watch || watch.other || !isStray(now, watch)) return false;
+    return isSameRun(run, watch.current.run) && askedAt >= (watch.stray?.since ?? Infinity);
+  }
+
   /** Two runs have sealed datagrams by turns: there are two machines. */
   tookTurns(id: MemberId): void {
     const watch = this.#watched.get(id);
     if (!watch?.stray) return;
-    const { stray: { run, place, at }, home } = watch;
+    const { stray: { run, places, at }, home } = watch;
     watch.stray = undefined;
     // Anybody may write the first one's address on what it sends.
-    const endpoint = home && sameEndpoint(home, place) ? undefined : place;
-    this.#sound(watch, { run, sequence: 0, endpoint, seenAt: at });
+    const others = places.filter((place) => !home || !sameEndpoint(home, place));
+    for (const place of others) note(watch.places, place);
+    this.#sound(watch, { run, sequence: 0, endpoint: others.at(-1), seenAt: at });
   }
 
   /** A sealed datagram that is no copy has come from the other machine, at this place. */
@@ -444,6 +465,18 @@ const UNWATCHED = {
   thirdAt: -Infinity,
   stray: undefined,
 };
+
+/** Whether other runs have sealed something lately. */
+function isStray(now: Now, { stray }: Watch): boolean {
+  return stray !== undefined && now.boot - stray.at < TURNS;
+}
+
+/** Whether the run that is held to is to be asked now; if so, it is. */
+function isAskedNow(now: Now, stray: Stray): boolean {
+  if (now.boot - stray.askedAt < STRAY_PACE) return false;
+  stray.askedAt = now.boot;
+  return true;
+}
 
 /** Whether two runs are one, of which one may be known by its first digits alone. */
 function isSameRun(a: string, b: string): boolean {
