@@ -465,8 +465,10 @@ export class Talk {
     // Before what it asks for: the few datagrams that may go to a silent place may all be used up.
     if (kind !== "pong") this.renew(now, member, arrival.from, out);
     if (kind !== "pong" && kind !== "ping") this.#seek(now, member, arrival, out);
-    if (kind === "gossip") this.mesh.gossip(now, from, payload, out);
-    else this.mesh.heard(now, from, out);
+    if (kind === "gossip") {
+      this.mesh.gossip(now, from, { payload, run, place: arrival.from }, out);
+    } else this.mesh.heard(now, from, out);
+    if (this.mesh.copies.farewells.mustAsk(now, from)) this.#askAtHome(now, member, out);
     switch (kind) {
       case "ping":
         this.#answer(now, payload, member, arrival, out);
@@ -676,7 +678,8 @@ export class Talk {
     const pong = decodePong(payload);
     const ping = pong.ok ? this.#pings.answered(member.id, pong.value.nonce) : undefined;
     if (!pong.ok || !ping) return false;
-    this.mesh.copies.answered(now, { id: member.id, run, askedAt: ping.sentAt }, out);
+    const answer = { id: member.id, run, place: arrival.from, askedAt: ping.sentAt };
+    this.mesh.copies.answered(now, answer, out);
     const asked = ping.places.get(pong.value.token);
     if (asked && sameEndpoint(asked, arrival.from)) {
       this.mesh.proven(now, arrival.from, member.id, out);

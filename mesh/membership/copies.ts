@@ -10,6 +10,7 @@ import type { MemberTunnels } from "../member_tunnels.ts";
 import type { Swim } from "../swim/swim.ts";
 import type { Seal } from "../wire/seal.ts";
 import type { MemberId } from "./identity.ts";
+import { Farewells } from "./farewells.ts";
 import { KIND, recordRumour, twinRumour } from "./news.ts";
 import { bootOf, type NodeRecord } from "./record.ts";
 import type { Member, Roster } from "./roster.ts";
@@ -29,6 +30,7 @@ interface Links extends Sending {
 
 export class Copies {
   readonly twins = new Twins();
+  readonly farewells = new Farewells();
   /** Never more than the members. */
   readonly #notes = new Map<MemberId, NodeRecord>();
   /** Boot ms at which each was last shown what another machine with its key has signed; never more than the members. */
@@ -39,6 +41,7 @@ export class Copies {
   forget(id: MemberId): void {
     this.#end(id);
     this.twins.forget(id);
+    this.farewells.forget(id);
     this.#warned.delete(id);
   }
 
@@ -103,15 +106,40 @@ export class Copies {
   /** A member has answered a question of ours. @param askedAt boot ms of that */
   answered(
     now: Now,
-    { id, run, askedAt }: {
+    answer: {
       readonly id: MemberId;
       readonly run: string;
+      readonly place: Endpoint;
       readonly askedAt: number;
     },
     out: Outbox<NodeEvent>,
   ): void {
-    if (!this.twins.answered(now, id, run, askedAt)) return;
-    this.#watch(now, id, out, () => this.twins.tookTurns(id));
+    const { id, run, askedAt } = answer;
+    if (this.twins.answered(now, id, run, askedAt)) {
+      this.#watch(now, id, out, () => this.twins.tookTurns(id));
+    }
+    if (this.farewells.answered(now, answer)) this.#goesOn(now, id, out);
+  }
+
+  /**
+   * A member says good-bye. @param run as it stands in the datagram
+   * @returns whether that is believed: not where somebody else has said it in its name lately, so that its silence has to
+   * show it
+   */
+  isFarewell(now: Now, id: MemberId, run: string, place: Endpoint): boolean {
+    this.farewells.said(now, id, run, place);
+    return this.farewells.ofMember(now, id) === undefined;
+  }
+
+  /** A member lives in whose name a farewell was said. One that has been started anew since says so itself. */
+  #goesOn(now: Now, id: MemberId, out: Outbox<NodeEvent>): void {
+    const { roster, swim, swimOut } = this.links;
+    const known = this.farewells.ofMember(now, id);
+    if (known || this.twins.alarm(id)) swim.goesOn(now, id, swimOut(now, out));
+    if (known?.at !== now.boot || !this.twins.isWorthTelling(now, id)) return;
+    const { place: endpoint } = known;
+    const who = roster.who(id);
+    out.event({ kind: "twin", who, ...(endpoint ? { endpoint } : {}), mayBeOurs: true });
   }
 
   /** More is sent in a member's name about another machine than anybody can look at. */

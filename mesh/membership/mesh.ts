@@ -1009,9 +1009,22 @@ export class Mesh {
     if (!this.#comparison.isDone) this.#comparison.review(now, this.#certifiedThere());
   }
 
-  gossip(now: Now, from: MemberId, payload: Uint8Array, out: Outbox<NodeEvent>): void {
+  /** @param sent its payload, and the run and the place that it came from */
+  gossip(
+    now: Now,
+    from: MemberId,
+    { payload, run, place }: {
+      readonly payload: Uint8Array;
+      readonly run: string;
+      readonly place: Endpoint;
+    },
+    out: Outbox<NodeEvent>,
+  ): void {
     const message = decode(payload, PAYLOAD_MAX);
-    if (message.ok) {
+    const isLeave = message.ok && message.value.body.kind === "leave";
+    if (isLeave && !this.copies.isFarewell(now, from, run, place)) {
+      this.swim.heard(now, from, this.#swimOut(now, out));
+    } else if (message.ok) {
       this.swim.receive(now, from, this.#believed(from, message.value), this.#swimOut(now, out));
     } else this.drops.gossip++;
     this.#compare(now, from, out);

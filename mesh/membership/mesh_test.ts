@@ -65,7 +65,7 @@ function setUp() {
   const gossip = (from: Identity, rumour: Rumour) => {
     const rest = { incarnation: 1, view: undefined, claims: [] };
     const message = { ...rest, body: { kind: "news" }, rumours: [rumour] } as const;
-    mesh.gossip(now, from.id, encode(message, PAYLOAD_MAX), out);
+    mesh.gossip(now, from.id, gossiped(encode(message, PAYLOAD_MAX)), out);
     mesh.digest(now, out);
   };
   return { society, mesh, out, come, member, gossip, recordOf };
@@ -151,7 +151,7 @@ Deno.test("invariant 13: the farewell of a provisional member is news to nobody 
     const body = { kind: "want", rumours: [{ kind: KIND.statement, tag: guest.id.slice(0, 32) }] };
     const message = { incarnation: 1, view: undefined, body, claims: [], rumours: [] } as const;
     const bytes = encode(message as Message, PAYLOAD_MAX);
-    mesh.gossip(now, lyon.id, bytes, out);
+    mesh.gossip(now, lyon.id, gossiped(bytes), out);
     return sent.some(({ kind, payload }) => {
       const read = kind === "gossip" ? decode(payload, PAYLOAD_MAX) : undefined;
       return read?.ok && read.value.rumours.some(({ key }) => key === guest.id);
@@ -355,3 +355,9 @@ Deno.test("invariant 7: with the office of a signer the names end that it gave, 
   say(society.sign(society.mesh, { kind: "demoted", key: by.id }));
   assert.deepEqual(holders(), [[], [second.id]]);
 });
+
+/** A payload of gossip, as it has come. */
+function gossiped(payload: Uint8Array) {
+  const place = { address: Uint8Array.of(192, 0, 2, 1), port: 51820, scope: 0 };
+  return { payload, run: "aa".repeat(4), place };
+}

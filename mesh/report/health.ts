@@ -98,6 +98,7 @@ const CHECKS: readonly MeshCheck[] = [
   unsteadyClock,
   ownTwin,
   twins,
+  falseFarewells,
   overuse,
   pairs,
   mirrors,
@@ -254,6 +255,18 @@ function twins(_now: Now, mesh: Mesh): string[] {
         "`shoal identity renew` makes it a node of its own, which one `shoal approve` admits";
     },
   );
+}
+
+/** Whose program goes on after a farewell in its name. */
+function falseFarewells(now: Now, mesh: Mesh): string[] {
+  return [...mesh.copies.farewells.all(now).take(LINES_EACH)].map(([id, { place }]) => {
+    const name = mesh.roster.nameOf(id) || id.slice(0, 16);
+    return `key: somebody at ${
+      placeOf(place)
+    } says that ${name} leaves, and ${name} goes on: that one has a copy of its ` +
+      "key or of this node's: look who can read the disks and backups of both; `shoal identity renew` gives a machine a " +
+      "new key";
+  });
 }
 
 function placeOf(place: Endpoint | undefined): string {

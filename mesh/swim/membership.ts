@@ -48,6 +48,10 @@ export interface Member {
   incarnation: number;
   /** Its signature over that; none where its incarnation is known in another way. */
   proof: Uint8Array | undefined;
+  /** How it was held before it left, by its own word alone; read while the status is left. */
+  beforeFarewell:
+    | { readonly incarnation: number; readonly proof: Uint8Array | undefined }
+    | undefined;
   /** The incarnation that it used last. Less than the one above: it has forgotten that. */
   used: number;
   /** The incarnation at which it holds us, by its last message. */
@@ -145,6 +149,19 @@ export class Membership {
         `swim: ${status} ${incarnation} cannot follow ${member.status} ${member.incarnation}`,
       );
     }
+    this.#set(member, status, incarnation, now);
+  }
+
+  /** Takes a farewell back that the member has not said: it is held as before that. */
+  takeBack(member: Member, now: number): void {
+    if (member.status !== "left" || !member.beforeFarewell) return;
+    const { incarnation, proof } = member.beforeFarewell;
+    member.beforeFarewell = undefined;
+    member.proof = proof;
+    this.#set(member, "alive", incarnation, now);
+  }
+
+  #set(member: Member, status: Status, incarnation: number, now: number): void {
     this.#count(member, -1);
     this.fingerprint.toggle(itemOf(member));
     if (member.status !== status) member.since = now;
@@ -168,6 +185,7 @@ export class Membership {
       status: "alive",
       incarnation,
       proof: undefined,
+      beforeFarewell: undefined,
       used: incarnation,
       holdsUs: 0,
       since: now,

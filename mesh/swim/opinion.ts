@@ -110,9 +110,25 @@ export class Opinion {
   /** What a member says when it leaves. What it said before it came back is void. */
   ownFarewell(member: Member, incarnation: number): void {
     if (incarnation < member.incarnation || !isLive(member)) return;
-    if (incarnation > member.incarnation) member.proof = undefined;
+    const { incarnation: before, proof } = member;
+    if (incarnation > before) member.proof = undefined;
     this.#settle(member, "left", incarnation);
+    member.beforeFarewell = { incarnation: before, proof };
     this.moment.out.event({ kind: "departed", id: member.id });
+  }
+
+  /**
+   * Somebody else has said a member's farewell. That may have named any incarnation, and the member does not go beyond one
+   * that it has not announced; so it is held as before.
+   */
+  goesOn(member: Member): void {
+    const { status, since, id } = member;
+    const { now, out } = this.moment;
+    this.members.takeBack(member, now);
+    if (status !== "left" || member.status === "left") return;
+    this.gossip.withdrawClaim(member.tag);
+    out.event({ kind: "returned", id, absentMs: now - since });
+    this.link.returned(member);
   }
 
   /**
@@ -328,6 +344,7 @@ export class Opinion {
   #revive(member: Member, incarnation: number): void {
     const { status, since, id } = member;
     const { now, out } = this.moment;
+    member.beforeFarewell = undefined;
     this.#settle(member, "alive", incarnation);
     if (status === "suspect") out.event({ kind: "recovered", id });
     if (status !== "dead" && status !== "left") return;

@@ -283,6 +283,13 @@ export class Swim {
     if (!isLive(member)) this.#opinion.doubt(member);
   }
 
+  /** Somebody else has said a member's farewell: the member is held as before that. */
+  goesOn(now: Now, id: MemberId, out: SwimOutbox): void {
+    this.#step(now, out);
+    const member = this.#find(id);
+    if (member !== undefined) this.#opinion.goesOn(member);
+  }
+
   /** Asks a member within a period whether it is there; nothing follows from its silence. */
   ask(now: Now, id: MemberId, out: SwimOutbox): void {
     this.#step(now, out);
