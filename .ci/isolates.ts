@@ -90,12 +90,14 @@ function moduleOf(root: string, group: Group): string {
 }
 
 /** Whether one of the modules in `folder` ended before its tests did. What hung until the end is not tried again. */
-function isEndedEarly({ code, found, said }: Ran, folder: string): boolean {
+export function isEndedEarly({ code, found, said }: Ran, folder: string): boolean {
   if (code === 0 || code === 124 || code === 137) return false;
   if (found.length === 0) return true;
-  // Deno names a module before each of its tests, `MODULE => NAME`, and elsewhere only where it ended.
+  // Deno names a module before its tests and each of them, `MODULE => NAME`, and elsewhere only where it ended.
   const name = folder.slice(folder.lastIndexOf("/") + 1);
-  return said.split("\n").some((line) => line.includes(`${name}/`) && !line.includes(" => "));
+  return said.split("\n").some((line) =>
+    line.includes(`${name}/`) && !line.includes(" => ") && !/^running \d+ tests? from /.test(line)
+  );
 }
 
 async function denoTest(tests: Tests, modules: readonly string[]): Promise<Ran> {

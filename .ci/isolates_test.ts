@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { groupsOf, type Ran, runIsolates } from "./isolates.ts";
+import { groupsOf, isEndedEarly, type Ran, runIsolates } from "./isolates.ts";
 
 const GOOD = `Deno.test("good", () => {});\nDeno.test("better", () => {});\n`;
 const BAD = `\nDeno.test("bad", () => {\n  throw new Error("bad as it is");\n});\n`;
@@ -114,6 +114,16 @@ Deno.test("a module that is not there leaves no report, and its importer is name
   assert.notEqual(ran.code, 0);
   assert.deepEqual(ran.found, []);
   assert.match(ran.output, /nothing\.ts[^]*at \S*a_test\.ts:1:8$/m);
+});
+
+Deno.test("a test that fails is no reason to run all files again, one isolate each", () => {
+  const said = (first: string) =>
+    `${first}\n../../tmp/shoal-test-1/1.ts => bad ... FAILED (1ms)\n ERRORS \n`;
+  const failed = { name: "bad", result: "failed" as const, why: "" };
+  const ran = { code: 1, cpu: 0, output: "", found: [failed] };
+  const early = (first: string) => isEndedEarly({ ...ran, said: said(first) }, "/tmp/shoal-test-1");
+  assert.equal(early("running 69 tests from ../../tmp/shoal-test-1/1.ts"), false);
+  assert.equal(early("../../tmp/shoal-test-1/1.ts (uncaught error)"), true);
 });
 
 Deno.test("one file alone needs no module, and runs once whatever it does", async () => {
