@@ -235,7 +235,7 @@ function ownTwin(_now: Now, mesh: Mesh): string[] {
   const where = twin.endpoint ? ` at ${formatEndpoint(twin.endpoint)}` : "";
   return [
     `key: another machine${where} uses this node's key, too: its disk or this one is a copy: on the ` +
-    "copy, `shoal identity renew` makes it a node of its own, which one `shoal approve` admits",
+    "copy, `shoal identity renew` makes it a node of its own; `shoal approve` then admits it",
   ];
 }
 
@@ -252,7 +252,7 @@ function twins(_now: Now, mesh: Mesh): string[] {
       }
       return `key: the key of ${name} is used by two machines, ${placeOf(firstPlace)} and ` +
         `${placeOf(otherPlace)}: a disk was copied; tunnels stay with the first: on the copy, ` +
-        "`shoal identity renew` makes it a node of its own, which one `shoal approve` admits";
+        "`shoal identity renew` makes it a node of its own; `shoal approve` then admits it";
     },
   );
 }
