@@ -8,7 +8,7 @@ export type ControlType = "sealed" | "hello" | "ask" | "answer";
 export type DatagramKind = ControlType | "handshake" | "data";
 
 /** The version of every control datagram of this program. */
-export const VERSION = 3;
+export const VERSION = 4;
 
 /** Above 0xc0: STUN begins with two zero bits (RFC 8489 section 5). */
 const CONTROL_TYPES: Readonly<Record<ControlType, number>> = {

@@ -4,10 +4,10 @@ import { headOf, kindOf, otherVersionOf, VERSION } from "./datagram.ts";
 
 const TYPES = ["sealed", "hello", "ask", "answer"] as const;
 
-Deno.test("a control datagram names version 3 in its second byte", () => {
-  assert.equal(VERSION, 3);
+Deno.test("a control datagram names version 4 in its second byte", () => {
+  assert.equal(VERSION, 4);
   for (const [i, type] of TYPES.entries()) {
-    assert.deepEqual([...headOf(type)], [0xc1 + i, 3, 0, 0]);
+    assert.deepEqual([...headOf(type)], [0xc1 + i, 4, 0, 0]);
     assert.equal(kindOf(headOf(type)), type);
     assert.equal(otherVersionOf(headOf(type)), undefined);
   }
@@ -31,7 +31,7 @@ Deno.test("WireGuard's types have three zero bytes, and neither it nor STUN is a
     assert.equal(otherVersionOf(bytes), undefined);
     assert.equal(kindOf(Uint8Array.of(Number(type), VERSION, 0, 0)), undefined);
   }
-  for (const other of [[], [0xc1], [0xc1, 0, 0], [0, 1, 0, 0], [0xc0, 0, 0, 0], [0xc5, 3, 0, 0]]) {
+  for (const other of [[], [0xc1], [0xc1, 0, 0], [0, 1, 0, 0], [0xc0, 0, 0, 0], [0xc5, 4, 0, 0]]) {
     assert.equal(kindOf(Uint8Array.from(other)), undefined);
     assert.equal(otherVersionOf(Uint8Array.from(other)), undefined);
   }

@@ -43,7 +43,7 @@ Deno.test("a box opens under its key and head only, and two boxes of one content
 Deno.test("an answer has an id, a body, and at most 1,232 bytes", () => {
   const bytes = (length: number) => {
     const all = new Uint8Array(length).fill(3);
-    all.set([0xc4, 3, 0, 0]);
+    all.set([0xc4, 4, 0, 0]);
     return all;
   };
   assert.equal(readAnswer(bytes(20)), undefined);
